@@ -1,0 +1,1 @@
+//! What a frame may reach: models and allowed hosts.

@@ -1,0 +1,1 @@
+//! Layers of configuration, merged and checked, every value with its origin.

@@ -1,0 +1,1 @@
+//! Composition: builds the services and runs the gateway.

@@ -1,0 +1,1 @@
+//! Tries each thing for real and says what to do about it.

@@ -1,0 +1,1 @@
+//! What happened, sent to whoever listens.

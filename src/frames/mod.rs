@@ -1,0 +1,1 @@
+//! The heart: make reality match the wish.

@@ -1,0 +1,46 @@
+//! mimir: one sandboxed frame per project.
+//!
+//! A frame is a container in which the opencode agent runs as a server. The
+//! gateway owns all frames of a machine; the command line is its client.
+//!
+//! Modules in reading order. A module may use only modules of the groups above
+//! its own; `tests/it/architecture.rs` keeps it so.
+
+// Words and rules; no I/O.
+pub mod model;
+
+// Small tools that know no business rule.
+pub mod clock;
+pub mod outbound;
+pub mod supervisor;
+pub mod telemetry;
+pub mod wire;
+
+// The outside world, one box each.
+pub mod client;
+pub mod config;
+pub mod link;
+pub mod models;
+pub mod opencode;
+pub mod runtime;
+pub mod store;
+
+// Views of the outside world through two of those boxes.
+pub mod events;
+pub mod tmux;
+
+// Services: they do not call each other.
+pub mod frames;
+pub mod sessions;
+
+// Services over services.
+pub mod doctor;
+pub mod router;
+
+// Edges: they know everyone, nobody knows them.
+pub mod broker;
+pub mod gateway;
+
+// Composition, and the command line on top.
+pub mod cli;
+pub mod daemon;

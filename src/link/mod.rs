@@ -1,0 +1,1 @@
+//! The sockets between host and frame.

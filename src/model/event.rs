@@ -1,0 +1,221 @@
+//! The closed list of things that happen.
+//!
+//! An event is stored in the transaction of the change it tells of, gets the
+//! gateway's own increasing id there, and is sent out only after that.
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::ToolStatus;
+use super::frame::FrameState;
+use super::ids::{FrameId, MessageId, SessionId};
+use super::message::DeliveryState;
+use super::names::FrameName;
+use super::port::{Port, PortPurpose};
+use super::usage::Tokens;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data")]
+pub enum Happening {
+    /// A frame was made.
+    #[serde(rename = "frame.created")]
+    FrameCreated {},
+    /// A frame's state changed.
+    #[serde(rename = "frame.moved")]
+    FrameMoved {
+        /// From.
+        from: FrameState,
+        /// To.
+        to: FrameState,
+        /// Why, when it is not obvious.
+        reason: Option<String>,
+    },
+    /// A frame was destroyed.
+    #[serde(rename = "frame.removed")]
+    FrameRemoved {},
+    /// Something worth knowing about a frame: a restart of its agent, out of memory, a repair.
+    #[serde(rename = "frame.note")]
+    FrameNote {
+        /// A stable word, such as `agent_exited`, `out_of_memory`, `adopted`, `recreated`.
+        code: String,
+        /// A sentence.
+        text: String,
+    },
+    /// A leased port was taken by somebody else and exchanged.
+    #[serde(rename = "frame.port_exchanged")]
+    PortExchanged {
+        /// Which of the two.
+        purpose: PortPurpose,
+        /// The lost one.
+        from: Port,
+        /// The new one.
+        to: Port,
+    },
+    /// The broker refused a connection.
+    #[serde(rename = "frame.refused")]
+    ConnectionRefused {
+        /// The host that was asked for.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        why: String,
+    },
+    /// A conversation began.
+    #[serde(rename = "session.created")]
+    SessionCreated {
+        /// Its title.
+        title: String,
+    },
+    /// A message was stored.
+    #[serde(rename = "message.queued")]
+    MessageQueued {},
+    /// A message moved.
+    #[serde(rename = "message.state")]
+    MessageMoved {
+        /// To.
+        to: DeliveryState,
+        /// Why, when it failed or was cancelled.
+        reason: Option<String>,
+    },
+    /// The agent writes its answer.
+    #[serde(rename = "message.text")]
+    Text {
+        /// To append to the part.
+        delta: String,
+        /// Which part.
+        part: String,
+    },
+    /// The model thinks aloud.
+    #[serde(rename = "message.reasoning")]
+    Reasoning {
+        /// To append to the part.
+        delta: String,
+        /// Which part.
+        part: String,
+    },
+    /// A tool call moved.
+    #[serde(rename = "message.tool")]
+    Tool {
+        /// The call.
+        call: String,
+        /// The tool.
+        tool: String,
+        /// How far it is.
+        status: ToolStatus,
+        /// For people.
+        title: Option<String>,
+        /// Arguments, on the first event that has them.
+        input: Option<serde_json::Value>,
+        /// Output or error, at the end. Cut at 16 KiB; the whole is in the history.
+        output: Option<String>,
+    },
+    /// The agent waits before it asks the model again.
+    #[serde(rename = "message.retry")]
+    Retry {
+        /// Which attempt comes next.
+        attempt: u32,
+        /// What the provider said.
+        message: String,
+        /// When (UTC ms).
+        next_at: u64,
+    },
+    /// The agent waits for a person.
+    #[serde(rename = "prompt.asked")]
+    PromptAsked {
+        /// opencode's id of it.
+        prompt: String,
+        /// `permission` or `question`.
+        form: String,
+        /// What is asked, in one line.
+        text: String,
+    },
+    /// A turn ended with an answer.
+    #[serde(rename = "message.answered")]
+    Answered {
+        /// The answer's text.
+        answer: String,
+        /// Tokens of the turn.
+        tokens: Tokens,
+        /// Cost of the turn in millionths of a US dollar.
+        cost_microusd: u64,
+        /// From sent to answered.
+        duration_ms: u64,
+        /// `stop`, `length`, …
+        finish: Option<String>,
+    },
+}
+
+impl Happening {
+    /// The word it is filtered by, such as `frame.moved`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FrameCreated {} => "frame.created",
+            Self::FrameMoved { .. } => "frame.moved",
+            Self::FrameRemoved {} => "frame.removed",
+            Self::FrameNote { .. } => "frame.note",
+            Self::PortExchanged { .. } => "frame.port_exchanged",
+            Self::ConnectionRefused { .. } => "frame.refused",
+            Self::SessionCreated { .. } => "session.created",
+            Self::MessageQueued {} => "message.queued",
+            Self::MessageMoved { .. } => "message.state",
+            Self::Text { .. } => "message.text",
+            Self::Reasoning { .. } => "message.reasoning",
+            Self::Tool { .. } => "message.tool",
+            Self::Retry { .. } => "message.retry",
+            Self::PromptAsked { .. } => "prompt.asked",
+            Self::Answered { .. } => "message.answered",
+        }
+    }
+}
+
+/// What it happened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameId>,
+    /// The frame's name, which outlives the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_name: Option<FrameName>,
+    /// The conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageId>,
+}
+
+/// An event as it is stored and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Increasing, without a promise of no gaps.
+    pub id: u64,
+    /// UTC ms.
+    pub at: u64,
+    /// What it happened to.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        let event = Event {
+            id: 7,
+            at: 1_000,
+            subject: Subject { frame_name: FrameName::parse("blog").ok(), ..Subject::default() },
+            what: Happening::FrameMoved { from: FrameState::Created, to: FrameState::Starting, reason: None },
+        };
+        let text = serde_json::to_string(&event).expect("serialises");
+        assert!(text.contains(r#""kind":"frame.moved""#), "{text}");
+        assert_eq!(serde_json::from_str::<Event>(&text).expect("reads"), event);
+    }
+}

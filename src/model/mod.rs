@@ -1,0 +1,18 @@
+//! Values and decisions: what mimir talks about, and which moves are legal.
+//!
+//! Everything here is pure. It reads no clock, opens no file and knows nothing
+//! of SQL, HTTP, tokio or containers, so every rule can be tested by calling it.
+
+pub mod agent;
+pub mod container;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod message;
+pub mod names;
+pub mod network;
+pub mod port;
+pub mod principal;
+pub mod project;
+pub mod secret;
+pub mod usage;

@@ -1,0 +1,1 @@
+//! Model providers: who they are, how they answer, what they cost.

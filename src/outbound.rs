@@ -1,0 +1,87 @@
+//! How mimir reaches other programs: streams to frames, HTTP clients to providers.
+//!
+//! The only place that builds HTTP clients, so that time limits, the user agent
+//! and proxies are decided once.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A two-way byte stream.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A stream of any kind.
+pub type BoxedDuplex = Pin<Box<dyn Duplex>>;
+
+/// Opens a new connection to one fixed place each time it is asked.
+///
+/// `link` makes these for the sockets of a frame; those who use one (the opencode
+/// client, the host ports, the pass-through) need not know how a frame is reached.
+#[derive(Clone)]
+pub struct Connector {
+    what: Arc<str>,
+    open: Arc<dyn Fn() -> BoxFuture<'static, io::Result<BoxedDuplex>> + Send + Sync>,
+}
+
+impl Connector {
+    /// Makes a connector; `what` names the place in errors and logs.
+    pub fn new<F>(what: impl Into<Arc<str>>, open: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, io::Result<BoxedDuplex>> + Send + Sync + 'static,
+    {
+        Self { what: what.into(), open: Arc::new(open) }
+    }
+
+    /// A connector to a TCP address, for tests and scripted servers.
+    #[must_use]
+    pub fn tcp(address: std::net::SocketAddr) -> Self {
+        Self::new(address.to_string(), move || {
+            Box::pin(async move {
+                let stream = tokio::net::TcpStream::connect(address).await?;
+                Ok(Box::pin(stream) as BoxedDuplex)
+            })
+        })
+    }
+
+    /// Opens a new connection.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    pub async fn connect(&self) -> io::Result<BoxedDuplex> {
+        (self.open)().await
+    }
+
+    /// The name of the place.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({})", self.what)
+    }
+}
+
+/// The HTTP client for model providers and other services of the outside world.
+///
+/// No total time limit, because answers stream for minutes; who calls sets what fits.
+///
+/// # Errors
+/// When the machine's certificates cannot be read.
+pub fn http_client() -> reqwest::Result<reqwest::Client> {
+    // Another part of the process may have installed it first; either is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("mimir/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}

@@ -1,0 +1,1 @@
+//! Messages to frames, answers back.

@@ -1,0 +1,207 @@
+//! Container engines behind one seam.
+//!
+//! Podman today, memory in tests. Everything above speaks of frames; words like
+//! container, exec session or engine socket stay in this folder.
+
+pub mod error;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::io::AsyncWrite;
+
+use crate::model::container::{ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats};
+use crate::model::ids::FrameId;
+
+pub use error::RuntimeError;
+
+/// Something that can run frames: Podman today, memory in tests.
+///
+/// Every method may be called again after an interruption and must then succeed
+/// without doing the work twice. Every call ends: an engine that does not answer
+/// within the call's deadline is [`RuntimeError::Unreachable`].
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Who the engine is and what it lacks. Cheap after the first call.
+    async fn info(&self) -> Result<EngineInfo, RuntimeError>;
+
+    /// What is there for this frame right now.
+    async fn observe(&self, frame: &FrameId) -> Result<Observation, RuntimeError>;
+
+    /// All containers with our instance's label, whatever their state.
+    async fn list(&self) -> Result<Vec<FoundContainer>, RuntimeError>;
+
+    /// Makes the container unless it is there already. One of an older generation is replaced.
+    ///
+    /// # Errors
+    /// [`RuntimeError::ImageMissing`], [`RuntimeError::FolderMissing`], [`RuntimeError::NameTaken`] when a
+    /// foreign container has our name.
+    async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
+
+    /// Starts the container unless it runs.
+    async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError>;
+
+    /// Stops the container unless nothing runs in it; kills it after `grace`.
+    /// Believes only what an inspection afterwards shows, and removes a container that is stuck.
+    async fn ensure_stopped(&self, frame: &FrameId, grace: Duration) -> Result<(), RuntimeError>;
+
+    /// Freezes the container unless it is frozen.
+    async fn ensure_paused(&self, frame: &FrameId) -> Result<(), RuntimeError>;
+
+    /// Thaws the container unless it runs.
+    async fn ensure_resumed(&self, frame: &FrameId) -> Result<(), RuntimeError>;
+
+    /// Removes the container in whatever state it is, unless it is gone.
+    async fn ensure_removed(&self, frame: &FrameId) -> Result<(), RuntimeError>;
+
+    /// Removes one container by the engine's id, if it still carries our instance's label.
+    /// For strays: containers of ours without a row, or of an older generation.
+    async fn remove_stray(&self, container_id: &str) -> Result<(), RuntimeError>;
+
+    /// Runs a command inside and collects what it prints.
+    async fn exec(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecOutput, RuntimeError>;
+
+    /// Runs a command inside with streams both ways.
+    async fn exec_stream(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecStream, RuntimeError>;
+
+    /// What the container printed. Ends when the container does, or at once without `follow`.
+    async fn logs(
+        &self,
+        frame: &FrameId,
+        request: LogRequest,
+    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError>;
+
+    /// What it uses right now.
+    async fn stats(&self, frame: &FrameId) -> Result<Stats, RuntimeError>;
+
+    /// Announcements about our containers from now on. Ends when the engine goes away;
+    /// the caller asks again and lists once, because something may have been missed.
+    async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent, RuntimeError>>, RuntimeError>;
+
+    /// An image by name or id, if it is on this machine. Never pulls.
+    async fn find_image(&self, reference: &str) -> Result<Option<ImageInfo>, RuntimeError>;
+
+    /// The images that carry the frame image's label.
+    async fn list_images(&self) -> Result<Vec<ImageInfo>, RuntimeError>;
+}
+
+/// Who the engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// `podman` or `memory`.
+    pub kind: &'static str,
+    /// Its version.
+    pub version: String,
+    /// Where it is reached.
+    pub socket: String,
+    /// Whether it runs without root.
+    pub rootless: bool,
+    /// What it lacks on this machine.
+    pub capabilities: Capabilities,
+    /// Sentences about special settings that were chosen for this machine, for doctor.
+    pub notes: Vec<String>,
+}
+
+/// What an engine can do here, so that no command offers what it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Freezing and thawing.
+    pub pause: bool,
+    /// Enforcing cpu, memory and process limits.
+    pub limits: bool,
+    /// Reading what a frame uses.
+    pub stats: bool,
+    /// An ordinary network (mode `open`).
+    pub network: bool,
+}
+
+/// A command to run inside a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment on top of the container's.
+    pub env: Vec<(String, String)>,
+    /// Folder; the container's own when absent.
+    pub cwd: Option<String>,
+    /// Whether it gets a terminal of that size (columns, rows).
+    pub tty: Option<(u16, u16)>,
+    /// Whether its standard input is connected (exec_stream only).
+    pub stdin: bool,
+    /// How long it may take (exec only); 10 s when absent. The process may go on inside after that.
+    pub deadline: Option<Duration>,
+}
+
+impl ExecSpec {
+    /// A command without terminal or input.
+    pub fn new<I, S>(argv: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+/// What a finished command left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// 0 is success; 127 also means that the program is not there.
+    pub exit_code: i64,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A running command.
+pub struct ExecStream {
+    /// What it prints; ends when it does.
+    pub output: BoxStream<'static, Result<ExecChunk, RuntimeError>>,
+    /// Where to type.
+    pub input: std::pin::Pin<Box<dyn AsyncWrite + Send>>,
+    /// Resizing and the exit code.
+    pub control: Box<dyn ExecControl>,
+}
+
+/// A piece of output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecChunk {
+    /// Standard output, or everything when there is a terminal.
+    Stdout(Bytes),
+    /// Standard error.
+    Stderr(Bytes),
+}
+
+/// What else can be done with a running command.
+#[async_trait]
+pub trait ExecControl: Send + Sync {
+    /// Tells the terminal its size.
+    async fn resize(&self, columns: u16, rows: u16) -> Result<(), RuntimeError>;
+    /// The exit code, once the output has ended. `None` while it runs.
+    async fn exit_code(&self) -> Result<Option<i64>, RuntimeError>;
+}
+
+/// Which lines are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Not older than this (UTC ms).
+    pub since_ms: Option<u64>,
+    /// At most that many old lines.
+    pub tail: Option<u32>,
+}
+
+/// One line of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// UTC ms.
+    pub at: u64,
+    /// Without the line end.
+    pub text: String,
+    /// Whether it came from standard error.
+    pub stderr: bool,
+}

@@ -1,0 +1,1 @@
+//! Logging: sentences for people, JSON for the gateway log.

@@ -1,0 +1,1 @@
+//! tmux inside a frame.

@@ -1,0 +1,12 @@
+//! What crosses the gateway's socket: plain structs, versioned by the `/v1` in the path.
+//!
+//! Fields are added, never renamed or removed, within one version.
+
+pub mod doctor;
+pub mod frames;
+pub mod images;
+pub mod messages;
+pub mod problem;
+pub mod projects;
+pub mod status;
+pub mod terminal;

@@ -1,0 +1,1 @@
+//! The opencode client, delivery and intake against a scripted agent.

@@ -1,0 +1,1 @@
+//! The executable: output, exit codes, errors.

@@ -1,0 +1,1 @@
+//! Frames on the in-memory engine: crash matrix, random sequences.

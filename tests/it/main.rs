@@ -1,0 +1,11 @@
+//! One binary for all integration tests.
+
+mod agent;
+mod api;
+mod architecture;
+mod cli;
+mod configuration;
+mod contract;
+mod lifecycle;
+mod net;
+mod store;

@@ -1,0 +1,1 @@
+//! Link, broker, models and host ports.
