@@ -8,4 +8,5 @@ mod configuration;
 mod contract;
 mod lifecycle;
 mod net;
+mod podman;
 mod store;

@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# What demo, test, check and bench have in common. Sourced, never run.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Slow things are kept here between runs; everything works without it.
+CACHE=${MIMIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mimir}
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# In CI each checkout is new, so what cargo builds is kept outside of it.
+if [ -n "${CI:-}" ] && [ -z "${CARGO_TARGET_DIR:-}" ]; then
+    export CARGO_TARGET_DIR="$CACHE/target"
+fi
+
+target_dir() { echo "${CARGO_TARGET_DIR:-$ROOT/target}"; }
+
+# Debian packages and machine settings, then Rust.
+install_what_is_missing() {
+    "$ROOT/scripts/setup" --yes
+    if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
+        # shellcheck disable=SC1091
+        . "$HOME/.cargo/env"
+    fi
+    command -v cargo >/dev/null || install_rust
+}
+
+install_rust() {
+    say "installing Rust for $(id -un)"
+    if command -v rustup >/dev/null; then
+        rustup default stable
+        return
+    fi
+    # Debian 12 has no rustup and its cargo is too old; this is the installer that Rust's own site names.
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt ||
+        die "Rust could not be installed; install it from https://rustup.rs and run this again"
+    # shellcheck disable=SC1091
+    . "$HOME/.cargo/env"
+}

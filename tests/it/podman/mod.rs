@@ -1,0 +1,9 @@
+//! Real Podman, the real frame image, the real opencode, through the executable that people use.
+//!
+//! The model is the built-in demo or a scripted one; everything else is what runs in earnest.
+//! One world at a time: a frame start wants both cores of a small machine.
+
+mod support;
+
+mod story;
+mod terminal;
