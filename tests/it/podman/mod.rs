@@ -5,5 +5,9 @@
 
 mod support;
 
+mod attach;
+mod neighbours;
+mod residue;
 mod story;
 mod terminal;
+mod traps;

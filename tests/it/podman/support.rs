@@ -66,8 +66,9 @@ impl Run {
     /// Standard output as one JSON value.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("`mimir {}` printed no JSON ({error}): {}", self.args, self.stdout))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("`mimir {}` printed no JSON ({error}): {}", self.args, self.stdout)
+        })
     }
 
     /// Standard output as one JSON value a line.
@@ -109,7 +110,8 @@ impl World {
         }
 
         // Short on purpose: a Unix socket's path has at most 107 bytes.
-        let root = tempfile::Builder::new().prefix("mme-").tempdir_in("/tmp").map_err(|e| e.to_string())?.keep();
+        let root =
+            tempfile::Builder::new().prefix("mme-").tempdir_in("/tmp").map_err(|e| e.to_string())?.keep();
         let world = Self {
             engine,
             home: root.join("home"),
@@ -124,7 +126,8 @@ impl World {
         for folder in [&world.home, &world.project, &world.runtime] {
             fs::create_dir(folder).map_err(|e| e.to_string())?;
         }
-        fs::write(world.project.join("README.md"), "# A project\n\nIt says hello.\n").map_err(|e| e.to_string())?;
+        fs::write(world.project.join("README.md"), "# A project\n\nIt says hello.\n")
+            .map_err(|e| e.to_string())?;
         fs::set_permissions(&world.root, fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
         fs::set_permissions(&world.runtime, fs::Permissions::from_mode(0o700)).map_err(|e| e.to_string())?;
         if world.switches_user() {
@@ -132,6 +135,14 @@ impl World {
         }
         world.image()?;
         Ok(world)
+    }
+
+    /// Another home with a gateway of its own on the same engine. It goes when this world goes.
+    pub fn second_home(&self) -> Neighbour<'_> {
+        let home = self.root.join("second-home");
+        fs::create_dir(&home).expect("a second home");
+        std::os::unix::fs::chown(&home, Some(self.uid()), None).expect("the user's own folder");
+        Neighbour { world: self, home }
     }
 
     /// Makes sure that this world's engine has the frame image.
@@ -176,7 +187,8 @@ impl World {
         }
         argv.extend(["env", "-i", "-C"].map(String::from));
         argv.push(self.project.display().to_string());
-        let home_folder = if self.switches_user() { format!("/home/{TEST_USER}") } else { env_or("HOME", "/root") };
+        let home_folder =
+            if self.switches_user() { format!("/home/{TEST_USER}") } else { env_or("HOME", "/root") };
         argv.push(format!("HOME={home_folder}"));
         argv.push(format!("PATH={}", env_or("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")));
         argv.push("LANG=C.UTF-8".into());
@@ -293,6 +305,41 @@ impl World {
             let seen = self.state(frame);
             if seen == state { Ok(()) } else { Err(seen) }
         });
+    }
+}
+
+/// A second home in the same world.
+pub struct Neighbour<'a> {
+    world: &'a World,
+    home: PathBuf,
+}
+
+impl Neighbour<'_> {
+    /// Runs `mimir` with this home.
+    pub fn mimir(&self, args: &[&str]) -> Run {
+        let home = format!("MIMIR_HOME={}", self.home.display());
+        let binary = self.world.binary();
+        let mut argv = vec![home.as_str(), binary.as_str()];
+        argv.extend(args);
+        self.world.run("env", &argv)
+    }
+
+    /// Runs `mimir … --json` with this home.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.push("--json");
+        self.mimir(&args).ok().json()
+    }
+}
+
+impl Drop for Neighbour<'_> {
+    fn drop(&mut self) {
+        let _ = self.mimir(&["serve", "--stop"]);
+        let frames = fs::read_dir(self.home.join("frames")).into_iter().flatten().flatten();
+        for entry in frames {
+            let name = format!("mimir-{}", entry.file_name().to_string_lossy());
+            let _ = self.world.podman(&["rm", "-f", "-t", "0", &name]);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).expect("mimir starts in the terminal");
         drop(pair.slave);
 
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows), cells(columns), 0)));
         let mut output = pair.master.try_clone_reader().expect("the terminal's output");
         let shared = screen.clone();
         std::thread::spawn(move || {
@@ -68,8 +68,10 @@ impl Terminal {
 
     /// Changes the size of the window.
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.screen.lock().expect("the screen").screen_mut().set_size(rows, columns);
-        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).expect("a new size");
+        self.screen.lock().expect("the screen").screen_mut().set_size(cells(rows), cells(columns));
+        self.master
+            .resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 })
+            .expect("a new size");
     }
 
     /// Waits for the program's end.
@@ -87,4 +89,8 @@ impl Terminal {
     pub fn hang_up(mut self) {
         let _ = self.child.kill();
     }
+}
+
+fn cells(count: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(count).expect("a screen has at least one cell")
 }

@@ -1,0 +1,139 @@
+//! The terminal of a frame, from real terminals.
+
+use std::time::Duration;
+
+use super::support::{Engine, World, eventually, skip};
+use super::terminal::Terminal;
+
+const SCREEN: Duration = Duration::from_secs(60);
+
+fn world(test: &str) -> Option<World> {
+    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    match World::new(engine) {
+        Ok(world) => {
+            let _ = world.mimir(&["frame", "create", "term", "--start"]).ok();
+            Some(world)
+        }
+        Err(why) => {
+            skip(test, &why);
+            None
+        }
+    }
+}
+
+fn tmux(world: &World, args: &[&str]) -> String {
+    let mut argv = vec!["frame", "exec", "term", "--", "tmux", "-S", "/run/frame/tmux.sock"];
+    argv.extend(args);
+    world.mimir(&argv).stdout
+}
+
+fn viewers(world: &World) -> Vec<String> {
+    tmux(world, &["list-sessions", "-F", "#{session_name}"])
+        .lines()
+        .filter(|name| name.starts_with("view-"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Typing, size, UTF-8 and true colour arrive; detaching ends with 0 and leaves nothing inside.
+#[test]
+fn a_terminal_works_as_a_terminal() {
+    let Some(world) = world("terminal") else { return };
+    let mut terminal = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    eventually("the viewer is there", SCREEN, || {
+        let seen = viewers(&world);
+        if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+    terminal.type_text("echo grüße-$((40+2)); stty size\r");
+    terminal.wait_for_text("grüße-42", SCREEN);
+    // One line is tmux's own.
+    terminal.wait_for_text("29 100", SCREEN);
+
+    terminal.resize(80, 24);
+    terminal.type_text("clear; stty size\r");
+    terminal.wait_for_text("23 80", SCREEN);
+
+    terminal.type_text("printf '\\033[38;2;1;2;3mRGB\\033[0m\\n'; tput colors\r");
+    terminal.wait_for_text("RGB", SCREEN);
+
+    terminal.detach();
+    assert_eq!(terminal.exit_code(Duration::from_secs(10)), 0);
+    assert!(terminal.text().contains("detached"), "the user is told: {}", terminal.text());
+    eventually("no viewer is left", Duration::from_secs(10), || {
+        let seen = viewers(&world);
+        if seen.is_empty() { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+}
+
+/// podman.md §2: the process of an exec stays behind when its stream is dropped.
+#[test]
+fn trap_an_exec_whose_process_stays_behind() {
+    let Some(world) = world("exec stays behind") else { return };
+    let terminal = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    eventually("the viewer is there", SCREEN, || {
+        let seen = viewers(&world);
+        if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+    terminal.hang_up();
+    eventually("neither viewer nor client is left", Duration::from_secs(20), || {
+        let seen = format!("{:?} {}", viewers(&world), tmux(&world, &["list-clients"]));
+        if seen.trim() == "[]" { Ok(()) } else { Err(seen) }
+    });
+    let processes = world.mimir(&["frame", "exec", "term", "--", "ps", "-eo", "args"]).ok().stdout;
+    assert!(!processes.contains("view-"), "{processes}");
+}
+
+/// The same, when the gateway itself is what died.
+#[test]
+fn viewers_of_a_gateway_that_was_killed_are_cleared_away() {
+    let Some(world) = world("viewers of a killed gateway") else { return };
+    let mut terminal = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    eventually("the viewer is there", SCREEN, || {
+        let seen = viewers(&world);
+        if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+    world.kill_gateway();
+    assert_ne!(terminal.exit_code(Duration::from_secs(20)), 0, "the connection was lost");
+    eventually("no viewer is left", Duration::from_secs(30), || {
+        let seen = viewers(&world);
+        if seen.is_empty() { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+}
+
+/// Several clients look at the same thing; one that only looks cannot type.
+#[test]
+fn several_clients_share_a_frame_and_read_only_means_it() {
+    let Some(world) = world("several clients") else { return };
+    let mut writer = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    let mut reader =
+        Terminal::open(&world, &["frame", "attach", "term", "--window", "shell", "--read-only"], 100, 30);
+    eventually("both are there", SCREEN, || {
+        let seen = viewers(&world);
+        if seen.len() == 2 { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+    reader.type_text("echo never-$((1+1))\r");
+    writer.type_text("echo both-$((2+3))\r");
+    writer.wait_for_text("both-5", SCREEN);
+    reader.wait_for_text("both-5", SCREEN);
+    assert!(!writer.text().contains("never-2"), "{}", writer.text());
+    writer.detach();
+    assert_eq!(writer.exit_code(Duration::from_secs(10)), 0);
+    reader.detach();
+    assert_eq!(reader.exit_code(Duration::from_secs(10)), 0);
+}
+
+/// Attach to a frame that does not run asks, and starts it when told so.
+#[test]
+fn attaching_to_a_stopped_frame_offers_to_start_it() {
+    let Some(world) = world("attach starts") else { return };
+    let _ = world.mimir(&["frame", "stop", "term"]).ok();
+    let mut terminal = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    terminal.wait_for_text("[Y/n]", SCREEN);
+    terminal.type_text("y\r");
+    eventually("the viewer is there", SCREEN, || {
+        let seen = viewers(&world);
+        if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?} {}", terminal.text())) }
+    });
+    terminal.detach();
+    assert_eq!(terminal.exit_code(Duration::from_secs(10)), 0);
+}
