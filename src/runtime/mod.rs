@@ -4,6 +4,8 @@
 //! container, exec session or engine socket stay in this folder.
 
 pub mod error;
+#[cfg(feature = "test-support")]
+pub mod fake;
 
 use std::time::Duration;
 

@@ -1,0 +1,312 @@
+//! The containers of the fake engine and what can happen to them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Fault, OnExec, OnStart, Op, StartedContainer};
+use crate::clock::Clock;
+use crate::model::container::{
+    ContainerDetails, ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, container_name,
+};
+use crate::model::frame::Observed;
+use crate::model::ids::{FrameId, InstanceId};
+use crate::runtime::{Capabilities, LogLine, RuntimeError};
+
+pub(super) struct World {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+    clock: Clock,
+}
+
+pub(super) struct State {
+    pub(super) containers: BTreeMap<String, Container>,
+    pub(super) foreign: BTreeSet<String>,
+    pub(super) images: Vec<ImageInfo>,
+    pub(super) faults: HashMap<Op, VecDeque<Fault>>,
+    pub(super) standing: HashMap<Op, Fault>,
+    pub(super) calls: HashMap<Op, usize>,
+    pub(super) capabilities: Capabilities,
+    pub(super) deadline: Duration,
+    pub(super) down: bool,
+    pub(super) events: Option<broadcast::Sender<(InstanceId, EngineEvent)>>,
+    pub(super) on_start: Option<OnStart>,
+    pub(super) on_exec: Option<OnExec>,
+    made: u64,
+}
+
+pub(super) struct Container {
+    pub(super) spec: ContainerSpec,
+    pub(super) container_id: String,
+    /// Never `Missing`.
+    pub(super) observed: Observed,
+    pub(super) oom_kills: u64,
+    pub(super) stuck: Option<String>,
+    pub(super) log: Vec<LogLine>,
+    exit_code: Option<i64>,
+    created_at: u64,
+    started_at: Option<u64>,
+    run: Option<CancellationToken>,
+}
+
+impl Container {
+    pub(super) fn found(&self) -> FoundContainer {
+        FoundContainer {
+            frame: self.spec.frame.clone(),
+            name: self.spec.name.to_string(),
+            generation: self.spec.generation,
+            observed: self.observed,
+            created_at: self.created_at,
+            container_id: self.container_id.clone(),
+        }
+    }
+
+    pub(super) fn observation(&self) -> Observation {
+        let details = ContainerDetails {
+            container_id: self.container_id.clone(),
+            generation: self.spec.generation,
+            image_id: self.spec.image_id.clone(),
+            exit_code: self.exit_code,
+            started_at: self.started_at,
+            pid: self.runs().then_some(4242),
+            oom_kills: Some(self.oom_kills),
+            stuck: self.stuck.clone(),
+        };
+        Observation { observed: self.observed, details: Some(details) }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.observed, Observed::Running | Observed::Paused)
+    }
+
+    fn end(&mut self, code: i64) {
+        self.observed = Observed::Halted;
+        self.exit_code = Some(code);
+        if let Some(run) = self.run.take() {
+            run.cancel();
+        }
+    }
+}
+
+pub(super) fn image_matches(image: &ImageInfo, reference: &str) -> bool {
+    image.id == reference || image.tags.iter().any(|tag| tag == reference)
+}
+
+impl World {
+    pub(super) fn new(clock: Clock) -> Self {
+        let state = State {
+            containers: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+            images: Vec::new(),
+            faults: HashMap::new(),
+            standing: HashMap::new(),
+            calls: HashMap::new(),
+            capabilities: Capabilities { pause: true, limits: true, stats: true, network: true },
+            deadline: Duration::from_millis(300),
+            down: false,
+            events: None,
+            on_start: None,
+            on_exec: None,
+            made: 0,
+        };
+        Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock }
+    }
+
+    /// A test that panicked elsewhere must not hide its reason behind ours.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn announce_change(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn add_image(&self, reference: &str) -> ImageInfo {
+        use sha2::Digest as _;
+        let image = ImageInfo {
+            id: hex::encode(sha2::Sha256::digest(reference.as_bytes())),
+            tags: vec![reference.to_owned()],
+            labels: [("io.mimir.inputs", "memory"), ("io.mimir.opencode", "1.18.33")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            size_bytes: 1_000_000,
+            created_at: self.clock.now_ms(),
+        };
+        let mut state = self.lock();
+        state.images.retain(|other| other.id != image.id);
+        state.images.push(image.clone());
+        image
+    }
+
+    pub(super) fn events(&self) -> broadcast::Receiver<(InstanceId, EngineEvent)> {
+        let mut state = self.lock();
+        state.events.get_or_insert_with(|| broadcast::channel(256).0).subscribe()
+    }
+
+    pub(super) fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
+            if !folder.is_dir() {
+                return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
+            }
+        }
+        let name = container_name(&spec.frame);
+        let state = self.lock();
+        if !state.images.iter().any(|image| image_matches(image, &spec.image_id)) {
+            return Err(RuntimeError::ImageMissing { image: spec.image_id.clone() });
+        }
+        let taken = RuntimeError::NameTaken { name: name.clone() };
+        if state.foreign.contains(&name) {
+            return Err(taken);
+        }
+        match state.containers.get(&name) {
+            Some(there) if there.spec.instance != spec.instance => return Err(taken),
+            Some(there) if there.spec.generation == spec.generation => return Ok(()),
+            Some(there) if there.spec.generation > spec.generation => {
+                return Err(RuntimeError::WrongState { frame: spec.frame.clone(), action: "create" });
+            }
+            _ => {}
+        }
+        drop(state);
+        self.remove(&spec.instance, &spec.frame);
+        self.plant(spec.clone(), Observed::Halted);
+        Ok(())
+    }
+
+    /// Puts a container there, whatever was there before.
+    pub(super) fn plant(&self, spec: ContainerSpec, observed: Observed) {
+        let mut state = self.lock();
+        state.made += 1;
+        let container = Container {
+            container_id: format!("{:064x}", state.made),
+            observed: Observed::Halted,
+            oom_kills: 0,
+            stuck: None,
+            log: Vec::new(),
+            exit_code: None,
+            created_at: self.clock.now_ms(),
+            started_at: None,
+            run: None,
+            spec: spec.clone(),
+        };
+        state.containers.insert(container_name(&spec.frame), container);
+        drop(state);
+        self.tell(&spec.instance, &spec.frame, "create");
+        if matches!(observed, Observed::Running | Observed::Paused) {
+            self.launch(&spec.instance, &spec.frame);
+        }
+        self.alter(&spec.frame, |container| container.observed = observed);
+    }
+
+    /// Runs what is there and not running.
+    pub(super) fn launch(&self, instance: &InstanceId, frame: &FrameId) {
+        let now = self.clock.now_ms();
+        let mut state = self.lock();
+        let hook = state.on_start.clone();
+        let Some(container) = state.containers.get_mut(&container_name(frame)) else { return };
+        let ended = CancellationToken::new();
+        container.observed = Observed::Running;
+        container.exit_code = None;
+        container.started_at = Some(now);
+        container.run = Some(ended.clone());
+        container.oom_kills = 0;
+        let started = StartedContainer { spec: container.spec.clone(), ended };
+        drop(state);
+        if let Some(hook) = hook {
+            hook(started);
+        }
+        self.tell(instance, frame, "start");
+    }
+
+    pub(super) fn end_of(&self, frame: &FrameId, code: i64) {
+        let mut state = self.lock();
+        let Some(container) = state.containers.get_mut(&container_name(frame)) else { return };
+        if !container.runs() {
+            return;
+        }
+        let instance = container.spec.instance.clone();
+        container.end(code);
+        drop(state);
+        self.tell(&instance, frame, "die");
+    }
+
+    pub(super) fn alter(&self, frame: &FrameId, change: impl FnOnce(&mut Container)) {
+        if let Some(container) = self.lock().containers.get_mut(&container_name(frame)) {
+            change(container);
+        }
+        self.announce_change();
+    }
+
+    /// Removes it if it is the instance's own.
+    pub(super) fn remove(&self, instance: &InstanceId, frame: &FrameId) {
+        let mut state = self.lock();
+        let name = container_name(frame);
+        if state.containers.get(&name).is_none_or(|there| there.spec.instance != *instance) {
+            return;
+        }
+        let Some(mut container) = state.containers.remove(&name) else { return };
+        let ran = container.runs();
+        container.end(137);
+        drop(state);
+        if ran {
+            self.tell(instance, frame, "die");
+        }
+        self.tell(instance, frame, "remove");
+    }
+
+    pub(super) fn remove_all_of(&self, frame: &FrameId) {
+        let owner =
+            self.lock().containers.get(&container_name(frame)).map(|there| there.spec.instance.clone());
+        if let Some(instance) = owner {
+            self.remove(&instance, frame);
+        }
+    }
+
+    pub(super) fn reboot(&self) {
+        let mut state = self.lock();
+        state.events = None;
+        for container in state.containers.values_mut() {
+            if container.runs() {
+                container.end(0);
+            }
+            container.exit_code = None;
+        }
+        drop(state);
+        self.announce_change();
+    }
+
+    pub(super) fn print(&self, frame: &FrameId, text: &str) {
+        let line = LogLine { at: self.clock.now_ms(), text: text.to_owned(), stderr: false };
+        self.alter(frame, |container| container.log.push(line));
+    }
+
+    pub(super) fn tell(&self, instance: &InstanceId, frame: &FrameId, action: &str) {
+        let event = EngineEvent { frame: frame.clone(), action: action.to_owned(), at: self.clock.now_ms() };
+        if let Some(events) = &self.lock().events {
+            // Nobody listening is no fault.
+            let _ = events.send((instance.clone(), event));
+        }
+        self.announce_change();
+    }
+
+    /// Counts the call and says what goes wrong with it.
+    pub(super) fn admit(&self, op: Op) -> Result<(Option<Fault>, Duration), RuntimeError> {
+        let mut state = self.lock();
+        *state.calls.entry(op).or_default() += 1;
+        let planned = state.faults.get_mut(&op).and_then(VecDeque::pop_front);
+        let fault = planned.or_else(|| state.standing.get(&op).cloned());
+        let (down, deadline) = (state.down, state.deadline);
+        drop(state);
+        self.announce_change();
+        if down { Err(super::faults::unreachable()) } else { Ok((fault, deadline)) }
+    }
+}
+
+/// Shared by the calls of the fake.
+pub(super) type Shared = Arc<World>;
