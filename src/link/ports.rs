@@ -1,0 +1,171 @@
+//! Host ports: a listener on 127.0.0.1 for each leased port, leading to a socket of the frame.
+//!
+//! "Host port" is a thing that people see; nothing in the gateway goes through one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::ids::FrameId;
+use crate::model::port::{Port, PortPurpose};
+use crate::outbound::Connector;
+use crate::supervisor::{OnExit, Tasks};
+
+/// How many connections one port serves at once; the next ones wait in the kernel.
+const CONNECTIONS: usize = 256;
+
+/// How long a listener rests after the system refused it a connection (no descriptors left).
+const REST: Duration = Duration::from_millis(200);
+
+/// Why a host port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Somebody else has it: lease another.
+    #[error("port {0} on 127.0.0.1 is in use")]
+    Busy(Port),
+    /// We have no better idea than to show it.
+    #[error("cannot listen on port {port}: {source}")]
+    Refused {
+        /// Which.
+        port: Port,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// All open host ports. Cheap to clone.
+#[derive(Clone)]
+pub struct HostPorts {
+    tasks: Tasks,
+    open: Arc<Mutex<BTreeMap<(FrameId, &'static str), OpenPort>>>,
+}
+
+struct OpenPort {
+    port: Port,
+    close: CancellationToken,
+}
+
+impl HostPorts {
+    /// No port is open yet; listeners become tasks of `tasks`.
+    #[must_use]
+    pub fn new(tasks: Tasks) -> Self {
+        Self { tasks, open: Arc::default() }
+    }
+
+    /// Listens on `port` and leads each connection to `connector`.
+    ///
+    /// May be called again: the same port stays as it is, another one takes its place.
+    ///
+    /// # Errors
+    /// [`PortError::Busy`] when somebody else listens there.
+    pub async fn open(
+        &self,
+        frame: &FrameId,
+        port: Port,
+        purpose: PortPurpose,
+        connector: Connector,
+    ) -> Result<(), PortError> {
+        if self.port_of(frame, purpose) == Some(port) {
+            return Ok(());
+        }
+        let listener = bind(port).await?;
+        let close = self.tasks.stop_token().child_token();
+        let replaced = {
+            let Ok(mut open) = self.open.lock() else { return Ok(()) };
+            open.insert((frame.clone(), purpose.as_str()), OpenPort { port, close: close.clone() })
+        };
+        if let Some(old) = replaced {
+            old.close.cancel();
+        }
+        let listener = Arc::new(listener);
+        self.tasks.spawn(format!("port {port}"), OnExit::Report, move |_| {
+            serve(listener.clone(), connector.clone(), close.clone())
+        });
+        Ok(())
+    }
+
+    /// The port that is open for a purpose of a frame.
+    #[must_use]
+    pub fn port_of(&self, frame: &FrameId, purpose: PortPurpose) -> Option<Port> {
+        let open = self.open.lock().ok()?;
+        open.get(&(frame.clone(), purpose.as_str())).map(|open| open.port)
+    }
+
+    /// Closes a frame's ports with all connections. The ports may be bound by others as soon as the tasks ended.
+    pub fn close(&self, frame: &FrameId) {
+        if let Ok(mut open) = self.open.lock() {
+            open.retain(|(owner, _), port| {
+                if owner == frame {
+                    port.close.cancel();
+                }
+                owner != frame
+            });
+        }
+    }
+}
+
+/// Whether nobody listens on `port`. Only a guess about the next moment: opening it is the proof.
+#[must_use]
+pub fn is_free(port: Port) -> bool {
+    // portpicker wants the port on every address of both families, and so calls
+    // every port busy where the kernel has no IPv6.
+    portpicker::is_free_tcp(port.0)
+        || (StdListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err()
+            && StdListener::bind((Ipv4Addr::UNSPECIFIED, port.0)).is_ok())
+}
+
+/// A port that was closed a moment ago, by ourselves, may still be on its way out.
+async fn bind(port: Port) -> Result<TcpListener, PortError> {
+    let mut tries = 3;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port.0)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tries -= 1;
+                if tries == 0 {
+                    return Err(PortError::Busy(port));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(source) => return Err(PortError::Refused { port, source }),
+        }
+    }
+}
+
+async fn serve(listener: Arc<TcpListener>, connector: Connector, close: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        let room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            () = close.cancelled() => return,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if room => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(carry(stream, connector.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection for {}: {error}", connector.what());
+                    tokio::time::sleep(REST).await;
+                }
+            },
+        }
+    }
+}
+
+/// Copies both ways until both sides are done or one breaks.
+async fn carry(mut outside: TcpStream, connector: Connector) {
+    let _ = outside.set_nodelay(true);
+    match connector.connect().await {
+        Ok(mut inside) => {
+            let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+        }
+        // Dropping the stream says it to the client; the frame may simply not run.
+        Err(error) => tracing::debug!(%error, "nobody behind {}: {error}", connector.what()),
+    }
+}
