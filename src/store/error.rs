@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::values::Foreign;
+use crate::model::port::PortRange;
+
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -18,6 +21,20 @@ pub enum StoreError {
     Conflict {
         /// Which row or value.
         what: String,
+    },
+    /// Choose another name; this one belongs to another row.
+    #[error("the {what} {value} exists already")]
+    Taken {
+        /// Which kind of row.
+        what: &'static str,
+        /// The value that is taken.
+        value: String,
+    },
+    /// Remove a frame or widen the range.
+    #[error("no free port in {range}")]
+    NoFreePort {
+        /// Where was looked.
+        range: PortRange,
     },
     /// Give the right key; nothing was touched.
     #[error("the key does not open the database {path}")]
@@ -74,6 +91,11 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, source) = &error
+            && let Some(Foreign { expected, value }) = source.downcast_ref()
+        {
+            return Self::Unexpected { expected, value: value.clone() };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull,
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()),

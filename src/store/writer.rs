@@ -1,28 +1,39 @@
 //! The one thread that writes.
 
-use std::sync::mpsc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{StoreError, Tx};
 use crate::clock::Clock;
 
 type Job = Box<dyn FnOnce(&mut Connection, &Clock, &watch::Sender<u64>) + Send>;
 
-/// How many changes may wait; more means that the disk hangs, and callers wait with it.
+/// How many changes may wait for the disk. When there are more, callers wait for a place in the queue.
 const QUEUE: usize = 1024;
 
+/// How sure a change must be when its caller is told that it is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It survives a power cut.
+    Disk,
+    /// It survives the end of this process; a power cut may take the last ones.
+    Process,
+}
+
 pub(super) struct Writer {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Writer {
     pub(super) fn start(mut connection: Connection, clock: Clock, last_event: watch::Sender<u64>) -> Self {
-        let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
+        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         let run = move || {
-            while let Ok(job) = queue.recv() {
-                job(&mut connection, &clock, &last_event);
+            while let Some(job) = queue.blocking_recv() {
+                // A panic in one change undoes that change (its transaction is dropped); the caller
+                // finds its reply channel closed. The next change must find a writer.
+                let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection, &clock, &last_event)));
             }
         };
         // Without a thread every write answers "closed", which callers already handle.
@@ -30,8 +41,8 @@ impl Writer {
         Self { jobs }
     }
 
-    pub(super) fn submit(&self, job: Job) -> Result<(), StoreError> {
-        self.jobs.try_send(job).map_err(|_| StoreError::Closed)
+    pub(super) async fn submit(&self, job: Job) -> Result<(), StoreError> {
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)
     }
 }
 
@@ -40,11 +51,17 @@ pub(super) fn transact<T, E>(
     connection: &mut Connection,
     clock: &Clock,
     last_event: &watch::Sender<u64>,
+    durability: Durability,
     change: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E>
 where
     E: From<StoreError>,
 {
+    let sync = match durability {
+        Durability::Disk => "FULL",
+        Durability::Process => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", sync).map_err(|error| E::from(error.into()))?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| E::from(error.into()))?;

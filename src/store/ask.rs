@@ -1,0 +1,165 @@
+//! Questions and changes: what SQL functions are made of.
+
+use rusqlite::{Connection, Params, Row};
+
+use super::StoreError;
+use super::values::to_sql_int;
+use crate::model::event::{Happening, Subject};
+use crate::model::principal::Principal;
+
+/// A reading connection, holding one consistent view of the database.
+pub struct Db<'a> {
+    pub(super) transaction: rusqlite::Transaction<'a>,
+}
+
+/// A transaction on the writer's thread.
+pub struct Tx<'a> {
+    pub(super) transaction: rusqlite::Transaction<'a>,
+    pub(super) now_ms: u64,
+    pub(super) last_event: u64,
+}
+
+mod sealed {
+    /// Keeps the connection inside `store/`.
+    pub trait Connected {
+        fn connection(&self) -> &rusqlite::Connection;
+    }
+}
+use sealed::Connected;
+
+impl Connected for Db<'_> {
+    fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+}
+
+impl Connected for Tx<'_> {
+    fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+}
+
+/// What both a reading connection and a transaction can be asked; SQL functions take `&impl Ask`.
+pub trait Ask: Connected {
+    /// At most one row.
+    ///
+    /// # Errors
+    /// Whatever SQLite or `map` says.
+    fn maybe_row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        match rows.next()? {
+            Some(row) => map(row).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// Whatever SQLite or `map` says.
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(map(row)?);
+        }
+        Ok(found)
+    }
+}
+
+impl Ask for Db<'_> {}
+impl Ask for Tx<'_> {}
+
+impl Tx<'_> {
+    /// When this transaction began (UTC ms); every row it writes says the same.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The same, as a column takes it.
+    pub(super) fn now(&self) -> i64 {
+        to_sql_int(self.now_ms)
+    }
+
+    /// Changes rows and says how many.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub fn change(&mut self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.transaction.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Changes one row, or reports that it was not as expected: compare and set.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] naming `what` when not exactly one row matched.
+    pub fn change_exactly_one(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<(), StoreError> {
+        match self.change(sql, params)? {
+            1 => Ok(()),
+            _ => Err(StoreError::Conflict { what: what.to_owned() }),
+        }
+    }
+
+    /// Stores an event with the change it tells of. Sent out after the commit.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub fn emit(&mut self, subject: &Subject, what: &Happening) -> Result<u64, StoreError> {
+        let body = serde_json::to_value(what)
+            .ok()
+            .and_then(|mut value| value.get_mut("data").map(serde_json::Value::take))
+            .unwrap_or_default();
+        self.change(
+            "INSERT INTO events (at, kind, frame_id, frame_name, session_id, message_id, data)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (
+                self.now(),
+                what.kind(),
+                &subject.frame,
+                &subject.frame_name,
+                &subject.session,
+                &subject.message,
+                body.to_string(),
+            ),
+        )?;
+        let id = self.transaction.last_insert_rowid().unsigned_abs();
+        self.last_event = id;
+        Ok(id)
+    }
+
+    /// Stores who did what, with the change itself.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub fn audit(
+        &mut self,
+        principal: &Principal,
+        action: &str,
+        subject: &str,
+        detail: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        self.change(
+            "INSERT INTO audit (at, principal, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (self.now(), principal.to_string(), action, subject, detail.to_string()),
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,422 @@
+//! Frames: their rows, configurations and notes.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+
+use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
+use super::{Ask, StoreError, Tx, messages, ports};
+use crate::model::event::{Happening, Subject};
+use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
+use crate::model::ids::{FrameId, ProjectId};
+use crate::model::message::DeliveryState;
+use crate::model::names::FrameName;
+use crate::model::network::NetworkMode;
+use crate::model::port::{Port, PortPurpose, PortRange};
+
+/// A frame to be; its two ports are chosen when the row is written.
+#[derive(Clone, Debug)]
+pub struct NewFrame {
+    /// Chosen by the caller.
+    pub id: FrameId,
+    /// Must not be taken.
+    pub name: FrameName,
+    /// The project it is made for.
+    pub project: Option<ProjectId>,
+    /// Absolute host folder.
+    pub workspace: String,
+    /// The image reference that was asked for.
+    pub image: String,
+    /// The image's id.
+    pub image_id: String,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// Hosts and groups for mode `allow`.
+    pub allow: Vec<String>,
+    /// Extra environment.
+    pub env: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Host user id that owns what the agent writes.
+    pub owner_uid: u32,
+    /// Host group id that owns what the agent writes.
+    pub owner_gid: u32,
+    /// The first wish.
+    pub desired: Desired,
+    /// When it is destroyed by itself (UTC ms).
+    pub expires_at: Option<u64>,
+    /// Where its ports come from.
+    pub ports: PortRange,
+    /// Ports that somebody else on this host holds.
+    pub avoid: BTreeSet<Port>,
+    /// The frame file, word for word; empty when none was given.
+    pub given: String,
+}
+
+/// What was settled when the frame was made; in `frame_configs.resolved`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Hosts and groups for mode `allow`.
+    pub allow: Vec<String>,
+    /// Extra environment.
+    pub env: Vec<(String, String)>,
+    /// The image reference.
+    pub image: String,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// A frame's configuration, as it was given and as it was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameConfig {
+    /// The frame file, word for word; empty when none was given.
+    pub given: String,
+    /// What was made of it.
+    pub resolved: Resolved,
+}
+
+/// A note on a frame's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// UTC ms.
+    pub at: u64,
+    /// A stable word.
+    pub code: String,
+    /// A sentence.
+    pub text: String,
+}
+
+/// How many notes are kept of one frame; a frame that crashes for weeks must not fill the disk.
+const NOTES_KEPT: u32 = 500;
+
+/// Makes the row, leases both ports, keeps the configuration, and tells of it.
+///
+/// # Errors
+/// [`StoreError::Taken`] for the name, [`StoreError::NoFreePort`]; then nothing was written.
+pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
+    if find_by_name(tx, &new.name)?.is_some() {
+        return Err(StoreError::Taken { what: "frame", value: new.name.to_string() });
+    }
+    tx.change(
+        "INSERT INTO frames (id, name, project_id, workspace, image, image_id, network,
+                             cpus_milli, memory_bytes, pids, owner_uid, owner_gid, desired, state,
+                             expires_at, created_at, state_changed_at, last_active_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'created', ?14, ?15, ?15, ?15)",
+        rusqlite::params![
+            new.id,
+            new.name,
+            new.project,
+            new.workspace,
+            new.image,
+            new.image_id,
+            new.network,
+            new.limits.cpus_milli,
+            to_sql_int(new.limits.memory_bytes),
+            new.limits.pids,
+            new.owner_uid,
+            new.owner_gid,
+            new.desired,
+            new.expires_at.map(to_sql_int),
+            tx.now(),
+        ],
+    )?;
+    let resolved = Resolved {
+        allow: new.allow.clone(),
+        env: new.env.clone(),
+        image: new.image.clone(),
+        network: new.network,
+        limits: new.limits,
+    };
+    tx.change(
+        "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
+        (&new.id, &new.given, to_json(&resolved, "a frame's configuration")?),
+    )?;
+    ports::lease(tx, &new.id, PortPurpose::Agent, new.ports, &new.avoid)?;
+    ports::lease(tx, &new.id, PortPurpose::Preview, new.ports, &new.avoid)?;
+    tx.emit(&subject(&new.id, &new.name), &Happening::FrameCreated {})?;
+    get(tx, &new.id)
+}
+
+/// Columns and joins of a whole frame.
+macro_rules! select_frames {
+    ($rest:literal) => {
+        concat!(
+            "SELECT frames.*, frame_configs.resolved,
+                    agent.port AS agent_port, preview.port AS preview_port
+               FROM frames
+               JOIN frame_configs ON frame_configs.frame_id = frames.id
+               JOIN ports AS agent ON agent.frame_id = frames.id AND agent.purpose = 'agent'
+               JOIN ports AS preview ON preview.frame_id = frames.id AND preview.purpose = 'preview' ",
+            $rest
+        )
+    };
+}
+
+fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
+    let resolved: Resolved = json(row, "resolved", "a frame's configuration")?;
+    Ok(Frame {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        project: row.get("project_id")?,
+        workspace: row.get("workspace")?,
+        image: row.get("image")?,
+        image_id: row.get("image_id")?,
+        network: row.get("network")?,
+        allow: resolved.allow,
+        env: resolved.env,
+        limits: Limits {
+            cpus_milli: row.get("cpus_milli")?,
+            memory_bytes: unsigned(row, "memory_bytes")?,
+            pids: row.get("pids")?,
+        },
+        owner_uid: row.get("owner_uid")?,
+        owner_gid: row.get("owner_gid")?,
+        desired: row.get("desired")?,
+        state: row.get("state")?,
+        reason: row.get("reason")?,
+        generation: row.get("generation")?,
+        agent_port: row.get("agent_port")?,
+        preview_port: row.get("preview_port")?,
+        expires_at: maybe_unsigned(row, "expires_at")?,
+        created_at: unsigned(row, "created_at")?,
+        state_changed_at: unsigned(row, "state_changed_at")?,
+        last_active_at: unsigned(row, "last_active_at")?,
+    })
+}
+
+/// The frame of that id, if it exists.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn find(ask: &impl Ask, id: &FrameId) -> Result<Option<Frame>, StoreError> {
+    ask.maybe_row(select_frames!("WHERE frames.id = ?1"), (id,), frame)
+}
+
+/// The frame of that id.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn get(ask: &impl Ask, id: &FrameId) -> Result<Frame, StoreError> {
+    find(ask, id)?.ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
+}
+
+/// The frame of that name, if it exists.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn find_by_name(ask: &impl Ask, name: &FrameName) -> Result<Option<Frame>, StoreError> {
+    ask.maybe_row(select_frames!("WHERE frames.name = ?1"), (name,), frame)
+}
+
+/// All frames, by name.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn list(ask: &impl Ask) -> Result<Vec<Frame>, StoreError> {
+    ask.rows(select_frames!("ORDER BY frames.name"), (), frame)
+}
+
+/// Throwaway frames whose time is up and that nobody asked to remove yet.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn expired(ask: &impl Ask, now_ms: u64) -> Result<Vec<Frame>, StoreError> {
+    ask.rows(
+        select_frames!(
+            "WHERE frames.expires_at IS NOT NULL AND frames.expires_at <= ?1 AND frames.desired <> 'removed'
+             ORDER BY frames.expires_at"
+        ),
+        (to_sql_int(now_ms),),
+        frame,
+    )
+}
+
+/// Moves a frame along its lifecycle, or reports that somebody else moved it first.
+///
+/// `reason` replaces the row's: a move without one clears it.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Conflict`] when the lifecycle has no such move.
+pub fn apply(
+    tx: &mut Tx<'_>,
+    id: &FrameId,
+    event: FrameEvent,
+    reason: Option<&str>,
+) -> Result<FrameState, StoreError> {
+    let (name, from) = name_and_state(tx, id)?;
+    let to = from.next(event).map_err(|illegal| StoreError::Conflict { what: illegal.to_string() })?;
+    tx.change_exactly_one(
+        "the frame's state",
+        "UPDATE frames
+            SET state = ?3, reason = ?4, state_changed_at = ?5
+          WHERE id = ?1
+            AND state = ?2",
+        (id, from, to, reason, tx.now()),
+    )?;
+    let moved = Happening::FrameMoved { from, to, reason: reason.map(str::to_owned) };
+    tx.emit(&subject(id, &name), &moved)?;
+    Ok(to)
+}
+
+/// Writes down what somebody wants. A frame that is to be removed takes no other wish any more.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it is being removed.
+pub fn set_desired(tx: &mut Tx<'_>, id: &FrameId, desired: Desired) -> Result<(), StoreError> {
+    name_and_state(tx, id)?;
+    tx.change_exactly_one(
+        "the frame is being destroyed and takes no other wish; its row",
+        "UPDATE frames SET desired = ?2 WHERE id = ?1 AND (desired <> 'removed' OR ?2 = 'removed')",
+        (id, desired),
+    )
+}
+
+/// Writes a reason or a note into the row without moving the frame.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such frame.
+pub fn set_reason(tx: &mut Tx<'_>, id: &FrameId, reason: Option<&str>) -> Result<(), StoreError> {
+    tx.change_exactly_one("the frame", "UPDATE frames SET reason = ?2 WHERE id = ?1", (id, reason))
+}
+
+/// Starts a new generation: a container of an older one is not this frame's any more.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn bump_generation(tx: &mut Tx<'_>, id: &FrameId) -> Result<u32, StoreError> {
+    tx.maybe_row(
+        "UPDATE frames SET generation = generation + 1 WHERE id = ?1 RETURNING generation",
+        (id,),
+        |row| Ok(row.get(0)?),
+    )?
+    .ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
+}
+
+/// From now on it is made from this image.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such frame.
+pub fn set_image(tx: &mut Tx<'_>, id: &FrameId, image: &str, image_id: &str) -> Result<(), StoreError> {
+    tx.change_exactly_one(
+        "the frame",
+        "UPDATE frames SET image = ?2, image_id = ?3 WHERE id = ?1",
+        (id, image, image_id),
+    )
+}
+
+/// It had something to do just now. Does nothing for a frame that is gone.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn touch(tx: &mut Tx<'_>, id: &FrameId) -> Result<(), StoreError> {
+    tx.change("UPDATE frames SET last_active_at = ?2 WHERE id = ?1", (id, tx.now()))?;
+    Ok(())
+}
+
+/// When it is destroyed by itself (UTC ms), or never.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such frame.
+pub fn set_expiry(tx: &mut Tx<'_>, id: &FrameId, expires_at: Option<u64>) -> Result<(), StoreError> {
+    tx.change_exactly_one(
+        "the frame",
+        "UPDATE frames SET expires_at = ?2 WHERE id = ?1",
+        (id, expires_at.map(to_sql_int)),
+    )
+}
+
+/// Forgets a frame: its row, ports, configuration and notes. Conversations stay; what was still
+/// to be delivered fails, so that nothing waits for a frame that never comes.
+///
+/// Does nothing for a frame that is already forgotten, and says so by `false`.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn forget(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
+    let Some(frame) = find(tx, id)? else { return Ok(false) };
+    for message in messages::list_open(tx, Some(id))? {
+        messages::move_to(tx, &message.id, DeliveryState::Failed, Some("the frame was destroyed"))?;
+    }
+    tx.change("DELETE FROM frames WHERE id = ?1", (id,))?;
+    tx.emit(&subject(id, &frame.name), &Happening::FrameRemoved {})?;
+    Ok(true)
+}
+
+/// The configuration, as it was given and as it was settled.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn config_of(ask: &impl Ask, id: &FrameId) -> Result<FrameConfig, StoreError> {
+    ask.maybe_row("SELECT given, resolved FROM frame_configs WHERE frame_id = ?1", (id,), |row| {
+        Ok(FrameConfig {
+            given: row.get("given")?,
+            resolved: json(row, "resolved", "a frame's configuration")?,
+        })
+    })?
+    .ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
+}
+
+/// Keeps a note on the frame's life, and tells of it. Does nothing for a frame that is gone.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(), StoreError> {
+    let name: Option<FrameName> =
+        tx.maybe_row("SELECT name FROM frames WHERE id = ?1", (id,), |row| Ok(row.get(0)?))?;
+    let Some(name) = name else { return Ok(()) };
+    tx.change(
+        "INSERT INTO frame_events (frame_id, at, code, text) VALUES (?1, ?2, ?3, ?4)",
+        (id, tx.now(), code, text),
+    )?;
+    tx.change(
+        "DELETE FROM frame_events
+          WHERE frame_id = ?1
+            AND id <= (SELECT id FROM frame_events WHERE frame_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        (id, NOTES_KEPT),
+    )?;
+    let told = Happening::FrameNote { code: code.to_owned(), text: text.to_owned() };
+    tx.emit(&subject(id, &name), &told)?;
+    Ok(())
+}
+
+/// The newest notes, oldest of them first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn notes(ask: &impl Ask, id: &FrameId, limit: u32) -> Result<Vec<Note>, StoreError> {
+    let mut found = ask.rows(
+        "SELECT at, code, text FROM frame_events WHERE frame_id = ?1 ORDER BY id DESC LIMIT ?2",
+        (id, limit),
+        |row| Ok(Note { at: unsigned(row, "at")?, code: row.get("code")?, text: row.get("text")? }),
+    )?;
+    found.reverse();
+    Ok(found)
+}
+
+/// How many notes of that code there are since then (UTC ms, inclusive).
+///
+/// # Errors
+/// Whatever the database says.
+pub fn notes_since(ask: &impl Ask, id: &FrameId, code: &str, since_ms: u64) -> Result<u32, StoreError> {
+    let count = ask.maybe_row(
+        "SELECT count(*) FROM frame_events WHERE frame_id = ?1 AND code = ?2 AND at >= ?3",
+        (id, code, to_sql_int(since_ms)),
+        |row| Ok(row.get(0)?),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
+fn name_and_state(tx: &Tx<'_>, id: &FrameId) -> Result<(FrameName, FrameState), StoreError> {
+    tx.maybe_row("SELECT name, state FROM frames WHERE id = ?1", (id,), |row| {
+        Ok((row.get("name")?, row.get("state")?))
+    })?
+    .ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
+}
+
+/// What a frame's events are about.
+pub(super) fn subject(id: &FrameId, name: &FrameName) -> Subject {
+    Subject { frame: Some(id.clone()), frame_name: Some(name.clone()), ..Subject::default() }
+}

@@ -1,0 +1,59 @@
+//! What was said, as the agent keeps it.
+
+use super::values::{json, role_word, to_json, to_sql_int};
+use super::{Ask, StoreError, Tx};
+use crate::model::agent::{AgentMessage, AgentPart};
+use crate::model::ids::SessionId;
+
+/// One message of a conversation with its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// Its head.
+    pub message: AgentMessage,
+    /// What it consists of, in order.
+    pub parts: Vec<AgentPart>,
+}
+
+/// Keeps a message; a newer version of it replaces the older one.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such conversation.
+pub fn upsert(
+    tx: &mut Tx<'_>,
+    session: &SessionId,
+    message: &AgentMessage,
+    parts: &[AgentPart],
+) -> Result<(), StoreError> {
+    tx.change(
+        "INSERT INTO turns (session_id, agent_message, role, head, parts, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (session_id, agent_message)
+         DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts",
+        (
+            session,
+            &message.id,
+            role_word(message.role),
+            to_json(message, "an agent's message")?,
+            to_json(&parts, "an agent's parts")?,
+            to_sql_int(message.created_at),
+        ),
+    )?;
+    Ok(())
+}
+
+/// Everything that was said in a conversation, oldest first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn of_session(ask: &impl Ask, session: &SessionId) -> Result<Vec<Turn>, StoreError> {
+    ask.rows(
+        "SELECT head, parts FROM turns WHERE session_id = ?1 ORDER BY agent_message",
+        (session,),
+        |row| {
+            Ok(Turn {
+                message: json(row, "head", "an agent's message")?,
+                parts: json(row, "parts", "an agent's parts")?,
+            })
+        },
+    )
+}
