@@ -1,6 +1,7 @@
 //! Who owns which task: every task has a name, an owner and an answer to "what when it ends?".
 
 pub mod backoff;
+pub mod failpoint;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use backoff::Backoff;
+use failpoint::Failpoints;
 
 /// What happens when a task ends before it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     fatal: Arc<std::sync::Mutex<Option<String>>>,
+    failpoints: Failpoints,
 }
 
 impl Default for Tasks {
@@ -42,13 +45,39 @@ impl Tasks {
     /// Tasks that end when `stop` is cancelled.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), stop, fatal: Arc::default() }
+        Self { tracker: TaskTracker::new(), stop, fatal: Arc::default(), failpoints: Failpoints::from_env() }
     }
 
     /// The token that ends them all.
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// The places where a test may let this gateway die.
+    #[must_use]
+    pub fn failpoints(&self) -> Failpoints {
+        self.failpoints.clone()
+    }
+
+    /// Spawns work that runs once, to its end, whoever waits for it; answers with what it returned.
+    /// `None` when it panicked.
+    pub async fn run_to_end<T, Fut>(&self, name: impl Into<String>, work: Fut) -> Option<T>
+    where
+        T: Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+    {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let once = std::sync::Mutex::new(Some((work, reply)));
+        self.spawn(name, OnExit::Report, move |_| {
+            let taken = once.lock().ok().and_then(|mut slot| slot.take());
+            async move {
+                if let Some((work, reply)) = taken {
+                    let _ = reply.send(work.await);
+                }
+            }
+        });
+        answer.await.ok()
     }
 
     /// Spawns a task. `run` is called again for each restart.

@@ -1,0 +1,119 @@
+//! What can go wrong with a frame, as its callers must tell it apart.
+
+use std::path::PathBuf;
+
+use crate::model::frame::{Desired, FrameState};
+use crate::model::names::InvalidName;
+use crate::model::port::PortRange;
+use crate::runtime::RuntimeError;
+use crate::store::StoreError;
+use crate::tmux::TerminalError;
+
+use super::workspace::WorkspaceError;
+
+/// What can go wrong with a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// There is no frame of that name or id.
+    #[error("there is no frame {0}")]
+    NotFound(String),
+    /// Choose another name.
+    #[error("there is a frame {0} already")]
+    NameTaken(String),
+    /// Choose another name.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    /// Choose another folder.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// There is no project of that name.
+    #[error("there is no project {0}")]
+    NoProject(String),
+    /// Correct the request.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// Which part of the request.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Destroy a frame, or widen the range.
+    #[error("no two ports are free in {0}")]
+    NoFreePort(PortRange),
+    /// It cannot be done to a frame in that state.
+    #[error("frame {name} is {state}, so it cannot be {action}")]
+    WrongState {
+        /// Which frame.
+        name: String,
+        /// Where it stands.
+        state: FrameState,
+        /// `paused`, `resumed`, …
+        action: &'static str,
+    },
+    /// It is on its way out; nothing else can be asked of it.
+    #[error("frame {0} is being destroyed")]
+    BeingDestroyed(String),
+    /// It went to `error`; `start` tries again.
+    #[error("frame {name} failed: {reason}")]
+    Failed {
+        /// Which frame.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked for something else while we waited.
+    #[error("frame {name} was meanwhile asked to be {}", desired.as_str())]
+    WishChanged {
+        /// Which frame.
+        name: String,
+        /// What it is to be now.
+        desired: Desired,
+    },
+    /// It goes on; ask again later.
+    #[error("frame {name} is still {state} after {seconds} s{}", because(last))]
+    TooSlow {
+        /// Which frame.
+        name: String,
+        /// Where it stands.
+        state: FrameState,
+        /// How long we waited.
+        seconds: u64,
+        /// What is in the way, if that is known.
+        last: Option<String>,
+    },
+    /// A folder of ours cannot be made, written or removed.
+    #[error("cannot prepare {path}: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full.
+    #[error("the disk is full: cannot write {0}")]
+    DiskFull(PathBuf),
+    /// The agent inside cannot be reached.
+    #[error("the agent of frame {name} cannot be reached: {why}")]
+    AgentUnreachable {
+        /// Which frame.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Its terminal cannot be opened.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// The engine could not do it.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The database could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway stops, or a bug ended the work.
+    #[error("the gateway stopped before it was done")]
+    Interrupted,
+}
+
+fn because(last: &Option<String>) -> String {
+    last.as_ref().map(|last| format!(": {last}")).unwrap_or_default()
+}

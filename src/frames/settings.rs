@@ -1,0 +1,165 @@
+//! What frames need to be told, and whom they call back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::model::frame::{Frame, Limits};
+use crate::model::ids::{FrameId, InstanceId};
+use crate::model::network::NetworkMode;
+use crate::model::port::{PortPurpose, PortRange};
+use crate::outbound::Connector;
+use crate::runtime::Runtime;
+use crate::store::Store;
+use crate::supervisor::Tasks;
+
+/// Everything that [`super::Frames`] is made of.
+pub struct FramesDeps {
+    /// The database.
+    pub store: Store,
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// The time.
+    pub clock: Clock,
+    /// Owner of the drivers.
+    pub tasks: Tasks,
+    /// From the configuration.
+    pub settings: Settings,
+    /// Who keeps the host's side of a frame open: its broker and its host ports.
+    pub attendant: Arc<dyn Attendant>,
+    /// Who knows what the agent is to be told at its start.
+    pub start_files: Arc<dyn StartFiles>,
+    /// How the agent in a link folder is reached.
+    pub agent_connector: AgentConnector,
+}
+
+/// Makes a connector to the agent from a frame's link folder. The real one is the folder's `agent.sock`;
+/// tests lead it to a scripted server.
+pub type AgentConnector = Arc<dyn Fn(&Path) -> Connector + Send + Sync>;
+
+/// What the configuration says about frames.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This home's id.
+    pub instance: InstanceId,
+    /// mimir's own folder; no workspace may be in it or around it.
+    pub home: PathBuf,
+    /// The user's home; not a workspace either.
+    pub user_home: Option<PathBuf>,
+    /// Where each frame has a folder of its own.
+    pub frames_folder: PathBuf,
+    /// The image for frames that name none.
+    pub image: String,
+    /// Which ports may be leased.
+    pub ports: PortRange,
+    /// What frames may reach that do not say.
+    pub network: NetworkMode,
+    /// What every frame of mode `allow` may reach.
+    pub allow: Vec<String>,
+    /// What frames may use that do not say.
+    pub limits: Limits,
+    /// How many frames may be starting at once.
+    pub parallel_starts: usize,
+    /// How long a start may take until the agent answers.
+    pub start_timeout: Duration,
+    /// How long a container gets to stop by itself.
+    pub stop_grace: Duration,
+    /// How long a throwaway frame lives that does not say.
+    pub throwaway_ttl: Duration,
+    /// How unexpected ends are damped.
+    pub crashes: CrashSettings,
+    /// How often everything is looked at without a reason.
+    pub tick: Duration,
+    /// How long the agent of a running frame may be silent before its container is doubted.
+    pub silence: Duration,
+    /// How old a container without a row must be before it is removed unasked.
+    pub stray_age: Duration,
+    /// Stop a frame that had nothing to do for that long.
+    pub idle_stop: Option<Duration>,
+}
+
+/// How unexpected ends of a frame's container are damped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrashSettings {
+    /// Ends older than this do not count.
+    pub window: Duration,
+    /// That many ends within the window and the frame goes to `error`.
+    pub limit: u32,
+    /// The pause before the second restart; it doubles with each further one. The first is at once.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for CrashSettings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(15 * 60),
+            limit: 5,
+            first_pause: Duration::from_secs(10),
+            longest_pause: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of a fresh install, for a home.
+    #[must_use]
+    pub fn of_home(home: &Path, instance: InstanceId) -> Self {
+        Self {
+            instance,
+            home: home.to_owned(),
+            user_home: std::env::home_dir(),
+            frames_folder: home.join("frames"),
+            image: "localhost/mimir-frame:latest".into(),
+            ports: PortRange { first: 33_000, last: 34_000 },
+            network: NetworkMode::default(),
+            allow: Vec::new(),
+            limits: Limits { cpus_milli: 2_000, memory_bytes: 4 << 30, pids: 1024 },
+            parallel_starts: 2,
+            start_timeout: Duration::from_secs(90),
+            stop_grace: Duration::from_secs(10),
+            throwaway_ttl: Duration::from_secs(2 * 60 * 60),
+            crashes: CrashSettings::default(),
+            tick: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
+            stray_age: Duration::from_secs(60 * 60),
+            idle_stop: None,
+        }
+    }
+}
+
+/// Keeps the host's side of frames open. Implemented where the broker and the host ports are known.
+#[async_trait]
+pub trait Attendant: Send + Sync {
+    /// Opens the broker's socket in the link folder and listens on the frame's host ports.
+    /// Called before each start and when a running frame is adopted; what is open already stays so.
+    ///
+    /// # Errors
+    /// [`AttendError::PortBusy`] when somebody else holds a port; it is exchanged, and this is called again.
+    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError>;
+
+    /// Closes all of it. Nothing happens when nothing is open.
+    async fn close(&self, frame: &FrameId);
+}
+
+/// Why the host's side of a frame cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AttendError {
+    /// Somebody else listens there.
+    #[error("the {} port is taken", .0.as_str())]
+    PortBusy(PortPurpose),
+    /// We have no better idea than to show it.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Knows what an agent is told at its start. Implemented where the model providers are known.
+#[async_trait]
+pub trait StartFiles: Send + Sync {
+    /// opencode's configuration for this frame. Holds no real key.
+    async fn agent_config(&self, frame: &Frame) -> serde_json::Value;
+}
