@@ -1,1 +1,362 @@
-//! The agent's HTTP API.
+//! The agent inside one frame: opencode 1.x over HTTP.
+//!
+//! The only place that knows opencode's JSON. The rest of the program sees the
+//! types of [`crate::model::agent`]. How the frame is reached is the connector's
+//! business; every request takes a new connection and has a deadline.
+//!
+//! Not here: deciding what an answer means for a message (see `router`).
+
+mod call;
+pub mod error;
+pub mod events;
+pub mod ids;
+pub mod sse;
+mod translate;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::model::agent::{
+    AgentMessage, AgentMessageId, AgentPart, AgentSessionId, AgentStatus, ModelRef, PermissionAsk,
+};
+use crate::model::container::inside;
+use crate::model::secret::Secret;
+use crate::outbound::Connector;
+use call::Call;
+
+pub use error::OpencodeError;
+pub use events::{EventStream, StreamEnd};
+
+/// The first requests of a server's life boot it and may take long.
+const BOOT: Duration = Duration::from_secs(90);
+/// Storing a prompt takes half a second; the first of a server's life up to 7 s on a busy machine.
+const PROMPT: Duration = Duration::from_secs(30);
+/// An abort waits for the running tool to end.
+const ABORT: Duration = Duration::from_secs(10);
+
+/// A message with its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// Its head.
+    pub head: AgentMessage,
+    /// Its parts, in order.
+    pub parts: Vec<AgentPart>,
+}
+
+/// A session, as the agent keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentSession {
+    /// Its id.
+    pub id: AgentSessionId,
+    /// The session it is a sub-agent's child of.
+    pub parent: Option<AgentSessionId>,
+    /// Its title.
+    pub title: String,
+    /// Whatever was stored with it; ours hold our ids.
+    pub metadata: Value,
+}
+
+/// A question that the agent waits with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuestionAsk {
+    /// opencode's id of it (`que_…`).
+    pub id: String,
+    /// The session, maybe a child's.
+    pub session: AgentSessionId,
+    /// The first question's text.
+    pub text: String,
+}
+
+/// An answer to a permission prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermissionReply {
+    /// This time.
+    Once,
+    /// This time and for the rest of the server's life.
+    Always,
+    /// No; without a message the turn ends.
+    Reject,
+}
+
+impl PermissionReply {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Always => "always",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+/// What is sent with a prompt. Model and agent are always given: a session remembers the last ones,
+/// and a bad one would poison every prompt after it.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// Its id, made by [`ids::mint`] and saved before the prompt is sent.
+    pub message: AgentMessageId,
+    /// The words.
+    pub text: String,
+    /// The model.
+    pub model: ModelRef,
+    /// `build`, `plan`, …
+    pub agent: String,
+}
+
+/// A healthy agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// opencode's version; one that we speak with.
+    pub version: String,
+}
+
+/// The agent inside one frame. A plain struct: there is one kind of agent, and tests point the
+/// connector at a scripted server, so that this code is what runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OpencodeClient {
+    connector: Connector,
+    authorization: Secret,
+}
+
+impl OpencodeClient {
+    /// A client for whatever answers behind `connector`, with the password of this start of the frame.
+    #[must_use]
+    pub fn new(connector: Connector, password: &Secret) -> Self {
+        let pair = Secret::new(format!("{}:{}", inside::AGENT_USER, password.reveal()));
+        let authorization = Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())));
+        Self { connector, authorization }
+    }
+
+    /// Whether the agent answers at all, within `timeout` on a new connection.
+    ///
+    /// Give it at most half a second and ask again: in its first second a server accepts connections
+    /// and swallows what they bring.
+    ///
+    /// # Errors
+    /// [`OpencodeError::WrongVersion`] is final; the others are worth another try.
+    pub async fn health(&self, timeout: Duration) -> Result<Health, OpencodeError> {
+        let found: wire::Health = self.ask(Call::get("health", "/global/health").within(timeout)).await?;
+        if !found.healthy {
+            return Err(unreadable("health", "it does not say that it is healthy"));
+        }
+        if found.version.starts_with("1.") {
+            Ok(Health { version: found.version })
+        } else {
+            Err(OpencodeError::WrongVersion { found: found.version })
+        }
+    }
+
+    /// Makes the server load what it loads lazily, so that the first prompt need not wait for it.
+    ///
+    /// # Errors
+    /// When the agent goes away meanwhile. Nothing depends on this call.
+    pub async fn warm_up(&self) -> Result<(), OpencodeError> {
+        for (name, path) in [("sessions", "/session?limit=1"), ("providers", "/config/providers")] {
+            self.send(Call::get(name, path).within(BOOT)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a session. A title spares the model call that would invent one.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn create_session(&self, title: &str, metadata: &Value) -> Result<AgentSession, OpencodeError> {
+        let body = json!({"title": title, "metadata": metadata});
+        self.ask(Call::post("create session", "/session", body).within(BOOT)).await.map(translate::session)
+    }
+
+    /// A session, if it is there.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn find_session(&self, id: &AgentSessionId) -> Result<Option<AgentSession>, OpencodeError> {
+        let call = Call::get("session", format!("/session/{}", segment(id.as_str())));
+        absent(self.ask(call).await).map(|found| found.map(translate::session))
+    }
+
+    /// The newest sessions that are nobody's children, newest first.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn list_sessions(&self, limit: u32) -> Result<Vec<AgentSession>, OpencodeError> {
+        let call = Call::get("sessions", format!("/session?roots=true&limit={limit}")).within(BOOT);
+        let found: Vec<wire::Session> = self.ask(call).await?;
+        Ok(found.into_iter().map(translate::session).collect())
+    }
+
+    /// Hands over a prompt; the turn runs on its own after that.
+    ///
+    /// # Errors
+    /// When [`OpencodeError::may_have_arrived`], ask [`Self::find_message`] before sending it again:
+    /// the same id twice is one turn with the words doubled.
+    pub async fn prompt(&self, session: &AgentSessionId, prompt: &Prompt) -> Result<(), OpencodeError> {
+        // `tools` is left out on purpose: it would overwrite the session's permission rules for ever.
+        let body = json!({
+            "messageID": prompt.message,
+            "model": {"providerID": prompt.model.provider, "modelID": prompt.model.model},
+            "agent": prompt.agent,
+            "parts": [{"type": "text", "text": prompt.text}],
+        });
+        let path = format!("/session/{}/prompt_async", segment(session.as_str()));
+        self.send(Call::post("prompt", path, body).within(PROMPT)).await.map(drop)
+    }
+
+    /// A message with its parts, if the agent has it.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn find_message(
+        &self,
+        session: &AgentSessionId,
+        message: &AgentMessageId,
+    ) -> Result<Option<Turn>, OpencodeError> {
+        let path = format!("/session/{}/message/{}", segment(session.as_str()), segment(message.as_str()));
+        let found: Option<wire::Entry> = absent(self.ask(Call::get("message", path)).await)?;
+        Ok(found.and_then(translate::turn))
+    }
+
+    /// The newest messages of a session, oldest first.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn messages(&self, session: &AgentSessionId, limit: u32) -> Result<Vec<Turn>, OpencodeError> {
+        let path = format!("/session/{}/message?limit={limit}", segment(session.as_str()));
+        let found: Vec<wire::Entry> = self.ask(Call::get("messages", path)).await?;
+        Ok(found.into_iter().filter_map(translate::turn).collect())
+    }
+
+    /// What each session does; a session that is not listed is idle.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn statuses(&self) -> Result<BTreeMap<AgentSessionId, AgentStatus>, OpencodeError> {
+        let found: BTreeMap<String, wire::Status> = self.ask(Call::get("status", "/session/status")).await?;
+        let known = |(id, status)| translate::status(status).map(|status| (AgentSessionId(id), status));
+        Ok(found.into_iter().filter_map(known).collect())
+    }
+
+    /// Stops what a session does, its sub-agents included. Also succeeds when there is nothing to stop.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn abort(&self, session: &AgentSessionId) -> Result<(), OpencodeError> {
+        let path = format!("/session/{}/abort", segment(session.as_str()));
+        absent(self.send(Call::post("abort", path, json!({})).within(ABORT)).await).map(drop)
+    }
+
+    /// Permission prompts that wait for an answer, of all sessions. One that was asked by a session
+    /// which was aborted since stays in this list.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn permissions(&self) -> Result<Vec<PermissionAsk>, OpencodeError> {
+        let found: Vec<wire::Permission> = self.ask(Call::get("permissions", "/permission")).await?;
+        Ok(found.into_iter().map(translate::permission).collect())
+    }
+
+    /// Questions that wait for an answer, of all sessions.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn questions(&self) -> Result<Vec<QuestionAsk>, OpencodeError> {
+        let found: Vec<wire::Question> = self.ask(Call::get("questions", "/question")).await?;
+        Ok(found.into_iter().map(translate::question).collect())
+    }
+
+    /// Answers a permission prompt. With a message, a refusal lets the turn go on.
+    ///
+    /// # Errors
+    /// [`OpencodeError::NotFound`] when somebody else answered first.
+    pub async fn reply_permission(
+        &self,
+        id: &str,
+        reply: PermissionReply,
+        message: Option<&str>,
+    ) -> Result<(), OpencodeError> {
+        let mut body = json!({"reply": reply.as_str()});
+        if let Some(message) = message {
+            body["message"] = message.into();
+        }
+        let path = format!("/permission/{}/reply", segment(id));
+        self.send(Call::post("answer permission", path, body)).await.map(drop)
+    }
+
+    /// Answers a question: one list of labels or free text per question.
+    ///
+    /// # Errors
+    /// [`OpencodeError::NotFound`] when somebody else answered first.
+    pub async fn reply_question(&self, id: &str, answers: &[Vec<String>]) -> Result<(), OpencodeError> {
+        let path = format!("/question/{}/reply", segment(id));
+        self.send(Call::post("answer question", path, json!({"answers": answers}))).await.map(drop)
+    }
+
+    /// Declines to answer a question; the turn ends.
+    ///
+    /// # Errors
+    /// [`OpencodeError::NotFound`] when somebody else answered first.
+    pub async fn reject_question(&self, id: &str) -> Result<(), OpencodeError> {
+        let path = format!("/question/{}/reject", segment(id));
+        self.send(Call::post("reject question", path, json!({}))).await.map(drop)
+    }
+
+    /// Makes every attached terminal view show a session.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn select_session(&self, session: &AgentSessionId) -> Result<(), OpencodeError> {
+        let body = json!({"sessionID": session});
+        self.send(Call::post("show session", "/tui/select-session", body)).await.map(drop)
+    }
+
+    /// Aborts what runs and lets go of the project, as a polite step before a stop.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn dispose(&self) -> Result<(), OpencodeError> {
+        self.send(Call::post("dispose", "/instance/dispose", json!({})).within(ABORT)).await.map(drop)
+    }
+
+    /// Opens the event stream; `head` is how long the answer may take to begin. Everything that
+    /// happens after the first event (`Connected`) is in it.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn events(&self, head: Duration) -> Result<EventStream, OpencodeError> {
+        let call = Call::get("events", "/event").within(head);
+        let streaming = call::streaming(&self.connector, self.authorization.reveal(), &call).await?;
+        Ok(EventStream::new(streaming, events::SILENCE))
+    }
+
+    async fn send(&self, call: Call) -> Result<bytes::Bytes, OpencodeError> {
+        call::whole(&self.connector, self.authorization.reveal(), &call).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, OpencodeError> {
+        let name = call.name;
+        let body = self.send(call).await?;
+        serde_json::from_slice(&body).map_err(|error| unreadable(name, &error.to_string()))
+    }
+}
+
+fn unreadable(call: &'static str, why: &str) -> OpencodeError {
+    OpencodeError::Unreadable { call, why: why.to_owned() }
+}
+
+fn absent<T>(answer: Result<T, OpencodeError>) -> Result<Option<T>, OpencodeError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(OpencodeError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ids come from a frame; one with a slash in it must not become another path.
+fn segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}

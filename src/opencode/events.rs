@@ -1,0 +1,106 @@
+//! The agent's event stream, for as long as one connection lasts.
+//!
+//! It has no position to resume from. Whoever reads it reconnects and re-reads
+//! what may have been missed; see `router::turn`.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::call::Streaming;
+use super::sse::SseParser;
+use super::translate;
+use crate::model::agent::AgentEvent;
+
+/// A heartbeat comes every 10 s, so this much silence is a dead connection.
+pub const SILENCE: Duration = Duration::from_secs(25);
+
+/// Why a stream ended. All of them mean: connect again and re-read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamEnd {
+    /// The server closed it or died.
+    #[error("the agent closed its event stream")]
+    Closed,
+    /// Nothing came, not even a heartbeat.
+    #[error("the agent's event stream was silent for {0:?}")]
+    Silent(Duration),
+    /// The bytes made no sense.
+    #[error("the agent's event stream cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// One connection to `/event`.
+pub struct EventStream {
+    body: Incoming,
+    connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    parser: SseParser,
+    ready: VecDeque<AgentEvent>,
+    silence: Duration,
+}
+
+impl EventStream {
+    pub(super) fn new(streaming: Streaming, silence: Duration) -> Self {
+        Self {
+            body: streaming.body,
+            connection: Some(streaming.connection),
+            parser: SseParser::default(),
+            ready: VecDeque::new(),
+            silence,
+        }
+    }
+
+    /// The next event. May be dropped and called again; nothing is lost.
+    ///
+    /// # Errors
+    /// [`StreamEnd`] when there will be no more of them.
+    pub async fn next(&mut self) -> Result<AgentEvent, StreamEnd> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let bytes = tokio::time::timeout(self.silence, self.bytes())
+                .await
+                .map_err(|_| StreamEnd::Silent(self.silence))??;
+            let payloads =
+                self.parser.push(&bytes).map_err(|error| StreamEnd::Unreadable(error.to_string()))?;
+            self.ready.extend(payloads.iter().map(|payload| translate::event(payload)));
+        }
+    }
+
+    async fn bytes(&mut self) -> Result<Bytes, StreamEnd> {
+        loop {
+            let frame = match &mut self.connection {
+                None => self.body.frame().await,
+                Some(connection) => match select(Box::pin(self.body.frame()), connection).await {
+                    Either::Left((frame, _)) => frame,
+                    Either::Right(((), _)) => {
+                        self.connection = None;
+                        continue;
+                    }
+                },
+            };
+            match frame {
+                None => return Err(StreamEnd::Closed),
+                Some(Err(_)) => return Err(StreamEnd::Closed),
+                // Trailers say nothing to us.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStream").field("ready", &self.ready.len()).finish_non_exhaustive()
+    }
+}
