@@ -5,11 +5,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
+use url::{Host, Url};
 
 /// A two-way byte stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -69,19 +70,56 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// The HTTP client for model providers and other services of the outside world.
+/// The HTTP clients for model providers and other services. Cheap to clone; made when first needed,
+/// because reading the machine's certificates takes time and memory.
 ///
 /// No total time limit, because answers stream for minutes; who calls sets what fits.
-///
-/// # Errors
-/// When the machine's certificates cannot be read.
-pub fn http_client() -> reqwest::Result<reqwest::Client> {
-    // Another part of the process may have installed it first; either is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+#[derive(Clone, Default)]
+pub struct HttpClients {
+    outside: Arc<OnceLock<reqwest::Client>>,
+    this_machine: Arc<OnceLock<reqwest::Client>>,
+}
+
+impl HttpClients {
+    /// The client for an address. What runs on this machine is never asked for through a proxy.
+    ///
+    /// # Errors
+    /// When the machine's certificates cannot be read.
+    pub fn to(&self, url: &Url) -> reqwest::Result<reqwest::Client> {
+        if is_this_machine(url) {
+            get_or_build(&self.this_machine, || builder().no_proxy())
+        } else {
+            get_or_build(&self.outside, builder)
+        }
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("mimir/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .pool_idle_timeout(Duration::from_secs(60))
         .redirect(reqwest::redirect::Policy::none())
-        .build()
+}
+
+fn get_or_build(
+    slot: &OnceLock<reqwest::Client>,
+    how: impl FnOnce() -> reqwest::ClientBuilder,
+) -> reqwest::Result<reqwest::Client> {
+    if let Some(client) = slot.get() {
+        return Ok(client.clone());
+    }
+    // Another part of the process may have installed it first; either is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = how().build()?;
+    Ok(slot.get_or_init(|| client).clone())
 }

@@ -1,1 +1,66 @@
 //! Model providers: who they are, how they answer, what they cost.
+//!
+//! A frame never holds a provider's key. Its agent is configured with the
+//! broker's address ([`Models::agent_config`]); the broker hands each call to
+//! [`Models::forward`], which adds the real key, streams the answer back and
+//! counts tokens and cost on the way.
+//!
+//! Not here: who may call (see `broker`), and where the counts are kept.
+
+mod agent_config;
+mod demo;
+mod forward;
+mod prices;
+mod provider;
+mod repair;
+mod tap;
+mod usage;
+
+use std::collections::BTreeMap;
+
+use crate::outbound::HttpClients;
+
+pub use forward::{Answer, BodyStream, Call, CallReport, ModelError, OnEnd};
+pub use prices::{InvalidPrices, Prices};
+pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};
+
+/// The provider that is built in and plays a fixed script.
+pub const DEMO: &str = "demo";
+
+/// Where a frame's agent finds the broker, as seen from inside.
+pub const BROKER_INSIDE: &str = "http://127.0.0.1:8118";
+
+/// All providers of this gateway. The demo is always among them.
+pub struct Models {
+    providers: BTreeMap<String, ProviderSettings>,
+    prices: Prices,
+    http: HttpClients,
+}
+
+impl Models {
+    /// The given providers and the demo.
+    #[must_use]
+    pub fn new(providers: Vec<ProviderSettings>, prices: Prices, http: HttpClients) -> Self {
+        let mut by_name: BTreeMap<_, _> =
+            providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
+        by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
+        Self { providers: by_name, prices, http }
+    }
+
+    /// All providers, by name.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderSettings> {
+        self.providers.values()
+    }
+
+    /// A provider by its name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&ProviderSettings> {
+        self.providers.get(name)
+    }
+
+    /// Whether anything but the demo can answer: a provider with a key, or one that needs none.
+    #[must_use]
+    pub fn has_real_provider(&self) -> bool {
+        self.providers().any(|provider| provider.kind != ProviderKind::Demo && provider.is_usable())
+    }
+}
