@@ -1,1 +1,6 @@
-//! Composition: builds the services and runs the gateway.
+//! Composition: builds the services, starts them, waits, stops them.
+
+pub mod lock;
+pub mod signals;
+pub mod socket;
+pub mod token;

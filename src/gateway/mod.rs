@@ -1,1 +1,8 @@
-//! HTTP over the Unix socket and loopback.
+//! HTTP: the edge that clients talk to.
+
+pub mod guard;
+pub mod metrics;
+pub mod ndjson;
+pub mod problem;
+pub mod request;
+pub mod serve;

@@ -50,3 +50,10 @@ impl Problem {
         self
     }
 }
+
+/// The last line of a stream of JSON lines that could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProblemLine {
+    /// Why.
+    pub problem: Problem,
+}
