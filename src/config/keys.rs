@@ -1,0 +1,307 @@
+//! Every key there is, what it holds, and what it is for.
+//!
+//! This table is the specification: files are checked against it, environment
+//! variables are named by it, and `config/schema.json` is written from it.
+//! In a path, `*` stands for any name and `[]` for an item of a list.
+
+use super::error::ConfigProblem;
+use super::tree::{Node, Value};
+use super::values::{self, Misfit};
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Some text.
+    Text,
+    /// Some text that may be left empty.
+    Free,
+    /// Not to be shown; may be empty.
+    Secret,
+    /// `on` or `off`.
+    Switch,
+    /// A whole number, both ends included.
+    Whole(u32, u32),
+    /// A TCP port or `off`.
+    PortOrOff,
+    /// An IP address.
+    Address,
+    /// An absolute path.
+    Path,
+    /// An absolute path or `auto`.
+    PathOrAuto,
+    /// A range of ports.
+    Ports,
+    /// A network mode.
+    Network,
+    /// A list of hosts and groups.
+    Hosts,
+    /// Cores.
+    Cpus,
+    /// Bytes.
+    Memory,
+    /// A time.
+    Time,
+    /// A time or `off`.
+    TimeOrOff,
+    /// `provider/model`.
+    Model,
+    /// `provider/model` or `auto`.
+    ModelOrAuto,
+    /// The address of an HTTP service.
+    HttpUrl,
+    /// A name as frames and projects have it.
+    Name,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted.
+    pub path: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+/// The words for kinds of providers.
+pub const PROVIDER_KINDS: &[&str] =
+    &["anthropic", "openai", "openrouter", "google", "ollama", "vllm", "openai-compatible"];
+
+const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { path, kind, about }
+}
+
+/// The keys of `config.yaml`.
+pub const CONFIG: &[Key] = &[
+    key("server.http_port", Kind::PortOrOff, "TCP port of the HTTP API; off for the Unix socket alone"),
+    key("server.bind", Kind::Address, "Address the HTTP API listens on; only loopback for now"),
+    key("database.path", Kind::Path, "The database file"),
+    key("database.encryption_key", Kind::Secret, "64 hex digits or a passphrase"),
+    key("engine.kind", Kind::OneOf(&["podman"]), "The container engine"),
+    key("engine.socket", Kind::PathOrAuto, "The engine's socket; auto finds it"),
+    key("frames.image", Kind::Text, "The image frames are made from"),
+    key("frames.ports", Kind::Ports, "Host ports, two for each frame"),
+    key("frames.network", Kind::Network, "What a frame may reach"),
+    key("frames.allow", Kind::Hosts, "Hosts and groups that a frame in mode allow may reach"),
+    key("frames.limits.cpus", Kind::Cpus, "Processor cores of a frame"),
+    key("frames.limits.memory", Kind::Memory, "Memory of a frame"),
+    key("frames.limits.pids", Kind::Whole(16, 4_194_304), "Processes and threads of a frame"),
+    key("frames.idle_stop", Kind::TimeOrOff, "Stop a frame that had nothing to do for so long"),
+    key("frames.throwaway_ttl", Kind::Time, "How long a throwaway frame lives"),
+    key("frames.parallel_starts", Kind::Whole(1, 64), "How many frames start at the same time"),
+    key("frames.start_timeout", Kind::Time, "How long a frame may take to answer"),
+    key("frames.stop_grace", Kind::Time, "How long a frame may take to stop by itself"),
+    key(
+        "frames.crash_limit",
+        Kind::Whole(1, 1000),
+        "Exits within crash_window after which a frame is left in error",
+    ),
+    key("frames.crash_window", Kind::Time, "The time in which exits are counted"),
+    key(
+        "frames.trust_project",
+        Kind::Switch,
+        "Whether agents obey the opencode configuration found in a project",
+    ),
+    key("opencode.default_model", Kind::ModelOrAuto, "The model that is used unless a message names one"),
+    key("opencode.small_model", Kind::ModelOrAuto, "The model for titles and summaries"),
+    key(
+        "providers.*.kind",
+        Kind::OneOf(PROVIDER_KINDS),
+        "How to talk to it; the provider's name when it is one of these",
+    ),
+    key("providers.*.base_url", Kind::HttpUrl, "Where it is; the kind's own address when absent"),
+    key("providers.*.key", Kind::Secret, "What opens it"),
+    key("providers.*.models.[]", Kind::Text, "A model to offer"),
+    key("providers.*.models.[].id", Kind::Text, "Its id at the provider"),
+    key("providers.*.models.[].name", Kind::Text, "Its name for people"),
+    key("providers.*.models.[].context", Kind::Whole(1, u32::MAX), "How many tokens fit"),
+    key("providers.*.models.[].output", Kind::Whole(1, u32::MAX), "How many tokens it may write at once"),
+    key("projects.[].name", Kind::Name, "The project's name"),
+    key("projects.[].path", Kind::Path, "The project's folder"),
+];
+
+/// The keys of a frame file (`mimir frame create --config`).
+pub const FRAME_FILE: &[Key] = &[
+    key("name", Kind::Name, "The frame's name"),
+    key("workspace", Kind::Path, "The folder that is /workspace inside"),
+    key("project", Kind::Name, "A registered project, instead of workspace"),
+    key("image", Kind::Text, "The image it is made from"),
+    key("network", Kind::Network, "What it may reach"),
+    key("allow", Kind::Hosts, "Hosts and groups it may reach in mode allow, besides the configured ones"),
+    key("limits.cpus", Kind::Cpus, "Processor cores"),
+    key("limits.memory", Kind::Memory, "Memory"),
+    key("limits.pids", Kind::Whole(16, 4_194_304), "Processes and threads"),
+    key("env.*", Kind::Free, "Extra environment inside"),
+    key("throwaway", Kind::Switch, "Whether it destroys itself"),
+    key("ttl", Kind::Time, "After how long"),
+    key("start", Kind::Switch, "Start it at once"),
+];
+
+/// The keys of a project's own `.mimir/config.yml` that are obeyed.
+pub const PROJECT_FILE: &[Key] = &[
+    key("image", Kind::Text, "The image its frames are made from"),
+    key("model", Kind::Model, "The model for its frames"),
+    key("instructions", Kind::Text, "What the agent should know about the project"),
+];
+
+impl Kind {
+    /// Whether the text fits.
+    ///
+    /// # Errors
+    /// Why it does not, as the end of a sentence that begins with the key.
+    pub fn check(self, text: &str) -> Result<(), Misfit> {
+        match self {
+            Self::Free | Self::Secret => Ok(()),
+            Self::Text => values::text(text).map(drop),
+            Self::Switch => values::switch(text).map(drop),
+            Self::Whole(least, most) => values::whole(text, least, most).map(drop),
+            Self::PortOrOff => values::port_or_off(text).map(drop),
+            Self::Address => values::address(text).map(drop),
+            Self::PathOrAuto if text == "auto" => Ok(()),
+            Self::Path | Self::PathOrAuto => values::path(text).map(drop),
+            Self::Ports => values::ports(text).map(drop),
+            Self::Network => values::network(text).map(drop),
+            Self::Hosts => values::host(text).map(drop),
+            Self::Cpus => values::cpus(text).map(drop),
+            Self::Memory => values::memory(text).map(drop),
+            Self::Time => values::some_time(text).map(drop),
+            Self::TimeOrOff => values::duration_or_off(text).map(drop),
+            Self::Model => values::model(text).map(drop),
+            Self::ModelOrAuto => values::model_or_auto(text).map(drop),
+            Self::HttpUrl => values::http_url(text).map(drop),
+            Self::Name => crate::model::names::FrameName::parse(text)
+                .map(drop)
+                .map_err(|_| format!("must be 1 to 40 of a-z, 0-9 and inner -, not `{text}`")),
+            Self::OneOf(words) if words.contains(&text) => Ok(()),
+            Self::OneOf(words) => Err(format!("must be {}, not `{text}`", words.join(", "))),
+        }
+    }
+
+    /// Whether it is a list of texts.
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        self == Self::Hosts
+    }
+}
+
+/// The key of the table that fits a dotted key, such as `providers.local.key`.
+#[must_use]
+pub fn find(table: &'static [Key], path: &str) -> Option<&'static Key> {
+    table.iter().find(|key| fits(key.path, path))
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('.'), path.split('.'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted == "*" || wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether keys of the table lie below that path.
+fn is_section(table: &[Key], path: &str) -> bool {
+    let depth = path.split('.').count();
+    table.iter().any(|key| {
+        let parts: Vec<&str> = key.path.split('.').collect();
+        path.is_empty() || (parts.len() > depth && fits(&parts[..depth].join("."), path))
+    })
+}
+
+/// Everything in the tree that the table does not have or that does not fit.
+#[must_use]
+pub(super) fn check(table: &'static [Key], tree: &Node) -> Vec<ConfigProblem> {
+    let mut problems = Vec::new();
+    check_node(table, tree, "", &mut problems);
+    problems
+}
+
+fn check_node(table: &'static [Key], node: &Node, path: &str, problems: &mut Vec<ConfigProblem>) {
+    let leaf = find(table, path);
+    let invalid = |why: String| ConfigProblem::Invalid { at: node.origin.clone(), key: path.to_owned(), why };
+    match (&node.value, leaf) {
+        (Value::Empty, _) => {}
+        (Value::Scalar(_), Some(key)) if key.kind.is_list() => {
+            problems.push(invalid("must be a list".into()))
+        }
+        (Value::Scalar(text), Some(key)) => problems.extend(key.kind.check(text).err().map(invalid)),
+        (Value::List(items), Some(key)) if key.kind.is_list() => {
+            for item in items {
+                let misfit = match item.text() {
+                    Some(text) => key.kind.check(text).err(),
+                    None => Some("must be a list of names".into()),
+                };
+                problems.extend(misfit.map(invalid));
+            }
+        }
+        (Value::Map(entries), _) if is_section(table, path) => {
+            for (name, child) in entries {
+                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let is_known = !name.contains('.') && name != "[]";
+                if is_known && (find(table, &below).is_some() || is_section(table, &below)) {
+                    check_node(table, child, &below, problems);
+                } else {
+                    let nearest = nearest(table, path, name);
+                    problems.push(ConfigProblem::UnknownKey {
+                        at: child.origin.clone(),
+                        key: below,
+                        nearest,
+                    });
+                }
+            }
+        }
+        (Value::List(items), _)
+            if is_section(table, &format!("{path}.[]")) || find(table, &format!("{path}.[]")).is_some() =>
+        {
+            for item in items {
+                check_node(table, item, &format!("{path}.[]"), problems);
+            }
+        }
+        (_, Some(_)) => problems.push(invalid("must be a single value".into())),
+        (_, None) if is_section(table, &format!("{path}.[]")) => {
+            problems.push(invalid("must be a list".into()))
+        }
+        (_, None) => problems.push(invalid("must have keys below it".into())),
+    }
+}
+
+/// The key of that section whose name is most like the one that was written; or one of that very
+/// name in another section.
+fn nearest(table: &[Key], section: &str, name: &str) -> Option<String> {
+    let depth = if section.is_empty() { 0 } else { section.split('.').count() };
+    let siblings = table.iter().filter_map(|key| {
+        let parts: Vec<&str> = key.path.split('.').collect();
+        let here = depth == 0 || (parts.len() > depth && fits(&parts[..depth].join("."), section));
+        (here && parts[depth] != "*" && parts[depth] != "[]").then(|| parts[depth])
+    });
+    let most_like = siblings
+        .map(|sibling| (strsim::damerau_levenshtein(sibling, name), sibling))
+        .filter(|(distance, sibling)| *distance <= 1 + sibling.len().max(name.len()) / 4)
+        .min();
+    if let Some((_, sibling)) = most_like {
+        return Some(if section.is_empty() { sibling.to_owned() } else { format!("{section}.{sibling}") });
+    }
+    table
+        .iter()
+        .find(|key| !key.path.contains(['*', '[']) && key.path.rsplit('.').next() == Some(name))
+        .map(|key| key.path.to_owned())
+}
+
+/// The whole key that was probably meant by a dotted key that there is not.
+#[must_use]
+pub fn nearest_key(table: &[Key], path: &str) -> Option<String> {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    nearest(table, section, name).filter(|found| found != path).or_else(|| {
+        table
+            .iter()
+            .map(|key| (strsim::damerau_levenshtein(key.path, path), key.path))
+            .filter(|(distance, _)| *distance <= 3)
+            .min()
+            .map(|(_, path)| path.to_owned())
+    })
+}

@@ -1,0 +1,248 @@
+//! What the texts of a configuration mean.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::model::agent::ModelRef;
+use crate::model::network::NetworkMode;
+use crate::model::port::PortRange;
+
+/// Why a text does not fit, as the end of a sentence that begins with the key.
+pub type Misfit = String;
+
+/// A text with something in it.
+pub(super) fn text(text: &str) -> Result<String, Misfit> {
+    if text.trim().is_empty() { Err("must not be empty".into()) } else { Ok(text.to_owned()) }
+}
+
+/// `on` or `off`, and the other words people use.
+pub(super) fn switch(text: &str) -> Result<bool, Misfit> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err(format!("must be on or off, not `{text}`")),
+    }
+}
+
+/// A whole number between two ends, both included.
+pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, Misfit> {
+    text.parse::<u32>()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("must be a whole number from {least} to {most}, not `{text}`"))
+}
+
+/// A TCP port, or `off`.
+pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, Misfit> {
+    if matches!(switch(text), Ok(false)) || text == "0" {
+        return Ok(None);
+    }
+    match text.parse::<u16>() {
+        Ok(port) => Ok(Some(port)),
+        Err(_) => Err(format!("must be a port from 1 to 65535, or off, not `{text}`")),
+    }
+}
+
+/// An address of this machine to listen on.
+pub(super) fn address(text: &str) -> Result<IpAddr, Misfit> {
+    text.parse().map_err(|_| format!("must be an IP address such as 127.0.0.1, not `{text}`"))
+}
+
+/// Thousandths of a core.
+pub(super) fn cpus(text: &str) -> Result<u32, Misfit> {
+    let refuse = || format!("must be a number of cores such as 1.5, from 0.01 to 1024, not `{text}`");
+    let cores: f64 = text.parse().map_err(|_| refuse())?;
+    if !(0.01..=1024.0).contains(&cores) {
+        return Err(refuse());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
+    let milli = (cores * 1000.0).round() as u32;
+    Ok(milli)
+}
+
+/// Bytes: a number, or one with k, m, g or t behind it (powers of 1024, `4g` or `512MiB`).
+///
+/// # Errors
+/// When it is something else, or less than 64 MiB, with which no frame can start.
+pub fn memory(text: &str) -> Result<u64, Misfit> {
+    let refuse = || format!("must be an amount of memory such as 4g or 512m, not `{text}`");
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &lower[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(refuse()),
+    };
+    let bytes = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes) if bytes < 64 << 20 => Err(format!("must be at least 64m, not `{text}`")),
+        Some(bytes) if bytes <= 1 << 50 => Ok(bytes),
+        _ => Err(refuse()),
+    }
+}
+
+/// A time such as `90s`, `15m`, `2h`, `1d`, or several of them in a row.
+///
+/// # Errors
+/// When it is something else.
+pub fn duration(text: &str) -> Result<Duration, Misfit> {
+    let refuse = || format!("must be a time such as 90s, 15m or 2h, not `{text}`");
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return Err(refuse());
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| refuse())?;
+        let seconds = match &rest[digits..digits + letters] {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(refuse()),
+        };
+        total = number.checked_mul(seconds).and_then(|it| total.checked_add(it)).ok_or_else(refuse)?;
+        rest = rest[digits + letters..].trim_start();
+    }
+    if total > 3650 * 86_400 { Err(refuse()) } else { Ok(Duration::from_secs(total)) }
+}
+
+/// A time that is not none at all.
+pub(super) fn some_time(text: &str) -> Result<Duration, Misfit> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than nothing".into()),
+        time => Ok(time),
+    }
+}
+
+/// A time, or `off`.
+pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, Misfit> {
+    if matches!(switch(text), Ok(false)) {
+        return Ok(None);
+    }
+    some_time(text).map(Some).map_err(|why| format!("{why}; or off"))
+}
+
+/// `provider/model`, or `auto`.
+pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    model(text).map(Some)
+}
+
+/// `provider/model`.
+pub(super) fn model(text: &str) -> Result<ModelRef, Misfit> {
+    text.parse().map_err(|_| {
+        format!("must be provider/model, such as anthropic/claude-sonnet-4-20250514, not `{text}`")
+    })
+}
+
+/// A range of host ports.
+pub(super) fn ports(text: &str) -> Result<PortRange, Misfit> {
+    text.parse().map_err(|_| {
+        format!("must be a range such as 33000-34000, from 1024 up, at least two ports, not `{text}`")
+    })
+}
+
+/// How much of the network a frame sees.
+pub(super) fn network(text: &str) -> Result<NetworkMode, Misfit> {
+    text.parse().map_err(|_| format!("must be sealed, allow or open, not `{text}`"))
+}
+
+/// A host name, `*.` and a host name, an address, or the name of a group.
+pub(super) fn host(text: &str) -> Result<String, Misfit> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let (name, port) = name.rsplit_once(':').map_or((name, None), |(name, port)| (name, Some(port)));
+    let label = |label: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(plain)
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if name.len() <= 253 && name.split('.').all(label) && port_fits {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!("must hold host names such as example.org or *.example.org, or groups, not `{text}`"))
+    }
+}
+
+/// An address of an HTTP service.
+pub(super) fn http_url(text: &str) -> Result<url::Url, Misfit> {
+    url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| format!("must be an address such as http://127.0.0.1:11434/v1, not `{text}`"))
+}
+
+/// An absolute path; `~` has been replaced before.
+pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Misfit> {
+    let path = std::path::PathBuf::from(text);
+    if path.is_absolute() && !text.contains('\0') {
+        Ok(path)
+    } else {
+        Err(format!("must be an absolute path or begin with ~/, not `{text}`"))
+    }
+}
+
+/// A name of an environment variable.
+pub(super) fn variable(text: &str) -> Result<String, Misfit> {
+    let mut bytes = text.bytes();
+    let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if head && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be a name such as NODE_ENV, not `{text}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_people_write_it() {
+        for (text, bytes) in
+            [("4g", 4 << 30), ("512m", 512 << 20), ("1GiB", 1 << 30), ("134217728", 128 << 20)]
+        {
+            assert_eq!(memory(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "4x", "-1g", "1.5g", "12k", "99999999999g", "g"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("2h", 7200), ("1h30m", 5400), ("1d", 86_400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "2", "h", "2x", "2h-1m", "99999999999999999999s", "9999999d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(duration_or_off("off"), Ok(None));
+        assert!(duration_or_off("0s").is_err());
+    }
+
+    #[test]
+    fn cores_are_thousandths_inside() {
+        assert_eq!(cpus("1.5"), Ok(1500));
+        for bad in ["0", "-1", "many", "NaN", "inf", "2000"] {
+            assert!(cpus(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_groups_are_plain_names() {
+        for good in ["npm", "example.org", "*.example.org", "10.0.0.1", "localhost:8080"] {
+            assert!(host(good).is_ok(), "{good}");
+        }
+        for bad in ["", "https://example.org", "a b", "*", "example.org:0", "a..b", "*.*.org"] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+}
