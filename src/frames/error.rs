@@ -100,6 +100,22 @@ pub enum FrameError {
         /// Why.
         why: String,
     },
+    /// The engine cannot be reached; the frame goes on when it can.
+    #[error("frame {name} has to wait: {why}")]
+    EngineAway {
+        /// Which frame.
+        name: String,
+        /// What the engine's side says.
+        why: String,
+    },
+    /// The host's side of a frame (its broker, its ports) cannot be opened.
+    #[error("the host's side of frame {name} cannot be opened: {why}")]
+    HostSide {
+        /// Which frame.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Its terminal cannot be opened.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
@@ -112,6 +128,24 @@ pub enum FrameError {
     /// The gateway stops, or a bug ended the work.
     #[error("the gateway stopped before it was done")]
     Interrupted,
+}
+
+impl FrameError {
+    /// Whether trying again may help without anybody doing anything.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Runtime(error) => error.is_transient() || self.is_engine_away(),
+            Self::HostSide { .. } | Self::Store(_) | Self::EngineAway { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the engine cannot be reached at all.
+    #[must_use]
+    pub fn is_engine_away(&self) -> bool {
+        matches!(self, Self::Runtime(RuntimeError::Unreachable { .. } | RuntimeError::NotInstalled { .. }))
+    }
 }
 
 fn because(last: &Option<String>) -> String {

@@ -7,31 +7,46 @@
 //! and the two things called back: the host's side of a frame and the agent's
 //! configuration (see [`settings`]).
 
+mod crash;
+mod create;
+mod driver;
 pub mod error;
+mod folders;
+mod gc;
+mod inside;
 pub mod plan;
+mod ports;
+mod provision;
+mod readiness;
+mod reconcile;
+mod requests;
 pub mod settings;
+mod steps;
+mod wait;
 pub mod workspace;
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::stream::BoxStream;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, watch};
 
-use crate::model::container::{Observation, Stats};
-use crate::model::frame::{Desired, Frame};
+use crate::model::container::Observation;
+use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
-use crate::model::principal::Principal;
 use crate::model::secret::Secret;
+use crate::opencode::OpencodeClient;
 use crate::outbound::Connector;
-use crate::runtime::{ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, RuntimeError};
-use crate::tmux::TerminalRequest;
-use crate::wire::frames::{CreateFrame, Leftover};
+use crate::store::{StoreError, frames};
+use crate::supervisor::OnExit;
+use crate::supervisor::failpoint::Failpoints;
+
+use driver::{Driver, Handle};
+use folders::Folders;
 
 pub use error::FrameError;
+pub use inside::Viewer;
 pub use settings::{AttendError, Attendant, CrashSettings, FramesDeps, Settings, StartFiles};
 
 /// All frames of this gateway. Cheap to clone.
@@ -42,7 +57,19 @@ pub struct Frames {
 
 struct Inner {
     deps: FramesDeps,
+    failpoints: Failpoints,
+    /// How many frames may be starting at once.
+    starts: Arc<Semaphore>,
+    drivers: Mutex<Drivers>,
     ready: watch::Sender<bool>,
+}
+
+/// Who looks after which frame.
+#[derive(Default)]
+struct Drivers {
+    by_frame: HashMap<FrameId, Handle>,
+    /// Frames that are being made; they get their driver when that is done.
+    creating: HashSet<FrameId>,
 }
 
 /// How the agent of a frame is reached.
@@ -54,76 +81,14 @@ pub struct AgentAccess {
     pub password: Secret,
 }
 
-/// A viewer's place in a frame's terminal; dropping it ends the viewer's session inside.
-pub struct Viewer {
-    #[expect(dead_code, reason = "filled with the terminal")]
-    session: String,
-}
-
 impl Frames {
-    /// Makes the service. Nothing happens until [`Frames::run`].
+    /// Makes the service. Nothing happens until [`Frames::run`], or until somebody asks for something.
     #[must_use]
     pub fn new(deps: FramesDeps) -> Self {
-        Self { inner: Arc::new(Inner { deps, ready: watch::Sender::new(false) }) }
-    }
-
-    /// Makes a frame: row, ports, folders and container, or nothing at all. Starts it when asked to.
-    ///
-    /// # Errors
-    /// See [`FrameError`]; nothing is left behind then.
-    pub async fn create(&self, _principal: &Principal, _request: CreateFrame) -> Result<Frame, FrameError> {
-        todo!()
-    }
-
-    /// Writes what is desired and wakes the driver. Answers at once.
-    ///
-    /// # Errors
-    /// [`FrameError::NotFound`], [`FrameError::WrongState`] (only what runs can be paused, only what is paused
-    /// or runs can be resumed), [`FrameError::BeingDestroyed`].
-    pub async fn ask(
-        &self,
-        _principal: &Principal,
-        _name: &FrameName,
-        _desired: Desired,
-    ) -> Result<Frame, FrameError> {
-        todo!()
-    }
-
-    /// Asks for a new run: stops what runs and starts it again.
-    ///
-    /// # Errors
-    /// [`FrameError::NotFound`], [`FrameError::BeingDestroyed`].
-    pub async fn restart(&self, _principal: &Principal, _name: &FrameName) -> Result<Frame, FrameError> {
-        todo!()
-    }
-
-    /// Asks for the frame's end, with everything that belongs to it. Answers at once.
-    ///
-    /// # Errors
-    /// [`FrameError::NotFound`].
-    pub async fn destroy(&self, _principal: &Principal, _name: &FrameName) -> Result<Frame, FrameError> {
-        todo!()
-    }
-
-    /// Waits until the frame is as desired; for [`Desired::Removed`] until it is gone (then the frame as it last was).
-    ///
-    /// # Errors
-    /// [`FrameError::Failed`], [`FrameError::TooSlow`], [`FrameError::WishChanged`].
-    pub async fn wait_for(
-        &self,
-        _id: &FrameId,
-        _desired: Desired,
-        _deadline: Duration,
-    ) -> Result<Frame, FrameError> {
-        todo!()
-    }
-
-    /// Starts (or thaws) the frame unless it runs, and waits until its agent answers.
-    ///
-    /// # Errors
-    /// As [`Frames::ask`] and [`Frames::wait_for`].
-    pub async fn wake(&self, _id: &FrameId, _deadline: Duration) -> Result<Frame, FrameError> {
-        todo!()
+        let starts = Arc::new(Semaphore::new(deps.settings.parallel_starts.max(1)));
+        let failpoints = deps.tasks.failpoints();
+        let ready = watch::Sender::new(false);
+        Self { inner: Arc::new(Inner { deps, failpoints, starts, drivers: Mutex::default(), ready }) }
     }
 
     /// All frames, by name.
@@ -131,128 +96,93 @@ impl Frames {
     /// # Errors
     /// Only the database's.
     pub async fn list(&self) -> Result<Vec<Frame>, FrameError> {
-        todo!()
+        Ok(self.inner.deps.store.read(|db| frames::list(db)).await?)
     }
 
     /// The frame of that name.
     ///
     /// # Errors
     /// [`FrameError::NotFound`].
-    pub async fn get(&self, _name: &FrameName) -> Result<Frame, FrameError> {
-        todo!()
+    pub async fn get(&self, name: &FrameName) -> Result<Frame, FrameError> {
+        let wanted = name.clone();
+        let found = self.inner.deps.store.read(move |db| frames::find_by_name(db, &wanted)).await?;
+        found.ok_or_else(|| FrameError::NotFound(name.to_string()))
     }
 
     /// The frame with that id.
     ///
     /// # Errors
     /// [`FrameError::NotFound`].
-    pub async fn get_by_id(&self, _id: &FrameId) -> Result<Frame, FrameError> {
-        todo!()
+    pub async fn get_by_id(&self, id: &FrameId) -> Result<Frame, FrameError> {
+        self.inner.row(id).await?.ok_or_else(|| FrameError::NotFound(id.to_string()))
+    }
+
+    /// The newest notes on a frame's life, newest last.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn notes(&self, id: &FrameId, limit: u32) -> Result<Vec<frames::Note>, FrameError> {
+        let id = id.clone();
+        Ok(self.inner.deps.store.read(move |db| frames::notes(db, &id, limit)).await?)
     }
 
     /// What the engine says right now.
     ///
     /// # Errors
     /// Only the engine's.
-    pub async fn observation(&self, _id: &FrameId) -> Result<Observation, FrameError> {
-        todo!()
+    pub async fn observation(&self, id: &FrameId) -> Result<Observation, FrameError> {
+        Ok(self.inner.deps.runtime.observe(id).await?)
+    }
+
+    /// What is in the way of the frame's wish right now, if something is.
+    #[must_use]
+    pub fn problem(&self, id: &FrameId) -> Option<String> {
+        let handle = self.inner.drivers().by_frame.get(id).cloned()?;
+        handle.seen.borrow().problem.clone()
     }
 
     /// Where the frame's sockets are.
     #[must_use]
-    pub fn link_folder(&self, _id: &FrameId) -> PathBuf {
-        todo!()
+    pub fn link_folder(&self, id: &FrameId) -> PathBuf {
+        self.inner.folders(id).link()
     }
 
     /// Where the agent's home is on the host.
     #[must_use]
-    pub fn home_folder(&self, _id: &FrameId) -> PathBuf {
-        todo!()
+    pub fn home_folder(&self, id: &FrameId) -> PathBuf {
+        self.inner.folders(id).home()
     }
 
     /// How the frame's agent is reached, whether it runs or not.
     ///
     /// # Errors
     /// [`FrameError::AgentUnreachable`] when the frame was never started.
-    pub async fn agent_access(&self, _frame: &Frame) -> Result<AgentAccess, FrameError> {
-        todo!()
+    pub async fn agent_access(&self, frame: &Frame) -> Result<AgentAccess, FrameError> {
+        match self.inner.folders(&frame.id).password()? {
+            Some(password) => Ok(AgentAccess { connector: self.inner.agent_connector(&frame.id), password }),
+            None => Err(FrameError::AgentUnreachable {
+                name: frame.name.to_string(),
+                why: "it was never started".into(),
+            }),
+        }
+    }
+
+    /// A client for the frame's agent, with the password of this run of the frame.
+    ///
+    /// # Errors
+    /// As [`Frames::agent_access`].
+    pub async fn agent(&self, frame: &Frame) -> Result<OpencodeClient, FrameError> {
+        let access = self.agent_access(frame).await?;
+        Ok(OpencodeClient::new(access.connector, &access.password))
     }
 
     /// Notes that the frame had something to do.
     ///
     /// # Errors
     /// Only the database's.
-    pub async fn touch(&self, _id: &FrameId) -> Result<(), FrameError> {
-        todo!()
-    }
-
-    /// Runs a command inside and collects what it prints.
-    ///
-    /// # Errors
-    /// [`FrameError::WrongState`] unless it runs.
-    pub async fn exec(&self, _frame: &Frame, _command: ExecSpec) -> Result<ExecOutput, FrameError> {
-        todo!()
-    }
-
-    /// Runs a command inside with streams both ways.
-    ///
-    /// # Errors
-    /// [`FrameError::WrongState`] unless it runs.
-    pub async fn exec_stream(&self, _frame: &Frame, _command: ExecSpec) -> Result<ExecStream, FrameError> {
-        todo!()
-    }
-
-    /// Opens the frame's terminal. The viewer's session inside ends when the [`Viewer`] is dropped.
-    ///
-    /// # Errors
-    /// [`FrameError::WrongState`] unless it runs; [`FrameError::Terminal`].
-    pub async fn terminal(
-        &self,
-        _frame: &Frame,
-        _request: TerminalRequest,
-    ) -> Result<(ExecStream, Viewer), FrameError> {
-        todo!()
-    }
-
-    /// What the frame printed.
-    ///
-    /// # Errors
-    /// Only the engine's.
-    pub async fn logs(
-        &self,
-        _frame: &Frame,
-        _request: LogRequest,
-    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, FrameError> {
-        todo!()
-    }
-
-    /// What the frame uses right now.
-    ///
-    /// # Errors
-    /// [`FrameError::WrongState`] unless it runs.
-    pub async fn stats(&self, _frame: &Frame) -> Result<Stats, FrameError> {
-        todo!()
-    }
-
-    /// What is left over from frames that are no more. Removes it unless `dry_run`.
-    ///
-    /// # Errors
-    /// When the rows or the containers cannot be listed.
-    pub async fn gc(&self, _dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
-        todo!()
-    }
-
-    /// Compares all rows with all containers once: wakes drivers, destroys what has expired, reports strays.
-    ///
-    /// # Errors
-    /// When the rows or the containers cannot be listed.
-    pub async fn reconcile_once(&self) -> Result<(), FrameError> {
-        todo!()
-    }
-
-    /// Reconciles at once, whenever the engine announces something, and on a tick, until it is stopped.
-    pub async fn run(&self, _stop: CancellationToken) {
-        todo!()
+    pub async fn touch(&self, id: &FrameId) -> Result<(), FrameError> {
+        let id = id.clone();
+        self.inner.deps.store.write(move |tx| frames::touch(tx, &id)).await.map_err(store_error)
     }
 
     /// Whether everything has been looked at since the start.
@@ -260,4 +190,78 @@ impl Frames {
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.inner.ready.subscribe()
     }
+}
+
+impl Inner {
+    fn folders(&self, id: &FrameId) -> Folders {
+        Folders::of(&self.deps.settings.frames_folder, id)
+    }
+
+    fn agent_connector(&self, id: &FrameId) -> Connector {
+        (self.deps.agent_connector)(&self.folders(id).link())
+    }
+
+    async fn row(&self, id: &FrameId) -> Result<Option<Frame>, FrameError> {
+        let id = id.clone();
+        Ok(self.deps.store.read(move |db| frames::find(db, &id)).await?)
+    }
+
+    /// The map is only ever changed whole, so a panic elsewhere leaves it as it was.
+    fn drivers(&self) -> MutexGuard<'_, Drivers> {
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the frame's driver, and gives it one if it has none.
+    fn wake_driver(self: &Arc<Self>, id: &FrameId) -> Handle {
+        let (handle, is_new) = {
+            let mut drivers = self.drivers();
+            if drivers.creating.contains(id) {
+                // It looks at the row when the frame is made; until then there is nothing to drive.
+                return Handle::new();
+            }
+            match drivers.by_frame.get(id) {
+                Some(handle) => (handle.clone(), false),
+                None => {
+                    let handle = Handle::new();
+                    drivers.by_frame.insert(id.clone(), handle.clone());
+                    (handle, true)
+                }
+            }
+        };
+        if is_new {
+            self.start_driver(id, &handle);
+        } else {
+            handle.nudge.notify_one();
+        }
+        handle
+    }
+
+    fn start_driver(self: &Arc<Self>, id: &FrameId, handle: &Handle) {
+        let (inner, id, handle) = (self.clone(), id.clone(), handle.clone());
+        self.deps.tasks.spawn(format!("frame {id}"), OnExit::Report, move |stop| {
+            let leave = Leave { inner: inner.clone(), id: id.clone() };
+            let driver = Driver::new(inner.clone(), id.clone(), handle.clone());
+            async move {
+                let _leave = leave;
+                driver.drive(stop).await;
+            }
+        });
+    }
+}
+
+/// Takes a driver off the list however it ends; the next pass of `reconcile` starts another if one is needed.
+struct Leave {
+    inner: Arc<Inner>,
+    id: FrameId,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.inner.drivers().by_frame.remove(&self.id);
+    }
+}
+
+/// Tells the compiler which error a write ends with.
+fn store_error(error: StoreError) -> FrameError {
+    error.into()
 }

@@ -14,7 +14,11 @@ use crate::runtime::{ExecChunk, ExecControl, ExecOutput, ExecSpec, ExecStream, R
 
 /// `true`, `false`, `echo …`, `sh -c "exit N"`, and a tmux that always agrees. Everything else is not installed.
 pub(super) fn run(argv: &[String]) -> ExecOutput {
-    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    // The image's wrapper, which adds the frame's environment.
+    if words.first() == Some(&"mimir-run") {
+        words.remove(0);
+    }
     match words.as_slice() {
         ["true" | "tmux", ..] => ExecOutput::default(),
         ["false", ..] => ExecOutput { exit_code: 1, ..ExecOutput::default() },
@@ -35,7 +39,7 @@ pub(super) fn run(argv: &[String]) -> ExecOutput {
 
 /// `cat` gives back what is typed until the input ends; the others print and end.
 pub(super) fn stream(command: &ExecSpec) -> ExecStream {
-    let echoes = command.stdin && command.argv.first().is_some_and(|program| program == "cat");
+    let echoes = command.stdin && command.argv.iter().any(|program| program == "cat");
     if !echoes {
         return printed(run(&command.argv));
     }

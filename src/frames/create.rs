@@ -1,0 +1,188 @@
+//! Making a frame: row, ports, folders and container, or nothing at all.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::error::FrameError;
+use super::workspace::{self, OffLimits, Workspace};
+use super::{Frames, Inner, ports, provision, store_error};
+use crate::clock::entropy_128;
+use crate::model::frame::{Desired, Frame};
+use crate::model::ids::{FrameId, ProjectId};
+use crate::model::names::{FrameName, ProjectName};
+use crate::model::principal::Principal;
+use crate::runtime::RuntimeError;
+use crate::store::frames::NewFrame;
+use crate::store::{StoreError, frames, projects};
+use crate::wire::frames::CreateFrame;
+
+impl Frames {
+    /// Makes a frame: row, ports, folders and container, or nothing at all. Starts it when asked to.
+    /// Runs to its end even if nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// See [`FrameError`]; nothing is left behind then.
+    pub async fn create(&self, principal: &Principal, request: CreateFrame) -> Result<Frame, FrameError> {
+        let (frames, principal) = (self.clone(), principal.clone());
+        let task = format!("create frame {}", request.name);
+        let work = async move { frames.create_now(&principal, &request).await };
+        self.inner.deps.tasks.run_to_end(task, work).await.unwrap_or(Err(FrameError::Interrupted))
+    }
+
+    async fn create_now(&self, principal: &Principal, request: &CreateFrame) -> Result<Frame, FrameError> {
+        let new = self.settle(request).await?;
+        let id = new.id.clone();
+        let _reservation = Reservation::of(self, &id);
+        let frame = self.insert(principal, new).await?;
+        self.inner.failpoints.hit("create.after_row").await;
+        if let Err(error) = self.inner.provision(&frame).await {
+            self.undo(&frame).await;
+            return Err(error);
+        }
+        self.inner.failpoints.hit("create.before_driver").await;
+        Ok(frame)
+    }
+
+    /// Everything that can be refused before anything is written.
+    async fn settle(&self, request: &CreateFrame) -> Result<NewFrame, FrameError> {
+        let deps = &self.inner.deps;
+        let settings = &deps.settings;
+        let name = FrameName::parse(&request.name)?;
+        let taken = name.clone();
+        if deps.store.read(move |db| frames::find_by_name(db, &taken)).await?.is_some() {
+            return Err(FrameError::NameTaken(name.to_string()));
+        }
+        let limits = provision::limits(request, settings.limits)?;
+        let env = provision::env(&request.env)?;
+        let network = request.network.unwrap_or(settings.network);
+        let lifetime = provision::lifetime_ms(request, settings.throwaway_ttl.as_secs())?;
+        let (project, workspace) = self.workspace(request).await?;
+
+        let image = request.image.clone().unwrap_or_else(|| settings.image.clone());
+        let rootless = deps.runtime.info().await?.rootless;
+        let Some(found) = deps.runtime.find_image(&image).await? else {
+            return Err(RuntimeError::ImageMissing { image }.into());
+        };
+        let ourselves = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (owner_uid, owner_gid) = provision::owner(rootless, ourselves, (workspace.uid, workspace.gid));
+        let now_ms = deps.clock.now_ms();
+        Ok(NewFrame {
+            id: FrameId::from_parts(now_ms, entropy_128()),
+            name,
+            project,
+            workspace: workspace.path.display().to_string(),
+            image,
+            image_id: found.id,
+            network,
+            allow: provision::allow(network, &settings.allow, &request.allow),
+            env,
+            limits,
+            owner_uid,
+            owner_gid,
+            desired: if request.start { Desired::Running } else { Desired::Stopped },
+            expires_at: lifetime.map(|lifetime| now_ms + lifetime),
+            ports: settings.ports,
+            avoid: ports::busy_ports(&deps.store, settings.ports, 2).await?,
+            given: request.config_yaml.clone().unwrap_or_default(),
+        })
+    }
+
+    /// The folder that was named, by itself or by its project.
+    async fn workspace(&self, request: &CreateFrame) -> Result<(Option<ProjectId>, Workspace), FrameError> {
+        let (project, path) = match (&request.project, &request.workspace) {
+            (Some(_), Some(_)) => {
+                return Err(provision::invalid(
+                    "workspace",
+                    "name a project or a workspace, not both".into(),
+                ));
+            }
+            (None, None) => {
+                return Err(provision::invalid("workspace", "name a workspace or a project".into()));
+            }
+            (Some(name), None) => {
+                let name = ProjectName::parse(name)?;
+                let wanted = name.clone();
+                let found = self.inner.deps.store.read(move |db| projects::find_by_name(db, &wanted)).await?;
+                let project = found.ok_or_else(|| FrameError::NoProject(name.to_string()))?;
+                (Some(project.id), PathBuf::from(project.path))
+            }
+            (None, Some(path)) => (None, PathBuf::from(path)),
+        };
+        let settings = &self.inner.deps.settings;
+        let off_limits = OffLimits { mimir_home: &settings.home, user_home: settings.user_home.as_deref() };
+        Ok((project, workspace::check(&path, off_limits)?))
+    }
+
+    async fn insert(&self, principal: &Principal, new: NewFrame) -> Result<Frame, FrameError> {
+        let (principal, range) = (principal.clone(), new.ports);
+        let written = self.inner.deps.store.write::<_, StoreError, _>(move |tx| {
+            let frame = frames::insert(tx, &new)?;
+            let detail = json!({ "frame": frame.id, "workspace": frame.workspace, "image": frame.image });
+            tx.audit(&principal, "frame.create", frame.name.as_str(), &detail)?;
+            Ok(frame)
+        });
+        written.await.map_err(|error| match error {
+            StoreError::Taken { value, .. } => FrameError::NameTaken(value),
+            other => ports::no_free_port(other, range),
+        })
+    }
+
+    /// Takes back what was made. What cannot be taken back now is left to the driver.
+    async fn undo(&self, frame: &Frame) {
+        if let Err(error) = self.take_back(frame).await {
+            tracing::warn!(frame.id = %frame.id, %error, "frame {} is taken back later: {error}", frame.name);
+            let id = frame.id.clone();
+            let wish = self.inner.deps.store.write(move |tx| frames::set_desired(tx, &id, Desired::Removed));
+            if let Err(error) = wish.await.map_err(store_error) {
+                tracing::error!(frame.id = %frame.id, %error, "frame {} cannot be taken back: {error}", frame.name);
+            }
+        }
+    }
+
+    async fn take_back(&self, frame: &Frame) -> Result<(), FrameError> {
+        self.inner.deps.runtime.ensure_removed(&frame.id).await?;
+        self.inner.failpoints.hit("undo.after_container").await;
+        self.inner.folders(&frame.id).remove()?;
+        self.inner.failpoints.hit("undo.after_folders").await;
+        let id = frame.id.clone();
+        self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await.map_err(store_error)?;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Makes the folders and the container of a frame, unless they are there. May be repeated.
+    pub(super) async fn provision(&self, frame: &Frame) -> Result<(), FrameError> {
+        // The engine would make a missing folder, as root.
+        if !Path::new(&frame.workspace).is_dir() {
+            return Err(RuntimeError::FolderMissing { path: frame.workspace.clone() }.into());
+        }
+        let folders = self.folders(&frame.id);
+        folders.ensure(frame)?;
+        self.failpoints.hit("create.after_folders").await;
+        let spec = provision::container(frame, &self.deps.settings.instance, &folders);
+        Ok(self.deps.runtime.ensure_created(&spec).await?)
+    }
+}
+
+/// Keeps drivers away from a frame that is being made. Ends, with a driver for whatever is there then,
+/// however the making ends.
+struct Reservation {
+    frames: Frames,
+    id: FrameId,
+}
+
+impl Reservation {
+    fn of(frames: &Frames, id: &FrameId) -> Self {
+        frames.inner.drivers().creating.insert(id.clone());
+        Self { frames: frames.clone(), id: id.clone() }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.frames.inner.drivers().creating.remove(&self.id);
+        self.frames.inner.wake_driver(&self.id);
+    }
+}

@@ -1,0 +1,105 @@
+//! Doing things inside a running frame: commands, the terminal, logs, figures.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+
+use super::error::FrameError;
+use super::{Frames, Inner};
+use crate::model::container::Stats;
+use crate::model::frame::{Frame, FrameState};
+use crate::model::ids::FrameId;
+use crate::runtime::{ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, RuntimeError};
+use crate::supervisor::OnExit;
+use crate::tmux::{self, TerminalRequest, View};
+
+/// A viewer's place in a frame's terminal. Dropping it ends the viewer's session inside: the engine leaves
+/// a command running whose stream was dropped, and a tmux client with it.
+pub struct Viewer {
+    inner: Arc<Inner>,
+    frame: FrameId,
+    view: View,
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let (inner, frame, view) = (self.inner.clone(), self.frame.clone(), self.view.clone());
+        self.inner.deps.tasks.spawn(format!("leave {frame}"), OnExit::Report, move |_| {
+            let (inner, frame, view) = (inner.clone(), frame.clone(), view.clone());
+            async move { tmux::close_view(inner.deps.runtime.as_ref(), &frame, &view).await }
+        });
+    }
+}
+
+impl Frames {
+    /// Runs a command inside and collects what it prints.
+    ///
+    /// # Errors
+    /// [`FrameError::WrongState`] unless it runs.
+    pub async fn exec(&self, frame: &Frame, command: ExecSpec) -> Result<ExecOutput, FrameError> {
+        must_run(frame, "given a command")?;
+        Ok(self.inner.deps.runtime.exec(&frame.id, with_environment(command)).await?)
+    }
+
+    /// Runs a command inside with streams both ways.
+    ///
+    /// # Errors
+    /// [`FrameError::WrongState`] unless it runs.
+    pub async fn exec_stream(&self, frame: &Frame, command: ExecSpec) -> Result<ExecStream, FrameError> {
+        must_run(frame, "given a command")?;
+        Ok(self.inner.deps.runtime.exec_stream(&frame.id, with_environment(command)).await?)
+    }
+
+    /// Opens the frame's terminal. The viewer's session inside ends when the [`Viewer`] is dropped.
+    ///
+    /// # Errors
+    /// [`FrameError::WrongState`] unless it runs; [`FrameError::Terminal`].
+    pub async fn terminal(
+        &self,
+        frame: &Frame,
+        request: TerminalRequest,
+    ) -> Result<(ExecStream, Viewer), FrameError> {
+        must_run(frame, "attached to")?;
+        let runtime = self.inner.deps.runtime.as_ref();
+        let view = View::new(crate::clock::entropy());
+        // Made before the client runs, so that it is closed even if we are dropped in between.
+        let viewer = Viewer { inner: self.inner.clone(), frame: frame.id.clone(), view };
+        let stream = tmux::open_view(runtime, &frame.id, &viewer.view, &request).await?;
+        Ok((stream, viewer))
+    }
+
+    /// What the frame printed.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn logs(
+        &self,
+        frame: &Frame,
+        request: LogRequest,
+    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, FrameError> {
+        Ok(self.inner.deps.runtime.logs(&frame.id, request).await?)
+    }
+
+    /// What the frame uses right now.
+    ///
+    /// # Errors
+    /// [`FrameError::WrongState`] unless it runs.
+    pub async fn stats(&self, frame: &Frame) -> Result<Stats, FrameError> {
+        must_run(frame, "measured")?;
+        Ok(self.inner.deps.runtime.stats(&frame.id).await?)
+    }
+}
+
+/// The engine's exec knows only the container's environment; `mimir-run` adds what the agent's tools have.
+fn with_environment(mut command: ExecSpec) -> ExecSpec {
+    command.argv.insert(0, "mimir-run".into());
+    command
+}
+
+/// A frame that starts already has a container in which things can be done.
+fn must_run(frame: &Frame, action: &'static str) -> Result<(), FrameError> {
+    match frame.state {
+        FrameState::Running | FrameState::Starting => Ok(()),
+        state => Err(FrameError::WrongState { name: frame.name.to_string(), state, action }),
+    }
+}

@@ -1,0 +1,81 @@
+//! Which host ports a frame may have: leased by the store, probed on the host.
+
+use std::collections::BTreeSet;
+
+use super::error::FrameError;
+use crate::link::ports::is_free;
+use crate::model::frame::Frame;
+use crate::model::port::{Port, PortPurpose, PortRange};
+use crate::store::{Store, StoreError, ports};
+
+/// Ports of the range that no frame has and that somebody else on this host holds, found while looking for
+/// `wanted` free ones. The lease then avoids them.
+pub(super) async fn busy_ports(
+    store: &Store,
+    range: PortRange,
+    wanted: usize,
+) -> Result<BTreeSet<Port>, FrameError> {
+    let leased: BTreeSet<Port> =
+        store.read(|db| ports::leased(db)).await?.into_iter().map(|(port, _, _)| port).collect();
+    Ok(look_for(range, &leased, wanted, is_free))
+}
+
+fn look_for(
+    range: PortRange,
+    leased: &BTreeSet<Port>,
+    wanted: usize,
+    is_free: impl Fn(Port) -> bool,
+) -> BTreeSet<Port> {
+    let mut busy = BTreeSet::new();
+    let mut found = 0;
+    for port in range.iter().filter(|port| !leased.contains(port)) {
+        if found == wanted {
+            break;
+        }
+        if is_free(port) {
+            found += 1;
+        } else {
+            busy.insert(port);
+        }
+    }
+    busy
+}
+
+/// Gives the frame another port, because somebody else holds the old one.
+pub(super) async fn exchange(
+    store: &Store,
+    frame: &Frame,
+    purpose: PortPurpose,
+    range: PortRange,
+) -> Result<Port, FrameError> {
+    let avoid = busy_ports(store, range, 1).await?;
+    let id = frame.id.clone();
+    store
+        .write(move |tx| ports::exchange(tx, &id, purpose, range, &avoid))
+        .await
+        .map_err(|error: StoreError| no_free_port(error, range))
+}
+
+/// The store's word for a full range, in ours.
+pub(super) fn no_free_port(error: StoreError, range: PortRange) -> FrameError {
+    match error {
+        StoreError::NoFreePort { .. } => FrameError::NoFreePort(range),
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_ports_are_collected_until_enough_free_ones_are_known() {
+        let range = PortRange { first: 40_000, last: 40_009 };
+        let leased = BTreeSet::from([Port(40_000)]);
+        let foreign = [Port(40_001), Port(40_003), Port(40_008)];
+        let busy = look_for(range, &leased, 2, |port| !foreign.contains(&port));
+        assert_eq!(busy, BTreeSet::from([Port(40_001), Port(40_003)]));
+        let all = look_for(range, &leased, 100, |port| !foreign.contains(&port));
+        assert_eq!(all, BTreeSet::from(foreign));
+    }
+}

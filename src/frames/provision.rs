@@ -1,0 +1,189 @@
+//! From a frame's row to what the engine and the agent are given. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::error::FrameError;
+use super::folders::Folders;
+use crate::model::container::ContainerSpec;
+use crate::model::frame::{Frame, Limits};
+use crate::model::ids::InstanceId;
+use crate::model::network::NetworkMode;
+use crate::wire::frames::CreateFrame;
+
+/// Less than this and opencode is killed over and over (measured: 200 MB crash-loops, 450 MB idles).
+const LEAST_MEMORY: u64 = 512 << 20;
+/// Threads count too; an idle frame has 16 of them.
+const LEAST_PIDS: u32 = 64;
+/// The longest life of a throwaway frame.
+const LONGEST_TTL_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The container that a frame is to have.
+pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders) -> ContainerSpec {
+    ContainerSpec {
+        instance: instance.clone(),
+        frame: frame.id.clone(),
+        name: frame.name.clone(),
+        generation: frame.generation,
+        image_id: frame.image_id.clone(),
+        workspace: PathBuf::from(&frame.workspace),
+        home: folders.home(),
+        link: folders.link(),
+        start: folders.start(),
+        owner_uid: frame.owner_uid,
+        owner_gid: frame.owner_gid,
+        network: frame.network,
+        limits: frame.limits,
+        env: BTreeMap::from([
+            ("MIMIR_FRAME".into(), frame.name.to_string()),
+            ("MIMIR_FRAME_ID".into(), frame.id.to_string()),
+            ("MIMIR_NETWORK".into(), frame.network.to_string()),
+        ]),
+    }
+}
+
+/// The `env` file that a frame reads at its start: one `KEY=VALUE` a line.
+pub(super) fn env_file(env: &[(String, String)]) -> String {
+    env.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+}
+
+/// What the frame may use, from the request and the configured defaults.
+pub(super) fn limits(request: &CreateFrame, defaults: Limits) -> Result<Limits, FrameError> {
+    let limits = Limits {
+        cpus_milli: match request.cpus {
+            Some(cpus) => cpus_milli(cpus)?,
+            None => defaults.cpus_milli,
+        },
+        memory_bytes: request.memory_bytes.unwrap_or(defaults.memory_bytes),
+        pids: request.pids.unwrap_or(defaults.pids),
+    };
+    if limits.memory_bytes < LEAST_MEMORY {
+        return Err(invalid("memory", format!("the agent needs at least {} MiB", LEAST_MEMORY >> 20)));
+    }
+    if limits.pids < LEAST_PIDS {
+        return Err(invalid("pids", format!("the agent needs at least {LEAST_PIDS}; threads count")));
+    }
+    Ok(limits)
+}
+
+fn cpus_milli(cpus: f64) -> Result<u32, FrameError> {
+    if !(0.1..=1024.0).contains(&cpus) {
+        return Err(invalid("cpus", format!("{cpus} is not between 0.1 and 1024 cores")));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
+    Ok((cpus * 1000.0).round() as u32)
+}
+
+/// Names that belong to mimir or to what the frame stands on; the frame's supervisor refuses them too.
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "HOME" | "SHELL" | "XDG_STATE_HOME")
+        || ["MIMIR_", "OPENCODE_SERVER_", "OPENCODE_CONFIG"].iter().any(|start| name.starts_with(start))
+}
+
+/// Checks the extra environment.
+pub(super) fn env(given: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, FrameError> {
+    for (name, value) in given {
+        let mut letters = name.bytes();
+        let is_name = letters.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+            && letters.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name {
+            return Err(invalid("env", format!("`{name}` is not the name of a variable")));
+        }
+        if is_reserved(name) {
+            return Err(invalid("env", format!("`{name}` is set by mimir itself")));
+        }
+        if value.contains(['\n', '\0']) {
+            return Err(invalid("env", format!("the value of `{name}` has more than one line")));
+        }
+    }
+    Ok(given.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// What a frame of mode `allow` may reach: what every frame may, and its own. Nothing in other modes.
+pub(super) fn allow(network: NetworkMode, configured: &[String], own: &[String]) -> Vec<String> {
+    if network != NetworkMode::Allow {
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    configured.iter().chain(own).filter(|entry| seen.insert((*entry).clone())).cloned().collect()
+}
+
+/// How long a throwaway frame lives, in milliseconds; `None` for a frame that stays.
+pub(super) fn lifetime_ms(request: &CreateFrame, default_seconds: u64) -> Result<Option<u64>, FrameError> {
+    let seconds = match (request.throwaway, request.ttl_seconds) {
+        (false, None) => return Ok(None),
+        (false, Some(_)) => return Err(invalid("ttl", "only a throwaway frame has one".into())),
+        (true, ttl) => ttl.unwrap_or(default_seconds),
+    };
+    if !(1..=LONGEST_TTL_SECONDS).contains(&seconds) {
+        return Err(invalid("ttl", "it is between one second and 30 days".into()));
+    }
+    Ok(Some(seconds * 1000))
+}
+
+/// Who owns what the agent writes: without root there is only ourselves, with root it is the workspace's owner.
+pub(super) fn owner(rootless: bool, ourselves: (u32, u32), workspace: (u32, u32)) -> (u32, u32) {
+    if rootless { ourselves } else { workspace }
+}
+
+pub(super) fn invalid(field: &'static str, why: String) -> FrameError {
+    FrameError::Invalid { field, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Limits = Limits { cpus_milli: 2000, memory_bytes: 4 << 30, pids: 1024 };
+
+    #[test]
+    fn limits_that_cannot_work_are_refused_by_name() {
+        let refusal = |request: &CreateFrame| limits(request, DEFAULTS).expect_err("refused").to_string();
+        assert!(
+            refusal(&CreateFrame { memory_bytes: Some(1 << 20), ..CreateFrame::default() })
+                .contains("512 MiB")
+        );
+        assert!(refusal(&CreateFrame { pids: Some(3), ..CreateFrame::default() }).contains("pids"));
+        for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(refusal(&CreateFrame { cpus: Some(cpus), ..CreateFrame::default() }).contains("cpus"));
+        }
+        let half = CreateFrame { cpus: Some(0.5), ..CreateFrame::default() };
+        assert_eq!(limits(&half, DEFAULTS).expect("fine"), Limits { cpus_milli: 500, ..DEFAULTS });
+    }
+
+    #[test]
+    fn the_environment_takes_plain_names_and_single_lines() {
+        let one = |name: &str, value: &str| env(&BTreeMap::from([(name.into(), value.into())]));
+        assert!(one("RUST_LOG", "debug=1 2").is_ok());
+        for (name, value) in
+            [("1A", ""), ("A-B", ""), ("", ""), ("HOME", "/"), ("MIMIR_FRAME", "x"), ("A", "b\nc")]
+        {
+            assert!(one(name, value).is_err(), "{name}={value:?}");
+        }
+        assert_eq!(env_file(&[("A".into(), "b c".into()), ("D".into(), String::new())]), "A=b c\nD=\n");
+    }
+
+    #[test]
+    fn only_mode_allow_has_a_list_and_each_entry_once() {
+        let (configured, own) = (["npm".to_owned()], ["npm".to_owned(), "example.org".to_owned()]);
+        assert_eq!(allow(NetworkMode::Allow, &configured, &own), ["npm", "example.org"]);
+        assert!(allow(NetworkMode::Sealed, &configured, &own).is_empty());
+    }
+
+    #[test]
+    fn only_throwaway_frames_expire() {
+        let throwaway = CreateFrame { throwaway: true, ..CreateFrame::default() };
+        assert_eq!(lifetime_ms(&throwaway, 7200).expect("fine"), Some(7_200_000));
+        assert_eq!(lifetime_ms(&CreateFrame::default(), 7200).expect("fine"), None);
+        let odd = CreateFrame { ttl_seconds: Some(5), ..CreateFrame::default() };
+        assert!(lifetime_ms(&odd, 7200).is_err());
+        let never = CreateFrame { throwaway: true, ttl_seconds: Some(0), ..CreateFrame::default() };
+        assert!(lifetime_ms(&never, 7200).is_err());
+    }
+
+    #[test]
+    fn files_belong_to_the_workspaces_owner_where_the_engine_can_do_that() {
+        assert_eq!(owner(false, (0, 0), (1001, 100)), (1001, 100));
+        assert_eq!(owner(true, (1000, 1000), (1001, 100)), (1000, 1000));
+    }
+}

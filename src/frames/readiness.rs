@@ -1,0 +1,255 @@
+//! When a frame counts as there: its agent answers and its terminal stands.
+//!
+//! "The engine says running" is neither. A server that has just begun to listen
+//! takes requests and never answers them, so each try is short and uses a new
+//! connection; and a frame that runs is asked again from time to time, because an
+//! engine can be wrong about that for ever.
+
+use std::time::{Duration, Instant};
+
+use super::driver::{Driver, Next, millis};
+use super::error::FrameError;
+use super::plan;
+use crate::model::container::Observation;
+use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
+use crate::opencode::{OpencodeClient, OpencodeError};
+use crate::runtime::ExecSpec;
+use crate::supervisor::OnExit;
+use crate::tmux;
+
+/// One try. Longer is worse: a swallowed request is never answered.
+const TRY: Duration = Duration::from_millis(300);
+/// Between two tries.
+const BREATH: Duration = Duration::from_millis(50);
+/// How long one pass tries before the row and the engine are looked at again.
+const SLICE: Duration = Duration::from_secs(1);
+/// A running agent may be busy; it is given more time than a starting one.
+const RUNNING_TRY: Duration = Duration::from_secs(3);
+
+/// What has shown itself of a starting frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signs {
+    agent: bool,
+    terminal: bool,
+    /// What the last try said.
+    last: Option<String>,
+}
+
+impl Driver {
+    /// The world looks like the wish: records what the row still lacks.
+    pub(super) async fn confirm(
+        &mut self,
+        frame: &Frame,
+        wish: Desired,
+        seen: &Observation,
+    ) -> Result<Next, FrameError> {
+        // The driver never tidies an error up: only a new request takes the reason away.
+        let kept_error =
+            frame.state == FrameState::Error && frame.reason.is_some() && wish == Desired::Stopped;
+        let event = if kept_error { None } else { plan::confirmation(wish, frame.state) };
+        match event {
+            Some(FrameEvent::BecameReady) => self.become_ready(frame).await,
+            Some(FrameEvent::StartRequested) => {
+                self.record(FrameEvent::StartRequested, None).await?;
+                self.note("adopted", "its container was running already".into()).await?;
+                Ok(Next::Immediately)
+            }
+            Some(event) => {
+                self.inner.failpoints.hit("confirm.before_record").await;
+                self.record(event, None).await?;
+                self.inner.failpoints.hit("confirm.after_record").await;
+                Ok(Next::Immediately)
+            }
+            None => self.keep(frame, seen).await,
+        }
+    }
+
+    /// Nothing is left to do: keeps what runs running and closes what does not.
+    async fn keep(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
+        match seen.observed {
+            Observed::Running => {
+                let adopted = !self.memory.attended;
+                self.attend(frame).await?;
+                if adopted {
+                    // Viewers of a gateway that is no more: their clients inside do not know it.
+                    tmux::reap_views(self.inner.deps.runtime.as_ref(), &self.id).await;
+                }
+                self.tell_of_memory(frame, seen).await?;
+                if !self.is_alive().await? {
+                    return Ok(Next::Immediately);
+                }
+                self.settled(frame);
+                Ok(Next::WhenSomethingChanges)
+            }
+            Observed::Paused => {
+                self.attend(frame).await?;
+                self.settled(frame);
+                Ok(Next::WhenSomethingChanges)
+            }
+            Observed::Missing | Observed::Halted => {
+                self.inner.deps.attendant.close(&self.id).await;
+                self.memory.attended = false;
+                self.settled(frame);
+                Ok(Next::After(self.inner.deps.settings.tick * 6))
+            }
+        }
+    }
+
+    /// Asks the agent and the terminal for a while, and records it when both are there.
+    async fn become_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        self.attend(frame).await?;
+        let nudge = self.handle.nudge.clone();
+        let woken = nudge.notified();
+        tokio::pin!(woken);
+        let end = Instant::now() + SLICE;
+        while Instant::now() < end {
+            if let Err(OpencodeError::WrongVersion { found }) = self.look_for_signs().await? {
+                let reason = format!("the agent is opencode {found}; this mimir speaks with opencode 1.x");
+                return self.fail(reason).await;
+            }
+            if self.memory.signs.agent && self.memory.signs.terminal {
+                return self.is_ready(frame).await;
+            }
+            // A new wish, or the container's end, is worth more than the next try.
+            tokio::select! {
+                () = &mut woken => return Ok(Next::Immediately),
+                () = tokio::time::sleep(BREATH) => {}
+            }
+        }
+        self.still_starting(frame).await
+    }
+
+    async fn look_for_signs(&mut self) -> Result<Result<(), OpencodeError>, FrameError> {
+        let Some(password) = self.folders.password()? else {
+            self.memory.signs.last = Some("it has no password yet".into());
+            return Ok(Ok(()));
+        };
+        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        let agent = async { if self.memory.signs.agent { None } else { Some(client.health(TRY).await) } };
+        let terminal = async {
+            self.memory.signs.terminal || tmux::is_there(self.inner.deps.runtime.as_ref(), &self.id).await
+        };
+        let (agent, terminal) = tokio::join!(agent, terminal);
+        self.memory.signs.terminal = terminal;
+        match agent {
+            Some(Err(wrong @ OpencodeError::WrongVersion { .. })) => return Ok(Err(wrong)),
+            Some(Err(error)) => self.memory.signs.last = Some(error.to_string()),
+            Some(Ok(_)) => self.memory.signs.agent = true,
+            None => {}
+        }
+        if self.memory.signs.agent && !terminal {
+            self.memory.signs.last = Some("its terminal is not there yet".into());
+        }
+        Ok(Ok(()))
+    }
+
+    async fn is_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        self.inner.failpoints.hit("ready.before_record").await;
+        self.record(FrameEvent::BecameReady, None).await?;
+        self.inner.failpoints.hit("ready.after_record").await;
+        self.memory.start_permit = None;
+        self.memory.silent_since = None;
+        self.memory.asked_at = Some(Instant::now());
+        tracing::info!(frame.id = %self.id, "frame {} is running", frame.name);
+        self.warm_up(frame);
+        Ok(Next::Immediately)
+    }
+
+    /// Lets the agent load what its first prompt needs, beside everything else.
+    fn warm_up(&self, frame: &Frame) {
+        let Ok(Some(password)) = self.folders.password() else { return };
+        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        self.inner.deps.tasks.spawn(format!("warm up {}", frame.name), OnExit::Report, move |stop| {
+            let client = client.clone();
+            async move {
+                tokio::select! {
+                    // Nothing depends on it; the first prompt is slower without.
+                    _ = client.warm_up() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    }
+
+    async fn still_starting(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        let last = self.memory.signs.last.clone().unwrap_or_else(|| "nothing was heard of it".into());
+        if !self.is_overdue(frame) {
+            self.show(last);
+            return Ok(Next::Immediately);
+        }
+        let seconds = self.inner.deps.settings.start_timeout.as_secs();
+        self.fail(format!("its agent was not there within {seconds} s: {last}")).await
+    }
+
+    /// Whether the start has taken longer than it may.
+    pub(super) fn is_overdue(&self, frame: &Frame) -> bool {
+        let began_at = frame.state_changed_at.max(self.memory.run_began_at);
+        let waited = self.inner.deps.clock.now_ms().saturating_sub(began_at);
+        waited >= millis(self.inner.deps.settings.start_timeout)
+    }
+
+    /// Asks the agent of a running frame. When it has been silent for long, the container is taken at
+    /// nobody's word any more: it is stopped, or removed if not even a command runs in it.
+    ///
+    /// Says whether it may be called running.
+    async fn is_alive(&mut self) -> Result<bool, FrameError> {
+        let tick = self.inner.deps.settings.tick;
+        if self.memory.asked_at.is_some_and(|asked| asked.elapsed() < tick / 2) {
+            return Ok(true);
+        }
+        self.memory.asked_at = Some(Instant::now());
+        let answers = match self.folders.password()? {
+            Some(password) => {
+                let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+                client.health(RUNNING_TRY).await.is_ok()
+            }
+            None => false,
+        };
+        if answers {
+            self.memory.silent_since = None;
+            return Ok(true);
+        }
+        let silent = self.memory.silent_since.get_or_insert_with(Instant::now).elapsed();
+        if silent < self.inner.deps.settings.silence {
+            return Ok(true);
+        }
+        self.memory.silent_since = None;
+        self.end_the_silence(silent).await?;
+        Ok(false)
+    }
+
+    async fn end_the_silence(&self, silent: Duration) -> Result<(), FrameError> {
+        let runtime = &self.inner.deps.runtime;
+        let probe = ExecSpec { deadline: Some(Duration::from_secs(5)), ..ExecSpec::new(["true"]) };
+        let seconds = silent.as_secs();
+        if runtime.exec(&self.id, probe).await.is_ok_and(|done| done.exit_code == 0) {
+            self.note("agent_silent", format!("its agent did not answer for {seconds} s; it is restarted"))
+                .await?;
+            runtime.ensure_stopped(&self.id, self.inner.deps.settings.stop_grace).await?;
+        } else {
+            let text = format!(
+                "the engine calls it running, but nothing answered for {seconds} s; it gets a new container"
+            );
+            self.note("not_running", text).await?;
+            runtime.ensure_removed(&self.id).await?;
+        }
+        self.inner.failpoints.hit("silence.after_engine").await;
+        Ok(())
+    }
+
+    /// Out of memory is never reported by itself; the kernel's counter is.
+    async fn tell_of_memory(&mut self, frame: &Frame, seen: &Observation) -> Result<(), FrameError> {
+        let Some(kills) = seen.details.as_ref().and_then(|details| details.oom_kills) else { return Ok(()) };
+        // What happened before we looked for the first time was told by whoever looked then.
+        let told = self.memory.oom_kills.replace(kills).unwrap_or(kills);
+        if kills > told {
+            let text = format!(
+                "the kernel killed {} of its processes for want of memory (the limit is {} MiB)",
+                kills - told,
+                frame.limits.memory_bytes >> 20
+            );
+            self.note("out_of_memory", text).await?;
+        }
+        Ok(())
+    }
+}
