@@ -1,1 +1,154 @@
-//! What a frame may reach: models and allowed hosts.
+//! What a frame may reach: models, and the hosts on its list.
+//!
+//! One listener per frame, on the broker socket of its link folder; who calls is
+//! known by the socket alone, so there is no token to steal. A frame speaks HTTP
+//! to it: `/models/<provider>/…` are model calls, CONNECT and absolute addresses
+//! ask for other hosts. Everything a frame sends is a stranger's.
+//!
+//! Not here: keys and providers (see `models`), rules of the list (see `model::allow`).
+
+mod connect;
+mod dial;
+mod ledger;
+mod models;
+mod reply;
+mod route;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::connect::{SocketId, identify};
+use crate::link::{BROKER_SOCKET, listen};
+use crate::model::allow::{AllowGroups, AllowList};
+use crate::model::frame::Frame;
+use crate::model::ids::FrameId;
+use crate::model::names::FrameName;
+use crate::model::network::NetworkMode;
+use crate::models::Models;
+use crate::store::Store;
+use crate::supervisor::{OnExit, Tasks};
+
+pub use dial::{DialError, Dialer};
+
+/// How many large request bodies may be in memory at once, over all frames.
+const LARGE_BODIES: usize = 4;
+
+/// What the broker works with.
+pub struct BrokerDeps {
+    /// Where usage and refusals are kept.
+    pub store: Store,
+    /// Who answers model calls.
+    pub models: Arc<Models>,
+    /// Owner of the listeners.
+    pub tasks: Tasks,
+    /// Named groups of hosts.
+    pub groups: AllowGroups,
+    /// Opens connections to the outside.
+    pub dialer: Dialer,
+}
+
+/// The brokers of all frames. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    open: Arc<Mutex<BTreeMap<FrameId, Open>>>,
+}
+
+/// What all frames share.
+struct Shared {
+    store: Store,
+    models: Arc<Models>,
+    tasks: Tasks,
+    groups: AllowGroups,
+    dialer: Dialer,
+    ledger: ledger::Ledger,
+    large_bodies: Semaphore,
+}
+
+/// One frame as its broker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Client {
+    frame: FrameId,
+    name: FrameName,
+    network: NetworkMode,
+    allow: AllowList,
+}
+
+struct Open {
+    client: Client,
+    socket: Option<SocketId>,
+    close: CancellationToken,
+}
+
+impl Broker {
+    /// No frame is served yet.
+    #[must_use]
+    pub fn new(deps: BrokerDeps) -> Self {
+        let ledger = ledger::Ledger::start(deps.store.clone(), &deps.tasks);
+        let shared = Shared {
+            store: deps.store,
+            models: deps.models,
+            tasks: deps.tasks,
+            groups: deps.groups,
+            dialer: deps.dialer,
+            ledger,
+            large_bodies: Semaphore::new(LARGE_BODIES),
+        };
+        Self { shared: Arc::new(shared), open: Arc::default() }
+    }
+
+    /// Listens for a frame in its link folder.
+    ///
+    /// May be called again: as long as our socket lies there and the frame's rules are the same,
+    /// nothing changes; otherwise a new listener takes the place of the old.
+    ///
+    /// # Errors
+    /// When the folder is missing or no socket can be made in it.
+    pub fn open(&self, frame: &Frame, folder: &Path) -> io::Result<()> {
+        let client = self.client(frame);
+        let Ok(mut open) = self.open.lock() else { return Ok(()) };
+        if let Some(known) = open.get(&frame.id)
+            && known.client == client
+            && known.socket.is_some()
+            && known.socket == identify(folder, BROKER_SOCKET)
+        {
+            return Ok(());
+        }
+        let listener = Arc::new(listen(folder, BROKER_SOCKET)?);
+        let close = self.shared.tasks.stop_token().child_token();
+        let opened =
+            Open { client: client.clone(), socket: identify(folder, BROKER_SOCKET), close: close.clone() };
+        if let Some(old) = open.insert(frame.id.clone(), opened) {
+            old.close.cancel();
+        }
+        let served = Arc::new(serve::Served::new(self.shared.clone(), client));
+        self.shared.tasks.spawn(format!("broker {}", frame.name), OnExit::Report, move |_| {
+            serve::accept(listener.clone(), served.clone(), close.clone())
+        });
+        Ok(())
+    }
+
+    /// Closes a frame's listener with all its connections.
+    pub fn close(&self, frame: &FrameId) {
+        let closed = self.open.lock().ok().and_then(|mut open| open.remove(frame));
+        if let Some(closed) = closed {
+            closed.close.cancel();
+        }
+    }
+
+    /// An entry that cannot be read permits nothing; it was refused at the door, so it is old or a bug.
+    fn client(&self, frame: &Frame) -> Client {
+        let allow =
+            self.shared.groups.resolve(frame.allow.iter().map(String::as_str)).unwrap_or_else(|error| {
+                tracing::warn!(frame.id = %frame.id, "frame {} may reach no other host: {error}", frame.name);
+                AllowList::default()
+            });
+        Client { frame: frame.id.clone(), name: frame.name.clone(), network: frame.network, allow }
+    }
+}

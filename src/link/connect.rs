@@ -60,6 +60,21 @@ pub async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(&path).await
 }
 
+/// Which socket lies at `name` right now; to be compared, so that a replaced one is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketId {
+    device: u64,
+    inode: u64,
+}
+
+/// Identifies the socket `name` in `folder`; none when there is no socket of that name.
+#[must_use]
+pub fn identify(folder: &Path, name: &str) -> Option<SocketId> {
+    let place = open_socket(folder, name).ok()?;
+    let stat = rustix::fs::fstat(&place).ok()?;
+    Some(SocketId { device: stat.st_dev, inode: stat.st_ino })
+}
+
 /// Opens the socket as a place, without following or waiting for anything.
 fn open_socket(folder: &Path, name: &str) -> io::Result<OwnedFd> {
     let folder = open_folder(folder)?;

@@ -4,6 +4,7 @@
 //! of SQL, HTTP, tokio or containers, so every rule can be tested by calling it.
 
 pub mod agent;
+pub mod allow;
 pub mod container;
 pub mod event;
 pub mod frame;

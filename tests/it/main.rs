@@ -9,4 +9,5 @@ mod contract;
 mod lifecycle;
 mod net;
 mod podman;
+mod scripted_model;
 mod store;

@@ -1,1 +1,7 @@
-//! Link, broker, models and host ports.
+//! Link, host ports, broker and models: what stands between a frame and the world.
+
+mod broker;
+mod link;
+mod outside;
+mod ports;
+mod support;

@@ -1,0 +1,96 @@
+//! What a request asks for. Pure.
+
+use hyper::{Method, Uri};
+
+use crate::model::container::inside::BROKER_PORT;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A model call.
+    Model {
+        /// The provider's name.
+        provider: String,
+        /// What comes behind it, with its slash.
+        path: String,
+    },
+    /// A tunnel to a host.
+    Tunnel {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A plain HTTP request to a host.
+    Plain {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Nothing we know.
+    Unknown,
+}
+
+impl Route {
+    /// Reads a request line.
+    #[must_use]
+    pub fn of(method: &Method, uri: &Uri) -> Self {
+        let host = || uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
+        if method == Method::CONNECT {
+            return match (host(), uri.port_u16()) {
+                (Some(host), Some(port)) if !host.is_empty() && port > 0 => Self::Tunnel { host, port },
+                _ => Self::Unknown,
+            };
+        }
+        match (uri.scheme_str(), host()) {
+            (None, _) => Self::of_path(uri.path()),
+            // A client that asks its proxy for the proxy itself.
+            (Some("http"), Some(host)) if is_us(&host, uri.port_u16()) => Self::of_path(uri.path()),
+            (Some("http"), Some(host)) if !host.is_empty() => {
+                Self::Plain { host, port: uri.port_u16().unwrap_or(80) }
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_path(path: &str) -> Self {
+        let Some((provider, rest)) = path.strip_prefix("/models/").and_then(|rest| rest.split_once('/'))
+        else {
+            return Self::Unknown;
+        };
+        Self::Model { provider: provider.to_owned(), path: format!("/{rest}") }
+    }
+}
+
+fn is_us(host: &str, port: Option<u16>) -> bool {
+    matches!(host, "127.0.0.1" | "localhost") && port == Some(BROKER_PORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: Method, uri: &str) -> Route {
+        Route::of(&method, &uri.parse().expect("an address"))
+    }
+
+    #[test]
+    fn requests_are_told_apart_by_their_first_line() {
+        let model = |path: &str| Route::Model { provider: "demo".to_owned(), path: path.to_owned() };
+        assert_eq!(route(Method::POST, "/models/demo/chat/completions"), model("/chat/completions"));
+        assert_eq!(route(Method::GET, "http://127.0.0.1:8118/models/demo/models"), model("/models"));
+        assert_eq!(
+            route(Method::CONNECT, "example.com:443"),
+            Route::Tunnel { host: "example.com".to_owned(), port: 443 }
+        );
+        assert_eq!(route(Method::CONNECT, "[::1]:443"), Route::Tunnel { host: "::1".to_owned(), port: 443 });
+        assert_eq!(
+            route(Method::GET, "http://example.com/a"),
+            Route::Plain { host: "example.com".to_owned(), port: 80 }
+        );
+        for unknown in ["/", "/models/", "/models/demo", "https://example.com/", "/v1/frames"] {
+            assert_eq!(route(Method::GET, unknown), Route::Unknown, "{unknown}");
+        }
+    }
+}

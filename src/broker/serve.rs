@@ -1,0 +1,127 @@
+//! One frame's listener and its connections.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Refusals;
+use super::reply::{Body, sentence};
+use super::route::Route;
+use super::{Client, Shared, connect, models};
+
+/// How many connections one frame may have; the next ones wait in the kernel.
+const CONNECTIONS: usize = 128;
+
+/// How long a client may take to say what it wants.
+const HEAD: Duration = Duration::from_secs(15);
+
+/// How large a request's head may be.
+const HEAD_BYTES: usize = 32 * 1024;
+const HEAD_LINES: usize = 100;
+
+/// How long the listener rests after the system refused it a connection (no descriptors left).
+const REST: Duration = Duration::from_millis(200);
+
+/// Something that goes on beside a request: a tunnel, or a connection to a host.
+pub(super) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where a request leaves its jobs. They end with the frame's connection at the latest, tunnels with the tunnel.
+pub(super) type Jobs = mpsc::UnboundedSender<Job>;
+
+/// One frame and what serves it.
+pub(super) struct Served {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Client,
+    pub(super) refusals: Refusals,
+}
+
+impl Served {
+    pub(super) fn new(shared: Arc<Shared>, client: Client) -> Self {
+        Self { shared, client, refusals: Refusals::default() }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
+        match Route::of(request.method(), request.uri()) {
+            Route::Model { provider, path } => models::call(self, provider, path, request).await,
+            Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
+            Route::Plain { host, port } => connect::plain(self, jobs, &host, port, request).await,
+            Route::Unknown => sentence(
+                StatusCode::NOT_FOUND,
+                "this is the broker of a frame; it serves /models/<provider>/ and connections to listed hosts",
+            ),
+        }
+    }
+}
+
+/// Accepts a frame's connections until it is closed.
+pub(super) async fn accept(listener: Arc<UnixListener>, served: Arc<Served>, close: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        let room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            () = close.cancelled() => return,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if room => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, served.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "frame {}: cannot accept a connection: {error}", served.client.name);
+                    tokio::time::sleep(REST).await;
+                }
+            },
+        }
+    }
+}
+
+/// Serves one connection, and what its requests leave behind.
+async fn serve(stream: UnixStream, served: Arc<Served>) {
+    let (jobs, mut left) = mpsc::unbounded_channel::<Job>();
+    let service = service_fn(move |request| {
+        let (served, jobs) = (served.clone(), jobs.clone());
+        async move { Ok::<_, Infallible>(served.answer(request, &jobs).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_LINES)
+        // One request each: a kept connection could be closed by us just when the agent uses it again.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let mut running = FuturesUnordered::new();
+    let mut served_all = false;
+    loop {
+        tokio::select! {
+            // An error here is the client's going away or its nonsense, which was answered.
+            _ = &mut connection, if !served_all => served_all = true,
+            Some(job) = left.recv(), if !served_all => running.push(job),
+            Some(()) = running.next(), if !running.is_empty() => {}
+            else => return,
+        }
+        if served_all {
+            while let Ok(job) = left.try_recv() {
+                running.push(job);
+            }
+            if running.is_empty() {
+                return;
+            }
+        }
+    }
+}
