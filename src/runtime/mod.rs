@@ -3,9 +3,11 @@
 //! Podman today, memory in tests. Everything above speaks of frames; words like
 //! container, exec session or engine socket stay in this folder.
 
+pub mod engine;
 pub mod error;
 #[cfg(feature = "test-support")]
 pub mod fake;
+pub mod podman;
 
 use std::time::Duration;
 

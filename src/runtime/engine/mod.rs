@@ -1,0 +1,163 @@
+//! Finding a container engine on this machine, and starting its service where only the program is there.
+
+pub mod machine;
+mod service;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use machine::Machine;
+pub use service::Service;
+
+/// Where to look for an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// From the configuration: a path or a `unix://` address. Nothing else is tried then.
+    pub socket: Option<String>,
+    /// `CONTAINER_HOST`, Podman's own variable. Nothing else is tried then either.
+    pub container_host: Option<String>,
+    /// `XDG_RUNTIME_DIR`, where an ordinary user's socket is.
+    pub runtime_dir: Option<PathBuf>,
+    /// The home folder, where an ordinary user's images and settings are.
+    pub home: Option<PathBuf>,
+    /// `PATH`, where the program is looked for.
+    pub search_path: OsString,
+    /// The engine's program, if it is not called `podman`.
+    pub program: Option<String>,
+    /// mimir's own runtime folder: the socket and log of a service that we start ourselves. Must exist.
+    pub folder: PathBuf,
+    /// Our user id.
+    pub uid: u32,
+}
+
+impl EngineSettings {
+    /// What this process was started with.
+    #[must_use]
+    pub fn of_this_process(socket: Option<String>, folder: PathBuf) -> Self {
+        let path_of = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            socket,
+            container_host: std::env::var("CONTAINER_HOST").ok().filter(|value| !value.is_empty()),
+            runtime_dir: path_of("XDG_RUNTIME_DIR"),
+            home: path_of("HOME"),
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
+            program: None,
+            folder,
+            uid: rustix::process::getuid().as_raw(),
+        }
+    }
+
+    /// The socket of a service that we start ourselves.
+    #[must_use]
+    pub fn own_socket(&self) -> PathBuf {
+        self.folder.join("engine.sock")
+    }
+
+    /// What that service prints.
+    #[must_use]
+    pub fn own_log(&self) -> PathBuf {
+        self.folder.join("engine.log")
+    }
+
+    /// The one socket that somebody named, and who did.
+    fn named_socket(&self) -> Option<(PathBuf, &'static str)> {
+        let path = |text: &str| PathBuf::from(text.strip_prefix("unix://").unwrap_or(text));
+        let configured = self.socket.as_deref().map(|text| (path(text), "the configuration"));
+        configured.or_else(|| self.container_host.as_deref().map(|text| (path(text), "CONTAINER_HOST")))
+    }
+
+    /// Sockets that systemd or a person may have set up, best first.
+    fn usual_sockets(&self) -> Vec<PathBuf> {
+        if self.uid == 0 {
+            return vec![PathBuf::from("/run/podman/podman.sock")];
+        }
+        self.runtime_dir.iter().map(|folder| folder.join("podman/podman.sock")).collect()
+    }
+
+    /// A program in `PATH`; the system's own folders are searched too, since cron and sudo leave them out.
+    #[must_use]
+    pub fn find_program(&self, name: &str) -> Option<PathBuf> {
+        let usual = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+        std::env::split_paths(&self.search_path)
+            .chain(usual)
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_absolute() && is_program(file))
+    }
+}
+
+fn is_program(file: &Path) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file()
+}
+
+/// The engine's program with the flags that this machine needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineCommand {
+    /// Absolute.
+    pub program: PathBuf,
+    /// Before every subcommand.
+    pub flags: Vec<String>,
+    /// Why, for doctor.
+    pub notes: Vec<String>,
+}
+
+impl EngineCommand {
+    /// The program on this machine, if it is installed.
+    #[must_use]
+    pub fn find(settings: &EngineSettings) -> Option<Self> {
+        let program = settings.find_program(settings.program.as_deref().unwrap_or("podman"))?;
+        let (flags, notes) = machine::special_flags(&Machine::look(settings));
+        Some(Self { program, flags, notes })
+    }
+
+    /// A call of it, with its subcommand still to be added.
+    #[must_use]
+    pub fn command(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(&self.flags);
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(uid: u32) -> EngineSettings {
+        EngineSettings {
+            socket: None,
+            container_host: None,
+            runtime_dir: Some(PathBuf::from("/run/user/1001")),
+            home: None,
+            search_path: OsString::new(),
+            program: None,
+            folder: PathBuf::from("/run/user/1001/mimir"),
+            uid,
+        }
+    }
+
+    #[test]
+    fn root_and_others_have_their_own_sockets() {
+        assert_eq!(settings(0).usual_sockets(), [PathBuf::from("/run/podman/podman.sock")]);
+        assert_eq!(settings(7).usual_sockets(), [PathBuf::from("/run/user/1001/podman/podman.sock")]);
+    }
+
+    #[test]
+    fn the_configuration_beats_the_environment() {
+        let mut settings = settings(7);
+        assert_eq!(settings.named_socket(), None);
+        settings.container_host = Some("unix:///a".to_owned());
+        assert_eq!(settings.named_socket(), Some((PathBuf::from("/a"), "CONTAINER_HOST")));
+        settings.socket = Some("/b".to_owned());
+        assert_eq!(settings.named_socket(), Some((PathBuf::from("/b"), "the configuration")));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_run_is_no_program() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("podman-xyz"), "").unwrap();
+        let mut settings = settings(7);
+        settings.search_path = folder.path().into();
+        assert_eq!(settings.find_program("podman-xyz"), None);
+        assert!(settings.find_program("sh").is_some(), "the usual folders are searched as well");
+    }
+}

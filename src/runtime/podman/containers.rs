@@ -1,0 +1,259 @@
+//! What is done to containers. Everything here may be called again after an interruption.
+
+use std::time::Duration;
+
+use bollard::exec::CreateExecOptions;
+use bollard::query_parameters::{CreateContainerOptions, StartContainerOptions, StopContainerOptions};
+use hyper::Method;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+
+use super::streams::Control;
+use super::translate::{Inspected, Listed, create_body, found, observation};
+use super::trouble::Trouble;
+use super::{Connection, usage};
+use crate::model::container::{
+    ContainerSpec, FoundContainer, LABEL_INSTANCE, Observation, Stats, container_name,
+};
+use crate::model::frame::Observed;
+use crate::model::ids::{FrameId, InstanceId};
+use crate::runtime::ExecSpec;
+
+/// A container of ours that is there.
+pub(super) struct Ours {
+    pub(super) id: String,
+    pub(super) observation: Observation,
+    generation: u32,
+    stuck: bool,
+    pid: Option<u32>,
+}
+
+impl Ours {
+    fn is(&self, observed: Observed) -> bool {
+        !self.stuck && self.observation.observed == observed
+    }
+}
+
+fn is_alive(pid: u32) -> bool {
+    pid > 0 && std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn wrong_state(why: &str) -> Trouble {
+    Trouble::WrongState(why.to_owned())
+}
+
+impl Connection {
+    async fn inspect(&self, name: &str) -> Result<Option<Inspected>, Trouble> {
+        match self.libpod.get(&format!("/containers/{name}/json")).await {
+            Ok(body) => Ok(Some(body)),
+            Err(Trouble::NoContainer(_)) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The frame's container, if there is one and it is our instance's.
+    pub(super) async fn find(&self, instance: &InstanceId, frame: &FrameId) -> Result<Option<Ours>, Trouble> {
+        let body = self.inspect(&container_name(frame)).await?;
+        let ours = body.filter(|body| body.label(LABEL_INSTANCE) == Some(instance.as_str()));
+        Ok(ours.map(|body| {
+            let mut observation = observation(&body, is_alive);
+            let mut found = Ours {
+                id: body.id.clone(),
+                generation: 0,
+                stuck: false,
+                pid: None,
+                observation: Observation::missing(),
+            };
+            if let Some(details) = &mut observation.details {
+                details.oom_kills =
+                    details.pid.and_then(|pid| usage::oom_kills(pid, &body.id)).or(details.oom_kills);
+                (found.generation, found.pid) = (details.generation, details.pid);
+                found.stuck = details.stuck.is_some();
+            }
+            Ours { observation, ..found }
+        }))
+    }
+
+    /// The frame's container, which must be there.
+    pub(super) async fn get(&self, instance: &InstanceId, frame: &FrameId) -> Result<Ours, Trouble> {
+        let found = self.find(instance, frame).await?;
+        found.ok_or_else(|| Trouble::NoContainer(container_name(frame)))
+    }
+
+    pub(super) async fn list(&self, filters: &str) -> Result<Vec<FoundContainer>, Trouble> {
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("filters", filters).finish();
+        let listed: Vec<Listed> = self.libpod.get(&format!("/containers/json?all=true&{query}")).await?;
+        Ok(listed.into_iter().filter_map(found).collect())
+    }
+
+    pub(super) async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), Trouble> {
+        if let Some(there) = self.find(&spec.instance, &spec.frame).await? {
+            if there.generation > spec.generation {
+                return Err(wrong_state("there is a newer one"));
+            }
+            if there.generation == spec.generation && !there.stuck {
+                return Ok(());
+            }
+            self.remove(&there.id).await?;
+        }
+        let taken = match self.create(spec).await {
+            Err(Trouble::NameTaken(text)) => text,
+            done => return done,
+        };
+        match self.inspect(&container_name(&spec.frame)).await? {
+            // Another call of ours was faster.
+            Some(body) if body.label(LABEL_INSTANCE) == Some(spec.instance.as_str()) => Ok(()),
+            Some(_) => Err(Trouble::NameTaken(taken)),
+            // A service that was killed in the middle of a create leaves a name in its storage that belongs to no
+            // container. It holds our frame's id, so nobody else can have made it.
+            None => {
+                self.remove(&container_name(&spec.frame)).await?;
+                self.create(spec).await
+            }
+        }
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), Trouble> {
+        let options =
+            CreateContainerOptions { name: Some(container_name(&spec.frame)), ..Default::default() };
+        let body = create_body(spec, self.abilities);
+        let created = self.docker.create_container(Some(options), body).await.map_err(Trouble::of_client)?;
+        for warning in created.warnings.iter().filter(|text| !text.is_empty()) {
+            tracing::debug!(frame.id = %spec.frame, "the engine warns: {warning}");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ensure_started(&self, there: &Ours) -> Result<(), Trouble> {
+        if there.is(Observed::Running) {
+            return Ok(());
+        }
+        if !there.is(Observed::Halted) {
+            return Err(wrong_state("it is paused or stuck"));
+        }
+        let started = self.docker.start_container(&there.id, None::<StartContainerOptions>).await;
+        match started.map_err(Trouble::of_client) {
+            // What a hard power-off leaves in the runtime below keeps this container from ever starting again.
+            Err(Trouble::LeftBehind(text)) => {
+                self.remove(&there.id).await?;
+                Err(Trouble::NoContainer(text))
+            }
+            started => started,
+        }
+    }
+
+    pub(super) async fn ensure_stopped(
+        &self,
+        instance: &InstanceId,
+        frame: &FrameId,
+        grace: Duration,
+    ) -> Result<(), Trouble> {
+        let Some(there) = self.find(instance, frame).await? else { return Ok(()) };
+        if there.is(Observed::Halted) {
+            return Ok(());
+        }
+        if !there.stuck {
+            if there.is(Observed::Paused) {
+                // A paused one refuses to be stopped.
+                self.act(&there.id, "unpause").await?;
+            }
+            let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+            let options = StopContainerOptions { t: Some(seconds), ..Default::default() };
+            let stopped =
+                self.docker.stop_container(&there.id, Some(options)).await.map_err(Trouble::of_client);
+            if let Err(trouble @ (Trouble::Unreachable(_) | Trouble::TooSlow)) = stopped {
+                return Err(trouble);
+            }
+        }
+        // "Done" is no proof: when the monitor was killed, the answer is the same and the container is stuck.
+        match self.find(instance, frame).await? {
+            None => Ok(()),
+            Some(after) if after.is(Observed::Halted) => Ok(()),
+            Some(after) => self.remove(&after.id).await,
+        }
+    }
+
+    pub(super) async fn freeze(
+        &self,
+        instance: &InstanceId,
+        frame: &FrameId,
+        wanted: Observed,
+    ) -> Result<(), Trouble> {
+        if !self.info.capabilities.pause {
+            return Err(Trouble::Unsupported(
+                "rootless frames cannot be paused with these control groups".into(),
+            ));
+        }
+        let there = self.get(instance, frame).await?;
+        if there.is(wanted) {
+            return Ok(());
+        }
+        let word = if wanted == Observed::Paused { "pause" } else { "unpause" };
+        if there.is(Observed::Running) || there.is(Observed::Paused) {
+            self.act(&there.id, word).await
+        } else {
+            Err(wrong_state("nothing runs in it"))
+        }
+    }
+
+    async fn act(&self, id: &str, word: &str) -> Result<(), Trouble> {
+        self.libpod.call(Method::POST, &format!("/containers/{id}/{word}")).await
+    }
+
+    /// Removes it in whatever state it is.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), Trouble> {
+        let path = format!("/containers/{id}?force=true&v=true&timeout=1");
+        match self.libpod.call(Method::DELETE, &path).await {
+            Err(Trouble::NoContainer(_)) => Ok(()),
+            // Another call of ours may be at it; what counts is that it goes.
+            Err(trouble @ (Trouble::WrongState(_) | Trouble::Other(_))) => match self.inspect(id).await? {
+                None => Ok(()),
+                Some(_) => Err(trouble),
+            },
+            done => done,
+        }
+    }
+
+    pub(super) async fn remove_stray(&self, instance: &InstanceId, id: &str) -> Result<(), Trouble> {
+        match self.inspect(id).await? {
+            None => Ok(()),
+            Some(body) if body.label(LABEL_INSTANCE) == Some(instance.as_str()) => {
+                self.remove(&body.id).await
+            }
+            Some(body) => Err(Trouble::NameTaken(body.id)),
+        }
+    }
+
+    pub(super) async fn start_exec(
+        &self,
+        there: &Ours,
+        command: &ExecSpec,
+    ) -> Result<(TokioIo<Upgraded>, Control), Trouble> {
+        if !there.is(Observed::Running) {
+            return Err(wrong_state("nothing runs in it"));
+        }
+        let options = CreateExecOptions {
+            cmd: Some(command.argv.clone()),
+            env: Some(command.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            working_dir: command.cwd.clone(),
+            tty: Some(command.tty.is_some()),
+            attach_stdin: Some(command.stdin),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let exec = self.docker.create_exec(&there.id, options).await.map_err(Trouble::of_client)?.id;
+        let connection = self.libpod.start_exec(&exec, command.tty).await?;
+        let control = Control { docker: self.docker.clone(), exec, socket: self.socket.clone() };
+        Ok((connection, control))
+    }
+
+    pub(super) async fn stats(&self, there: &Ours) -> Result<Stats, Trouble> {
+        let Some(pid) = there.pid.filter(|_| there.is(Observed::Running) || there.is(Observed::Paused))
+        else {
+            return Err(wrong_state("nothing runs in it"));
+        };
+        usage::measure(pid, &there.id).await.ok_or_else(|| wrong_state("it has just ended"))
+    }
+}

@@ -1,0 +1,385 @@
+//! Podman, through its Docker-compatible endpoints and, where these fall short, its own.
+//!
+//! Every method looks at the container first: by name, and only with our instance's label. What is done is done by the
+//! engine's id of what was looked at, so nothing that took its name in between is touched.
+
+mod containers;
+mod facts;
+mod libpod;
+mod streams;
+mod timestamp;
+mod translate;
+mod trouble;
+mod usage;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptions, ListImagesOptions};
+use bollard::{ClientVersion, Docker};
+use futures_util::stream::{BoxStream, StreamExt};
+use tokio::sync::Mutex;
+
+use super::engine::{EngineSettings, Service};
+use super::{
+    EngineInfo, ExecChunk, ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, Runtime, RuntimeError,
+};
+use crate::clock::Clock;
+use crate::model::container::{
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, LABEL_FRAME, LABEL_INSTANCE, Observation, Stats,
+};
+use crate::model::frame::Observed;
+use crate::model::ids::{FrameId, InstanceId};
+use libpod::Libpod;
+use trouble::{Doing, Trouble};
+
+/// What every Podman since 3.0 speaks. Fixed, because asking costs a second.
+const CLIENT_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+/// The client library's own deadline; ours are shorter.
+const CLIENT_SECONDS: u64 = 600;
+
+const LOOK: Duration = Duration::from_secs(15);
+const CHANGE: Duration = Duration::from_secs(60);
+/// Rootless, the first container of an image copies it under the owner's ids.
+const CREATE: Duration = Duration::from_secs(300);
+const EXEC: Duration = Duration::from_secs(10);
+/// A command that prints more than this is cut off.
+const LARGEST_OUTPUT: usize = 4 << 20;
+
+/// The label that frame images carry.
+pub const IMAGE_LABEL: &str = "io.mimir.inputs";
+
+/// Podman on this machine.
+pub struct Podman {
+    instance: InstanceId,
+    service: Service,
+    connected: Mutex<Option<Arc<Connection>>>,
+}
+
+/// A service that answered, and who it is.
+struct Connection {
+    socket: Arc<str>,
+    docker: Docker,
+    libpod: Libpod,
+    abilities: translate::Abilities,
+    info: EngineInfo,
+}
+
+impl Podman {
+    /// Looks for an engine when it is first needed.
+    #[must_use]
+    pub fn new(instance: InstanceId, settings: EngineSettings) -> Self {
+        Self { instance, service: Service::new(settings), connected: Mutex::new(None) }
+    }
+
+    /// Ends the engine's service if this value started it; the next call starts another. Frames run on.
+    pub async fn close(&self) {
+        *self.connected.lock().await = None;
+        self.service.close().await;
+    }
+
+    async fn connection(&self) -> Result<Arc<Connection>, RuntimeError> {
+        let mut connected = self.connected.lock().await;
+        if let Some(connection) = &*connected {
+            return Ok(connection.clone());
+        }
+        let reached = self.service.reach().await?;
+        let socket: Arc<str> = reached.socket.display().to_string().into();
+        let libpod = Libpod::new(&reached.socket);
+        let doing = Doing { action: "say who it is", frame: None, socket: &socket, seconds: LOOK.as_secs() };
+        let asked = tokio::time::timeout(LOOK, async {
+            let version = libpod.ping().await?;
+            let body = libpod.get::<facts::InfoBody>("/info").await?;
+            let docker = Docker::connect_with_unix(&socket, CLIENT_SECONDS, &CLIENT_VERSION);
+            Ok((version, body, docker.map_err(Trouble::of_client)?))
+        });
+        let (version, body, docker) =
+            asked.await.unwrap_or(Err(Trouble::TooSlow)).map_err(|trouble| trouble.into_error(doing))?;
+        let machine = facts::Surroundings::look();
+        let abilities = facts::abilities(&body, machine);
+        let info = facts::info(&body, version, &socket, machine, reached.notes);
+        let connection = Arc::new(Connection { socket, docker, libpod, abilities, info });
+        *connected = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Runs one call with its deadline. When the service is gone it is found or started again, once.
+    async fn run<T, F, Fut>(
+        &self,
+        action: &'static str,
+        frame: Option<&FrameId>,
+        deadline: Duration,
+        call: F,
+    ) -> Result<T, RuntimeError>
+    where
+        F: Fn(Arc<Connection>) -> Fut,
+        Fut: Future<Output = Result<T, Trouble>>,
+    {
+        let mut retried = false;
+        loop {
+            let connection = self.connection().await?;
+            let doing = Doing { action, frame, socket: &connection.socket, seconds: deadline.as_secs() };
+            let answer = tokio::time::timeout(deadline, call(connection.clone()));
+            match answer.await.unwrap_or(Err(Trouble::TooSlow)) {
+                // Every call may be made twice, so it does not matter whether the first one arrived.
+                Err(Trouble::Unreachable(why)) => {
+                    self.forget(&connection).await;
+                    if retried {
+                        return Err(Trouble::Unreachable(why).into_error(doing));
+                    }
+                    retried = true;
+                }
+                answer => return answer.map_err(|trouble| trouble.into_error(doing)),
+            }
+        }
+    }
+
+    async fn forget(&self, lost: &Arc<Connection>) {
+        let mut connected = self.connected.lock().await;
+        if connected.as_ref().is_some_and(|current| Arc::ptr_eq(current, lost)) {
+            *connected = None;
+        }
+    }
+
+    fn filter(&self) -> String {
+        format!("{LABEL_INSTANCE}={}", self.instance)
+    }
+}
+
+#[async_trait]
+impl Runtime for Podman {
+    async fn info(&self) -> Result<EngineInfo, RuntimeError> {
+        self.run("say who it is", None, LOOK, |on| async move { Ok(on.info.clone()) }).await
+    }
+
+    async fn observe(&self, frame: &FrameId) -> Result<Observation, RuntimeError> {
+        self.run("inspect", Some(frame), LOOK, |on| async move {
+            let found = on.find(&self.instance, frame).await?;
+            Ok(found.map_or_else(Observation::missing, |found| found.observation))
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<FoundContainer>, RuntimeError> {
+        let label = self.filter();
+        self.run("list", None, LOOK, |on| {
+            let filters = serde_json::json!({"label": [label]}).to_string();
+            async move { on.list(&filters).await }
+        })
+        .await
+    }
+
+    async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
+            // The engine would make a missing one, as root, and say nothing.
+            if !tokio::fs::metadata(folder).await.is_ok_and(|there| there.is_dir()) {
+                return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
+            }
+        }
+        let created = self
+            .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(spec).await })
+            .await;
+        created.map_err(|error| match error {
+            RuntimeError::ImageMissing { .. } => RuntimeError::ImageMissing { image: spec.image_id.clone() },
+            RuntimeError::NameTaken { .. } => {
+                RuntimeError::NameTaken { name: crate::model::container::container_name(&spec.frame) }
+            }
+            other => other,
+        })
+    }
+
+    async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        self.run("start", Some(frame), CHANGE, |on| async move {
+            on.ensure_started(&on.get(&self.instance, frame).await?).await
+        })
+        .await
+    }
+
+    async fn ensure_stopped(&self, frame: &FrameId, grace: Duration) -> Result<(), RuntimeError> {
+        self.run("stop", Some(frame), CHANGE + grace, |on| async move {
+            on.ensure_stopped(&self.instance, frame, grace).await
+        })
+        .await
+    }
+
+    async fn ensure_paused(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        self.run("pause", Some(frame), CHANGE, |on| async move {
+            on.freeze(&self.instance, frame, Observed::Paused).await
+        })
+        .await
+    }
+
+    async fn ensure_resumed(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        self.run("resume", Some(frame), CHANGE, |on| async move {
+            on.freeze(&self.instance, frame, Observed::Running).await
+        })
+        .await
+    }
+
+    async fn ensure_removed(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        self.run("remove", Some(frame), CHANGE, |on| async move {
+            match on.find(&self.instance, frame).await? {
+                Some(found) => on.remove(&found.id).await,
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn remove_stray(&self, container_id: &str) -> Result<(), RuntimeError> {
+        self.run(
+            "remove",
+            None,
+            CHANGE,
+            |on| async move { on.remove_stray(&self.instance, container_id).await },
+        )
+        .await
+    }
+
+    async fn exec(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecOutput, RuntimeError> {
+        let deadline = command.deadline.unwrap_or(EXEC);
+        let too_slow = || RuntimeError::TooSlow { action: "run a command", seconds: deadline.as_secs() };
+        let collected = async {
+            let stream = self.exec_stream(frame, ExecSpec { stdin: false, ..command.clone() }).await?;
+            collect(stream).await
+        };
+        tokio::time::timeout(deadline, collected).await.unwrap_or_else(|_| Err(too_slow()))
+    }
+
+    async fn exec_stream(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecStream, RuntimeError> {
+        let command = &command;
+        let (stream, control) = self
+            .run("run a command", Some(frame), LOOK, |on| async move {
+                on.start_exec(&on.get(&self.instance, frame).await?, command).await
+            })
+            .await?;
+        if let Some((columns, rows)) = command.tty {
+            control.first_size(columns, rows).await?;
+        }
+        Ok(streams::exec_stream(stream, command.tty.is_some(), control))
+    }
+
+    async fn logs(
+        &self,
+        frame: &FrameId,
+        request: LogRequest,
+    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError> {
+        self.run("show the log", Some(frame), LOOK, |on| async move {
+            let found = on.get(&self.instance, frame).await?;
+            let pieces = on.docker.logs(&found.id, Some(streams::log_options(request)));
+            Ok(streams::log_lines(pieces, request, on.socket.clone()))
+        })
+        .await
+    }
+
+    async fn stats(&self, frame: &FrameId) -> Result<Stats, RuntimeError> {
+        self.run("measure", Some(frame), LOOK, |on| async move {
+            on.stats(&on.get(&self.instance, frame).await?).await
+        })
+        .await
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, Result<EngineEvent, RuntimeError>>, RuntimeError> {
+        let now = Clock::system().now_ms();
+        let filters = HashMap::from([
+            ("label".to_owned(), vec![self.filter()]),
+            ("type".to_owned(), vec!["container".to_owned()]),
+        ]);
+        // The request goes out with the first poll, so it asks for everything since now; whole seconds only.
+        let options = EventsOptions {
+            since: Some((now / 1000).to_string()),
+            filters: Some(filters),
+            ..Default::default()
+        };
+        let connection = self.connection().await?;
+        let socket = connection.socket.clone();
+        let pieces = connection.docker.events(Some(options));
+        let events = pieces.filter_map(move |piece| {
+            let doing = Doing { action: "follow events", frame: None, socket: &socket, seconds: 0 };
+            std::future::ready(match piece {
+                Ok(message) => event(message).filter(|event| event.at >= now).map(Ok),
+                Err(error) => Some(Err(Trouble::of_client(error).into_error(doing))),
+            })
+        });
+        Ok(events.boxed())
+    }
+
+    async fn find_image(&self, reference: &str) -> Result<Option<ImageInfo>, RuntimeError> {
+        self.run("find an image", None, LOOK, |on| async move {
+            match on.docker.inspect_image(reference).await.map_err(Trouble::of_client) {
+                Ok(image) => Ok(Some(ImageInfo {
+                    id: image.id.unwrap_or_default().trim_start_matches("sha256:").to_owned(),
+                    tags: image.repo_tags.unwrap_or_default(),
+                    labels: labels_of(image.config),
+                    size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+                    created_at: image.created.as_deref().and_then(timestamp::parse_ms).unwrap_or(0),
+                })),
+                Err(Trouble::NoImage(_) | Trouble::NoContainer(_)) => Ok(None),
+                Err(trouble) => Err(trouble),
+            }
+        })
+        .await
+    }
+
+    async fn list_images(&self) -> Result<Vec<ImageInfo>, RuntimeError> {
+        self.run("list images", None, LOOK, |on| async move {
+            let filters = HashMap::from([("label".to_owned(), vec![IMAGE_LABEL.to_owned()])]);
+            let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
+            let images = on.docker.list_images(Some(options)).await.map_err(Trouble::of_client)?;
+            Ok(images
+                .into_iter()
+                .map(|image| ImageInfo {
+                    id: image.id.trim_start_matches("sha256:").to_owned(),
+                    tags: image.repo_tags,
+                    labels: image.labels.into_iter().collect(),
+                    size_bytes: u64::try_from(image.size).unwrap_or(0),
+                    created_at: u64::try_from(image.created).unwrap_or(0) * 1000,
+                })
+                .collect())
+        })
+        .await
+    }
+}
+
+fn labels_of(config: Option<bollard::models::ImageConfig>) -> std::collections::BTreeMap<String, String> {
+    config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect()
+}
+
+/// What somebody follows frames for; commands that come and go inside are not.
+fn event(message: EventMessage) -> Option<EngineEvent> {
+    let action = message.action?;
+    if action.starts_with("exec") {
+        return None;
+    }
+    let attributes = message.actor?.attributes?;
+    let at =
+        message.time_nano.map(|nanos| nanos / 1_000_000).or(message.time.map(|seconds| seconds * 1000))?;
+    let frame = FrameId::parse(attributes.get(LABEL_FRAME)?).ok()?;
+    Some(EngineEvent { frame, action, at: u64::try_from(at).ok()? })
+}
+
+/// Reads a command's output to its end.
+async fn collect(mut stream: ExecStream) -> Result<ExecOutput, RuntimeError> {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while let Some(piece) = stream.output.next().await {
+        match piece? {
+            ExecChunk::Stdout(bytes) => stdout.extend_from_slice(&bytes),
+            ExecChunk::Stderr(bytes) => stderr.extend_from_slice(&bytes),
+        }
+        if stdout.len() + stderr.len() > LARGEST_OUTPUT {
+            let message = format!("the command printed more than {} MiB", LARGEST_OUTPUT >> 20);
+            return Err(RuntimeError::Refused { action: "run a command", message });
+        }
+    }
+    let action = "run a command";
+    let exit_code = stream.control.exit_code().await?;
+    Ok(ExecOutput {
+        exit_code: exit_code.ok_or(RuntimeError::TooSlow { action, seconds: EXEC.as_secs() })?,
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    })
+}
