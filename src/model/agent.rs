@@ -304,6 +304,13 @@ pub enum AgentEvent {
         /// The first question's text.
         text: String,
     },
+    /// Somebody answered or rejected a question.
+    QuestionAnswered {
+        /// The session.
+        session: AgentSessionId,
+        /// The question's id.
+        question: String,
+    },
     /// The server of this folder goes away; the stream ends after this.
     Disposed,
     /// Something we have no use for.

@@ -344,6 +344,13 @@ impl OpencodeClient {
     }
 }
 
+/// The events of a recorded stream.
+#[cfg(test)]
+pub(crate) fn recording(bytes: &[u8]) -> Vec<crate::model::agent::AgentEvent> {
+    let payloads = sse::SseParser::default().push(bytes).unwrap_or_default();
+    payloads.iter().map(|payload| translate::event(payload)).collect()
+}
+
 fn unreadable(call: &'static str, why: &str) -> OpencodeError {
     OpencodeError::Unreadable { call, why: why.to_owned() }
 }

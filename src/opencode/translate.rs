@@ -55,6 +55,9 @@ fn known(envelope: &wire::Envelope) -> Option<AgentEvent> {
             let asked = question(read(body)?);
             AgentEvent::QuestionAsked { session: asked.session, question: asked.id, text: asked.text }
         }
+        "question.replied" | "question.rejected" => {
+            AgentEvent::QuestionAnswered { session: session_id(body)?, question: text(body, "requestID")? }
+        }
         _ => return None,
     })
 }

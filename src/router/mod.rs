@@ -1,1 +1,352 @@
-//! Messages to frames, answers back.
+//! Messages to frames: accepted once, delivered once, followed to their end.
+//!
+//! A message is a row before anything else happens. One task per conversation
+//! (a lane) takes its open messages in order: wakes the frame, chooses and saves
+//! opencode's id of the message, hands it over, follows the turn and stores what
+//! came of it. Killing the gateway anywhere costs time: the next lane asks the
+//! agent whether it has that id before it sends anything again.
+//!
+//! Not here: opencode's JSON (see `opencode`), starting frames (see `frames`),
+//! sending events to clients (see `events`).
+
+mod delivery;
+pub mod error;
+mod follow;
+pub mod guard;
+mod lanes;
+pub mod places;
+mod speech;
+mod transcript;
+mod verdict;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, Clock};
+use crate::model::agent::ModelRef;
+use crate::model::frame::{Desired, Frame, FrameState};
+use crate::model::ids::{MessageId, SessionId};
+use crate::model::message::{DeliveryState, Message, Session};
+use crate::model::names::FrameName;
+use crate::model::principal::Principal;
+use crate::store::messages::NewMessage;
+use crate::store::sessions::NewSession;
+use crate::store::{Store, StoreError, Tx, events, frames, messages, sessions};
+use crate::supervisor::Tasks;
+use crate::supervisor::failpoint::Failpoints;
+
+pub use error::{CancelError, SendError};
+pub use guard::Limits;
+pub use places::{PlaceError, Places};
+pub use verdict::Patience;
+
+/// The longest message.
+pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+/// How long [`Router::cancel`] waits for the agent to let go.
+const CANCEL_WAIT: Duration = Duration::from_secs(15);
+
+/// What the configuration says about messages.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For messages that name no model. Always sent: a session would otherwise reuse its last one, even a bad one.
+    pub default_model: ModelRef,
+    /// For messages that name no agent.
+    pub default_agent: String,
+    /// How long a frame may take to start.
+    pub wake: Duration,
+    /// How long a lost agent may take to come back in the middle of a turn.
+    pub return_after_loss: Duration,
+    /// How long text is collected before it is stored and sent out.
+    pub coalesce: Duration,
+    /// How often a working agent is asked what it does, whatever its event stream says.
+    pub look_every: Duration,
+    /// Limits of one turn.
+    pub limits: Limits,
+    /// How long an idle agent may take to show what it did.
+    pub patience: Patience,
+}
+
+impl Settings {
+    /// What fits a real agent.
+    #[must_use]
+    pub fn new(default_model: ModelRef) -> Self {
+        Self {
+            default_model,
+            default_agent: "build".to_owned(),
+            wake: Duration::from_secs(180),
+            return_after_loss: Duration::from_secs(90),
+            coalesce: Duration::from_millis(50),
+            look_every: Duration::from_secs(60),
+            limits: Limits::default(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// Everything that [`Router`] is made of.
+pub struct RouterDeps {
+    /// The database.
+    pub store: Store,
+    /// Where agents live.
+    pub places: Arc<dyn Places>,
+    /// The time.
+    pub clock: Clock,
+    /// Owner of the lanes.
+    pub tasks: Tasks,
+    /// From the configuration.
+    pub settings: Settings,
+    /// Where tests let the gateway die.
+    pub failpoints: Failpoints,
+}
+
+/// What somebody wants to be asked.
+#[derive(Clone, Debug, Default)]
+pub struct SendRequest {
+    /// The frame's name.
+    pub frame: String,
+    /// The words.
+    pub text: String,
+    /// A session id, a title, `last`, or `new`; `last` when absent.
+    pub session: Option<String>,
+    /// With which model.
+    pub model: Option<ModelRef>,
+    /// With which of opencode's agents.
+    pub agent: Option<String>,
+}
+
+/// A message that was accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Its row.
+    pub message: Message,
+    /// Whether this request made it; a repeat with the same key finds the first one.
+    pub is_new: bool,
+    /// Everything about the message has a greater event id.
+    pub after_event: u64,
+    /// The frame does not run and is being started.
+    pub wakes_frame: bool,
+}
+
+/// Sends messages to frames. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    deps: RouterDeps,
+    lanes: lanes::Lanes,
+    cancels: Mutex<HashMap<MessageId, CancellationToken>>,
+}
+
+impl Router {
+    /// Makes the service. Call [`Router::resume`] when frames can be woken.
+    #[must_use]
+    pub fn new(deps: RouterDeps) -> Self {
+        let inner = Inner { deps, lanes: lanes::Lanes::default(), cancels: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Stores a message and sees to its delivery. Returns as soon as it is stored.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was stored then.
+    pub async fn send(
+        &self,
+        principal: &Principal,
+        request: SendRequest,
+        idempotency_key: Option<String>,
+    ) -> Result<Accepted, SendError> {
+        check_text(&request.text)?;
+        let name = FrameName::parse(&request.frame).map_err(|_| SendError::NoFrame(request.frame.clone()))?;
+        let principal = principal.clone();
+        let id = MessageId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
+        let accepted = self
+            .inner
+            .deps
+            .store
+            .write(move |tx| accept(tx, &principal, id, &name, request, idempotency_key))
+            .await?;
+        self.inner.deps.failpoints.hit("send.after_row").await;
+        if !accepted.message.state.is_final() {
+            self.nudge(&accepted.message.session);
+        }
+        Ok(accepted)
+    }
+
+    /// Stops a message: one that waits is never sent, one that runs is aborted. Waits a while for the
+    /// agent to let go and returns the message as it stands then; one that has ended stays as it ended.
+    ///
+    /// # Errors
+    /// [`CancelError::NotFound`].
+    pub async fn cancel(&self, principal: &Principal, id: &MessageId) -> Result<Message, CancelError> {
+        let by = principal.clone();
+        let wanted = id.clone();
+        let message = self
+            .inner
+            .deps
+            .store
+            .write(move |tx| {
+                let message = messages::get(tx, &wanted)?;
+                if message.state.is_final() {
+                    return Ok(message);
+                }
+                tx.audit(&by, "message.cancel", wanted.as_str(), &json!({"state": message.state}))?;
+                if message.state == DeliveryState::Queued {
+                    let reason = "cancelled before it was sent";
+                    return messages::move_to(tx, &wanted, DeliveryState::Cancelled, Some(reason));
+                }
+                Ok(message)
+            })
+            .await
+            .map_err(|error: StoreError| match error {
+                StoreError::NotFound { key, .. } => CancelError::NotFound(key),
+                error => CancelError::Store(error),
+            })?;
+        // Also for one that was only queued: its lane may be waiting for the frame on its behalf.
+        self.cancel_token(id).cancel();
+        if message.state.is_final() {
+            self.forget_cancel(id);
+            return Ok(message);
+        }
+        self.nudge(&message.session);
+        Ok(self.wait_for_end(id, CANCEL_WAIT).await?)
+    }
+
+    /// Takes up every message that is not at its end: after a start of the gateway.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub async fn resume(&self) -> Result<usize, StoreError> {
+        let open = self.inner.deps.store.read(|db| messages::list_open(db, None)).await?;
+        for message in &open {
+            self.nudge(&message.session);
+        }
+        Ok(open.len())
+    }
+
+    /// The message, when it is at its end or when `deadline` has passed, whichever comes first.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    pub async fn wait_for_end(&self, id: &MessageId, deadline: Duration) -> Result<Message, StoreError> {
+        let until = tokio::time::Instant::now() + deadline;
+        let mut changes = self.inner.deps.store.last_event();
+        loop {
+            changes.borrow_and_update();
+            let wanted = id.clone();
+            let message = self.inner.deps.store.read(move |db| messages::get(db, &wanted)).await?;
+            if message.state.is_final() || tokio::time::Instant::now() >= until {
+                return Ok(message);
+            }
+            let _ = tokio::time::timeout_at(until, changes.changed()).await;
+        }
+    }
+
+    fn cancel_token(&self, id: &MessageId) -> CancellationToken {
+        match self.inner.cancels.lock() {
+            Ok(mut cancels) => cancels.entry(id.clone()).or_default().clone(),
+            Err(_) => CancellationToken::new(),
+        }
+    }
+
+    fn forget_cancel(&self, id: &MessageId) {
+        if let Ok(mut cancels) = self.inner.cancels.lock() {
+            cancels.remove(id);
+        }
+    }
+}
+
+fn check_text(text: &str) -> Result<(), SendError> {
+    if text.trim().is_empty() {
+        return Err(SendError::Empty);
+    }
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(SendError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
+    }
+    Ok(())
+}
+
+/// Message, audit row and event in one transaction; a repeat changes nothing.
+fn accept(
+    tx: &mut Tx<'_>,
+    principal: &Principal,
+    id: MessageId,
+    name: &FrameName,
+    request: SendRequest,
+    key: Option<String>,
+) -> Result<Accepted, SendError> {
+    if let Some(key) = &key
+        && let Some(known) = messages::find_by_key(tx, key)?
+    {
+        if known.text != request.text || known.frame_name != *name {
+            return Err(SendError::KeyTaken);
+        }
+        return accepted(tx, known, false, None);
+    }
+    let frame = frames::find_by_name(tx, name)?.ok_or_else(|| SendError::NoFrame(name.to_string()))?;
+    if frame.desired == Desired::Removed {
+        return Err(SendError::BeingDestroyed(name.to_string()));
+    }
+    let session = choose_session(tx, &frame, request.session.as_deref(), &request.text)?;
+    let new = NewMessage {
+        id,
+        idempotency_key: key,
+        frame: frame.id.clone(),
+        frame_name: frame.name.clone(),
+        session: session.id.clone(),
+        text: request.text,
+        model: request.model,
+        agent: request.agent,
+    };
+    let (message, is_new) = messages::insert_once(tx, &new)?;
+    sessions::touch(tx, &session.id)?;
+    frames::touch(tx, &frame.id)?;
+    let detail = json!({"frame": frame.name, "session": session.id, "bytes": message.text.len()});
+    tx.audit(principal, "message.send", message.id.as_str(), &detail)?;
+    accepted(tx, message, is_new, Some(&frame))
+}
+
+fn accepted(
+    tx: &Tx<'_>,
+    message: Message,
+    is_new: bool,
+    frame: Option<&Frame>,
+) -> Result<Accepted, SendError> {
+    let of_message = events::Filter { message: Some(message.id.clone()), ..events::Filter::default() };
+    let first = events::after(tx, 0, &of_message, 1)?.first().map(|event| event.id);
+    let after_event = match first {
+        Some(id) => id - 1,
+        None => events::newest_id(tx)?,
+    };
+    let wakes_frame = frame.is_some_and(|frame| frame.state != FrameState::Running);
+    Ok(Accepted { message, is_new, after_event, wakes_frame })
+}
+
+fn choose_session(
+    tx: &mut Tx<'_>,
+    frame: &Frame,
+    wanted: Option<&str>,
+    text: &str,
+) -> Result<Session, SendError> {
+    let word = wanted.unwrap_or("last");
+    if word != "new"
+        && let Some(found) = sessions::find(tx, &frame.id, word)?
+    {
+        return Ok(found);
+    }
+    if !matches!(word, "new" | "last") {
+        return Err(SendError::NoSession { frame: frame.name.to_string(), session: word.to_owned() });
+    }
+    let new = NewSession {
+        id: SessionId::from_parts(tx.now_ms(), clock::entropy_128()),
+        frame: frame.id.clone(),
+        frame_name: frame.name.clone(),
+        title: crate::sessions::title_of(text),
+    };
+    Ok(sessions::insert(tx, &new)?)
+}

@@ -1,1 +1,122 @@
-//! Conversations and their history.
+//! Conversations and their history, which are there when the frame is not.
+
+use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
+use crate::model::ids::SessionId;
+use crate::model::message::Session;
+use crate::model::names::FrameName;
+use crate::store::{Store, StoreError, sessions, turns};
+
+/// The longest title made from a message.
+const TITLE_CHARS: usize = 60;
+
+/// A short name for a conversation that begins with `text`: its first line, cut at a word.
+#[must_use]
+pub fn title_of(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("untitled");
+    let clean: String = line.chars().filter(|c| !c.is_control()).collect();
+    if clean.chars().count() <= TITLE_CHARS {
+        return clean;
+    }
+    let cut: String = clean.chars().take(TITLE_CHARS - 1).collect();
+    let end = cut.rfind(' ').filter(|end| *end > cut.len() / 2).unwrap_or(cut.len());
+    format!("{}…", cut[..end].trim_end())
+}
+
+/// One message of a conversation, for a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Who wrote it.
+    pub role: Role,
+    /// UTC ms.
+    pub at: u64,
+    /// Who wrote it, `provider/model`.
+    pub model: Option<String>,
+    /// Its text.
+    pub text: String,
+    /// Tools it called, a line each.
+    pub tools: Vec<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Reads conversations. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Store,
+}
+
+impl Sessions {
+    /// Makes the service.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Conversations with their number of messages, last used first; of one frame (also one that is
+    /// gone) or of all.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn list(&self, frame: Option<FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
+        self.store.read(move |db| sessions::list(db, frame.as_ref())).await
+    }
+
+    /// A conversation and what was said in it, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn history(&self, id: &SessionId) -> Result<(Session, Vec<Said>), StoreError> {
+        let id = id.clone();
+        self.store
+            .read(move |db| {
+                let session = sessions::get(db, &id)?;
+                let said = turns::of_session(db, &id)?.into_iter().map(said).collect();
+                Ok((session, said))
+            })
+            .await
+    }
+}
+
+fn said(turn: turns::Turn) -> Said {
+    let texts = turn.parts.iter().filter_map(|part| match &part.body {
+        PartBody::Text { text, synthetic: false } if !text.trim().is_empty() => Some(text.trim_end()),
+        _ => None,
+    });
+    Said {
+        role: turn.message.role,
+        at: turn.message.created_at,
+        model: turn.message.model,
+        text: texts.collect::<Vec<_>>().join("\n\n"),
+        tools: turn.parts.iter().filter_map(tool_line).collect(),
+        error: turn.message.error.map(|error| error.message),
+    }
+}
+
+fn tool_line(part: &AgentPart) -> Option<String> {
+    let PartBody::Tool { tool, status, title, output, .. } = &part.body else { return None };
+    let what = title.as_deref().filter(|title| !title.is_empty());
+    let what = what.map(|title| format!(" {title}")).unwrap_or_default();
+    Some(match status {
+        ToolStatus::Completed => format!("{tool}{what}"),
+        ToolStatus::Error => {
+            let why = output.as_deref().and_then(|output| output.lines().next()).unwrap_or("failed");
+            format!("{tool}{what}: {why}")
+        }
+        ToolStatus::Pending | ToolStatus::Running => format!("{tool}{what} (did not end)"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_the_first_line_cut_at_a_word() {
+        assert_eq!(title_of("\n  add dark mode \nand tests"), "add dark mode");
+        assert_eq!(title_of("  "), "untitled");
+        let long = title_of(&"words and ".repeat(20));
+        assert!(long.ends_with("…") && long.chars().count() <= 60, "{long}");
+        assert_eq!(title_of(&"ä".repeat(100)).chars().count(), 60);
+        assert_eq!(title_of("a\u{1b}[31mb"), "a[31mb");
+    }
+}

@@ -1,0 +1,422 @@
+//! One message, from queued to its end.
+//!
+//! May be interrupted anywhere. Each pass begins with what the row says and what
+//! the agent knows, so a pass after a crash is a pass like any other.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::transcript::{Told, Transcript};
+use super::verdict::{self, Verdict};
+use super::{PlaceError, Router};
+use crate::clock;
+use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
+use crate::model::frame::{Desired, FrameState};
+use crate::model::ids::MessageId;
+use crate::model::message::{DeliveryState, Message, Session};
+use crate::opencode::{EventStream, OpencodeClient, OpencodeError, Prompt, ids};
+use crate::store::{StoreError, Tx, events, frames, messages, sessions, turns};
+use crate::supervisor::backoff::Backoff;
+
+/// How long the event stream's answer may take to begin; the first one of a server's life boots it.
+const STREAM_HEAD: Duration = Duration::from_secs(15);
+/// How often a busy session is asked whether it is free for the next message.
+const FREE_POLL: Duration = Duration::from_millis(500);
+/// How many of the agent's sessions are searched for one that we made and did not get to save.
+const SEARCHED: u32 = 200;
+
+/// Why a lane cannot go on with a message. The message stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    /// The gateway stops.
+    #[error("the gateway stops")]
+    Stopping,
+    /// The database could not do it; try again later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How one pass over a connection ended.
+#[derive(Debug)]
+pub(super) enum Pass {
+    /// The message is at its end, or about to be written so.
+    Ended(Verdict),
+    /// The agent went away; look for it and go on.
+    Lost(String),
+}
+
+/// What a pass works with.
+pub(super) struct Attempt {
+    pub message: Message,
+    pub session: AgentSessionId,
+    pub client: OpencodeClient,
+    pub cancel: CancellationToken,
+}
+
+impl Router {
+    /// Brings a message to its end.
+    pub(super) async fn deliver(&self, message: Message) -> Result<(), Halt> {
+        let id = message.id.clone();
+        let cancel = self.cancel_token(&id);
+        let mut transcript = None;
+        let verdict = self.to_its_end(message, &cancel, &mut transcript).await?;
+        self.inner.deps.failpoints.hit("send.before_end").await;
+        self.write_end(&id, verdict, transcript.as_ref()).await?;
+        self.inner.deps.failpoints.hit("send.after_end").await;
+        self.forget_cancel(&id);
+        Ok(())
+    }
+
+    async fn to_its_end(
+        &self,
+        message: Message,
+        cancel: &CancellationToken,
+        transcript: &mut Option<Transcript>,
+    ) -> Result<Verdict, Halt> {
+        let id = message.id.clone();
+        let mut delays = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut lost_since: Option<Instant> = None;
+        loop {
+            let message = self.reread(&id).await?;
+            if message.state.is_final() {
+                return Ok(Verdict::NotYet);
+            }
+            let reached = tokio::select! {
+                reached = self.reach(&message, lost_since.is_some()) => reached?,
+                () = cancel.cancelled() => return Ok(Verdict::Stopped),
+            };
+            let client = match reached {
+                Ok(client) => client,
+                Err(why) => return Ok(Verdict::Failed(why)),
+            };
+            let began = Instant::now();
+            match self.pass(message, client, cancel, transcript).await? {
+                Pass::Ended(verdict) => return Ok(verdict),
+                Pass::Lost(why) => {
+                    if let Some(known) = transcript {
+                        known.cut();
+                    }
+                    // A pass that held for a while was a recovery; the next loss is a new one.
+                    if began.elapsed() > self.inner.deps.settings.return_after_loss {
+                        lost_since = None;
+                        delays.reset();
+                    }
+                    let since = *lost_since.get_or_insert(Instant::now());
+                    if since.elapsed() > self.inner.deps.settings.return_after_loss {
+                        return Ok(Verdict::Failed(format!(
+                            "the agent went away and did not come back: {why}"
+                        )));
+                    }
+                    if cancel.is_cancelled() {
+                        return Ok(Verdict::Stopped);
+                    }
+                    tokio::time::sleep(delays.next_delay()).await;
+                }
+            }
+        }
+    }
+
+    /// A client for the agent, or why there will be none.
+    ///
+    /// A message that the agent may have is not worth a start: somebody stopped its frame, and with it the turn.
+    async fn reach(
+        &self,
+        message: &Message,
+        after_loss: bool,
+    ) -> Result<Result<OpencodeClient, String>, Halt> {
+        let in_flight = matches!(message.state, DeliveryState::Sent | DeliveryState::Running);
+        let frame = loop {
+            let id = message.frame.clone();
+            let Some(frame) = self.inner.deps.store.read(move |db| frames::find(db, &id)).await? else {
+                return Ok(Err(format!("frame {} was destroyed", message.frame_name)));
+            };
+            // Whoever paused it wants the turn to wait as well.
+            if !(in_flight && frame.desired == Desired::Paused) {
+                break frame;
+            }
+            tokio::time::sleep(FREE_POLL).await;
+        };
+        if in_flight && frame.desired != Desired::Running {
+            return Ok(Err(format!("frame {} was stopped before the agent had answered", frame.name)));
+        }
+        if in_flight && frame.state == FrameState::Error {
+            let why = frame.reason.unwrap_or_else(|| "no reason is known".to_owned());
+            return Ok(Err(format!("frame {} failed before the agent had answered: {why}", frame.name)));
+        }
+        let reached = if after_loss && in_flight && frame.state == FrameState::Running {
+            self.inner.deps.places.agent(&frame.id).await
+        } else {
+            self.inner.deps.places.wake(&frame.id, self.inner.deps.settings.wake).await
+        };
+        self.inner.deps.failpoints.hit("send.after_wake").await;
+        match reached {
+            Ok(client) => Ok(Ok(client)),
+            Err(PlaceError::NotThere(why)) => Ok(Err(why)),
+            Err(PlaceError::Stopping) => Err(Halt::Stopping),
+        }
+    }
+
+    /// One pass: everything that can be done over one event stream.
+    async fn pass(
+        &self,
+        message: Message,
+        client: OpencodeClient,
+        cancel: &CancellationToken,
+        transcript: &mut Option<Transcript>,
+    ) -> Result<Pass, Halt> {
+        let session = match self.ensure_session(&client, &message).await? {
+            Ok(session) => session,
+            Err(error) => return Ok(passing(error)),
+        };
+        let mut attempt = Attempt { message, session, client, cancel: cancel.clone() };
+        if attempt.message.state == DeliveryState::Sending && !self.arrived(&mut attempt).await? {
+            return Ok(Pass::Lost("it cannot be asked whether it has the message".to_owned()));
+        }
+        if attempt.message.state == DeliveryState::Queued
+            && let Some(pass) = wait_until_free(&attempt).await
+        {
+            return Ok(pass);
+        }
+        // Subscribed before anything is sent, so that nothing of the turn is missed.
+        let stream = match connected(&attempt.client).await {
+            Ok(stream) => stream,
+            Err(error) => return Ok(passing(error)),
+        };
+        if attempt.message.state == DeliveryState::Queued
+            && let Some(pass) = self.hand_over(&mut attempt).await?
+        {
+            return Ok(pass);
+        }
+        let known = match transcript {
+            Some(known) => known,
+            None => transcript.insert(self.begin_transcript(&attempt).await?),
+        };
+        self.follow(&mut attempt, stream, known).await
+    }
+
+    /// The agent's session of this conversation: the saved one, one that we made and did not get to
+    /// save, or a new one.
+    async fn ensure_session(
+        &self,
+        client: &OpencodeClient,
+        message: &Message,
+    ) -> Result<Result<AgentSessionId, OpencodeError>, Halt> {
+        let id = message.session.clone();
+        let session: Session = self.inner.deps.store.read(move |db| sessions::get(db, &id)).await?;
+        if let Some(saved) = &session.agent_session {
+            match client.find_session(saved).await {
+                Ok(Some(_)) => return Ok(Ok(saved.clone())),
+                // Its turn is gone with it; `follow` will say so.
+                Ok(None) if message.state != DeliveryState::Queued => return Ok(Ok(saved.clone())),
+                Ok(None) => self.forget_agent_session(&session, saved).await?,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let found = match client.list_sessions(SEARCHED).await {
+            Ok(all) => {
+                all.into_iter().find(|known| known.metadata["mimir"]["session"] == session.id.as_str())
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        let made = match found {
+            Some(found) => found,
+            None => match client.create_session(&session.title, &metadata(&session)).await {
+                Ok(made) => made,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        self.inner.deps.failpoints.hit("send.after_session_made").await;
+        let agent_session = made.id.clone();
+        self.inner
+            .deps
+            .store
+            .write::<_, StoreError, _>(move |tx| sessions::set_agent_session(tx, &session.id, &agent_session))
+            .await?;
+        self.inner.deps.failpoints.hit("send.after_session_saved").await;
+        Ok(Ok(made.id))
+    }
+
+    async fn forget_agent_session(&self, session: &Session, lost: &AgentSessionId) -> Result<(), Halt> {
+        tracing::warn!(session = %session.id, "the agent of frame {} lost session {}; it begins anew", session.frame_name, session.title);
+        let id = session.id.clone();
+        let lost = lost.clone();
+        let forget = move |tx: &mut Tx<'_>| sessions::clear_agent_session(tx, &id, &lost);
+        Ok(self.inner.deps.store.write::<_, StoreError, _>(forget).await?)
+    }
+
+    /// For a message that was being sent when something broke: asks the agent. Says whether it could be asked.
+    async fn arrived(&self, attempt: &mut Attempt) -> Result<bool, Halt> {
+        let found = match &attempt.message.agent_message {
+            Some(id) => attempt.client.find_message(&attempt.session, id).await,
+            None => Ok(None),
+        };
+        let to = match found {
+            Ok(Some(_)) => DeliveryState::Sent,
+            Ok(None) => DeliveryState::Queued,
+            Err(_) => return Ok(false),
+        };
+        attempt.message = self.move_message(attempt, to).await?;
+        Ok(true)
+    }
+
+    /// Saves the agent's id of the message, then sends it.
+    async fn hand_over(&self, attempt: &mut Attempt) -> Result<Option<Pass>, Halt> {
+        let newest = match attempt.client.messages(&attempt.session, 1).await {
+            Ok(turns) => turns.last().map(|turn| turn.head.id.clone()),
+            Err(error) => return Ok(Some(passing(error))),
+        };
+        let agent_message =
+            ids::mint(self.inner.deps.clock.now_ms(), newest.as_ref(), clock::entropy::<14>());
+        let id = attempt.message.id.clone();
+        let saved = agent_message.clone();
+        let save = move |tx: &mut Tx<'_>| {
+            messages::move_to(tx, &id, DeliveryState::Sending, None)?;
+            messages::set_agent_message(tx, &id, &saved)?;
+            messages::get(tx, &id)
+        };
+        attempt.message = match self.inner.deps.store.write::<_, StoreError, _>(save).await {
+            Ok(message) => message,
+            // Cancelled in this very moment: nothing was sent, and its end is written.
+            Err(StoreError::Conflict { .. }) => return Ok(Some(Pass::Ended(Verdict::Stopped))),
+            Err(error) => return Err(error.into()),
+        };
+        self.inner.deps.failpoints.hit("send.after_id_saved").await;
+        let sent =
+            attempt.client.prompt(&attempt.session, &self.prompt(&attempt.message, agent_message)).await;
+        self.inner.deps.failpoints.hit("send.after_prompt").await;
+        match sent {
+            Ok(()) => {
+                attempt.message = self.move_message(attempt, DeliveryState::Sent).await?;
+                self.inner.deps.failpoints.hit("send.after_sent").await;
+                // The terminal shows what is being talked about; nothing depends on it.
+                let _ = attempt.client.select_session(&attempt.session).await;
+                Ok(None)
+            }
+            // A server error may have come after the message was stored.
+            Err(error @ OpencodeError::Refused { status: 500.., .. }) => {
+                if self.arrived(attempt).await? && attempt.message.state == DeliveryState::Sent {
+                    return Ok(None);
+                }
+                Ok(Some(Pass::Ended(Verdict::Failed(error.to_string()))))
+            }
+            Err(error) => Ok(Some(passing(error))),
+        }
+    }
+
+    fn prompt(&self, message: &Message, id: AgentMessageId) -> Prompt {
+        let settings = &self.inner.deps.settings;
+        Prompt {
+            message: id,
+            text: message.text.clone(),
+            model: message.model.clone().unwrap_or_else(|| settings.default_model.clone()),
+            agent: message.agent.clone().unwrap_or_else(|| settings.default_agent.clone()),
+        }
+    }
+
+    async fn begin_transcript(&self, attempt: &Attempt) -> Result<Transcript, Halt> {
+        let filter =
+            events::Filter { message: Some(attempt.message.id.clone()), ..events::Filter::default() };
+        let stored = self.inner.deps.store.read(move |db| events::after(db, 0, &filter, usize::MAX)).await?;
+        let mut told = Told::default();
+        for event in stored {
+            told.add(event.what);
+        }
+        let prompt = attempt.message.agent_message.clone();
+        let prompt = prompt.unwrap_or_else(|| AgentMessageId(String::new()));
+        Ok(Transcript::new(attempt.session.clone(), prompt, told))
+    }
+
+    async fn reread(&self, id: &MessageId) -> Result<Message, Halt> {
+        let id = id.clone();
+        Ok(self.inner.deps.store.read(move |db| messages::get(db, &id)).await?)
+    }
+
+    pub(super) async fn move_message(&self, attempt: &Attempt, to: DeliveryState) -> Result<Message, Halt> {
+        let id = attempt.message.id.clone();
+        let change = move |tx: &mut Tx<'_>| messages::move_to(tx, &id, to, None);
+        Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
+    }
+
+    /// History, usage and the final state in one transaction. A message that has ended meanwhile stays as it is.
+    async fn write_end(
+        &self,
+        id: &MessageId,
+        verdict: Verdict,
+        transcript: Option<&Transcript>,
+    ) -> Result<(), Halt> {
+        let id = id.clone();
+        let said = transcript.map(Transcript::turns).unwrap_or_default();
+        let usage = transcript.map(Transcript::usage);
+        let finish = match (&verdict, transcript) {
+            (Verdict::Answered(answer), Some(known)) => Some(verdict::finish(known, answer.clone())),
+            _ => None,
+        };
+        let change = move |tx: &mut Tx<'_>| {
+            let message = messages::get(tx, &id)?;
+            for turn in &said {
+                turns::upsert(tx, &message.session, &turn.head, &turn.parts)?;
+            }
+            sessions::touch(tx, &message.session)?;
+            frames::touch(tx, &message.frame)?;
+            if let Some((tokens, cost_microusd)) = usage {
+                messages::set_usage(tx, &id, &tokens, cost_microusd)?;
+            }
+            if message.state.is_final() {
+                return Ok(());
+            }
+            match (verdict, finish) {
+                (Verdict::Answered(_), Some(finish)) => messages::finish(tx, &id, &finish)?,
+                (Verdict::Failed(why), _) => messages::move_to(tx, &id, DeliveryState::Failed, Some(&why))?,
+                (Verdict::Stopped, _) => {
+                    messages::move_to(tx, &id, DeliveryState::Cancelled, Some("the turn was stopped"))?
+                }
+                (Verdict::NotYet | Verdict::Answered(_), _) => message,
+            };
+            Ok(())
+        };
+        Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
+    }
+}
+
+/// The stream, once it says that it stands: from then on nothing is missed.
+async fn connected(client: &OpencodeClient) -> Result<EventStream, OpencodeError> {
+    let mut stream = client.events(STREAM_HEAD).await?;
+    match tokio::time::timeout(STREAM_HEAD, stream.next()).await {
+        Ok(Ok(_)) => Ok(stream),
+        Ok(Err(end)) => Err(OpencodeError::BrokenOff { call: "events", why: end.to_string() }),
+        Err(_) => Err(OpencodeError::Silent { call: "events", waited: STREAM_HEAD }),
+    }
+}
+
+/// Waits while the session does something else (somebody types in the terminal).
+async fn wait_until_free(attempt: &Attempt) -> Option<Pass> {
+    loop {
+        match attempt.client.statuses().await {
+            Ok(all) if all.get(&attempt.session).is_none_or(|status| *status == AgentStatus::Idle) => {
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => return Some(passing(error)),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FREE_POLL) => {}
+            () = attempt.cancel.cancelled() => return Some(Pass::Ended(Verdict::Stopped)),
+        }
+    }
+}
+
+/// What an error means for a pass: the agent may be on its way back, or it will never like this message.
+pub(super) fn passing(error: OpencodeError) -> Pass {
+    if error.is_passing() || error.may_have_arrived() {
+        Pass::Lost(error.to_string())
+    } else {
+        Pass::Ended(Verdict::Failed(error.to_string()))
+    }
+}
+
+fn metadata(session: &Session) -> Value {
+    json!({"mimir": {"session": session.id.as_str(), "frame": session.frame.as_str()}})
+}

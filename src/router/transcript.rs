@@ -1,0 +1,397 @@
+//! What we know of one turn, and what of it was told to those who follow. Pure.
+//!
+//! Fed from the event stream and from re-reading, in any order and as often as
+//! you like: a part is told once, in order, with nothing doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::agent::{
+    AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
+    AgentStatus, PartBody, Role, ToolStatus,
+};
+use crate::model::event::Happening;
+use crate::model::usage::Tokens;
+use crate::opencode::Turn;
+
+/// The most of a tool's output that an event carries; the whole is in the history.
+const TOLD_OUTPUT: usize = 16 * 1024;
+
+/// One turn, from our prompt on.
+#[derive(Debug)]
+pub struct Transcript {
+    session: AgentSessionId,
+    prompt: AgentMessageId,
+    children: BTreeSet<AgentSessionId>,
+    messages: BTreeMap<AgentMessageId, Known>,
+    told: Told,
+    failure: Option<AgentFailure>,
+    waiting: BTreeSet<String>,
+    asked: BTreeSet<String>,
+    retry: u32,
+}
+
+/// What followers were told before, by part and by tool call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    texts: BTreeMap<AgentPartId, String>,
+    tools: BTreeMap<String, ToolStatus>,
+    prompts: BTreeSet<String>,
+}
+
+impl Told {
+    /// Adds an event that was stored.
+    pub fn add(&mut self, happening: Happening) {
+        match happening {
+            Happening::Text { delta, part } | Happening::Reasoning { delta, part } => {
+                self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
+            }
+            Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
+            Happening::PromptAsked { prompt, .. } => drop(self.prompts.insert(prompt)),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    head: Option<AgentMessage>,
+    parts: BTreeMap<AgentPartId, Progress>,
+}
+
+/// Where we learned of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Stream,
+    Reread,
+}
+
+#[derive(Debug)]
+struct Progress {
+    part: AgentPart,
+    /// The text as far as we know it.
+    text: String,
+    /// How many bytes of it were told.
+    told: usize,
+    /// Deltas may be missing; wait for the whole text.
+    gap: bool,
+}
+
+impl Transcript {
+    /// The turn that `prompt` begins; `told` is what followers were told of it by an earlier gateway.
+    #[must_use]
+    pub fn new(session: AgentSessionId, prompt: AgentMessageId, told: Told) -> Self {
+        Self {
+            session,
+            prompt,
+            children: BTreeSet::new(),
+            messages: BTreeMap::new(),
+            asked: told.prompts.clone(),
+            told,
+            failure: None,
+            waiting: BTreeSet::new(),
+            retry: 0,
+        }
+    }
+
+    /// Takes an event and returns what is to be told. Events of other sessions say nothing.
+    pub fn see(&mut self, event: &AgentEvent) -> Vec<Happening> {
+        match event {
+            AgentEvent::SessionUpdated { session, parent: Some(parent), .. } if self.is_ours(parent) => {
+                self.children.insert(session.clone());
+                Vec::new()
+            }
+            AgentEvent::Status(session, status) if *session == self.session => self.status(status),
+            AgentEvent::Failed(session, failure) if session.as_ref().is_none_or(|id| *id == self.session) => {
+                self.failure.get_or_insert_with(|| failure.clone());
+                Vec::new()
+            }
+            AgentEvent::Message(head) => self.message(head),
+            AgentEvent::Part(part) => self.part(part, Source::Stream),
+            AgentEvent::PartDelta { session, message, part, delta } if *session == self.session => {
+                self.delta(message, part, delta)
+            }
+            AgentEvent::MessageRemoved(session, message) if *session == self.session => {
+                self.messages.remove(message);
+                Vec::new()
+            }
+            AgentEvent::PermissionAsked(ask) if self.is_ours(&ask.session) => {
+                let text = format!("{}: {}", ask.permission, ask.patterns.join(", "));
+                self.ask(&ask.id, "permission", text)
+            }
+            AgentEvent::QuestionAsked { session, question, text } if self.is_ours(session) => {
+                self.ask(question, "question", text.clone())
+            }
+            AgentEvent::PermissionReplied { permission, .. } => {
+                self.waiting.remove(permission);
+                Vec::new()
+            }
+            AgentEvent::QuestionAnswered { question, .. } => {
+                self.waiting.remove(question);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes what was re-read. Text that streams is not in it (opencode.md trap 14), so parts that have
+    /// not ended are told again only when they are whole.
+    pub fn absorb(&mut self, turns: &[Turn]) -> Vec<Happening> {
+        let mut happenings = Vec::new();
+        for turn in turns {
+            happenings.extend(self.message(&turn.head));
+            for part in &turn.parts {
+                happenings.extend(self.part(part, Source::Reread));
+            }
+        }
+        happenings
+    }
+
+    /// The stream was cut: whatever was being written may lack a piece now.
+    pub fn cut(&mut self) {
+        for known in self.messages.values_mut() {
+            for progress in known.parts.values_mut().filter(|progress| !progress.part.ended) {
+                progress.gap = true;
+            }
+        }
+    }
+
+    /// The prompts that wait for a person, as they were just listed; others have been answered meanwhile.
+    pub fn still_waiting(&mut self, listed: &BTreeSet<String>) {
+        self.waiting.retain(|prompt| listed.contains(prompt));
+    }
+
+    /// Whether a session is the turn's own or a sub-agent's of it.
+    #[must_use]
+    pub fn is_ours(&self, session: &AgentSessionId) -> bool {
+        *session == self.session || self.children.contains(session)
+    }
+
+    /// Whether a person has to answer something.
+    #[must_use]
+    pub fn waits_for_person(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether the agent has our prompt, as far as was seen.
+    #[must_use]
+    pub fn has_prompt(&self) -> bool {
+        self.messages.get(&self.prompt).is_some_and(|known| known.head.is_some())
+    }
+
+    /// What the session complained of.
+    #[must_use]
+    pub fn failure(&self) -> Option<&AgentFailure> {
+        self.failure.as_ref()
+    }
+
+    /// The agent's messages of this turn, oldest first.
+    pub fn answers(&self) -> impl Iterator<Item = &AgentMessage> {
+        self.after_prompt()
+            .filter_map(|known| known.head.as_ref())
+            .filter(|head| head.role == Role::Assistant)
+    }
+
+    /// Everything that was said from our prompt on, oldest first.
+    #[must_use]
+    pub fn turns(&self) -> Vec<Turn> {
+        let all = self.messages.range(&self.prompt..);
+        all.filter_map(|(_, known)| Some(Turn { head: known.head.clone()?, parts: known.parts() })).collect()
+    }
+
+    /// Messages that somebody else wrote into the session after our prompt (in the terminal, say).
+    pub fn other_prompts(&self) -> impl Iterator<Item = &AgentMessageId> {
+        self.after_prompt().filter_map(|known| {
+            let head = known.head.as_ref().filter(|head| head.role == Role::User)?;
+            let written =
+                |progress: &Progress| matches!(progress.part.body, PartBody::Text { synthetic: false, .. });
+            known.parts.values().any(written).then_some(&head.id)
+        })
+    }
+
+    /// The text of a message, synthetic pieces left out.
+    #[must_use]
+    pub fn text_of(&self, message: &AgentMessageId) -> String {
+        let parts = self.messages.get(message).into_iter().flat_map(|known| known.parts.values());
+        let texts: Vec<&str> = parts
+            .filter(|progress| matches!(progress.part.body, PartBody::Text { synthetic: false, .. }))
+            .map(|progress| progress.text.trim_end())
+            .filter(|text| !text.is_empty())
+            .collect();
+        texts.join("\n\n")
+    }
+
+    /// Tokens and cost of the turn, without sub-agents.
+    #[must_use]
+    pub fn usage(&self) -> (Tokens, u64) {
+        let mut tokens = Tokens::default();
+        let mut cost = 0;
+        for answer in self.answers() {
+            tokens += answer.tokens;
+            cost += answer.cost_microusd;
+        }
+        (tokens, cost)
+    }
+
+    fn after_prompt(&self) -> impl Iterator<Item = &Known> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.messages.range((Excluded(&self.prompt), Unbounded)).map(|(_, known)| known)
+    }
+
+    fn status(&mut self, status: &AgentStatus) -> Vec<Happening> {
+        match status {
+            AgentStatus::Retry { attempt, message, next_at } if *attempt != self.retry => {
+                self.retry = *attempt;
+                vec![Happening::Retry { attempt: *attempt, message: message.clone(), next_at: *next_at }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, id: &str, form: &str, text: String) -> Vec<Happening> {
+        self.waiting.insert(id.to_owned());
+        if !self.asked.insert(id.to_owned()) {
+            return Vec::new();
+        }
+        vec![Happening::PromptAsked { prompt: id.to_owned(), form: form.to_owned(), text }]
+    }
+
+    fn message(&mut self, head: &AgentMessage) -> Vec<Happening> {
+        if head.session != self.session || head.id < self.prompt {
+            return Vec::new();
+        }
+        let known = self.messages.entry(head.id.clone()).or_default();
+        // A completed message never goes back: a late event must not undo the end of a turn.
+        let is_older = known.head.as_ref().is_some_and(|old| {
+            old.completed_at.is_some() && head.completed_at.is_none() && head.role == Role::Assistant
+        });
+        if !is_older {
+            known.head = Some(head.clone());
+        }
+        known.tell(&mut self.told)
+    }
+
+    fn part(&mut self, part: &AgentPart, source: Source) -> Vec<Happening> {
+        if part.session != self.session || part.message < self.prompt {
+            return Vec::new();
+        }
+        let known = self.messages.entry(part.message.clone()).or_default();
+        match known.parts.get_mut(&part.id) {
+            Some(progress) => progress.replace(part, source),
+            None => {
+                let before = self.told.texts.remove(&part.id);
+                known.parts.insert(part.id.clone(), Progress::new(part, source, before));
+            }
+        }
+        known.tell(&mut self.told)
+    }
+
+    fn delta(&mut self, message: &AgentMessageId, part: &AgentPartId, delta: &str) -> Vec<Happening> {
+        let Some(known) = self.messages.get_mut(message) else { return Vec::new() };
+        if let Some(progress) = known.parts.get_mut(part)
+            && !progress.part.ended
+            && !progress.gap
+        {
+            progress.text.push_str(delta);
+        }
+        known.tell(&mut self.told)
+    }
+}
+
+impl Known {
+    /// What was not told yet. Only the agent's own words are told, so its head has to be known.
+    fn tell(&mut self, told: &mut Told) -> Vec<Happening> {
+        if self.head.as_ref().is_none_or(|head| head.role != Role::Assistant) {
+            return Vec::new();
+        }
+        self.parts.values_mut().filter_map(|progress| progress.tell(told)).collect()
+    }
+
+    fn parts(&self) -> Vec<AgentPart> {
+        self.parts.values().map(Progress::whole).collect()
+    }
+}
+
+impl Progress {
+    fn new(part: &AgentPart, source: Source, before: Option<String>) -> Self {
+        let text = before.unwrap_or_default();
+        // Deltas that came before we looked are gone.
+        let gap = source == Source::Reread || !text.is_empty();
+        let mut progress = Self { part: part.clone(), told: text.len(), text, gap };
+        progress.replace(part, source);
+        progress
+    }
+
+    fn replace(&mut self, part: &AgentPart, source: Source) {
+        if self.part.ended && !part.ended {
+            return;
+        }
+        // The stream shows an empty part once, at its beginning: all deltas follow.
+        if source == Source::Stream && self.text.is_empty() {
+            self.gap = false;
+        }
+        self.part = part.clone();
+        let (PartBody::Text { text, .. } | PartBody::Reasoning { text }) = &part.body else { return };
+        if part.ended || text.len() > self.text.len() {
+            // What was told stays told; if it is not how the text begins, only the answer can put it right.
+            let told = self.text.get(..self.told).unwrap_or_default();
+            self.told = if text.starts_with(told) { self.told } else { text.len() };
+            self.text = text.clone();
+            self.gap = false;
+        }
+    }
+
+    fn tell(&mut self, told: &mut Told) -> Option<Happening> {
+        let part = self.part.id.to_string();
+        match &self.part.body {
+            PartBody::Text { synthetic: false, .. } => {
+                self.rest().map(|delta| Happening::Text { delta, part })
+            }
+            PartBody::Reasoning { .. } => self.rest().map(|delta| Happening::Reasoning { delta, part }),
+            PartBody::Tool { tool, call_id, status, title, input, output } => {
+                let before = told.tools.get(call_id).copied();
+                if *status == ToolStatus::Pending || before == Some(*status) {
+                    return None;
+                }
+                told.tools.insert(call_id.clone(), *status);
+                let ended = matches!(status, ToolStatus::Completed | ToolStatus::Error);
+                Some(Happening::Tool {
+                    call: call_id.clone(),
+                    tool: tool.clone(),
+                    status: *status,
+                    title: title.clone(),
+                    input: before.is_none().then(|| input.clone()),
+                    output: output.as_deref().filter(|_| ended).map(cut),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn rest(&mut self) -> Option<String> {
+        let rest = self.text.get(self.told..).filter(|rest| !rest.is_empty())?.to_owned();
+        self.told = self.text.len();
+        Some(rest)
+    }
+
+    /// The part with the text as far as it is known, which is more than the agent stores of a part
+    /// that it did not end.
+    fn whole(&self) -> AgentPart {
+        let mut part = self.part.clone();
+        if let PartBody::Text { text, .. } | PartBody::Reasoning { text } = &mut part.body {
+            text.clone_from(&self.text);
+        }
+        part
+    }
+}
+
+fn cut(output: &str) -> String {
+    let mut end = output.len().min(TOLD_OUTPUT);
+    while !output.is_char_boundary(end) {
+        end -= 1;
+    }
+    output[..end].to_owned()
+}
+
+#[cfg(test)]
+#[path = "transcript_tests.rs"]
+mod tests;
