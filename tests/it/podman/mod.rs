@@ -6,6 +6,7 @@
 mod support;
 
 mod attach;
+mod crash;
 mod neighbours;
 mod residue;
 mod story;

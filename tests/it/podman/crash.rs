@@ -1,0 +1,135 @@
+//! The gateway is killed at a named point on real Podman, started again, and ends where it would have ended.
+//!
+//! The same points, and more, are walked on the in-memory engine in `lifecycle.rs`; here the engine is the real one.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::support::{Engine, World, eventually, skip};
+
+/// From a gateway that answers again to the end state. A cold agent start on a busy machine is most of it.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+fn world(test: &str) -> Option<World> {
+    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    match World::new(engine) {
+        Ok(world) => Some(world),
+        Err(why) => {
+            skip(test, &why);
+            None
+        }
+    }
+}
+
+/// Runs `args` with a gateway that dies at `point`, and makes sure that it did.
+fn die_at(world: &mut World, point: &str, args: &[&str]) {
+    let _ = world.mimir(&["serve", "--stop"]);
+    world.set_env("MIMIR_FAILPOINT", point);
+    let run = world.mimir(args);
+    world.clear_env("MIMIR_FAILPOINT");
+    assert_ne!(run.code, 0, "{point}: `mimir {}` succeeded, so nobody died", run.args);
+    let log = std::fs::read_to_string(world.home.join("gateway.log")).unwrap_or_default();
+    assert!(world.gateway_pid().is_some(), "{point}: the gateway does not come back\n{log}");
+}
+
+fn one_container_and_two_ports(world: &World, point: &str, frame: &str) {
+    let instance = world.instance();
+    let ours =
+        world.podman(&["ps", "-a", "--filter", &format!("label=io.mimir.instance={instance}"), "-q"]).ok();
+    assert_eq!(ours.stdout.lines().count(), 1, "{point}: containers {}", ours.stdout);
+    let frames = world.json(&["frame", "list"]);
+    assert_eq!(frames.as_array().map(Vec::len), Some(1), "{point}: {frames}");
+    let show = world.json(&["frame", "show", frame]);
+    assert_ne!(show["agent_port"], show["preview_port"], "{point}");
+    let folders = std::fs::read_dir(world.home.join("frames")).expect("the frames' folder").count();
+    assert_eq!(folders, 1, "{point}: folders of frames");
+}
+
+#[test]
+fn a_create_that_is_broken_off_can_be_repeated() {
+    let Some(mut world) = world("crash in create") else { return };
+    for point in ["create.before_row", "create.after_row", "create.after_folders"] {
+        die_at(&mut world, point, &["frame", "create", "made"]);
+        // Either it was saved or it was not; the same words lead to the same frame.
+        let again = world.mimir(&["frame", "create", "made"]);
+        assert!([0, 6].contains(&again.code), "{point}: {again:?}");
+        let _ = world.mimir(&["frame", "start", "made"]).ok();
+        one_container_and_two_ports(&world, point, "made");
+        let _ = world.mimir(&["frame", "destroy", "made", "--yes"]).ok();
+    }
+}
+
+#[test]
+fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
+    let Some(mut world) = world("crash in start") else { return };
+    for point in ["start.after_wish", "start.after_create", "start.after_start", "start.before_ready"] {
+        let _ = world.mimir(&["frame", "create", "begun"]).ok();
+        die_at(&mut world, point, &["frame", "start", "begun"]);
+        world.wait_for_state("begun", "running", RECOVERY);
+        one_container_and_two_ports(&world, point, "begun");
+        let _ = world.mimir(&["frame", "destroy", "begun", "--yes"]).ok();
+    }
+}
+
+#[test]
+fn a_stop_or_destroy_that_is_broken_off_is_finished_by_the_next_gateway() {
+    let Some(mut world) = world("crash in stop and destroy") else { return };
+    let before = world.containers();
+    for point in ["stop.after_wish", "stop.after_stop"] {
+        let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
+        die_at(&mut world, point, &["frame", "stop", "ended"]);
+        world.wait_for_state("ended", "stopped", RECOVERY);
+        one_container_and_two_ports(&world, point, "ended");
+        let _ = world.mimir(&["frame", "destroy", "ended", "--yes"]).ok();
+    }
+    for point in ["destroy.after_wish", "destroy.after_remove", "destroy.before_forget"] {
+        let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
+        die_at(&mut world, point, &["frame", "destroy", "ended", "--yes"]);
+        eventually(&format!("{point}: the frame is gone"), RECOVERY, || {
+            let list = world.json(&["frame", "list"]);
+            if list == Value::Array(vec![]) { Ok(()) } else { Err(list.to_string()) }
+        });
+        assert_eq!(world.containers(), before, "{point}");
+    }
+}
+
+#[test]
+fn a_message_whose_gateway_died_is_asked_once_and_answered() {
+    let Some(mut world) = world("crash in send") else { return };
+    let _ = world.mimir(&["frame", "create", "asked", "--start"]).ok();
+    for point in ["send.after_row", "send.after_id", "send.after_prompt", "send.before_answer"] {
+        die_at(&mut world, point, &["send", "--frame", "asked", "--session", "new", point]);
+        let session = eventually(&format!("{point}: the message is answered"), RECOVERY, || {
+            let sessions = world.json(&["sessions", "list", "--frame", "asked"]);
+            let newest = sessions.as_array().and_then(|all| all.first().cloned()).unwrap_or_default();
+            let id = newest["id"].as_str().unwrap_or_default().to_owned();
+            let show = world.mimir(&["sessions", "show", &id, "--json"]);
+            let turns = serde_json::from_str::<Value>(&show.stdout).unwrap_or_default();
+            let asked = turns["turns"][0]["text"].as_str().unwrap_or_default().contains(point);
+            let answered = turns["turns"].as_array().is_some_and(|turns| {
+                turns.last().is_some_and(|turn| turn["role"] == "assistant" && turn["text"] != "")
+            });
+            if asked && answered { Ok(newest) } else { Err(show.stdout) }
+        });
+        assert_eq!(prompts_in_the_agents_own_history(&world, "asked", &session), 1, "{point}: {session}");
+    }
+}
+
+/// Asks opencode itself how many user messages a session has.
+fn prompts_in_the_agents_own_history(world: &World, frame: &str, session: &Value) -> usize {
+    let show = world.json(&["frame", "show", frame]);
+    let folder = world.home.join("frames").join(show["id"].as_str().expect("an id"));
+    let password = std::fs::read_to_string(folder.join("start/password")).expect("a password");
+    let agent_session = session["agent_session"].as_str().expect("the agent made it");
+    let url = format!("http://127.0.0.1:{}/session/{agent_session}/message", show["agent_port"]);
+    let answer = Command::new("curl")
+        .args(["-sS", "-m", "20", "-u", &format!("mimir:{}", password.trim()), &url])
+        .output()
+        .expect("curl runs");
+    let messages: Value = serde_json::from_slice(&answer.stdout).expect("opencode answers with JSON");
+    messages
+        .as_array()
+        .map_or(0, |messages| messages.iter().filter(|message| message["info"]["role"] == "user").count())
+}
