@@ -113,21 +113,21 @@ fn changed_text(text: &str, tree: &Node, key: &str, value: &str) -> String {
         return changed;
     }
     // The deepest section on the way that is there takes the rest as new lines.
-    let depth = (0..parts.len())
+    let section = (1..parts.len())
         .rev()
-        .find(|depth| *depth == 0 || tree.at(&parts[..*depth].join(".")).is_some_and(is_filled_section))
-        .unwrap_or(0);
-    let section = if depth == 0 { Some(tree) } else { tree.at(&parts[..depth].join(".")) };
-    match section.map(|node| &node.value) {
-        Some(Value::Map(entries)) if !entries.is_empty() => {
-            insert_into(text, &entries[0].1, &entries[0].0, &parts[depth..], value)
-        }
-        _ => appended(text, &parts, value),
+        .find_map(|depth| Some((depth, first_of(tree.at(&parts[..depth].join("."))?)?)));
+    match section {
+        Some((depth, first)) => insert_into(text, first, &parts[depth..], value),
+        None => appended(text, &parts, value),
     }
 }
 
-fn is_filled_section(node: &Node) -> bool {
-    matches!(&node.value, Value::Map(entries) if !entries.is_empty())
+/// The first key of a section that has any.
+fn first_of(node: &Node) -> Option<&(String, Node)> {
+    match &node.value {
+        Value::Map(entries) => entries.first(),
+        _ => None,
+    }
 }
 
 /// For a value without a place of its own (a list, or nothing): what stands behind the key on its line.
@@ -147,10 +147,10 @@ fn replaced_rest_of_line(text: &str, tree: &Node, key: &str, value: &str) -> Opt
 }
 
 /// New lines in front of the first key of a section, indented as that one is; or inside its braces.
-fn insert_into(text: &str, first: &Node, first_name: &str, rest: &[&str], value: &str) -> String {
+fn insert_into(text: &str, (name, first): &(String, Node), rest: &[&str], value: &str) -> String {
     let Some((start, line)) = line_of(text, first) else { return text.to_owned() };
     let indent = line.len() - line.trim_start().len();
-    if line.trim_start().starts_with(first_name) {
+    if line.trim_start().starts_with(name) {
         let lines = nested(rest, value, indent);
         return format!("{}{lines}{}", &text[..start], &text[start..]);
     }

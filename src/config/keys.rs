@@ -204,13 +204,24 @@ fn fits(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Whether keys of the table lie below that path.
-fn is_section(table: &[Key], path: &str) -> bool {
-    let depth = path.split('.').count();
-    table.iter().any(|key| {
+/// What follows that path in the keys of the table.
+fn below<'a>(table: &'a [Key], path: &str) -> impl Iterator<Item = &'a str> {
+    let depth = if path.is_empty() { 0 } else { path.split('.').count() };
+    table.iter().filter_map(move |key| {
         let parts: Vec<&str> = key.path.split('.').collect();
-        path.is_empty() || (parts.len() > depth && fits(&parts[..depth].join("."), path))
+        let fits = depth == 0 || (parts.len() > depth && fits(&parts[..depth].join("."), path));
+        if fits { parts.get(depth).copied() } else { None }
     })
+}
+
+/// Whether the path is the beginning of keys, by name.
+fn is_section(table: &[Key], path: &str) -> bool {
+    below(table, path).any(|part| part != "[]")
+}
+
+/// Whether the path is a list of sections or values.
+fn is_list(table: &[Key], path: &str) -> bool {
+    below(table, path).any(|part| part == "[]")
 }
 
 /// Everything in the tree that the table does not have or that does not fit.
@@ -241,31 +252,28 @@ fn check_node(table: &'static [Key], node: &Node, path: &str, problems: &mut Vec
         }
         (Value::Map(entries), _) if is_section(table, path) => {
             for (name, child) in entries {
-                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                let is_known = !name.contains('.') && name != "[]";
-                if is_known && (find(table, &below).is_some() || is_section(table, &below)) {
-                    check_node(table, child, &below, problems);
+                let whole = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let is_plain = !name.contains('.') && name != "[]";
+                let is_known = find(table, &whole).is_some() || below(table, &whole).next().is_some();
+                if is_plain && is_known {
+                    check_node(table, child, &whole, problems);
                 } else {
                     let nearest = nearest(table, path, name);
                     problems.push(ConfigProblem::UnknownKey {
                         at: child.origin.clone(),
-                        key: below,
+                        key: whole,
                         nearest,
                     });
                 }
             }
         }
-        (Value::List(items), _)
-            if is_section(table, &format!("{path}.[]")) || find(table, &format!("{path}.[]")).is_some() =>
-        {
+        (Value::List(items), _) if is_list(table, path) => {
             for item in items {
                 check_node(table, item, &format!("{path}.[]"), problems);
             }
         }
         (_, Some(_)) => problems.push(invalid("must be a single value".into())),
-        (_, None) if is_section(table, &format!("{path}.[]")) => {
-            problems.push(invalid("must be a list".into()))
-        }
+        (_, None) if is_list(table, path) => problems.push(invalid("must be a list".into())),
         (_, None) => problems.push(invalid("must have keys below it".into())),
     }
 }
@@ -273,12 +281,7 @@ fn check_node(table: &'static [Key], node: &Node, path: &str, problems: &mut Vec
 /// The key of that section whose name is most like the one that was written; or one of that very
 /// name in another section.
 fn nearest(table: &[Key], section: &str, name: &str) -> Option<String> {
-    let depth = if section.is_empty() { 0 } else { section.split('.').count() };
-    let siblings = table.iter().filter_map(|key| {
-        let parts: Vec<&str> = key.path.split('.').collect();
-        let here = depth == 0 || (parts.len() > depth && fits(&parts[..depth].join("."), section));
-        (here && parts[depth] != "*" && parts[depth] != "[]").then(|| parts[depth])
-    });
+    let siblings = below(table, section).filter(|part| !matches!(*part, "*" | "[]"));
     let most_like = siblings
         .map(|sibling| (strsim::damerau_levenshtein(sibling, name), sibling))
         .filter(|(distance, sibling)| *distance <= 1 + sibling.len().max(name.len()) / 4)

@@ -66,6 +66,17 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// Somebody else writes to the file for longer than we wait. Is a second gateway running?
+    #[error("another program holds the database")]
+    Busy,
+    /// No copy could be made, so nothing was changed.
+    #[error("cannot write a copy of the database to {path}: {why}")]
+    Backup {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Free some space; nothing was changed.
     #[error("the disk is full; nothing was saved")]
     DiskFull,
@@ -98,7 +109,8 @@ impl From<rusqlite::Error> for StoreError {
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull,
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             Some(ErrorCode::ConstraintViolation) => Self::Conflict { what: error.to_string() },
             _ => Self::Sqlite(error),
         }

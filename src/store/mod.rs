@@ -9,8 +9,12 @@ pub mod audit;
 pub mod error;
 pub mod events;
 pub mod frames;
+pub mod key;
+pub mod keyring;
 pub mod messages;
 pub mod meta;
+mod migrate;
+mod open;
 pub mod ports;
 pub mod projects;
 pub mod sessions;
@@ -62,11 +66,29 @@ impl Store {
     /// # Errors
     /// See [`StoreError`]: wrong key, plain database, newer schema, unreadable, full disk.
     pub fn open(options: OpenOptions, clock: Clock) -> Result<Self, StoreError> {
-        let mut connection = open_connection(&options)?;
-        migrate(&mut connection)?;
-        let last: u64 = connection
-            .query_row("SELECT coalesce(max(id), 0) FROM events", (), |row| row.get::<_, i64>(0))?
-            .unsigned_abs();
+        Self::open_at(options, clock, migrate::STEPS)
+    }
+
+    fn open_at(
+        options: OpenOptions,
+        clock: Clock,
+        steps: &'static [&'static str],
+    ) -> Result<Self, StoreError> {
+        // Everything that may refuse comes before the first byte is written.
+        let found = match open::look(&options.path)? {
+            open::Found::Nothing => {
+                open::make(&options.path)?;
+                0
+            }
+            open::Found::File => open::probe(&options)?,
+        };
+        let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+        if found > known {
+            return Err(StoreError::Newer { path: options.path, found, known });
+        }
+        let mut connection = open::writer(&options)?;
+        migrate::run(&mut connection, &options, steps, found, clock.now_ms())?;
+        let last = events::newest_id(&Db { transaction: connection.transaction()? })?;
         let (last_event, _) = watch::channel(last);
         let writer = writer::Writer::start(connection, clock, last_event.clone());
         Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, last_event }) })
@@ -139,6 +161,42 @@ impl Store {
         answer.await.map_err(|_| E::from(StoreError::Closed))?
     }
 
+    /// The schema's version.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn schema(&self) -> Result<i64, StoreError> {
+        self.read(|db| {
+            let version = db.maybe_row("PRAGMA user_version", (), |row| Ok(row.get(0)?))?;
+            Ok(version.unwrap_or(0))
+        })
+        .await
+    }
+
+    /// Reads every page and checks that the tables hang together.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with what does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(|db| migrate::quick_check(&db.transaction)).await
+    }
+
+    /// Copies the whole database, under the same key, into the backups folder; says where it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Backup`], [`StoreError::DiskFull`].
+    pub async fn back_up(&self, now_ms: u64) -> Result<PathBuf, StoreError> {
+        let options = self.inner.options.clone();
+        let version = self.schema().await?;
+        self.read(move |db| migrate::copy(&db.transaction, &options, version, now_ms)).await
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.inner.options.path
+    }
+
     /// The id of the newest committed event; changes wake whoever sends events out.
     #[must_use]
     pub fn last_event(&self) -> watch::Receiver<u64> {
@@ -151,7 +209,7 @@ impl Inner {
         let idle = self.readers.lock().ok().and_then(|mut readers| readers.pop());
         match idle {
             Some(connection) => Ok(connection),
-            None => open_connection(&self.options),
+            None => open::reader(&self.options),
         }
     }
 
@@ -164,20 +222,5 @@ impl Inner {
     }
 }
 
-fn open_connection(options: &OpenOptions) -> Result<Connection, StoreError> {
-    let connection = Connection::open(&options.path)?;
-    // Must be the first statement: everything after it is decrypted with this key.
-    connection.pragma_update(None, "key", format!("x'{}'", options.key.reveal()))?;
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;",
-    )?;
-    Ok(connection)
-}
-
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let migrations = rusqlite_migration::Migrations::new(vec![rusqlite_migration::M::up(include_str!(
-        "migrations/0001_frames_and_messages.sql"
-    ))]);
-    migrations.to_latest(connection).map_err(|error| StoreError::Damaged(error.to_string()))
-}
+#[cfg(test)]
+mod tests;

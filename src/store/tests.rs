@@ -1,0 +1,1 @@
+//! What needs a look inside: schemas of another time, a full disk, a writer that hangs.
