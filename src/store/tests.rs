@@ -1,1 +1,208 @@
-//! What needs a look inside: schemas of another time, a full disk, a writer that hangs.
+//! What needs a look inside: schemas of another time, a full disk, a hand on the file's bytes.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const FIRST: &[&str] =
+    &["CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT) STRICT; CREATE TABLE a (x TEXT) STRICT;"];
+const SECOND: &[&str] = &[FIRST[0], "ALTER TABLE a ADD COLUMN y TEXT;"];
+const BROKEN: &[&str] = &[FIRST[0], "ALTER TABLE a ADD COLUMN y TEXT; CREATE TABLE a (z TEXT) STRICT;"];
+
+fn options(folder: &Path) -> OpenOptions {
+    OpenOptions { path: folder.join("mimir.db"), key: Secret::new(KEY), backups: folder.join("backups") }
+}
+
+fn open(folder: &Path, steps: &'static [&'static str]) -> Result<Store, StoreError> {
+    Store::open_at(options(folder), Clock::manual(1_000), steps)
+}
+
+/// Closes the store for sure: the writer's thread ends a moment after its last sender.
+fn close(store: Store) {
+    let path = store.inner.options.path.clone();
+    drop(store);
+    let log = path.with_file_name("mimir.db-wal");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while log.exists() {
+        assert!(std::time::Instant::now() < deadline, "{} is still open", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+async fn values(store: &Store) -> Vec<String> {
+    store.read(|db| db.rows("SELECT x FROM a", (), |row| Ok(row.get(0)?))).await.expect("values")
+}
+
+fn copies(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join("backups")).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+async fn old_database(folder: &Path) {
+    let store = open(folder, FIRST).expect("a new database");
+    let write = store.write(|tx| tx.change("INSERT INTO a (x) VALUES ('kept')", ())).await;
+    assert_eq!(write.expect("written"), 1);
+    close(store);
+}
+
+#[tokio::test]
+async fn a_migration_makes_a_copy_first_that_opens_with_the_same_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    old_database(folder.path()).await;
+    assert!(copies(folder.path()).is_empty(), "a new database needs no copy");
+
+    let store = open(folder.path(), SECOND).expect("migrated");
+    assert_eq!((store.schema().await.expect("schema"), values(&store).await), (2, vec!["kept".into()]));
+    assert_eq!(copies(folder.path()), ["000000000001000-schema-1.db"]);
+    close(store);
+
+    let copy = folder.path().join("backups/000000000001000-schema-1.db");
+    let bytes = fs::read(&copy).expect("the copy");
+    assert!(!bytes.windows(4).any(|four| four == b"kept"), "the copy is encrypted too");
+    fs::copy(&copy, folder.path().join("mimir.db")).expect("restored");
+    let store = open(folder.path(), FIRST).expect("the old mimir opens the copy");
+    assert_eq!(values(&store).await, ["kept"]);
+    store.check().await.expect("whole");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_the_database_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    old_database(folder.path()).await;
+    let error = open(folder.path(), BROKEN).err().expect("a broken step");
+    assert!(error.to_string().contains("already exists"), "{error}");
+    let store = open(folder.path(), FIRST).expect("still the old one");
+    assert_eq!((store.schema().await.expect("schema"), values(&store).await), (1, vec!["kept".into()]));
+    let columns =
+        store.read(|db| db.rows("SELECT name FROM pragma_table_info('a')", (), |row| Ok(row.get(0)?)));
+    let columns: Vec<String> = columns.await.expect("columns");
+    assert_eq!(columns, ["x"], "no half of a step");
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_is_cleared_away_by_the_next_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    old_database(folder.path()).await;
+    fs::create_dir(folder.path().join("backups")).expect("the folder");
+    fs::write(folder.path().join("backups/000000000000500-schema-1.db.part"), "half").expect("written");
+    let store = open(folder.path(), SECOND).expect("migrated");
+    assert_eq!(copies(folder.path()), ["000000000001000-schema-1.db"]);
+    for n in 1..=7 {
+        store.back_up(1_000 + n).await.expect("a copy");
+    }
+    let left = copies(folder.path());
+    assert_eq!(left.len(), 5, "{left:?}");
+    assert_eq!(left.last().map(String::as_str), Some("000000000001007-schema-2.db"));
+}
+
+#[tokio::test]
+async fn without_a_place_for_the_copy_nothing_is_migrated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    old_database(folder.path()).await;
+    fs::write(folder.path().join("backups"), "a file in its place").expect("written");
+    let error = open(folder.path(), SECOND).err().expect("no copy");
+    assert!(matches!(error, StoreError::Backup { .. }), "{error}");
+    let store = open(folder.path(), FIRST).expect("still the old one");
+    assert_eq!(store.schema().await.expect("schema"), 1);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_nothing_is_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    close(open(folder.path(), SECOND).expect("a newer mimir's"));
+    let before = fs::read(folder.path().join("mimir.db")).expect("bytes");
+    let error = open(folder.path(), FIRST).err().expect("newer");
+    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(fs::read(folder.path().join("mimir.db")).expect("bytes"), before);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_the_change_undone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let error = store
+        .write::<_, StoreError, _>(|tx| {
+            let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
+            tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
+            tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
+        })
+        .await
+        .expect_err("full");
+    assert!(matches!(error, StoreError::DiskFull), "{error}");
+    assert!(values(&store).await.is_empty());
+    let again = store
+        .write::<_, StoreError, _>(|tx| {
+            tx.transaction.query_row("PRAGMA max_page_count = 100000", (), |_| Ok(()))?;
+            tx.change("INSERT INTO a (x) VALUES ('later')", ())
+        })
+        .await;
+    assert_eq!(again.expect("there is room again"), 1);
+}
+
+#[tokio::test]
+async fn damage_is_found_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let fill = store.write(|tx| tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(100000)))", ())).await;
+    assert_eq!(fill.expect("filled"), 1);
+    close(store);
+    let path = folder.path().join("mimir.db");
+    let mut bytes = fs::read(&path).expect("bytes");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    let store = open(folder.path(), FIRST).expect("the first page is whole");
+    let error = store.check().await.expect_err("a flipped bit");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    close(store);
+    let error = open(folder.path(), SECOND).err().expect("not migrated");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let written = store.read(|db| Ok(db.transaction.execute("INSERT INTO a (x) VALUES ('no')", ())?)).await;
+    assert!(written.is_err(), "{written:?}");
+    assert!(values(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn somebody_elses_hold_on_the_file_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let other = open::writer(&options(folder.path())).expect("a second program");
+    other.execute_batch("BEGIN IMMEDIATE").expect("holds it");
+    let short = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    assert!(matches!(short, Err(StoreError::Busy)), "{short:?}");
+    other.execute_batch("ROLLBACK").expect("lets go");
+    assert!(store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_one_of_ours_is_named_with_its_value() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(options(folder.path()), Clock::manual(1_000)).expect("a new database");
+    let planted = store
+        .write::<_, StoreError, _>(|tx| {
+            tx.change("INSERT INTO projects VALUES ('prj_x', 'a', '/a', 1)", ())?;
+            tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'from.the.future', '{}')", ())?;
+            tx.emit(&Default::default(), &crate::model::event::Happening::FrameRemoved {})
+        })
+        .await;
+    assert_eq!(planted.expect("planted"), 2);
+    let error = store.read(|db| projects::list(db)).await.expect_err("no project id");
+    assert!(matches!(&error, StoreError::Unexpected { value, .. } if value == "prj_x"), "{error}");
+    let read = store.read(|db| events::after(db, 0, &events::Filter::default(), 10)).await.expect("events");
+    assert_eq!(
+        read.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [2],
+        "one row does not stop the others"
+    );
+}

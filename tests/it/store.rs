@@ -1,7 +1,10 @@
 //! The database: what a row function promises, and what happens when the file is not what it should be.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
@@ -20,6 +23,7 @@ use mimir::model::secret::Secret;
 use mimir::model::usage::Tokens;
 use mimir::store::events::Filter;
 use mimir::store::frames::NewFrame;
+use mimir::store::key::{self, KeyError, KeyRequest, KeySource, Keyring, LoadedKey};
 use mimir::store::messages::{Finish, NewMessage};
 use mimir::store::sessions::NewSession;
 use mimir::store::usage::ModelCall;
@@ -29,7 +33,6 @@ use mimir::store::{
 };
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-#[allow(dead_code)]
 const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -727,4 +730,296 @@ async fn nothing_of_the_content_is_readable_in_the_files() {
         assert!(!bytes.starts_with(b"SQLite format 3"), "{} is not encrypted", path.display());
     }
     assert!(looked >= 2, "the database and its log");
+}
+
+// --- the file --------------------------------------------------------------------------------
+
+/// Names and contents of everything in a folder.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
+    let files = entries.filter(|entry| entry.path().is_file());
+    files
+        .map(|entry| {
+            let bytes = fs::read(entry.path()).expect("readable");
+            (entry.file_name().to_string_lossy().into_owned(), bytes)
+        })
+        .collect()
+}
+
+fn refused(folder: &Path, key: &str) -> StoreError {
+    Store::open(options(folder, key), Clock::manual(START_MS)).err().expect("refused")
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_named_and_neither_file_nor_log_is_touched() {
+    let world = World::new();
+    world.frame("blog").await;
+    // As a killed gateway leaves it: with a log that is not written back.
+    let left = tempfile::tempdir().expect("a folder");
+    for name in ["mimir.db", "mimir.db-wal"] {
+        fs::copy(world.folder.path().join(name), left.path().join(name)).expect("copied");
+    }
+    let before = contents(left.path());
+    assert!(before["mimir.db-wal"].len() > 1000, "the log holds something");
+    let error = refused(left.path(), OTHER_KEY);
+    assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
+    let mut after = contents(left.path());
+    after.remove("mimir.db-shm");
+    assert_eq!(after, before);
+
+    let store =
+        Store::open(options(left.path(), KEY), Clock::manual(START_MS)).expect("the right key opens it");
+    let names = store.read(|db| frames::list(db)).await.expect("frames");
+    assert_eq!(names.len(), 1, "nothing that was committed is lost");
+}
+
+#[test]
+fn a_plain_database_is_named_and_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut plain = b"SQLite format 3\0".to_vec();
+    plain.resize(4096, 0);
+    fs::write(folder.path().join("mimir.db"), &plain).expect("written");
+    let before = contents(folder.path());
+    let error = refused(folder.path(), KEY);
+    assert!(matches!(error, StoreError::NotEncrypted { .. }), "{error}");
+    assert_eq!(contents(folder.path()), before);
+}
+
+#[test]
+fn a_file_of_something_else_does_not_open_and_is_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("mimir.db"), "a letter to my aunt".repeat(500)).expect("written");
+    let before = contents(folder.path());
+    let error = refused(folder.path(), KEY);
+    assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
+    assert_eq!(contents(folder.path()), before);
+}
+
+#[test]
+fn a_place_that_cannot_hold_a_database_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = refused(&folder.path().join("missing"), KEY);
+    assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
+    fs::create_dir(folder.path().join("mimir.db")).expect("a folder in its place");
+    let error = refused(folder.path(), KEY);
+    assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_database_that_was_never_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("mimir.db"), "").expect("written");
+    let store = Store::open(options(folder.path(), KEY), Clock::manual(START_MS)).expect("opens");
+    assert!(store.schema().await.expect("a schema") > 0);
+}
+
+#[test]
+fn the_database_is_for_its_owner_alone() {
+    let world = World::new();
+    for (name, mode) in [("mimir.db", 0o600), ("mimir.db-wal", 0o600)] {
+        let found = fs::metadata(world.folder.path().join(name)).expect(name).permissions().mode();
+        assert_eq!(found & 0o777, mode, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_when_the_process_is_killed() {
+    let world = World::new();
+    let id = world.frame("blog").await.id;
+    let key = id.clone();
+    let moved =
+        world.store.write_soon(move |tx| frames::apply(tx, &key, FrameEvent::StartRequested, None)).await;
+    assert_eq!(moved.map_err(|error: StoreError| error.to_string()), Ok(FrameState::Starting));
+    // What the disk holds at this moment is what a killed gateway leaves.
+    let left = tempfile::tempdir().expect("a folder");
+    for name in ["mimir.db", "mimir.db-wal"] {
+        fs::copy(world.folder.path().join(name), left.path().join(name)).expect("copied");
+    }
+    let store = Store::open(options(left.path(), KEY), Clock::manual(START_MS)).expect("opens");
+    let frame = store.read(move |db| frames::get(db, &id)).await.expect("the frame");
+    assert_eq!(frame.state, FrameState::Starting);
+    store.check().await.expect("whole");
+}
+
+// --- the key ---------------------------------------------------------------------------------
+
+#[derive(Default)]
+struct FakeKeyring {
+    key: Mutex<Option<String>>,
+    broken: bool,
+    forgetful: bool,
+}
+
+impl Keyring for FakeKeyring {
+    fn get(&self) -> Result<Option<Secret>, String> {
+        if self.broken {
+            return Err("no answer".into());
+        }
+        Ok(self.key.lock().expect("a lock").clone().map(Secret::new))
+    }
+    fn set(&self, key: &Secret) -> Result<(), String> {
+        if !self.forgetful {
+            *self.key.lock().expect("a lock") = Some(key.reveal().to_owned());
+        }
+        Ok(())
+    }
+}
+
+struct Keys {
+    folder: tempfile::TempDir,
+    keyring: Option<FakeKeyring>,
+    given: Option<&'static str>,
+    typed: Option<&'static str>,
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), keyring: None, given: None, typed: None }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("mimir.db")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("db.key")
+    }
+
+    fn load(&self) -> Result<LoadedKey, KeyError> {
+        let prompt = || self.typed.map(Secret::new);
+        key::load(&KeyRequest {
+            given: self.given.map(Secret::new),
+            database: &self.database(),
+            key_file: &self.file(),
+            prompt: self.typed.is_some().then_some(&prompt),
+            keyring: self.keyring.as_ref().map(|keyring| keyring as &dyn Keyring),
+        })
+    }
+
+    /// Loads the key and opens the database with it.
+    fn open(&self) -> Result<KeySource, String> {
+        let loaded = self.load().map_err(|error| error.to_string())?;
+        let opened = Store::open(options(self.folder.path(), loaded.key.reveal()), Clock::manual(START_MS));
+        opened.map(|_| loaded.source).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn a_new_database_without_a_keyring_gets_a_key_file_for_its_owner_alone() {
+    let keys = Keys::new();
+    let first = keys.load().expect("a key");
+    assert_eq!((first.source, first.is_new, first.key.reveal().len()), (KeySource::File, true, 64));
+    assert_eq!(fs::metadata(keys.file()).expect("the file").permissions().mode() & 0o777, 0o600);
+    let second = keys.load().expect("the same key");
+    assert_eq!((second.key, second.is_new), (first.key, false));
+    assert_eq!(contents(keys.folder.path()).len(), 1, "nothing else is left");
+    assert_eq!(keys.open(), Ok(KeySource::File));
+}
+
+#[test]
+fn a_new_database_on_a_desktop_keeps_its_key_in_the_keyring() {
+    let keys = Keys { keyring: Some(FakeKeyring::default()), ..Keys::new() };
+    assert_eq!(keys.open(), Ok(KeySource::Keyring));
+    assert!(!keys.file().exists());
+    assert_eq!(keys.open(), Ok(KeySource::Keyring));
+}
+
+#[test]
+fn a_keyring_that_does_not_answer_or_keeps_nothing_is_passed_over() {
+    for keyring in [
+        FakeKeyring { broken: true, ..Default::default() },
+        FakeKeyring { forgetful: true, ..Default::default() },
+        FakeKeyring { key: Mutex::new(Some("not a key".into())), ..Default::default() },
+    ] {
+        let keys = Keys { keyring: Some(keyring), ..Keys::new() };
+        assert_eq!(keys.open(), Ok(KeySource::File));
+        assert_eq!(keys.open(), Ok(KeySource::File));
+    }
+}
+
+#[test]
+fn what_is_given_comes_first_and_is_used_as_it_is_when_it_is_a_key() {
+    let keys = Keys { given: Some(KEY), ..Keys::new() };
+    fs::write(keys.file(), "not even looked at").expect("written");
+    assert_eq!(keys.load().expect("a key").key.reveal(), KEY);
+    let upper: &'static str = KEY.to_ascii_uppercase().leak();
+    let keys = Keys { given: Some(upper), ..Keys::new() };
+    assert_eq!(keys.load().expect("a key").key.reveal(), KEY);
+}
+
+#[test]
+fn a_passphrase_opens_what_it_closed_and_another_one_does_not() {
+    let mut keys = Keys { given: Some("correct horse"), ..Keys::new() };
+    assert_eq!(keys.open(), Ok(KeySource::Given));
+    assert!(!keys.file().exists());
+    assert_eq!(keys.open(), Ok(KeySource::Given));
+    keys.given = Some("battery staple");
+    assert!(keys.open().expect_err("wrong").contains("does not open"));
+
+    // Typed by a person, when nothing is given; and an error at once when nobody is there.
+    (keys.given, keys.typed) = (None, Some("correct horse"));
+    assert_eq!(keys.open(), Ok(KeySource::Prompt));
+    keys.typed = None;
+    let error = keys.load().expect_err("nobody is there");
+    assert!(matches!(error, KeyError::NoKey { .. }), "{error}");
+    assert!(!keys.file().exists(), "no new key for a database that has one");
+}
+
+#[test]
+fn a_person_is_asked_last_when_no_passphrase_was_ever_used() {
+    let mut keys = Keys { given: Some(KEY), ..Keys::new() };
+    keys.open().expect("made");
+    (keys.given, keys.typed) = (None, Some(KEY));
+    assert_eq!(keys.open(), Ok(KeySource::Prompt));
+    keys.typed = Some("");
+    assert!(matches!(keys.load(), Err(KeyError::NoKey { .. })));
+    keys.keyring = Some(FakeKeyring { broken: true, ..Default::default() });
+    let error = keys.load().expect_err("no key").to_string();
+    assert!(error.contains("the keyring cannot be asked (no answer)"), "{error}");
+}
+
+#[test]
+fn a_key_file_that_others_can_read_or_that_holds_something_else_is_refused() {
+    let keys = Keys::new();
+    fs::write(keys.file(), KEY).expect("written");
+    fs::set_permissions(keys.file(), fs::Permissions::from_mode(0o640)).expect("opened");
+    let error = keys.load().expect_err("unsafe");
+    assert!(matches!(&error, KeyError::UnsafeFile { why, .. } if why.contains("640")), "{error}");
+    fs::set_permissions(keys.file(), fs::Permissions::from_mode(0o600)).expect("closed");
+    assert_eq!(keys.load().expect("a key").key.reveal(), KEY);
+    for wrong in ["", "short", &KEY[1..]] {
+        fs::write(keys.file(), wrong).expect("written");
+        assert!(matches!(keys.load(), Err(KeyError::Invalid { .. })), "{wrong:?}");
+    }
+    fs::remove_file(keys.file()).expect("removed");
+    fs::create_dir(keys.file()).expect("a folder in its place");
+    assert!(matches!(keys.load(), Err(KeyError::UnsafeFile { .. })));
+}
+
+#[test]
+fn a_damaged_salt_is_named_and_not_replaced() {
+    let keys = Keys { given: Some("correct horse"), ..Keys::new() };
+    keys.open().expect("made");
+    let salt = key::salt_file(&keys.database());
+    let kept = fs::read(&salt).expect("the salt");
+    fs::write(&salt, "zz").expect("damaged");
+    assert!(matches!(keys.load(), Err(KeyError::Invalid { .. })));
+    fs::remove_file(&salt).expect("lost");
+    assert!(keys.open().is_err());
+    assert!(!salt.exists(), "a new salt would only hide the loss");
+    fs::write(&salt, kept).expect("restored");
+    assert_eq!(keys.open(), Ok(KeySource::Given));
+}
+
+#[tokio::test]
+async fn the_salt_travels_with_the_copies() {
+    let keys = Keys { given: Some("correct horse"), ..Keys::new() };
+    let loaded = keys.load().expect("a key");
+    let store = Store::open(options(keys.folder.path(), loaded.key.reveal()), Clock::manual(START_MS));
+    let copy = store.expect("opens").back_up(START_MS).await.expect("a copy");
+    let beside = copy.with_file_name("db.salt");
+    assert_eq!(
+        fs::read(beside).expect("the salt"),
+        fs::read(key::salt_file(&keys.database())).expect("the salt")
+    );
 }
