@@ -3,6 +3,7 @@
 //! Podman today, memory in tests. Everything above speaks of frames; words like
 //! container, exec session or engine socket stay in this folder.
 
+pub mod build;
 pub mod engine;
 pub mod error;
 #[cfg(feature = "test-support")]

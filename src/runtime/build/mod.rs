@@ -1,0 +1,264 @@
+//! Building the frame image out of what this program carries.
+
+mod base;
+mod inputs;
+mod run;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::engine::EngineCommand;
+use crate::clock::entropy;
+pub use inputs::inputs_hash;
+use run::Runner;
+
+/// The name of frame images; the tag is the start of the hash of what they were made from.
+pub const IMAGE_NAME: &str = "localhost/mimir-frame";
+/// The host's certificates, lent to the build only: some networks inspect TLS with a certificate of their own.
+const HOST_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// A cold build downloads some 150 MB.
+const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildRequest {
+    /// A Debian image to build on; found by itself when absent.
+    pub base: Option<String>,
+    /// Build even if an image of the same inputs is there, and without the engine's cache.
+    pub force: bool,
+    /// Where temporary files go (some 150 MB); /var/tmp when absent.
+    pub scratch: Option<PathBuf>,
+    /// The search path of the programs that are called; ours when absent.
+    pub search_path: Option<OsString>,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildProgress {
+    /// A step began.
+    Step {
+        /// Which, from 1; 0 for preparations.
+        number: u32,
+        /// Of how many; 0 when that is not known.
+        of: u32,
+        /// What it does.
+        text: String,
+    },
+    /// What a step prints.
+    Output {
+        /// One line.
+        text: String,
+    },
+}
+
+/// The image that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// The engine's id (`sha256:` left off).
+    pub id: String,
+    /// Its names.
+    pub tags: Vec<String>,
+    /// Whether anything had to be built.
+    pub built: bool,
+    /// Which base was used and why.
+    pub base: String,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Install the engine or repair it.
+    #[error("the container engine's program {program} cannot be run")]
+    NoEngine {
+        /// Which.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Name another base.
+    #[error("the base image {reference} is not on this machine and cannot be fetched: {why}")]
+    NoSuchBase {
+        /// As given.
+        reference: String,
+        /// The engine's words.
+        why: String,
+    },
+    /// Install mmdebstrap, or name a base, or get a network.
+    #[error("there is no Debian base to build on: {tried}")]
+    NoBase {
+        /// Everything that was tried.
+        tried: String,
+    },
+    /// Free some space.
+    #[error("there is no disk space left to {action}")]
+    DiskFull {
+        /// What it was to do.
+        action: &'static str,
+    },
+    /// Read what it printed.
+    #[error("could not {action}: {last}")]
+    Failed {
+        /// What it was to do.
+        action: &'static str,
+        /// Its last lines.
+        last: String,
+    },
+    /// It hangs, or the network is very slow.
+    #[error("gave up to {action} after {seconds} s: {last}")]
+    TooSlow {
+        /// What it was to do.
+        action: &'static str,
+        /// The deadline.
+        seconds: u64,
+        /// The last lines.
+        last: String,
+    },
+    /// Make the folder writable.
+    #[error("cannot write temporary files in {folder}")]
+    Scratch {
+        /// Where.
+        folder: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Makes sure that the frame image of this program's inputs is there, under its tag and as `latest`.
+///
+/// Dropping the future ends the programs it runs. May be called again after any interruption.
+///
+/// # Errors
+/// See [`BuildError`]; nothing is tagged then.
+pub async fn build(
+    engine: &EngineCommand,
+    request: BuildRequest,
+    progress: mpsc::Sender<BuildProgress>,
+) -> Result<BuiltImage, BuildError> {
+    let runner = Runner::new(engine, request.search_path.clone(), progress);
+    let hash = inputs_hash();
+    let tag = format!("{IMAGE_NAME}:{}", &hash[..12]);
+    let latest = format!("{IMAGE_NAME}:latest");
+    let tags = vec![tag.clone(), latest.clone()];
+
+    if !request.force
+        && let Some(id) = existing(&runner, &tag, &hash).await?
+    {
+        runner.engine("name the image", &["tag", &id, &latest]).await?;
+        return Ok(BuiltImage {
+            id,
+            tags,
+            built: false,
+            base: "nothing has changed since it was built".into(),
+        });
+    }
+
+    let scratch = Scratch::new(request.scratch.as_deref())?;
+    inputs::unpack(&scratch.folder).map_err(|source| scratch.error(source))?;
+    let base = base::find(&runner, request.base.as_deref(), &scratch).await?;
+    let id_file = scratch.folder.join("image-id");
+    let arguments = build_arguments(&base.reference, &hash, &tag, request.force, &scratch.folder, &id_file);
+    runner.build(&arguments, inputs::steps(), BUILD_DEADLINE).await?;
+
+    let id = std::fs::read_to_string(&id_file).map_err(|source| scratch.error(source))?;
+    let id = id.trim().trim_start_matches("sha256:").to_owned();
+    runner.engine("name the image", &["tag", &id, &latest]).await?;
+    Ok(BuiltImage { id, tags, built: true, base: base.why })
+}
+
+/// The image of that tag, if its label agrees: tags can be moved.
+async fn existing(runner: &Runner<'_>, tag: &str, hash: &str) -> Result<Option<String>, BuildError> {
+    let format = r#"{{.Id}} {{index .Labels "io.mimir.inputs"}}"#;
+    let Ok(told) = runner.ask(&["image", "inspect", "--format", format, tag]).await? else { return Ok(None) };
+    let (id, label) = told.trim().split_once(' ').unwrap_or_default();
+    Ok((label == hash).then(|| id.trim_start_matches("sha256:").to_owned()))
+}
+
+fn build_arguments(
+    base: &str,
+    hash: &str,
+    tag: &str,
+    force: bool,
+    context: &Path,
+    id_file: &Path,
+) -> Vec<String> {
+    let text = |path: &Path| path.display().to_string();
+    let mut arguments: Vec<String> =
+        ["build", "--format", "docker", "--pull=never", "-f"].map(Into::into).into();
+    arguments.push(text(&context.join(inputs::CONTAINERFILE)));
+    for (name, value) in [("BASE_IMAGE", base), ("MIMIR_INPUTS_HASH", hash)] {
+        arguments.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
+    }
+    arguments.extend(["-t".to_owned(), tag.to_owned(), "--iidfile".to_owned(), text(id_file)]);
+    if force {
+        arguments.push("--no-cache".to_owned());
+    }
+    if Path::new(HOST_CERTIFICATES).is_file() {
+        arguments.extend(["-v".to_owned(), format!("{HOST_CERTIFICATES}:/run/host-ca.crt:ro")]);
+    }
+    arguments.extend(machine_arguments());
+    arguments.push(text(context));
+    arguments
+}
+
+/// What this machine needs: limits that we may give, and a network that does not need a device we may not use.
+fn machine_arguments() -> Vec<String> {
+    use rustix::process::{Resource, getrlimit, getuid};
+    let limit = |resource, most: u64| getrlimit(resource).maximum.unwrap_or(most).min(most);
+    let (files, processes) = (limit(Resource::Nofile, 1 << 19), limit(Resource::Nproc, 1 << 15));
+    let mut arguments = vec![
+        "--ulimit".to_owned(),
+        format!("nofile={files}:{files}"),
+        "--ulimit".to_owned(),
+        format!("nproc={processes}:{processes}"),
+    ];
+    let tun = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok();
+    if !getuid().is_root() && !tun {
+        arguments.push("--network=host".to_owned());
+    }
+    arguments
+}
+
+/// A folder for temporary files that goes with its value.
+struct Scratch {
+    folder: PathBuf,
+}
+
+impl Scratch {
+    fn new(parent: Option<&Path>) -> Result<Self, BuildError> {
+        // Not /tmp, which may be memory.
+        let parent = parent.unwrap_or(Path::new("/var/tmp"));
+        let folder = parent.join(format!("mimir-build-{}", hex::encode(entropy::<8>())));
+        let scratch = Self { folder };
+        let made = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .create(&scratch.folder);
+        match made {
+            Ok(()) => Ok(scratch),
+            Err(source) => Err(scratch.error(source)),
+        }
+    }
+
+    fn error(&self, source: std::io::Error) -> BuildError {
+        if source.kind() == std::io::ErrorKind::StorageFull {
+            return BuildError::DiskFull { action: "write the build's files" };
+        }
+        BuildError::Scratch { folder: self.folder.display().to_string(), source }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!("temporary files are left in {}: {error}", self.folder.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

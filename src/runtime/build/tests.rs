@@ -1,0 +1,193 @@
+//! The build with an engine that is a few lines of shell: it writes down what it is asked and plays a part.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    engine: EngineCommand,
+}
+
+impl Stage {
+    /// `part` is the body of a shell `case` over the subcommand.
+    fn new(part: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >>{folder}/calls\nlast=; for word; do \
+             [ \"$last\" = --iidfile ] && id=$word; last=$word; done\ncase \"$1 $2\" in\n{part}\nesac\n",
+            folder = folder.path().display()
+        );
+        let engine =
+            EngineCommand { program: folder.path().join("podman"), flags: Vec::new(), notes: Vec::new() };
+        let stage = Self { folder, engine };
+        stage.program("podman", &script);
+        stage
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, script).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    async fn build(&self, base: Option<&str>) -> (Result<BuiltImage, BuildError>, Vec<BuildProgress>) {
+        let scratch = self.folder.path().join("scratch");
+        let _ = std::fs::create_dir(&scratch);
+        let (sender, mut receiver) = mpsc::channel(1000);
+        let request = BuildRequest {
+            base: base.map(str::to_owned),
+            force: false,
+            scratch: Some(scratch.clone()),
+            search_path: Some(format!("{}:/usr/bin:/bin", self.folder.path().display()).into()),
+        };
+        let built = build(&self.engine, request, sender).await;
+        assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "temporary files are left");
+        let mut told = Vec::new();
+        while let Ok(progress) = receiver.try_recv() {
+            told.push(progress);
+        }
+        (built, told)
+    }
+
+    fn calls(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
+    }
+}
+
+const BUILDS: &str = "build*) echo '[1/2] STEP 1/3: FROM base'; echo out; echo 'STEP 2/3: RUN x'; \
+                      echo sha256:77aa >$id;; tag*) ;;";
+
+fn base_argument(calls: &str) -> &str {
+    calls.split_once("BASE_IMAGE=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or("none")
+}
+
+#[tokio::test]
+async fn an_image_of_the_same_inputs_is_not_built_again() {
+    let part = format!("'image inspect') echo '77aa {}';; tag*) ;; *) exit 9;;", inputs_hash());
+    let stage = Stage::new(&part);
+    let (built, _) = stage.build(None).await;
+    let built = built.unwrap();
+    assert!(!built.built);
+    assert_eq!(built.id, "77aa");
+    assert!(stage.calls().contains("tag 77aa localhost/mimir-frame:latest"), "{}", stage.calls());
+}
+
+#[tokio::test]
+async fn a_tag_that_was_moved_to_another_image_is_not_believed() {
+    let stage = Stage::new(&format!("'image inspect') echo '77aa old';; 'image exists') ;; {BUILDS}"));
+    let (built, _) = stage.build(None).await;
+    assert!(built.unwrap().built);
+}
+
+#[tokio::test]
+async fn a_base_that_is_here_is_used_and_steps_are_told() {
+    let stage = Stage::new(&format!("'image inspect') exit 125;; 'image exists') ;; {BUILDS}"));
+    let (built, told) = stage.build(None).await;
+    let built = built.unwrap();
+    assert!(built.base.starts_with("localhost/mimir-base:bookworm: "), "{}", built.base);
+    assert_eq!(built.id, "77aa");
+    assert_eq!(built.tags[0], format!("localhost/mimir-frame:{}", &inputs_hash()[..12]));
+    let of = inputs::steps();
+    let wanted = [
+        BuildProgress::Step { number: 1, of, text: "FROM base".into() },
+        BuildProgress::Output { text: "out".into() },
+        BuildProgress::Step { number: 2, of, text: "RUN x".into() },
+    ];
+    assert_eq!(told, wanted);
+    assert!(!stage.calls().contains("pull -q"), "{}", stage.calls());
+}
+
+#[tokio::test]
+async fn without_a_base_the_registry_is_asked() {
+    let stage = Stage::new(&format!("'image inspect'|'image exists') exit 1;; pull*) ;; {BUILDS}"));
+    let (built, _) = stage.build(None).await;
+    assert!(built.unwrap().base.contains("registry"));
+    assert_eq!(base_argument(&stage.calls()), "docker.io/library/debian:bookworm-slim");
+}
+
+const NO_REGISTRY: &str =
+    "'image inspect'|'image exists') exit 1;; pull*) echo 'no route to host' >&2; exit 125;; import*) ;;";
+
+#[tokio::test]
+async fn without_a_registry_a_base_is_made_from_packages() {
+    let stage = Stage::new(&format!("{NO_REGISTRY} {BUILDS}"));
+    stage.program("mmdebstrap", "#!/bin/sh\necho 'I: unpacking' >&2\necho tar\n");
+    stage.program("newuidmap", "#!/bin/sh\n");
+    let (built, told) = stage.build(None).await;
+    if let Err(BuildError::NoBase { tried }) = &built
+        && tried.contains("/etc/sub")
+    {
+        println!("skipped: this user has no subordinate ids, which is what it says: {tried}");
+        return;
+    }
+    assert!(built.unwrap().base.contains("Debian's packages"), "{told:?}");
+    assert_eq!(base_argument(&stage.calls()), "localhost/mimir-base:bookworm");
+    assert!(stage.calls().contains("import -q"), "{}", stage.calls());
+}
+
+#[tokio::test]
+async fn when_nothing_gives_a_base_everything_that_was_tried_is_told() {
+    let stage = Stage::new(NO_REGISTRY);
+    stage.program("mmdebstrap", "#!/bin/sh\necho 'E: no mirror' >&2\nexit 7\n");
+    stage.program("newuidmap", "#!/bin/sh\n");
+    let (built, _) = stage.build(None).await;
+    let Err(BuildError::NoBase { tried }) = &built else { panic!("{built:?}") };
+    assert!(tried.contains("no route to host") && tried.contains("base-image"), "{tried}");
+}
+
+#[tokio::test]
+async fn a_base_that_was_asked_for_is_used_or_named_in_the_error() {
+    let stage = Stage::new(&format!("'image inspect') exit 1;; 'image exists') ;; {BUILDS}"));
+    assert!(stage.build(Some("localhost/mine:1")).await.0.unwrap().built);
+    assert_eq!(base_argument(&stage.calls()), "localhost/mine:1");
+
+    let stage = Stage::new(NO_REGISTRY);
+    let (built, _) = stage.build(Some("localhost/mine:1")).await;
+    assert!(
+        matches!(&built, Err(BuildError::NoSuchBase { reference, why })
+            if reference == "localhost/mine:1" && why.contains("no route")),
+        "{built:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_build_that_fails_shows_its_last_lines_and_names_nothing() {
+    let part = "'image inspect') exit 1;; 'image exists') ;; build*) echo one; echo 'E: two' >&2; exit 1;;";
+    let stage = Stage::new(part);
+    let (built, _) = stage.build(None).await;
+    let Err(BuildError::Failed { action, last }) = &built else { panic!("{built:?}") };
+    assert_eq!(*action, "build the frame image");
+    assert!(last.contains("one") && last.contains("E: two"), "{last}");
+    assert!(!stage.calls().contains("tag "), "{}", stage.calls());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named() {
+    let part = "'image inspect') exit 1;; 'image exists') ;; build*) echo 'x: no space left on device' >&2; exit 1;;";
+    let (built, _) = Stage::new(part).build(None).await;
+    assert!(matches!(built, Err(BuildError::DiskFull { .. })), "{built:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_be_run_is_named() {
+    let stage = Stage::new("");
+    std::fs::remove_file(&stage.engine.program).unwrap();
+    let (built, _) = stage.build(None).await;
+    assert!(
+        matches!(&built, Err(BuildError::NoEngine { program, .. }) if program.ends_with("/podman")),
+        "{built:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named() {
+    let stage = Stage::new("'image inspect') exit 1;;");
+    let request =
+        BuildRequest { scratch: Some(stage.folder.path().join("nowhere")), ..BuildRequest::default() };
+    let built = build(&stage.engine, request, mpsc::channel(9).0).await;
+    assert!(
+        matches!(&built, Err(BuildError::Scratch { folder, .. }) if folder.contains("nowhere")),
+        "{built:?}"
+    );
+}
