@@ -287,10 +287,12 @@ impl Driver {
 
     /// Tells those who wait what is in the way.
     pub(super) fn show(&self, problem: impl Into<String>) {
-        let problem = problem.into();
-        self.handle.seen.send_modify(|seen| {
+        let problem = Some(problem.into());
+        self.handle.seen.send_if_modified(|seen| {
+            let news = seen.settled.is_some() || seen.problem != problem;
             seen.settled = None;
-            seen.problem = Some(problem);
+            seen.problem = problem;
+            news
         });
     }
 

@@ -41,14 +41,16 @@ fn look_for(
     busy
 }
 
-/// Gives the frame another port, because somebody else holds the old one.
+/// Gives the frame another port, because somebody else holds the old one; `held` are those of whom we know that.
 pub(super) async fn exchange(
     store: &Store,
     frame: &Frame,
     purpose: PortPurpose,
     range: PortRange,
+    held: &BTreeSet<Port>,
 ) -> Result<Port, FrameError> {
-    let avoid = busy_ports(store, range, 1).await?;
+    let mut avoid = busy_ports(store, range, held.len() + 1).await?;
+    avoid.extend(held);
     let id = frame.id.clone();
     store
         .write(move |tx| ports::exchange(tx, &id, purpose, range, &avoid))

@@ -97,6 +97,11 @@ impl Driver {
 
     /// Asks the agent and the terminal for a while, and records it when both are there.
     async fn become_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        if self.folders.password()?.is_none() {
+            // Somebody started it past us, with nothing to read at its start: begin properly.
+            self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.deps.settings.stop_grace).await?;
+            return Ok(Next::Immediately);
+        }
         self.attend(frame).await?;
         let nudge = self.handle.nudge.clone();
         let woken = nudge.notified();
@@ -110,20 +115,21 @@ impl Driver {
             if self.memory.signs.agent && self.memory.signs.terminal {
                 return self.is_ready(frame).await;
             }
+            if self.is_overdue(frame) {
+                return self.give_up_waiting().await;
+            }
+            self.show(self.last_sign());
             // A new wish, or the container's end, is worth more than the next try.
             tokio::select! {
                 () = &mut woken => return Ok(Next::Immediately),
                 () = tokio::time::sleep(BREATH) => {}
             }
         }
-        self.still_starting(frame).await
+        Ok(Next::Immediately)
     }
 
     async fn look_for_signs(&mut self) -> Result<Result<(), OpencodeError>, FrameError> {
-        let Some(password) = self.folders.password()? else {
-            self.memory.signs.last = Some("it has no password yet".into());
-            return Ok(Ok(()));
-        };
+        let Some(password) = self.folders.password()? else { return Ok(Ok(())) };
         let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
         let agent = async { if self.memory.signs.agent { None } else { Some(client.health(TRY).await) } };
         let terminal = async {
@@ -171,14 +177,13 @@ impl Driver {
         });
     }
 
-    async fn still_starting(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        let last = self.memory.signs.last.clone().unwrap_or_else(|| "nothing was heard of it".into());
-        if !self.is_overdue(frame) {
-            self.show(last);
-            return Ok(Next::Immediately);
-        }
+    fn last_sign(&self) -> String {
+        self.memory.signs.last.clone().unwrap_or_else(|| "nothing was heard of it".into())
+    }
+
+    async fn give_up_waiting(&mut self) -> Result<Next, FrameError> {
         let seconds = self.inner.deps.settings.start_timeout.as_secs();
-        self.fail(format!("its agent was not there within {seconds} s: {last}")).await
+        self.fail(format!("its agent was not there within {seconds} s: {}", self.last_sign())).await
     }
 
     /// Whether the start has taken longer than it may.

@@ -12,7 +12,7 @@ use super::driver::millis;
 use super::error::FrameError;
 use super::plan::{self, Step};
 use crate::model::container::FoundContainer;
-use crate::model::frame::{Desired, Frame, Observed};
+use crate::model::frame::{Desired, Frame, FrameState, Observed};
 use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
 use crate::store::frames;
@@ -174,5 +174,6 @@ fn needs_a_look(row: &Frame, container: Option<&FoundContainer>) -> bool {
     other_generation
         || plan::fact(row.state, observed).is_some()
         || plan::plan(wish, observed) != Step::Settled
-        || (row.reason.is_none() && plan::confirmation(wish, row.state).is_some())
+        // A starting frame has its driver's eyes on it already.
+        || (row.reason.is_none() && row.state != FrameState::Starting && plan::confirmation(wish, row.state).is_some())
 }

@@ -1,5 +1,6 @@
 //! What each step does. Every one may be repeated, and may die anywhere.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::driver::{Driver, Misfit, Next, run_of};
@@ -11,6 +12,7 @@ use super::{ports, provision, store_error};
 use crate::clock;
 use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
+use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::opencode::OpencodeClient;
 use crate::runtime::RuntimeError;
@@ -131,6 +133,7 @@ impl Driver {
         }
         let (store, range) = (&self.inner.deps.store, self.inner.deps.settings.ports);
         let mut frame = frame.clone();
+        let mut held = BTreeSet::new();
         for _ in 0..EXCHANGES {
             match self.inner.deps.attendant.open(&frame, &self.folders.link()).await {
                 Ok(()) => {
@@ -138,7 +141,11 @@ impl Driver {
                     return Ok(());
                 }
                 Err(AttendError::PortBusy(purpose)) => {
-                    let port = ports::exchange(store, &frame, purpose, range).await?;
+                    held.insert(match purpose {
+                        PortPurpose::Agent => frame.agent_port,
+                        PortPurpose::Preview => frame.preview_port,
+                    });
+                    let port = ports::exchange(store, &frame, purpose, range, &held).await?;
                     self.inner.failpoints.hit("start.after_exchange").await;
                     let text =
                         format!("its {} port was taken by somebody else; it is {port} now", purpose.as_str());

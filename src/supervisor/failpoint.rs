@@ -23,6 +23,8 @@ struct Inner {
     /// How many more times a name is passed before it strikes; and whether the whole process dies then.
     armed: Mutex<BTreeMap<String, Armed>>,
     passed: Mutex<BTreeMap<&'static str, u32>>,
+    /// How many more points of any name are passed before one strikes.
+    any: Mutex<Option<u32>>,
     died_at: tokio::sync::watch::Sender<Option<&'static str>>,
 }
 
@@ -86,6 +88,13 @@ impl Failpoints {
         self.insert(name, nth, false);
     }
 
+    /// Lets whoever comes to the `nth` point from now on (from 1), whatever its name, hang there for ever.
+    pub fn arm_any(&self, nth: u32) {
+        if let Ok(mut any) = self.inner.any.lock() {
+            *any = Some(nth.max(1));
+        }
+    }
+
     /// Waits until somebody hangs, and says where.
     pub async fn died(&self) -> &'static str {
         let mut died_at = self.inner.died_at.subscribe();
@@ -114,6 +123,15 @@ impl Failpoints {
     fn pass(&self, name: &'static str) -> Fate {
         if let Ok(mut passed) = self.inner.passed.lock() {
             *passed.entry(name).or_default() += 1;
+        }
+        if let Ok(mut any) = self.inner.any.lock()
+            && let Some(left) = any.as_mut()
+        {
+            *left -= 1;
+            if *left == 0 {
+                *any = None;
+                return Fate::Hang;
+            }
         }
         let Ok(mut armed) = self.inner.armed.lock() else { return Fate::Live };
         let Some(point) = armed.get_mut(name) else { return Fate::Live };

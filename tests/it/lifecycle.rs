@@ -1,1 +1,8 @@
-//! Frames on the in-memory engine: crash matrix, random sequences.
+//! Frames from their making to their end, on the engine in memory: what happens when things go wrong.
+#![cfg(feature = "test-support")]
+
+mod combinations;
+mod crashes;
+mod creating;
+mod faults;
+mod world;

@@ -1,0 +1,440 @@
+//! A machine in memory: a home, an engine, scripted agents, and gateways that come and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+
+use mimir::clock::Clock;
+use mimir::frames::{
+    AttendError, Attendant, CrashSettings, FrameError, Frames, FramesDeps, Settings, StartFiles,
+};
+use mimir::link;
+use mimir::model::event::Happening;
+use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::names::FrameName;
+use mimir::model::port::{Port, PortPurpose};
+use mimir::model::principal::Principal;
+use mimir::model::secret::Secret;
+use mimir::runtime::fake::{FakeEngine, StartedContainer};
+use mimir::store::{OpenOptions, Store, events, frames, ports};
+use mimir::supervisor::failpoint::Failpoints;
+use mimir::supervisor::{OnExit, Tasks};
+use mimir::wire::frames::CreateFrame;
+
+pub const IMAGE: &str = "localhost/mimir-frame:latest";
+const OWNER: Principal = Principal::Owner { uid: 1000 };
+/// How long anything may take here before the test says where things stood.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How scripted agents behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// They answer.
+    Answers,
+    /// They accept connections and say nothing (opencode.md trap 1).
+    Swallows,
+    /// They swallow that many requests, then answer.
+    SwallowsFirst(u32),
+    /// They are another version.
+    Version2,
+}
+
+pub struct World {
+    pub engine: FakeEngine,
+    pub frames: Frames,
+    pub failpoints: Failpoints,
+    pub attendant: Arc<HostSide>,
+    pub agent: Arc<Mutex<Agent>>,
+    pub store: Store,
+    pub settings: Settings,
+    tasks: Tasks,
+    agents: Tasks,
+    home: tempfile::TempDir,
+    projects: tempfile::TempDir,
+}
+
+/// The host's side of frames, in memory.
+#[derive(Default)]
+pub struct HostSide {
+    pub open: Mutex<BTreeMap<FrameId, (Port, Port)>>,
+    pub busy: Mutex<BTreeSet<Port>>,
+}
+
+#[async_trait]
+impl Attendant for HostSide {
+    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
+        assert!(link.is_dir(), "the link folder is there before the host's side is opened");
+        let busy = self.busy.lock().expect("not poisoned");
+        for (port, purpose) in
+            [(frame.agent_port, PortPurpose::Agent), (frame.preview_port, PortPurpose::Preview)]
+        {
+            if busy.contains(&port) {
+                return Err(AttendError::PortBusy(purpose));
+            }
+        }
+        let ports = (frame.agent_port, frame.preview_port);
+        self.open.lock().expect("not poisoned").insert(frame.id.clone(), ports);
+        Ok(())
+    }
+
+    async fn close(&self, frame: &FrameId) {
+        self.open.lock().expect("not poisoned").remove(frame);
+    }
+}
+
+struct NoModels;
+
+#[async_trait]
+impl StartFiles for NoModels {
+    async fn agent_config(&self, _frame: &Frame) -> serde_json::Value {
+        serde_json::json!({ "model": "demo/demo" })
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let home = tempfile::tempdir().expect("a home");
+        let projects = tempfile::tempdir().expect("a folder for projects");
+        let instance = InstanceId::from_parts(1, 1);
+        let engine = FakeEngine::new(instance.clone(), Clock::system());
+        engine.add_image(IMAGE);
+        let mut settings = Settings {
+            user_home: None,
+            parallel_starts: 4,
+            start_timeout: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(1),
+            crashes: CrashSettings {
+                first_pause: Duration::from_millis(30),
+                longest_pause: Duration::from_millis(100),
+                limit: 4,
+                ..CrashSettings::default()
+            },
+            tick: Duration::from_millis(150),
+            silence: Duration::from_millis(400),
+            stray_age: Duration::from_secs(3600),
+            ..Settings::of_home(home.path(), instance)
+        };
+        change(&mut settings);
+        let agents = Tasks::default();
+        let agent = Arc::new(Mutex::new(Agent::Answers));
+        let script = (agents.clone(), agent.clone());
+        engine.on_start(move |started| run_agent(&script.0, script.1.clone(), started));
+        let store = open_store(home.path());
+        let attendant = Arc::new(HostSide::default());
+        let tasks = Tasks::default();
+        let frames = gateway(&engine, &store, &tasks, &settings, &attendant);
+        let failpoints = tasks.failpoints();
+        let world = Self {
+            engine,
+            frames,
+            failpoints,
+            attendant,
+            agent,
+            store,
+            settings,
+            tasks,
+            agents,
+            home,
+            projects,
+        };
+        world.run();
+        world
+    }
+
+    fn run(&self) {
+        let frames = self.frames.clone();
+        self.tasks.spawn("frames", OnExit::StopGateway, move |stop| {
+            let frames = frames.clone();
+            async move { frames.run(stop).await }
+        });
+    }
+
+    /// The gateway dies where it stands: nothing it was doing goes on.
+    pub async fn crash(&mut self) {
+        let _ = self.tasks.stop(Duration::from_millis(100)).await;
+        // Its listeners went with it.
+        self.attendant = Arc::new(HostSide::default());
+    }
+
+    /// Another gateway on the same home and the same machine.
+    pub async fn start_gateway(&mut self) {
+        self.tasks = Tasks::default();
+        self.failpoints = self.tasks.failpoints();
+        self.store = open_store(self.home.path());
+        self.frames = gateway(&self.engine, &self.store, &self.tasks, &self.settings, &self.attendant);
+        self.run();
+    }
+
+    pub async fn restart_gateway(&mut self) {
+        self.crash().await;
+        self.start_gateway().await;
+    }
+
+    /// A folder that may be a workspace.
+    pub fn project(&self, name: &str) -> PathBuf {
+        let path = self.projects.path().join(name);
+        std::fs::create_dir_all(&path).expect("a project folder");
+        std::fs::canonicalize(path).expect("resolves")
+    }
+
+    pub fn request(&self, name: &str) -> CreateFrame {
+        CreateFrame {
+            name: name.into(),
+            workspace: Some(self.project(name).display().to_string()),
+            ..CreateFrame::default()
+        }
+    }
+
+    pub async fn create(&self, name: &str) -> Frame {
+        self.try_create(self.request(name)).await.expect("created")
+    }
+
+    pub async fn try_create(&self, request: CreateFrame) -> Result<Frame, FrameError> {
+        self.frames.create(&OWNER, request).await
+    }
+
+    /// A frame that runs.
+    pub async fn running(&self, name: &str) -> Frame {
+        let frame =
+            self.try_create(CreateFrame { start: true, ..self.request(name) }).await.expect("created");
+        self.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("it runs")
+    }
+
+    pub async fn ask(&self, name: &str, desired: Desired) -> Result<Frame, FrameError> {
+        self.frames.ask(&OWNER, &named(name), desired).await
+    }
+
+    pub async fn reach(&self, frame: &Frame, desired: Desired) -> Result<Frame, FrameError> {
+        self.ask(frame.name.as_str(), desired).await?;
+        self.frames.wait_for(&frame.id, desired, PATIENCE).await
+    }
+
+    pub async fn restart_frame(&self, frame: &Frame) -> Result<Frame, FrameError> {
+        self.frames.restart(&OWNER, &frame.name).await?;
+        self.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await
+    }
+
+    pub async fn row(&self, id: &FrameId) -> Option<Frame> {
+        let id = id.clone();
+        self.store.read(move |db| frames::find(db, &id)).await.expect("reads")
+    }
+
+    pub async fn notes(&self, id: &FrameId) -> Vec<String> {
+        self.frames.notes(id, 100).await.expect("reads").into_iter().map(|note| note.code).collect()
+    }
+
+    /// Waits until the frame is in that state, or gone for `None`.
+    pub async fn eventually(&self, id: &FrameId, state: impl Into<Option<FrameState>>) {
+        let state = state.into();
+        let what = format!("the frame is {state:?}");
+        self.until(&what, || async { self.row(id).await.map(|row| row.state) == state }, id).await;
+    }
+
+    /// Waits until something is true, and says where the frame stands when it does not become so.
+    pub async fn until<F, Fut>(&self, what: &str, mut is_so: F, id: &FrameId)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = bool>,
+    {
+        let end = Instant::now() + PATIENCE;
+        while !is_so().await {
+            if Instant::now() > end {
+                let notes = self.frames.notes(id, 20).await.unwrap_or_default();
+                panic!(
+                    "not within {PATIENCE:?}: {what}\nrow: {:?}\nengine: {:?}\nproblem: {:?}\nnotes: {notes:#?}",
+                    self.row(id).await,
+                    self.engine.peek(id),
+                    self.frames.problem(id),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn eventually_engine(&self, id: &FrameId, observed: Observed) {
+        let what = format!("the engine says {observed:?}");
+        self.until(&what, || async { self.engine.peek(id) == observed }, id).await;
+    }
+
+    /// Everything that exists belongs to a row, and every row has what belongs to it.
+    pub async fn check_books(&self) {
+        let rows = self.frames.list().await.expect("lists");
+        let ids: BTreeSet<FrameId> = rows.iter().map(|row| row.id.clone()).collect();
+
+        let leased = self.store.read(|db| ports::leased(db)).await.expect("reads");
+        assert_eq!(leased.len(), rows.len() * 2, "two ports per frame and no other: {leased:?}");
+        assert!(leased.iter().all(|(_, frame, _)| ids.contains(frame)), "{leased:?}");
+
+        for container in self.engine.containers() {
+            assert!(ids.contains(&container.frame), "a container without a row: {container:?}");
+            assert_eq!(self.engine.containers_of(&container.frame), 1, "{container:?}");
+        }
+        for folder in self.frame_folders() {
+            assert!(ids.iter().any(|id| id.as_str() == folder), "a folder without a row: {folder}");
+        }
+        self.check_history().await;
+    }
+
+    /// What was told is one unbroken story per frame.
+    async fn check_history(&self) {
+        let told = self
+            .store
+            .read(|db| events::after(db, 0, &events::Filter::default(), 100_000))
+            .await
+            .expect("reads");
+        let mut states: BTreeMap<FrameId, FrameState> = BTreeMap::new();
+        for event in told {
+            let Some(id) = event.subject.frame.clone() else { continue };
+            match event.what {
+                Happening::FrameCreated {} => {
+                    let before = states.insert(id, FrameState::Created);
+                    assert_eq!(before, None, "created twice");
+                }
+                Happening::FrameMoved { from, to, .. } => {
+                    assert_eq!(states.insert(id, to), Some(from), "a gap before {from} -> {to}");
+                }
+                Happening::FrameRemoved {} => {
+                    assert!(states.remove(&id).is_some(), "removed twice");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn frame_folders(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.settings.frames_folder) else { return Vec::new() };
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Nothing is there: no row, no port, no container, no folder.
+    pub async fn check_nothing_left(&self) {
+        assert_eq!(self.frames.list().await.expect("lists"), []);
+        assert_eq!(self.engine.containers(), []);
+        assert!(self.frame_folders().is_empty(), "{:?}", self.frame_folders());
+        assert!(self.attendant.open.lock().expect("not poisoned").is_empty());
+        self.check_books().await;
+    }
+
+    pub fn set_agent(&self, agent: Agent) {
+        *self.agent.lock().expect("not poisoned") = agent;
+    }
+
+    pub fn password(&self, id: &FrameId) -> String {
+        let path = self.settings.frames_folder.join(id.as_str()).join("start/password");
+        std::fs::read_to_string(path).expect("a password")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.stop_token().cancel();
+        self.agents.stop_token().cancel();
+    }
+}
+
+pub fn named(name: &str) -> FrameName {
+    FrameName::parse(name).expect("a name")
+}
+
+fn open_store(home: &Path) -> Store {
+    let options = OpenOptions {
+        path: home.join("mimir.db"),
+        key: Secret::new("ab".repeat(32)),
+        backups: home.join("backups"),
+    };
+    Store::open(options, Clock::system()).expect("the database opens")
+}
+
+fn gateway(
+    engine: &FakeEngine,
+    store: &Store,
+    tasks: &Tasks,
+    settings: &Settings,
+    attendant: &Arc<HostSide>,
+) -> Frames {
+    Frames::new(FramesDeps {
+        store: store.clone(),
+        runtime: Arc::new(engine.clone()),
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings: settings.clone(),
+        attendant: attendant.clone(),
+        start_files: Arc::new(NoModels),
+        agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
+    })
+}
+
+/// What the image does at its start, as far as the gateway can see it.
+fn run_agent(tasks: &Tasks, script: Arc<Mutex<Agent>>, started: StartedContainer) {
+    let socket = started.spec.link.join("agent.sock");
+    let _ = std::fs::remove_file(&socket);
+    let Ok(listener) = UnixListener::bind(&socket) else { return };
+    let password = std::fs::read_to_string(started.spec.start.join("password")).unwrap_or_default();
+    let expected = base64::engine::general_purpose::STANDARD.encode(format!("mimir:{}", password.trim()));
+    let served = std::sync::Mutex::new(Some(listener));
+    tasks.spawn("agent", OnExit::Report, move |stop| {
+        let listener = served.lock().ok().and_then(|mut slot| slot.take());
+        let (script, expected, ended) = (script.clone(), expected.clone(), started.ended.clone());
+        async move {
+            let Some(listener) = listener else { return };
+            let mut silent = Vec::new();
+            loop {
+                let stream = tokio::select! {
+                    accepted = listener.accept() => accepted.expect("accepts").0,
+                    () = ended.cancelled() => return,
+                    () = stop.cancelled() => return,
+                };
+                if let Some(kept) = answer(stream, &script, &expected).await {
+                    silent.push(kept);
+                }
+            }
+        }
+    });
+}
+
+/// Answers one request; gives the stream back when it is to stay open in silence.
+async fn answer(
+    mut stream: tokio::net::UnixStream,
+    script: &Mutex<Agent>,
+    expected: &str,
+) -> Option<tokio::net::UnixStream> {
+    let mut request = vec![0; 8192];
+    let read = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut request)).await;
+    let length = read.ok()?.ok()?;
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
+    let agent = {
+        let mut agent = script.lock().expect("not poisoned");
+        let now = *agent;
+        if let Agent::SwallowsFirst(left) = now {
+            *agent = if left <= 1 { Agent::Answers } else { Agent::SwallowsFirst(left - 1) };
+        }
+        now
+    };
+    let version = match agent {
+        Agent::Swallows | Agent::SwallowsFirst(_) => return Some(stream),
+        Agent::Version2 => "2.0.1",
+        Agent::Answers => "1.18.33",
+    };
+    let (status, body) = if request.contains(expected) {
+        ("200 OK", format!(r#"{{"healthy":true,"version":"{version}"}}"#))
+    } else {
+        ("401 Unauthorized", "{}".to_owned())
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+    None
+}
