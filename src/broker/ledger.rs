@@ -15,6 +15,9 @@ use crate::supervisor::{OnExit, Tasks};
 /// How many calls may wait to be written; more means that the disk hangs for long.
 const QUEUE: usize = 1024;
 
+/// How long after a stop the last calls may come in, one after the other.
+const LAST_CALLS: Duration = Duration::from_millis(200);
+
 /// How often a write is tried before a call is given up.
 const TRIES: u32 = 5;
 
@@ -46,8 +49,8 @@ impl Ledger {
                     let Some(call) = call else { return };
                     write(&store, call).await;
                 }
-                // Calls that ended before the stop are not lost.
-                while let Ok(call) = queue.try_recv() {
+                // The stop ends the calls that run; they are not lost.
+                while let Ok(Some(call)) = tokio::time::timeout(LAST_CALLS, queue.recv()).await {
                     write(&store, call).await;
                 }
             }

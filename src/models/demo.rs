@@ -181,7 +181,7 @@ impl Scene {
         for done in &self.done {
             let name = done.path.rsplit('/').next().unwrap_or_default();
             let line = match done.tool.as_str() {
-                "glob" => format!("* looked at the workspace: {} files at the top\n", self.files().len()),
+                "glob" => format!("* looked at the workspace; files at the top: {}\n", self.files().len()),
                 "read" => format!("* read {name}{}\n", begins_with(&done.output)),
                 "write" if done.output.to_lowercase().contains("success") => format!("* wrote {name}\n"),
                 "write" => format!("* could not write {name}: {}\n", shortened(&done.output)),

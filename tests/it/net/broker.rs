@@ -274,3 +274,16 @@ async fn a_closed_broker_cuts_its_connections_and_a_replaced_socket_is_made_anew
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(world.tasks.stop(LIMIT).await, "no task stays behind");
 }
+
+#[tokio::test]
+async fn a_call_that_the_stop_of_the_gateway_ends_is_in_the_books() {
+    let (world, model) = world().await;
+    let frame = frame(1, NetworkMode::Allow, &[]);
+    world.open(&frame);
+    let mut stream = world.connect(&frame).await;
+    stream.write_all(post(CALL, &prompt("@@hang@@")).as_bytes()).await.expect("sent");
+    stream.read_u8().await.expect("the answer begins");
+    assert!(world.tasks.stop(LIMIT).await, "no task stays behind");
+    world.calls(&frame, 1).await;
+    eventually("the call ends", || async { (model.active() == 0).then_some(()).ok_or("1".to_owned()) }).await;
+}
