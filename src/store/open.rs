@@ -87,7 +87,10 @@ pub(super) fn keyed(options: &OpenOptions) -> Result<Connection, StoreError> {
         Connection::open_with_flags(&options.path, flags).map_err(|error| explained(error, &options.path))?;
     // Must be the first statement: everything after it is decrypted with this key.
     connection.pragma_update(None, "key", format!("x'{}'", options.key.reveal()))?;
-    connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;")?;
+    // SQLCipher would write its own lines to stderr; we have errors.
+    connection.execute_batch(
+        "PRAGMA cipher_log_level = NONE; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;",
+    )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -10,6 +10,8 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1
 const FIRST: &[&str] =
     &["CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT) STRICT; CREATE TABLE a (x TEXT) STRICT;"];
 const SECOND: &[&str] = &[FIRST[0], "ALTER TABLE a ADD COLUMN y TEXT;"];
+const THIRD: &[&str] =
+    &[FIRST[0], SECOND[1], "UPDATE a SET y = hex(zeroblob(100)) || x; CREATE INDEX a_y ON a (y);"];
 const BROKEN: &[&str] = &[FIRST[0], "ALTER TABLE a ADD COLUMN y TEXT; CREATE TABLE a (z TEXT) STRICT;"];
 
 fn options(folder: &Path) -> OpenOptions {
@@ -210,4 +212,124 @@ async fn a_row_that_is_not_one_of_ours_is_named_with_its_value() {
         [2],
         "one row does not stop the others"
     );
+}
+
+/// A test of this binary in a process of its own, which can be killed.
+fn start(test: &str, folder: &Path) -> std::process::Child {
+    let itself = std::env::current_exe().expect("this binary");
+    std::process::Command::new(itself)
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("MIMIR_TEST_FOLDER", folder)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a process")
+}
+
+fn folder_of_child() -> std::path::PathBuf {
+    std::env::var_os("MIMIR_TEST_FOLDER").expect("started by another test").into()
+}
+
+#[test]
+#[ignore = "started by a_migration_that_is_killed_at_any_moment_leaves_one_whole_version"]
+fn child_migrates() {
+    let folder = folder_of_child();
+    println!("begin");
+    let store = open(&folder, THIRD).expect("migrated");
+    println!("end");
+    drop(store);
+}
+
+#[tokio::test]
+async fn a_migration_that_is_killed_at_any_moment_leaves_one_whole_version() {
+    let made = tempfile::tempdir().expect("a folder");
+    let store = open(made.path(), FIRST).expect("a new database");
+    let fill = store.write(|tx| {
+        tx.change(
+            "INSERT INTO a (x) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+             SELECT hex(randomblob(200)) FROM n",
+            (),
+        )
+    });
+    assert_eq!(fill.await.expect("filled"), 1000);
+    close(store);
+
+    let whole = tempfile::tempdir().expect("a folder");
+    fs::copy(made.path().join("mimir.db"), whole.path().join("mimir.db")).expect("copied");
+    let begun = std::time::Instant::now();
+    close(open(whole.path(), THIRD).expect("migrated"));
+    let takes = begun.elapsed();
+
+    let mut versions = std::collections::BTreeMap::<i64, u32>::new();
+    for round in 0..8 {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::copy(made.path().join("mimir.db"), folder.path().join("mimir.db")).expect("copied");
+        let mut child = start("store::tests::child_migrates", folder.path());
+        let mut said = std::io::BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        while !line.contains("begin") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut said, &mut line).expect("a line") > 0, "it never began");
+        }
+        std::thread::sleep(takes * round / 6);
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+
+        let version = open::probe(&options(folder.path())).expect("it opens");
+        *versions.entry(version).or_default() += 1;
+        let steps = [FIRST, SECOND, THIRD][usize::try_from(version - 1).expect("a version")];
+        let store = open(folder.path(), steps).expect("whole at that version");
+        store.check().await.expect("whole");
+        assert_eq!(values(&store).await.len(), 1000, "version {version}");
+        close(store);
+        let store = open(folder.path(), THIRD).expect("the next start finishes the job");
+        assert_eq!((store.schema().await.expect("schema"), values(&store).await.len()), (3, 1000));
+        assert!(
+            copies(folder.path()).iter().all(|name| name.ends_with(".db")),
+            "{:?}",
+            copies(folder.path())
+        );
+    }
+    assert!(versions.len() > 1, "every kill hit the same moment: {versions:?}");
+}
+
+#[tokio::test]
+#[ignore = "started by what_was_reported_as_saved_survives_sigkill"]
+async fn child_writes() {
+    let store = open(&folder_of_child(), FIRST).expect("opens");
+    loop {
+        let saved = store.write(|tx| {
+            tx.change("INSERT INTO a (x) VALUES ('row')", ())?;
+            let count = tx.maybe_row("SELECT count(*) FROM a", (), |row| Ok(row.get::<_, i64>(0)?))?;
+            Ok::<_, StoreError>(count.unwrap_or(0))
+        });
+        println!("saved {}", saved.await.expect("saved"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_reported_as_saved_survives_sigkill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut last = 0;
+    for round in 1..=4_usize {
+        let mut child = start("store::tests::child_writes", folder.path());
+        let said = std::io::BufReader::new(child.stdout.take().expect("its output"));
+        let mut seen = 0;
+        for line in std::io::BufRead::lines(said).map_while(Result::ok) {
+            if let Some(count) = line.strip_prefix("saved ").and_then(|count| count.parse::<usize>().ok()) {
+                last = count;
+                seen += 1;
+            }
+            if seen == 10 * round {
+                child.kill().expect("killed");
+            }
+        }
+        child.wait().expect("gone");
+        assert!(seen >= 10 * round, "it only reported {seen} rows");
+        let store = open(folder.path(), FIRST).expect("opens");
+        store.check().await.expect("whole");
+        let kept = values(&store).await.len();
+        assert!(kept >= last && kept <= last + 1, "reported {last}, kept {kept}");
+        close(store);
+    }
 }
