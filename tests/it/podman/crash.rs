@@ -50,7 +50,7 @@ fn one_container_and_two_ports(world: &World, point: &str, frame: &str) {
 #[test]
 fn a_create_that_is_broken_off_can_be_repeated() {
     let Some(mut world) = world("crash in create") else { return };
-    for point in ["create.before_row", "create.after_row", "create.after_folders"] {
+    for point in ["create.after_folders", "create.after_row", "create.before_driver"] {
         die_at(&mut world, point, &["frame", "create", "made"]);
         // Either it was saved or it was not; the same words lead to the same frame.
         let again = world.mimir(&["frame", "create", "made"]);
@@ -64,7 +64,13 @@ fn a_create_that_is_broken_off_can_be_repeated() {
 #[test]
 fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
     let Some(mut world) = world("crash in start") else { return };
-    for point in ["start.after_wish", "start.after_create", "start.after_start", "start.before_ready"] {
+    for point in [
+        "ask.after_wish",
+        "create.after_container",
+        "start.after_files",
+        "start.after_engine",
+        "ready.before_record",
+    ] {
         let _ = world.mimir(&["frame", "create", "begun"]).ok();
         die_at(&mut world, point, &["frame", "start", "begun"]);
         world.wait_for_state("begun", "running", RECOVERY);
@@ -77,14 +83,14 @@ fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
 fn a_stop_or_destroy_that_is_broken_off_is_finished_by_the_next_gateway() {
     let Some(mut world) = world("crash in stop and destroy") else { return };
     let before = world.containers();
-    for point in ["stop.after_wish", "stop.after_stop"] {
+    for point in ["ask.after_wish", "stop.after_engine", "end.before_record"] {
         let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
         die_at(&mut world, point, &["frame", "stop", "ended"]);
         world.wait_for_state("ended", "stopped", RECOVERY);
         one_container_and_two_ports(&world, point, "ended");
         let _ = world.mimir(&["frame", "destroy", "ended", "--yes"]).ok();
     }
-    for point in ["destroy.after_wish", "destroy.after_remove", "destroy.before_forget"] {
+    for point in ["ask.after_wish", "remove.after_engine", "forget.after_folders"] {
         let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
         die_at(&mut world, point, &["frame", "destroy", "ended", "--yes"]);
         eventually(&format!("{point}: the frame is gone"), RECOVERY, || {
@@ -99,7 +105,13 @@ fn a_stop_or_destroy_that_is_broken_off_is_finished_by_the_next_gateway() {
 fn a_message_whose_gateway_died_is_asked_once_and_answered() {
     let Some(mut world) = world("crash in send") else { return };
     let _ = world.mimir(&["frame", "create", "asked", "--start"]).ok();
-    for point in ["send.after_row", "send.after_id", "send.after_prompt", "send.before_answer"] {
+    for point in [
+        "send.after_row",
+        "send.after_session_made",
+        "send.after_id_saved",
+        "send.after_prompt",
+        "send.before_end",
+    ] {
         die_at(&mut world, point, &["send", "--frame", "asked", "--session", "new", point]);
         let session = eventually(&format!("{point}: the message is answered"), RECOVERY, || {
             let sessions = world.json(&["sessions", "list", "--frame", "asked"]);
