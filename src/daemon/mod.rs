@@ -1,6 +1,20 @@
-//! Composition: builds the services, starts them, waits, stops them.
+//! Composition: builds the services, starts them, waits, stops them. [`run`] reads top to bottom.
 
-pub mod lock;
-pub mod signals;
-pub mod socket;
-pub mod token;
+mod attendant;
+mod detach;
+mod examine;
+mod ground;
+mod lock;
+mod serve;
+mod services;
+mod settings;
+mod signals;
+mod socket;
+mod token;
+
+pub use detach::{Detached, detach};
+pub use examine::examine;
+pub use ground::AskKey;
+pub use lock::holder;
+pub use serve::{Mode, ServeOptions, Started, run, serve};
+pub use services::{Ground, build};

@@ -42,6 +42,17 @@ pub enum TcpSide {
     Absent(String),
 }
 
+impl TcpSide {
+    /// `127.0.0.1:8080`, or why there is none.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Listening(_, address) => address.to_string(),
+            Self::Absent(why) => why.clone(),
+        }
+    }
+}
+
 /// Binds the TCP port. Port 0 means that none is wanted.
 pub async fn bind_tcp(bind: IpAddr, port: u16) -> TcpSide {
     if port == 0 {

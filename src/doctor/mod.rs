@@ -1,1 +1,127 @@
-//! Tries each thing for real and says what to do about it.
+//! Tries each thing that mimir needs, for real, and says why it matters and how to mend it.
+//!
+//! Nothing is concluded from a version number or a setting where the thing itself
+//! can be tried: a frame is run, a file is written, a port is bound. Every try
+//! has a deadline. Whatever is made for a try is removed after it.
+
+mod check;
+mod engine;
+mod host;
+mod probe;
+mod storage;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+
+use crate::clock::Clock;
+use crate::model::ids::InstanceId;
+use crate::model::port::PortRange;
+use crate::runtime::Runtime;
+use crate::store::Store;
+use crate::wire::doctor::{Check, Outcome};
+use crate::wire::problem::Problem;
+
+/// What is examined.
+pub struct Subject {
+    /// The home folder.
+    pub home: PathBuf,
+    /// The folder of the gateway's socket.
+    pub runtime_folder: PathBuf,
+    /// This home's id; a made-up one when the database could not be opened.
+    pub instance: InstanceId,
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// The database, when it could be opened.
+    pub store: Option<Store>,
+    /// Why the gateway cannot start, when it cannot.
+    pub trouble: Option<Problem>,
+    /// The image that frames are made from.
+    pub image: String,
+    /// The hash of what this mimir builds its image from.
+    pub image_inputs: String,
+    /// The version of opencode that this mimir was made for.
+    pub opencode: &'static str,
+    /// Where frames' ports come from.
+    pub ports: PortRange,
+    /// Model providers.
+    pub providers: Vec<ProviderPresence>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Whether a provider could be asked. Says nothing of the key but that it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderPresence {
+    /// Its name.
+    pub name: String,
+    /// Whether it has a key, or needs none.
+    pub usable: bool,
+}
+
+type Step = BoxFuture<'static, Vec<Check>>;
+
+/// Tries everything, one after the other; each result comes as soon as it is there.
+pub fn examine(subject: Arc<Subject>) -> Pin<Box<dyn Stream<Item = Check> + Send>> {
+    let steps = steps(&subject);
+    Box::pin(stream::iter(steps).then(|step| step).flat_map(stream::iter))
+}
+
+fn steps(subject: &Arc<Subject>) -> Vec<Step> {
+    let with = Arc::clone;
+    let mut steps: Vec<Step> = Vec::new();
+    if let Some(problem) = subject.trouble.clone() {
+        steps.push(async move { vec![check::trouble(&problem)] }.boxed());
+    }
+    let s = with(subject);
+    steps.push(async move { vec![storage::home(&s).await] }.boxed());
+    let s = with(subject);
+    steps.push(async move { vec![storage::disk(&s).await] }.boxed());
+    let s = with(subject);
+    steps.push(async move { vec![storage::database(&s).await] }.boxed());
+    let s = with(subject);
+    steps.push(
+        async move { vec![host::clock(&s).await, host::socket_path(&s), host::ports(&s).await] }.boxed(),
+    );
+    let s = with(subject);
+    steps.push(async move { vec![host::subordinate_ids().await, host::linger().await] }.boxed());
+    steps.push(async move { engine_steps(&s).await }.boxed());
+    let s = with(subject);
+    steps.push(async move { vec![host::providers(&s)] }.boxed());
+    steps
+}
+
+/// Without an engine the rest cannot be tried, and says so.
+async fn engine_steps(subject: &Subject) -> Vec<Check> {
+    let (reach, info) = engine::reach(subject).await;
+    let Some(info) = info else {
+        return vec![reach, engine::unreachable()];
+    };
+    let mut checks = vec![reach, engine::capabilities(&info)];
+    let (image_check, image) = engine::image(subject).await;
+    checks.push(image_check);
+    match image {
+        Some(image) => {
+            checks.push(engine::image_age(subject, &image));
+            checks.push(engine::opencode(subject, &image));
+            checks.extend(probe::run(subject, &image, &info).await);
+        }
+        None => checks.push(probe::skipped()),
+    }
+    checks
+}
+
+/// The check that says why no gateway starts.
+#[must_use]
+pub fn trouble(problem: &Problem) -> Check {
+    check::trouble(problem)
+}
+
+/// Whether anything was found that keeps mimir from working.
+#[must_use]
+pub fn has_failures(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.outcome == Outcome::Failed)
+}

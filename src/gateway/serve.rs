@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +31,7 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Answers on the Unix socket until stopped. Peers are known by their user id.
-pub async fn unix(listener: UnixListener, routes: Router, stop: CancellationToken) {
+pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: CancellationToken) {
     let our_uid = rustix::process::geteuid().as_raw();
     let accept = || async {
         let (stream, _) = listener.accept().await?;
@@ -45,7 +46,7 @@ pub async fn unix(listener: UnixListener, routes: Router, stop: CancellationToke
 }
 
 /// Answers on TCP until stopped. Every request is checked at the gate.
-pub async fn tcp(listener: TcpListener, gate: Gate, routes: Router, stop: CancellationToken) {
+pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: CancellationToken) {
     let accept = || async {
         let (stream, _) = listener.accept().await?;
         // Small answers should not wait for more.

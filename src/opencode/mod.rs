@@ -30,6 +30,9 @@ use crate::model::secret::Secret;
 use crate::outbound::Connector;
 use call::Call;
 
+/// The version that this client was made for and that the frame image has.
+pub const VERSION: &str = "1.18.33";
+
 pub use error::OpencodeError;
 pub use events::{EventStream, StreamEnd};
 

@@ -1,0 +1,64 @@
+//! The two things that frames call back: the host's side of a frame, and what its agent is told.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::broker::Broker;
+use crate::frames::{AttendError, Attendant, StartFiles};
+use crate::link::{HostPorts, Link, PortError};
+use crate::model::agent::ModelRef;
+use crate::model::frame::Frame;
+use crate::model::ids::FrameId;
+use crate::model::port::PortPurpose;
+use crate::models::Models;
+
+/// Keeps a frame's broker and its two host ports open.
+pub struct HostSide {
+    /// What frames may reach.
+    pub broker: Broker,
+    /// How frames are reached.
+    pub ports: HostPorts,
+}
+
+#[async_trait]
+impl Attendant for HostSide {
+    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
+        self.broker
+            .open(frame, link)
+            .map_err(|error| AttendError::Other(format!("cannot listen in {}: {error}", link.display())))?;
+        let both = [(PortPurpose::Agent, frame.agent_port), (PortPurpose::Preview, frame.preview_port)];
+        for (purpose, port) in both {
+            let connector = Link::new(link).connector(purpose);
+            match self.ports.open(&frame.id, port, purpose, connector).await {
+                Ok(()) => {}
+                Err(PortError::Busy(_)) => return Err(AttendError::PortBusy(purpose)),
+                Err(error @ PortError::Refused { .. }) => return Err(AttendError::Other(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, frame: &FrameId) {
+        self.broker.close(frame);
+        self.ports.close(frame);
+    }
+}
+
+/// Tells agents which models there are.
+pub struct AgentFiles {
+    /// All providers.
+    pub models: Arc<Models>,
+    /// For messages that name none.
+    pub default_model: ModelRef,
+    /// For titles and summaries.
+    pub small_model: ModelRef,
+}
+
+#[async_trait]
+impl StartFiles for AgentFiles {
+    async fn agent_config(&self, _frame: &Frame) -> serde_json::Value {
+        self.models.agent_config(&self.default_model, Some(&self.small_model))
+    }
+}

@@ -1,0 +1,45 @@
+//! Doctor without a gateway: everything that can be tried is tried, and why no gateway starts is said first.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{ground, settings};
+use crate::clock::{self, Clock};
+use crate::config::LoadOptions;
+use crate::doctor::{self, Subject};
+use crate::model::ids::InstanceId;
+use crate::runtime::podman::Podman;
+use crate::wire::doctor::Check;
+use crate::wire::problem::Problem;
+
+/// Examines this home without its gateway. `trouble` is why that does not run, if it was tried.
+pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item = Check> + Send + use<> {
+    let clock = Clock::system();
+    let instance = InstanceId::from_parts(clock.now_ms(), clock::entropy_128());
+    match ground::load_config(load) {
+        Err(problem) => stream::iter([doctor::trouble(&problem)]).boxed(),
+        Ok(config) => {
+            let paths = &load.paths;
+            // Without these there is nothing to look at; doctor's own checks say what is wrong with them.
+            let prepared = paths.ensure_home().and_then(|()| paths.ensure_runtime());
+            let prepared = prepared.err().map(|error| super::serve::config_problem(error));
+            let engine = ground::engine_settings(paths, &config);
+            let subject = Subject {
+                home: paths.home().to_owned(),
+                runtime_folder: paths.runtime().to_owned(),
+                runtime: Arc::new(Podman::new(instance.clone(), engine)),
+                instance,
+                store: None,
+                trouble: trouble.or(prepared),
+                image: config.frames.image.clone(),
+                image_inputs: String::new(),
+                opencode: crate::opencode::VERSION,
+                ports: config.frames.ports,
+                providers: settings::presence(&config),
+                clock,
+            };
+            doctor::examine(Arc::new(subject)).boxed()
+        }
+    }
+}

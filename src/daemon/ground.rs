@@ -1,0 +1,152 @@
+//! What must stand before services can be built: the database with its key, and the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::serve::{config_problem, start_failed};
+use super::services::Ground;
+use crate::clock::{self, Clock};
+use crate::config::{Config, Paths};
+use crate::gateway::ImageSource;
+use crate::link::Link;
+use crate::model::ids::InstanceId;
+use crate::model::port::PortPurpose;
+use crate::model::secret::Secret;
+use crate::runtime::engine::{EngineCommand, EngineSettings};
+use crate::runtime::podman::Podman;
+use crate::store::key::{self, KeyError, KeyRequest};
+use crate::store::keyring::DesktopKeyring;
+use crate::store::{self, OpenOptions, Store, StoreError};
+use crate::supervisor::Tasks;
+use crate::wire::problem::Problem;
+
+/// Asks a person for the database's key.
+pub type AskKey = Box<dyn Fn() -> Option<Secret> + Send + Sync>;
+
+/// What is known by then.
+pub(super) struct Ready {
+    pub(super) paths: Paths,
+    pub(super) config: Config,
+    pub(super) http: String,
+    pub(super) ask_key: Option<AskKey>,
+}
+
+/// Opens the database and finds the engine. An engine that is down is no reason not to start.
+///
+/// # Errors
+/// When the database cannot be opened; nothing was touched then.
+pub(super) async fn lay(
+    ready: Ready,
+    tasks: Tasks,
+    stop: CancellationToken,
+) -> Result<(Ground, Arc<Podman>), Problem> {
+    let clock = Clock::system();
+    let Ready { paths, config, http, ask_key } = ready;
+    let opening = (paths.clone(), config.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let (paths, config, clock) = opening;
+        open_store(&paths, &config, ask_key.as_deref(), clock)
+    });
+    let (store, key_source) = opened.await.map_err(|error| start_failed("open its database", &error))??;
+
+    let fresh = InstanceId::from_parts(clock.now_ms(), clock::entropy_128());
+    let instance: InstanceId = store
+        .write(move |tx| store::meta::ensure_instance(tx, &fresh))
+        .await
+        .map_err(|error| store_problem(&error))?;
+    let schema = store.schema().await.map_err(|error| store_problem(&error))?;
+    let engine = engine_settings(&paths, &config);
+    let images = ImageSource { engine: EngineCommand::find(&engine), inputs: String::new() };
+    let podman = Arc::new(Podman::new(instance.clone(), engine));
+    let ground = Ground {
+        agent_connector: Arc::new(|folder| Link::new(folder).connector(PortPurpose::Agent)),
+        runtime: podman.clone(),
+        paths,
+        config,
+        clock,
+        store,
+        instance,
+        images,
+        tasks,
+        stop,
+        schema,
+        key_source,
+        http,
+    };
+    Ok((ground, podman))
+}
+
+/// Where to look for the engine.
+pub(super) fn engine_settings(paths: &Paths, config: &Config) -> EngineSettings {
+    let socket = config.engine.socket.as_ref().map(|path| path.display().to_string());
+    EngineSettings::of_this_process(socket, paths.runtime().to_owned())
+}
+
+/// Opens the database with its key; says where the key came from.
+pub(super) fn open_store(
+    paths: &Paths,
+    config: &Config,
+    ask_key: Option<&(dyn Fn() -> Option<Secret> + Send + Sync)>,
+    clock: Clock,
+) -> Result<(Store, String), Problem> {
+    let path: PathBuf = config.database.path.clone();
+    let ask = ask_key.map(|ask| move || ask());
+    let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
+    let keyring = DesktopKeyring::of_session(paths.home(), bus.as_deref());
+    let request = KeyRequest {
+        given: config.database.encryption_key.clone(),
+        database: &path,
+        key_file: &paths.key_file(),
+        prompt: ask.as_ref().map(|ask| ask as &dyn Fn() -> Option<Secret>),
+        keyring: keyring.as_ref().map(|keyring| keyring as &dyn key::Keyring),
+    };
+    let loaded = key::load(&request).map_err(key_problem)?;
+    let options = OpenOptions { path: path.clone(), key: loaded.key, backups: paths.backups() };
+    let store = Store::open(options, clock).map_err(|error| store_problem(&error))?;
+    Ok((store, loaded.source.to_string()))
+}
+
+fn key_problem(error: KeyError) -> Problem {
+    let title = error.to_string();
+    match error {
+        KeyError::NoKey { .. } => Problem::new(401, "store.no_key", title)
+            .hint("set MIMIR_DB_KEY, or put the key file back; without the key nobody can read the database"),
+        KeyError::UnsafeFile { path, .. } => Problem::new(401, "store.key_unsafe", title)
+            .hint(format!("`chmod 600 {}` after making sure that nobody else read it", path.display())),
+        KeyError::Unusable { path, .. } => Problem::new(401, "store.key_unusable", title)
+            .hint(format!("`ls -l {}` shows whose it is", path.display())),
+        KeyError::Invalid { .. } => {
+            Problem::new(401, "store.key_invalid", title).hint("restore the file from a backup")
+        }
+    }
+}
+
+/// Why the database cannot be opened, and what to do.
+pub(super) fn store_problem(error: &StoreError) -> Problem {
+    let title = error.to_string();
+    match error {
+        StoreError::WrongKey { .. } => Problem::new(401, "store.wrong_key", title)
+            .hint("give the key it was made with: MIMIR_DB_KEY, the keyring, or the key file in its folder"),
+        StoreError::NotEncrypted { path } => Problem::new(409, "store.not_encrypted", title).hint(format!(
+            "it is not mimir's: move {} away, or name another file with `database.path`",
+            path.display()
+        )),
+        StoreError::Newer { .. } => Problem::new(409, "store.newer", title)
+            .hint("run the newer mimir, or put a copy from the backups folder in its place"),
+        StoreError::Unreadable { path, .. } => Problem::new(500, "store.unreadable", title)
+            .hint(format!("`ls -l {}` shows whose it is", path.display())),
+        StoreError::DiskFull => Problem::new(507, "disk.full", title).hint("free some space, then try again"),
+        StoreError::Damaged(_) => Problem::new(500, "store.damaged", title)
+            .hint("put a copy from the backups folder in its place; what is newer than it is lost"),
+        _ => Problem::new(500, "store.failed", "the database cannot be opened")
+            .detail(title)
+            .hint("`mimir doctor` tries each thing the gateway needs"),
+    }
+}
+
+/// For [`super::examine`]: a configuration that cannot be used is a finding like any other.
+pub(super) fn load_config(load: &crate::config::LoadOptions) -> Result<Config, Problem> {
+    Config::load(load).map(|loaded| loaded.config).map_err(config_problem)
+}

@@ -1,0 +1,250 @@
+//! The life of a gateway, from its lock to its last word.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::detach;
+use super::ground::{self, AskKey};
+use super::lock::{LockError, lock_home};
+use super::services;
+use super::signals::StopSignals;
+use super::socket::{self, TcpSide};
+use super::token;
+use crate::clock::Clock;
+use crate::config::{Config, LoadOptions, Paths};
+use crate::gateway::guard::Gate;
+use crate::gateway::{self, Services};
+use crate::supervisor::{OnExit, Tasks};
+use crate::telemetry::{self, LogFile, Sinks};
+use crate::wire::problem::Problem;
+
+/// After a stop, everything that runs gets this long.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// Events older than this are forgotten.
+const EVENTS_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// And all but the newest of them.
+const EVENTS_KEPT_ROWS: u64 = 500_000;
+
+/// How to run.
+pub struct ServeOptions {
+    /// Where the configuration comes from.
+    pub load: LoadOptions,
+    /// In front of a person, or apart from every terminal.
+    pub mode: Mode,
+    /// Asks a person for the database's key; absent when nobody is there.
+    pub ask_key: Option<AskKey>,
+}
+
+/// In front of whom a gateway runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In a terminal or under a service manager: says on standard error what happens. The log file gets it in any case.
+    Foreground,
+    /// Started by [`super::detach`]: leaves the terminal, and says on standard output once how the start went.
+    Detached,
+}
+
+/// A gateway that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its Unix socket.
+    pub socket: std::path::PathBuf,
+    /// Its TCP address, or why there is none.
+    pub http: String,
+}
+
+/// Runs a gateway on a runtime of its own, until it is asked to stop.
+///
+/// # Errors
+/// As [`run`].
+pub fn serve(options: ServeOptions) -> Result<(), Problem> {
+    let mode = options.mode;
+    if mode == Mode::Detached {
+        // Fails only for the leader of a group, which is apart already.
+        let _ = rustix::process::setsid();
+    }
+    let outcome = match runtime() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(options));
+            // A thread that hangs in the engine or the keyring must not keep us.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            outcome
+        }
+        Err(error) => Err(start_failed("start its threads", &error)),
+    };
+    if let (Mode::Detached, Err(problem)) = (mode, &outcome) {
+        // Heard only by a parent that still waits for the start.
+        detach::announce(Err(problem));
+    }
+    outcome
+}
+
+/// Few threads: a gateway waits most of the time, and each thread costs memory.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_keep_alive(Duration::from_secs(5))
+        .enable_all()
+        .build()
+}
+
+/// Runs a gateway until it is asked to stop.
+///
+/// # Errors
+/// Why it could not start, or which part of it failed; nothing was touched when it did not start.
+pub async fn run(options: ServeOptions) -> Result<(), Problem> {
+    let mut signals = StopSignals::take_over().map_err(|error| start_failed("take over signals", &error))?;
+    let paths = options.load.paths.clone();
+    paths.ensure_home().map_err(config_problem)?;
+    let _lock = lock_home(&paths.lock()).map_err(lock_problem)?;
+    start_log(&paths, options.mode == Mode::Foreground)?;
+    let config = Config::load(&options.load).map_err(config_problem)?.config;
+    paths.ensure_runtime().map_err(config_problem)?;
+
+    let stop = CancellationToken::new();
+    // Two scopes: clients are sent away first, then what they used is ended.
+    let edge = Tasks::new(stop.child_token());
+    let core = Tasks::new(CancellationToken::new());
+    let tcp = socket::bind_tcp(config.server.bind, config.server.http_port.unwrap_or(0)).await;
+    let unix = socket::bind_unix(&paths.gateway_socket())
+        .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
+    let ready =
+        ground::Ready { paths: paths.clone(), config, http: tcp.describe(), ask_key: options.ask_key };
+    let (ground, engine) = ground::lay(ready, core.clone(), stop.clone()).await?;
+    let services = services::build(ground)?;
+
+    start_core(&core, &services);
+    services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
+    start_edge(&edge, &services, unix, tcp, &paths)?;
+    tracing::info!(socket = %services.about.socket, http = %services.about.http,
+        "the gateway answers at {}", services.about.socket);
+    if options.mode == Mode::Detached {
+        let started = Started { socket: paths.gateway_socket(), http: services.about.http.clone() };
+        detach::announce(Ok(&started));
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    let (edge_over, core_over) = (edge.stop_token(), core.stop_token());
+    let why = tokio::select! {
+        signal = signals.next() => signal.to_owned(),
+        () = edge_over.cancelled() => edge.fatal().unwrap_or_else(|| "a client asked for it".to_owned()),
+        () = core_over.cancelled() => core.fatal().unwrap_or_default(),
+    };
+    tracing::info!("stopping: {why}");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    stop.cancel();
+    let end = async {
+        let edge_ended = edge.stop(STOP_WITHIN).await;
+        let core_ended = core.stop(STOP_WITHIN).await;
+        engine.close().await;
+        edge_ended && core_ended
+    };
+    tokio::select! {
+        all = end => if all { tracing::info!("stopped") } else { tracing::warn!("stopped; some work was cut off") },
+        signal = signals.next() => tracing::warn!("{signal} again: stopping at once"),
+    }
+    let _ = std::fs::remove_file(paths.gateway_socket());
+    match core.fatal().or_else(|| edge.fatal()) {
+        Some(part) => {
+            Err(Problem::new(500, "gateway.part_failed", format!("the gateway stopped because {part}"))
+                .hint("its log has more; the next command starts it again"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What runs underneath: frames, and the broom for old events.
+fn start_core(core: &Tasks, services: &Services) {
+    let frames = services.frames.clone();
+    core.spawn("frames", OnExit::Restart, move |stop| {
+        let frames = frames.clone();
+        async move { frames.run(stop).await }
+    });
+    let (store, clock) = (services.store.clone(), services.clock.clone());
+    core.spawn("old events", OnExit::Restart, move |stop| {
+        let (store, clock) = (store.clone(), clock.clone());
+        async move { forget_old_events(&store, &clock, stop).await }
+    });
+}
+
+/// What clients see. Without it there is no gateway.
+fn start_edge(
+    edge: &Tasks,
+    services: &Services,
+    unix: tokio::net::UnixListener,
+    tcp: TcpSide,
+    paths: &Paths,
+) -> Result<(), Problem> {
+    let app = gateway::app(services.clone());
+    let unix = std::sync::Arc::new(unix);
+    let routes = app.clone();
+    edge.spawn("unix listener", OnExit::StopGateway, move |stop| {
+        gateway::serve::unix(unix.clone(), routes.clone(), stop)
+    });
+    let (listener, address) = match tcp {
+        TcpSide::Listening(listener, address) => (std::sync::Arc::new(listener), address),
+        TcpSide::Absent(why) => {
+            tracing::warn!("no TCP: {why}");
+            return Ok(());
+        }
+    };
+    let token = token::load_or_make(&paths.token())
+        .map_err(|error| start_failed(&format!("read {}", paths.token().display()), &error))?;
+    let gate = Gate::new(token, address);
+    edge.spawn("tcp listener", OnExit::StopGateway, move |stop| {
+        gateway::serve::tcp(listener.clone(), gate.clone(), app.clone(), stop)
+    });
+    Ok(())
+}
+
+async fn forget_old_events(store: &crate::store::Store, clock: &Clock, stop: CancellationToken) {
+    loop {
+        let before = clock.now_ms().saturating_sub(EVENTS_KEPT_MS);
+        let pruned = store.write(move |tx| crate::store::events::prune(tx, before, EVENTS_KEPT_ROWS)).await;
+        if let Err(error) = pruned {
+            tracing::warn!(%error, "old events could not be forgotten: {error}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(60 * 60)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn start_log(paths: &Paths, sentences: bool) -> Result<(), Problem> {
+    let file = LogFile::open(&paths.log(), telemetry::LOG_LIMIT_BYTES)
+        .map_err(|error| start_failed(&format!("write {}", paths.log().display()), &error))?;
+    let filter = std::env::var("MIMIR_LOG").ok();
+    telemetry::init(Sinks { file: Some(file), stderr: sentences }, filter.as_deref());
+    Ok(())
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}
+
+/// Something on the way to the start did not work.
+pub(super) fn start_failed(what: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::new(500, "gateway.start_failed", format!("the gateway cannot {what}"))
+        .detail(error.to_string())
+        .hint("`mimir doctor` tries each thing the gateway needs")
+}
+
+fn lock_problem(error: LockError) -> Problem {
+    match &error {
+        LockError::Taken { .. } => Problem::new(409, "gateway.already", error.to_string())
+            .hint("use that one, or end it with `mimir serve --stop`"),
+        LockError::Unwritable { source, .. } => start_failed(&format!("lock its home: {error}"), source),
+    }
+}
+
+pub(super) fn config_problem(error: impl std::error::Error) -> Problem {
+    Problem::new(500, "config.invalid", "the configuration cannot be used")
+        .detail(error.to_string())
+        .hint("`mimir config check` shows all of it; `mimir config path` shows which file")
+}

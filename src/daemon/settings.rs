@@ -1,0 +1,61 @@
+//! Configuration into what each service wants to know. Pure.
+
+use crate::config::schema::Provider;
+use crate::config::{Config, Paths};
+use crate::doctor::ProviderPresence;
+use crate::frames::{CrashSettings, Settings};
+use crate::model::ids::InstanceId;
+use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
+
+/// What frames want to know.
+pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
+    let wanted = &config.frames;
+    let usual = Settings::of_home(paths.home(), instance);
+    Settings {
+        frames_folder: paths.frames(),
+        image: wanted.image.clone(),
+        ports: wanted.ports,
+        network: wanted.network,
+        allow: wanted.allow.clone(),
+        limits: wanted.limits,
+        parallel_starts: usize::try_from(wanted.parallel_starts).unwrap_or(usize::MAX).max(1),
+        start_timeout: wanted.start_timeout,
+        stop_grace: wanted.stop_grace,
+        throwaway_ttl: wanted.throwaway_ttl,
+        crashes: CrashSettings { window: wanted.crash_window, limit: wanted.crash_limit, ..usual.crashes },
+        idle_stop: wanted.idle_stop,
+        ..usual
+    }
+}
+
+/// What the model providers are.
+///
+/// # Errors
+/// When a kind is not known here; the configuration's own check knows the same list.
+pub fn providers(config: &Config) -> Result<Vec<ProviderSettings>, UnknownProviderKind> {
+    config.providers.values().map(provider).collect()
+}
+
+fn provider(given: &Provider) -> Result<ProviderSettings, UnknownProviderKind> {
+    let models = given.models.iter().map(|model| ModelSettings {
+        id: model.id.clone(),
+        name: model.name.clone(),
+        context: model.context,
+        output: model.output,
+        price: None,
+    });
+    Ok(ProviderSettings {
+        name: given.name.clone(),
+        kind: given.kind.parse()?,
+        base_url: given.base_url.clone(),
+        key: given.key.clone(),
+        models: models.collect(),
+    })
+}
+
+/// Which providers could be asked.
+pub fn presence(config: &Config) -> Vec<ProviderPresence> {
+    let of =
+        |provider: &Provider| ProviderPresence { name: provider.name.clone(), usable: provider.is_usable() };
+    config.providers.values().map(of).collect()
+}

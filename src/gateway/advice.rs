@@ -1,0 +1,242 @@
+//! What each error of each service means to the person who asked: code, status, next step.
+//!
+//! Adding a variant to an error breaks a `match` here, which is when to think about the hint.
+
+use super::problem::{Reply, chain};
+use crate::frames::FrameError;
+use crate::frames::workspace::WorkspaceError;
+use crate::router::{CancelError, SendError};
+use crate::runtime::RuntimeError;
+use crate::store::StoreError;
+use crate::tmux::TerminalError;
+use crate::wire::problem::Problem;
+
+/// There is no frame of that name.
+pub fn no_frame(name: &str) -> Reply {
+    Reply::not_found("frame.not_found", format!("there is no frame {name}"))
+        .hint("`mimir frame list` shows the frames you have")
+}
+
+fn being_destroyed(error: &dyn std::error::Error) -> Reply {
+    Reply::conflict("frame.being_destroyed", error.to_string())
+        .hint("wait until it is gone, then create it anew")
+}
+
+fn disk_full(title: String) -> Reply {
+    Reply(Problem::new(507, "disk.full", title))
+        .hint("free some space (`df -h`, `mimir frame gc --dry-run`), then try again")
+}
+
+impl From<FrameError> for Reply {
+    fn from(error: FrameError) -> Self {
+        let title = error.to_string();
+        match error {
+            FrameError::NotFound(name) => no_frame(&name),
+            FrameError::NameTaken(name) => Self::conflict("frame.name_taken", title)
+                .hint(format!("choose another name, or look at the one there is: `mimir frame show {name}`")),
+            FrameError::InvalidName(_) => {
+                Self::bad_request("frame.name", title).hint("for example `mimir frame create my-api`")
+            }
+            FrameError::Workspace(error) => error.into(),
+            FrameError::NoProject(_) => Self::not_found("project.not_found", title)
+                .hint("`mimir projects list` shows the projects there are"),
+            FrameError::Invalid { .. } => Self::bad_request("frame.invalid", title)
+                .hint("`mimir frame create --help` shows what is possible"),
+            FrameError::NoFreePort(_) => Self::conflict("ports.exhausted", title).hint(
+                "destroy a frame that you no longer need, or widen `frames.ports` in the configuration",
+            ),
+            FrameError::WrongState { name, .. } => Self::conflict("frame.wrong_state", title)
+                .hint(format!("`mimir frame start {name}` starts it; `mimir frame show {name}` says more")),
+            FrameError::BeingDestroyed(_) => being_destroyed(&error),
+            FrameError::Failed { name, .. } => Self(Problem::new(424, "frame.failed", title)).hint(format!(
+                "`mimir frame logs {name}` shows what it printed; `mimir frame start {name}` tries again"
+            )),
+            FrameError::WishChanged { name, .. } => Self::conflict("frame.wish_changed", title)
+                .hint(format!("somebody else asked for something else; `mimir frame show {name}`")),
+            FrameError::TooSlow { name, .. } => Self(Problem::new(424, "frame.slow", title))
+                .hint(format!("it goes on; `mimir frame show {name}` shows how far it is")),
+            FrameError::Folder { ref source, .. } if is_full(source) => disk_full(title),
+            FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
+                .hint("`mimir doctor` checks mimir's own folders"),
+            FrameError::DiskFull(_) => disk_full(title),
+            FrameError::AgentUnreachable { name, .. } => {
+                Self(Problem::new(424, "frame.agent_unreachable", title)).hint(format!(
+                    "`mimir frame logs {name}` shows why; `mimir frame restart {name}` begins anew"
+                ))
+            }
+            FrameError::Terminal(error) => error.into(),
+            FrameError::Runtime(error) => error.into(),
+            FrameError::Store(error) => error.into(),
+            FrameError::EngineAway { .. } => Self::unavailable("engine.unreachable", title)
+                .hint("`mimir doctor` finds out why; the frame goes on as soon as the engine answers"),
+            FrameError::HostSide { .. } => Self(Problem::new(424, "frame.host_side", title))
+                .hint("`mimir doctor` tries ports and sockets; the gateway's log has more"),
+            FrameError::Interrupted => Self::unavailable("gateway.stopping", title)
+                .hint("run the command again; it starts a gateway if none runs"),
+        }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+impl From<WorkspaceError> for Reply {
+    fn from(error: WorkspaceError) -> Self {
+        let title = error.to_string();
+        match error {
+            WorkspaceError::NotAbsolute(_) => Self::bad_request("workspace.relative", title)
+                .hint("give the path from the root, such as /home/me/src/my-api"),
+            WorkspaceError::Missing(path) => Self::bad_request("workspace.missing", title)
+                .hint(format!("`mkdir -p {}` makes it", path.display())),
+            WorkspaceError::NotAFolder(_) => {
+                Self::bad_request("workspace.not_a_folder", title).hint("name the folder around it")
+            }
+            WorkspaceError::Forbidden { .. } => Self::bad_request("workspace.forbidden", title)
+                .hint("an agent may change everything in its workspace: name one project's folder"),
+            WorkspaceError::NotText(_) => Self::bad_request("workspace.not_text", title)
+                .hint("rename the folder, or make a link with a plain name to it"),
+            WorkspaceError::Unreadable { path, .. } => Self::bad_request("workspace.unreadable", title)
+                .hint(format!("`ls -ld {}` shows whose it is", path.display())),
+        }
+    }
+}
+
+impl From<TerminalError> for Reply {
+    fn from(error: TerminalError) -> Self {
+        let title = error.to_string();
+        match error {
+            TerminalError::NoSuchWindow(_) => Self::bad_request("terminal.no_window", title)
+                .hint("`--window agent` and `--window shell` are always there"),
+            TerminalError::Runtime(error) => error.into(),
+            TerminalError::NotThere(_) => Self(Problem::new(424, "terminal.not_there", title))
+                .hint("wait a few seconds and try again; `mimir frame logs NAME` shows more"),
+        }
+    }
+}
+
+impl From<RuntimeError> for Reply {
+    fn from(error: RuntimeError) -> Self {
+        let title = error.to_string();
+        match &error {
+            RuntimeError::Unreachable { .. } => Self::unavailable("engine.unreachable", title)
+                .detail(chain(&error))
+                .hint("`mimir doctor` finds out why; `podman info` should work for the same user"),
+            RuntimeError::NotInstalled { .. } => Self::unavailable("engine.not_installed", title)
+                .hint("`sudo apt install podman`, or run ./scripts/setup of the repository"),
+            RuntimeError::TooSlow { .. } => Self::unavailable("engine.slow", title)
+                .hint("the machine may be busy: `mimir doctor` measures it; then try again"),
+            RuntimeError::ImageMissing { .. } => {
+                Self(Problem::new(424, "image.missing", title)).hint("`mimir image build` builds it")
+            }
+            RuntimeError::FolderMissing { path } => {
+                Self::bad_request("workspace.missing", title).hint(format!("`mkdir -p {path}` makes it"))
+            }
+            RuntimeError::NameTaken { name } => Self::conflict("engine.name_taken", title)
+                .hint(format!("look at it with `podman inspect {name}`; mimir leaves it alone")),
+            RuntimeError::Gone { .. } => Self::conflict("frame.no_container", title)
+                .hint("`mimir frame start NAME` makes a new one; nothing in the workspace is lost"),
+            RuntimeError::WrongState { .. } => Self::conflict("frame.wrong_state", title)
+                .hint("`mimir frame show NAME` shows what the engine says"),
+            RuntimeError::Unsupported { .. } => Self(Problem::new(501, "engine.unsupported", title))
+                .hint("`mimir doctor` explains what is missing on this machine"),
+            RuntimeError::DiskFull { .. } => disk_full(title),
+            RuntimeError::Refused { .. } => Self(Problem::new(424, "engine.refused", title))
+                .hint("`mimir doctor` tries each thing the engine must be able to do"),
+        }
+    }
+}
+
+impl From<StoreError> for Reply {
+    fn from(error: StoreError) -> Self {
+        let title = error.to_string();
+        match &error {
+            StoreError::NotFound { what, .. } => {
+                let reply = Self::not_found(&format!("{what}.not_found"), title);
+                match *what {
+                    "frame" => reply.hint("`mimir frame list` shows the frames you have"),
+                    "session" => reply.hint("`mimir sessions list` shows the sessions there are"),
+                    "project" => reply.hint("`mimir projects list` shows the projects there are"),
+                    _ => reply,
+                }
+            }
+            StoreError::Taken { what, .. } => Self::conflict(&format!("{what}.taken"), title)
+                .hint("choose another name, or use the one there is"),
+            StoreError::Conflict { .. } => {
+                Self::conflict("store.conflict", title).hint("look again, then try again")
+            }
+            StoreError::NoFreePort { .. } => Self::conflict("ports.exhausted", title).hint(
+                "destroy a frame that you no longer need, or widen `frames.ports` in the configuration",
+            ),
+            StoreError::DiskFull => disk_full(title),
+            StoreError::Damaged(_) => Self(Problem::new(500, "store.damaged", title))
+                .hint("stop the gateway and put a copy from the backups folder in its place"),
+            StoreError::Closed => Self::unavailable("gateway.stopping", title)
+                .hint("run the command again; it starts a gateway if none runs"),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SendError> for Reply {
+    fn from(error: SendError) -> Self {
+        let title = error.to_string();
+        match error {
+            SendError::Empty => {
+                Self::bad_request("send.empty", title).hint("for example `mimir send --frame NAME \"hello\"`")
+            }
+            SendError::TooLong { .. } => Self(Problem::new(413, "send.too_long", title))
+                .hint("put it into a file in the workspace and name the file"),
+            SendError::NoFrame(name) => no_frame(&name),
+            SendError::BeingDestroyed(_) => being_destroyed(&error),
+            SendError::NoSession { frame, .. } => Self::not_found("session.not_found", title).hint(format!(
+                "`mimir sessions list --frame {frame}` shows them; `--session new` begins one"
+            )),
+            SendError::KeyTaken => {
+                Self::conflict("send.key_taken", title).hint("use a new Idempotency-Key for each message")
+            }
+            SendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CancelError> for Reply {
+    fn from(error: CancelError) -> Self {
+        let title = error.to_string();
+        match error {
+            CancelError::NotFound(_) => Self::not_found("message.not_found", title),
+            CancelError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_frame_says_how_to_see_those_that_are_there() {
+        let Reply(problem) = FrameError::NotFound("blog".into()).into();
+        assert_eq!((problem.status, problem.code.as_str()), (404, "frame.not_found"));
+        assert!(problem.hint.expect("a hint").contains("mimir frame list"));
+    }
+
+    #[test]
+    fn an_engine_that_is_away_keeps_its_cause() {
+        let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
+        let error = RuntimeError::Unreachable { socket: "/run/podman.sock".into(), source };
+        let Reply(problem) = FrameError::Runtime(error).into();
+        assert_eq!((problem.status, problem.code.as_str()), (503, "engine.unreachable"));
+        assert!(problem.detail.expect("a detail").contains("refused"));
+    }
+
+    #[test]
+    fn a_full_disk_is_called_that_wherever_it_happens() {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let folder = FrameError::Folder { path: "/x".into(), source };
+        for error in [folder, FrameError::DiskFull("/x".into()), FrameError::Store(StoreError::DiskFull)] {
+            let Reply(problem) = error.into();
+            assert_eq!((problem.status, problem.code.as_str()), (507, "disk.full"));
+        }
+    }
+}

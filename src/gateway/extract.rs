@@ -1,0 +1,101 @@
+//! Requests into values, with problems in our own shape.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Reply;
+use crate::model::names::FrameName;
+use crate::model::principal::Principal;
+
+/// A JSON body of at most axum's limit of 2 MiB.
+///
+/// The media type must be JSON: a page of another origin can send a form or plain
+/// text without asking first, but not this.
+pub struct Given<T>(pub T);
+
+impl<S, T> FromRequest<S> for Given<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Reply;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Reply> {
+        let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !media.is_some_and(|media| media.split(';').next().unwrap_or("").trim() == "application/json") {
+            return Err(Reply(crate::wire::problem::Problem::new(
+                415,
+                "request.media_type",
+                "the body must be JSON: send `content-type: application/json`",
+            )));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|error| {
+            Reply(crate::wire::problem::Problem::new(
+                error.status().as_u16(),
+                "request.body",
+                "the body could not be read",
+            ))
+            .detail(error.to_string())
+        })?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            Reply::bad_request("request.invalid", "the body does not fit").detail(error.to_string())
+        })
+    }
+}
+
+/// Query parameters.
+pub struct Asked<T>(pub T);
+
+impl<S, T> FromRequestParts<S> for Asked<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
+        Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|error| {
+            Reply::bad_request("request.invalid", "a query parameter does not fit").detail(error.to_string())
+        })
+    }
+}
+
+/// Who asks. The listeners put it there; without it nothing is answered.
+pub struct Who(pub Principal);
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
+        parts.extensions.get::<Principal>().cloned().map(Self).ok_or_else(|| {
+            Reply(crate::wire::problem::Problem::new(401, "auth.required", "nobody knows who asks"))
+        })
+    }
+}
+
+/// Reads the name in a path. One that cannot be a name cannot be a frame's either.
+pub fn frame_name(text: &str) -> Result<FrameName, Reply> {
+    FrameName::parse(text).map_err(|_| super::advice::no_frame(text))
+}
+
+/// How long the caller is willing to wait.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct Wait {
+    /// Seconds to wait until it is done; 0 (the default) answers at once. At most 600.
+    #[serde(default)]
+    pub wait: f64,
+}
+
+impl Wait {
+    /// As a duration; `None` for no waiting at all.
+    pub fn duration(self) -> Option<Duration> {
+        let seconds = self.wait.clamp(0.0, 600.0);
+        (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
+    }
+}

@@ -1,0 +1,249 @@
+//! Frames.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use crate::frames::FrameError;
+use crate::gateway::extract::{Asked, Given, Wait, Who, frame_name};
+use crate::gateway::problem::Answer;
+use crate::gateway::state::Services;
+use crate::gateway::views::{self, Surroundings};
+use crate::model::frame::{Desired, Frame};
+use crate::store::{self, StoreError};
+use crate::wire::frames::{CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary};
+use crate::wire::problem::Problem;
+
+/// How many notes `show` shows.
+const NOTES_SHOWN: u32 = 20;
+/// How many notes `notes` gives.
+const NOTES_ALL: u32 = 500;
+/// An engine that takes longer is reported as not answering.
+const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// All frames, by name.
+#[utoipa::path(get, path = "/v1/frames", tag = "frames",
+    responses((status = 200, body = Vec<FrameSummary>)))]
+pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<FrameSummary>>> {
+    let read = services.store.read(|db| {
+        let around = surroundings(db)?;
+        let frames = store::frames::list(db)?;
+        Ok::<_, StoreError>(frames.iter().map(|frame| views::frame_summary(frame, &around)).collect())
+    });
+    Ok(Json(read.await?))
+}
+
+/// Makes a frame, and starts it when asked to.
+#[utoipa::path(post, path = "/v1/frames", tag = "frames", request_body = CreateFrame,
+    responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem)))]
+pub async fn create(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Given(request): Given<CreateFrame>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let frame = services.frames.create(&principal, request).await?;
+    Ok((StatusCode::CREATED, Json(summary(&services, frame).await?)))
+}
+
+/// Everything about a frame.
+#[utoipa::path(get, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path)),
+    responses((status = 200, body = FrameDetails), (status = 404, body = Problem)))]
+pub async fn show(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<FrameDetails>> {
+    let frame = services.frames.get(&frame_name(&name)?).await?;
+    let seen = tokio::time::timeout(OBSERVE_WITHIN, services.frames.observation(&frame.id));
+    let (seen, info) = tokio::join!(seen, super::status::engine(&services));
+    let (observed, details) = match seen {
+        Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
+        Ok(Err(error)) => (format!("unknown: {error}"), None),
+        Err(_) => ("unknown: the container engine does not answer".to_owned(), None),
+    };
+    let id = frame.id.clone();
+    let (notes, config) = services
+        .store
+        .read(move |db| {
+            Ok::<_, StoreError>((
+                store::frames::notes(db, &id, NOTES_SHOWN)?,
+                store::frames::config_of(db, &id)?,
+            ))
+        })
+        .await?;
+    Ok(Json(FrameDetails {
+        hint: views::frame_hint(&frame),
+        image: frame.image.clone(),
+        image_id: frame.image_id.clone(),
+        container: crate::model::container::container_name(&frame.id),
+        generation: frame.generation,
+        limits: frame.limits,
+        limits_enforced: info.is_ok_and(|info| info.capabilities.limits),
+        allow: frame.allow.clone(),
+        env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
+        owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
+        observed,
+        exit_code: details.as_ref().and_then(|details| details.exit_code),
+        oom_kills: details.as_ref().and_then(|details| details.oom_kills),
+        state_changed_at: frame.state_changed_at,
+        notes: notes.into_iter().map(views::note).collect(),
+        config_yaml: config.given,
+        summary: summary(&services, frame).await?,
+    }))
+}
+
+/// Destroys a frame with everything that belongs to it. 200 when it is gone, 202 while it goes.
+#[utoipa::path(delete, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 404, body = Problem)))]
+pub async fn destroy(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(name): Path<String>,
+    Asked(wait): Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let name = frame_name(&name)?;
+    let frame = services.frames.destroy(&principal, &name).await?;
+    reach(&services, frame, Desired::Removed, wait).await
+}
+
+/// Starts a frame. 200 when its agent answers, 202 while it starts.
+#[utoipa::path(post, path = "/v1/frames/{name}/start", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
+pub async fn start(
+    state: State<Services>,
+    who: Who,
+    name: Path<String>,
+    wait: Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    ask(state, who, name, wait, Desired::Running).await
+}
+
+/// Stops a frame; files and history stay.
+#[utoipa::path(post, path = "/v1/frames/{name}/stop", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
+pub async fn stop(
+    state: State<Services>,
+    who: Who,
+    name: Path<String>,
+    wait: Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    ask(state, who, name, wait, Desired::Stopped).await
+}
+
+/// Freezes a frame; it keeps its memory and uses no processor.
+#[utoipa::path(post, path = "/v1/frames/{name}/pause", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+pub async fn pause(
+    state: State<Services>,
+    who: Who,
+    name: Path<String>,
+    wait: Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    ask(state, who, name, wait, Desired::Paused).await
+}
+
+/// Thaws a frame.
+#[utoipa::path(post, path = "/v1/frames/{name}/resume", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+pub async fn resume(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(name): Path<String>,
+    Asked(wait): Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let frame = services.frames.resume(&principal, &frame_name(&name)?).await?;
+    reach(&services, frame, Desired::Running, wait).await
+}
+
+/// Stops and starts a frame.
+#[utoipa::path(post, path = "/v1/frames/{name}/restart", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
+pub async fn restart(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(name): Path<String>,
+    Asked(wait): Asked<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let frame = services.frames.restart(&principal, &frame_name(&name)?).await?;
+    reach(&services, frame, Desired::Running, wait).await
+}
+
+/// Notes on a frame's life, oldest first.
+#[utoipa::path(get, path = "/v1/frames/{name}/notes", tag = "frames", params(("name" = String, Path)),
+    responses((status = 200, body = Vec<FrameNote>), (status = 404, body = Problem)))]
+pub async fn notes(
+    State(services): State<Services>,
+    Path(name): Path<String>,
+) -> Answer<Json<Vec<FrameNote>>> {
+    let frame = services.frames.get(&frame_name(&name)?).await?;
+    Ok(Json(notes_of(&services, &frame).await?))
+}
+
+/// What a frame uses right now.
+#[utoipa::path(get, path = "/v1/frames/{name}/stats", tag = "frames", params(("name" = String, Path)),
+    responses((status = 200, body = FrameStats), (status = 409, body = Problem)))]
+pub async fn stats(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<FrameStats>> {
+    let frame = services.frames.get(&frame_name(&name)?).await?;
+    let home = services.frames.home_folder(&frame.id);
+    let size = tokio::task::spawn_blocking(move || crate::gateway::size::folder_bytes(&home));
+    let used = services.frames.stats(&frame).await?;
+    Ok(Json(FrameStats {
+        name: frame.name.to_string(),
+        cpu_cores: used.cpu_cores,
+        cpu_ms: used.cpu_ms,
+        memory_bytes: used.memory_bytes,
+        memory_limit_bytes: used.memory_limit_bytes,
+        pids: used.pids,
+        home_bytes: size.await.unwrap_or(0),
+    }))
+}
+
+/// All notes of a frame.
+pub async fn notes_of(services: &Services, frame: &Frame) -> Answer<Vec<FrameNote>> {
+    let id = frame.id.clone();
+    let notes = services.store.read(move |db| store::frames::notes(db, &id, NOTES_ALL)).await?;
+    Ok(notes.into_iter().map(views::note).collect())
+}
+
+async fn ask(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(name): Path<String>,
+    Asked(wait): Asked<Wait>,
+    desired: Desired,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let frame = services.frames.ask(&principal, &frame_name(&name)?, desired).await?;
+    reach(&services, frame, desired, wait).await
+}
+
+/// Waits as long as the caller wants to.
+async fn reach(
+    services: &Services,
+    frame: Frame,
+    desired: Desired,
+    wait: Wait,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let Some(deadline) = wait.duration() else {
+        return Ok((StatusCode::ACCEPTED, Json(summary(services, frame).await?)));
+    };
+    match services.frames.wait_for(&frame.id, desired, deadline).await {
+        Ok(frame) => Ok((StatusCode::OK, Json(summary(services, frame).await?))),
+        Err(FrameError::TooSlow { .. }) => {
+            let frame = services.frames.get_by_id(&frame.id).await?;
+            Ok((StatusCode::ACCEPTED, Json(summary(services, frame).await?)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn summary(services: &Services, frame: Frame) -> Answer<FrameSummary> {
+    let around = services.store.read(surroundings).await?;
+    Ok(views::frame_summary(&frame, &around))
+}
+
+fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {
+    let projects = store::projects::list(db)?;
+    Ok(Surroundings {
+        open: store::messages::list_open(db, None)?,
+        cost: store::usage::cost_by_frame(db)?,
+        projects: projects.into_iter().map(|project| (project.id, project.name.to_string())).collect(),
+    })
+}

@@ -1,0 +1,155 @@
+//! Messages to frames.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::gateway::extract::{Asked, Given, Who, frame_name};
+use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::state::Services;
+use crate::gateway::views;
+use crate::model::agent::ModelRef;
+use crate::model::ids::MessageId;
+use crate::model::message::Message;
+use crate::router::SendRequest;
+use crate::store;
+use crate::wire::messages::{MessageView, SendMessage};
+use crate::wire::problem::Problem;
+
+/// How many messages a list shows.
+const LISTED: u32 = 200;
+/// Longer keys are refused.
+const LONGEST_KEY: usize = 200;
+
+/// Which messages.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct MessageQuery {
+    /// Only of this frame, by name.
+    pub frame: Option<String>,
+    /// Only those that are not at their end.
+    #[serde(default)]
+    pub open: bool,
+}
+
+/// Sends a message to a frame, and starts the frame if it must. Answers as soon as the message is stored.
+///
+/// The header `Idempotency-Key` makes a repeat harmless: the same key gives the same message.
+#[utoipa::path(post, path = "/v1/messages", tag = "messages", request_body = SendMessage,
+    params(("Idempotency-Key" = Option<String>, Header, description = "the same key gives the same message")),
+    responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn send(
+    State(services): State<Services>,
+    Who(principal): Who,
+    headers: HeaderMap,
+    Given(request): Given<SendMessage>,
+) -> Answer<(StatusCode, Json<MessageView>)> {
+    let key = idempotency_key(&headers)?;
+    let model = request.model.as_deref().map(str::parse::<ModelRef>).transpose();
+    let model = model.map_err(|error| Reply::bad_request("message.model", error.to_string()))?;
+    let request = SendRequest {
+        frame: request.frame,
+        text: request.text,
+        session: request.session,
+        model,
+        agent: request.agent,
+    };
+    let accepted = services.router.send(&principal, request, key).await?;
+    let mut notes = Vec::new();
+    if accepted.wakes_frame {
+        notes.push(format!("frame {} does not run; it is being started", accepted.message.frame_name));
+    }
+    if is_demo(&services, &accepted.message) {
+        notes.push("the built-in demo answers; it is no model".to_owned());
+    }
+    let view = views::message(accepted.message, accepted.after_event, notes);
+    Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+/// Messages, newest first.
+#[utoipa::path(get, path = "/v1/messages", tag = "messages", params(MessageQuery),
+    responses((status = 200, body = Vec<MessageView>)))]
+pub async fn list(
+    State(services): State<Services>,
+    Asked(query): Asked<MessageQuery>,
+) -> Answer<Json<Vec<MessageView>>> {
+    let frame = query.frame.as_deref().map(frame_name).transpose()?;
+    let found = services
+        .store
+        .read(move |db| {
+            if query.open {
+                let mut open = store::messages::list_open(db, None)?;
+                open.retain(|message| frame.as_ref().is_none_or(|name| *name == message.frame_name));
+                open.reverse();
+                return Ok(open);
+            }
+            store::messages::list(db, frame.as_ref(), LISTED)
+        })
+        .await?;
+    let after = *services.store.last_event().borrow();
+    Ok(Json(found.into_iter().map(|message| views::message(message, after, Vec::new())).collect()))
+}
+
+/// A message and how far it is.
+#[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages", params(("id" = String, Path)),
+    responses((status = 200, body = MessageView), (status = 404, body = Problem)))]
+pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> Answer<Json<MessageView>> {
+    let id = parse(&id)?;
+    let after = *services.store.last_event().borrow();
+    let message = services.store.read(move |db| store::messages::get(db, &id)).await?;
+    Ok(Json(views::message(message, after, Vec::new())))
+}
+
+/// Stops a message. One that is at its end already stays as it is.
+#[utoipa::path(post, path = "/v1/messages/{id}/cancel", tag = "messages", params(("id" = String, Path)),
+    responses((status = 202, body = MessageView), (status = 404, body = Problem)))]
+pub async fn cancel(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+) -> Answer<(StatusCode, Json<MessageView>)> {
+    let id = parse(&id)?;
+    let after = *services.store.last_event().borrow();
+    let message = services.router.cancel(&principal, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(views::message(message, after, Vec::new()))))
+}
+
+fn parse(id: &str) -> Answer<MessageId> {
+    MessageId::parse(id).map_err(|_| {
+        Reply::not_found("message.not_found", format!("there is no message {id}"))
+            .hint("`mimir sessions list` shows the conversations there are")
+    })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        Reply::bad_request("request.invalid", "Idempotency-Key must be 1 to 200 printable characters")
+    })
+}
+
+fn is_demo(services: &Services, message: &Message) -> bool {
+    let model = message.model.as_ref().map(ToString::to_string);
+    let model = model.as_deref().unwrap_or(&services.about.default_model);
+    model.starts_with("demo/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_client_means_is_refused() {
+        let with = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", axum::http::HeaderValue::from_bytes(value).expect("a value"));
+            idempotency_key(&headers)
+        };
+        assert_eq!(with(b"abc").expect("fine").as_deref(), Some("abc"));
+        assert!(with(b"").is_err());
+        assert!(with(&[b'x'; 201]).is_err());
+        assert!(with("ü".as_bytes()).is_err());
+        assert_eq!(idempotency_key(&HeaderMap::new()).expect("absent"), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Projects: folders with names.
+
+use std::path::Path as FsPath;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use crate::clock;
+use crate::gateway::extract::{Given, Who};
+use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::state::Services;
+use crate::model::ids::ProjectId;
+use crate::model::names::{self, ProjectName};
+use crate::model::project::Project;
+use crate::store::{self, StoreError};
+use crate::wire::problem::Problem;
+use crate::wire::projects::{AddProject, ProjectView};
+
+/// All projects, by name.
+#[utoipa::path(get, path = "/v1/projects", tag = "projects",
+    responses((status = 200, body = Vec<ProjectView>)))]
+pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ProjectView>>> {
+    let read = services
+        .store
+        .read(|db| store::projects::list(db)?.into_iter().map(|project| view(db, project)).collect());
+    Ok(Json(read.await?))
+}
+
+/// Registers a project.
+#[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = AddProject,
+    responses((status = 201, body = ProjectView), (status = 400, body = Problem), (status = 409, body = Problem)))]
+pub async fn add(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Given(request): Given<AddProject>,
+) -> Answer<(StatusCode, Json<ProjectView>)> {
+    let path = existing_folder(&request.path)?;
+    let name = choose_name(request.name.as_deref(), &path)?;
+    let now = services.clock.now_ms();
+    let id = ProjectId::from_parts(now, clock::entropy_128());
+    let project = Project { id, name, path, created_at: now };
+    let view = services
+        .store
+        .write(move |tx| {
+            store::projects::insert(tx, &project)?;
+            let detail = serde_json::json!({ "path": project.path });
+            tx.audit(&principal, "project.add", project.name.as_str(), &detail)?;
+            Ok::<_, StoreError>(view_of(project, Vec::new()))
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// A project.
+#[utoipa::path(get, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
+    responses((status = 200, body = ProjectView), (status = 404, body = Problem)))]
+pub async fn show(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<ProjectView>> {
+    let wanted = parse(&name)?;
+    let read = services.store.read(move |db| {
+        store::projects::find_by_name(db, &wanted)?.map(|project| view(db, project)).transpose()
+    });
+    Ok(Json(read.await?.ok_or_else(|| missing(&name))?))
+}
+
+/// Forgets a project. Its folder and its frames stay.
+#[utoipa::path(delete, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub async fn remove(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    let wanted = parse(&name)?;
+    let removed = services.store.write(move |tx| {
+        let Some(project) = store::projects::find_by_name(tx, &wanted)? else { return Ok(false) };
+        store::projects::remove(tx, &project.id)?;
+        tx.audit(&principal, "project.remove", wanted.as_str(), &serde_json::json!({}))?;
+        Ok::<_, StoreError>(true)
+    });
+    if removed.await? { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
+}
+
+fn parse(name: &str) -> Answer<ProjectName> {
+    ProjectName::parse(name).map_err(|_| missing(name))
+}
+
+fn missing(name: &str) -> Reply {
+    Reply::not_found("project.not_found", format!("there is no project {name}"))
+        .hint("`mimir projects list` shows the projects there are")
+}
+
+fn existing_folder(path: &str) -> Answer<String> {
+    let refuse = |why: &str| Reply::bad_request("project.path", format!("{path} cannot be a project: {why}"));
+    if !FsPath::new(path).is_absolute() {
+        return Err(refuse("the path must be absolute"));
+    }
+    let real = std::fs::canonicalize(path).map_err(|error| refuse(&error.to_string()))?;
+    if !real.is_dir() {
+        return Err(refuse("it is not a folder"));
+    }
+    real.to_str().map(str::to_owned).ok_or_else(|| refuse("its path is not valid UTF-8"))
+}
+
+fn choose_name(given: Option<&str>, path: &str) -> Answer<ProjectName> {
+    let suggested = || FsPath::new(path).file_name().and_then(|name| names::suggest(&name.to_string_lossy()));
+    let name = given.map(str::to_owned).or_else(suggested).unwrap_or_default();
+    ProjectName::parse(&name).map_err(|error| {
+        Reply::bad_request("project.name", error.to_string())
+            .hint("choose a name: `mimir projects add PATH --name NAME`")
+    })
+}
+
+fn view(db: &store::Db<'_>, project: Project) -> Result<ProjectView, StoreError> {
+    let frames = store::frames::list(db)?;
+    let of_it = frames.into_iter().filter(|frame| frame.project.as_ref() == Some(&project.id));
+    let names = of_it.map(|frame| frame.name.to_string()).collect();
+    Ok(view_of(project, names))
+}
+
+fn view_of(project: Project, frames: Vec<String>) -> ProjectView {
+    ProjectView {
+        id: project.id.to_string(),
+        name: project.name.to_string(),
+        path: project.path,
+        frames,
+        created_at: project.created_at,
+    }
+}

@@ -1,0 +1,101 @@
+//! The gateway at a glance, and its end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::gateway::extract::Who;
+use crate::gateway::metrics;
+use crate::gateway::problem::{self, Answer};
+use crate::gateway::state::Services;
+use crate::model::frame::FrameState;
+use crate::runtime::EngineInfo;
+use crate::store::{self, StoreError};
+use crate::wire::status::Status;
+
+/// An engine that takes longer counts as not answering.
+const ENGINE_WITHIN: Duration = Duration::from_secs(3);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Everything on one screen.
+#[utoipa::path(get, path = "/v1/status", tag = "gateway", responses((status = 200, body = Status)))]
+pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
+    let glance = glance(&services).await?;
+    let engine = engine(&services).await;
+    let about = &services.about;
+    let frames: BTreeMap<String, u32> = glance
+        .frames
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| ((*state).to_owned(), u32::try_from(*count).unwrap_or(u32::MAX)))
+        .collect();
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        home: about.home.clone(),
+        instance: about.instance.to_string(),
+        started_at: about.started_at,
+        socket: about.socket.clone(),
+        http: about.http.clone(),
+        engine_ok: engine.is_ok(),
+        engine: engine.map_or_else(|why| why, |info| engine_line(&info)),
+        database: about.database.clone(),
+        schema: about.schema,
+        key_source: about.key_source.clone(),
+        frames,
+        messages_open: u32::try_from(glance.messages_open).unwrap_or(u32::MAX),
+        default_model: about.default_model.clone(),
+        cost_today_microusd: glance.cost_today_microusd,
+        memory_bytes: metrics::resident_bytes(),
+    }))
+}
+
+/// Stops the gateway. Frames go on.
+#[utoipa::path(post, path = "/v1/stop", tag = "gateway", responses((status = 202)))]
+pub async fn stop(State(services): State<Services>, Who(principal): Who) -> StatusCode {
+    tracing::info!("{principal} asked the gateway to stop");
+    services.stop.cancel();
+    StatusCode::ACCEPTED
+}
+
+/// Sums over everything.
+pub struct Glance {
+    /// How many frames are in which state; every state is there.
+    pub frames: Vec<(&'static str, u64)>,
+    /// Messages that wait or run.
+    pub messages_open: u64,
+    /// Since midnight UTC.
+    pub cost_today_microusd: u64,
+}
+
+/// Reads the sums.
+pub async fn glance(services: &Services) -> Answer<Glance> {
+    let now = services.clock.now_ms();
+    let read = services.store.read(move |db| {
+        let frames = store::frames::list(db)?;
+        let count = |state: FrameState| frames.iter().filter(|frame| frame.state == state).count() as u64;
+        Ok::<_, StoreError>(Glance {
+            frames: FrameState::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect(),
+            messages_open: store::messages::list_open(db, None)?.len() as u64,
+            cost_today_microusd: store::usage::sum(db, None, now - now % DAY_MS)?.cost_microusd,
+        })
+    });
+    Ok(read.await?)
+}
+
+/// The engine, if it answers soon; else why not.
+pub async fn engine(services: &Services) -> Result<EngineInfo, String> {
+    match tokio::time::timeout(ENGINE_WITHIN, services.runtime.info()).await {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(error)) => Err(problem::chain(&error)),
+        Err(_) => Err(format!("the container engine did not answer within {} s", ENGINE_WITHIN.as_secs())),
+    }
+}
+
+fn engine_line(info: &EngineInfo) -> String {
+    let how = if info.rootless { "rootless" } else { "rootful" };
+    format!("{} {} ({how}) at {}", info.kind, info.version, info.socket)
+}

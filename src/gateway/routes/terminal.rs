@@ -1,0 +1,178 @@
+//! A WebSocket to a frame's terminal, or to a command in it. See [`crate::wire::terminal`].
+
+use std::time::Duration;
+
+use axum::extract::ws::{
+    CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::frames::Viewer;
+use crate::gateway::extract::{Asked, frame_name};
+use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::state::Services;
+use crate::model::container::inside;
+use crate::model::frame::Frame;
+use crate::runtime::{ExecChunk, ExecControl, ExecSpec, ExecStream};
+use crate::tmux::TerminalRequest;
+use crate::wire::problem::Problem;
+use crate::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice, TerminalQuery};
+
+/// One message of input is never larger; a paste comes in pieces.
+const LARGEST_INPUT: usize = 1024 * 1024;
+/// How long the engine may take to tell an exit code after the output has ended.
+const EXIT_CODE_WITHIN: Duration = Duration::from_secs(5);
+/// Gives a command in the frame the environment that everything else there has.
+const RUNNER: &str = "mimir-run";
+
+/// The frame's terminal in this one: input and output as binary messages, sizes and the end as text.
+#[utoipa::path(get, path = "/v1/frames/{name}/terminal", tag = "frames", params(("name" = String, Path), TerminalQuery),
+    responses((status = 101), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn terminal(
+    State(services): State<Services>,
+    Path(name): Path<String>,
+    Asked(query): Asked<TerminalQuery>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Answer<Response> {
+    let frame = services.frames.get(&frame_name(&name)?).await?;
+    let upgrade = upgrade.map_err(|error| {
+        Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket").detail(error.to_string())
+    })?;
+    let (stream, viewer) = open(&services, &frame, query).await?;
+    services.frames.touch(&frame.id).await?;
+    let open = services.counters.stream_opened();
+    Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
+        let stop = services.stop.clone();
+        tokio::select! {
+            () = relay(socket, stream) => {}
+            () = stop.cancelled() => {}
+        }
+        drop((viewer, open));
+    }))
+}
+
+async fn open(
+    services: &Services,
+    frame: &Frame,
+    query: TerminalQuery,
+) -> Answer<(ExecStream, Option<Viewer>)> {
+    let (columns, rows) = (query.columns.max(1), query.rows.max(1));
+    let Some(argv) = &query.argv else {
+        let request = TerminalRequest {
+            columns,
+            rows,
+            window: query.window,
+            read_only: query.read_only,
+            term: query.term,
+        };
+        let (stream, viewer) = services.frames.terminal(frame, request).await?;
+        return Ok((stream, Some(viewer)));
+    };
+    let words: Vec<String> = serde_json::from_str(argv).unwrap_or_default();
+    if words.is_empty() {
+        return Err(Reply::bad_request("request.invalid", "argv must be a JSON array of words"));
+    }
+    let term = query.term.unwrap_or_else(|| "xterm-256color".to_owned());
+    let command = ExecSpec {
+        argv: std::iter::once(RUNNER.to_owned()).chain(words).collect(),
+        env: if query.no_tty { Vec::new() } else { vec![("TERM".to_owned(), term)] },
+        cwd: Some(inside::WORKSPACE.to_owned()),
+        tty: (!query.no_tty).then_some((columns, rows)),
+        stdin: true,
+        deadline: None,
+    };
+    Ok((services.frames.exec_stream(frame, command).await?, None))
+}
+
+/// Carries both ways until the command ends or the client goes.
+async fn relay(socket: WebSocket, stream: ExecStream) {
+    let ExecStream { mut output, input, control } = stream;
+    let (mut to_client, from_client) = socket.split();
+    let carry_output = async {
+        while let Some(chunk) = output.next().await {
+            let message = match chunk {
+                Ok(ExecChunk::Stdout(bytes)) => labelled(STDOUT, &bytes),
+                Ok(ExecChunk::Stderr(bytes)) => labelled(STDERR, &bytes),
+                Err(error) => notice(&TerminalNotice::Problem { problem: Reply::from(error).0 }),
+            };
+            if to_client.send(message).await.is_err() {
+                return;
+            }
+        }
+        finish(&mut to_client, control.as_ref()).await;
+    };
+    tokio::select! {
+        () = carry_output => {}
+        // The client went away. What runs inside goes on without it, unless it was a viewer's tmux.
+        () = carry_input(from_client, input, control.as_ref()) => {}
+    }
+}
+
+fn labelled(label: u8, bytes: &[u8]) -> Message {
+    let mut message = Vec::with_capacity(bytes.len() + 1);
+    message.push(label);
+    message.extend_from_slice(bytes);
+    Message::Binary(message.into())
+}
+
+fn notice(notice: &TerminalNotice) -> Message {
+    Message::Text(serde_json::to_string(notice).unwrap_or_default().into())
+}
+
+async fn finish(to_client: &mut SplitSink<WebSocket, Message>, control: &dyn ExecControl) {
+    let end = match exit_code(control).await {
+        Some(code) => TerminalNotice::Exit { code },
+        None => TerminalNotice::Problem {
+            problem: Problem::new(504, "engine.slow", "the engine does not tell how the command ended"),
+        },
+    };
+    // Whoever is gone needs no goodbye.
+    let _ = to_client.send(notice(&end)).await;
+    let _ = to_client.send(Message::Close(Some(CloseFrame { code: 1000, reason: "".into() }))).await;
+}
+
+async fn exit_code(control: &dyn ExecControl) -> Option<i64> {
+    let asked = async {
+        loop {
+            match control.exit_code().await {
+                Ok(Some(code)) => return Some(code),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(EXIT_CODE_WITHIN, asked).await.ok().flatten()
+}
+
+/// Ends when the client does.
+async fn carry_input(
+    mut from_client: SplitStream<WebSocket>,
+    mut input: std::pin::Pin<Box<dyn AsyncWrite + Send>>,
+    control: &dyn ExecControl,
+) {
+    while let Some(Ok(message)) = from_client.next().await {
+        match message {
+            // A command that reads no more is no reason to end its output.
+            Message::Binary(bytes) => {
+                let _ = input.write_all(&bytes).await;
+                let _ = input.flush().await;
+            }
+            Message::Text(text) => match serde_json::from_str(&text) {
+                Ok(TerminalControl::Resize { columns, rows }) => {
+                    // A size that the engine cannot set is a picture that does not fit, no more.
+                    let _ = control.resize(columns, rows).await;
+                }
+                Ok(TerminalControl::EndOfInput) => {
+                    let _ = input.shutdown().await;
+                }
+                Err(error) => tracing::debug!(%error, "a terminal's client said something unknown"),
+            },
+            Message::Close(_) => return,
+            Message::Ping(_) | Message::Pong(_) => {}
+        }
+    }
+}

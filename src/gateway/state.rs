@@ -1,0 +1,77 @@
+//! What handlers may reach.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::Counters;
+use crate::clock::Clock;
+use crate::events::Events;
+use crate::frames::Frames;
+use crate::model::ids::InstanceId;
+use crate::router::Router;
+use crate::runtime::Runtime;
+use crate::runtime::engine::EngineCommand;
+use crate::store::Store;
+
+/// Everything that answers requests. Made in `daemon`, cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// The database.
+    pub store: Store,
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// Frames.
+    pub frames: Frames,
+    /// Messages on their way.
+    pub router: Router,
+    /// What happened.
+    pub events: Events,
+    /// The time.
+    pub clock: Clock,
+    /// What doctor needs besides.
+    pub doctor: Arc<crate::doctor::Subject>,
+    /// How images are built.
+    pub images: ImageSource,
+    /// What does not change while the gateway runs.
+    pub about: Arc<About>,
+    /// What is counted.
+    pub counters: Counters,
+    /// Whether frames have been reconciled since the start.
+    pub ready: watch::Receiver<bool>,
+    /// Cancelled when the gateway stops: streams end, `POST /v1/stop` cancels it.
+    pub stop: CancellationToken,
+}
+
+/// How images are built.
+#[derive(Clone, Debug)]
+pub struct ImageSource {
+    /// The engine's program; absent when it is not installed.
+    pub engine: Option<EngineCommand>,
+    /// The hash of what this mimir builds its image from.
+    pub inputs: String,
+}
+
+/// Facts that do not change while the gateway runs.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The home folder.
+    pub home: String,
+    /// This home's id.
+    pub instance: InstanceId,
+    /// Since when it runs (UTC ms).
+    pub started_at: u64,
+    /// Unix socket.
+    pub socket: String,
+    /// `127.0.0.1:8080`, or why there is none.
+    pub http: String,
+    /// The database file.
+    pub database: String,
+    /// Its schema.
+    pub schema: i64,
+    /// Where its key came from.
+    pub key_source: String,
+    /// The model that is used unless another is named.
+    pub default_model: String,
+}

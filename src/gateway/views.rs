@@ -1,0 +1,181 @@
+//! Rows into what clients see. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::agent::PartBody;
+use crate::model::agent::Role;
+use crate::model::container::Observation;
+use crate::model::frame::{Frame, FrameState, Observed};
+use crate::model::ids::{FrameId, ProjectId};
+use crate::model::message::{DeliveryState, Message, Session};
+use crate::runtime::LogLine;
+use crate::store::frames::Note;
+use crate::store::turns::Turn;
+use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
+use crate::wire::messages::{MessageView, SessionSummary, TurnView};
+
+/// What is known about all frames besides their rows.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Messages that are not at their end.
+    pub open: Vec<Message>,
+    /// Millionths of a US dollar.
+    pub cost: BTreeMap<FrameId, u64>,
+    /// Names of projects.
+    pub projects: BTreeMap<ProjectId, String>,
+}
+
+/// A frame in a list.
+pub fn frame_summary(frame: &Frame, around: &Surroundings) -> FrameSummary {
+    FrameSummary {
+        id: frame.id.to_string(),
+        name: frame.name.to_string(),
+        state: frame.state,
+        desired: frame.desired,
+        reason: frame.reason.clone(),
+        agent: agent_word(frame, &around.open),
+        workspace: frame.workspace.clone(),
+        agent_port: frame.agent_port.0,
+        preview_port: frame.preview_port.0,
+        network: frame.network,
+        created_at: frame.created_at,
+        last_active_at: frame.last_active_at,
+        expires_at: frame.expires_at,
+        cost_microusd: around.cost.get(&frame.id).copied().unwrap_or(0),
+        project: frame.project.as_ref().and_then(|id| around.projects.get(id).cloned()),
+    }
+}
+
+fn agent_word(frame: &Frame, open: &[Message]) -> Option<String> {
+    let of_this = open.iter().filter(|message| message.frame == frame.id);
+    let (queued, working): (Vec<_>, Vec<_>) =
+        of_this.partition(|message| message.state == DeliveryState::Queued);
+    match (working.is_empty(), queued.len()) {
+        (false, 0) => Some("busy".into()),
+        (false, waiting) => Some(format!("busy, queued ({waiting})")),
+        (true, 0) => (frame.state == FrameState::Running).then(|| "idle".into()),
+        (true, waiting) => Some(format!("queued ({waiting})")),
+    }
+}
+
+/// The engine's word.
+pub fn observed_word(observation: &Observation) -> String {
+    match observation.observed {
+        Observed::Missing => "missing",
+        Observed::Halted => "halted",
+        Observed::Running => "running",
+        Observed::Paused => "paused",
+    }
+    .to_owned()
+}
+
+/// What to do about a frame in that state.
+pub fn frame_hint(frame: &Frame) -> Option<String> {
+    (frame.state == FrameState::Error).then(|| {
+        let name = &frame.name;
+        format!("`mimir frame logs {name}` shows what it printed; `mimir frame start {name}` tries again")
+    })
+}
+
+/// A note.
+pub fn note(note: Note) -> FrameNote {
+    FrameNote { at: note.at, code: note.code, text: note.text }
+}
+
+/// A line of a frame's log: the supervisor inside says who printed it.
+pub fn log_line(line: LogLine) -> FrameLogLine {
+    let sources = [("mimir: ", "frame"), ("opencode: ", "opencode"), ("forwarder: ", "forwarder")];
+    for (prefix, source) in sources {
+        if let Some(text) = line.text.strip_prefix(prefix) {
+            return FrameLogLine { at: line.at, source: source.to_owned(), text: text.to_owned() };
+        }
+    }
+    FrameLogLine { at: line.at, source: "frame".to_owned(), text: line.text }
+}
+
+/// A note among the lines of a log.
+pub fn note_line(note: &FrameNote) -> FrameLogLine {
+    FrameLogLine { at: note.at, source: "gateway".to_owned(), text: note.text.clone() }
+}
+
+/// A message.
+pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> MessageView {
+    MessageView {
+        id: message.id.to_string(),
+        frame: message.frame_name.to_string(),
+        session: message.session.to_string(),
+        text: message.text,
+        state: message.state,
+        reason: message.reason,
+        answer: message.answer,
+        model: message.model.map(|model| model.to_string()),
+        tokens: message.tokens,
+        cost_microusd: message.cost_microusd,
+        created_at: message.created_at,
+        ended_at: message.ended_at,
+        after_event,
+        notes,
+    }
+}
+
+/// A conversation in a list.
+pub fn session(session: Session, messages: u64) -> SessionSummary {
+    SessionSummary {
+        id: session.id.to_string(),
+        frame: session.frame_name.to_string(),
+        agent_session: session.agent_session.map(|id| id.to_string()),
+        title: session.title,
+        messages,
+        created_at: session.created_at,
+        last_active_at: session.last_active_at,
+    }
+}
+
+/// One message of a conversation.
+pub fn turn(turn: Turn) -> TurnView {
+    let mut text = String::new();
+    let mut tools = Vec::new();
+    for part in turn.parts {
+        match part.body {
+            PartBody::Text { text: piece, synthetic: false } => {
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(&piece);
+            }
+            PartBody::Tool { tool, title, .. } => tools.push(match title {
+                Some(title) if !title.is_empty() => format!("{tool}: {title}"),
+                _ => tool,
+            }),
+            _ => {}
+        }
+    }
+    TurnView {
+        role: match turn.message.role {
+            Role::User => "user".into(),
+            Role::Assistant => "assistant".into(),
+        },
+        at: turn.message.created_at,
+        model: turn.message.model,
+        text,
+        tools,
+        error: turn.message.error.map(|error| error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_printed_it() {
+        let line = |text: &str| {
+            let line = log_line(LogLine { at: 1, text: text.into(), stderr: false });
+            (line.source, line.text)
+        };
+        assert_eq!(line("mimir: t=3ms up"), ("frame".into(), "t=3ms up".into()));
+        assert_eq!(line("opencode: listening"), ("opencode".into(), "listening".into()));
+        assert_eq!(line("forwarder: a: b"), ("forwarder".into(), "a: b".into()));
+        assert_eq!(line("something else"), ("frame".into(), "something else".into()));
+    }
+}
