@@ -416,6 +416,9 @@ mod tests {
         );
         let fail = request(&json!([{"role": "user", "content": "demo:fail please"}]), &[]);
         assert_eq!(answer(&fail).status, StatusCode::PAYMENT_REQUIRED);
+        let slow = json!({"stream": true, "messages": [{"role": "user", "content": "demo:slow"}]});
+        let script = answer(&slow);
+        assert!(script.pause * u32::try_from(script.chunks.len()).expect("few") > Duration::from_secs(10));
         assert_eq!(answer(&json!({"messages": 5})).status, StatusCode::BAD_REQUEST);
         assert_eq!(answer(&json!({"messages": []})).status, StatusCode::OK);
     }
