@@ -29,7 +29,11 @@ pub struct Sinks {
 ///
 /// `filter` is what `MIMIR_LOG` says; without it, what the gateway does and what goes wrong.
 pub fn init(sinks: Sinks, filter: Option<&str>) -> bool {
-    let wanted = || EnvFilter::new(filter.unwrap_or("info,hyper=warn,reqwest=warn,bollard=warn,rustls=warn"));
+    let wanted = || {
+        EnvFilter::new(
+            filter.unwrap_or("info,hyper=warn,reqwest=warn,bollard=warn,rustls=warn,rusqlite_migration=warn"),
+        )
+    };
     let json = sinks.file.map(|file| {
         fmt::layer()
             .json()

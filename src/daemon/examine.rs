@@ -9,6 +9,7 @@ use crate::clock::{self, Clock};
 use crate::config::LoadOptions;
 use crate::doctor::{self, Subject};
 use crate::model::ids::InstanceId;
+use crate::runtime::build;
 use crate::runtime::podman::Podman;
 use crate::wire::doctor::Check;
 use crate::wire::problem::Problem;
@@ -33,7 +34,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 store: None,
                 trouble: trouble.or(prepared),
                 image: config.frames.image.clone(),
-                image_inputs: String::new(),
+                image_inputs: build::inputs_hash(),
                 opencode: crate::opencode::VERSION,
                 ports: config.frames.ports,
                 providers: settings::presence(&config),

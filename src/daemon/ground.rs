@@ -14,6 +14,7 @@ use crate::link::Link;
 use crate::model::ids::InstanceId;
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
+use crate::runtime::build;
 use crate::runtime::engine::{EngineCommand, EngineSettings};
 use crate::runtime::podman::Podman;
 use crate::store::key::{self, KeyError, KeyRequest};
@@ -58,7 +59,7 @@ pub(super) async fn lay(
         .map_err(|error| store_problem(&error))?;
     let schema = store.schema().await.map_err(|error| store_problem(&error))?;
     let engine = engine_settings(&paths, &config);
-    let images = ImageSource { engine: EngineCommand::find(&engine), inputs: String::new() };
+    let images = ImageSource { engine: EngineCommand::find(&engine), inputs: build::inputs_hash() };
     let podman = Arc::new(Podman::new(instance.clone(), engine));
     let ground = Ground {
         agent_connector: Arc::new(|folder| Link::new(folder).connector(PortPurpose::Agent)),

@@ -73,6 +73,7 @@ routes! {
     get "/v1/projects/{name}" => projects::show;
     delete "/v1/projects/{name}" => projects::remove;
     get "/v1/images" => images::list;
+    post "/v1/images/build" => images::build;
 }
 
 /// The OpenAPI document, made from the handlers.
