@@ -47,15 +47,17 @@ pub struct OpenOptions {
     pub backups: PathBuf,
 }
 
-/// The only way to read or change durable state. Cheap to clone.
+/// The only way to read or change durable state. Cheap to clone; dropping the last clone finishes
+/// what was accepted and closes the file.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// The readers come first: the last connection to close is the writer's.
 struct Inner {
-    writer: writer::Writer,
     readers: Mutex<Vec<Connection>>,
+    writer: writer::Writer,
     options: OpenOptions,
     last_event: watch::Sender<u64>,
 }

@@ -1,6 +1,7 @@
 //! The one thread that writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
@@ -23,7 +24,9 @@ pub(super) enum Durability {
 }
 
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    /// Present until this is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
@@ -37,12 +40,24 @@ impl Writer {
             }
         };
         // Without a thread every write answers "closed", which callers already handle.
-        let _ = std::thread::Builder::new().name("store-writer".into()).spawn(run);
-        Self { jobs }
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(run).ok();
+        Self { jobs: Some(jobs), thread }
     }
 
     pub(super) async fn submit(&self, job: Job) -> Result<(), StoreError> {
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed)
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.send(job).await.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Drop for Writer {
+    /// Finishes what was accepted and closes the connection, which folds the log into the database.
+    fn drop(&mut self) {
+        self.jobs = None;
+        let is_itself = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| !is_itself(thread)) {
+            let _ = thread.join();
+        }
     }
 }
 
