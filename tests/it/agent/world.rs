@@ -1,0 +1,267 @@
+//! A gateway without its edges: database, router, and a scripted agent behind HTTP.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mimir::clock::{Clock, entropy_128};
+use mimir::model::event::Happening;
+use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
+use mimir::model::ids::FrameId;
+use mimir::model::message::{DeliveryState, Message};
+use mimir::model::names::FrameName;
+use mimir::model::network::NetworkMode;
+use mimir::model::principal::Principal;
+use mimir::model::secret::Secret;
+use mimir::opencode::OpencodeClient;
+use mimir::router::{
+    Accepted, Limits, Patience, PlaceError, Places, Router, RouterDeps, SendError, SendRequest, Settings,
+};
+use mimir::sessions::{Said, Sessions};
+use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
+use mimir::supervisor::Tasks;
+use mimir::supervisor::failpoint::Failpoints;
+
+use super::scripted::{PASSWORD, ScriptedAgent};
+
+pub const OWNER: Principal = Principal::Owner { uid: 0 };
+/// How long anything may take before a test gives up.
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub store: Store,
+    pub router: Router,
+    pub agent: Arc<ScriptedAgent>,
+    pub places: Arc<ScriptedPlaces>,
+    pub failpoints: Failpoints,
+    frame: FrameId,
+    tasks: Tasks,
+    folder: tempfile::TempDir,
+}
+
+fn open(folder: &Path) -> Store {
+    let options = OpenOptions {
+        path: folder.join("mimir.db"),
+        key: Secret::new("ab".repeat(32)),
+        backups: folder.join("backups"),
+    };
+    Store::open(options, Clock::system()).expect("a database")
+}
+
+fn settings() -> Settings {
+    Settings {
+        return_after_loss: Duration::from_secs(2),
+        coalesce: Duration::from_millis(5),
+        look_every: Duration::from_millis(150),
+        limits: Limits { steps: 5, ..Limits::default() },
+        patience: Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
+        ..Settings::new("scripted/scripted".parse().expect("a model"))
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let agent = ScriptedAgent::start();
+        let frame = FrameId::from_parts(1_000, entropy_128());
+        insert_frame(&store, &frame).await;
+        let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
+        let (router, tasks, failpoints) = gateway(&store, &places);
+        Self { store, router, agent, places, failpoints, frame, tasks, folder }
+    }
+
+    pub fn client(&self) -> OpencodeClient {
+        self.agent.client()
+    }
+
+    /// What is armed dies with the old gateway; the agent and the files stay.
+    #[cfg(feature = "test-support")]
+    pub async fn restart_gateway(&mut self) {
+        assert!(self.tasks.stop(LIMIT).await, "the lanes end");
+        self.store = open(self.folder.path());
+        self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
+        (self.router, self.tasks, self.failpoints) = gateway(&self.store, &self.places);
+        self.router.resume().await.expect("the open messages");
+    }
+
+    /// Sends a message to a gateway that dies at `point`, and returns the message as it was left.
+    #[cfg(feature = "test-support")]
+    pub async fn send_and_die_at(&self, point: &'static str) -> Message {
+        let died = tokio::time::timeout(LIMIT, async {
+            tokio::select! {
+                died = self.failpoints.died() => died,
+                // Ends early unless it dies in the middle of it.
+                _ = async {
+                    let _ = self.send_keyed("hi", "the-key").await;
+                    std::future::pending::<()>().await;
+                } => "never",
+            }
+        });
+        assert_eq!(died.await.expect("it dies in time"), point);
+        let found = self.store.read(|db| messages::find_by_key(db, "the-key")).await.expect("a row");
+        found.expect("the message was stored")
+    }
+
+    pub async fn send(&self, text: &str) -> Message {
+        self.send_with(text, |_| {}).await
+    }
+
+    pub async fn send_with(&self, text: &str, change: impl FnOnce(&mut SendRequest)) -> Message {
+        let mut request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
+        change(&mut request);
+        self.router.send(&OWNER, request, None).await.expect("accepted").message
+    }
+
+    pub async fn send_keyed(&self, text: &str, key: &str) -> Result<Accepted, SendError> {
+        let request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
+        self.router.send(&OWNER, request, Some(key.into())).await
+    }
+
+    /// The message at its end.
+    pub async fn end_of(&self, message: &Message) -> Message {
+        let ended = self.router.wait_for_end(&message.id, LIMIT).await.expect("a row");
+        assert!(ended.state.is_final(), "after {LIMIT:?}: {ended:?}; told {:?}", self.told(message).await);
+        ended
+    }
+
+    pub async fn state(&self, message: &Message) -> DeliveryState {
+        let id = message.id.clone();
+        self.store.read(move |db| messages::get(db, &id)).await.expect("a row").state
+    }
+
+    pub async fn reaches(&self, message: &Message, state: DeliveryState) {
+        self.eventually(state.as_str(), async || self.state(message).await == state).await;
+    }
+
+    pub async fn eventually(&self, what: &str, check: impl AsyncFn() -> bool) {
+        let waited = tokio::time::timeout(LIMIT, async {
+            while !check().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "not within {LIMIT:?}: {what}");
+    }
+
+    /// Everything that was told of a message, in order.
+    pub async fn told(&self, message: &Message) -> Vec<Happening> {
+        let filter = events::Filter { message: Some(message.id.clone()), ..events::Filter::default() };
+        let stored = self.store.read(move |db| events::after(db, 0, &filter, usize::MAX)).await;
+        stored.expect("events").into_iter().map(|event| event.what).collect()
+    }
+
+    pub async fn history(&self, message: &Message) -> Vec<Said> {
+        Sessions::new(self.store.clone()).history(&message.session).await.expect("a session").1
+    }
+
+    pub async fn stop_frame(&self) {
+        let frame = self.frame.clone();
+        let change = move |tx: &mut mimir::store::Tx<'_>| {
+            frames::set_desired(tx, &frame, Desired::Stopped)?;
+            frames::apply(tx, &frame, FrameEvent::StopConfirmed, None)
+        };
+        self.store.write::<_, StoreError, _>(change).await.expect("stopped");
+    }
+}
+
+fn gateway(store: &Store, places: &Arc<ScriptedPlaces>) -> (Router, Tasks, Failpoints) {
+    let tasks = Tasks::default();
+    let failpoints = Failpoints::default();
+    let router = Router::new(RouterDeps {
+        store: store.clone(),
+        places: places.clone(),
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings: settings(),
+        failpoints: failpoints.clone(),
+    });
+    (router, tasks, failpoints)
+}
+
+async fn insert_frame(store: &Store, id: &FrameId) {
+    let new = frames::NewFrame {
+        id: id.clone(),
+        name: FrameName::parse("blog").expect("a name"),
+        project: None,
+        workspace: "/nowhere".into(),
+        image: "image".into(),
+        image_id: "id".into(),
+        network: NetworkMode::Sealed,
+        allow: Vec::new(),
+        env: Vec::new(),
+        limits: FrameLimits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
+        owner_uid: 0,
+        owner_gid: 0,
+        desired: Desired::Running,
+        expires_at: None,
+        ports: "33000-34000".parse().expect("a range"),
+        avoid: BTreeSet::new(),
+        given: String::new(),
+    };
+    let id = id.clone();
+    let change = move |tx: &mut mimir::store::Tx<'_>| {
+        frames::insert(tx, &new)?;
+        frames::apply(tx, &id, FrameEvent::StartRequested, None)?;
+        frames::apply(tx, &id, FrameEvent::BecameReady, None)
+    };
+    store.write::<_, StoreError, _>(change).await.expect("a frame");
+}
+
+/// All text that was told, as one.
+pub fn text(told: &[Happening]) -> String {
+    let delta = |happening: &Happening| match happening {
+        Happening::Text { delta, .. } => Some(delta.clone()),
+        _ => None,
+    };
+    told.iter().filter_map(delta).collect()
+}
+
+/// Frames that are there at once, or never.
+pub struct ScriptedPlaces {
+    store: Store,
+    agent: Arc<ScriptedAgent>,
+    wakes: AtomicU32,
+    refusal: Mutex<Option<String>>,
+}
+
+impl ScriptedPlaces {
+    fn new(store: Store, agent: Arc<ScriptedAgent>) -> Self {
+        Self { store, agent, wakes: AtomicU32::new(0), refusal: Mutex::default() }
+    }
+
+    pub fn wakes(&self) -> u32 {
+        self.wakes.load(Ordering::SeqCst)
+    }
+
+    pub fn cannot_start(&self, why: &str) {
+        *self.refusal.lock().expect("a lock") = Some(why.to_owned());
+    }
+}
+
+#[async_trait]
+impl Places for ScriptedPlaces {
+    async fn wake(&self, frame: &FrameId, _deadline: Duration) -> Result<OpencodeClient, PlaceError> {
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        if let Some(why) = self.refusal.lock().expect("a lock").clone() {
+            return Err(PlaceError::NotThere(why));
+        }
+        let frame = frame.clone();
+        let start = move |tx: &mut mimir::store::Tx<'_>| {
+            frames::set_desired(tx, &frame, Desired::Running)?;
+            if frames::get(tx, &frame)?.state != FrameState::Running {
+                frames::apply(tx, &frame, FrameEvent::StartRequested, None)?;
+                frames::apply(tx, &frame, FrameEvent::BecameReady, None)?;
+            }
+            Ok(())
+        };
+        self.store.write::<_, StoreError, _>(start).await.expect("started");
+        Ok(self.agent.client())
+    }
+
+    async fn agent(&self, _frame: &FrameId) -> Result<OpencodeClient, PlaceError> {
+        Ok(OpencodeClient::new(self.agent.connector(), &Secret::new(PASSWORD)))
+    }
+}
