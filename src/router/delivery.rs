@@ -279,8 +279,8 @@ impl Router {
         };
         attempt.message = match self.inner.deps.store.write::<_, StoreError, _>(save).await {
             Ok(message) => message,
-            // Cancelled in this very moment: nothing was sent, and its end is written.
-            Err(StoreError::Conflict { .. }) => return Ok(Some(Pass::Ended(Verdict::Stopped))),
+            // Moved in this very moment (cancelled, most likely): nothing was sent, and the row says what to do.
+            Err(StoreError::Conflict { .. }) => return Ok(Some(Pass::Ended(Verdict::NotYet))),
             Err(error) => return Err(error.into()),
         };
         self.inner.deps.failpoints.hit("send.after_id_saved").await;

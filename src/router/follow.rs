@@ -104,12 +104,13 @@ impl Router {
         let now = Instant::now();
         let about = session_of(event);
         if about.is_some_and(|session| turn.is_ours(session)) {
+            // Patience with an idle agent begins anew with every sign of life.
+            watch.idle_since = None;
             watch.guard.see(event, now, self.inner.deps.clock.now_ms());
         }
         watch.speech.add(turn.see(event), now);
         match event {
             AgentEvent::Status(session, AgentStatus::Idle) if turn.is_ours(session) => watch.look_at = now,
-            AgentEvent::Status(session, _) if turn.is_ours(session) => watch.idle_since = None,
             AgentEvent::Failed(..) | AgentEvent::Disposed => watch.look_at = now,
             _ => {}
         }
@@ -151,7 +152,10 @@ impl Router {
         }
     }
 
-    /// Asks what the agent does and what it wrote; says whether it works.
+    /// Asks what the agent wrote and then what it does; says whether it works.
+    ///
+    /// In this order: an answer that is not complete while the agent is idle must not be one that had
+    /// only just begun.
     async fn read_again(
         &self,
         attempt: &Attempt,
@@ -159,10 +163,10 @@ impl Router {
         speech: &mut Speech,
     ) -> Result<bool, OpencodeError> {
         let client = &attempt.client;
-        let before = client.statuses().await?;
         let written = messages_from_prompt(attempt).await?;
+        let statuses = client.statuses().await?;
         speech.add(turn.absorb(&written), Instant::now());
-        let is_busy = before.get(&attempt.session).is_some_and(|status| *status != AgentStatus::Idle);
+        let is_busy = statuses.get(&attempt.session).is_some_and(|status| *status != AgentStatus::Idle);
         if is_busy {
             let permissions = client.permissions().await?;
             let questions = client.questions().await?;

@@ -46,6 +46,22 @@ impl Lanes {
     }
 }
 
+/// Gives the lane's place free when it panics; one that ends by itself has left before.
+struct Place<'a> {
+    router: &'a Router,
+    session: &'a SessionId,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(mut called) = self.router.inner.lanes.called.lock()
+        {
+            called.remove(self.session);
+        }
+    }
+}
+
 impl Router {
     /// Sees to it that the open messages of a conversation are looked at.
     pub(super) fn nudge(&self, session: &SessionId) {
@@ -54,10 +70,13 @@ impl Router {
         }
         let router = self.clone();
         let lane = session.clone();
-        self.inner.deps.tasks.spawn(format!("session {session}"), OnExit::Restart, move |stop| {
+        // Not `Restart`: a lane that has nothing left to do ends, and a second one beside the next would
+        // deliver the same message.
+        self.inner.deps.tasks.spawn(format!("session {session}"), OnExit::Report, move |stop| {
             let router = router.clone();
             let lane = lane.clone();
             async move {
+                let _place = Place { router: &router, session: &lane };
                 tokio::select! {
                     () = router.run_lane(&lane) => {}
                     () = stop.cancelled() => {}

@@ -3,6 +3,8 @@
 //! The agent is a scripted opencode behind a real HTTP server, so that our HTTP,
 //! event stream, reconnecting and re-reading is what runs.
 
+#[path = "agent/real.rs"]
+mod real;
 #[path = "agent/scripted.rs"]
 mod scripted;
 #[path = "agent/world.rs"]
@@ -56,6 +58,20 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
 
     let by_title = world.send_with("d", |request| request.session = Some("a".into())).await;
     assert_eq!(by_title.session, first.session);
+}
+
+/// Its task must not be started again beside that of the next message.
+#[tokio::test]
+async fn a_conversation_that_rests_has_nobody_left_who_delivers() {
+    let world = World::new().await;
+    world.agent.plays([play("one two"), play("three four")]);
+    world.end_of(&world.send("a").await).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let sent = world.send("b").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let message = world.end_of(&sent).await;
+    assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("three four")));
+    assert_eq!((world.agent.prompts(), world.places.wakes()), (2, 2));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use super::scripted::{PASSWORD, ScriptedAgent};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
 /// How long anything may take before a test gives up.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub struct World {
     pub store: Store,
@@ -70,8 +70,15 @@ impl World {
         let frame = FrameId::from_parts(1_000, entropy_128());
         insert_frame(&store, &frame).await;
         let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
-        let (router, tasks, failpoints) = gateway(&store, &places);
+        let (router, tasks, failpoints) = gateway(&store, places.clone(), settings());
         Self { store, router, agent, places, failpoints, frame, tasks, folder }
+    }
+
+    /// A world whose agent lives in `places`; the scripted one is there and not used.
+    pub async fn with(places: Arc<dyn Places>, settings: Settings) -> Self {
+        let mut world = Self::new().await;
+        (world.router, world.tasks, world.failpoints) = gateway(&world.store, places, settings);
+        world
     }
 
     pub fn client(&self) -> OpencodeClient {
@@ -84,7 +91,7 @@ impl World {
         assert!(self.tasks.stop(LIMIT).await, "the lanes end");
         self.store = open(self.folder.path());
         self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
-        (self.router, self.tasks, self.failpoints) = gateway(&self.store, &self.places);
+        (self.router, self.tasks, self.failpoints) = gateway(&self.store, self.places.clone(), settings());
         self.router.resume().await.expect("the open messages");
     }
 
@@ -167,15 +174,15 @@ impl World {
     }
 }
 
-fn gateway(store: &Store, places: &Arc<ScriptedPlaces>) -> (Router, Tasks, Failpoints) {
+fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> (Router, Tasks, Failpoints) {
     let tasks = Tasks::default();
     let failpoints = Failpoints::default();
     let router = Router::new(RouterDeps {
         store: store.clone(),
-        places: places.clone(),
+        places,
         clock: Clock::system(),
         tasks: tasks.clone(),
-        settings: settings(),
+        settings,
         failpoints: failpoints.clone(),
     });
     (router, tasks, failpoints)
