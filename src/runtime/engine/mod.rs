@@ -71,7 +71,9 @@ impl EngineSettings {
         if self.uid == 0 {
             return vec![PathBuf::from("/run/podman/podman.sock")];
         }
-        self.runtime_dir.iter().map(|folder| folder.join("podman/podman.sock")).collect()
+        let usual = PathBuf::from(format!("/run/user/{}", self.uid));
+        let folder = self.runtime_dir.as_ref().unwrap_or(&usual);
+        vec![folder.join("podman/podman.sock")]
     }
 
     /// A program in `PATH`; the system's own folders are searched too, since cron and sudo leave them out.

@@ -166,10 +166,7 @@ impl Runtime for FakeEngine {
         let id = frame.clone();
         self.call(Op::Start, Some(frame), move |world, us| match situation(world, us, &id)? {
             (Observed::Running, false) => Ok(()),
-            (Observed::Halted, false) => {
-                world.launch(us, &id);
-                Ok(())
-            }
+            (Observed::Halted, false) => world.start(us, &id),
             _ => Err(RuntimeError::WrongState { frame: id, action: "start" }),
         })
         .await

@@ -95,6 +95,15 @@ pub(super) fn image_matches(image: &ImageInfo, reference: &str) -> bool {
     image.id == reference || image.tags.iter().any(|tag| tag == reference)
 }
 
+fn folders_are_there(spec: &ContainerSpec) -> Result<(), RuntimeError> {
+    for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
+        if !folder.is_dir() {
+            return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
+        }
+    }
+    Ok(())
+}
+
 impl World {
     pub(super) fn new(clock: Clock) -> Self {
         let state = State {
@@ -151,11 +160,7 @@ impl World {
     }
 
     pub(super) fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
-        for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
-            if !folder.is_dir() {
-                return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
-            }
-        }
+        folders_are_there(spec)?;
         let name = container_name(&spec.frame);
         let state = self.lock();
         if !state.images.iter().any(|image| image_matches(image, &spec.image_id)) {
@@ -202,6 +207,14 @@ impl World {
             self.launch(&spec.instance, &spec.frame);
         }
         self.alter(&spec.frame, |container| container.observed = observed);
+    }
+
+    /// Starts what is there, if its folders still are.
+    pub(super) fn start(&self, instance: &InstanceId, frame: &FrameId) -> Result<(), RuntimeError> {
+        let spec = self.lock().containers.get(&container_name(frame)).map(|there| there.spec.clone());
+        folders_are_there(&spec.ok_or_else(|| RuntimeError::Gone { frame: frame.clone() })?)?;
+        self.launch(instance, frame);
+        Ok(())
     }
 
     /// Runs what is there and not running.

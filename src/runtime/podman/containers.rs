@@ -101,7 +101,7 @@ impl Connection {
             Err(Trouble::NameTaken(text)) => text,
             done => return done,
         };
-        match self.inspect(&container_name(&spec.frame)).await? {
+        match self.settled(&container_name(&spec.frame)).await? {
             // Another call of ours was faster.
             Some(body) if body.label(LABEL_INSTANCE) == Some(spec.instance.as_str()) => Ok(()),
             Some(_) => Err(Trouble::NameTaken(taken)),
@@ -111,6 +111,19 @@ impl Connection {
                 self.remove(&container_name(&spec.frame)).await?;
                 self.create(spec).await
             }
+        }
+    }
+
+    /// What has that name, once a create that may be going on has got far enough to show it.
+    async fn settled(&self, name: &str) -> Result<Option<Inspected>, Trouble> {
+        let mut looks = 0;
+        loop {
+            let seen = self.inspect(name).await?;
+            looks += 1;
+            if seen.is_some() || looks >= 30 {
+                return Ok(seen);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -89,6 +89,10 @@ pub(super) fn info(
     note(!able.pids, "limits on the number of processes are not enforced on this machine");
     note(!pause, "frames cannot be paused on this machine");
     let network = !able.rootless || around.tun;
+    note(
+        able.rootless && is_older_than_4_3(&version),
+        "this Podman is older than 4.3 and cannot give frames the files of their owner: update it",
+    );
     note(!network, "frames cannot have a network of their own here: /dev/net/tun may not be used");
     EngineInfo {
         kind: "podman",
@@ -97,6 +101,15 @@ pub(super) fn info(
         rootless: able.rootless,
         capabilities: Capabilities { pause, limits: able.memory && able.pids, stats: true, network },
         notes,
+    }
+}
+
+/// The mapping of the owner onto the image's user came with 4.3.
+fn is_older_than_4_3(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) < (4, 3),
+        _ => false,
     }
 }
 
@@ -143,6 +156,15 @@ mod tests {
         let info = told(&body);
         assert!(info.capabilities.limits && info.capabilities.pause);
         assert!(info.notes.iter().any(|note| note.contains("processor")), "{:?}", info.notes);
+    }
+
+    #[test]
+    fn an_engine_that_is_too_old_for_rootless_frames_is_told() {
+        for (version, old) in
+            [("4.2.9", true), ("3.0.1", true), ("4.3.1", false), ("5.4.2", false), ("x", false)]
+        {
+            assert_eq!(is_older_than_4_3(version), old, "{version}");
+        }
     }
 
     #[test]

@@ -295,7 +295,10 @@ impl Runtime for Podman {
             filters: Some(filters),
             ..Default::default()
         };
-        let connection = self.connection().await?;
+        // A service that went away unnoticed is found or started first.
+        let connection = self
+            .run("follow events", None, LOOK, |on| async move { on.libpod.ping().await.map(|_| on) })
+            .await?;
         let socket = connection.socket.clone();
         let pieces = connection.docker.events(Some(options));
         let events = pieces.filter_map(move |piece| {

@@ -71,7 +71,12 @@ impl Trouble {
             Self::NoImage(text())
         } else if says(&["no space left on device"]) {
             Self::DiskFull
-        } else if says(&["name is already in use", "already in use by", "already in use, cannot rename"]) {
+        } else if says(&[
+            "name is already in use",
+            "already in use by",
+            "already in use, cannot rename",
+            "container already exists",
+        ]) {
             Self::NameTaken(text())
         } else if says(&["container with given ID already exists", "container with id exists"]) {
             Self::LeftBehind(text())
@@ -182,6 +187,9 @@ mod tests {
             }),
             (500, "runc: container with given ID already exists: OCI runtime error", |e| {
                 matches!(e, RuntimeError::Gone { .. })
+            }),
+            (500, "container create: name \"mimir-x\" is in use: container already exists", |e| {
+                matches!(e, RuntimeError::NameTaken { .. })
             }),
             (500, "something new", |e| matches!(e, RuntimeError::Refused { .. })),
         ];

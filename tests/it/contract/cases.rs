@@ -33,11 +33,15 @@ pub async fn a_frame_without_a_container_is_missing_everywhere(bench: &Bench) {
 }
 
 pub async fn creating_twice_makes_one_container(bench: &Bench) {
+    for _ in 0..5 {
+        let spec = bench.spec();
+        let (first, second) =
+            tokio::join!(bench.runtime.ensure_created(&spec), bench.runtime.ensure_created(&spec));
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+        bench.remove(&spec).await;
+    }
     let spec = bench.spec();
-    let (first, second) =
-        tokio::join!(bench.runtime.ensure_created(&spec), bench.runtime.ensure_created(&spec));
-    first.unwrap();
-    second.unwrap();
+    bench.runtime.ensure_created(&spec).await.unwrap();
     bench.runtime.ensure_created(&spec).await.unwrap();
 
     let listed = bench.runtime.list().await.unwrap();
@@ -83,6 +87,24 @@ pub async fn a_missing_bind_source_is_refused_and_not_silently_created(bench: &B
     let answer = bench.runtime.ensure_created(&spec).await;
     assert!(matches!(answer, Err(RuntimeError::FolderMissing { .. })), "{answer:?}");
     assert_eq!(bench.observe(&spec.frame).await.observed, Observed::Missing);
+}
+
+pub async fn a_folder_that_vanished_before_the_start_is_named(bench: &Bench) {
+    let spec = bench.spec();
+    bench.runtime.ensure_created(&spec).await.unwrap();
+    std::fs::remove_dir(&spec.workspace).unwrap();
+    let answer = bench.runtime.ensure_started(&spec.frame).await;
+    let path = spec.workspace.display().to_string();
+    assert!(
+        matches!(&answer, Err(RuntimeError::FolderMissing { path: named }) if *named == path),
+        "{answer:?}"
+    );
+    assert!(!spec.workspace.exists(), "nobody made it");
+
+    // Once it is back the same container starts.
+    std::fs::create_dir(&spec.workspace).unwrap();
+    bench.start(&spec).await;
+    bench.remove(&spec).await;
 }
 
 pub async fn a_foreign_container_with_our_name_is_left_alone(bench: &Bench) {

@@ -280,6 +280,48 @@ fn a_command_that_takes_too_long_is_given_up() {
 }
 
 #[test]
+fn a_command_whose_reader_left_stays_behind_until_another_ends_it() {
+    on_podman("contract::podman::a_command_whose_reader_left", async |_, bench| {
+        let spec = bench.running().await;
+        let script = "echo $$ >/run/frame/pid; trap '' HUP; while :; do sleep 0.1; done";
+        let command = ExecSpec { tty: Some((80, 24)), stdin: true, ..ExecSpec::new(["sh", "-c", script]) };
+        let sh = async |script: &str| {
+            bench.runtime.exec(&spec.frame, ExecSpec::new(["sh", "-c", script])).await.unwrap().exit_code
+        };
+        let stream = bench.runtime.exec_stream(&spec.frame, command).await.unwrap();
+        eventually("it is there", || async { (sh("cat /run/frame/pid").await == 0, String::new()) }).await;
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(
+            sh("kill -0 $(cat /run/frame/pid)").await,
+            0,
+            "the engine ends it now: views need no reaping"
+        );
+        assert_eq!(sh("kill -9 $(cat /run/frame/pid)").await, 0);
+        eventually("it is gone", || async {
+            (sh("kill -0 $(cat /run/frame/pid)").await != 0, String::new())
+        })
+        .await;
+        bench.remove(&spec).await;
+    });
+}
+
+#[test]
+fn an_open_frame_has_an_ordinary_network() {
+    on_podman("contract::podman::an_open_frame", async |_, bench| {
+        if !bench.runtime.info().await.unwrap().capabilities.network {
+            return skip("contract::podman::an_open_frame", "no network device may be used here");
+        }
+        let mut spec = bench.spec();
+        spec.network = mimir::model::network::NetworkMode::Open;
+        bench.start(&spec).await;
+        let devices = bench.runtime.exec(&spec.frame, ExecSpec::new(["cat", "/proc/net/dev"])).await.unwrap();
+        assert_eq!(devices.stdout.lines().skip(2).count(), 2, "{}", devices.stdout);
+        bench.remove(&spec).await;
+    });
+}
+
+#[test]
 fn stopping_for_ever_after_the_monitor_died_ends_with_a_removal() {
     on_podman("contract::podman::stopping_for_ever", async |machine, bench| {
         let spec = bench.running().await;
