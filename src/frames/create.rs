@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::error::FrameError;
+use super::provision::with_file;
 use super::workspace::{self, OffLimits, Workspace};
 use super::{Frames, Inner, ports, provision, store_error};
 use crate::clock::entropy_128;
@@ -31,8 +32,10 @@ impl Frames {
     }
 
     async fn create_now(&self, principal: &Principal, request: &CreateFrame) -> Result<Frame, FrameError> {
+        let request = &with_file(request)?;
         let new = self.settle(request).await?;
         let id = new.id.clone();
+        self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
         let frame = self.insert(principal, new).await?;
         self.inner.failpoints.hit("create.after_row").await;

@@ -1,10 +1,11 @@
 //! From a frame's row to what the engine and the agent are given. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::FrameError;
 use super::folders::Folders;
+use crate::config::frame_file::FrameFile;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
@@ -17,6 +18,40 @@ const LEAST_MEMORY: u64 = 512 << 20;
 const LEAST_PIDS: u32 = 64;
 /// The longest life of a throwaway frame.
 const LONGEST_TTL_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The request with what its frame file says where the request itself says nothing.
+pub(super) fn with_file(request: &CreateFrame) -> Result<CreateFrame, FrameError> {
+    let Some(text) = request.config_yaml.as_deref().filter(|text| !text.trim().is_empty()) else {
+        return Ok(request.clone());
+    };
+    let file = FrameFile::parse(text, Path::new("the frame file"))
+        .map_err(|error| invalid("config", error.to_string()))?;
+    let given = request.clone();
+    // A place that is named in the request beats either way of naming one in the file.
+    let names_a_place = given.workspace.is_some() || given.project.is_some();
+    let (workspace, project) = if names_a_place {
+        (given.workspace, given.project)
+    } else {
+        let workspace = file.workspace.map(|path| path.display().to_string());
+        (workspace, file.project.map(|name| name.to_string()))
+    };
+    let throwaway = given.throwaway || file.throwaway.unwrap_or(false);
+    Ok(CreateFrame {
+        workspace,
+        project,
+        image: given.image.or(file.image),
+        network: given.network.or(file.network),
+        allow: file.allow.into_iter().chain(given.allow).collect(),
+        cpus: given.cpus.or(file.cpus_milli.map(|milli| f64::from(milli) / 1000.0)),
+        memory_bytes: given.memory_bytes.or(file.memory_bytes),
+        pids: given.pids.or(file.pids),
+        env: file.env.into_iter().chain(given.env).collect(),
+        throwaway,
+        ttl_seconds: given.ttl_seconds.or(file.ttl.filter(|_| throwaway).map(|ttl| ttl.as_secs())),
+        start: given.start || file.start.unwrap_or(false),
+        ..given
+    })
+}
 
 /// The container that a frame is to have.
 pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders) -> ContainerSpec {
@@ -135,6 +170,29 @@ mod tests {
     use super::*;
 
     const DEFAULTS: Limits = Limits { cpus_milli: 2000, memory_bytes: 4 << 30, pids: 1024 };
+
+    #[test]
+    fn a_frame_file_fills_in_what_the_request_leaves_open() {
+        let text = "image: a:1\nnetwork: open\nenv: {A: file, B: file}\nlimits: {memory: 1g}\nstart: true\n";
+        let request = CreateFrame {
+            network: Some(NetworkMode::Sealed),
+            workspace: Some("/w".into()),
+            env: BTreeMap::from([("B".into(), "request".into())]),
+            config_yaml: Some(text.into()),
+            ..CreateFrame::default()
+        };
+        let merged = with_file(&request).expect("reads");
+        assert_eq!(merged.image.as_deref(), Some("a:1"));
+        assert_eq!(merged.network, Some(NetworkMode::Sealed));
+        assert_eq!(merged.memory_bytes, Some(1 << 30));
+        assert_eq!(merged.env["A"], "file");
+        assert_eq!(merged.env["B"], "request");
+        assert!(merged.start);
+        assert_eq!(merged.config_yaml.as_deref(), Some(text), "kept word for word");
+
+        let wrong = CreateFrame { config_yaml: Some("imge: x".into()), ..CreateFrame::default() };
+        assert!(with_file(&wrong).expect_err("refused").to_string().contains("imge"));
+    }
 
     #[test]
     fn limits_that_cannot_work_are_refused_by_name() {

@@ -23,6 +23,8 @@ const TRY: Duration = Duration::from_millis(300);
 const BREATH: Duration = Duration::from_millis(50);
 /// How long one pass tries before the row and the engine are looked at again.
 const SLICE: Duration = Duration::from_secs(1);
+/// Between two looks at the terminal, while the agent is not there either.
+const TERMINAL_PAUSE: Duration = Duration::from_secs(1);
 /// A running agent may be busy; it is given more time than a starting one.
 const RUNNING_TRY: Duration = Duration::from_secs(3);
 
@@ -31,8 +33,19 @@ const RUNNING_TRY: Duration = Duration::from_secs(3);
 pub(super) struct Signs {
     agent: bool,
     terminal: bool,
+    /// When the terminal was asked for last.
+    asked_at: Option<Instant>,
     /// What the last try said.
     last: Option<String>,
+}
+
+impl Signs {
+    /// A command inside costs more than a request, and slows the start that it waits for: so one at
+    /// the beginning, one when the agent is there, and few in between.
+    fn is_time_for_the_terminal(&self) -> bool {
+        let pause = if self.agent { BREATH } else { TERMINAL_PAUSE };
+        self.asked_at.is_none_or(|asked| asked.elapsed() >= pause)
+    }
 }
 
 impl Driver {
@@ -132,10 +145,18 @@ impl Driver {
         let Some(password) = self.folders.password()? else { return Ok(Ok(())) };
         let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
         let agent = async { if self.memory.signs.agent { None } else { Some(client.health(TRY).await) } };
+        let ask_terminal = !self.memory.signs.terminal && self.memory.signs.is_time_for_the_terminal();
         let terminal = async {
-            self.memory.signs.terminal || tmux::is_there(self.inner.deps.runtime.as_ref(), &self.id).await
+            if ask_terminal {
+                tmux::is_there(self.inner.deps.runtime.as_ref(), &self.id).await
+            } else {
+                self.memory.signs.terminal
+            }
         };
         let (agent, terminal) = tokio::join!(agent, terminal);
+        if ask_terminal {
+            self.memory.signs.asked_at = Some(Instant::now());
+        }
         self.memory.signs.terminal = terminal;
         match agent {
             Some(Err(wrong @ OpencodeError::WrongVersion { .. })) => return Ok(Err(wrong)),
@@ -150,9 +171,9 @@ impl Driver {
     }
 
     async fn is_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        self.inner.failpoints.hit("ready.before_record").await;
+        self.inner.failpoints.hit("start.before_ready").await;
         self.record(FrameEvent::BecameReady, None).await?;
-        self.inner.failpoints.hit("ready.after_record").await;
+        self.inner.failpoints.hit("start.after_ready").await;
         self.memory.start_permit = None;
         self.memory.silent_since = None;
         self.memory.asked_at = Some(Instant::now());

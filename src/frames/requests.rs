@@ -36,6 +36,18 @@ impl Request {
         }
     }
 
+    /// The place right after the wish was saved.
+    fn after_wish(self) -> &'static str {
+        match self {
+            Self::Start => "start.after_wish",
+            Self::Resume => "resume.after_wish",
+            Self::Restart => "restart.after_wish",
+            Self::Pause => "pause.after_wish",
+            Self::Stop => "stop.after_wish",
+            Self::Destroy => "destroy.after_wish",
+        }
+    }
+
     fn desired(self) -> Desired {
         match self {
             Self::Start | Self::Resume | Self::Restart => Desired::Running,
@@ -138,7 +150,7 @@ impl Frames {
             .store
             .write::<_, FrameError, _>(move |tx| write_wish(tx, &principal, &name, request))
             .await?;
-        self.inner.failpoints.hit("ask.after_wish").await;
+        self.inner.failpoints.hit(request.after_wish()).await;
         self.inner.wake_driver(&frame.id);
         Ok(frame)
     }

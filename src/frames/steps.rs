@@ -108,7 +108,7 @@ impl Driver {
         self.memory.signs = super::readiness::Signs::default();
         self.memory.run_began_at = self.inner.deps.clock.now_ms();
         self.inner.deps.runtime.ensure_started(&self.id).await?;
-        self.inner.failpoints.hit("start.after_engine").await;
+        self.inner.failpoints.hit("start.after_start").await;
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl Driver {
         self.inner.failpoints.hit("stop.before_engine").await;
         let grace = self.inner.deps.settings.stop_grace;
         let stopped = self.inner.deps.runtime.ensure_stopped(&self.id, grace).await;
-        self.inner.failpoints.hit("stop.after_engine").await;
+        self.inner.failpoints.hit("stop.after_stop").await;
         match stopped {
             // It says no again and again: what runs is not worth more than being able to go on.
             Err(error) if !error.is_transient() && self.memory.refusals + 1 >= REFUSALS => {
@@ -209,23 +209,23 @@ impl Driver {
     async fn remove(&mut self) -> Result<(), FrameError> {
         self.inner.deps.attendant.close(&self.id).await;
         self.memory.attended = false;
-        self.inner.failpoints.hit("remove.before_engine").await;
+        self.inner.failpoints.hit("destroy.before_remove").await;
         self.inner.deps.runtime.ensure_removed(&self.id).await?;
-        self.inner.failpoints.hit("remove.after_engine").await;
+        self.inner.failpoints.hit("destroy.after_remove").await;
         Ok(())
     }
 
     async fn forget(&mut self) -> Result<Next, FrameError> {
         self.inner.deps.attendant.close(&self.id).await;
-        self.inner.failpoints.hit("forget.before_folders").await;
+        self.inner.failpoints.hit("destroy.before_forget").await;
         let folders = self.folders.clone();
         tokio::task::spawn_blocking(move || folders.remove())
             .await
             .map_err(|_| FrameError::Interrupted)??;
-        self.inner.failpoints.hit("forget.after_folders").await;
+        self.inner.failpoints.hit("destroy.after_folders").await;
         let id = self.id.clone();
         self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await.map_err(store_error)?;
-        self.inner.failpoints.hit("forget.after_row").await;
+        self.inner.failpoints.hit("destroy.after_forget").await;
         Ok(Next::Never)
     }
 

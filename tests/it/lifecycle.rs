@@ -5,4 +5,5 @@ mod combinations;
 mod crashes;
 mod creating;
 mod faults;
+mod real;
 mod world;

@@ -33,30 +33,32 @@ enum Act {
 
 /// Every named point, what is going on there, and where it ends: a state, or gone.
 const MATRIX: &[(&str, Act, Option<FrameState>)] = &[
+    ("create.before_row", Act::Create, None),
     ("create.after_row", Act::Create, Some(FrameState::Running)),
     ("create.after_folders", Act::Create, Some(FrameState::Running)),
     ("create.before_driver", Act::Create, Some(FrameState::Running)),
     ("undo.after_container", Act::CreateThatFails, Some(FrameState::Running)),
     ("undo.after_folders", Act::CreateThatFails, Some(FrameState::Running)),
-    ("ask.after_wish", Act::Start, Some(FrameState::Running)),
+    ("start.after_wish", Act::Start, Some(FrameState::Running)),
     ("start.after_announcement", Act::Start, Some(FrameState::Running)),
     ("start.after_files", Act::Start, Some(FrameState::Running)),
     ("start.after_exchange", Act::StartWithATakenPort, Some(FrameState::Running)),
     ("start.before_engine", Act::Start, Some(FrameState::Running)),
-    ("start.after_engine", Act::Start, Some(FrameState::Running)),
-    ("ready.before_record", Act::Start, Some(FrameState::Running)),
-    ("ready.after_record", Act::Start, Some(FrameState::Running)),
-    ("ask.after_wish", Act::Stop, Some(FrameState::Stopped)),
+    ("start.after_start", Act::Start, Some(FrameState::Running)),
+    ("start.before_ready", Act::Start, Some(FrameState::Running)),
+    ("start.after_ready", Act::Start, Some(FrameState::Running)),
+    ("stop.after_wish", Act::Stop, Some(FrameState::Stopped)),
     ("stop.before_agent", Act::Stop, Some(FrameState::Stopped)),
     ("stop.before_engine", Act::Stop, Some(FrameState::Stopped)),
-    ("stop.after_engine", Act::Stop, Some(FrameState::Stopped)),
+    ("stop.after_stop", Act::Stop, Some(FrameState::Stopped)),
     ("facts.after_record", Act::Stop, Some(FrameState::Stopped)),
+    ("pause.after_wish", Act::Pause, Some(FrameState::Paused)),
     ("pause.before_engine", Act::Pause, Some(FrameState::Paused)),
     ("pause.after_engine", Act::Pause, Some(FrameState::Paused)),
     ("resume.before_engine", Act::Resume, Some(FrameState::Running)),
     ("resume.after_engine", Act::Resume, Some(FrameState::Running)),
-    ("ask.after_wish", Act::Restart, Some(FrameState::Running)),
-    ("stop.after_engine", Act::Restart, Some(FrameState::Running)),
+    ("restart.after_wish", Act::Restart, Some(FrameState::Running)),
+    ("stop.after_stop", Act::Restart, Some(FrameState::Running)),
     ("replace.after_stop", Act::Restart, Some(FrameState::Running)),
     ("replace.after_remove", Act::Restart, Some(FrameState::Running)),
     ("create.after_container", Act::Restart, Some(FrameState::Running)),
@@ -66,12 +68,12 @@ const MATRIX: &[(&str, Act, Option<FrameState>)] = &[
     ("end.after_record", Act::End, Some(FrameState::Running)),
     ("end.after_record", Act::EndForGood, Some(FrameState::Error)),
     ("silence.after_engine", Act::FallSilent, Some(FrameState::Running)),
-    ("ask.after_wish", Act::Destroy, None),
-    ("remove.before_engine", Act::Destroy, None),
-    ("remove.after_engine", Act::Destroy, None),
-    ("forget.before_folders", Act::Destroy, None),
-    ("forget.after_folders", Act::Destroy, None),
-    ("forget.after_row", Act::Destroy, None),
+    ("destroy.after_wish", Act::Destroy, None),
+    ("destroy.before_remove", Act::Destroy, None),
+    ("destroy.after_remove", Act::Destroy, None),
+    ("destroy.before_forget", Act::Destroy, None),
+    ("destroy.after_folders", Act::Destroy, None),
+    ("destroy.after_forget", Act::Destroy, None),
     ("expire.after_wish", Act::Expire, None),
 ];
 
@@ -127,6 +129,8 @@ async fn die_and_recover((point, act, end): (&'static str, Act, Option<FrameStat
     let id = match (&frame, world.frames.list().await.expect("lists").first()) {
         (Some(frame), _) => frame.id.clone(),
         (None, Some(row)) => row.id.clone(),
+        // It died before anything was written.
+        (None, None) if end.is_none() => return world.check_nothing_left().await,
         (None, None) => panic!("{act:?} at {point}: nothing to go on with"),
     };
     world.eventually(&id, end).await;
@@ -235,7 +239,7 @@ async fn a_gateway_that_dies_while_starting_a_frame_finishes_the_job() {
 async fn a_start_that_was_interrupted_keeps_the_password_the_container_may_have_read() {
     let mut world = World::new().await;
     let frame = world.create("blog").await;
-    world.failpoints.arm("start.after_engine", 1);
+    world.failpoints.arm("start.after_start", 1);
     world.ask("blog", Desired::Running).await.expect("asked");
     world.failpoints.died().await;
     let password = world.password(&frame.id);

@@ -65,11 +65,11 @@ fn a_create_that_is_broken_off_can_be_repeated() {
 fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
     let Some(mut world) = world("crash in start") else { return };
     for point in [
-        "ask.after_wish",
-        "create.after_container",
+        "start.after_wish",
+        "start.before_engine",
         "start.after_files",
-        "start.after_engine",
-        "ready.before_record",
+        "start.after_start",
+        "start.before_ready",
     ] {
         let _ = world.mimir(&["frame", "create", "begun"]).ok();
         die_at(&mut world, point, &["frame", "start", "begun"]);
@@ -83,14 +83,14 @@ fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
 fn a_stop_or_destroy_that_is_broken_off_is_finished_by_the_next_gateway() {
     let Some(mut world) = world("crash in stop and destroy") else { return };
     let before = world.containers();
-    for point in ["ask.after_wish", "stop.after_engine", "end.before_record"] {
+    for point in ["stop.after_wish", "stop.after_stop", "facts.after_record"] {
         let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
         die_at(&mut world, point, &["frame", "stop", "ended"]);
         world.wait_for_state("ended", "stopped", RECOVERY);
         one_container_and_two_ports(&world, point, "ended");
         let _ = world.mimir(&["frame", "destroy", "ended", "--yes"]).ok();
     }
-    for point in ["ask.after_wish", "remove.after_engine", "forget.after_folders"] {
+    for point in ["destroy.after_wish", "destroy.after_remove", "destroy.after_folders"] {
         let _ = world.mimir(&["frame", "create", "ended", "--start"]).ok();
         die_at(&mut world, point, &["frame", "destroy", "ended", "--yes"]);
         eventually(&format!("{point}: the frame is gone"), RECOVERY, || {

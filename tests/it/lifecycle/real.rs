@@ -1,0 +1,165 @@
+//! The same service on real Podman with the real frame image. Left out, with the reason, where there is neither.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mimir::clock::{Clock, entropy_128};
+use mimir::frames::{AttendError, Attendant, Frames, FramesDeps, Settings, StartFiles};
+use mimir::link::{self, Link};
+use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::network::NetworkMode;
+use mimir::model::principal::Principal;
+use mimir::model::secret::Secret;
+use mimir::runtime::engine::EngineSettings;
+use mimir::runtime::podman::Podman;
+use mimir::runtime::{ExecSpec, Runtime};
+use mimir::store::{OpenOptions, Store};
+use mimir::supervisor::{OnExit, Tasks};
+use mimir::wire::frames::CreateFrame;
+
+const IMAGES: [&str; 2] = ["localhost/mimir-frame:latest", "localhost/mimir-frame:dev"];
+/// A busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(90);
+const OWNER: Principal = Principal::Gateway;
+
+struct Nobody;
+
+#[async_trait]
+impl Attendant for Nobody {
+    async fn open(&self, _: &Frame, _: &std::path::Path) -> Result<(), AttendError> {
+        Ok(())
+    }
+    async fn close(&self, _: &FrameId) {}
+}
+
+#[async_trait]
+impl StartFiles for Nobody {
+    async fn agent_config(&self, _: &Frame) -> serde_json::Value {
+        serde_json::json!({})
+    }
+}
+
+struct Machine {
+    frames: Frames,
+    runtime: Arc<Podman>,
+    tasks: Tasks,
+    workspace: tempfile::TempDir,
+    home: tempfile::TempDir,
+}
+
+async fn machine(test: &str) -> Option<Machine> {
+    let home = tempfile::tempdir().expect("a home");
+    let workspace = tempfile::tempdir().expect("a workspace");
+    let instance = InstanceId::from_parts(1, entropy_128());
+    let engine = EngineSettings::of_this_process(None, home.path().to_owned());
+    let runtime = Arc::new(Podman::new(instance.clone(), engine));
+    let mut image = None;
+    for name in IMAGES {
+        match runtime.find_image(name).await {
+            Ok(found) => image = image.or(found.map(|_| name)),
+            Err(error) => {
+                eprintln!("left out: {test}: {error}");
+                return None;
+            }
+        }
+    }
+    let Some(image) = image else {
+        eprintln!("left out: {test}: there is no frame image; `mimir image build` makes one");
+        return None;
+    };
+    let key = Secret::new("cd".repeat(32));
+    let options =
+        OpenOptions { path: home.path().join("mimir.db"), key, backups: home.path().join("backups") };
+    let store = Store::open(options, Clock::system()).expect("the database opens");
+    let settings = Settings {
+        user_home: None,
+        image: image.to_owned(),
+        network: NetworkMode::Sealed,
+        ..Settings::of_home(home.path(), instance)
+    };
+    let tasks = Tasks::default();
+    let frames = Frames::new(FramesDeps {
+        store,
+        runtime: runtime.clone(),
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings,
+        attendant: Arc::new(Nobody),
+        start_files: Arc::new(Nobody),
+        agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
+    });
+    let running = frames.clone();
+    tasks.spawn("frames", OnExit::StopGateway, move |stop| {
+        let frames = running.clone();
+        async move { frames.run(stop).await }
+    });
+    Some(Machine { frames, runtime, tasks, workspace, home })
+}
+
+impl Machine {
+    async fn reach(&self, frame: &Frame, desired: Desired) -> Frame {
+        let began = Instant::now();
+        self.frames.ask(&OWNER, &frame.name, desired).await.expect("asked");
+        let reached = self.frames.wait_for(&frame.id, desired, PATIENCE).await;
+        eprintln!("{desired:?} took {:?}", began.elapsed());
+        reached.unwrap_or_else(|error| panic!("{desired:?}: {error}"))
+    }
+
+    async fn story(&self) {
+        let request = CreateFrame {
+            name: "real".into(),
+            workspace: Some(self.workspace.path().display().to_string()),
+            ..CreateFrame::default()
+        };
+        let frame = self.frames.create(&OWNER, request).await.expect("created");
+        let running = self.reach(&frame, Desired::Running).await;
+        assert_eq!(running.state, FrameState::Running);
+        let done =
+            self.frames.exec(&running, ExecSpec::new(["sh", "-c", "echo $HTTP_PROXY > made; id -u"])).await;
+        let done = done.expect("runs");
+        assert_eq!(done.stdout.trim(), running.owner_uid.to_string(), "{done:?}");
+        let made = self.workspace.path().join("made");
+        assert!(std::fs::read_to_string(made).expect("written").contains("8118"), "the frame's environment");
+
+        let capabilities = self.runtime.info().await.expect("answers").capabilities;
+        if capabilities.pause {
+            self.reach(&frame, Desired::Paused).await;
+            self.reach(&frame, Desired::Running).await;
+        }
+        self.frames.restart(&OWNER, &frame.name).await.expect("asked");
+        self.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("restarts");
+
+        // The first process is killed from outside: it comes back by itself.
+        let pid =
+            self.runtime.observe(&frame.id).await.expect("seen").details.and_then(|details| details.pid);
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid.expect("it runs")).expect("a pid"));
+        rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL).expect("killed");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let notes = self.frames.notes(&frame.id, 10).await.expect("reads");
+            let row = self.frames.get_by_id(&frame.id).await.expect("there");
+            if !notes.is_empty() && row.state == FrameState::Running {
+                assert_eq!(notes[0].code, "exited", "{notes:?}");
+                break;
+            }
+            assert!(Instant::now() < end, "{row:?} {notes:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.reach(&frame, Desired::Stopped).await;
+        assert_eq!(self.frames.observation(&frame.id).await.expect("seen").observed, Observed::Halted);
+        self.reach(&frame, Desired::Removed).await;
+        assert!(!Link::new(self.frames.link_folder(&frame.id)).folder().exists());
+        assert_eq!(self.runtime.list().await.expect("lists"), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_frame_lives_its_whole_life() {
+    let Some(machine) = machine("a real frame").await else { return };
+    machine.story().await;
+    machine.tasks.stop(Duration::from_secs(5)).await;
+    machine.runtime.close().await;
+    assert!(machine.home.path().join("frames").read_dir().is_ok_and(|mut left| left.next().is_none()));
+}
