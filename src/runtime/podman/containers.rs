@@ -1,5 +1,6 @@
 //! What is done to containers. Everything here may be called again after an interruption.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::exec::CreateExecOptions;
@@ -26,16 +27,37 @@ pub(super) struct Ours {
     generation: u32,
     stuck: bool,
     pid: Option<u32>,
+    missing_folder: Option<String>,
 }
 
 impl Ours {
+    fn read(body: Inspected) -> Self {
+        let missing = body.folders().find(|folder| !Path::new(folder).is_dir());
+        let missing_folder = missing.map(str::to_owned);
+        let mut ours = Self {
+            observation: observation(&body, is_alive),
+            generation: 0,
+            stuck: false,
+            pid: None,
+            missing_folder,
+            id: body.id,
+        };
+        if let Some(details) = &mut ours.observation.details {
+            let counted = details.pid.and_then(|pid| usage::oom_kills(pid, &ours.id));
+            details.oom_kills = counted.or(details.oom_kills);
+            (ours.generation, ours.pid) = (details.generation, details.pid);
+            ours.stuck = details.stuck.is_some();
+        }
+        ours
+    }
+
     fn is(&self, observed: Observed) -> bool {
         !self.stuck && self.observation.observed == observed
     }
 }
 
 fn is_alive(pid: u32) -> bool {
-    pid > 0 && std::path::Path::new(&format!("/proc/{pid}")).exists()
+    pid > 0 && Path::new(&format!("/proc/{pid}")).exists()
 }
 
 fn wrong_state(why: &str) -> Trouble {
@@ -55,23 +77,7 @@ impl Connection {
     pub(super) async fn find(&self, instance: &InstanceId, frame: &FrameId) -> Result<Option<Ours>, Trouble> {
         let body = self.inspect(&container_name(frame)).await?;
         let ours = body.filter(|body| body.label(LABEL_INSTANCE) == Some(instance.as_str()));
-        Ok(ours.map(|body| {
-            let mut observation = observation(&body, is_alive);
-            let mut found = Ours {
-                id: body.id.clone(),
-                generation: 0,
-                stuck: false,
-                pid: None,
-                observation: Observation::missing(),
-            };
-            if let Some(details) = &mut observation.details {
-                details.oom_kills =
-                    details.pid.and_then(|pid| usage::oom_kills(pid, &body.id)).or(details.oom_kills);
-                (found.generation, found.pid) = (details.generation, details.pid);
-                found.stuck = details.stuck.is_some();
-            }
-            Ours { observation, ..found }
-        }))
+        Ok(ours.map(Ours::read))
     }
 
     /// The frame's container, which must be there.
@@ -144,6 +150,10 @@ impl Connection {
         }
         if !there.is(Observed::Halted) {
             return Err(wrong_state("it is paused or stuck"));
+        }
+        // Without root the runtime's words for this say nothing, and a start that fails in it leaves things behind.
+        if let Some(folder) = &there.missing_folder {
+            return Err(Trouble::FolderMissing(folder.clone()));
         }
         let started = self.docker.start_container(&there.id, None::<StartContainerOptions>).await;
         match started.map_err(Trouble::of_client) {

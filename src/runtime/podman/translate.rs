@@ -155,6 +155,15 @@ pub(super) struct Inspected {
     image: String,
     pub(super) state: InspectedState,
     config: InspectedConfig,
+    mounts: Option<Vec<InspectedMount>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct InspectedMount {
+    #[serde(rename = "Type")]
+    kind: String,
+    source: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,6 +185,12 @@ struct InspectedConfig {
 }
 
 impl Inspected {
+    /// The host folders that it needs.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
+        let mounts = self.mounts.iter().flatten();
+        mounts.filter(|mount| mount.kind == "bind").map(|mount| mount.source.as_str())
+    }
+
     pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
     }
