@@ -1,0 +1,188 @@
+//! Questions with one answer.
+
+use serde_json::{Value, json};
+
+use super::world::World;
+use mimir::runtime::fake::Op;
+
+#[tokio::test]
+async fn every_answer_has_an_id_and_every_error_one_shape() {
+    let world = World::new().await;
+    let fine = world.get("/health").await;
+    assert_eq!(fine.status, 200);
+    assert!(fine.request_id.expect("an id").starts_with("req_"));
+
+    let given = world.ask("GET", "/v1/nothing", None, &[("x-request-id", "mine-1")]).await;
+    assert_eq!((given.status, given.code()), (404, "route.not_found"));
+    assert_eq!(given.request_id.as_deref(), Some("mine-1"));
+    assert_eq!(given.json()["request_id"], "mine-1");
+
+    let forged = world.ask("GET", "/v1/nothing", None, &[("x-request-id", "a b\"c")]).await;
+    assert!(forged.request_id.expect("an id").starts_with("req_"), "a strange id is not taken over");
+    let wrong = world.ask("PUT", "/v1/frames", None, &[]).await;
+    assert_eq!((wrong.status, wrong.code()), (405, "route.wrong_method"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_it_should_be_is_refused_before_anything_happens() {
+    let world = World::new().await;
+    let send = |body: &str, media: &'static str| {
+        let body = body.to_owned();
+        let world = &world;
+        async move { world.ask_raw("POST", "/v1/frames", Some(body), &[("content-type", media)]).await }
+    };
+    assert_eq!(send("{}", "text/plain").await.code(), "request.media_type");
+    assert_eq!(send("{", "application/json").await.code(), "request.invalid");
+    let unknown = send(r#"{"name":"a","nmae":1}"#, "application/json").await;
+    assert!(unknown.json()["detail"].as_str().expect("a detail").contains("nmae"), "{}", unknown.text);
+    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(3 << 20));
+    assert_eq!(send(&large, "application/json").await.status, 413);
+    assert_eq!(world.get("/v1/frames").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn a_frame_lives_from_create_to_destroy() {
+    let world = World::new().await;
+    let made = world.frame("blog").await;
+    assert_eq!((made["state"].as_str(), made["agent"].as_str()), (Some("created"), None));
+    let started = world.post("/v1/frames/blog/start?wait=8", None).await;
+    assert_eq!(started.status, 200, "{}", started.text);
+    assert_eq!(started.json()["state"], "running");
+    assert_eq!(started.json()["agent"], "idle");
+
+    let shown = world.get("/v1/frames/blog").await.json();
+    assert_eq!((shown["observed"].as_str(), shown["name"].as_str()), (Some("running"), Some("blog")));
+    assert!(shown["container"].as_str().expect("a container").starts_with("mimir-frm_"));
+    assert_eq!(world.get("/v1/frames/blog/stats").await.json()["name"], "blog");
+
+    for (verb, state) in [("pause", "paused"), ("resume", "running"), ("stop", "stopped")] {
+        let answer = world.post(&format!("/v1/frames/blog/{verb}?wait=8"), None).await;
+        assert_eq!(answer.status, 200, "{verb}: {}", answer.text);
+        assert_eq!(answer.json()["state"], state, "{verb}");
+    }
+    let wrong = world.post("/v1/frames/blog/resume", None).await;
+    assert_eq!((wrong.status, wrong.code()), (409, "frame.wrong_state"));
+    let gone = world.ask("DELETE", "/v1/frames/blog?wait=8", None, &[]).await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    assert_eq!(world.get("/v1/frames/blog").await.code(), "frame.not_found");
+    assert!(world.engine.containers().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_does_not_wait_is_answered_at_once() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let answer = world.post("/v1/frames/blog/start", None).await;
+    assert_eq!((answer.status, answer.json()["desired"].as_str()), (202, Some("running")));
+    let bad = world.post("/v1/frames/blog/start?wait=soon", None).await;
+    assert_eq!((bad.status, bad.code()), (400, "request.invalid"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_says_why_and_leaves_nothing() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let create = |body: Value| world.post("/v1/frames", Some(body));
+    let workspace = world.project("other");
+    let cases = [
+        (json!({"name": "blog", "workspace": workspace}), 409, "frame.name_taken"),
+        (json!({"name": "Blog!", "workspace": workspace}), 400, "frame.name"),
+        (json!({"name": "a", "workspace": "/nonexistent"}), 400, "workspace.missing"),
+        (json!({"name": "a", "workspace": "relative"}), 400, "workspace.relative"),
+        (json!({"name": "a", "workspace": "/"}), 400, "workspace.forbidden"),
+        (json!({"name": "a", "workspace": "/etc/hostname"}), 400, "workspace.not_a_folder"),
+        (json!({"name": "a", "workspace": workspace, "image": "no/such"}), 424, "image.missing"),
+        (json!({"name": "a", "project": "nope"}), 404, "project.not_found"),
+    ];
+    for (body, status, code) in cases {
+        let answer = create(body.clone()).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{body}");
+        assert!(answer.json()["hint"].is_string(), "{code} has a hint");
+    }
+    assert_eq!(world.get("/v1/frames").await.json().as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_down_is_named_and_the_rest_goes_on() {
+    let world = World::new().await;
+    world.engine.go_down();
+    let body = json!({"name": "blog", "workspace": world.project("blog")});
+    let answer = world.post("/v1/frames", Some(body)).await;
+    assert_eq!((answer.status, answer.code()), (503, "engine.unreachable"), "{}", answer.text);
+    let status = world.get("/v1/status").await.json();
+    assert_eq!(status["engine_ok"], false);
+    assert_eq!(world.get("/v1/frames").await.json(), json!([]));
+    assert!(world.get("/metrics").await.text.contains("mimir_engine_up 0"));
+    assert!(world.engine.calls(Op::Create) == 0, "nothing was tried");
+}
+
+#[tokio::test]
+async fn the_same_key_gives_the_same_message() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let body = json!({"frame": "blog", "text": "hello"});
+    let send = || world.ask("POST", "/v1/messages", Some(body.clone()), &[("idempotency-key", "k1")]);
+    let (first, second) = (send().await, send().await);
+    assert_eq!((first.status, second.status), (202, 202), "{}", first.text);
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    let other = json!({"frame": "blog", "text": "something else"});
+    let taken = world.ask("POST", "/v1/messages", Some(other), &[("idempotency-key", "k1")]).await;
+    assert_eq!(taken.code(), "send.key_taken");
+
+    let id = first.json()["id"].as_str().expect("an id").to_owned();
+    let notes = first.json()["notes"].to_string();
+    assert!(notes.contains("being started") && notes.contains("demo"), "{notes}");
+    let cancelled = world.post(&format!("/v1/messages/{id}/cancel"), None).await;
+    assert_eq!(cancelled.status, 202, "{}", cancelled.text);
+    assert_eq!(world.get(&format!("/v1/messages/{id}")).await.json()["id"], id.as_str());
+    let sessions = world.get("/v1/sessions?frame=blog").await.json();
+    assert_eq!(sessions[0]["messages"], 1, "{sessions}");
+}
+
+#[tokio::test]
+async fn messages_that_cannot_be_sent_say_why() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let cases = [
+        (json!({"frame": "nope", "text": "x"}), 404, "frame.not_found"),
+        (json!({"frame": "blog", "text": "  "}), 400, "send.empty"),
+        (json!({"frame": "blog", "text": "x", "session": "nope"}), 404, "session.not_found"),
+        (json!({"frame": "blog", "text": "x", "model": "gpt"}), 400, "message.model"),
+    ];
+    for (body, status, code) in cases {
+        let answer = world.post("/v1/messages", Some(body.clone())).await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{body}");
+    }
+    assert_eq!(world.get("/v1/messages/msg_nope").await.code(), "message.not_found");
+    assert_eq!(world.get("/v1/sessions/ssn_nope").await.code(), "session.not_found");
+    assert_eq!(world.get("/v1/messages").await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn projects_come_and_go_and_their_folders_stay() {
+    let world = World::new().await;
+    let path = world.project("My API");
+    let made = world.post("/v1/projects", Some(json!({ "path": path }))).await;
+    assert_eq!((made.status, made.json()["name"].as_str()), (201, Some("my-api")), "{}", made.text);
+    let again = world.post("/v1/projects", Some(json!({ "path": path }))).await;
+    assert_eq!(again.status, 409, "{}", again.text);
+    let missing = world.post("/v1/projects", Some(json!({ "path": "/nonexistent" }))).await;
+    assert_eq!(missing.code(), "project.path");
+
+    let frame = world.post("/v1/frames", Some(json!({"name": "one", "project": "my-api"}))).await;
+    assert_eq!(frame.json()["project"], "my-api", "{}", frame.text);
+    assert_eq!(world.get("/v1/projects/my-api").await.json()["frames"], json!(["one"]));
+    assert_eq!(world.ask("DELETE", "/v1/projects/my-api", None, &[]).await.status, 204);
+    assert_eq!(world.get("/v1/projects/my-api").await.code(), "project.not_found");
+    assert!(std::path::Path::new(&path).is_dir());
+}
+
+#[tokio::test]
+async fn images_say_whether_they_fit_and_who_uses_them() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let images = world.get("/v1/images").await.json();
+    assert_eq!((images[0]["current"].as_bool(), &images[0]["frames"]), (Some(true), &json!(["blog"])));
+    let build = world.post("/v1/images/build", Some(json!({}))).await;
+    assert_eq!(build.code(), "engine.not_installed", "there is no engine's program in this world");
+}

@@ -1,0 +1,289 @@
+//! A gateway with real listeners, a real database, an engine in memory and agents that are healthy and no more.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use mimir::clock::Clock;
+use mimir::config::{Config, FlagValue, LoadOptions, Paths};
+use mimir::daemon::{Ground, build};
+use mimir::gateway::{self, ImageSource, Services, guard::Gate};
+use mimir::link;
+use mimir::model::ids::InstanceId;
+use mimir::model::secret::Secret;
+use mimir::runtime::fake::{FakeEngine, StartedContainer};
+use mimir::store::{OpenOptions, Store};
+use mimir::supervisor::{OnExit, Tasks};
+
+pub const TOKEN: &str = "mim_0123456789abcdef0123456789abcdef";
+const IMAGE: &str = "localhost/mimir-frame:latest";
+/// Nothing here may take longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct World {
+    pub engine: FakeEngine,
+    _services: Services,
+    pub stop: CancellationToken,
+    pub tcp: SocketAddr,
+    socket: PathBuf,
+    edge: Tasks,
+    core: Tasks,
+    projects: tempfile::TempDir,
+    _home: tempfile::TempDir,
+}
+
+/// A whole answer.
+pub struct Answer {
+    pub status: u16,
+    pub request_id: Option<String>,
+    pub media: String,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn code(&self) -> &'static str {
+        assert_eq!(self.media, "application/problem+json", "{}", self.text);
+        self.json()["code"].as_str().expect("a code").to_owned().leak()
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let home = tempfile::tempdir().expect("a home");
+        let projects = tempfile::tempdir().expect("a folder for projects");
+        let paths = Paths::new(home.path(), home.path().join("run"));
+        paths.ensure_runtime().expect("a runtime folder");
+        let range = port_range();
+        let flags = vec![FlagValue { flag: "test".into(), key: "frames.ports".into(), value: range }];
+        let load = LoadOptions { paths: paths.clone(), env: Default::default(), flags };
+        let config = Config::load(&load).expect("the built-in configuration").config;
+
+        let instance = InstanceId::from_parts(1, 1);
+        let engine = FakeEngine::new(instance.clone(), Clock::system());
+        engine.add_image(IMAGE);
+        let core = Tasks::default();
+        let agents = core.clone();
+        engine.on_start(move |started| run_agent(&agents, started));
+        let options = OpenOptions {
+            path: paths.database(),
+            key: Secret::new("ab".repeat(32)),
+            backups: paths.backups(),
+        };
+        let stop = CancellationToken::new();
+        let services = build(Ground {
+            paths: paths.clone(),
+            config,
+            clock: Clock::system(),
+            store: Store::open(options, Clock::system()).expect("the database opens"),
+            instance,
+            runtime: Arc::new(engine.clone()),
+            images: ImageSource { engine: None, inputs: "memory".into() },
+            agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
+            tasks: core.clone(),
+            stop: stop.clone(),
+            schema: 1,
+            key_source: "test".into(),
+            http: "test".into(),
+        })
+        .expect("builds");
+        let frames = services.frames.clone();
+        core.spawn("frames", OnExit::Report, move |stop| {
+            let frames = frames.clone();
+            async move { frames.run(stop).await }
+        });
+        let edge = Tasks::new(stop.child_token());
+        let socket = paths.gateway_socket();
+        let unix = Arc::new(UnixListener::bind(&socket).expect("binds"));
+        let routes = gateway::app(services.clone());
+        let app = routes.clone();
+        edge.spawn("unix", OnExit::Report, move |stop| gateway::serve::unix(unix.clone(), app.clone(), stop));
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("binds"));
+        let tcp = listener.local_addr().expect("an address");
+        let gate = Gate::new(Secret::new(TOKEN), tcp);
+        edge.spawn("tcp", OnExit::Report, move |stop| {
+            gateway::serve::tcp(listener.clone(), gate.clone(), routes.clone(), stop)
+        });
+        Self { engine, _services: services, stop, tcp, socket, edge, core, projects, _home: home }
+    }
+
+    pub fn project(&self, name: &str) -> String {
+        let path = self.projects.path().join(name);
+        std::fs::create_dir_all(&path).expect("a project folder");
+        std::fs::canonicalize(path).expect("resolves").display().to_string()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, None, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, body: Option<Value>) -> Answer {
+        self.ask("POST", path, body, &[]).await
+    }
+
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let body = body.map(|body| body.to_string());
+        self.ask_raw(method, path, body, headers).await
+    }
+
+    pub async fn ask_raw(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let response = self.open(method, path, body, headers).await;
+        whole(response).await
+    }
+
+    /// An answer whose body is still to be read.
+    pub async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).expect("a request");
+        send(UnixStream::connect(&self.socket).await.expect("connects"), request).await
+    }
+
+    pub async fn ask_tcp(&self, path: &str, headers: Vec<(&'static str, String)>) -> Answer {
+        let mut request = Request::builder().method("GET").uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::default()).expect("a request");
+        whole(send(TcpStream::connect(self.tcp).await.expect("connects"), request).await).await
+    }
+
+    /// A frame, not started.
+    pub async fn frame(&self, name: &str) -> Value {
+        let body = serde_json::json!({ "name": name, "workspace": self.project(name) });
+        let answer = self.post("/v1/frames", Some(body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    }
+
+    /// Ends the gateway as a signal would; says whether everything ended in time.
+    pub async fn end(&self) -> bool {
+        self.stop.cancel();
+        self.edge.stop(PATIENCE).await && self.core.stop(PATIENCE).await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.core.stop_token().cancel();
+    }
+}
+
+/// Tests run side by side; each has its own corner of the ports.
+fn port_range() -> String {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first =
+        41_000 + (std::process::id() % 200) as u16 * 40 + (NEXT.fetch_add(1, Ordering::SeqCst) % 4) * 10;
+    format!("{first}-{}", first + 9)
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Response<Incoming>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let asked = async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        Tasks::default().spawn_connection(connection);
+        sender.send_request(request).await.expect("an answer")
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")
+}
+
+async fn whole(response: Response<Incoming>) -> Answer {
+    let header =
+        |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (request_id, media) = (header("x-request-id"), header("content-type").unwrap_or_default());
+    let status = response.status().as_u16();
+    let body = tokio::time::timeout(PATIENCE, response.into_body().collect());
+    let body = body.await.expect("a body in time").expect("a body").to_bytes();
+    Answer { status, request_id, media, text: String::from_utf8_lossy(&body).into_owned() }
+}
+
+trait SpawnConnection {
+    fn spawn_connection<F>(&self, connection: F)
+    where
+        F: Future<Output = hyper::Result<()>> + Send + 'static;
+}
+
+impl SpawnConnection for Tasks {
+    fn spawn_connection<F>(&self, connection: F)
+    where
+        F: Future<Output = hyper::Result<()>> + Send + 'static,
+    {
+        let once = Mutex::new(Some(connection));
+        self.spawn("connection", OnExit::Report, move |_| {
+            let connection = once.lock().ok().and_then(|mut slot| slot.take());
+            async move {
+                if let Some(connection) = connection {
+                    let _ = connection.await;
+                }
+            }
+        });
+    }
+}
+
+/// An agent that is healthy and can do nothing else.
+fn run_agent(tasks: &Tasks, started: StartedContainer) {
+    let socket = started.spec.link.join("agent.sock");
+    let _ = std::fs::remove_file(&socket);
+    let Ok(listener) = UnixListener::bind(&socket) else { return };
+    let listener = Arc::new(listener);
+    tasks.spawn("agent", OnExit::Report, move |stop| {
+        let (listener, ended) = (listener.clone(), started.ended.clone());
+        async move {
+            loop {
+                let mut stream = tokio::select! {
+                    accepted = listener.accept() => accepted.expect("accepts").0,
+                    () = ended.cancelled() => return,
+                    () = stop.cancelled() => return,
+                };
+                let mut request = vec![0; 8192];
+                let _ = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut request)).await;
+                let body = format!(r#"{{"healthy":true,"version":"{}"}}"#, mimir::opencode::VERSION);
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+}
