@@ -51,9 +51,9 @@ fn one_container_and_two_ports(world: &World, point: &str, frame: &str) {
 fn a_create_that_is_broken_off_can_be_repeated() {
     let Some(mut world) = world("crash in create") else { return };
     for point in ["create.after_folders", "create.after_row", "create.before_driver"] {
-        die_at(&mut world, point, &["frame", "create", "made"]);
+        die_at(&mut world, point, &["frame", "create", "made", "--no-start"]);
         // Either it was saved or it was not; the same words lead to the same frame.
-        let again = world.mimir(&["frame", "create", "made"]);
+        let again = world.mimir(&["frame", "create", "made", "--no-start"]);
         assert!([0, 6].contains(&again.code), "{point}: {again:?}");
         let _ = world.mimir(&["frame", "start", "made"]).ok();
         one_container_and_two_ports(&world, point, "made");
@@ -71,7 +71,7 @@ fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
         "start.after_start",
         "start.before_ready",
     ] {
-        let _ = world.mimir(&["frame", "create", "begun"]).ok();
+        let _ = world.mimir(&["frame", "create", "begun", "--no-start"]).ok();
         die_at(&mut world, point, &["frame", "start", "begun"]);
         world.wait_for_state("begun", "running", RECOVERY);
         one_container_and_two_ports(&world, point, "begun");

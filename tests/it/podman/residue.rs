@@ -81,7 +81,7 @@ fn thirty_lives_five_of_them_broken_off_leave_nothing() {
         let name = format!("life-{cycle}");
         if cycle % 6 == 5 {
             // Broken off: the gateway dies somewhere in the start.
-            let _ = world.mimir(&["frame", "create", &name]).ok();
+            let _ = world.mimir(&["frame", "create", &name, "--no-start"]).ok();
             let mut start = world.spawn(&["frame", "start", &name]);
             std::thread::sleep(Duration::from_millis(150 * (cycle as u64 % 5 + 1)));
             if let Some(pid) = world.gateway_pid() {

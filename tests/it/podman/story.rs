@@ -27,7 +27,7 @@ fn story(world: &World) {
     let containers_before = world.containers();
 
     // Create and start: the gateway comes up by itself and says so.
-    let created = world.mimir(&["frame", "create", "blog"]).ok();
+    let created = world.mimir(&["frame", "create", "blog", "--no-start"]).ok();
     assert!(created.stderr.contains("gateway"), "starting a gateway is announced: {}", created.stderr);
     assert_eq!(world.state("blog"), "created");
     let _ = world.mimir(&["frame", "start", "blog"]).ok();

@@ -136,7 +136,9 @@ fn trap_a_missing_bind_source_is_silently_created() {
     let uid = world.uid();
     std::os::unix::fs::chown(&project, Some(uid), None).expect("the user's own folder");
     world.set_env("PWD", &world.project.display().to_string());
-    let _ = world.mimir(&["frame", "create", "homeless", "--workspace", &project.display().to_string()]).ok();
+    let _ = world
+        .mimir(&["frame", "create", "homeless", "--no-start", "--workspace", &project.display().to_string()])
+        .ok();
     fs::remove_dir(&project).expect("an empty folder");
 
     let failed = world.mimir(&["frame", "start", "homeless"]);
@@ -181,7 +183,9 @@ fn trap_a_failed_start_keeps_the_host_port_open() {
     let project = world.root.join("gone");
     fs::create_dir(&project).expect("a project");
     std::os::unix::fs::chown(&project, Some(world.uid()), None).expect("the user's own folder");
-    let _ = world.mimir(&["frame", "create", "failing", "--workspace", &project.display().to_string()]).ok();
+    let _ = world
+        .mimir(&["frame", "create", "failing", "--no-start", "--workspace", &project.display().to_string()])
+        .ok();
     let show = world.json(&["frame", "show", "failing"]);
     fs::remove_dir(&project).expect("an empty folder");
     assert_ne!(world.mimir(&["frame", "start", "failing"]).code, 0);
@@ -208,7 +212,7 @@ fn an_agent_that_is_killed_comes_back_and_says_so() {
 #[test]
 fn a_port_that_someone_else_holds_is_exchanged_and_reported() {
     let Some(world) = world("port exchange") else { return };
-    let _ = world.mimir(&["frame", "create", "ported"]).ok();
+    let _ = world.mimir(&["frame", "create", "ported", "--no-start"]).ok();
     let before = world.json(&["frame", "show", "ported"]);
     let port = u16::try_from(before["agent_port"].as_u64().expect("a port")).expect("a port");
     let held = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a created frame holds no port yet");
