@@ -5,6 +5,7 @@ mod detach;
 mod examine;
 mod ground;
 mod lock;
+mod projects;
 mod serve;
 mod services;
 mod settings;

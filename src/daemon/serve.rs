@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::detach;
 use super::ground::{self, AskKey};
 use super::lock::{LockError, lock_home};
+use super::projects;
 use super::services;
 use super::signals::StopSignals;
 use super::socket::{self, TcpSide};
@@ -115,6 +116,9 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let (ground, engine) = ground::lay(ready, core.clone(), stop.clone()).await?;
     let services = services::build(ground)?;
 
+    projects::register(&services.store, configured)
+        .await
+        .map_err(|error| start_failed("register the configured projects", &error))?;
     start_core(&core, &services);
     services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
     start_edge(&edge, &services, unix, tcp, &paths)?;

@@ -28,7 +28,8 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Reply> {
         let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !media.is_some_and(|media| media.split(';').next().unwrap_or("").trim() == "application/json") {
+        let is_json = |media: &str| media.split(';').next().unwrap_or("").trim() == "application/json";
+        if !media.is_some_and(is_json) {
             return Err(Reply(crate::wire::problem::Problem::new(
                 415,
                 "request.media_type",
