@@ -109,8 +109,7 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let edge = Tasks::new(stop.child_token());
     let core = Tasks::new(CancellationToken::new());
     let tcp = socket::bind_tcp(config.server.bind, config.server.http_port.unwrap_or(0)).await;
-    let unix = socket::bind_unix(&paths.gateway_socket())
-        .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
+    let configured = config.projects.clone();
     let ready =
         ground::Ready { paths: paths.clone(), config, http: tcp.describe(), ask_key: options.ask_key };
     let (ground, engine) = ground::lay(ready, core.clone(), stop.clone()).await?;
@@ -121,6 +120,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
         .map_err(|error| start_failed("register the configured projects", &error))?;
     start_core(&core, &services);
     services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
+    let unix = socket::bind_unix(&paths.gateway_socket())
+        .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
     start_edge(&edge, &services, unix, tcp, &paths)?;
     tracing::info!(socket = %services.about.socket, http = %services.about.http,
         "the gateway answers at {}", services.about.socket);
