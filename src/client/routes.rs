@@ -1,0 +1,309 @@
+//! The routes of a gateway.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::ClientError;
+use super::events::{EventFilter, Follow};
+use super::http::{Call, ask, ask_whole};
+use super::lines::JsonLines;
+use super::terminal::{self, TerminalInput, TerminalOutputs};
+use crate::wire::doctor::Check;
+use crate::wire::frames::{
+    CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
+};
+use crate::wire::images::{BuildImage, BuildLine, ImageView};
+use crate::wire::messages::{MessageView, SendMessage, SessionDetails, SessionSummary};
+use crate::wire::projects::{AddProject, ProjectView};
+use crate::wire::status::{Health, Status};
+use crate::wire::terminal::TerminalQuery;
+
+/// Added to what the gateway was told to wait, before we stop believing in an answer.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// What to ask of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameVerb {
+    /// Run it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it and run it again.
+    Restart,
+    /// Freeze it.
+    Pause,
+    /// Let it go on.
+    Resume,
+}
+
+impl FrameVerb {
+    /// The word in the path.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// An answer to something that takes time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reached<T> {
+    /// It is done.
+    Yes(T),
+    /// It was asked for and goes on.
+    NotYet(T),
+}
+
+/// A gateway, by its socket.
+#[derive(Clone, Debug)]
+pub struct GatewayClient {
+    socket: PathBuf,
+}
+
+impl GatewayClient {
+    /// The gateway that listens there, or will.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &PathBuf {
+        &self.socket
+    }
+
+    async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(StatusCode, T), ClientError> {
+        let action = call.action();
+        let (status, body) = ask_whole(&self.socket, call).await?;
+        serde_json::from_slice(&body)
+            .map(|value| (status, value))
+            .map_err(|error| ClientError::Garbled { action, why: error.to_string() })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
+        self.json(Call::new(Method::GET, path)).await.map(|(_, value)| value)
+    }
+
+    async fn stream<T: DeserializeOwned>(&self, call: Call) -> Result<JsonLines<T>, ClientError> {
+        Ok(JsonLines::new(ask(&self.socket, call).await?))
+    }
+
+    /// `GET /health`
+    ///
+    /// # Errors
+    /// See [`ClientError`]; the same holds for every method below.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        let call = Call::new(Method::GET, "/health").within(Duration::from_secs(5));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/status`
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status".to_owned()).await
+    }
+
+    /// `GET /v1/doctor`: the checks as they finish.
+    pub async fn doctor(&self) -> Result<JsonLines<Check>, ClientError> {
+        self.stream(Call::new(Method::GET, "/v1/doctor")).await
+    }
+
+    /// `POST /v1/stop`: frames go on.
+    pub async fn stop(&self) -> Result<(), ClientError> {
+        ask_whole(&self.socket, Call::new(Method::POST, "/v1/stop")).await.map(|_| ())
+    }
+
+    /// `POST /v1/frames`
+    pub async fn create_frame(&self, frame: &CreateFrame) -> Result<FrameSummary, ClientError> {
+        let call = with_body(Call::new(Method::POST, "/v1/frames"), frame)?.within(Duration::from_secs(60));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/frames`
+    pub async fn frames(&self) -> Result<Vec<FrameSummary>, ClientError> {
+        self.get("/v1/frames".to_owned()).await
+    }
+
+    /// `GET /v1/frames/{name}`
+    pub async fn frame(&self, name: &str) -> Result<FrameDetails, ClientError> {
+        self.get(path(&["v1", "frames", name])).await
+    }
+
+    /// `POST /v1/frames/{name}/{verb}`
+    pub async fn ask_frame(
+        &self,
+        name: &str,
+        verb: FrameVerb,
+        wait: Duration,
+    ) -> Result<Reached<FrameSummary>, ClientError> {
+        let path = format!("{}?wait={}", path(&["v1", "frames", name, verb.as_str()]), wait.as_secs());
+        let call = Call::new(Method::POST, path).within(wait + GRACE);
+        let (status, frame) = self.json(call).await?;
+        Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(frame) } else { Reached::Yes(frame) })
+    }
+
+    /// `DELETE /v1/frames/{name}`
+    pub async fn destroy_frame(&self, name: &str, wait: Duration) -> Result<Reached<()>, ClientError> {
+        let path = format!("{}?wait={}", path(&["v1", "frames", name]), wait.as_secs());
+        let (status, _) =
+            ask_whole(&self.socket, Call::new(Method::DELETE, path).within(wait + GRACE)).await?;
+        Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(()) } else { Reached::Yes(()) })
+    }
+
+    /// `GET /v1/frames/{name}/logs`
+    pub async fn logs(
+        &self,
+        name: &str,
+        follow: bool,
+        since_ms: Option<u64>,
+        tail: Option<u32>,
+    ) -> Result<JsonLines<FrameLogLine>, ClientError> {
+        let mut query = vec![format!("follow={follow}")];
+        query.extend(since_ms.map(|since| format!("since_ms={since}")));
+        query.extend(tail.map(|tail| format!("tail={tail}")));
+        let path = format!("{}?{}", path(&["v1", "frames", name, "logs"]), query.join("&"));
+        self.stream(Call::new(Method::GET, path)).await
+    }
+
+    /// `GET /v1/frames/{name}/stats`
+    pub async fn stats(&self, name: &str) -> Result<FrameStats, ClientError> {
+        self.get(path(&["v1", "frames", name, "stats"])).await
+    }
+
+    /// `GET /v1/frames/{name}/notes`
+    pub async fn notes(&self, name: &str) -> Result<Vec<FrameNote>, ClientError> {
+        self.get(path(&["v1", "frames", name, "notes"])).await
+    }
+
+    /// `GET /v1/frames/{name}/terminal`
+    pub async fn terminal(
+        &self,
+        name: &str,
+        query: &TerminalQuery,
+    ) -> Result<(TerminalInput, TerminalOutputs), ClientError> {
+        terminal::open(&self.socket, &path(&["v1", "frames", name, "terminal"]), query).await
+    }
+
+    /// `GET /v1/gc`: what is left over.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, ClientError> {
+        self.get("/v1/gc".to_owned()).await
+    }
+
+    /// `POST /v1/gc`: removes what is left over.
+    pub async fn gc(&self) -> Result<Vec<Leftover>, ClientError> {
+        let call = Call::new(Method::POST, "/v1/gc").within(Duration::from_secs(300));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/messages`: the same `key` gives the same message.
+    pub async fn send(&self, message: &SendMessage, key: &str) -> Result<MessageView, ClientError> {
+        let call =
+            with_body(Call::new(Method::POST, "/v1/messages"), message)?.header("idempotency-key", key);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/messages/{id}`
+    pub async fn message(&self, id: &str) -> Result<MessageView, ClientError> {
+        self.get(path(&["v1", "messages", id])).await
+    }
+
+    /// `POST /v1/messages/{id}/cancel`
+    pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
+        ask_whole(&self.socket, Call::new(Method::POST, path(&["v1", "messages", id, "cancel"])))
+            .await
+            .map(|_| ())
+    }
+
+    /// `GET /v1/sessions`, of one frame or of all.
+    pub async fn sessions(&self, frame: Option<&str>) -> Result<Vec<SessionSummary>, ClientError> {
+        let query = frame.map(|frame| {
+            url::form_urlencoded::Serializer::new("?".to_owned()).append_pair("frame", frame).finish()
+        });
+        self.get(format!("/v1/sessions{}", query.unwrap_or_default())).await
+    }
+
+    /// `GET /v1/sessions/{id}`
+    pub async fn session(&self, id: &str) -> Result<SessionDetails, ClientError> {
+        self.get(path(&["v1", "sessions", id])).await
+    }
+
+    /// `GET /v1/events`, from `after` on; from now on when there is none.
+    #[must_use]
+    pub fn follow(&self, filter: EventFilter, after: Option<u64>) -> Follow {
+        Follow::new(self.socket.clone(), filter, after)
+    }
+
+    /// `GET /v1/projects`
+    pub async fn projects(&self) -> Result<Vec<ProjectView>, ClientError> {
+        self.get("/v1/projects".to_owned()).await
+    }
+
+    /// `POST /v1/projects`
+    pub async fn add_project(&self, project: &AddProject) -> Result<ProjectView, ClientError> {
+        let call = with_body(Call::new(Method::POST, "/v1/projects"), project)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/projects/{name}`
+    pub async fn project(&self, name: &str) -> Result<ProjectView, ClientError> {
+        self.get(path(&["v1", "projects", name])).await
+    }
+
+    /// `DELETE /v1/projects/{name}`
+    pub async fn remove_project(&self, name: &str) -> Result<(), ClientError> {
+        ask_whole(&self.socket, Call::new(Method::DELETE, path(&["v1", "projects", name]))).await.map(|_| ())
+    }
+
+    /// `GET /v1/images`
+    pub async fn images(&self) -> Result<Vec<ImageView>, ClientError> {
+        self.get("/v1/images".to_owned()).await
+    }
+
+    /// `POST /v1/images/build`: its progress, line by line.
+    pub async fn build_image(&self, build: &BuildImage) -> Result<JsonLines<BuildLine>, ClientError> {
+        self.stream(with_body(Call::new(Method::POST, "/v1/images/build"), build)?).await
+    }
+}
+
+fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, ClientError> {
+    let bytes = serde_json::to_vec(body)
+        .map_err(|error| ClientError::Garbled { action: call.action(), why: error.to_string() })?;
+    call.body = Some(bytes);
+    Ok(call)
+}
+
+/// Joins the parts of a path; whatever a part holds stays one part.
+fn path(parts: &[&str]) -> String {
+    let mut path = String::new();
+    for part in parts {
+        path.push('/');
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_path_cannot_become_two() {
+        assert_eq!(path(&["v1", "frames", "my-api", "start"]), "/v1/frames/my-api/start");
+        assert_eq!(path(&["v1", "frames", "../x?y#z ü"]), "/v1/frames/%2E%2E%2Fx%3Fy%23z%20%C3%BC");
+    }
+}
