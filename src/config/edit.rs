@@ -41,6 +41,18 @@ pub fn set(options: &LoadOptions, key: &str, value: &str) -> Result<Changed, Con
     Ok(Changed { before, after, overridden_by })
 }
 
+/// Replaces the user's file, after checking the whole configuration with the new text.
+///
+/// # Errors
+/// [`ConfigError`]; then the file is as it was.
+pub fn replace(options: &LoadOptions, text: &str) -> Result<(), ConfigError> {
+    let path = options.paths.config_file();
+    load_with(options, &path, Some(text))?;
+    options.paths.ensure_home()?;
+    write_atomically(&path, text)?;
+    Ok(())
+}
+
 /// The text with that value.
 ///
 /// # Errors

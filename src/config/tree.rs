@@ -143,7 +143,7 @@ impl Node {
 ///
 /// # Errors
 /// [`ConfigProblem::Syntax`] with file and line.
-pub(super) fn parse(text: &str, path: &Path) -> Result<Node, ConfigProblem> {
+pub fn parse(text: &str, path: &Path) -> Result<Node, ConfigProblem> {
     parse_with(text, &|line| Origin::File { path: path.to_owned(), line })
 }
 
