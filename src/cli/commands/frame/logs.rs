@@ -1,0 +1,57 @@
+//! `mimir frame logs`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Outcome};
+use crate::cli::names;
+use crate::cli::paint::Ink;
+use crate::cli::table::clean;
+use crate::cli::units::{parse_duration, time};
+use crate::model::names::FrameName;
+
+/// What the frame's supervisor, opencode and the forwarders say, in order
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Which frame
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: FrameName,
+    /// Go on until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Only from this long ago on, such as 15m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    since: Option<Duration>,
+    /// Only the last N lines
+    #[arg(long, short = 'n', value_name = "N")]
+    tail: Option<u32>,
+}
+
+pub async fn run(args: &LogsArgs, context: &Context) -> Outcome {
+    let gateway = context.gateway().await?;
+    let since_ms = args
+        .since
+        .map(|ago| context.now_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)));
+    let mut lines = gateway.logs(args.name.as_str(), args.follow, since_ms, args.tail).await?;
+    let mut any = false;
+    while let Some(line) = lines.next().await? {
+        any = true;
+        if context.out.json {
+            context.out.object(&line)?;
+        } else {
+            let ink = if line.source == "opencode" { Ink::Cyan } else { Ink::Dim };
+            context.out.line(format!(
+                "{} {} {}",
+                context.out.paint.ink(Ink::Dim, &time(line.at)),
+                context.out.paint.ink(ink, &format!("{:<9}", line.source)),
+                clean(&line.text)
+            ))?;
+        }
+    }
+    if !any {
+        context.out.say(format!("{} has no log lines (it may never have run)", args.name));
+    }
+    Ok(DONE)
+}

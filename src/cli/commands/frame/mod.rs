@@ -1,0 +1,84 @@
+//! `mimir frame …`
+
+mod attach;
+mod create;
+mod destroy;
+mod events;
+mod exec;
+mod gc;
+mod list;
+mod logs;
+mod show;
+mod stats;
+mod verbs;
+
+pub use show::short;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Outcome;
+use crate::cli::paint::Ink;
+use crate::cli::table::{Text, inked};
+use crate::client::FrameVerb;
+use crate::model::frame::FrameState;
+
+/// Verbs of frames.
+#[derive(Debug, Subcommand)]
+pub enum FrameCommand {
+    Create(create::CreateArgs),
+    /// Run frames: their agents answer when this returns
+    Start(verbs::VerbArgs),
+    /// Stop frames; files and conversations stay
+    Stop(verbs::VerbArgs),
+    /// Stop frames and run them again
+    Restart(verbs::VerbArgs),
+    /// Freeze frames: in memory, using no processor time
+    Pause(verbs::VerbArgs),
+    /// Let paused frames go on
+    Resume(verbs::VerbArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Attach(attach::AttachArgs),
+    Logs(logs::LogsArgs),
+    Exec(exec::ExecArgs),
+    Stats(stats::StatsArgs),
+    Events(events::EventsArgs),
+    Destroy(destroy::DestroyArgs),
+    Gc(gc::GcArgs),
+}
+
+/// Runs a verb.
+pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
+    match command {
+        FrameCommand::Create(args) => create::run(args, context).await,
+        FrameCommand::Start(args) => verbs::run(FrameVerb::Start, &args, context).await,
+        FrameCommand::Stop(args) => verbs::run(FrameVerb::Stop, &args, context).await,
+        FrameCommand::Restart(args) => verbs::run(FrameVerb::Restart, &args, context).await,
+        FrameCommand::Pause(args) => verbs::run(FrameVerb::Pause, &args, context).await,
+        FrameCommand::Resume(args) => verbs::run(FrameVerb::Resume, &args, context).await,
+        FrameCommand::List(args) => list::run(&args, context).await,
+        FrameCommand::Show(args) => show::run(&args, context).await,
+        FrameCommand::Attach(args) => attach::run(&args, context).await,
+        FrameCommand::Logs(args) => logs::run(&args, context).await,
+        FrameCommand::Exec(args) => exec::run(&args, context).await,
+        FrameCommand::Stats(args) => stats::run(&args, context).await,
+        FrameCommand::Events(args) => events::run(&args, context).await,
+        FrameCommand::Destroy(args) => destroy::run(&args, context).await,
+        FrameCommand::Gc(args) => gc::run(&args, context).await,
+    }
+}
+
+/// How a state looks: always its word.
+fn ink_of(state: FrameState) -> Option<Ink> {
+    match state {
+        FrameState::Running => Some(Ink::Green),
+        FrameState::Starting | FrameState::Paused => Some(Ink::Yellow),
+        FrameState::Error => Some(Ink::Red),
+        FrameState::Created | FrameState::Stopped => None,
+    }
+}
+
+fn state_cell(state: FrameState) -> Text {
+    ink_of(state).map_or_else(|| state.as_str().into(), |ink| inked(ink, state.as_str()))
+}

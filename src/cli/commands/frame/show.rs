@@ -1,0 +1,123 @@
+//! `mimir frame show`
+
+use clap::Args;
+
+use super::ink_of;
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::names;
+use crate::cli::paint::Ink;
+use crate::cli::table::clean;
+use crate::cli::units::{age, money, size, time};
+use crate::model::frame::FrameState;
+use crate::model::names::FrameName;
+use crate::model::network::NetworkMode;
+use crate::wire::frames::FrameDetails;
+
+/// Everything about a frame, with the reason for an error and what to do
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Which frame
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: FrameName,
+}
+
+pub async fn run(args: &ShowArgs, context: &Context) -> Outcome {
+    let gateway = context.gateway().await?;
+    let frame = gateway.frame(args.name.as_str()).await?;
+    if context.out.json {
+        context.out.document(&frame)?;
+    } else {
+        print(&frame, context)?;
+    }
+    Ok(DONE)
+}
+
+fn print(frame: &FrameDetails, context: &Context) -> Result<(), Failure> {
+    let (out, now) = (&context.out, context.now_ms());
+    let summary = &frame.summary;
+    let state = ink_of(summary.state)
+        .map_or_else(|| summary.state.to_string(), |ink| out.paint.ink(ink, summary.state.as_str()));
+    out.line(format!("{}  {state}", out.paint.ink(Ink::Bold, &summary.name)))?;
+    if let Some(reason) = &summary.reason {
+        out.line(format!("  {}", clean(reason)))?;
+    }
+    if let Some(hint) = &frame.hint {
+        out.line(format!("  {} {}", out.paint.ink(Ink::Cyan, "try:"), clean(hint)))?;
+    }
+    out.line("")?;
+    for (label, value) in facts(frame, now) {
+        out.line(format!("  {}  {}", out.paint.ink(Ink::Dim, &format!("{label:<10}")), clean(&value)))?;
+    }
+    if !frame.notes.is_empty() {
+        out.line(format!("\n  {}", out.paint.ink(Ink::Dim, "what happened (UTC)")))?;
+        for note in &frame.notes {
+            out.line(format!("  {}  {}: {}", time(note.at), note.code, clean(&note.text)))?;
+        }
+    }
+    Ok(())
+}
+
+fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
+    let summary = &frame.summary;
+    let mut facts = vec![("workspace", summary.workspace.clone())];
+    facts.extend(summary.project.clone().map(|project| ("project", project)));
+    facts.extend(summary.agent.clone().map(|agent| ("agent", agent)));
+    facts.push((
+        "ports",
+        format!("agent 127.0.0.1:{}, preview 127.0.0.1:{}", summary.agent_port, summary.preview_port),
+    ));
+    let network = match summary.network {
+        NetworkMode::Sealed => "sealed: model calls only".to_owned(),
+        NetworkMode::Allow => format!("allow: model calls and {}", list_or(&frame.allow, "no hosts")),
+        NetworkMode::Open => "open: an ordinary network".to_owned(),
+    };
+    facts.push(("network", network));
+    let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
+    facts.push((
+        "limits",
+        format!(
+            "{} cores, {}, {} processes{enforced}",
+            f64::from(frame.limits.cpus_milli) / 1000.0,
+            size(frame.limits.memory_bytes),
+            frame.limits.pids
+        ),
+    ));
+    facts.push(("wanted", format!("{}; the engine says {}", summary.desired.as_str(), frame.observed)));
+    if let Some(code) = frame.exit_code.filter(|_| summary.state != FrameState::Running) {
+        facts.push(("last exit", code.to_string()));
+    }
+    if let Some(kills) = frame.oom_kills.filter(|kills| *kills > 0) {
+        facts.push(("memory", format!("ran out {kills} times")));
+    }
+    facts.push(("files of", frame.owner.clone()));
+    if !frame.env.is_empty() {
+        facts.push(("env", frame.env.join(", ")));
+    }
+    facts.push(("image", format!("{} ({})", frame.image, short(&frame.image_id))));
+    facts.push(("container", format!("{}, generation {}", frame.container, frame.generation)));
+    facts.push(("id", summary.id.clone()));
+    facts.push((
+        "created",
+        format!(
+            "{} ago, active {} ago, {} since {}",
+            age(summary.created_at, now),
+            age(summary.last_active_at, now),
+            summary.state,
+            age(frame.state_changed_at, now)
+        ),
+    ));
+    facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", age(now, at)))));
+    facts.push(("cost", money(summary.cost_microusd)));
+    facts
+}
+
+fn list_or(items: &[String], none: &str) -> String {
+    if items.is_empty() { none.to_owned() } else { items.join(", ") }
+}
+
+/// An id as people compare it.
+pub fn short(id: &str) -> &str {
+    let id = id.strip_prefix("sha256:").unwrap_or(id);
+    id.get(..12).unwrap_or(id)
+}

@@ -1,0 +1,150 @@
+//! `mimir image …`
+
+use clap::{Args, Subcommand};
+
+use super::frame::short;
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::paint::Ink;
+use crate::cli::table::{Table, clean, column, inked};
+use crate::cli::units::{age, size};
+use crate::client::GatewayClient;
+use crate::wire::images::{BuildImage, BuildLine};
+use crate::wire::problem::Problem;
+
+/// Verbs of images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    Build(BuildArgs),
+    /// The frame images of this machine
+    List,
+}
+
+/// Build the frame image; seconds when nothing changed, some minutes the first time
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Build on this image instead of the one that is found by itself
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
+    /// Build even if nothing changed
+    #[arg(long)]
+    force: bool,
+    /// Show what every step prints
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
+    match command {
+        ImageCommand::Build(args) => {
+            let gateway = context.gateway().await?;
+            let request = BuildImage { base: args.base, force: args.force };
+            build_with(&gateway, &request, args.verbose, context).await?;
+            Ok(DONE)
+        }
+        ImageCommand::List => list(context).await,
+    }
+}
+
+/// Builds the image, with progress.
+pub async fn build(gateway: &GatewayClient, request: &BuildImage, context: &Context) -> Result<(), Failure> {
+    build_with(gateway, request, false, context).await
+}
+
+async fn build_with(
+    gateway: &GatewayClient,
+    request: &BuildImage,
+    verbose: bool,
+    context: &Context,
+) -> Result<(), Failure> {
+    let out = &context.out;
+    let mut lines = gateway.build_image(request).await?;
+    let mut step = "building the image".to_owned();
+    let mut tail: Vec<String> = Vec::new();
+    while let Some(line) = lines.next().await? {
+        if out.json {
+            out.object(&line)?;
+        }
+        match line {
+            BuildLine::Step { number, of, text } => {
+                let place = if of == 0 { number.to_string() } else { format!("{number}/{of}") };
+                step = format!("building the image {place}: {text}");
+                if out.is_watched() { out.progress(&step) } else { out.say(clean(&step)) }
+            }
+            BuildLine::Output { text } => {
+                if verbose {
+                    out.clear_progress();
+                    out.say(format!("  {}", clean(&text)));
+                }
+                out.progress(&format!("{step}  {}", text.trim()));
+                tail.push(text);
+                let surplus = tail.len().saturating_sub(12);
+                tail.drain(..surplus);
+            }
+            BuildLine::Done { image, built, base } => {
+                out.clear_progress();
+                if !out.json {
+                    let name = image.tags.first().map_or(short(&image.id), String::as_str);
+                    out.line(format!("{name} {}", short(&image.id)))?;
+                    let what = if built { "built" } else { "nothing had changed" };
+                    out.say(format!(
+                        "{what}: opencode {}, {}, on {base}",
+                        image.opencode,
+                        size(image.size_bytes)
+                    ));
+                }
+                return Ok(());
+            }
+            BuildLine::Failed { problem } => {
+                out.clear_progress();
+                if !verbose {
+                    tail.iter().for_each(|text| out.say(format!("  {}", clean(text))));
+                }
+                return Err(problem.into());
+            }
+        }
+    }
+    out.clear_progress();
+    Err(Problem::new(503, "image.build_lost", "the build ended without saying how")
+        .hint("`mimir image build` goes on where it stopped; `mimir image list` shows what is there")
+        .into())
+}
+
+async fn list(context: &Context) -> Outcome {
+    let images = context.gateway().await?.images().await?;
+    if context.out.json {
+        context.out.document(&images)?;
+        return Ok(DONE);
+    }
+    if images.is_empty() {
+        context.out.say("no frame image on this machine; `mimir image build` makes one");
+        return Ok(DONE);
+    }
+    let mut table = Table::new(&[
+        column("IMAGE"),
+        column("CURRENT"),
+        column("OPENCODE").spare(1),
+        column("SIZE").right().spare(3),
+        column("AGE").right().spare(4),
+        column("FRAMES").shrinks().spare(2),
+        column("TAGS").shrinks().spare(5),
+    ]);
+    for image in &images {
+        let current = if image.current { inked(Ink::Green, "yes") } else { "no".into() };
+        let frames = if image.frames.is_empty() { "-".to_owned() } else { image.frames.join(", ") };
+        table.row(vec![
+            short(&image.id).into(),
+            current,
+            image.opencode.as_str().into(),
+            size(image.size_bytes).into(),
+            age(image.created_at, context.now_ms()).into(),
+            frames.into(),
+            image.tags.join(", ").into(),
+        ]);
+    }
+    context.out.table(&table)?;
+    if !images.iter().any(|image| image.current) {
+        context.out.say("none of them belongs to this version of mimir; `mimir image build` makes it");
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,202 @@
+//! `mimir init`
+
+mod detect;
+mod propose;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use similar::{ChangeTag, TextDiff};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::config::problem;
+use crate::cli::ask;
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::paint::Ink;
+use crate::cli::table::clean;
+use crate::cli::units;
+use crate::config::{Config, ConfigError, LoadOptions, edit};
+use crate::wire::problem::Problem;
+use detect::Folder;
+use propose::Wishes;
+
+/// A program that does not say its version in this time does not work.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Look at this folder, ask a few questions, write the configuration; safe to run again
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Ask nothing: what is proposed is written
+    #[arg(long)]
+    non_interactive: bool,
+    /// Show what would be written and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Write without asking for a last time
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub fn run(args: &InitArgs, context: &Context) -> Outcome {
+    let asks = !args.non_interactive && !args.dry_run;
+    if asks && !ask::can_ask(&context.out) {
+        return Err(usage("init asks questions, and nobody is here to answer them")
+            .hint("`mimir init --non-interactive` writes what it proposes, `--dry-run` only shows it")
+            .into());
+    }
+    let options = LoadOptions::of_process().map_err(|error| failure(&error))?;
+    let loaded = Config::load(&options).map_err(|error| failure(&error))?;
+    let folder = Folder::look(&std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
+    context.wait_for(async { tell(&folder, context).await })?;
+
+    let mut wishes = propose::wishes(&loaded.config, &folder, &options.env);
+    if asks {
+        question(&mut wishes, context);
+    }
+    let file = options.paths.config_file();
+    let before = read(&file)?;
+    let after = propose::text(before.as_deref(), &file, &wishes).map_err(|error| failure(&error))?;
+    if before.as_deref() == Some(after.as_str()) {
+        context.out.say(format!("{} is as it should be; nothing to write", file.display()));
+        return next_steps(&folder, context);
+    }
+    show_difference(before.as_deref().unwrap_or_default(), &after, &file, context)?;
+    if args.dry_run {
+        context.out.say("nothing was written");
+        return Ok(DONE);
+    }
+    if asks && !args.yes && !ask::yes_or_no(&context.out, &format!("Write {}?", file.display()), true) {
+        context.out.say("nothing was written");
+        return Ok(FAILED);
+    }
+    write(&options, before.as_deref(), &after, context)?;
+    next_steps(&folder, context)
+}
+
+fn failure(error: &ConfigError) -> Failure {
+    problem(error).into()
+}
+
+fn read(file: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(Problem::new(400, "config.unreadable", format!("{} cannot be read", file.display()))
+                .detail(error.to_string())
+                .hint("make it readable, or set MIMIR_HOME to another folder")
+                .into())
+        }
+    }
+}
+
+/// What this folder is, and what is on this machine.
+async fn tell(folder: &Folder, context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    let git = if folder.is_git { "a git repository" } else { "no git repository" };
+    out.say(format!("folder   {}: {}, {git}", folder.path.display(), folder.kinds_in_words()));
+    let needed = [
+        ("git", "without it neither you nor the agent can take a change back"),
+        ("podman", "frames run in it: `sudo apt install podman`"),
+    ];
+    for (program, why) in needed {
+        match version(program).await {
+            Some(version) => out.say(format!("{program:<8} {}", clean(&version))),
+            None => {
+                out.say(format!("{program:<8} {}: {why}", out.paint_errors.ink(Ink::Yellow, "not found")))
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn version(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").kill_on_drop(true).output();
+    let output = timeout(PROBE, output).await.ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text).filter(|text| !text.is_empty())
+}
+
+fn question(wishes: &mut Wishes, context: &Context) {
+    let out = &context.out;
+    out.say(
+        "\nWhat may agents reach? sealed: their model only; allow: also package registries; open: everything",
+    );
+    loop {
+        let answer = ask::text(out, "network", wishes.network.as_str());
+        match answer.parse() {
+            Ok(network) => {
+                wishes.network = network;
+                break;
+            }
+            Err(error) => out.say(error.to_string()),
+        }
+    }
+    out.say("Which model, as provider/model? auto: the first provider with a key, else the built-in demo");
+    loop {
+        let answer = ask::text(out, "model", &wishes.model);
+        if answer == "auto" || answer.parse::<crate::model::agent::ModelRef>().is_ok() {
+            wishes.model = answer;
+            break;
+        }
+        out.say(format!("`{answer}` is not a model: write it as provider/model"));
+    }
+}
+
+fn show_difference(before: &str, after: &str, file: &Path, context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    if out.json {
+        return out.document(
+            &serde_json::json!({"file": file.display().to_string(), "before": before, "after": after}),
+        );
+    }
+    out.line(out.paint.ink(Ink::Bold, &format!("--- {}", file.display())))?;
+    for group in TextDiff::from_lines(before, after).grouped_ops(2) {
+        for change in group.iter().flat_map(|op| {
+            TextDiff::from_lines(before, after)
+                .iter_changes(op)
+                .map(|c| (c.tag(), c.value().to_owned()))
+                .collect::<Vec<_>>()
+        }) {
+            let line = clean(change.1.trim_end_matches('\n'));
+            out.line(match change.0 {
+                ChangeTag::Insert => out.paint.ink(Ink::Green, &format!("+{line}")),
+                ChangeTag::Delete => out.paint.ink(Ink::Red, &format!("-{line}")),
+                ChangeTag::Equal => format!(" {line}"),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn write(options: &LoadOptions, before: Option<&str>, after: &str, context: &Context) -> Result<(), Failure> {
+    let file = options.paths.config_file();
+    if before.is_some() {
+        let stamp = units::time(context.now_ms()).replace([' ', ':', '-'], "");
+        let backup = file.with_file_name(format!("config.yaml.before-{stamp}"));
+        std::fs::copy(&file, &backup).map_err(|error| {
+            Problem::new(
+                507,
+                "config.backup",
+                format!("{} cannot be kept as {}", file.display(), backup.display()),
+            )
+            .detail(error.to_string())
+            .hint("is the disk full? nothing was changed")
+        })?;
+        context.out.say(format!("kept the old file as {}", backup.display()));
+    }
+    edit::replace(options, after).map_err(|error| failure(&error))?;
+    context.out.say(format!("wrote {}", file.display()));
+    Ok(())
+}
+
+fn next_steps(folder: &Folder, context: &Context) -> Outcome {
+    let name = folder.name.as_deref().unwrap_or("NAME");
+    context.out.say(format!(
+        "\nnext:  mimir frame create {name}    makes a frame for this folder and starts its agent\n       mimir send \"hello\"         asks it something"
+    ));
+    Ok(DONE)
+}

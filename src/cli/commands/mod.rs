@@ -1,0 +1,39 @@
+//! One file per verb, or per noun with small verbs.
+
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod frame;
+pub mod image;
+pub mod init;
+pub mod open;
+pub mod projects;
+pub mod send;
+pub mod serve;
+pub mod sessions;
+pub mod status;
+
+use super::context::Context;
+use super::exit::Outcome;
+use super::grammar::Command;
+use super::{help, welcome};
+
+/// Runs a command.
+pub fn run(command: Option<Command>, context: &Context) -> Outcome {
+    match command {
+        None => welcome::run(context),
+        Some(Command::Help { topic }) => help::run(&topic, context),
+        Some(Command::Completions(args)) => completions::run(&args, context),
+        Some(Command::Config(command)) => config::run(command, context),
+        Some(Command::Init(args)) => init::run(&args, context),
+        Some(Command::Serve(args)) => serve::run(&args, context),
+        Some(Command::Open(args)) => context.wait_for(open::run(&args, context)),
+        Some(Command::Send(args)) => context.wait_for(send::run(args, context)),
+        Some(Command::Status(_)) => context.wait_for(status::run(context)),
+        Some(Command::Doctor(args)) => context.wait_for(doctor::run(&args, context)),
+        Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
+        Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
+        Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
+    }
+}

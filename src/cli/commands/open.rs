@@ -1,0 +1,260 @@
+//! `mimir open`
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::names;
+use crate::model::names::FrameName;
+use crate::wire::problem::Problem;
+
+/// A terminal program answers at once or not at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Open a frame's terminal in a tab of the terminal program you use
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// Which frame
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: FrameName,
+    /// Which terminal program
+    #[arg(
+        long,
+        value_name = "auto|guake|kitty|wezterm|gnome|tmux",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    terminal: TerminalProgram,
+    /// Which window: agent, shell or a number
+    #[arg(long, short)]
+    window: Option<String>,
+    /// Print the command instead of running it
+    #[arg(long)]
+    print: bool,
+}
+
+/// Terminal programs that can be asked for a tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TerminalProgram {
+    /// The one that we are in, or else one that is there
+    Auto,
+    /// A tab of Guake
+    Guake,
+    /// A tab of kitty
+    Kitty,
+    /// A tab of `WezTerm`
+    Wezterm,
+    /// A tab of GNOME Terminal
+    Gnome,
+    /// A window of the tmux we are in
+    Tmux,
+}
+
+pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let chosen = choose(args.terminal, &env, &is_installed)?;
+    let ours = std::env::current_exe().map_or_else(|_| "mimir".to_owned(), |path| path.display().to_string());
+    let attach = attach_command(&ours, args);
+    let command = command_line(chosen, args.name.as_str(), &attach);
+    if args.print {
+        context.out.line(command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))?;
+        return Ok(DONE);
+    }
+    // A tab that closes at once with an error would be a poor answer to a typing mistake.
+    context.gateway().await?.frame(args.name.as_str()).await?;
+    start(&command).await?;
+    context.out.say(format!("opened {} in {}", args.name, word(chosen)));
+    Ok(DONE)
+}
+
+/// What runs in the tab; `--start` because a tab is where somebody wants to work.
+fn attach_command(ours: &str, args: &OpenArgs) -> Vec<String> {
+    let mut command: Vec<String> =
+        [ours, "frame", "attach", args.name.as_str(), "--start"].map(str::to_owned).to_vec();
+    if let Some(window) = &args.window {
+        command.extend(["--window".to_owned(), window.clone()]);
+    }
+    command
+}
+
+fn choose(
+    wanted: TerminalProgram,
+    env: &dyn Fn(&str) -> Option<String>,
+    installed: &dyn Fn(&str) -> bool,
+) -> Result<TerminalProgram, Failure> {
+    use TerminalProgram::{Auto, Gnome, Guake, Kitty, Tmux, Wezterm};
+    if wanted == Tmux && env("TMUX").is_none() {
+        return Err(usage("this is not inside tmux")
+            .hint("run it in a tmux window, or choose another `--terminal`")
+            .into());
+    }
+    if wanted != Auto {
+        return if installed(program(wanted)) { Ok(wanted) } else { Err(not_installed(wanted)) };
+    }
+    // The one that we are in comes first; tmux before the terminal around it.
+    let inside = [
+        ("TMUX", Tmux),
+        ("KITTY_WINDOW_ID", Kitty),
+        ("WEZTERM_PANE", Wezterm),
+        ("GUAKE_TAB_UUID", Guake),
+        ("GNOME_TERMINAL_SCREEN", Gnome),
+    ];
+    let here =
+        inside.into_iter().find(|(name, terminal)| env(name).is_some() && installed(program(*terminal)));
+    if let Some((_, terminal)) = here {
+        return Ok(terminal);
+    }
+    let has_screen = env("DISPLAY").is_some() || env("WAYLAND_DISPLAY").is_some();
+    [Guake, Wezterm, Gnome, Kitty]
+        .into_iter()
+        .find(|terminal| has_screen && installed(program(*terminal)))
+        .ok_or_else(|| {
+            Problem::new(404, "terminal.not_found", "there is no terminal program that could open a tab")
+                .detail("looked for tmux around us, and for guake, wezterm, gnome-terminal and kitty")
+                .hint("`mimir frame attach NAME` uses the terminal you are in")
+                .into()
+        })
+}
+
+fn not_installed(terminal: TerminalProgram) -> Failure {
+    Problem::new(404, "terminal.not_found", format!("`{}` is not installed", program(terminal)))
+        .hint("choose another `--terminal`, or use `mimir frame attach NAME` here")
+        .into()
+}
+
+fn program(terminal: TerminalProgram) -> &'static str {
+    match terminal {
+        TerminalProgram::Auto | TerminalProgram::Tmux => "tmux",
+        TerminalProgram::Guake => "guake",
+        TerminalProgram::Kitty => "kitty",
+        TerminalProgram::Wezterm => "wezterm",
+        TerminalProgram::Gnome => "gnome-terminal",
+    }
+}
+
+fn word(terminal: TerminalProgram) -> &'static str {
+    match terminal {
+        TerminalProgram::Auto | TerminalProgram::Tmux => "a tmux window",
+        TerminalProgram::Guake => "a Guake tab",
+        TerminalProgram::Kitty => "a kitty tab",
+        TerminalProgram::Wezterm => "a WezTerm tab",
+        TerminalProgram::Gnome => "a GNOME Terminal tab",
+    }
+}
+
+/// The host's own terminal program is asked to run `mimir frame attach`; nothing of the
+/// host ever connects to a terminal server inside a frame.
+fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec<String> {
+    let one = attach.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    match terminal {
+        TerminalProgram::Auto | TerminalProgram::Tmux => {
+            let mut command = words(&["tmux", "new-window", "-n", name]);
+            command.push(one);
+            command
+        }
+        TerminalProgram::Guake => {
+            let mut command = words(&["guake", "--show", "--new-tab=~", "--rename-current-tab"]);
+            command.push(name.to_owned());
+            command.push(format!("--execute-command={one}"));
+            command
+        }
+        TerminalProgram::Kitty => {
+            let start = words(&["kitty", "@", "launch", "--type=tab", "--tab-title", name]);
+            [start, attach.to_vec()].concat()
+        }
+        TerminalProgram::Wezterm => [words(&["wezterm", "cli", "spawn", "--"]), attach.to_vec()].concat(),
+        TerminalProgram::Gnome => {
+            let start = words(&["gnome-terminal", "--tab", "--title", name, "--"]);
+            [start, attach.to_vec()].concat()
+        }
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@~+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
+async fn start(command: &[String]) -> Result<(), Failure> {
+    let failed = |why: String| {
+        Problem::new(502, "terminal.refused", format!("{} did not open a tab", command[0]))
+            .detail(why)
+            .hint("choose another `--terminal`, or use `mimir frame attach NAME` here")
+    };
+    let child = Command::new(&command[0])
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    match timeout(PATIENCE, child.wait_with_output()).await {
+        // A program that stays is the terminal itself.
+        Err(_) => Ok(()),
+        Ok(Err(error)) => Err(failed(error.to_string()).into()),
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.trim();
+            Err(failed(if said.is_empty() { output.status.to_string() } else { said.to_owned() }).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(set: &[&str], there: &[&str]) -> Result<TerminalProgram, u16> {
+        let env = |name: &str| set.contains(&name).then(|| "x".to_owned());
+        let installed = |name: &str| there.contains(&name);
+        choose(TerminalProgram::Auto, &env, &installed).map_err(|failure| failure.problem.status)
+    }
+
+    #[test]
+    fn the_terminal_we_are_in_is_used() {
+        let all = ["tmux", "guake", "kitty", "wezterm", "gnome-terminal"];
+        assert_eq!(chosen(&["TMUX", "KITTY_WINDOW_ID", "DISPLAY"], &all), Ok(TerminalProgram::Tmux));
+        assert_eq!(chosen(&["KITTY_WINDOW_ID"], &all), Ok(TerminalProgram::Kitty));
+        assert_eq!(chosen(&["WEZTERM_PANE"], &all), Ok(TerminalProgram::Wezterm));
+        assert_eq!(chosen(&["GNOME_TERMINAL_SCREEN"], &all), Ok(TerminalProgram::Gnome));
+        assert_eq!(chosen(&["DISPLAY"], &["gnome-terminal"]), Ok(TerminalProgram::Gnome));
+        assert_eq!(chosen(&[], &all), Err(404), "no screen, no tab");
+        assert_eq!(chosen(&["DISPLAY"], &[]), Err(404));
+    }
+
+    #[test]
+    fn every_terminal_runs_attach_and_nothing_else() {
+        let attach: Vec<String> =
+            ["/opt/my tools/mimir", "frame", "attach", "blog", "--start"].map(str::to_owned).to_vec();
+        for terminal in [
+            TerminalProgram::Tmux,
+            TerminalProgram::Guake,
+            TerminalProgram::Kitty,
+            TerminalProgram::Wezterm,
+            TerminalProgram::Gnome,
+        ] {
+            let line = command_line(terminal, "blog", &attach).join("\u{1f}");
+            let whole = "'/opt/my tools/mimir' frame attach blog --start";
+            assert!(line.contains(whole) || line.contains(&attach.join("\u{1f}")), "{line}");
+        }
+    }
+}

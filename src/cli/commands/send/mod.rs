@@ -1,0 +1,142 @@
+//! `mimir send`
+
+mod follow;
+mod target;
+mod transcript;
+
+use std::io::{IsTerminal, Read};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::names;
+use crate::cli::units::parse_duration;
+use crate::client::{ClientError, GatewayClient};
+use crate::clock;
+use crate::model::agent::ModelRef;
+use crate::model::names::{FrameName, ProjectName};
+use crate::wire::messages::{MessageView, SendMessage};
+use follow::Manner;
+
+/// Ask the agent of a frame and show its answer as it comes
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// Which frame; the one of this folder when absent
+    #[arg(long, short, value_parser = FrameName::parse, add = names::frames())]
+    frame: Option<FrameName>,
+    /// The one frame of this project
+    #[arg(long, value_parser = ProjectName::parse, conflicts_with = "frame", add = names::projects())]
+    project: Option<ProjectName>,
+    /// What to ask; `-` reads it from standard input
+    #[arg(value_name = "MESSAGE")]
+    text: Option<String>,
+    /// What to ask, as an option
+    #[arg(long, value_name = "TEXT", conflicts_with = "text")]
+    message: Option<String>,
+    /// Which conversation: `last` (the default), `new`, an id or a title
+    #[arg(long, short)]
+    session: Option<String>,
+    /// Which model, as provider/model
+    #[arg(long, short, value_parser = |text: &str| text.parse::<ModelRef>())]
+    model: Option<ModelRef>,
+    /// Which of opencode's agents, such as `build` or `plan`
+    #[arg(long)]
+    agent: Option<String>,
+    /// Return as soon as the message is queued
+    #[arg(long, conflicts_with_all = ["no_stream", "timeout"])]
+    no_wait: bool,
+    /// Print the answer when it is complete
+    #[arg(long)]
+    no_stream: bool,
+    /// Leave after this long; the work goes on
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// Show a message that was sent before, instead of sending one
+    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "frame", "project"])]
+    follow: Option<String>,
+}
+
+pub async fn run(args: SendArgs, context: &Context) -> Outcome {
+    let manner = Manner { stream: !args.no_stream, timeout: args.timeout };
+    if let Some(id) = &args.follow {
+        let gateway = context.gateway().await?;
+        let mut message = gateway.message(id).await?;
+        // From its beginning; the gateway itself says where reading is possible.
+        message.after_event = 0;
+        return follow::follow(&gateway, message, manner, context).await;
+    }
+    let text = text_of(&args)?;
+    let gateway = context.gateway().await?;
+    let frame = target::choose(&gateway, args.frame.as_ref(), args.project.as_ref(), context).await?;
+    let request = SendMessage {
+        frame,
+        text,
+        session: args.session,
+        model: args.model.map(String::from),
+        agent: args.agent,
+    };
+    let message = context.out.while_waiting("handing over the message", send(&gateway, &request)).await?;
+    for note in &message.notes {
+        context.out.say(context.dim(note));
+    }
+    if args.no_wait {
+        return queued(&message, context);
+    }
+    follow::follow(&gateway, message, manner, context).await
+}
+
+/// Sends it once, however often we have to ask: the key makes a repeat harmless.
+async fn send(gateway: &GatewayClient, request: &SendMessage) -> Result<MessageView, ClientError> {
+    let key = hex::encode(clock::entropy::<16>());
+    let mut tries = 0;
+    loop {
+        match gateway.send(request, &key).await {
+            Err(ClientError::Lost { .. } | ClientError::NoGateway { .. }) if tries < 20 => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn queued(message: &MessageView, context: &Context) -> Outcome {
+    if context.out.json {
+        context.out.document(message)?;
+    } else {
+        context.out.line(&message.id)?;
+        context.out.say(format!("`mimir send --follow {}` shows the answer", message.id));
+    }
+    Ok(DONE)
+}
+
+fn text_of(args: &SendArgs) -> Result<String, Failure> {
+    let stdin = std::io::stdin();
+    let given = args.text.as_deref().or(args.message.as_deref());
+    let text = match given {
+        Some("-") => read_all(stdin.lock())?,
+        Some(text) => text.to_owned(),
+        None if !stdin.is_terminal() => read_all(stdin.lock())?,
+        None => {
+            return Err(usage("there is nothing to send")
+                .hint("`mimir send \"what you want\"`, or `… | mimir send -`")
+                .into());
+        }
+    };
+    if text.trim().is_empty() {
+        return Err(usage("the message is empty").hint("`mimir send \"what you want\"`").into());
+    }
+    Ok(text)
+}
+
+fn read_all(mut input: impl Read) -> Result<String, Failure> {
+    let mut text = String::new();
+    input.read_to_string(&mut text).map_err(|error| {
+        usage("the message on standard input cannot be read")
+            .detail(error.to_string())
+            .hint("a message is UTF-8 text")
+    })?;
+    Ok(text)
+}

@@ -1,0 +1,193 @@
+//! Events of a message → what to write where. Pure.
+
+use crate::cli::commands::sessions::printable;
+use crate::cli::table::clean;
+use crate::cli::units::{count, money, took};
+use crate::model::agent::ToolStatus;
+use crate::model::event::Happening;
+use crate::model::message::DeliveryState;
+use crate::wire::messages::MessageView;
+
+/// Something to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A part of the answer, for standard output.
+    Answer(String),
+    /// A line about what goes on, for standard error.
+    Aside(String),
+}
+
+/// What is on the screen so far.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    part: Option<String>,
+    /// Whether the cursor stands behind text.
+    mid_line: bool,
+    wrote_text: bool,
+    /// Asked and not answered yet.
+    waiting: bool,
+    answer: Option<String>,
+}
+
+impl Transcript {
+    /// Takes in what happened.
+    pub fn take(&mut self, what: &Happening) -> Vec<Piece> {
+        match what {
+            Happening::Text { delta, part } => self.text(delta, part),
+            Happening::Tool { tool, status, title, output, .. } => {
+                self.waiting = false;
+                self.tool(tool, *status, title.as_deref(), output.as_deref())
+            }
+            Happening::Retry { attempt, message, .. } => {
+                self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
+            }
+            Happening::PromptAsked { form, text, .. } => {
+                self.waiting = true;
+                self.aside(format!("the agent waits for a {form}: {text}"))
+            }
+            Happening::Answered { answer, .. } => {
+                self.answer = Some(answer.clone());
+                Vec::new()
+            }
+            Happening::FrameMoved { to, .. } => self.aside(format!("the frame is {to}")),
+            Happening::FrameNote { text, .. } => self.aside(text.clone()),
+            // Thinking aloud is no answer; the rest shows in the end.
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the agent waits for a person.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// Ends the line that is being written, if any.
+    pub fn end_line(&mut self) -> Vec<Piece> {
+        if std::mem::take(&mut self.mid_line) { vec![Piece::Answer("\n".to_owned())] } else { Vec::new() }
+    }
+
+    /// What is still missing on the screen when the message is done.
+    pub fn finish(&mut self, message: &MessageView) -> Vec<Piece> {
+        let mut pieces = self.end_line();
+        let answer = message.answer.clone().or_else(|| self.answer.take()).unwrap_or_default();
+        if message.state == DeliveryState::Answered && !self.wrote_text && !answer.is_empty() {
+            pieces.push(Piece::Answer(format!("{}\n", printable(answer.trim_end()))));
+        }
+        pieces
+    }
+
+    fn text(&mut self, delta: &str, part: &str) -> Vec<Piece> {
+        self.waiting = false;
+        let mut pieces = Vec::new();
+        if self.part.as_deref() != Some(part) {
+            pieces.extend(self.end_line());
+            self.part = Some(part.to_owned());
+        }
+        let text = printable(delta);
+        if !text.is_empty() {
+            self.wrote_text = true;
+            self.mid_line = !text.ends_with('\n');
+            pieces.push(Piece::Answer(text));
+        }
+        pieces
+    }
+
+    fn tool(
+        &mut self,
+        tool: &str,
+        status: ToolStatus,
+        title: Option<&str>,
+        output: Option<&str>,
+    ) -> Vec<Piece> {
+        let title = title.unwrap_or_default();
+        match status {
+            // Its arguments are still being written, or its result is about to come.
+            ToolStatus::Pending | ToolStatus::Running => Vec::new(),
+            ToolStatus::Completed => self.aside(format!("✓ {tool} {title}")),
+            ToolStatus::Error => {
+                let why = output.and_then(|text| text.lines().find(|line| !line.trim().is_empty()));
+                self.aside(format!("✗ {tool} {title}: {}", why.unwrap_or("it failed")))
+            }
+        }
+    }
+
+    fn aside(&mut self, text: String) -> Vec<Piece> {
+        let mut pieces = self.end_line();
+        pieces.push(Piece::Aside(clean(text.trim_end())));
+        pieces
+    }
+}
+
+/// The last line: what it took.
+pub fn summary(message: &MessageView) -> String {
+    let mut facts = Vec::new();
+    facts.extend(message.model.clone());
+    facts.push(format!("{} tokens", count(message.tokens.total())));
+    facts.push(money(message.cost_microusd));
+    facts.extend(message.ended_at.map(|at| took(at.saturating_sub(message.created_at))));
+    facts.push(message.session.clone());
+    facts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(delta: &str, part: &str) -> Happening {
+        Happening::Text { delta: delta.to_owned(), part: part.to_owned() }
+    }
+
+    fn written(transcript: &mut Transcript, events: &[Happening]) -> String {
+        let mut screen = String::new();
+        for piece in events.iter().flat_map(|event| transcript.take(event)) {
+            match piece {
+                Piece::Answer(text) => screen.push_str(&text),
+                Piece::Aside(line) => screen.push_str(&format!("[{line}]\n")),
+            }
+        }
+        screen
+    }
+
+    #[test]
+    fn text_and_tools_share_a_screen_without_mixing() {
+        let tool = |status| Happening::Tool {
+            call: "c".to_owned(),
+            tool: "read".to_owned(),
+            status,
+            title: Some("README.md".to_owned()),
+            input: None,
+            output: Some("\nno such file\n".to_owned()),
+        };
+        let events = [
+            text("I look", "p1"),
+            text(" first.", "p1"),
+            tool(ToolStatus::Running),
+            tool(ToolStatus::Completed),
+            tool(ToolStatus::Error),
+            text("Done\x1b[2J.", "p2"),
+            text("Really.", "p3"),
+        ];
+        let screen = written(&mut Transcript::default(), &events);
+        assert_eq!(
+            screen,
+            "I look first.\n[✓ read README.md]\n[✗ read README.md: no such file]\nDone[2J.\nReally."
+        );
+    }
+
+    #[test]
+    fn a_question_is_open_until_the_agent_goes_on() {
+        let mut transcript = Transcript::default();
+        let ask = Happening::PromptAsked {
+            prompt: "per_1".to_owned(),
+            form: "permission".to_owned(),
+            text: "bash: rm -rf build".to_owned(),
+        };
+        assert_eq!(
+            written(&mut transcript, &[ask]),
+            "[the agent waits for a permission: bash: rm -rf build]\n"
+        );
+        assert!(transcript.is_waiting());
+        written(&mut transcript, &[text("ok", "p")]);
+        assert!(!transcript.is_waiting());
+    }
+}

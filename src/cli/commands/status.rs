@@ -1,0 +1,94 @@
+//! `mimir status`
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome, UNREACHABLE};
+use crate::cli::paint::Ink;
+use crate::cli::table::clean;
+use crate::cli::units::{age, money, size};
+use crate::client::ClientError;
+use crate::wire::status::Status;
+
+/// Gateway, engine, database, frames and messages on one screen
+#[derive(Debug, Args)]
+pub struct StatusArgs {}
+
+/// Looks and starts nothing: a status that changes what it shows is no status.
+pub async fn run(context: &Context) -> Outcome {
+    let gateway = context.gateway_as_it_is();
+    let status = match context.out.while_waiting("asking the gateway", gateway.status()).await {
+        Ok(status) => status,
+        Err(ClientError::NoGateway { .. }) => return not_running(context),
+        Err(error) => return Err(error.into()),
+    };
+    if context.out.json {
+        context.out.document(&status)?;
+    } else {
+        print(&status, context)?;
+    }
+    Ok(if status.engine_ok { DONE } else { UNREACHABLE })
+}
+
+fn not_running(context: &Context) -> Outcome {
+    let out = &context.out;
+    let home = context.paths.home().display().to_string();
+    let socket = context.paths.gateway_socket().display().to_string();
+    if out.json {
+        out.document(&serde_json::json!({"running": false, "home": home, "socket": socket}))?;
+    } else {
+        out.line(format!("gateway   {}", out.paint.ink(Ink::Yellow, "not running")))?;
+        out.line(format!("home      {}", clean(&home)))?;
+        out.line(format!("socket    {}", clean(&socket)))?;
+        out.say("any command that needs one starts it; `mimir serve --detach` does so now");
+    }
+    Ok(UNREACHABLE)
+}
+
+fn print(status: &Status, context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    let engine = if status.engine_ok {
+        clean(&status.engine)
+    } else {
+        format!("{}: {}", out.paint.ink(Ink::Red, "unreachable"), clean(&status.engine))
+    };
+    let frames: Vec<String> = status
+        .frames
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let frames = if frames.is_empty() { "none".to_owned() } else { frames.join(", ") };
+    let lines = [
+        (
+            "gateway",
+            format!(
+                "{} mimir {}, process {}, since {}, {}",
+                out.paint.ink(Ink::Green, "running"),
+                status.version,
+                status.pid,
+                age(status.started_at, context.now_ms()),
+                size(status.memory_bytes)
+            ),
+        ),
+        ("socket", clean(&status.socket)),
+        ("http", clean(&status.http)),
+        ("home", format!("{} ({})", clean(&status.home), status.instance)),
+        ("engine", engine),
+        (
+            "database",
+            format!("{}, schema {}, key from {}", clean(&status.database), status.schema, status.key_source),
+        ),
+        ("model", status.default_model.clone()),
+        ("frames", frames),
+        ("messages", format!("{} open", status.messages_open)),
+        ("today", money(status.cost_today_microusd)),
+    ];
+    for (label, text) in lines {
+        out.line(format!("{} {text}", out.paint.ink(Ink::Dim, &format!("{label:<9}"))))?;
+    }
+    if !status.engine_ok {
+        out.say("`mimir doctor` says what is wrong with the engine");
+    }
+    Ok(())
+}

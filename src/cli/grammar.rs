@@ -1,0 +1,96 @@
+//! The grammar: `mimir <noun> <verb> [NAME]`, and `mimir <verb>` for daily things.
+
+use std::ffi::OsString;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use super::commands::{
+    completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status,
+};
+use super::paint::ColorChoice;
+
+/// One sandboxed frame per project: a container with the opencode agent, a terminal and host ports
+#[derive(Debug, Parser)]
+#[command(
+    name = "mimir",
+    bin_name = "mimir",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Start with `mimir init`. Exit codes: `mimir help exit-codes`."
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that every command has.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Globals {
+    /// Results and errors as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub color: ColorChoice,
+    /// Nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+impl Globals {
+    /// For errors of the parser itself, which come before there are parsed options.
+    pub fn guess(arguments: &[OsString]) -> Self {
+        let words: Vec<&str> =
+            arguments.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
+        let color = words.windows(2).find_map(|pair| match pair {
+            ["--color", "always"] | [_, "--color=always"] => Some(ColorChoice::Always),
+            ["--color", "never"] | [_, "--color=never"] => Some(ColorChoice::Never),
+            _ => None,
+        });
+        Self { json: words.contains(&"--json"), quiet: false, color: color.unwrap_or_default() }
+    }
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(init::InitArgs),
+    Send(send::SendArgs),
+    Open(open::OpenArgs),
+    Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
+    Serve(serve::ServeArgs),
+    /// Make, run, watch and remove frames
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "frames")]
+    Frame(frame::FrameCommand),
+    /// The image that frames are made from
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "images")]
+    Image(image::ImageCommand),
+    /// Conversations with agents, also of frames that are gone
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "session")]
+    Sessions(sessions::SessionsCommand),
+    /// Folders with a name
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
+    Projects(projects::ProjectsCommand),
+    /// Settings, and where each comes from
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(config::ConfigCommand),
+    Completions(completions::CompletionsArgs),
+    /// Help on a command, or on `exit-codes`
+    Help {
+        /// The command, such as `frame create`
+        #[arg(value_name = "TOPIC")]
+        topic: Vec<String>,
+    },
+}
