@@ -1,0 +1,236 @@
+//! `mimir frame attach`, `exec` and `open`, in a real pseudo-terminal where one is needed.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use super::gateway::{Answer, json as answer, problem};
+use super::world::World;
+use super::{details, frame};
+
+/// A terminal with a command in it.
+struct Screen {
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Screen {
+    fn open(world: &World, words: &[&str]) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mimir"));
+        command.args(words);
+        command.env_clear();
+        for (name, value) in world.env() {
+            command.env(name, value);
+        }
+        command.cwd(world.work());
+        let child = pair.slave.spawn_command(command).expect("starts");
+        let mut reader = pair.master.try_clone_reader().expect("a reader");
+        let keys = pair.master.take_writer().expect("a writer");
+        let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let seen_too = seen.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0_u8; 4096];
+            while let Ok(read) = reader.read(&mut buffer) {
+                if read == 0 {
+                    return;
+                }
+                seen_too.lock().expect("not poisoned").extend_from_slice(&buffer[..read]);
+            }
+        });
+        Self { master: pair.master, keys, child, seen }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().expect("not poisoned")).into_owned()
+    }
+
+    /// What a person would see.
+    fn shown(&self) -> String {
+        let mut parser = vt100::Parser::default();
+        parser.process(&self.seen.lock().expect("not poisoned"));
+        parser.screen().contents()
+    }
+
+    fn until(&self, what: &str) {
+        let begun = Instant::now();
+        while !self.text().contains(what) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no `{what}` in {:?}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("pressed");
+        self.keys.flush().expect("pressed");
+    }
+
+    fn end(&mut self) -> u32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                std::thread::sleep(Duration::from_millis(50));
+                return status.exit_code();
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
+                let _ = self.child.kill();
+                panic!("it did not end: {:?}", self.text());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether the terminal echoes, as it does when nobody has put it into raw mode.
+    fn echoes(&self) -> bool {
+        const ECHO: u32 = 0o10;
+        self.master.get_termios().expect("settings").local_flags.bits() & ECHO != 0
+    }
+}
+
+#[test]
+fn attach_passes_keys_and_sizes_on_and_gives_the_terminal_back() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let mut screen = Screen::open(&world, &["frame", "attach", "blog", "--window", "shell", "--read-only"]);
+    screen.until("ready");
+    assert!(!screen.echoes(), "raw mode");
+    screen.press("a");
+    screen.until("got a");
+    screen.press("\x03");
+    screen.until("got \u{3}");
+    screen.master.resize(PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 }).expect("resized");
+    screen.until("now 100x30");
+    screen.press("q");
+    assert_eq!(screen.end(), 0, "{:?}", screen.text());
+    assert!(screen.echoes(), "given back");
+    assert!(screen.text().contains("left blog"), "{:?}", screen.text());
+    let opened = gateway.asked().into_iter().find(|asked| asked.line.ends_with("/terminal")).expect("opened");
+    for part in ["columns=80", "rows=24", "window=shell", "read_only=true", "term=xterm-256color"] {
+        assert!(opened.query.contains(part), "{}", opened.query);
+    }
+}
+
+#[test]
+fn a_gateway_that_dies_gives_the_terminal_back_too() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::BrokenTerminal);
+    let mut screen = Screen::open(&world, &["frame", "attach", "blog"]);
+    assert_eq!(screen.end(), 5, "{:?}", screen.text());
+    assert!(screen.echoes());
+    assert!(screen.text().contains("\x1b[?1049l"), "the second screen is left: {:?}", screen.text());
+    assert!(screen.shown().contains("mimir frame attach blog"), "{}", screen.shown());
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back_too() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let mut screen = Screen::open(&world, &["frame", "attach", "blog"]);
+    screen.until("ready");
+    let pid = screen.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("an id");
+    let pid = rustix::process::Pid::from_raw(pid).expect("an id");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    assert_eq!(screen.end(), 143);
+    assert!(screen.echoes());
+}
+
+#[test]
+fn attach_offers_to_start_a_stopped_frame() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "stopped")));
+    gateway.on("POST /v1/frames/blog/start", answer(frame("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let mut no = Screen::open(&world, &["frame", "attach", "blog"]);
+    no.until("Start it?");
+    no.press("n\r");
+    assert_eq!(no.end(), 1);
+    assert!(!gateway.asked().iter().any(|asked| asked.line.starts_with("POST")));
+    let mut yes = Screen::open(&world, &["frame", "attach", "blog"]);
+    yes.until("Start it?");
+    yes.press("\r");
+    yes.until("ready");
+    yes.press("q");
+    assert_eq!(yes.end(), 0);
+}
+
+#[test]
+fn a_command_gets_its_input_and_its_exit_code_is_passed_through() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let piped = world.run_with_input(&["frame", "exec", "blog", "--", "cat", "a b"], "hello");
+    assert_eq!(piped.code, 3, "{piped:?}");
+    assert!(piped.stdout.contains("got hello"), "{piped:?}");
+    assert_eq!(piped.stderr, "no more input\n", "errors stay apart");
+    let opened = gateway.asked().into_iter().find(|asked| asked.line.ends_with("/terminal")).expect("opened");
+    assert!(opened.query.contains("no_tty=true") && opened.query.contains("a+b"), "{}", opened.query);
+    let failed = world.run_with_input(&["frame", "exec", "blog", "--", "x"], "x");
+    assert_eq!((failed.code, failed.stderr.as_str()), (7, "went wrong\n"));
+    let empty = world.run(&["frame", "exec", "blog", "--", "true"]);
+    assert_eq!(empty.code, 3, "no input is the end of input");
+}
+
+#[test]
+fn a_command_with_a_terminal_has_the_keys() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let mut screen = Screen::open(&world, &["frame", "exec", "blog", "--tty", "--", "sh"]);
+    screen.until("ready");
+    assert!(!screen.echoes());
+    screen.press("x");
+    assert_eq!(screen.end(), 7);
+    assert!(screen.echoes());
+}
+
+#[test]
+fn without_the_gateway_there_is_a_command_to_copy() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    let ran = world.run(&["frame", "attach", "blog", "--print", "--window", "agent"]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(
+        ran.stdout,
+        "podman exec --interactive --tty mimir-frm_01k0000000000000000000000a tmux -S /run/frame/tmux.sock attach-session -t main:agent\n"
+    );
+}
+
+#[test]
+fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
+    let mut world = World::new();
+    let tools = world.folder.path().join("tools");
+    std::fs::create_dir(&tools).expect("made");
+    let log = tools.join("log");
+    let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n", log.display());
+    std::fs::write(tools.join("tmux"), script).expect("written");
+    std::process::Command::new("chmod").arg("+x").arg(tools.join("tmux")).status().expect("made executable");
+    world.set("PATH", &format!("{}:/usr/bin:/bin", tools.display())).set("TMUX", "/tmp/x,1,0");
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/nope", problem(404, "frame.not_found", "there is no frame `nope`"));
+    let ran = world.run(&["open", "blog", "--window", "shell"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let asked = std::fs::read_to_string(&log).expect("tmux was asked");
+    assert!(asked.starts_with("new-window\n-n\nblog\n"), "{asked}");
+    assert!(asked.contains("frame attach blog --start --window shell"), "{asked}");
+    std::fs::remove_file(&log).expect("removed");
+    assert_eq!(world.run(&["open", "nope"]).code, 3);
+    assert!(!log.exists(), "no tab for a frame that is not there");
+    let printed = world.run(&["open", "blog", "--terminal", "tmux", "--print"]);
+    assert!(printed.stdout.starts_with("tmux new-window -n blog "), "{}", printed.stdout);
+}
