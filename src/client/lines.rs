@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ClientError;
 use super::http::Answer;
+use crate::wire::problem::ProblemLine;
 
 /// No line is longer.
 const LONGEST_LINE: usize = 16 << 20;
@@ -87,12 +88,16 @@ impl<T: DeserializeOwned> JsonLines<T> {
     /// The next object, or `None` at the end.
     ///
     /// # Errors
-    /// When the connection breaks or a line is not such an object.
+    /// When the connection breaks, a line is not such an object, or the gateway says that it cannot go on.
     pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         while let Some(line) = self.lines.next().await? {
             // Empty lines keep a quiet connection alive.
             if line.trim().is_empty() {
                 continue;
+            }
+            // A stream that cannot go on says why in its last line.
+            if let Ok(ProblemLine { problem }) = serde_json::from_str(&line) {
+                return Err(ClientError::Refused(Box::new(problem)));
             }
             return serde_json::from_str(&line).map(Some).map_err(|error| ClientError::Garbled {
                 action: self.action.clone(),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::detach;
 use super::ground::{self, AskKey};
-use super::lock::{LockError, lock_home};
+use super::lock::{HomeLock, LockError, lock_home};
 use super::projects;
 use super::services;
 use super::signals::StopSignals;
@@ -99,7 +99,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let mut signals = StopSignals::take_over().map_err(|error| start_failed("take over signals", &error))?;
     let paths = options.load.paths.clone();
     paths.ensure_home().map_err(config_problem)?;
-    let _lock = lock_home(&paths.lock()).map_err(lock_problem)?;
+    let _lock =
+        lock_when_free(&paths, STOP_WITHIN * 2 + Duration::from_secs(5)).await.map_err(lock_problem)?;
     start_log(&paths, options.mode == Mode::Foreground)?;
     let config = Config::load(&options.load).map_err(config_problem)?.config;
     paths.ensure_runtime().map_err(config_problem)?;
@@ -226,6 +227,23 @@ fn start_log(paths: &Paths, sentences: bool) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Locks the home. One that is held by a gateway which does not answer, because it is about to end or to
+/// begin, is waited for: whoever stops a gateway and starts another should not have to know how long that takes.
+async fn lock_when_free(paths: &Paths, patience: Duration) -> Result<HomeLock, LockError> {
+    let end = tokio::time::Instant::now() + patience;
+    loop {
+        let taken = match lock_home(&paths.lock()) {
+            Err(error @ LockError::Taken { .. }) => error,
+            other => return other,
+        };
+        let answers = tokio::net::UnixStream::connect(paths.gateway_socket()).await.is_ok();
+        if answers || tokio::time::Instant::now() >= end {
+            return Err(taken);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Tells the service manager, if there is one.
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
@@ -252,4 +270,41 @@ pub(super) fn config_problem(error: impl std::error::Error) -> Problem {
     Problem::new(500, "config.invalid", "the configuration cannot be used")
         .detail(error.to_string())
         .hint("`mimir config check` shows all of it; `mimir config path` shows which file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(home: &tempfile::TempDir) -> Paths {
+        Paths::new(home.path(), home.path().join("run"))
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_about_to_end_is_waited_for() {
+        let home = tempfile::tempdir().expect("a home");
+        let paths = paths(&home);
+        let first = lock_home(&paths.lock()).expect("free");
+        let (second, ()) = tokio::join!(lock_when_free(&paths, Duration::from_secs(5)), async {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            drop(first);
+        });
+        second.expect("locked after the first has gone");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_answers_or_hangs_is_not_waited_for_for_ever() {
+        let home = tempfile::tempdir().expect("a home");
+        let paths = paths(&home);
+        let _first = lock_home(&paths.lock()).expect("free");
+        let hangs = lock_when_free(&paths, Duration::from_millis(100)).await;
+        assert!(matches!(hangs, Err(LockError::Taken { .. })), "{hangs:?}");
+
+        paths.ensure_runtime().expect("a runtime folder");
+        let _listener = socket::bind_unix(&paths.gateway_socket()).expect("binds");
+        let begun = std::time::Instant::now();
+        let answers = lock_when_free(&paths, Duration::from_secs(60)).await;
+        assert!(matches!(answers, Err(LockError::Taken { .. })), "{answers:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

@@ -53,7 +53,23 @@ impl Problem {
 
 /// The last line of a stream of JSON lines that could not go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ProblemLine {
     /// Why.
     pub problem: Problem,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_build_is_no_broken_stream() {
+        let problem = Problem::new(424, "image.build_failed", "no");
+        let failed = crate::wire::images::BuildLine::Failed { problem: problem.clone() };
+        let line = serde_json::to_string(&failed).expect("serialises");
+        assert!(serde_json::from_str::<ProblemLine>(&line).is_err(), "{line}");
+        let line = serde_json::to_string(&ProblemLine { problem }).expect("serialises");
+        assert!(serde_json::from_str::<ProblemLine>(&line).is_ok(), "{line}");
+    }
 }
