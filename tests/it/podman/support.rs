@@ -286,9 +286,10 @@ impl World {
         self.json(&["status"])["instance"].as_str().expect("an instance id").to_owned()
     }
 
-    /// All containers of this world's engine, by name, ours or not.
+    /// The containers of this home, by name.
     pub fn containers(&self) -> Vec<String> {
-        let listed = self.podman(&["ps", "-a", "--format", "{{.Names}}"]).ok().stdout;
+        let ours = format!("label=io.mimir.instance={}", self.instance());
+        let listed = self.podman(&["ps", "-a", "--filter", &ours, "--format", "{{.Names}}"]).ok().stdout;
         let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
         names.sort();
         names
