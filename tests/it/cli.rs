@@ -12,6 +12,7 @@ macro_rules! snapshot {
 
 mod corpus;
 mod gateway;
+mod real;
 mod send;
 mod terminal;
 mod views;

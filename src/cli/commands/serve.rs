@@ -69,7 +69,7 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
-/// Asks it to stop and waits until nobody listens any more.
+/// Asks it to stop and waits until it has ended.
 async fn stop(context: &Context) -> Outcome {
     let gateway = context.gateway_as_it_is();
     match gateway.stop().await {
@@ -82,10 +82,13 @@ async fn stop(context: &Context) -> Outcome {
         Err(ClientError::Lost { .. }) => {}
         Err(error) => return Err(error.into()),
     }
+    let lock = context.paths.lock();
     let gone = context.out.while_waiting("stopping the gateway", async {
         let begun = Instant::now();
         while begun.elapsed() < STOP {
-            if matches!(gateway.health().await, Err(ClientError::NoGateway { .. })) {
+            // It stops listening first; the home is free when its lock is.
+            let silent = matches!(gateway.health().await, Err(ClientError::NoGateway { .. }));
+            if silent && daemon::holder(&lock).is_none() {
                 return true;
             }
             sleep(Duration::from_millis(50)).await;
@@ -100,7 +103,7 @@ async fn stop(context: &Context) -> Outcome {
 }
 
 fn still_there() -> Failure {
-    Problem::new(408, "gateway.not_stopped", format!("the gateway still answers after {} s", STOP.as_secs()))
+    Problem::new(408, "gateway.not_stopped", format!("the gateway has not ended after {} s", STOP.as_secs()))
         .hint("its log says what it waits for; `mimir status` shows its process id")
         .into()
 }

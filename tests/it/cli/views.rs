@@ -334,3 +334,24 @@ fn an_older_gateway_is_pointed_out() {
     assert_eq!(ran.code, 0);
     assert!(ran.stderr.contains("the gateway is mimir 0.0.9"), "{}", ran.stderr);
 }
+
+#[test]
+fn events_tell_the_past_and_end() {
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    let event = |id: u64, kind: &str, data: Value| json!({"id": id, "at": 1_795_261_756_000_u64, "frame_name": "blog", "kind": kind, "data": data});
+    let story = [
+        event(1, "frame.created", json!({})),
+        event(2, "frame.moved", json!({"from": "created", "to": "starting", "reason": null})),
+        event(3, "message.text", json!({"delta": "not here", "part": "p"})),
+        event(4, "frame.port_exchanged", json!({"purpose": "agent", "from": 33000, "to": 33002})),
+        event(5, "frame.refused", json!({"host": "example.org", "port": 443, "why": "not on the list"})),
+    ];
+    gateway.on("GET /v1/events", Answer::Hanging { pieces: super::gateway::sse(&story) });
+    let people = world.run(&["frame", "events", "blog"]);
+    assert_eq!(people.code, 0, "{}", people.stderr);
+    snapshot!("frame_events", people.stdout);
+    let programs = world.run(&["frame", "events", "blog", "--json"]);
+    assert_eq!(programs.stdout.lines().count(), 5);
+}

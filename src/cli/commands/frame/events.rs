@@ -1,6 +1,9 @@
 //! `mimir frame events`
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::time::timeout;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
@@ -10,6 +13,9 @@ use crate::cli::units::time;
 use crate::client::{EventFilter, Followed};
 use crate::model::event::{Event, Happening};
 use crate::model::names::FrameName;
+
+/// The stream tells what is stored without a pause; after this much silence the past has been told.
+const PAST: Duration = Duration::from_millis(500);
 
 /// What happened to a frame: starts, stops, repairs, refused connections
 #[derive(Debug, Args)]
@@ -25,24 +31,21 @@ pub struct EventsArgs {
 pub async fn run(args: &EventsArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
     let name = args.name.to_string();
-    // Begin to listen before looking back is not needed: following starts with what is stored.
-    if !args.follow {
-        let notes = gateway.notes(&name).await?;
-        if context.out.json {
-            context.out.document(&notes)?;
-        } else if notes.is_empty() {
-            context.out.say(format!("nothing happened to {name} yet"));
-        }
-        for note in notes.iter().filter(|_| !context.out.json) {
-            context.out.line(format!("{}  {}: {}", time(note.at), note.code, clean(&note.text)))?;
-        }
-        return Ok(DONE);
-    }
     // An unknown name would be waited for in vain.
     gateway.frame(&name).await?;
-    let mut follow = gateway.follow(EventFilter { frame: Some(name), ..EventFilter::default() }, None);
+    let after = if args.follow { None } else { Some(0) };
+    let mut follow = gateway.follow(EventFilter { frame: Some(name), ..EventFilter::default() }, after);
     loop {
-        match follow.next().await? {
+        let next = follow.next();
+        let followed = if args.follow {
+            next.await?
+        } else {
+            match timeout(PAST, next).await {
+                Ok(followed) => followed?,
+                Err(_) => return Ok(DONE),
+            }
+        };
+        match followed {
             Followed::Event(event) => print(&event, context)?,
             Followed::Unknown(text) if context.out.json => context.out.line(text)?,
             Followed::Away => context.out.say("the gateway went away; waiting for it …"),

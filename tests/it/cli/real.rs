@@ -1,0 +1,122 @@
+//! The executable with itself as the gateway; no container engine is needed.
+
+use super::world::World;
+
+/// A home whose gateway finds no engine and opens no port.
+fn home() -> World {
+    let world = World::new();
+    let socket = world.folder.path().join("no-engine.sock");
+    world.configure(&format!("server:\n  http_port: off\nengine:\n  socket: {}\n", socket.display()));
+    world
+}
+
+/// Ends the gateway of a test, also when the test fails.
+struct Gateway<'a>(&'a World);
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        let ran = self.0.run(&["serve", "--stop"]);
+        if !std::thread::panicking() {
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_command_starts_the_gateway_and_the_next_one_finds_it() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent");
+    let _gateway = Gateway(&world);
+    let first = world.run(&["frame", "list"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(first.stderr.contains("started the gateway in the background"), "{}", first.stderr);
+    let second = world.run(&["frame", "list", "--json"]);
+    assert_eq!((second.code, second.stdout.trim(), second.stderr.as_str()), (0, "[]", ""));
+
+    let status = world.run(&["status", "--json"]);
+    let about: serde_json::Value = serde_json::from_str(&status.stdout).expect("json");
+    assert_eq!(status.code, 5, "there is no engine: {about}");
+    assert_eq!(about["engine_ok"], false);
+
+    let another = world.run(&["serve"]);
+    assert_eq!(another.code, 6, "{}", another.stderr);
+    assert!(another.stderr.contains("mimir serve --stop"), "{}", another.stderr);
+}
+
+#[test]
+fn a_gateway_that_was_stopped_leaves_its_home_to_the_next() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent");
+    for _ in 0..3 {
+        let detached = world.run(&["serve", "--detach"]);
+        assert_eq!(detached.code, 0, "{}", detached.stderr);
+        let stopped = world.run(&["serve", "--stop"]);
+        assert_eq!(stopped.code, 0, "{}", stopped.stderr);
+        assert!(!world.paths().gateway_socket().exists());
+    }
+    assert_eq!(world.run(&["status"]).code, 5);
+}
+
+#[test]
+fn a_wrong_key_is_told_by_the_command_that_wanted_a_gateway() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent").set("MIMIR_DB_KEY", &"ab".repeat(32));
+    {
+        let _gateway = Gateway(&world);
+        assert_eq!(world.run(&["frame", "list"]).code, 0);
+    }
+    world.set("MIMIR_DB_KEY", &"cd".repeat(32));
+    let wrong = world.run(&["frame", "list"]);
+    assert_eq!(wrong.code, 4, "{}", wrong.stderr);
+    assert!(wrong.stderr.starts_with("error:") && wrong.stderr.contains("try:"), "{}", wrong.stderr);
+    let json = world.run(&["frame", "list", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&json.stderr).expect("json");
+    assert_eq!(error["error"]["code"], "store.wrong_key");
+    world.set("MIMIR_DB_KEY", &"ab".repeat(32));
+    let _gateway = Gateway(&world);
+    assert_eq!(world.run(&["frame", "list"]).code, 0, "nothing was touched");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_told_by_every_command() {
+    let world = World::new();
+    world.configure("frames:\n  netwrk: open\n");
+    let ran = world.run(&["frame", "list"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("frames.network"), "the nearest key: {}", ran.stderr);
+    assert_eq!(world.run(&["doctor"]).code, 8, "for doctor it is a finding");
+}
+
+#[test]
+fn projects_and_errors_come_from_the_real_gateway_as_well() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent");
+    let _gateway = Gateway(&world);
+    let added = world.run(&["projects", "add"]);
+    assert_eq!((added.code, added.stdout.as_str()), (0, "work\n"), "{}", added.stderr);
+    assert_eq!(world.run(&["projects", "add"]).code, 6, "it is there already");
+    assert!(world.run(&["projects", "list"]).stdout.contains("work"));
+    assert_eq!(world.run(&["projects", "remove", "work", "--yes"]).code, 0);
+    let cases: &[(&[&str], i32)] = &[
+        (&["projects", "show", "work"], 3),
+        (&["projects", "add", "nowhere"], 2),
+        (&["frame", "show", "nope"], 3),
+        (&["frame", "start", "nope"], 3),
+        (&["frame", "logs", "nope"], 3),
+        (&["frame", "events", "nope"], 3),
+        (&["frame", "exec", "nope", "--", "ls"], 3),
+        (&["frame", "destroy", "nope", "--yes"], 3),
+        (&["frame", "create", "x", "--workspace", "/"], 2),
+        (&["frame", "create", "x", "--workspace", "/nowhere/at/all"], 2),
+        (&["frame", "create", "x"], 5),
+        (&["send", "--frame", "nope", "hello"], 3),
+        (&["send", "--follow", "msg_x"], 3),
+        (&["sessions", "show", "ssn_x"], 3),
+        (&["sessions", "show", "last"], 3),
+    ];
+    for (words, code) in cases {
+        let ran = world.run(words);
+        assert_eq!(ran.code, *code, "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error:"), "{words:?}: {}", ran.stderr);
+    }
+}
