@@ -19,3 +19,9 @@ pub use ground::AskKey;
 pub use lock::holder;
 pub use serve::{Mode, ServeOptions, Started, run, serve};
 pub use services::{Ground, build};
+
+/// The hash of everything that the frame image is built from; 64 hex digits. Needs no gateway.
+#[must_use]
+pub fn image_inputs() -> String {
+    crate::runtime::build::inputs_hash()
+}

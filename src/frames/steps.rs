@@ -141,14 +141,15 @@ impl Driver {
                     return Ok(());
                 }
                 Err(AttendError::PortBusy(purpose)) => {
-                    held.insert(match purpose {
+                    let lost = match purpose {
                         PortPurpose::Agent => frame.agent_port,
                         PortPurpose::Preview => frame.preview_port,
-                    });
+                    };
+                    held.insert(lost);
                     let port = ports::exchange(store, &frame, purpose, range, &held).await?;
                     self.inner.failpoints.hit("start.after_exchange").await;
-                    let text =
-                        format!("its {} port was taken by somebody else; it is {port} now", purpose.as_str());
+                    let what = purpose.as_str();
+                    let text = format!("its {what} port {lost} is held by another program; it is {port} now");
                     self.note("port_exchanged", text).await?;
                     let id = self.id.clone();
                     frame = store.read(move |db| frames::get(db, &id)).await?;

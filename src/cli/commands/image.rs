@@ -18,6 +18,8 @@ pub enum ImageCommand {
     Build(BuildArgs),
     /// The frame images of this machine
     List,
+    /// The hash of what this mimir builds its image from; for scripts that keep images
+    Inputs,
 }
 
 /// Build the frame image; seconds when nothing changed, some minutes the first time
@@ -43,6 +45,15 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
             Ok(DONE)
         }
         ImageCommand::List => list(context).await,
+        ImageCommand::Inputs => {
+            let inputs = crate::daemon::image_inputs();
+            if context.out.json {
+                context.out.document(&serde_json::json!({ "inputs": inputs }))?;
+            } else {
+                context.out.line(&inputs)?;
+            }
+            Ok(DONE)
+        }
     }
 }
 

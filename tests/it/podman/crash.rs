@@ -30,8 +30,8 @@ fn die_at(world: &mut World, point: &str, args: &[&str]) {
     let run = world.mimir(args);
     world.clear_env("MIMIR_FAILPOINT");
     assert_ne!(run.code, 0, "{point}: `mimir {}` succeeded, so nobody died", run.args);
-    let log = std::fs::read_to_string(world.home.join("gateway.log")).unwrap_or_default();
-    assert!(world.gateway_pid().is_some(), "{point}: the gateway does not come back\n{log}");
+    assert_eq!(world.gateway_pid(), None, "{point}: the gateway is alive");
+    let _ = world.mimir(&["frame", "list"]).ok();
 }
 
 fn one_container_and_two_ports(world: &World, point: &str, frame: &str) {
