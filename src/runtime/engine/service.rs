@@ -107,6 +107,8 @@ impl Service {
             .command()
             .args(["system", "service", "--time", &IDLE_SECONDS.to_string()])
             .arg(format!("unix://{}", socket.display()))
+            // On cgroup v1 conmon leaves a file `oom` in the folder it was started in, when a container runs out of memory.
+            .current_dir(&self.settings.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
