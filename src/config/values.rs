@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::agent::ModelRef;
+use crate::model::allow::AllowGroups;
 use crate::model::network::NetworkMode;
 use crate::model::port::PortRange;
 
@@ -155,19 +156,12 @@ pub(super) fn network(text: &str) -> Result<NetworkMode, Misfit> {
     text.parse().map_err(|_| format!("must be sealed, allow or open, not `{text}`"))
 }
 
-/// A host name, `*.` and a host name, an address, or the name of a group.
+/// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.
 pub(super) fn host(text: &str) -> Result<String, Misfit> {
-    let name = text.strip_prefix("*.").unwrap_or(text);
-    let (name, port) = name.rsplit_once(':').map_or((name, None), |(name, port)| (name, Some(port)));
-    let label = |label: &str| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(plain)
-    };
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    if name.len() <= 253 && name.split('.').all(label) && port_fits {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(format!("must hold host names such as example.org or *.example.org, or groups, not `{text}`"))
+    let text = text.to_ascii_lowercase();
+    match AllowGroups::built_in()?.resolve([text.as_str()]) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("must hold hosts and groups: {error}")),
     }
 }
 
@@ -238,10 +232,12 @@ mod tests {
 
     #[test]
     fn hosts_and_groups_are_plain_names() {
-        for good in ["npm", "example.org", "*.example.org", "10.0.0.1", "localhost:8080"] {
+        for good in ["npm", "Example.org", "*.example.org", "10.0.0.1", "git.example.org:8080"] {
             assert!(host(good).is_ok(), "{good}");
         }
-        for bad in ["", "https://example.org", "a b", "*", "example.org:0", "a..b", "*.*.org"] {
+        for bad in
+            ["", "nmp", "localhost", "https://example.org", "a b", "*", "example.org:0", "a..b", "*.*.org"]
+        {
             assert!(host(bad).is_err(), "{bad}");
         }
     }

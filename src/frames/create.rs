@@ -78,7 +78,7 @@ impl Frames {
             image,
             image_id: found.id,
             network,
-            allow: provision::allow(network, &settings.allow, &request.allow),
+            allow: provision::allow(network, &settings.allow, &request.allow)?,
             env,
             limits,
             owner_uid,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::FrameError;
 use super::folders::Folders;
 use crate::config::frame_file::FrameFile;
+use crate::model::allow::AllowGroups;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
@@ -135,12 +136,21 @@ pub(super) fn env(given: &BTreeMap<String, String>) -> Result<Vec<(String, Strin
 }
 
 /// What a frame of mode `allow` may reach: what every frame may, and its own. Nothing in other modes.
-pub(super) fn allow(network: NetworkMode, configured: &[String], own: &[String]) -> Vec<String> {
+pub(super) fn allow(
+    network: NetworkMode,
+    configured: &[String],
+    own: &[String],
+) -> Result<Vec<String>, FrameError> {
+    // A wrong entry is told in every mode: it was written because somebody means it.
+    AllowGroups::built_in()
+        .map_err(|error| invalid("allow", error))?
+        .resolve(own.iter().map(String::as_str))
+        .map_err(|error| invalid("allow", error.to_string()))?;
     if network != NetworkMode::Allow {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();
-    configured.iter().chain(own).filter(|entry| seen.insert((*entry).clone())).cloned().collect()
+    Ok(configured.iter().chain(own).filter(|entry| seen.insert((*entry).clone())).cloned().collect())
 }
 
 /// How long a throwaway frame lives, in milliseconds; `None` for a frame that stays.
@@ -224,8 +234,12 @@ mod tests {
     #[test]
     fn only_mode_allow_has_a_list_and_each_entry_once() {
         let (configured, own) = (["npm".to_owned()], ["npm".to_owned(), "example.org".to_owned()]);
-        assert_eq!(allow(NetworkMode::Allow, &configured, &own), ["npm", "example.org"]);
-        assert!(allow(NetworkMode::Sealed, &configured, &own).is_empty());
+        let list = |mode, own: &[String]| allow(mode, &configured, own).expect("good entries");
+        assert_eq!(list(NetworkMode::Allow, &own), ["npm", "example.org"]);
+        assert!(list(NetworkMode::Sealed, &own).is_empty());
+        for wrong in ["nmp", "http://example.org/", "localhost", ""] {
+            assert!(allow(NetworkMode::Allow, &configured, &[wrong.to_owned()]).is_err(), "{wrong}");
+        }
     }
 
     #[test]
