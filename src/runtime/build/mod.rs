@@ -145,16 +145,13 @@ pub async fn build(
     let latest = format!("{IMAGE_NAME}:latest");
     let tags = vec![tag.clone(), latest.clone()];
 
+    // A base that is named may be another one than last time; the engine's own cache knows.
     if !request.force
+        && request.base.is_none()
         && let Some(id) = existing(&runner, &tag, &hash).await?
     {
         runner.engine("name the image", &["tag", &id, &latest]).await?;
-        return Ok(BuiltImage {
-            id,
-            tags,
-            built: false,
-            base: "nothing has changed since it was built".into(),
-        });
+        return Ok(BuiltImage { id, tags, built: false, base: "the base it was built with".into() });
     }
 
     let scratch = Scratch::new(request.scratch.as_deref())?;
