@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 
 use super::transcript::{Piece, Transcript, summary};
 use crate::cli::context::Context;
@@ -16,6 +16,8 @@ use crate::wire::problem::Problem;
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
 /// How often the message itself is looked at, in case its last event was never heard.
 const LOOK: Duration = Duration::from_secs(15);
+/// How long a gateway that died may take to come back by itself, before we start one.
+const REVIVE: Duration = Duration::from_secs(3);
 /// How long an aborted message may take to end.
 const ABORT: Duration = Duration::from_secs(15);
 
@@ -67,12 +69,24 @@ async fn watch(
         }
     };
     tokio::pin!(give_up);
+    let mut revive: Option<Instant> = None;
     loop {
         let look_now = tokio::select! {
             followed = events.next() => match followed {
-                Ok(followed) => screen.take(followed)?,
+                Ok(followed) => {
+                    revive = matches!(followed, Followed::Away).then(|| Instant::now() + REVIVE);
+                    screen.take(followed)?
+                }
                 Err(error) => return Err(screen.lost(error, message)),
             },
+            () = sleep_until(revive.unwrap_or_else(Instant::now)), if revive.is_some() => {
+                revive = None;
+                // One that was stopped has taken its socket away, and shall stay stopped; one that was killed has not.
+                if screen.context.paths.gateway_socket().exists() {
+                    screen.context.gateway().await?;
+                }
+                false
+            }
             _ = look.tick() => true,
             _ = tokio::signal::ctrl_c() => return Ok(Ended::Interrupted),
             () = &mut give_up => return Ok(Ended::TooLong),
