@@ -126,9 +126,12 @@ impl From<RuntimeError> for Reply {
                 .hint("`sudo apt install podman`, or run ./scripts/setup of the repository"),
             RuntimeError::TooSlow { .. } => Self::unavailable("engine.slow", title)
                 .hint("the machine may be busy: `mimir doctor` measures it; then try again"),
-            RuntimeError::ImageMissing { .. } => {
+            RuntimeError::ImageMissing { image } if image.contains("mimir-frame") => {
                 Self(Problem::new(424, "image.missing", title)).hint("`mimir image build` builds it")
             }
+            RuntimeError::ImageMissing { .. } => Self(Problem::new(424, "image.missing", title)).hint(
+                "`mimir image list` shows the frame images there are; leave out --image to use the usual one",
+            ),
             RuntimeError::FolderMissing { path } => {
                 Self::bad_request("workspace.missing", title).hint(format!("`mkdir -p {path}` makes it"))
             }

@@ -10,7 +10,7 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::config::keys::{self, Kind};
 use crate::config::show::Row;
-use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, edit};
+use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, Origin, edit};
 use crate::wire::problem::Problem;
 
 /// Verbs of the configuration.
@@ -178,7 +178,15 @@ fn rows_at(loaded: &Loaded, key: &str) -> Result<Vec<Row>, Failure> {
 fn set(args: &SetArgs, context: &Context) -> Outcome {
     let options = options()?;
     let value = value_of(args, context)?;
-    let changed = edit::set(&options, &args.key, &value).map_err(|error| failure(&error))?;
+    let changed = edit::set(&options, &args.key, &value).map_err(|error| {
+        let problem = problem(&error);
+        let given = matches!(error.problems.as_slice(), [ConfigProblem::Invalid { at: Origin::Flag(_), .. }]);
+        let key = &args.key;
+        Failure::from(match given {
+            true => problem.hint(format!("nothing was changed; `mimir config get {key}` shows what is set")),
+            false => problem,
+        })
+    })?;
     let file = options.paths.config_file().display().to_string();
     if context.out.json {
         context.out.document(&serde_json::json!({

@@ -53,7 +53,12 @@ async fn list(args: &ListArgs, context: &Context) -> Outcome {
         return Ok(DONE);
     }
     if sessions.is_empty() {
-        context.out.say("no conversations yet; `mimir send \"…\"` begins one");
+        context.out.say(match &args.frame {
+            Some(frame) => {
+                format!("no conversations with {frame}; `mimir send --frame {frame} \"…\"` begins one")
+            }
+            None => "no conversations yet; `mimir send \"…\"` begins one".to_owned(),
+        });
         return Ok(DONE);
     }
     let mut table = Table::new(&[
@@ -117,11 +122,12 @@ fn print(session: &SessionDetails, context: &Context) -> Result<(), Failure> {
             out.paint.ink(Ink::Cyan, &clean(&who)),
             out.paint.ink(Ink::Dim, &time(turn.at))
         ))?;
-        for tool in &turn.tools {
-            out.line(format!("  · {}", clean(tool)))?;
-        }
         if !turn.text.is_empty() {
             out.line(printable(&turn.text))?;
+        }
+        // Agents say what they are about to do, then do it.
+        for tool in &turn.tools {
+            out.line(format!("  · {}", clean(tool)))?;
         }
         if let Some(error) = &turn.error {
             out.line(format!("{} {}", out.paint.ink(Ink::Red, "failed:"), clean(error)))?;

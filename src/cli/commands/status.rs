@@ -63,7 +63,7 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
         (
             "gateway",
             format!(
-                "{} mimir {}, process {}, since {}, {}",
+                "{} mimir {}, process {}, up {}, {}",
                 out.paint.ink(Ink::Green, "running"),
                 status.version,
                 status.pid,

@@ -95,9 +95,14 @@ fn existing_folder(path: &str) -> Answer<String> {
     if !FsPath::new(path).is_absolute() {
         return Err(refuse("the path must be absolute"));
     }
-    let real = std::fs::canonicalize(path).map_err(|error| refuse(&error.to_string()))?;
+    let real = std::fs::canonicalize(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            refuse("there is no such folder").hint(format!("`mkdir -p {path}` makes it"))
+        }
+        _ => refuse(&error.to_string()),
+    })?;
     if !real.is_dir() {
-        return Err(refuse("it is not a folder"));
+        return Err(refuse("it is not a folder").hint("name the folder around it"));
     }
     real.to_str().map(str::to_owned).ok_or_else(|| refuse("its path is not valid UTF-8"))
 }

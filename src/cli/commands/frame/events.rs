@@ -88,7 +88,10 @@ fn describe(what: &Happening) -> Option<String> {
         Happening::Text { .. } | Happening::Reasoning { .. } => return None,
         Happening::Tool { tool, status, title, .. } => {
             let status = format!("{status:?}").to_lowercase();
-            format!("{tool} {} {status}", title.as_deref().unwrap_or_default())
+            match title.as_deref().filter(|title| !title.is_empty()) {
+                Some(title) => format!("{tool} {title} {status}"),
+                None => format!("{tool} {status}"),
+            }
         }
         Happening::Retry { attempt, message, .. } => {
             format!("model call failed, attempt {attempt} comes: {message}")
