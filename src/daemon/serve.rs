@@ -191,6 +191,7 @@ fn start_edge(
     });
     let (listener, address) = match tcp {
         TcpSide::Listening(listener, address) => (std::sync::Arc::new(listener), address),
+        TcpSide::Unwanted => return Ok(()),
         TcpSide::Absent(why) => {
             tracing::warn!("no TCP: {why}");
             return Ok(());

@@ -38,6 +38,8 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 pub enum TcpSide {
     /// It listens there.
     Listening(TcpListener, SocketAddr),
+    /// Turned off in the configuration.
+    Unwanted,
     /// The gateway works without it; `mimir status` shows why it is missing.
     Absent(String),
 }
@@ -48,6 +50,7 @@ impl TcpSide {
     pub fn describe(&self) -> String {
         match self {
             Self::Listening(_, address) => address.to_string(),
+            Self::Unwanted => "off (server.http_port is 0)".into(),
             Self::Absent(why) => why.clone(),
         }
     }
@@ -56,7 +59,7 @@ impl TcpSide {
 /// Binds the TCP port. Port 0 means that none is wanted.
 pub async fn bind_tcp(bind: IpAddr, port: u16) -> TcpSide {
     if port == 0 {
-        return TcpSide::Absent("off (server.http_port is 0)".into());
+        return TcpSide::Unwanted;
     }
     if !bind.is_loopback() {
         return TcpSide::Absent(format!("off: {bind} is not a loopback address, and there is no TLS yet"));
@@ -103,8 +106,15 @@ mod tests {
         let port = holder.local_addr().expect("its address").port();
         match bind_tcp("127.0.0.1".parse().expect("an address"), port).await {
             TcpSide::Absent(why) => assert!(why.contains(&port.to_string()), "{why}"),
-            TcpSide::Listening(..) => panic!("two listeners on one port"),
+            other => panic!("two listeners on one port: {other:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_wants_is_no_fault() {
+        let side = bind_tcp("127.0.0.1".parse().expect("an address"), 0).await;
+        assert!(matches!(side, TcpSide::Unwanted), "{side:?}");
+        assert!(side.describe().contains("server.http_port is 0"));
     }
 
     #[tokio::test]

@@ -1,15 +1,18 @@
 //! Doing things inside a running frame: commands, the terminal, logs, figures.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 
 use super::error::FrameError;
 use super::{Frames, Inner};
-use crate::model::container::Stats;
+use crate::model::agent::AgentSessionId;
+use crate::model::container::{Stats, inside};
 use crate::model::frame::{Frame, FrameState};
 use crate::model::ids::FrameId;
 use crate::runtime::{ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, RuntimeError};
+use crate::store::{StoreError, sessions};
 use crate::supervisor::OnExit;
 use crate::tmux::{self, TerminalRequest, View};
 
@@ -31,7 +34,43 @@ impl Drop for Viewer {
     }
 }
 
+/// Writes the conversation that the agent window opens on; whole or not at all.
+const WRITE_SHOWN: &str = r#"printf '%s\n' "$1" >"$2.new" && mv -f "$2.new" "$2""#;
+
+/// A file in a memory of the container's own.
+const SHOW_WITHIN: Duration = Duration::from_secs(5);
+
+impl Inner {
+    /// Tells the agent window which conversation to open on. The note is inside the container and goes with
+    /// each of its runs.
+    pub(super) async fn show_session(&self, frame: &FrameId, session: &AgentSessionId) {
+        let argv = ["sh", "-c", WRITE_SHOWN, "show", session.as_str(), inside::SHOWN_SESSION];
+        let command = ExecSpec { deadline: Some(SHOW_WITHIN), ..ExecSpec::new(argv) };
+        let why = match self.deps.runtime.exec(frame, command).await {
+            Ok(done) if done.exit_code == 0 => return,
+            Ok(done) => done.stderr,
+            Err(error) => error.to_string(),
+        };
+        tracing::debug!(frame.id = %frame, "frame {frame} cannot be told which session to show: {why}");
+    }
+
+    /// The same after a start, for the conversation that was last used.
+    pub(super) async fn show_last_session(&self, frame: &FrameId) -> Result<(), StoreError> {
+        let id = frame.clone();
+        let last = self.deps.store.read(move |db| sessions::find(db, &id, "last")).await?;
+        if let Some(session) = last.and_then(|session| session.agent_session) {
+            self.show_session(frame, &session).await;
+        }
+        Ok(())
+    }
+}
+
 impl Frames {
+    /// Sees to it that the agent window of a frame, when it opens, opens on that conversation.
+    pub async fn show_session(&self, frame: &FrameId, session: &AgentSessionId) {
+        self.inner.show_session(frame, session).await;
+    }
+
     /// Runs a command inside and collects what it prints.
     ///
     /// # Errors

@@ -171,6 +171,8 @@ impl Driver {
     }
 
     async fn is_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        // Before anybody can look: the agent window reads it when it opens.
+        self.inner.show_last_session(&self.id).await?;
         self.inner.failpoints.hit("start.before_ready").await;
         self.record(FrameEvent::BecameReady, None).await?;
         self.inner.failpoints.hit("start.after_ready").await;

@@ -19,6 +19,7 @@ use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message, Session};
 use crate::opencode::{EventStream, OpencodeClient, OpencodeError, Prompt, ids};
 use crate::store::{StoreError, Tx, events, frames, messages, sessions, turns};
+use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
 
 /// How long the event stream's answer may take to begin; the first one of a server's life boots it.
@@ -291,8 +292,7 @@ impl Router {
             Ok(()) => {
                 attempt.message = self.move_message(attempt, DeliveryState::Sent).await?;
                 self.inner.deps.failpoints.hit("send.after_sent").await;
-                // The terminal shows what is being talked about; nothing depends on it.
-                let _ = attempt.client.select_session(&attempt.session).await;
+                self.show(attempt);
                 Ok(None)
             }
             // A server error may have come after the message was stored.
@@ -304,6 +304,26 @@ impl Router {
             }
             Err(error) => Ok(Some(passing(error))),
         }
+    }
+
+    /// The terminal shows what is being talked about. Beside the turn: nothing depends on it.
+    fn show(&self, attempt: &Attempt) {
+        let places = self.inner.deps.places.clone();
+        let (client, session) = (attempt.client.clone(), attempt.session.clone());
+        let frame = attempt.message.frame.clone();
+        let name = format!("show {session} in {frame}");
+        self.inner.deps.tasks.spawn(name, OnExit::Report, move |stop| {
+            let (places, client) = (places.clone(), client.clone());
+            let (session, frame) = (session.clone(), frame.clone());
+            async move {
+                let shown =
+                    async { tokio::join!(client.select_session(&session), places.show(&frame, &session)) };
+                tokio::select! {
+                    _ = shown => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
     }
 
     fn prompt(&self, message: &Message, id: AgentMessageId) -> Prompt {

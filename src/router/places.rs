@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::frames::{FrameError, Frames};
+use crate::model::agent::AgentSessionId;
 use crate::model::ids::FrameId;
 use crate::opencode::OpencodeClient;
 
@@ -28,6 +29,10 @@ pub trait Places: Send + Sync {
     /// How to talk to the agent as the frame stands now. The password changes with every start, so
     /// ask again after a connection was lost.
     async fn agent(&self, frame: &FrameId) -> Result<OpencodeClient, PlaceError>;
+
+    /// Sees to it that the terminal's agent window, when it opens, opens on this conversation. A window that
+    /// is open already is told by the agent itself. Nothing depends on it, so it has no outcome.
+    async fn show(&self, frame: &FrameId, session: &AgentSessionId);
 }
 
 #[async_trait]
@@ -42,6 +47,10 @@ impl Places for Frames {
         let frame = self.get_by_id(frame).await?;
         let access = self.agent_access(&frame).await?;
         Ok(OpencodeClient::new(access.connector, &access.password))
+    }
+
+    async fn show(&self, frame: &FrameId, session: &AgentSessionId) {
+        self.show_session(frame, session).await;
     }
 }
 

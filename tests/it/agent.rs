@@ -56,6 +56,12 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     assert_eq!(world.agent.sessions(), 2);
     assert!(first.agent_message < second.agent_message, "ids are the order of the talk");
 
+    // The terminal follows: what it opens on is what is being talked about.
+    world.eventually("three were shown", async || world.places.shown().len() == 3).await;
+    let shown = world.places.shown();
+    assert_eq!(shown[0], shown[1]);
+    assert_ne!(shown[1], shown[2], "the new conversation is shown");
+
     let by_title = world.send_with("d", |request| request.session = Some("a".into())).await;
     assert_eq!(by_title.session, first.session);
 }

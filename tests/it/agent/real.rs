@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mimir::model::agent::AgentSessionId;
 use mimir::model::event::Happening;
 use mimir::model::ids::FrameId;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Running};
@@ -135,6 +136,8 @@ impl Places for Real {
         self.start();
         self.client().ok_or_else(|| PlaceError::NotThere("it never ran".into()))
     }
+
+    async fn show(&self, _frame: &FrameId, _session: &AgentSessionId) {}
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
+use mimir::model::agent::AgentSessionId;
 use mimir::model::event::Happening;
 use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
 use mimir::model::ids::FrameId;
@@ -232,15 +233,21 @@ pub struct ScriptedPlaces {
     agent: Arc<ScriptedAgent>,
     wakes: AtomicU32,
     refusal: Mutex<Option<String>>,
+    shown: Mutex<Vec<AgentSessionId>>,
 }
 
 impl ScriptedPlaces {
     fn new(store: Store, agent: Arc<ScriptedAgent>) -> Self {
-        Self { store, agent, wakes: AtomicU32::new(0), refusal: Mutex::default() }
+        Self { store, agent, wakes: AtomicU32::new(0), refusal: Mutex::default(), shown: Mutex::default() }
     }
 
     pub fn wakes(&self) -> u32 {
         self.wakes.load(Ordering::SeqCst)
+    }
+
+    /// The conversations that the terminal was told to open on.
+    pub fn shown(&self) -> Vec<AgentSessionId> {
+        self.shown.lock().expect("a lock").clone()
     }
 
     pub fn cannot_start(&self, why: &str) {
@@ -270,5 +277,9 @@ impl Places for ScriptedPlaces {
 
     async fn agent(&self, _frame: &FrameId) -> Result<OpencodeClient, PlaceError> {
         Ok(OpencodeClient::new(self.agent.connector(), &Secret::new(PASSWORD)))
+    }
+
+    async fn show(&self, _frame: &FrameId, session: &AgentSessionId) {
+        self.shown.lock().expect("a lock").push(session.clone());
     }
 }

@@ -1,11 +1,17 @@
 //! Engines and agents that fail, lie, hang, or come late, with the gateway alive.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimir::frames::FrameError;
-use mimir::model::frame::{Desired, FrameState, Observed};
-use mimir::runtime::Capabilities;
+use mimir::model::agent::AgentSessionId;
+use mimir::model::container::inside;
+use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::ids::SessionId;
 use mimir::runtime::fake::{Failure, Fault, Op};
+use mimir::runtime::{Capabilities, ExecOutput};
+use mimir::store::sessions::{self, NewSession};
+use mimir::store::{StoreError, Tx};
 use mimir::wire::frames::CreateFrame;
 
 use super::world::{Agent, World};
@@ -368,4 +374,52 @@ async fn thirty_frames_that_come_and_go_leave_nothing() {
         }
     }
     world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn the_agent_window_opens_on_the_conversation_that_was_used_last() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    let older = session_of(&world, &frame, 1).await;
+    let _newer = session_of(&world, &frame, 2).await;
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let notes = written.clone();
+    world.engine.on_exec(move |_, command| {
+        if command.argv.last().is_some_and(|last| last == inside::SHOWN_SESSION) {
+            notes.lock().expect("a lock").push(command.argv[4].clone());
+        }
+        None
+    });
+    world.reach(&frame, Desired::Running).await.expect("runs");
+    assert_eq!(*written.lock().expect("a lock"), ["ses_2"], "before it counts as running");
+
+    // What is inside goes with each run of the container.
+    let touch = move |tx: &mut Tx<'_>| sessions::touch(tx, &older);
+    world.store.write::<_, StoreError, _>(touch).await.expect("used");
+    world.restart_frame(&frame).await.expect("restarts");
+    assert_eq!(*written.lock().expect("a lock"), ["ses_2", "ses_1"]);
+
+    // A window that cannot be told is no reason to stay away.
+    world.engine.on_exec(|_, command| {
+        let refused = command.argv.last().is_some_and(|last| last == inside::SHOWN_SESSION);
+        refused.then(|| ExecOutput { exit_code: 1, stdout: String::new(), stderr: "read-only".into() })
+    });
+    world.restart_frame(&frame).await.expect("restarts all the same");
+}
+
+async fn session_of(world: &World, frame: &Frame, number: u64) -> SessionId {
+    let id = SessionId::from_parts(number, u128::from(number));
+    let new = NewSession {
+        id: id.clone(),
+        frame: frame.id.clone(),
+        frame_name: frame.name.clone(),
+        title: format!("talk {number}"),
+    };
+    let make = move |tx: &mut Tx<'_>| {
+        sessions::insert(tx, &new)?;
+        sessions::set_agent_session(tx, &new.id, &AgentSessionId(format!("ses_{number}")))
+    };
+    world.store.write::<_, StoreError, _>(make).await.expect("a session");
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    id
 }
