@@ -1,0 +1,189 @@
+//! What can go wrong between a message and its answer: said plainly, and the conversation goes on.
+//!
+//! The model is scripted and reached as any other: real opencode, its frame's broker, a key that only the
+//! host has.
+
+use std::fs;
+use std::process::{Child, Output};
+use std::time::Duration;
+
+use super::support::{Engine, Run, World, eventually, kill, skip};
+use crate::scripted_model::ScriptedModel;
+
+const KEY: &str = "sk-scripted-0123456789abcdef";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A world whose default model is scripted, and a frame that runs.
+struct Talk {
+    world: World,
+    model: ScriptedModel,
+    threads: tokio::runtime::Runtime,
+}
+
+fn talk(test: &str) -> Option<Talk> {
+    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let world = match World::new(engine) {
+        Ok(world) => world,
+        Err(why) => {
+            skip(test, &why);
+            return None;
+        }
+    };
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let threads = threads.expect("a runtime");
+    let model = threads.block_on(ScriptedModel::start());
+    let config = format!(
+        "providers:\n  scripted:\n    kind: openai-compatible\n    base_url: {}\n    key: {KEY}\n    \
+         models: [scripted]\nopencode:\n  default_model: scripted/scripted\n",
+        model.base_url()
+    );
+    let path = world.home.join("config.yaml");
+    fs::write(&path, config).expect("a configuration");
+    std::os::unix::fs::chown(&path, Some(world.uid()), None).expect("the user's own file");
+    let _ = world.mimir(&["frame", "create", "talk", "--start"]).ok();
+    Some(Talk { world, model, threads })
+}
+
+impl Talk {
+    fn send(&self, text: &str, more: &[&str]) -> Run {
+        let mut args = vec!["send", "--frame", "talk", text];
+        args.extend(more);
+        self.world.mimir(&args)
+    }
+
+    /// Nothing that went wrong before may keep the conversation from going on.
+    fn goes_on(&self) {
+        let answered = self.send("@@text@@", &[]).ok();
+        assert!(answered.stdout.contains("Hello from the scripted model."), "{answered:?}");
+        let sessions = self.world.json(&["sessions", "list"]);
+        assert_eq!(sessions.as_array().map(Vec::len), Some(1), "one conversation all along: {sessions}");
+    }
+
+    /// Starts a send and waits until the model speaks.
+    fn in_the_middle_of(&self, text: &str) -> Child {
+        let child = self.world.spawn(&["send", "--frame", "talk", text]);
+        eventually("the model speaks", LIMIT, || match self.model.active() {
+            0 => Err("nobody asked it".into()),
+            _ => Ok(()),
+        });
+        child
+    }
+
+    /// The message that is on its way.
+    fn open_message(&self) -> String {
+        eventually("the turn is seen running", LIMIT, || {
+            let events = self.world.mimir(&["frame", "events", "talk", "--json"]).ok().lines();
+            let running = events.iter().rev().find(|event| event["data"]["to"] == "running");
+            let id = running.and_then(|event| event["message"].as_str());
+            id.map(str::to_owned).ok_or_else(|| format!("{:?}", events.last()))
+        })
+    }
+}
+
+fn end_of(child: Child) -> Output {
+    child.wait_with_output().expect("it ends")
+}
+
+/// A provider that refuses the key, a model that does not exist, a provider that does not exist.
+#[test]
+fn a_model_that_fails_or_is_refused_is_said_plainly() {
+    let Some(talk) = talk("models that fail") else { return };
+    let failed = talk.send("@@http401@@", &[]).code(1);
+    assert!(failed.stderr.contains("401") && failed.stderr.contains("Incorrect API key"), "{failed:?}");
+
+    for nonsense in ["scripted/no-such-model", "nobody/nothing"] {
+        let refused = talk.send("hello", &["--model", nonsense]).code(1);
+        let name = nonsense.split_once('/').expect("two words").1;
+        assert!(refused.stderr.contains(name), "{nonsense} is named: {refused:?}");
+    }
+    // A refused model does not poison the session (opencode.md trap 18).
+    talk.goes_on();
+
+    let as_json = talk.send("@@http401@@", &["--json", "--no-stream"]).code(1);
+    let error: serde_json::Value =
+        as_json.stderr.lines().last().map(serde_json::from_str).expect("a line").expect("JSON");
+    assert_eq!(error["error"]["code"], "message.failed", "{error}");
+    talk.goes_on();
+}
+
+/// The key is added on the host: the model gets it, the frame never sees it.
+#[test]
+fn the_key_of_a_provider_is_nowhere_inside() {
+    let Some(talk) = talk("the key stays outside") else { return };
+    talk.goes_on();
+    let seen = talk.model.seen();
+    let bearer = format!("Bearer {KEY}");
+    assert!(!seen.is_empty());
+    assert!(seen.iter().all(|call| call.headers.get("authorization").is_some_and(|sent| *sent == *bearer)));
+
+    // Environments, command lines, memory-backed and mounted folders: everywhere an agent could look.
+    // (The pattern does not match the command line that it stands in.)
+    let look = "{ env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'; \
+                grep -raoh 'sk-scripte[d]' /run /home/agent /workspace /tmp /etc; } 2>/dev/null \
+                | grep -c 'sk-scripte[d]'";
+    let found = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", look]);
+    assert_eq!(found.stdout.trim(), "0", "{found:?}");
+    // And the agent's own API, which gives keys away in clear (opencode.md trap 9).
+    let ask = "curl -s --noproxy '*' -u \"mimir:$(cat /run/mimir/start/password)\" http://127.0.0.1:4096/config/providers";
+    let told = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", ask]).ok();
+    assert!(told.stdout.contains("scripted"), "the question was answered: {told:?}");
+    assert!(!told.stdout.contains("sk-scripted"), "{told:?}");
+
+    let show = talk.world.json(&["frame", "show", "talk"]);
+    let inspected = talk.world.podman(&["inspect", show["container"].as_str().expect("a name")]).ok();
+    assert!(!inspected.stdout.contains(KEY));
+    let log = fs::read_to_string(talk.world.home.join("gateway.log")).expect("a log");
+    assert!(!log.contains(KEY), "a key has no place in a log");
+}
+
+/// Ctrl-C once leaves, twice aborts. Whoever else follows the message is told.
+#[test]
+fn a_turn_that_is_aborted_ends_and_the_next_one_is_answered() {
+    let Some(talk) = talk("an aborted turn") else { return };
+    let mut sender = talk.in_the_middle_of("@@hang@@");
+    let message = talk.open_message();
+    let follower = talk.world.spawn(&["send", "--follow", &message]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(sender.try_wait().expect("a child").is_none(), "it waits for the answer");
+    kill(sender.id(), "INT");
+    std::thread::sleep(Duration::from_millis(500));
+    kill(sender.id(), "INT");
+
+    let left = end_of(sender);
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert_eq!(left.status.code(), Some(130), "{said}");
+    assert!(said.contains("aborts it") && said.contains("aborted"), "{said}");
+    let told = end_of(follower);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(1), "{said}");
+    assert!(said.contains("was stopped"), "{said}");
+    eventually("the model is left alone", LIMIT, || match talk.model.active() {
+        0 => Ok(()),
+        active => Err(format!("{active} answers are being written")),
+    });
+    talk.goes_on();
+}
+
+/// The agent is killed in the middle of its answer.
+#[test]
+fn an_agent_that_dies_in_the_middle_of_its_answer_is_said_plainly() {
+    let Some(talk) = talk("an agent that dies") else { return };
+    let sender = talk.in_the_middle_of("@@hang@@");
+    let _ = talk.open_message();
+    let slay = ["pkill", "-9", "-f", "^opencode serve"];
+    let _ = talk.world.mimir(&[["frame", "exec", "talk", "--"].as_slice(), slay.as_slice()].concat()).ok();
+    let told = end_of(sender);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(1), "{said}");
+    assert!(said.contains("in the middle of its answer"), "{said}");
+    talk.goes_on();
+    assert_eq!(talk.world.state("talk"), "running");
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Answers that wait for nobody any more.
+        let _inside = self.threads.enter();
+        self.model.release();
+    }
+}
