@@ -1,6 +1,6 @@
 //! Rows into what clients see. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::agent::PartBody;
 use crate::model::agent::Role;
@@ -19,6 +19,8 @@ use crate::wire::messages::{MessageView, SessionSummary, TurnView};
 pub struct Surroundings {
     /// Messages that are not at their end.
     pub open: Vec<Message>,
+    /// Frames whose agent waits for a person.
+    pub waiting: BTreeSet<FrameId>,
     /// Millionths of a US dollar.
     pub cost: BTreeMap<FrameId, u64>,
     /// Names of projects.
@@ -33,7 +35,7 @@ pub fn frame_summary(frame: &Frame, around: &Surroundings) -> FrameSummary {
         state: frame.state,
         desired: frame.desired,
         reason: frame.reason.clone(),
-        agent: agent_word(frame, &around.open),
+        agent: agent_word(frame, around),
         workspace: frame.workspace.clone(),
         agent_port: frame.agent_port.0,
         preview_port: frame.preview_port.0,
@@ -46,15 +48,16 @@ pub fn frame_summary(frame: &Frame, around: &Surroundings) -> FrameSummary {
     }
 }
 
-fn agent_word(frame: &Frame, open: &[Message]) -> Option<String> {
-    let of_this = open.iter().filter(|message| message.frame == frame.id);
+fn agent_word(frame: &Frame, around: &Surroundings) -> Option<String> {
+    let of_this = around.open.iter().filter(|message| message.frame == frame.id);
     let (queued, working): (Vec<_>, Vec<_>) =
         of_this.partition(|message| message.state == DeliveryState::Queued);
+    let works = if around.waiting.contains(&frame.id) { "waiting" } else { "busy" };
     match (working.is_empty(), queued.len()) {
-        (false, 0) => Some("busy".into()),
-        (false, waiting) => Some(format!("busy, queued ({waiting})")),
+        (false, 0) => Some(works.into()),
+        (false, behind) => Some(format!("{works}, queued ({behind})")),
         (true, 0) => (frame.state == FrameState::Running).then(|| "idle".into()),
-        (true, waiting) => Some(format!("queued ({waiting})")),
+        (true, behind) => Some(format!("queued ({behind})")),
     }
 }
 

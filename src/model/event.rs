@@ -130,6 +130,12 @@ pub enum Happening {
         /// What is asked, in one line.
         text: String,
     },
+    /// What the agent waited for was answered, in the terminal or elsewhere, or is not asked any more.
+    #[serde(rename = "prompt.answered")]
+    PromptAnswered {
+        /// opencode's id of it.
+        prompt: String,
+    },
     /// A turn ended with an answer.
     #[serde(rename = "message.answered")]
     Answered {
@@ -165,6 +171,7 @@ impl Happening {
             Self::Tool { .. } => "message.tool",
             Self::Retry { .. } => "message.retry",
             Self::PromptAsked { .. } => "prompt.asked",
+            Self::PromptAnswered { .. } => "prompt.answered",
             Self::Answered { .. } => "message.answered",
         }
     }

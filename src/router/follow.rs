@@ -181,7 +181,7 @@ impl Router {
                     AgentEvent::QuestionAsked { session: ask.session, question: ask.id, text: ask.text };
                 speech.add(turn.see(&event), Instant::now());
             }
-            turn.still_waiting(&listed);
+            speech.add(turn.still_waiting(&listed), Instant::now());
         }
         Ok(is_busy)
     }

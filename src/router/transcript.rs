@@ -36,6 +36,7 @@ pub struct Told {
     texts: BTreeMap<AgentPartId, String>,
     tools: BTreeMap<String, ToolStatus>,
     prompts: BTreeSet<String>,
+    unanswered: BTreeSet<String>,
 }
 
 impl Told {
@@ -46,7 +47,11 @@ impl Told {
                 self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
             }
             Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
-            Happening::PromptAsked { prompt, .. } => drop(self.prompts.insert(prompt)),
+            Happening::PromptAsked { prompt, .. } => {
+                self.unanswered.insert(prompt.clone());
+                self.prompts.insert(prompt);
+            }
+            Happening::PromptAnswered { prompt } => drop(self.unanswered.remove(&prompt)),
             _ => {}
         }
     }
@@ -86,9 +91,10 @@ impl Transcript {
             children: BTreeSet::new(),
             messages: BTreeMap::new(),
             asked: told.prompts.clone(),
+            // As far as followers know; the first look at the agent puts it right.
+            waiting: told.unanswered.clone(),
             told,
             failure: None,
-            waiting: BTreeSet::new(),
             retry: 0,
         }
     }
@@ -121,14 +127,8 @@ impl Transcript {
             AgentEvent::QuestionAsked { session, question, text } if self.is_ours(session) => {
                 self.ask(question, "question", text.clone())
             }
-            AgentEvent::PermissionReplied { permission, .. } => {
-                self.waiting.remove(permission);
-                Vec::new()
-            }
-            AgentEvent::QuestionAnswered { question, .. } => {
-                self.waiting.remove(question);
-                Vec::new()
-            }
+            AgentEvent::PermissionReplied { permission: prompt, .. }
+            | AgentEvent::QuestionAnswered { question: prompt, .. } => self.answered(prompt),
             _ => Vec::new(),
         }
     }
@@ -156,8 +156,10 @@ impl Transcript {
     }
 
     /// The prompts that wait for a person, as they were just listed; others have been answered meanwhile.
-    pub fn still_waiting(&mut self, listed: &BTreeSet<String>) {
-        self.waiting.retain(|prompt| listed.contains(prompt));
+    /// Returns what is to be told.
+    pub fn still_waiting(&mut self, listed: &BTreeSet<String>) -> Vec<Happening> {
+        let over: Vec<String> = self.waiting.difference(listed).cloned().collect();
+        over.iter().flat_map(|prompt| self.answered(prompt)).collect()
     }
 
     /// Whether a session is the turn's own or a sub-agent's of it.
@@ -253,6 +255,13 @@ impl Transcript {
             return Vec::new();
         }
         vec![Happening::PromptAsked { prompt: id.to_owned(), form: form.to_owned(), text }]
+    }
+
+    fn answered(&mut self, id: &str) -> Vec<Happening> {
+        if !self.waiting.remove(id) {
+            return Vec::new();
+        }
+        vec![Happening::PromptAnswered { prompt: id.to_owned() }]
     }
 
     fn message(&mut self, head: &AgentMessage) -> Vec<Happening> {

@@ -1,5 +1,6 @@
 //! Recordings of the real server, told through a transcript.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
@@ -199,6 +200,18 @@ fn a_sub_agents_words_are_not_told_but_its_prompts_are() {
     };
     let asked = turn.see(&AgentEvent::PermissionAsked(ask));
     assert!(matches!(asked.as_slice(), [Happening::PromptAsked { text, .. }] if text == "bash: ls"));
+    assert_eq!(turn.still_waiting(&BTreeSet::from(["per_1".to_owned()])), []);
+    let over = Happening::PromptAnswered { prompt: "per_1".into() };
+    assert_eq!(turn.still_waiting(&BTreeSet::new()), std::slice::from_ref(&over));
+    assert_eq!(turn.still_waiting(&BTreeSet::new()), [], "told once");
+    // A gateway that comes later learns that it was answered meanwhile.
+    let mut told_before = Told::default();
+    told_before.add(asked[0].clone());
+    let mut later = Transcript::new(turn.session.clone(), turn.prompt.clone(), told_before.clone());
+    assert!(later.waits_for_person());
+    assert_eq!(later.still_waiting(&BTreeSet::new()), std::slice::from_ref(&over));
+    told_before.add(over);
+    assert!(!Transcript::new(turn.session.clone(), turn.prompt.clone(), told_before).waits_for_person());
     let answers: Vec<&AgentMessage> = turn.answers().collect();
     assert!(answers.iter().all(|head| head.session == turn.session));
     assert!(told.iter().any(|happening| matches!(happening, Happening::Tool { tool, .. } if tool == "task")));

@@ -68,7 +68,7 @@ pub struct FrameSummary {
     /// Why it is in `error`, or another note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the agent is doing: `idle`, `busy`, `waiting`, `queued (2)`; absent when it does not run.
+    /// What the agent is doing: `idle`, `busy`, `waiting` (for a person), `queued (2)`; absent when it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// Host folder.

@@ -16,6 +16,7 @@ use mimir::model::event::Happening;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::opencode::{OpencodeClient, OpencodeError, StreamEnd};
 use mimir::router::{SendError, SendRequest};
+use mimir::store::messages;
 use scripted::Play;
 use world::World;
 
@@ -323,9 +324,14 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
             )
         })
         .await;
+    let waiting = async || world.store.read(|db| messages::waiting_frames(db)).await.expect("rows").len();
+    assert_eq!(waiting().await, 1, "the list says that somebody is waited for");
     world.agent.answer_permission();
     assert_eq!(world.end_of(&sent).await.state, Answered);
+    assert_eq!(waiting().await, 0);
     let told = world.told(&sent).await;
+    let answered = told.iter().filter(|happening| happening.kind() == "prompt.answered").count();
+    assert_eq!(answered, 1, "{told:?}");
     let asked = told.iter().filter(|happening| happening.kind() == "prompt.asked").count();
     assert_eq!(asked, 1, "{told:?}");
 }

@@ -97,6 +97,7 @@ fn describe(what: &Happening) -> Option<String> {
             format!("model call failed, attempt {attempt} comes: {message}")
         }
         Happening::PromptAsked { form, text, .. } => format!("waits for a {form}: {text}"),
+        Happening::PromptAnswered { .. } => "what it waited for was answered".to_owned(),
         Happening::Answered { duration_ms, .. } => {
             format!("answered after {}", crate::cli::units::took(*duration_ms))
         }

@@ -1,5 +1,7 @@
 //! Events of a message → what to write where. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::cli::commands::sessions::printable;
 use crate::cli::table::clean;
 use crate::cli::units::{count, money, took};
@@ -25,7 +27,7 @@ pub struct Transcript {
     mid_line: bool,
     wrote_text: bool,
     /// Asked and not answered yet.
-    waiting: bool,
+    waiting: BTreeSet<String>,
     answer: Option<String>,
 }
 
@@ -35,15 +37,18 @@ impl Transcript {
         match what {
             Happening::Text { delta, part } => self.text(delta, part),
             Happening::Tool { tool, status, title, output, .. } => {
-                self.waiting = false;
                 self.tool(tool, *status, title.as_deref(), output.as_deref())
             }
             Happening::Retry { attempt, message, .. } => {
                 self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
             }
-            Happening::PromptAsked { form, text, .. } => {
-                self.waiting = true;
+            Happening::PromptAsked { prompt, form, text } => {
+                self.waiting.insert(prompt.clone());
                 self.aside(format!("the agent waits for a {form}: {text}"))
+            }
+            Happening::PromptAnswered { prompt } => {
+                self.waiting.remove(prompt);
+                Vec::new()
             }
             Happening::Answered { answer, .. } => {
                 self.answer = Some(answer.clone());
@@ -58,7 +63,7 @@ impl Transcript {
 
     /// Whether the agent waits for a person.
     pub fn is_waiting(&self) -> bool {
-        self.waiting
+        !self.waiting.is_empty()
     }
 
     /// Ends the line that is being written, if any.
@@ -77,7 +82,6 @@ impl Transcript {
     }
 
     fn text(&mut self, delta: &str, part: &str) -> Vec<Piece> {
-        self.waiting = false;
         let mut pieces = Vec::new();
         if self.part.as_deref() != Some(part) {
             pieces.extend(self.end_line());
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_open_until_the_agent_goes_on() {
+    fn a_question_is_open_until_it_is_answered() {
         let mut transcript = Transcript::default();
         let ask = Happening::PromptAsked {
             prompt: "per_1".to_owned(),
@@ -187,7 +191,10 @@ mod tests {
             "[the agent waits for a permission: bash: rm -rf build]\n"
         );
         assert!(transcript.is_waiting());
+        // A sub-agent may go on working beside it.
         written(&mut transcript, &[text("ok", "p")]);
+        assert!(transcript.is_waiting());
+        written(&mut transcript, &[Happening::PromptAnswered { prompt: "per_1".to_owned() }]);
         assert!(!transcript.is_waiting());
     }
 }
