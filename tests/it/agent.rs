@@ -336,6 +336,23 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
     assert_eq!(asked, 1, "{told:?}");
 }
 
+/// opencode.md trap 16: the agent goes on listing what an aborted turn had asked.
+#[tokio::test]
+async fn a_prompt_that_survives_the_abort_of_its_turn_is_rejected() {
+    let world = World::new().await;
+    world.agent.plays([Play::Asks, play("next")]);
+    let sent = world.send("hi").await;
+    world
+        .eventually("the prompt is told", async || {
+            world.told(&sent).await.iter().any(|happening| happening.kind() == "prompt.asked")
+        })
+        .await;
+    let cancelled = world.router.cancel(&world::OWNER, &sent.id).await.expect("cancelled");
+    assert_eq!(cancelled.state, Cancelled);
+    assert_eq!(world.agent.replies(), ["per_1: reject"]);
+    assert_eq!(world.end_of(&world.send("again").await).await.answer.as_deref(), Some("next"));
+}
+
 /// opencode.md trap 2: no finish reason, no end.
 #[tokio::test]
 async fn an_endless_loop_is_stopped() {

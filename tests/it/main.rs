@@ -11,3 +11,4 @@ mod net;
 mod podman;
 mod scripted_model;
 mod store;
+mod traps;

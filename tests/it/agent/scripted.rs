@@ -72,6 +72,7 @@ struct State {
     messages: BTreeMap<String, Vec<Value>>,
     busy: BTreeMap<String, Value>,
     permissions: Vec<Value>,
+    replies: Vec<String>,
     plays: VecDeque<Play>,
     prompts: usize,
     aborts: usize,
@@ -204,6 +205,11 @@ impl ScriptedAgent {
         state.permissions.clear();
     }
 
+    /// What was answered to permission prompts over HTTP.
+    pub fn replies(&self) -> Vec<String> {
+        self.state().replies.clone()
+    }
+
     pub fn answer_permission(&self) {
         self.state().permissions.clear();
     }
@@ -288,6 +294,13 @@ impl ScriptedAgent {
                 reply(200, json!(true))
             }
             ("GET", ["permission"]) => reply(200, Value::Array(self.state().permissions.clone())),
+            ("POST", ["permission", id, "reply"]) => {
+                let mut state = self.state();
+                state.permissions.retain(|ask| ask["id"] != **id);
+                let said = body["reply"].as_str().unwrap_or_default();
+                state.replies.push(format!("{id}: {said}"));
+                reply(200, json!(true))
+            }
             ("GET", ["question"]) => reply(200, json!([])),
             ("POST", ["tui", "select-session"]) => reply(200, json!(true)),
             _ => reply(404, json!({"name": "NotFoundError", "data": {"message": path}})),
