@@ -1,6 +1,12 @@
 //! The executable with itself as the gateway; no container engine is needed.
 
-use super::world::World;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::world::{World, finish};
 
 /// A home whose gateway finds no engine and opens no port.
 fn home() -> World {
@@ -119,4 +125,53 @@ fn projects_and_errors_come_from_the_real_gateway_as_well() {
         assert_eq!(ran.code, *code, "{words:?}: {}", ran.stderr);
         assert!(ran.stderr.starts_with("error:"), "{words:?}: {}", ran.stderr);
     }
+}
+
+/// What a service manager is told, and when; and who may knock meanwhile.
+#[test]
+fn a_service_manager_hears_of_the_start_and_of_the_stop() {
+    let mut world = home();
+    let socket = world.folder.path().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).expect("binds");
+    manager.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
+    let hear = || {
+        let mut words = [0_u8; 256];
+        let length = manager.recv(&mut words).expect("word from the gateway in time");
+        String::from_utf8_lossy(&words[..length]).into_owned()
+    };
+    world.set("PATH", "/nonexistent").set("NOTIFY_SOCKET", &socket.display().to_string());
+    let gateway = world.command(&["serve"]).spawn().expect("starts");
+    assert!(hear().contains("READY=1"));
+
+    let socket = world.paths().gateway_socket();
+    UnixStream::connect(&socket).expect("ready means that it answers");
+    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&socket), 0o600);
+    assert_eq!(mode(socket.parent().expect("a folder")), 0o700);
+
+    kill_process(Pid::from_child(&gateway), Signal::TERM).expect("signalled");
+    assert!(hear().contains("STOPPING=1"));
+    let ended = finish(gateway);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(!socket.exists(), "nothing is left to knock at");
+}
+
+/// An error names its request, and the log has more under that name.
+#[test]
+fn the_id_of_a_refused_request_is_in_the_log() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent");
+    let _gateway = Gateway(&world);
+    let refused = world.run(&["frame", "start", "nope", "--json"]);
+    let line = refused.stderr.lines().find(|line| line.starts_with('{')).expect("an error as JSON");
+    let error: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let id = error["error"]["request_id"].as_str().expect("an id").to_owned();
+
+    let log = std::fs::read_to_string(world.paths().log()).expect("the log");
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+    let ours: Vec<_> = lines.iter().filter(|line| line["span"]["request_id"] == *id).collect();
+    assert!(ours.iter().any(|line| line["status"] == 404), "{id} in {log}");
+    // Turned off on purpose is nothing to be warned of.
+    assert!(!log.contains("no TCP"), "{log}");
 }
