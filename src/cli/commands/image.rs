@@ -78,9 +78,11 @@ async fn build_with(
         }
         match line {
             BuildLine::Step { number, of, text } => {
-                let place = if of == 0 { number.to_string() } else { format!("{number}/{of}") };
-                step = format!("building the image {place}: {text}");
-                if out.is_watched() { out.progress(&step) } else { out.say(clean(&step)) }
+                step = match of {
+                    0 => format!("preparing the image: {text}"),
+                    _ => format!("building the image {number}/{of}: {text}"),
+                };
+                if out.is_watched() { out.progress(&step) } else { out.say(clipped(&clean(&step))) }
             }
             BuildLine::Output { text } => {
                 if verbose {
@@ -119,6 +121,15 @@ async fn build_with(
     Err(Problem::new(503, "image.build_lost", "the build ended without saying how")
         .hint("`mimir image build` goes on where it stopped; `mimir image list` shows what is there")
         .into())
+}
+
+/// A step is a whole command of the recipe; its beginning tells what it does.
+fn clipped(text: &str) -> String {
+    const MOST: usize = 110;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 async fn list(context: &Context) -> Outcome {
