@@ -65,7 +65,7 @@ impl FrameFile {
             allow: read.texts("allow", values::host)?,
             cpus_milli: read.may("limits.cpus", values::cpus)?,
             memory_bytes: read.may("limits.memory", values::memory)?,
-            pids: read.may("limits.pids", |text| values::whole(text, 16, 4_194_304))?,
+            pids: read.may("limits.pids", |text| values::whole(text, 64, 4_194_304))?,
             env: env(&node)?,
             throwaway: read.may("throwaway", values::switch)?,
             ttl: read.may("ttl", values::some_time)?,

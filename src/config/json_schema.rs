@@ -101,7 +101,7 @@ fn leaf(kind: Kind, about: &str) -> Value {
         }
         Kind::Cpus => {
             set("type", json!("number"));
-            set("minimum", json!(0.01));
+            set("minimum", json!(0.1));
         }
         Kind::Memory => {
             set("type", json!(["string", "integer"]));
@@ -109,12 +109,6 @@ fn leaf(kind: Kind, about: &str) -> Value {
         Kind::Time => {
             set("type", json!("string"));
             set("pattern", json!("^(\\d+(s|m|min|h|d)\\s*)+$"));
-        }
-        Kind::TimeOrOff => {
-            set(
-                "anyOf",
-                json!([{"type": "string", "pattern": "^((\\d+(s|m|min|h|d)\\s*)+|off)$"}, {"const": false}]),
-            );
         }
         Kind::Model => {
             set("type", json!("string"));

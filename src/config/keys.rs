@@ -41,8 +41,6 @@ pub enum Kind {
     Memory,
     /// A time.
     Time,
-    /// A time or `off`.
-    TimeOrOff,
     /// `provider/model`.
     Model,
     /// `provider/model` or `auto`.
@@ -88,8 +86,7 @@ pub const CONFIG: &[Key] = &[
     key("frames.allow", Kind::Hosts, "Hosts and groups that a frame in mode allow may reach"),
     key("frames.limits.cpus", Kind::Cpus, "Processor cores of a frame"),
     key("frames.limits.memory", Kind::Memory, "Memory of a frame"),
-    key("frames.limits.pids", Kind::Whole(16, 4_194_304), "Processes and threads of a frame"),
-    key("frames.idle_stop", Kind::TimeOrOff, "Stop a frame that had nothing to do for so long"),
+    key("frames.limits.pids", Kind::Whole(64, 4_194_304), "Processes and threads of a frame"),
     key("frames.throwaway_ttl", Kind::Time, "How long a throwaway frame lives"),
     key("frames.parallel_starts", Kind::Whole(1, 64), "How many frames start at the same time"),
     key("frames.start_timeout", Kind::Time, "How long a frame may take to answer"),
@@ -133,7 +130,7 @@ pub const FRAME_FILE: &[Key] = &[
     key("allow", Kind::Hosts, "Hosts and groups it may reach in mode allow, besides the configured ones"),
     key("limits.cpus", Kind::Cpus, "Processor cores"),
     key("limits.memory", Kind::Memory, "Memory"),
-    key("limits.pids", Kind::Whole(16, 4_194_304), "Processes and threads"),
+    key("limits.pids", Kind::Whole(64, 4_194_304), "Processes and threads"),
     key("env.*", Kind::Free, "Extra environment inside"),
     key("throwaway", Kind::Switch, "Whether it destroys itself"),
     key("ttl", Kind::Time, "After how long"),
@@ -168,7 +165,6 @@ impl Kind {
             Self::Cpus => values::cpus(text).map(drop),
             Self::Memory => values::memory(text).map(drop),
             Self::Time => values::some_time(text).map(drop),
-            Self::TimeOrOff => values::duration_or_off(text).map(drop),
             Self::Model => values::model(text).map(drop),
             Self::ModelOrAuto => values::model_or_auto(text).map(drop),
             Self::HttpUrl => values::http_url(text).map(drop),

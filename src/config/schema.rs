@@ -75,8 +75,6 @@ pub struct Frames {
     pub allow: Vec<String>,
     /// What they may use.
     pub limits: Limits,
-    /// Stop one that had nothing to do for so long.
-    pub idle_stop: Option<Duration>,
     /// How long a throwaway frame lives.
     pub throwaway_ttl: Duration,
     /// How many start at the same time.
@@ -238,7 +236,6 @@ fn frames(read: &Reader<'_>) -> Result<Frames, ConfigProblem> {
             memory_bytes: read.must("frames.limits.memory", values::memory)?,
             pids: read.must("frames.limits.pids", number)?,
         },
-        idle_stop: read.must("frames.idle_stop", values::duration_or_off)?,
         throwaway_ttl: read.must("frames.throwaway_ttl", values::some_time)?,
         parallel_starts: read.must("frames.parallel_starts", number)?,
         start_timeout: read.must("frames.start_timeout", values::some_time)?,

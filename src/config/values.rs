@@ -51,9 +51,9 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Misfit> {
 
 /// Thousandths of a core.
 pub(super) fn cpus(text: &str) -> Result<u32, Misfit> {
-    let refuse = || format!("must be a number of cores such as 1.5, from 0.01 to 1024, not `{text}`");
+    let refuse = || format!("must be a number of cores such as 1.5, from 0.1 to 1024, not `{text}`");
     let cores: f64 = text.parse().map_err(|_| refuse())?;
-    if !(0.01..=1024.0).contains(&cores) {
+    if !(0.1..=1024.0).contains(&cores) {
         return Err(refuse());
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
@@ -64,7 +64,7 @@ pub(super) fn cpus(text: &str) -> Result<u32, Misfit> {
 /// Bytes: a number, or one with k, m, g or t behind it (powers of 1024, `4g` or `512MiB`).
 ///
 /// # Errors
-/// When it is something else, or less than 64 MiB, with which no frame can start.
+/// When it is something else, or less than 512 MiB, with which the agent is killed over and over.
 pub fn memory(text: &str) -> Result<u64, Misfit> {
     let refuse = || format!("must be an amount of memory such as 4g or 512m, not `{text}`");
     let lower = text.trim().to_ascii_lowercase();
@@ -79,7 +79,7 @@ pub fn memory(text: &str) -> Result<u64, Misfit> {
     };
     let bytes = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     match bytes {
-        Some(bytes) if bytes < 64 << 20 => Err(format!("must be at least 64m, not `{text}`")),
+        Some(bytes) if bytes < 512 << 20 => Err(format!("must be at least 512m, not `{text}`")),
         Some(bytes) if bytes <= 1 << 50 => Ok(bytes),
         _ => Err(refuse()),
     }
@@ -121,14 +121,6 @@ pub(super) fn some_time(text: &str) -> Result<Duration, Misfit> {
     }
 }
 
-/// A time, or `off`.
-pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, Misfit> {
-    if matches!(switch(text), Ok(false)) {
-        return Ok(None);
-    }
-    some_time(text).map(Some).map_err(|why| format!("{why}; or off"))
-}
-
 /// `provider/model`, or `auto`.
 pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
     if text == "auto" {
@@ -159,10 +151,10 @@ pub(super) fn network(text: &str) -> Result<NetworkMode, Misfit> {
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.
 pub(super) fn host(text: &str) -> Result<String, Misfit> {
     let text = text.to_ascii_lowercase();
-    match AllowGroups::built_in()?.resolve([text.as_str()]) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("must hold hosts and groups: {error}")),
-    }
+    AllowGroups::built_in()?
+        .resolve([text.as_str()])
+        .map_err(|error| format!("must hold groups or hosts: {error}"))?;
+    Ok(text)
 }
 
 /// An address of an HTTP service.
@@ -201,11 +193,11 @@ mod tests {
     #[test]
     fn memory_is_read_as_people_write_it() {
         for (text, bytes) in
-            [("4g", 4 << 30), ("512m", 512 << 20), ("1GiB", 1 << 30), ("134217728", 128 << 20)]
+            [("4g", 4 << 30), ("512m", 512 << 20), ("1GiB", 1 << 30), ("1073741824", 1 << 30)]
         {
             assert_eq!(memory(text), Ok(bytes), "{text}");
         }
-        for bad in ["", "4x", "-1g", "1.5g", "12k", "99999999999g", "g"] {
+        for bad in ["", "4x", "-1g", "1.5g", "511m", "99999999999g", "g"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
     }
@@ -218,8 +210,7 @@ mod tests {
         for bad in ["", "2", "h", "2x", "2h-1m", "99999999999999999999s", "9999999d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(duration_or_off("off"), Ok(None));
-        assert!(duration_or_off("0s").is_err());
+        assert!(some_time("0s").is_err());
     }
 
     #[test]
@@ -232,12 +223,20 @@ mod tests {
 
     #[test]
     fn hosts_and_groups_are_plain_names() {
-        for good in ["npm", "Example.org", "*.example.org", "10.0.0.1", "git.example.org:8080"] {
+        for good in ["npm", "example.org", "*.example.org", "10.0.0.1", "example.org:8080", "NPM"] {
             assert!(host(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "nmp", "localhost", "https://example.org", "a b", "*", "example.org:0", "a..b", "*.*.org"]
-        {
+        for bad in [
+            "",
+            "https://example.org",
+            "a b",
+            "*",
+            "example.org:0",
+            "a..b",
+            "*.*.org",
+            "npmm",
+            "localhost:8080", "localhost",
+        ] {
             assert!(host(bad).is_err(), "{bad}");
         }
     }

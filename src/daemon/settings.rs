@@ -23,7 +23,6 @@ pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings 
         stop_grace: wanted.stop_grace,
         throwaway_ttl: wanted.throwaway_ttl,
         crashes: CrashSettings { window: wanted.crash_window, limit: wanted.crash_limit, ..usual.crashes },
-        idle_stop: wanted.idle_stop,
         ..usual
     }
 }

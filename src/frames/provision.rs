@@ -136,21 +136,22 @@ pub(super) fn env(given: &BTreeMap<String, String>) -> Result<Vec<(String, Strin
 }
 
 /// What a frame of mode `allow` may reach: what every frame may, and its own. Nothing in other modes.
+/// An entry that names nothing is refused in every mode: later nobody would hear of it.
 pub(super) fn allow(
     network: NetworkMode,
     configured: &[String],
     own: &[String],
 ) -> Result<Vec<String>, FrameError> {
-    // A wrong entry is told in every mode: it was written because somebody means it.
-    AllowGroups::built_in()
-        .map_err(|error| invalid("allow", error))?
-        .resolve(own.iter().map(String::as_str))
-        .map_err(|error| invalid("allow", error.to_string()))?;
+    let own: Vec<String> = own.iter().map(|entry| entry.trim().to_ascii_lowercase()).collect();
+    let groups = AllowGroups::built_in().map_err(|why| invalid("allow", why))?;
+    let resolved = groups.resolve(own.iter().map(String::as_str));
+    resolved.map_err(|error| invalid("allow", error.to_string()))?;
     if network != NetworkMode::Allow {
         return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();
-    Ok(configured.iter().chain(own).filter(|entry| seen.insert((*entry).clone())).cloned().collect())
+    let both = configured.iter().cloned().chain(own);
+    Ok(both.filter(|entry| seen.insert(entry.clone())).collect())
 }
 
 /// How long a throwaway frame lives, in milliseconds; `None` for a frame that stays.
@@ -234,11 +235,15 @@ mod tests {
     #[test]
     fn only_mode_allow_has_a_list_and_each_entry_once() {
         let (configured, own) = (["npm".to_owned()], ["npm".to_owned(), "example.org".to_owned()]);
-        let list = |mode, own: &[String]| allow(mode, &configured, own).expect("good entries");
-        assert_eq!(list(NetworkMode::Allow, &own), ["npm", "example.org"]);
-        assert!(list(NetworkMode::Sealed, &own).is_empty());
-        for wrong in ["nmp", "http://example.org/", "localhost", ""] {
-            assert!(allow(NetworkMode::Allow, &configured, &[wrong.to_owned()]).is_err(), "{wrong}");
+        assert_eq!(allow(NetworkMode::Allow, &configured, &own).expect("fine"), ["npm", "example.org"]);
+        assert!(allow(NetworkMode::Sealed, &configured, &own).expect("fine").is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_group_is_refused_whatever_the_mode() {
+        for network in [NetworkMode::Allow, NetworkMode::Sealed, NetworkMode::Open] {
+            let refusal = allow(network, &[], &["npmm".to_owned()]).expect_err("no host").to_string();
+            assert!(refusal.contains("did you mean `npm`?"), "{refusal}");
         }
     }
 

@@ -77,8 +77,6 @@ pub struct Settings {
     pub silence: Duration,
     /// How old a container without a row must be before it is removed unasked.
     pub stray_age: Duration,
-    /// Stop a frame that had nothing to do for that long.
-    pub idle_stop: Option<Duration>,
 }
 
 /// How unexpected ends of a frame's container are damped.
@@ -127,7 +125,6 @@ impl Settings {
             tick: Duration::from_secs(10),
             silence: Duration::from_secs(60),
             stray_age: Duration::from_secs(60 * 60),
-            idle_stop: None,
         }
     }
 }

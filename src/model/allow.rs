@@ -12,13 +12,20 @@ const WEB_PORTS: [u16; 2] = [443, 80];
 /// An entry of an allow-list that is neither a group nor a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{entry}` is neither a group ({groups}) nor a host such as example.com, *.example.com or example.com:8443"
+    "`{entry}` is neither a group ({groups}) nor a host such as example.com, *.example.com or example.com:8443{}",
+    meant(nearest)
 )]
 pub struct InvalidAllow {
     /// As given.
     pub entry: String,
     /// The groups that exist.
     pub groups: String,
+    /// The group that was probably meant.
+    pub nearest: Option<String>,
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|group| format!("; did you mean `{group}`?")).unwrap_or_default()
 }
 
 /// One host, or all hosts beneath a domain; on the web's ports or on one port.
@@ -71,10 +78,18 @@ impl AllowGroups {
                 None => rules.push(entry.parse().map_err(|_: String| InvalidAllow {
                     entry: entry.to_owned(),
                     groups: self.groups.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                    nearest: self.nearest(entry).map(str::to_owned),
                 })?),
             }
         }
         Ok(AllowList { rules })
+    }
+
+    /// The group whose name is a slip or two away.
+    fn nearest(&self, entry: &str) -> Option<&str> {
+        let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.to_ascii_lowercase());
+        let name = self.groups.keys().min_by_key(|name| distance(name))?;
+        (distance(name) <= 2).then_some(name)
     }
 }
 
@@ -180,5 +195,16 @@ mod tests {
             assert_eq!(error.entry, bad);
             assert!(error.to_string().contains("npm"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_group_is_no_host_and_the_nearest_group_is_named() {
+        let groups = AllowGroups::built_in().expect("groups");
+        for (slip, meant) in [("npmm", Some("npm")), ("Crates", Some("crates")), ("githbu", Some("github"))] {
+            let error = groups.resolve(["npm", slip]).expect_err(slip);
+            assert_eq!(error.nearest.as_deref(), meant, "{error}");
+        }
+        let error = groups.resolve(["somewhere"]).expect_err("no group");
+        assert_eq!(error.nearest, None, "{error}");
     }
 }

@@ -76,7 +76,6 @@ fn without_a_file_everything_is_built_in_and_the_demo_answers() {
     assert_eq!(config.database.path, home.options.paths.database());
     assert_eq!(config.frames.ports.to_string(), "33000-34000");
     assert_eq!(config.frames.limits.memory_bytes, 4 << 30);
-    assert_eq!(config.frames.idle_stop, None);
     assert!(config.database.encryption_key.is_none());
     assert!(config.engine.socket.is_none());
     assert_eq!(config.default_model().to_string(), "demo/demo");
@@ -135,7 +134,7 @@ fn an_unknown_key_names_the_nearest_one_with_file_and_line() {
 #[test]
 fn values_that_do_not_fit_are_all_told_at_once() {
     let home = Home::with(
-        "server: {http_port: 99999, bind: 0.0.0.0}\nframes:\n  network: closed\n  ports: 5-6\n  allow: npm\n  limits:\n    cpus: many\n    memory: 1\n    pids: 1\n  idle_stop: 2\n  image: ''\nengine: podman\ndatabase:\n  path: here.db\n",
+        "server: {http_port: 99999, bind: 0.0.0.0}\nframes:\n  network: closed\n  ports: 5-6\n  allow: npm\n  limits:\n    cpus: many\n    memory: 1\n    pids: 1\n  throwaway_ttl: 2\n  image: ''\nengine: podman\ndatabase:\n  path: here.db\n",
     );
     let mistakes = home.mistakes();
     for expected in [
@@ -143,10 +142,10 @@ fn values_that_do_not_fit_are_all_told_at_once() {
         "config.yaml:3: `frames.network` must be sealed, allow or open, not `closed`",
         "config.yaml:4: `frames.ports` must be a range such as 33000-34000, from 1024 up, at least two ports, not `5-6`",
         "config.yaml:5: `frames.allow` must be a list",
-        "config.yaml:7: `frames.limits.cpus` must be a number of cores such as 1.5, from 0.01 to 1024, not `many`",
-        "config.yaml:8: `frames.limits.memory` must be at least 64m, not `1`",
-        "config.yaml:9: `frames.limits.pids` must be a whole number from 16 to 4194304, not `1`",
-        "config.yaml:10: `frames.idle_stop` must be a time such as 90s, 15m or 2h, not `2`; or off",
+        "config.yaml:7: `frames.limits.cpus` must be a number of cores such as 1.5, from 0.1 to 1024, not `many`",
+        "config.yaml:8: `frames.limits.memory` must be at least 512m, not `1`",
+        "config.yaml:9: `frames.limits.pids` must be a whole number from 64 to 4194304, not `1`",
+        "config.yaml:10: `frames.throwaway_ttl` must be a time such as 90s, 15m or 2h, not `2`",
         "config.yaml:11: `frames.image` must not be empty",
         "config.yaml:12: `engine` must have keys below it",
         "config.yaml:14: `database.path` must be an absolute path or begin with ~/, not `here.db`",
@@ -154,6 +153,15 @@ fn values_that_do_not_fit_are_all_told_at_once() {
         assert!(mistakes.iter().any(|line| line == expected), "no `{expected}` in\n{}", mistakes.join("\n"));
     }
     assert_eq!(mistakes.len(), 11, "{}", mistakes.join("\n"));
+}
+
+#[test]
+fn a_misspelt_group_of_hosts_is_no_host_and_the_nearest_group_is_named() {
+    let home = Home::with("frames:\n  allow:\n    - npm\n    - npmm\n");
+    let mistakes = home.mistakes().join("\n");
+    assert!(mistakes.starts_with("config.yaml:2: `frames.allow`"), "{mistakes}");
+    assert!(mistakes.contains("`npmm` is neither a group"), "{mistakes}");
+    assert!(mistakes.contains("did you mean `npm`?"), "{mistakes}");
 }
 
 #[test]
@@ -318,7 +326,7 @@ fn projects_are_named_folders() {
 
 // --- changes ---------------------------------------------------------------------------------
 
-const COMMENTED: &str = "# mine\nserver:\n  http_port: 9000   # because 8080 is taken\n\nframes:   # all of them\n  limits: {cpus: 2, memory: 4g}  # small machine\n  allow: [npm, github]   # enough\n  idle_stop:\n\n# the end\n";
+const COMMENTED: &str = "# mine\nserver:\n  http_port: 9000   # because 8080 is taken\n\nframes:   # all of them\n  limits: {cpus: 2, memory: 4g}  # small machine\n  allow: [npm, github]   # enough\n  throwaway_ttl:\n\n# the end\n";
 
 #[test]
 fn setting_a_value_keeps_comments_and_order() {
@@ -327,7 +335,7 @@ fn setting_a_value_keeps_comments_and_order() {
         ("frames.limits.memory", "8g", "memory: 4g}", "memory: 8g}"),
         ("frames.limits.pids", "99", "limits: {cpus", "limits: {pids: 99, cpus"),
         ("frames.allow", "npm,example.org", "allow: [npm, github]   #", "allow: [npm, example.org]   #"),
-        ("frames.idle_stop", "2h", "  idle_stop:\n", "  idle_stop: 2h\n"),
+        ("frames.throwaway_ttl", "2h", "  throwaway_ttl:\n", "  throwaway_ttl: 2h\n"),
         (
             "frames.network",
             "sealed",
