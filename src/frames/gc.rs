@@ -16,6 +16,7 @@ impl Frames {
     pub async fn gc(&self, dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
         let mut found = self.left_containers(dry_run).await?;
         found.extend(self.left_folders(dry_run).await?);
+        found.extend(self.left_images(dry_run).await?);
         found.extend(self.overdue_frames().await?);
         Ok(found)
     }
@@ -69,6 +70,26 @@ impl Frames {
             found
         };
         tokio::task::spawn_blocking(look).await.map_err(|_| FrameError::Interrupted)
+    }
+
+    /// Frame images that a later build took the name from, and that no frame is made from. Those of other
+    /// homes' frames are in use by their containers, which the engine knows.
+    async fn left_images(&self, dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
+        let runtime = &self.inner.deps.runtime;
+        let images = runtime.list_images().await?;
+        let in_use: BTreeSet<String> = self.list().await?.into_iter().map(|row| row.image_id).collect();
+        let mut found = Vec::new();
+        for image in images.into_iter().filter(|image| image.tags.is_empty() && !in_use.contains(&image.id)) {
+            let outcome = if dry_run { Ok(()) } else { runtime.remove_image(&image.id).await };
+            found.push(Leftover {
+                kind: "image".into(),
+                what: image.id.chars().take(12).collect(),
+                why: "a later build took its name, and no frame is made from it".into(),
+                size_bytes: image.size_bytes,
+                outcome: outcome_of(dry_run, outcome),
+            });
+        }
+        Ok(found)
     }
 
     /// Throwaway frames that should be gone for a while and are not: something holds them up.

@@ -90,6 +90,13 @@ pub trait Runtime: Send + Sync {
 
     /// The images that carry the frame image's label.
     async fn list_images(&self) -> Result<Vec<ImageInfo>, RuntimeError>;
+
+    /// Removes a frame image that has no name any more, by its id, unless it is gone.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`] when it has a name, does not carry the frame image's label, or a container,
+    /// anybody's, is made from it.
+    async fn remove_image(&self, id: &str) -> Result<(), RuntimeError>;
 }
 
 /// Who the engine is.

@@ -180,7 +180,7 @@ pub struct FrameLogLine {
 /// Something that is left over: `GET /v1/gc`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Leftover {
-    /// `container`, `folder`, `image`, `socket`, `expired_frame`.
+    /// `container`, `folder`, `image`, `expired_frame`.
     pub kind: String,
     /// Which.
     pub what: String,

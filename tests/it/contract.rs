@@ -48,6 +48,7 @@ macro_rules! each_case {
             announcements_name_the_frame,
             two_gateways_on_one_engine_do_not_see_each_other,
             images_are_found_by_name_and_id,
+            only_a_frame_image_without_name_or_container_is_removed,
         );
     };
 }

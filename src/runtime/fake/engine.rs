@@ -293,6 +293,11 @@ impl Runtime for FakeEngine {
     async fn list_images(&self) -> Answer<Vec<ImageInfo>> {
         self.call(Op::ListImages, None, |world, _| Ok(world.lock().images.clone())).await
     }
+
+    async fn remove_image(&self, id: &str) -> Answer<()> {
+        let id = id.to_owned();
+        self.call(Op::RemoveImage, None, move |world, _| world.remove_image(&id)).await
+    }
 }
 
 fn observe_limit(world: &Shared, instance: &InstanceId, frame: &FrameId) -> u64 {

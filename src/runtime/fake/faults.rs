@@ -27,6 +27,7 @@ pub enum Op {
     Events,
     FindImage,
     ListImages,
+    RemoveImage,
 }
 
 impl Op {
@@ -50,6 +51,7 @@ impl Op {
             Self::Stats => "measure",
             Self::Events => "follow events",
             Self::FindImage => "find an image",
+            Self::RemoveImage => "remove an image",
         }
     }
 }

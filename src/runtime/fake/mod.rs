@@ -64,6 +64,11 @@ impl FakeEngine {
         self.world.add_image(reference)
     }
 
+    /// An image without a name, as a later build leaves one behind; labelled as a frame image or not.
+    pub fn add_untagged_image(&self, labelled: bool) -> ImageInfo {
+        self.world.add_untagged_image(labelled)
+    }
+
     /// Removes an image by id or name.
     pub fn remove_image(&self, reference: &str) {
         self.world.lock().images.retain(|image| !world::image_matches(image, reference));

@@ -154,6 +154,37 @@ impl World {
         image
     }
 
+    pub(super) fn add_untagged_image(&self, labelled: bool) -> ImageInfo {
+        let mut image = self.add_image(&format!("left-{:x}", crate::clock::entropy_128()));
+        image.tags.clear();
+        if !labelled {
+            image.labels.clear();
+        }
+        let mut state = self.lock();
+        state.images.retain(|other| other.id != image.id);
+        state.images.push(image.clone());
+        image
+    }
+
+    /// Only a frame image without a name, and only while nothing is made from it.
+    pub(super) fn remove_image(&self, id: &str) -> Result<(), RuntimeError> {
+        let refused =
+            |why: &str| RuntimeError::Refused { action: "remove an image", message: why.to_owned() };
+        let mut state = self.lock();
+        let Some(image) = state.images.iter().find(|image| image.id == id) else { return Ok(()) };
+        if !image.labels.contains_key("io.mimir.inputs") {
+            return Err(refused("it is no frame image"));
+        }
+        if !image.tags.is_empty() {
+            return Err(refused("it has a name"));
+        }
+        if state.containers.values().any(|container| container.spec.image_id == id) {
+            return Err(refused("image is in use by a container"));
+        }
+        state.images.retain(|image| image.id != id);
+        Ok(())
+    }
+
     pub(super) fn events(&self) -> broadcast::Receiver<(InstanceId, EngineEvent)> {
         let mut state = self.lock();
         state.events.get_or_insert_with(|| broadcast::channel(256).0).subscribe()

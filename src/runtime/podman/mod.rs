@@ -22,6 +22,7 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptions, ListImagesOptions};
 use bollard::{ClientVersion, Docker};
 use futures_util::stream::{BoxStream, StreamExt};
+use hyper::Method;
 use tokio::sync::Mutex;
 
 use super::engine::{EngineSettings, Service};
@@ -316,7 +317,7 @@ impl Runtime for Podman {
             match on.docker.inspect_image(reference).await.map_err(Trouble::of_client) {
                 Ok(image) => Ok(Some(ImageInfo {
                     id: image.id.unwrap_or_default().trim_start_matches("sha256:").to_owned(),
-                    tags: image.repo_tags.unwrap_or_default(),
+                    tags: names(image.repo_tags.unwrap_or_default()),
                     labels: labels_of(image.config),
                     size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
                     created_at: image.created.as_deref().and_then(timestamp::parse_ms).unwrap_or(0),
@@ -337,7 +338,7 @@ impl Runtime for Podman {
                 .into_iter()
                 .map(|image| ImageInfo {
                     id: image.id.trim_start_matches("sha256:").to_owned(),
-                    tags: image.repo_tags,
+                    tags: names(image.repo_tags),
                     labels: image.labels.into_iter().collect(),
                     size_bytes: u64::try_from(image.size).unwrap_or(0),
                     created_at: u64::try_from(image.created).unwrap_or(0) * 1000,
@@ -346,6 +347,33 @@ impl Runtime for Podman {
         })
         .await
     }
+
+    async fn remove_image(&self, id: &str) -> Result<(), RuntimeError> {
+        self.run("remove an image", None, CHANGE, |on| async move {
+            let image = match on.docker.inspect_image(id).await.map_err(Trouble::of_client) {
+                Ok(image) => image,
+                Err(Trouble::NoImage(_) | Trouble::NoContainer(_)) => return Ok(()),
+                Err(trouble) => return Err(trouble),
+            };
+            if !labels_of(image.config).contains_key(IMAGE_LABEL) {
+                return Err(Trouble::Other("it is no frame image".to_owned()));
+            }
+            if !names(image.repo_tags.unwrap_or_default()).is_empty() {
+                return Err(Trouble::Other("it has a name".to_owned()));
+            }
+            // Without force: the engine refuses while a container, anybody's, is made from it.
+            match on.libpod.call(Method::DELETE, &format!("/images/{id}?force=false")).await {
+                Err(Trouble::NoImage(_)) => Ok(()),
+                done => done,
+            }
+        })
+        .await
+    }
+}
+
+/// Some versions say `<none>:<none>` for no name.
+fn names(tags: Vec<String>) -> Vec<String> {
+    tags.into_iter().filter(|tag| !tag.starts_with("<none>")).collect()
 }
 
 fn labels_of(config: Option<bollard::models::ImageConfig>) -> std::collections::BTreeMap<String, String> {

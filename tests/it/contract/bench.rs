@@ -40,8 +40,10 @@ pub struct Bench {
     pub owner: (u32, u32),
 }
 
-/// Somebody else's containers on the same engine.
+/// Somebody else's things on the same engine.
 pub trait Foreign: Send + Sync {
+    /// An image without a name, labelled as a frame image or not; its id.
+    fn add_untagged_image(&self, labelled: bool) -> String;
     fn add(&self, name: &str);
     fn is_there(&self, name: &str) -> bool;
     fn remove(&self, name: &str);
@@ -60,6 +62,9 @@ mod memory {
     struct InMemory(FakeEngine);
 
     impl Foreign for InMemory {
+        fn add_untagged_image(&self, labelled: bool) -> String {
+            self.0.add_untagged_image(labelled).id
+        }
         fn add(&self, name: &str) {
             self.0.add_foreign_container(name);
         }

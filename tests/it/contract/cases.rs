@@ -350,3 +350,27 @@ pub async fn images_are_found_by_name_and_id(bench: &Bench) {
     })
     .await;
 }
+
+pub async fn only_a_frame_image_without_name_or_container_is_removed(bench: &Bench) {
+    let refused = |answer: &Result<(), RuntimeError>| {
+        assert!(matches!(answer, Err(RuntimeError::Refused { .. })), "{answer:?}");
+    };
+    refused(&bench.runtime.remove_image(&bench.image_id).await);
+    let foreign = bench.foreign.add_untagged_image(false);
+    refused(&bench.runtime.remove_image(&foreign).await);
+    assert!(bench.runtime.find_image(&foreign).await.unwrap().is_some(), "it was not ours to remove");
+
+    let left = bench.foreign.add_untagged_image(true);
+    let listed = bench.runtime.list_images().await.unwrap();
+    let listed = listed.iter().find(|image| image.id == left).expect("it is listed");
+    assert_eq!(listed.tags, Vec::<String>::new());
+    let mut spec = bench.spec();
+    spec.image_id = left.clone();
+    bench.runtime.ensure_created(&spec).await.unwrap();
+    refused(&bench.runtime.remove_image(&left).await);
+    bench.remove(&spec).await;
+    for _ in 0..2 {
+        bench.runtime.remove_image(&left).await.unwrap();
+        assert_eq!(bench.runtime.find_image(&left).await.unwrap(), None);
+    }
+}

@@ -111,7 +111,12 @@ impl Machine {
             neighbours_instance: self.instances[1].clone(),
             image_id: image.id,
             image_name: self.image.clone(),
-            foreign: Arc::new(ByHand { engine: self.engine.clone(), image: self.image.clone() }),
+            foreign: Arc::new(ByHand {
+                engine: self.engine.clone(),
+                image: self.image.clone(),
+                archive: self.folder.path().join("image.tar"),
+                images: std::sync::Mutex::default(),
+            }),
             #[cfg(feature = "test-support")]
             memory: None,
             folders,
@@ -139,17 +144,50 @@ impl Drop for Machine {
 struct ByHand {
     engine: EngineCommand,
     image: String,
+    /// What the image was imported from.
+    archive: std::path::PathBuf,
+    /// Those without a name.
+    images: std::sync::Mutex<Vec<String>>,
 }
 
 impl ByHand {
     fn podman(&self, arguments: &[&str]) -> bool {
+        self.output(arguments).status.success()
+    }
+
+    fn output(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(&self.engine.program);
         command.args(&self.engine.flags).args(arguments).stdin(Stdio::null());
-        command.output().is_ok_and(|done| done.status.success())
+        command.output().expect("the engine's program runs")
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        for image in self.images.lock().unwrap().iter() {
+            // Those that a test removed are gone already.
+            let _ = self.podman(&["rmi", image]);
+        }
     }
 }
 
 impl Foreign for ByHand {
+    fn add_untagged_image(&self, labelled: bool) -> String {
+        // Something of its own: the same contents are the same image, with a name.
+        let own = format!("ENV LEFT={:x}", mimir::clock::entropy_128());
+        let main = r#"ENTRYPOINT ["/bin/sh","/run/mimir/start/main"]"#;
+        let mut arguments = vec!["import", "-q", "--change", &own, "--change", main];
+        if labelled {
+            arguments.extend(["--change", "LABEL io.mimir.inputs=left"]);
+        }
+        let archive = self.archive.display().to_string();
+        arguments.push(&archive);
+        let done = self.output(&arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let id = String::from_utf8_lossy(&done.stdout).trim().trim_start_matches("sha256:").to_owned();
+        self.images.lock().unwrap().push(id.clone());
+        id
+    }
     fn add(&self, name: &str) {
         assert!(self.podman(&["create", "--network", "none", "--name", name, &self.image]));
     }

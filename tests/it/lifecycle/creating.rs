@@ -7,8 +7,8 @@ use mimir::frames::workspace::WorkspaceError;
 use mimir::model::container::container_name;
 use mimir::model::frame::{Desired, FrameState, Observed};
 use mimir::model::port::PortRange;
-use mimir::runtime::RuntimeError;
 use mimir::runtime::fake::{Failure, Fault, Op};
+use mimir::runtime::{Runtime as _, RuntimeError};
 use mimir::wire::frames::CreateFrame;
 
 use super::world::{Agent, World, named};
@@ -102,6 +102,7 @@ async fn what_cannot_become_a_frame_is_refused_and_leaves_nothing() {
             "image other:1 is not on this machine",
         ),
         (CreateFrame { memory_bytes: Some(1), ..world.request("blog") }, "at least 512 MiB"),
+        (CreateFrame { allow: vec!["npmm".into()], ..world.request("blog") }, "did you mean `npm`?"),
         (CreateFrame { ttl_seconds: Some(9), ..world.request("blog") }, "only a throwaway frame"),
     ];
     for (request, expected) in cases {
@@ -247,17 +248,44 @@ async fn what_is_left_over_is_found_first_and_removed_only_when_asked() {
     world.engine.plant(spec, Observed::Running);
     std::fs::create_dir_all(world.settings.frames_folder.join("not-ours")).expect("somebody's folder");
 
+    let unused = world.engine.add_untagged_image(true);
+
     let kinds = |found: &[mimir::wire::frames::Leftover]| {
         found.iter().map(|one| (one.kind.clone(), one.outcome.clone())).collect::<Vec<_>>()
     };
     let pair = |kind: &str, outcome: &str| (kind.to_owned(), outcome.to_owned());
     let found = world.frames.gc(true).await.expect("looks");
-    assert_eq!(kinds(&found), [pair("container", "found"), pair("folder", "found")]);
+    assert_eq!(kinds(&found), [pair("container", "found"), pair("folder", "found"), pair("image", "found")]);
+    assert!(world.engine.find_image(&unused.id).await.expect("looks").is_some(), "only looked at");
     let removed = world.frames.gc(false).await.expect("cleans");
-    assert_eq!(kinds(&removed), [pair("container", "removed"), pair("folder", "removed")]);
+    let all = [pair("container", "removed"), pair("folder", "removed"), pair("image", "removed")];
+    assert_eq!(kinds(&removed), all);
+    assert_eq!(world.engine.find_image(&unused.id).await.expect("looks"), None);
     assert_eq!(world.frames.gc(true).await.expect("looks"), []);
     assert_eq!(world.engine.containers_of(&kept.id), 1);
     assert!(world.settings.frames_folder.join("not-ours").exists(), "only what we made is ours to remove");
+}
+
+#[tokio::test]
+async fn an_image_without_a_name_is_left_over_only_when_no_frame_is_made_from_it() {
+    let world = World::new().await;
+    let image = world.engine.add_untagged_image(true);
+    let request = CreateFrame { image: Some(image.id.clone()), ..world.request("blog") };
+    let frame = world.try_create(request).await.expect("an id will do");
+    // Its container is gone for the moment; the row still counts.
+    world.engine.remove_behind_our_back(&frame.id);
+    assert_eq!(world.frames.gc(false).await.expect("cleans"), []);
+    world.reach(&frame, Desired::Removed).await.expect("goes");
+
+    // Somebody else's container is known to the engine only.
+    let mut theirs = world.engine.spec_of(&world.create("ours").await.id).expect("it has a container");
+    theirs.instance = mimir::model::ids::InstanceId::from_parts(3, 3);
+    theirs.frame = mimir::model::ids::FrameId::from_parts(3, 3);
+    theirs.image_id.clone_from(&image.id);
+    world.engine.plant(theirs, Observed::Halted);
+    let kept = world.frames.gc(false).await.expect("cleans");
+    assert!(matches!(kept.as_slice(), [one] if one.outcome.contains("in use")), "{kept:?}");
+    assert!(world.engine.find_image(&image.id).await.expect("looks").is_some());
 }
 
 #[tokio::test]
