@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 
 use super::error::FrameError;
-use super::{Frames, Inner};
+use super::{Frames, Guest, Inner};
 use crate::model::agent::AgentSessionId;
 use crate::model::container::{Stats, inside};
 use crate::model::frame::{Frame, FrameState};
@@ -80,13 +80,19 @@ impl Frames {
         Ok(self.inner.deps.runtime.exec(&frame.id, with_environment(command)).await?)
     }
 
-    /// Runs a command inside with streams both ways.
+    /// Runs a command inside with streams both ways. It ends at the latest when the [`Guest`] is dropped.
     ///
     /// # Errors
     /// [`FrameError::WrongState`] unless it runs.
-    pub async fn exec_stream(&self, frame: &Frame, command: ExecSpec) -> Result<ExecStream, FrameError> {
+    pub async fn exec_stream(
+        &self,
+        frame: &Frame,
+        mut command: ExecSpec,
+    ) -> Result<(ExecStream, Guest), FrameError> {
         must_run(frame, "given a command")?;
-        Ok(self.inner.deps.runtime.exec_stream(&frame.id, with_environment(command)).await?)
+        let guest = Guest::mark(&self.inner, &frame.id, &mut command);
+        let stream = self.inner.deps.runtime.exec_stream(&frame.id, with_environment(command)).await?;
+        Ok((stream, guest))
     }
 
     /// Opens the frame's terminal. The viewer's session inside ends when the [`Viewer`] is dropped.

@@ -13,6 +13,7 @@ mod driver;
 pub mod error;
 mod folders;
 mod gc;
+mod guest;
 mod inside;
 pub mod plan;
 mod ports;
@@ -46,6 +47,7 @@ use driver::{Driver, Handle};
 use folders::Folders;
 
 pub use error::FrameError;
+pub use guest::Guest;
 pub use inside::Viewer;
 pub use settings::{AttendError, Attendant, CrashSettings, FramesDeps, Settings, StartFiles};
 

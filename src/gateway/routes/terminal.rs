@@ -11,7 +11,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::frames::Viewer;
+use crate::frames::{Guest, Viewer};
 use crate::gateway::extract::{Asked, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
@@ -26,8 +26,14 @@ use crate::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice, Ter
 const LARGEST_INPUT: usize = 1024 * 1024;
 /// How long the engine may take to tell an exit code after the output has ended.
 const EXIT_CODE_WITHIN: Duration = Duration::from_secs(5);
-/// Gives a command in the frame the environment that everything else there has.
-const RUNNER: &str = "mimir-run";
+
+/// What ends with the connection.
+enum Inside {
+    /// A place in the frame's terminal: its session ends, whatever runs in the terminal goes on.
+    Viewer { _until_dropped: Viewer },
+    /// A command: it ends, unless it has ended by itself.
+    Command(Guest),
+}
 
 /// The frame's terminal in this one: input and output as binary messages, sizes and the end as text.
 #[utoipa::path(get, path = "/v1/frames/{name}/terminal", tag = "frames", params(("name" = String, Path), TerminalQuery),
@@ -42,24 +48,22 @@ pub async fn terminal(
     let upgrade = upgrade.map_err(|error| {
         Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket").detail(error.to_string())
     })?;
-    let (stream, viewer) = open(&services, &frame, query).await?;
+    let (stream, mut inside) = open(&services, &frame, query).await?;
     services.frames.touch(&frame.id).await?;
     let open = services.counters.stream_opened();
     Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
         let stop = services.stop.clone();
         tokio::select! {
-            () = relay(socket, stream) => {}
+            end = relay(socket, stream) => if let (End::OfOutput, Inside::Command(guest)) = (end, &mut inside) {
+                guest.ended();
+            },
             () = stop.cancelled() => {}
         }
-        drop((viewer, open));
+        drop((inside, open));
     }))
 }
 
-async fn open(
-    services: &Services,
-    frame: &Frame,
-    query: TerminalQuery,
-) -> Answer<(ExecStream, Option<Viewer>)> {
+async fn open(services: &Services, frame: &Frame, query: TerminalQuery) -> Answer<(ExecStream, Inside)> {
     let (columns, rows) = (query.columns.max(1), query.rows.max(1));
     let Some(argv) = &query.argv else {
         let request = TerminalRequest {
@@ -70,7 +74,7 @@ async fn open(
             term: query.term,
         };
         let (stream, viewer) = services.frames.terminal(frame, request).await?;
-        return Ok((stream, Some(viewer)));
+        return Ok((stream, Inside::Viewer { _until_dropped: viewer }));
     };
     let words: Vec<String> = serde_json::from_str(argv).unwrap_or_default();
     if words.is_empty() {
@@ -78,18 +82,28 @@ async fn open(
     }
     let term = query.term.unwrap_or_else(|| "xterm-256color".to_owned());
     let command = ExecSpec {
-        argv: std::iter::once(RUNNER.to_owned()).chain(words).collect(),
+        argv: words,
         env: if query.no_tty { Vec::new() } else { vec![("TERM".to_owned(), term)] },
         cwd: Some(inside::WORKSPACE.to_owned()),
         tty: (!query.no_tty).then_some((columns, rows)),
         stdin: true,
         deadline: None,
     };
-    Ok((services.frames.exec_stream(frame, command).await?, None))
+    let (stream, guest) = services.frames.exec_stream(frame, command).await?;
+    Ok((stream, Inside::Command(guest)))
+}
+
+/// Why there is nothing more to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The command said everything: it has ended.
+    OfOutput,
+    /// The client went away, or the engine did.
+    OfConnection,
 }
 
 /// Carries both ways until the command ends or the client goes.
-async fn relay(socket: WebSocket, stream: ExecStream) {
+async fn relay(socket: WebSocket, stream: ExecStream) -> End {
     let ExecStream { mut output, input, control } = stream;
     let (mut to_client, from_client) = socket.split();
     let carry_output = async {
@@ -100,15 +114,14 @@ async fn relay(socket: WebSocket, stream: ExecStream) {
                 Err(error) => notice(&TerminalNotice::Problem { problem: Reply::from(error).0 }),
             };
             if to_client.send(message).await.is_err() {
-                return;
+                return End::OfConnection;
             }
         }
-        finish(&mut to_client, control.as_ref()).await;
+        if finish(&mut to_client, control.as_ref()).await { End::OfOutput } else { End::OfConnection }
     };
     tokio::select! {
-        () = carry_output => {}
-        // The client went away. What runs inside goes on without it, unless it was a viewer's tmux.
-        () = carry_input(from_client, input, control.as_ref()) => {}
+        end = carry_output => end,
+        () = carry_input(from_client, input, control.as_ref()) => End::OfConnection,
     }
 }
 
@@ -123,8 +136,10 @@ fn notice(notice: &TerminalNotice) -> Message {
     Message::Text(serde_json::to_string(notice).unwrap_or_default().into())
 }
 
-async fn finish(to_client: &mut SplitSink<WebSocket, Message>, control: &dyn ExecControl) {
-    let end = match exit_code(control).await {
+/// Tells the client how the command ended; whether it did.
+async fn finish(to_client: &mut SplitSink<WebSocket, Message>, control: &dyn ExecControl) -> bool {
+    let code = exit_code(control).await;
+    let end = match code {
         Some(code) => TerminalNotice::Exit { code },
         None => TerminalNotice::Problem {
             problem: Problem::new(504, "engine.slow", "the engine does not tell how the command ended"),
@@ -133,6 +148,7 @@ async fn finish(to_client: &mut SplitSink<WebSocket, Message>, control: &dyn Exe
     // Whoever is gone needs no goodbye.
     let _ = to_client.send(notice(&end)).await;
     let _ = to_client.send(Message::Close(Some(CloseFrame { code: 1000, reason: "".into() }))).await;
+    code.is_some()
 }
 
 async fn exit_code(control: &dyn ExecControl) -> Option<i64> {

@@ -9,7 +9,7 @@ use mimir::model::container::inside;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::SessionId;
 use mimir::runtime::fake::{Failure, Fault, Op};
-use mimir::runtime::{Capabilities, ExecOutput};
+use mimir::runtime::{Capabilities, ExecOutput, ExecSpec};
 use mimir::store::sessions::{self, NewSession};
 use mimir::store::{StoreError, Tx};
 use mimir::wire::frames::CreateFrame;
@@ -422,4 +422,35 @@ async fn session_of(world: &World, frame: &Frame, number: u64) -> SessionId {
     world.store.write::<_, StoreError, _>(make).await.expect("a session");
     tokio::time::sleep(Duration::from_millis(2)).await;
     id
+}
+
+#[tokio::test]
+async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() {
+    let world = World::new().await;
+    let frame = world.running("blog").await;
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = heard.clone();
+    world.engine.on_exec(move |_, command| {
+        told.lock().expect("not poisoned").push(command.clone());
+        None
+    });
+    let command = || ExecSpec { stdin: true, ..ExecSpec::new(["cat"]) };
+    let execs = world.engine.calls(Op::Exec);
+
+    let (stream, guest) = world.frames.exec_stream(&frame, command()).await.expect("runs");
+    drop((stream, guest));
+    world.engine.reached(Op::Exec, execs + 1).await;
+    let commands = std::mem::take(&mut *heard.lock().expect("not poisoned"));
+    let [given, ended] = commands.as_slice() else { panic!("{commands:?}") };
+    let (name, mark) = given.env.last().expect("a mark");
+    assert_eq!(name, "MIMIR_COMMAND");
+    assert_eq!(ended.argv.last(), Some(mark), "it ends what carries the mark of that command");
+    assert!(ended.argv[2].contains("\"MIMIR_COMMAND=$0\"") && ended.env.is_empty(), "{ended:?}");
+
+    // One that ended by itself is left alone, with what it left in the background.
+    let (stream, mut guest) = world.frames.exec_stream(&frame, command()).await.expect("runs");
+    guest.ended();
+    drop((stream, guest));
+    world.frames.exec(&frame, ExecSpec::new(["true"])).await.expect("runs");
+    assert_eq!(heard.lock().expect("not poisoned").len(), 2, "its start, and `true`");
 }

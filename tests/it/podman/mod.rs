@@ -6,6 +6,7 @@
 mod support;
 
 mod attach;
+mod commands;
 mod crash;
 mod neighbours;
 mod networks;
