@@ -21,6 +21,8 @@ use crate::runtime::{ExecChunk, ExecControl, ExecStream, LogLine, LogRequest, Ru
 const EXIT_CODE_WAIT: Duration = Duration::from_secs(3);
 /// How long a new terminal may refuse its size.
 const RESIZE_WAIT: Duration = Duration::from_secs(2);
+/// How long the engine may take to answer a question about a command.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Cuts the engine's stream into pieces.
@@ -82,8 +84,17 @@ pub(super) struct Control {
 }
 
 impl Control {
-    fn error(&self, trouble: Trouble, action: &'static str) -> RuntimeError {
-        trouble.into_error(Doing { action, frame: None, socket: &self.socket, seconds: 0 })
+    /// Waits for the engine, but not for ever.
+    async fn answer<T>(
+        &self,
+        action: &'static str,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, RuntimeError> {
+        let answer = tokio::time::timeout(ANSWER_WAIT, call).await;
+        answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError)).map_err(|error| {
+            let seconds = ANSWER_WAIT.as_secs();
+            Trouble::of_client(error).into_error(Doing { action, frame: None, socket: &self.socket, seconds })
+        })
     }
 
     /// A new terminal is 0x0 and takes a size only once the command is there.
@@ -103,8 +114,7 @@ impl Control {
 
     /// The exit code, if there is one already.
     async fn look(&self) -> Result<Option<i64>, RuntimeError> {
-        let seen = self.docker.inspect_exec(&self.exec).await;
-        let seen = seen.map_err(|error| self.error(Trouble::of_client(error), "look at a command"))?;
+        let seen = self.answer("look at a command", self.docker.inspect_exec(&self.exec)).await?;
         Ok(if seen.running == Some(true) { None } else { seen.exit_code })
     }
 }
@@ -113,8 +123,7 @@ impl Control {
 impl ExecControl for Control {
     async fn resize(&self, columns: u16, rows: u16) -> Result<(), RuntimeError> {
         let size = ResizeExecOptions { width: columns, height: rows };
-        let done = self.docker.resize_exec(&self.exec, size).await;
-        done.map_err(|error| self.error(Trouble::of_client(error), "resize a terminal"))
+        self.answer("resize a terminal", self.docker.resize_exec(&self.exec, size)).await
     }
 
     async fn exit_code(&self) -> Result<Option<i64>, RuntimeError> {
