@@ -105,6 +105,8 @@ impl Service {
         let log = File::create(self.settings.own_log()).map_err(failed)?;
         let mut child = engine
             .command()
+            // When memory runs out in a frame its monitor leaves a file `oom` where the service was started.
+            .current_dir(socket.parent().unwrap_or(Path::new("/")))
             .args(["system", "service", "--time", &IDLE_SECONDS.to_string()])
             .arg(format!("unix://{}", socket.display()))
             // On cgroup v1 conmon leaves a file `oom` in the folder it was started in, when a container runs out of memory.

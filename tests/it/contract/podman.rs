@@ -434,6 +434,7 @@ fn out_of_memory_that_is_never_reported_is_counted() {
         .await;
         let details = bench.observe(&spec.frame).await.details.unwrap();
         assert!(details.oom_kills.is_some_and(|kills| kills > 0), "{details:?}");
+        assert!(!std::path::Path::new("oom").exists(), "the monitor left a file where we were started");
         bench.remove(&spec).await;
     });
 }
