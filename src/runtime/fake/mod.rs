@@ -64,6 +64,11 @@ impl FakeEngine {
         self.world.add_image(reference)
     }
 
+    /// A later build takes the name from the image that had it.
+    pub fn move_name(&self, reference: &str) -> ImageInfo {
+        self.world.move_name(reference)
+    }
+
     /// An image without a name, as a later build leaves one behind; labelled as a frame image or not.
     pub fn add_untagged_image(&self, labelled: bool) -> ImageInfo {
         self.world.add_untagged_image(labelled)

@@ -160,10 +160,24 @@ impl World {
         if !labelled {
             image.labels.clear();
         }
+        self.replace_image(&image);
+        image
+    }
+
+    pub(super) fn move_name(&self, reference: &str) -> ImageInfo {
+        for image in &mut self.lock().images {
+            image.tags.retain(|tag| tag != reference);
+        }
+        let mut image = self.add_untagged_image(true);
+        image.tags.push(reference.to_owned());
+        self.replace_image(&image);
+        image
+    }
+
+    fn replace_image(&self, image: &ImageInfo) {
         let mut state = self.lock();
         state.images.retain(|other| other.id != image.id);
         state.images.push(image.clone());
-        image
     }
 
     /// Only a frame image without a name, and only while nothing is made from it.

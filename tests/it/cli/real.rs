@@ -83,6 +83,50 @@ fn a_wrong_key_is_told_by_the_command_that_wanted_a_gateway() {
     assert_eq!(world.run(&["frame", "list"]).code, 0, "nothing was touched");
 }
 
+/// Opens the database as a later mimir would leave it.
+fn make_newer(database: &std::path::Path, key: &str) {
+    let newer = rusqlite::Connection::open(database).expect("opens");
+    newer
+        .execute_batch(&format!("PRAGMA key = \"x'{key}'\"; PRAGMA user_version = 99;"))
+        .expect("the key fits");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_has_a_code_of_its_own_and_is_not_touched() {
+    type Spoil = fn(&World);
+    let cases: &[(&str, i32, Spoil)] = &[
+        ("store.not_encrypted", 6, |world| {
+            let mut plain = b"SQLite format 3\0".to_vec();
+            plain.resize(4096, 0);
+            std::fs::write(world.paths().home().join("mimir.db"), plain).expect("written");
+        }),
+        ("store.newer", 6, |world| make_newer(&world.paths().home().join("mimir.db"), &"ab".repeat(32))),
+        ("store.unreadable", 1, |world| {
+            let database = world.paths().home().join("mimir.db");
+            std::fs::remove_file(&database).expect("removed");
+            std::fs::create_dir(&database).expect("a folder in its place");
+        }),
+    ];
+    for (expected, exit, spoil) in cases {
+        let mut world = home();
+        world.set("PATH", "/nonexistent").set("MIMIR_DB_KEY", &"ab".repeat(32));
+        {
+            let _gateway = Gateway(&world);
+            assert_eq!(world.run(&["frame", "list"]).code, 0);
+        }
+        spoil(&world);
+        let database = world.paths().home().join("mimir.db");
+        let before = std::fs::read(&database).ok();
+        let ran = world.run(&["frame", "list", "--json"]);
+        let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("json");
+        assert_eq!((ran.code, error["error"]["code"].as_str()), (*exit, Some(*expected)), "{error}");
+        assert!(error["error"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{error}");
+        assert_eq!(std::fs::read(&database).ok(), before, "{expected}: the file was touched");
+        let copies = std::fs::read_dir(world.paths().backups()).map_or(0, Iterator::count);
+        assert_eq!(copies, 0, "{expected}: nothing was to be migrated");
+    }
+}
+
 #[test]
 fn a_configuration_that_is_wrong_is_told_by_every_command() {
     let world = World::new();

@@ -454,3 +454,48 @@ async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() 
     world.frames.exec(&frame, ExecSpec::new(["true"])).await.expect("runs");
     assert_eq!(heard.lock().expect("not poisoned").len(), 2, "its start, and `true`");
 }
+
+#[tokio::test]
+async fn a_full_disk_is_named_at_the_start_and_is_no_dead_end() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    for op in [Op::Start, Op::Create] {
+        if op == Op::Create {
+            world.engine.remove_behind_our_back(&frame.id);
+        }
+        world.engine.next(op, Fault::Before(Failure::DiskFull));
+        let failed = world.reach(&frame, Desired::Running).await;
+        assert!(
+            matches!(&failed, Err(FrameError::Failed { reason, .. }) if reason.contains("no disk space")),
+            "{op:?}: {failed:?}"
+        );
+        assert_eq!(world.row(&frame.id).await.expect("there").state, FrameState::Error);
+        world
+            .until(
+                "the host's side is closed",
+                || async { world.attendant.open.lock().expect("not poisoned").is_empty() },
+                &frame.id,
+            )
+            .await;
+        world.check_books().await;
+        world.reach(&frame, Desired::Running).await.expect("there is room again");
+        world.reach(&frame, Desired::Stopped).await.expect("stops");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_is_made_from_the_image_that_its_name_stood_for_and_not_from_the_name() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    assert_ne!(frame.image_id, frame.image);
+    let made_from = |world: &World| world.engine.spec_of(&frame.id).expect("a container").image_id;
+    assert_eq!(made_from(&world), frame.image_id);
+
+    // A build takes the name; the frame's image stays as long as it is there.
+    let newer = world.engine.move_name(&frame.image);
+    assert_ne!(newer.id, frame.image_id);
+    let restarted = world.restart_frame(&frame).await.expect("restarts");
+    assert_eq!((made_from(&world), &restarted.image_id), (frame.image_id.clone(), &frame.image_id));
+    let fresh = world.create("fresh").await;
+    assert_eq!(fresh.image_id, newer.id);
+}
