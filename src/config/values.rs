@@ -235,7 +235,8 @@ mod tests {
             "a..b",
             "*.*.org",
             "npmm",
-            "localhost:8080", "localhost",
+            "localhost:8080",
+            "localhost",
         ] {
             assert!(host(bad).is_err(), "{bad}");
         }
