@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn a_list_permits_what_is_on_it_and_nothing_that_looks_like_it() {
-        let list = list(&["npm", "Example.com", "*.corp.test", "git.test:8443"]);
+        let list = list(&["github", "Example.com", "*.corp.test", "git.test:8443"]);
         for (host, port) in [
-            ("registry.npmjs.org", 443),
+            ("github.com", 443),
             ("example.com", 80),
             ("EXAMPLE.com.", 443),
             ("a.b.corp.test", 443),
@@ -153,8 +153,8 @@ mod tests {
             assert!(list.permits(host, port), "{host}:{port}");
         }
         for (host, port) in [
-            ("pypi.org", 443),
-            ("registry.npmjs.org", 22),
+            ("files.example.org", 443),
+            ("github.com", 22),
             ("xexample.com", 443),
             ("example.com.evil.test", 443),
             ("www.example.com", 443),

@@ -48,12 +48,12 @@ async fn refusals(world: &World, count: usize) -> Vec<(String, u16, String)> {
 #[tokio::test]
 async fn a_tunnel_leads_to_a_listed_host_and_to_no_other() {
     let (address, mut heard, _server) = host("pong").await;
-    let world = World::new(Vec::new(), Dialer::default().pin("registry.npmjs.org", 443, address));
-    let frame = frame(1, NetworkMode::Allow, &["npm"]);
+    let world = World::new(Vec::new(), Dialer::default().pin("github.com", 443, address));
+    let frame = frame(1, NetworkMode::Allow, &["github"]);
     world.open(&frame);
 
     let mut stream = world.connect(&frame).await;
-    let connect = b"CONNECT registry.npmjs.org:443 HTTP/1.1\r\nHost: registry.npmjs.org:443\r\n\r\n";
+    let connect = b"CONNECT github.com:443 HTTP/1.1\r\nHost: github.com:443\r\n\r\n";
     stream.write_all(connect).await.expect("sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -67,8 +67,8 @@ async fn a_tunnel_leads_to_a_listed_host_and_to_no_other() {
 
     for (target, word) in [
         ("example.com:443", "--allow example.com"),
-        ("registry.npmjs.org:22", "not on the list"),
-        ("registry.npmjs.org.evil.test:443", "not on the list"),
+        ("github.com:22", "not on the list"),
+        ("github.com.evil.test:443", "not on the list"),
         ("127.0.0.1:443", "not on the list"),
     ] {
         let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
@@ -81,16 +81,16 @@ async fn a_tunnel_leads_to_a_listed_host_and_to_no_other() {
 #[tokio::test]
 async fn a_sealed_frame_reaches_no_host_at_all() {
     let (address, _heard, _server) = host("pong").await;
-    let world = World::new(Vec::new(), Dialer::default().pin("registry.npmjs.org", 443, address));
-    let frame = frame(1, NetworkMode::Sealed, &["npm"]);
+    let world = World::new(Vec::new(), Dialer::default().pin("github.com", 443, address));
+    let frame = frame(1, NetworkMode::Sealed, &["github"]);
     world.open(&frame);
     for _ in 0..3 {
-        let answer = world.ask(&frame, b"CONNECT registry.npmjs.org:443 HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let answer = world.ask(&frame, b"CONNECT github.com:443 HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(answer.contains("403") && answer.contains("the frame is sealed"), "{answer}");
     }
     // Told once, however often the frame tries.
     let told = refusals(&world, 1).await;
-    assert_eq!(told[0], ("registry.npmjs.org".to_owned(), 443, "the frame is sealed".to_owned()));
+    assert_eq!(told[0], ("github.com".to_owned(), 443, "the frame is sealed".to_owned()));
 }
 
 #[tokio::test]
@@ -109,10 +109,10 @@ async fn a_listed_name_at_a_private_address_is_refused() {
 async fn plain_http_goes_to_the_host_that_was_checked_without_the_proxys_headers() {
     let (address, mut heard, _server) =
         host("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: x-secret\r\nX-Secret: 1\r\n\r\nok").await;
-    let world = World::new(Vec::new(), Dialer::default().pin("deb.debian.org", 80, address));
-    let frame = frame(1, NetworkMode::Allow, &["debian"]);
+    let world = World::new(Vec::new(), Dialer::default().pin("plain.example.org", 80, address));
+    let frame = frame(1, NetworkMode::Allow, &["plain.example.org"]);
     world.open(&frame);
-    let request = b"GET http://deb.debian.org/debian/dists?x=1 HTTP/1.1\r\nHost: evil.test\r\n\
+    let request = b"GET http://plain.example.org/debian/dists?x=1 HTTP/1.1\r\nHost: evil.test\r\n\
         Proxy-Authorization: Basic eA==\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nX-Keep: 1\r\n\r\n";
     let answer = world.ask(&frame, request).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok"), "{answer}");
@@ -120,21 +120,24 @@ async fn plain_http_goes_to_the_host_that_was_checked_without_the_proxys_headers
 
     let heard = heard.recv().await.expect("a request").to_lowercase();
     assert!(heard.starts_with("get /debian/dists?x=1 http/1.1"), "{heard}");
-    assert!(heard.contains("host: deb.debian.org\r\n") && heard.contains("x-keep: 1"), "{heard}");
+    assert!(heard.contains("host: plain.example.org\r\n") && heard.contains("x-keep: 1"), "{heard}");
     for hidden in ["evil.test", "proxy-authorization", "x-hop"] {
         assert!(!heard.contains(hidden), "{hidden} in {heard}");
     }
 
-    let other = world.ask(&frame, b"GET http://example.com/ HTTP/1.1\r\nHost: deb.debian.org\r\n\r\n").await;
+    let other =
+        world.ask(&frame, b"GET http://example.com/ HTTP/1.1\r\nHost: plain.example.org\r\n\r\n").await;
     assert!(other.contains("403"), "what counts is the address, not the header: {other}");
 }
 
 #[tokio::test]
 async fn a_host_that_is_down_is_not_a_refusal() {
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
-    let world = World::new(Vec::new(), Dialer::default().pin("pypi.org", 443, gone));
-    let frame = frame(1, NetworkMode::Allow, &["pypi"]);
+    let world = World::new(Vec::new(), Dialer::default().pin("files.example.org", 443, gone));
+    let frame = frame(1, NetworkMode::Allow, &["files.example.org"]);
     world.open(&frame);
-    let answer = world.ask(&frame, b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org:443\r\n\r\n").await;
-    assert!(answer.contains("502") && answer.contains("pypi.org cannot be reached"), "{answer}");
+    let answer = world
+        .ask(&frame, b"CONNECT files.example.org:443 HTTP/1.1\r\nHost: files.example.org:443\r\n\r\n")
+        .await;
+    assert!(answer.contains("502") && answer.contains("files.example.org cannot be reached"), "{answer}");
 }
