@@ -81,6 +81,11 @@ fn exact_window(window: &str) -> String {
     if window.bytes().all(|b| b.is_ascii_digit()) { window.to_owned() } else { format!("={window}") }
 }
 
+/// Whether the supervisor inside makes this window anew when somebody closes it.
+pub(super) fn is_kept(window: &str) -> bool {
+    matches!(window, "agent" | "shell")
+}
+
 /// Whether `window` is one of those listed by [`list_windows`].
 pub(super) fn is_listed(windows: &str, window: &str) -> bool {
     windows

@@ -78,7 +78,8 @@ pub async fn open_view(
     view: &View,
     request: &TerminalRequest,
 ) -> Result<ExecStream, TerminalError> {
-    if let Some(window) = &request.window {
+    // An exec costs as much as the whole attach, and the supervisor keeps the two windows of its own there.
+    if let Some(window) = request.window.as_ref().filter(|window| !command::is_kept(window)) {
         let listed = run(runtime, frame, command::list_windows()).await?;
         if listed.exit_code != 0 {
             return Err(TerminalError::NotThere(listed.stderr.trim().to_owned()));
