@@ -46,9 +46,9 @@ impl Out {
         self.stderr_terminal && !self.quiet && !self.json
     }
 
-    /// The terminal's width, if standard output is one.
+    /// The terminal's width as it is now, if standard output is one.
     pub fn width(&self) -> Option<usize> {
-        self.width
+        self.width.and_then(|at_the_start| terminal_width().or(Some(at_the_start)))
     }
 
     /// A result, as it is.
