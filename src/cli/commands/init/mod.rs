@@ -123,7 +123,7 @@ async fn version(program: &str) -> Option<String> {
 fn question(wishes: &mut Wishes, context: &Context) {
     let out = &context.out;
     out.say(
-        "\nWhat may agents reach? sealed: their model only; allow: also package registries; open: everything",
+        "\nWhat may agents reach?\n  sealed  their model only\n  allow   also package registries\n  open    everything",
     );
     loop {
         let answer = ask::text(out, "network", wishes.network.as_str());
