@@ -44,6 +44,8 @@ fn a_terminal_works_as_a_terminal() {
         let seen = viewers(&world);
         if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?}")) }
     });
+    // tmux throws away what was typed before it was there, so look first.
+    terminal.wait_for_text("2:shell", SCREEN);
     terminal.type_text("echo grüße-$((40+2)); stty size\r");
     terminal.wait_for_text("grüße-42", SCREEN);
     // One line is tmux's own.
@@ -111,6 +113,8 @@ fn several_clients_share_a_frame_and_read_only_means_it() {
         let seen = viewers(&world);
         if seen.len() == 2 { Ok(()) } else { Err(format!("{seen:?}")) }
     });
+    writer.wait_for_text("2:shell", SCREEN);
+    reader.wait_for_text("2:shell", SCREEN);
     reader.type_text("echo never-$((1+1))\r");
     writer.type_text("echo both-$((2+3))\r");
     writer.wait_for_text("both-5", SCREEN);
@@ -134,6 +138,7 @@ fn attaching_to_a_stopped_frame_offers_to_start_it() {
         let seen = viewers(&world);
         if seen.len() == 1 { Ok(()) } else { Err(format!("{seen:?} {}", terminal.text())) }
     });
+    terminal.wait_for_text("2:shell", SCREEN);
     terminal.detach();
     assert_eq!(terminal.exit_code(Duration::from_secs(10)), 0);
 }
