@@ -15,6 +15,7 @@ mod folders;
 mod gc;
 mod guest;
 mod inside;
+pub mod places;
 pub mod plan;
 mod ports;
 mod provision;
@@ -49,6 +50,7 @@ use folders::Folders;
 pub use error::FrameError;
 pub use guest::Guest;
 pub use inside::Viewer;
+pub use places::{PlaceError, Places};
 pub use settings::{AttendError, Attendant, CrashSettings, FramesDeps, Settings, StartFiles};
 
 /// All frames of this gateway. Cheap to clone.

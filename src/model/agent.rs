@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::prompt::Ask;
 use super::usage::Tokens;
 
 macro_rules! foreign_id {
@@ -284,8 +285,8 @@ pub enum AgentEvent {
     },
     /// A message is gone (revert).
     MessageRemoved(AgentSessionId, AgentMessageId),
-    /// The agent wants leave to do something.
-    PermissionAsked(PermissionAsk),
+    /// The agent wants leave to do something, or an answer.
+    Asked(Ask),
     /// Somebody answered.
     PermissionReplied {
         /// The session.
@@ -294,15 +295,6 @@ pub enum AgentEvent {
         permission: String,
         /// `once`, `always` or `reject`.
         reply: String,
-    },
-    /// The agent asks a question.
-    QuestionAsked {
-        /// The session.
-        session: AgentSessionId,
-        /// The question's id.
-        question: String,
-        /// The first question's text.
-        text: String,
     },
     /// Somebody answered or rejected a question.
     QuestionAnswered {
@@ -315,17 +307,4 @@ pub enum AgentEvent {
     Disposed,
     /// Something we have no use for.
     Other(String),
-}
-
-/// A permission that the agent asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PermissionAsk {
-    /// opencode's id of it (`per_…`).
-    pub id: String,
-    /// The session, maybe a child's.
-    pub session: AgentSessionId,
-    /// What kind: `bash`, `edit`, `external_directory`, …
-    pub permission: String,
-    /// What exactly.
-    pub patterns: Vec<String>,
 }

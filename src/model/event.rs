@@ -61,11 +61,66 @@ pub enum Happening {
         /// Why.
         why: String,
     },
+    /// The connection to the agent was away; what it did meanwhile was read again and added.
+    #[serde(rename = "agent.gap")]
+    AgentGap {
+        /// Since when nothing was heard of it (UTC ms).
+        since: u64,
+        /// Why.
+        why: String,
+        /// How many things were missing in the log.
+        repaired: u32,
+    },
+    /// What the frame's agent does changed; see `GET /v1/frames/{name}` for the words.
+    #[serde(rename = "frame.status")]
+    StatusChanged {
+        /// `starting`, `idle`, `busy`, `waiting`, `queued`, `retrying`, `wedged`, `error`, `paused`, `stopped`.
+        status: String,
+        /// The rest of it, for people: what is waited for, how many are queued, why.
+        detail: Option<String>,
+    },
+    /// A conversation's title changed.
+    #[serde(rename = "session.renamed")]
+    SessionRenamed {
+        /// Its new title.
+        title: String,
+    },
+    /// A conversation was deleted.
+    #[serde(rename = "session.removed")]
+    SessionRemoved {},
+    /// Somebody began a turn past mimir: in the terminal, or over the agent's own API.
+    #[serde(rename = "turn.started")]
+    TurnStarted {
+        /// opencode's id of the prompt.
+        prompt: String,
+        /// The words.
+        text: String,
+    },
+    /// Such a turn ended.
+    #[serde(rename = "turn.ended")]
+    TurnEnded {
+        /// opencode's id of the prompt.
+        prompt: String,
+        /// The answer's text.
+        answer: String,
+        /// Why it failed, when it did.
+        error: Option<String>,
+        /// Tokens of the turn.
+        tokens: Tokens,
+        /// Cost of the turn in millionths of a US dollar.
+        cost_microusd: u64,
+    },
     /// A conversation began.
     #[serde(rename = "session.created")]
     SessionCreated {
         /// Its title.
         title: String,
+    },
+    /// A waiting message was changed by its author.
+    #[serde(rename = "message.edited")]
+    MessageEdited {
+        /// The new words.
+        text: String,
     },
     /// A message was stored.
     #[serde(rename = "message.queued")]
@@ -163,7 +218,14 @@ impl Happening {
             Self::FrameNote { .. } => "frame.note",
             Self::PortExchanged { .. } => "frame.port_exchanged",
             Self::ConnectionRefused { .. } => "frame.refused",
+            Self::AgentGap { .. } => "agent.gap",
+            Self::StatusChanged { .. } => "frame.status",
+            Self::SessionRenamed { .. } => "session.renamed",
+            Self::SessionRemoved {} => "session.removed",
+            Self::TurnStarted { .. } => "turn.started",
+            Self::TurnEnded { .. } => "turn.ended",
             Self::SessionCreated { .. } => "session.created",
+            Self::MessageEdited { .. } => "message.edited",
             Self::MessageQueued {} => "message.queued",
             Self::MessageMoved { .. } => "message.state",
             Self::Text { .. } => "message.text",

@@ -15,5 +15,7 @@ pub mod network;
 pub mod port;
 pub mod principal;
 pub mod project;
+pub mod prompt;
 pub mod secret;
+pub mod status;
 pub mod usage;

@@ -22,10 +22,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::model::agent::{
-    AgentMessage, AgentMessageId, AgentPart, AgentSessionId, AgentStatus, ModelRef, PermissionAsk,
-};
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentPart, AgentSessionId, AgentStatus, ModelRef};
 use crate::model::container::inside;
+use crate::model::prompt::Ask;
 use crate::model::secret::Secret;
 use crate::outbound::Connector;
 use call::Call;
@@ -63,17 +62,6 @@ pub struct AgentSession {
     pub title: String,
     /// Whatever was stored with it; ours hold our ids.
     pub metadata: Value,
-}
-
-/// A question that the agent waits with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuestionAsk {
-    /// opencode's id of it (`que_…`).
-    pub id: String,
-    /// The session, maybe a child's.
-    pub session: AgentSessionId,
-    /// The first question's text.
-    pub text: String,
 }
 
 /// An answer to a permission prompt.
@@ -258,7 +246,7 @@ impl OpencodeClient {
     ///
     /// # Errors
     /// See [`OpencodeError`].
-    pub async fn permissions(&self) -> Result<Vec<PermissionAsk>, OpencodeError> {
+    pub async fn permissions(&self) -> Result<Vec<Ask>, OpencodeError> {
         let found: Vec<wire::Permission> = self.ask(Call::get("permissions", "/permission")).await?;
         Ok(found.into_iter().map(translate::permission).collect())
     }
@@ -267,7 +255,7 @@ impl OpencodeClient {
     ///
     /// # Errors
     /// See [`OpencodeError`].
-    pub async fn questions(&self) -> Result<Vec<QuestionAsk>, OpencodeError> {
+    pub async fn questions(&self) -> Result<Vec<Ask>, OpencodeError> {
         let found: Vec<wire::Question> = self.ask(Call::get("questions", "/question")).await?;
         Ok(found.into_iter().map(translate::question).collect())
     }

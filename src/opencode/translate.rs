@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::wire;
-use super::{AgentSession, QuestionAsk, Turn};
+use super::{AgentSession, Turn};
 use crate::model::agent::{
     AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
-    AgentStatus, PartBody, PermissionAsk, Role, ToolStatus,
+    AgentStatus, PartBody, Role, ToolStatus,
 };
+use crate::model::prompt::{Ask, AskBody, AskedCall, AskedOption, AskedQuestion};
 use crate::model::usage::Tokens;
 
 /// Reads one payload of the event stream. What cannot be read is [`AgentEvent::Other`]: a kind that
@@ -45,16 +46,13 @@ fn known(envelope: &wire::Envelope) -> Option<AgentEvent> {
             part: AgentPartId(text(body, "partID")?),
             delta: text(body, "delta")?,
         },
-        "permission.asked" => AgentEvent::PermissionAsked(permission(read(body)?)),
+        "permission.asked" => AgentEvent::Asked(permission(read(body)?)),
         "permission.replied" => AgentEvent::PermissionReplied {
             session: session_id(body)?,
             permission: text(body, "requestID")?,
             reply: text(body, "reply").unwrap_or_default(),
         },
-        "question.asked" => {
-            let asked = question(read(body)?);
-            AgentEvent::QuestionAsked { session: asked.session, question: asked.id, text: asked.text }
-        }
+        "question.asked" => AgentEvent::Asked(question(read(body)?)),
         "question.replied" | "question.rejected" => {
             AgentEvent::QuestionAnswered { session: session_id(body)?, question: text(body, "requestID")? }
         }
@@ -174,18 +172,42 @@ pub(super) fn failure(found: wire::Failure) -> AgentFailure {
     AgentFailure { name: found.name, message, status }
 }
 
-pub(super) fn permission(found: wire::Permission) -> PermissionAsk {
-    PermissionAsk {
+pub(super) fn permission(found: wire::Permission) -> Ask {
+    Ask {
         id: found.id,
         session: AgentSessionId(found.session),
-        permission: found.permission,
-        patterns: found.patterns,
+        call: found.tool.map(call),
+        body: AskBody::Permission {
+            tool: found.permission,
+            patterns: found.patterns,
+            always: found.always,
+            metadata: found.metadata,
+        },
     }
 }
 
-pub(super) fn question(found: wire::Question) -> QuestionAsk {
-    let first = found.questions.into_iter().next().map(|one| one.question);
-    QuestionAsk { id: found.id, session: AgentSessionId(found.session), text: first.unwrap_or_default() }
+pub(super) fn question(found: wire::Question) -> Ask {
+    Ask {
+        id: found.id,
+        session: AgentSessionId(found.session),
+        call: found.tool.map(call),
+        body: AskBody::Question { questions: found.questions.into_iter().map(one_question).collect() },
+    }
+}
+
+fn call(found: wire::AskedCall) -> AskedCall {
+    AskedCall { message: AgentMessageId(found.message), call_id: found.call }
+}
+
+fn one_question(found: wire::OneQuestion) -> AskedQuestion {
+    let option =
+        |found: wire::AskedOption| AskedOption { label: found.label, description: found.description };
+    AskedQuestion {
+        header: found.header,
+        text: found.question,
+        options: found.options.into_iter().map(option).collect(),
+        multiple: found.multiple,
+    }
 }
 
 fn tokens(found: &wire::Tokens) -> Tokens {

@@ -147,10 +147,10 @@ fn an_abort_a_retry_a_permission_and_a_question_are_told_apart() {
         matches!(event, AgentEvent::Status(_, AgentStatus::Retry { attempt: 1, .. }))
     }));
     assert!(has("permission-reject", |event| {
-        matches!(event, AgentEvent::PermissionAsked(ask) if ask.permission == "edit" && ask.patterns == ["scripted.txt"])
+        matches!(event, AgentEvent::Asked(ask) if ask.line() == "edit: scripted.txt" && ask.call.is_some())
     }));
     assert!(has("question", |event| {
-        matches!(event, AgentEvent::QuestionAsked { text, .. } if text == "Which database?")
+        matches!(event, AgentEvent::Asked(ask) if ask.line() == "Which database?")
     }));
     assert!(has("task-subagent", |event| {
         matches!(event, AgentEvent::SessionUpdated { parent: Some(_), .. })

@@ -185,6 +185,20 @@ pub(super) struct Permission {
     pub permission: String,
     #[serde(default)]
     pub patterns: Vec<String>,
+    #[serde(default)]
+    pub always: Vec<String>,
+    #[serde(default)]
+    pub metadata: Value,
+    #[serde(default)]
+    pub tool: Option<AskedCall>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedCall {
+    #[serde(rename = "messageID")]
+    pub message: String,
+    #[serde(rename = "callID")]
+    pub call: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,12 +208,28 @@ pub(super) struct Question {
     pub session: String,
     #[serde(default)]
     pub questions: Vec<OneQuestion>,
+    #[serde(default)]
+    pub tool: Option<AskedCall>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OneQuestion {
     #[serde(default)]
     pub question: String,
+    #[serde(default)]
+    pub header: String,
+    #[serde(default)]
+    pub options: Vec<AskedOption>,
+    #[serde(default)]
+    pub multiple: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedOption {
+    #[serde(default)]
+    pub label: String,
+    #[serde(default)]
+    pub description: String,
 }
 
 /// A number that should be whole and not negative, however it is written; anything else counts as absent.

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Router;
 use super::transcript::{Told, Transcript};
 use super::verdict::{self, Verdict};
-use super::{PlaceError, Router};
 use crate::clock;
+use crate::frames::PlaceError;
 use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
 use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::MessageId;

@@ -171,15 +171,9 @@ impl Router {
             let permissions = client.permissions().await?;
             let questions = client.questions().await?;
             let mut listed = BTreeSet::new();
-            for ask in permissions {
+            for ask in permissions.into_iter().chain(questions) {
                 listed.insert(ask.id.clone());
-                speech.add(turn.see(&AgentEvent::PermissionAsked(ask)), Instant::now());
-            }
-            for ask in questions {
-                listed.insert(ask.id.clone());
-                let event =
-                    AgentEvent::QuestionAsked { session: ask.session, question: ask.id, text: ask.text };
-                speech.add(turn.see(&event), Instant::now());
+                speech.add(turn.see(&AgentEvent::Asked(ask)), Instant::now());
             }
             speech.add(turn.still_waiting(&listed), Instant::now());
         }
@@ -276,11 +270,10 @@ fn session_of(event: &AgentEvent) -> Option<&AgentSessionId> {
         | AgentEvent::PartDelta { session, .. }
         | AgentEvent::MessageRemoved(session, _)
         | AgentEvent::PermissionReplied { session, .. }
-        | AgentEvent::QuestionAsked { session, .. }
         | AgentEvent::QuestionAnswered { session, .. } => Some(session),
         AgentEvent::Message(head) => Some(&head.session),
         AgentEvent::Part(part) => Some(&part.session),
-        AgentEvent::PermissionAsked(ask) => Some(&ask.session),
+        AgentEvent::Asked(ask) => Some(&ask.session),
         AgentEvent::Failed(session, _) => session.as_ref(),
         AgentEvent::Connected | AgentEvent::Heartbeat | AgentEvent::Disposed | AgentEvent::Other(_) => None,
     }

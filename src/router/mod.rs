@@ -14,7 +14,6 @@ pub mod error;
 mod follow;
 pub mod guard;
 mod lanes;
-pub mod places;
 mod speech;
 mod transcript;
 mod verdict;
@@ -27,6 +26,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
+use crate::frames::Places;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::{MessageId, SessionId};
@@ -41,7 +41,6 @@ use crate::supervisor::failpoint::Failpoints;
 
 pub use error::{CancelError, SendError};
 pub use guard::Limits;
-pub use places::{PlaceError, Places};
 pub use verdict::Patience;
 
 /// The longest message.

@@ -120,12 +120,8 @@ impl Transcript {
                 self.messages.remove(message);
                 Vec::new()
             }
-            AgentEvent::PermissionAsked(ask) if self.is_ours(&ask.session) => {
-                let text = format!("{}: {}", ask.permission, ask.patterns.join(", "));
-                self.ask(&ask.id, "permission", text)
-            }
-            AgentEvent::QuestionAsked { session, question, text } if self.is_ours(session) => {
-                self.ask(question, "question", text.clone())
+            AgentEvent::Asked(ask) if self.is_ours(&ask.session) => {
+                self.ask(&ask.id, ask.form().as_str(), ask.line())
             }
             AgentEvent::PermissionReplied { permission: prompt, .. }
             | AgentEvent::QuestionAnswered { question: prompt, .. } => self.answered(prompt),

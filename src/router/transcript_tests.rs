@@ -1,5 +1,6 @@
 //! Recordings of the real server, told through a transcript.
 
+use crate::model::prompt::{Ask, AskBody};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -178,7 +179,7 @@ fn a_question_makes_the_turn_wait_until_it_is_answered() {
 #[test]
 fn a_prompt_that_was_answered_unseen_is_no_longer_waited_for() {
     let events = replay("question");
-    let asked = events.iter().position(|event| matches!(event, AgentEvent::QuestionAsked { .. }));
+    let asked = events.iter().position(|event| matches!(event, AgentEvent::Asked(_)));
     let mut turn = transcript(&events);
     told_of(&events[..=asked.expect("a question")], &mut turn);
     assert!(turn.waits_for_person());
@@ -192,13 +193,18 @@ fn a_sub_agents_words_are_not_told_but_its_prompts_are() {
     let mut turn = transcript(&events);
     let told = told_of(&events, &mut turn);
     let child = turn.children.iter().next().expect("a child").clone();
-    let ask = crate::model::agent::PermissionAsk {
+    let ask = Ask {
         id: "per_1".into(),
         session: child,
-        permission: "bash".into(),
-        patterns: vec!["ls".into()],
+        call: None,
+        body: AskBody::Permission {
+            tool: "bash".into(),
+            patterns: vec!["ls".into()],
+            always: Vec::new(),
+            metadata: serde_json::Value::Null,
+        },
     };
-    let asked = turn.see(&AgentEvent::PermissionAsked(ask));
+    let asked = turn.see(&AgentEvent::Asked(ask));
     assert!(matches!(asked.as_slice(), [Happening::PromptAsked { text, .. }] if text == "bash: ls"));
     assert_eq!(turn.still_waiting(&BTreeSet::from(["per_1".to_owned()])), []);
     let over = Happening::PromptAnswered { prompt: "per_1".into() };

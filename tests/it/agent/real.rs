@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mimir::frames::{PlaceError, Places};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::event::Happening;
 use mimir::model::ids::FrameId;
@@ -15,7 +16,7 @@ use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Running}
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::outbound::Connector;
-use mimir::router::{PlaceError, Places, Settings};
+use mimir::router::Settings;
 use serde_json::json;
 
 use super::world::{self, World};

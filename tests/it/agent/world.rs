@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
+use mimir::frames::{PlaceError, Places};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::event::Happening;
 use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
@@ -18,9 +19,7 @@ use mimir::model::network::NetworkMode;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
-use mimir::router::{
-    Accepted, Limits, Patience, PlaceError, Places, Router, RouterDeps, SendError, SendRequest, Settings,
-};
+use mimir::router::{Accepted, Limits, Patience, Router, RouterDeps, SendError, SendRequest, Settings};
 use mimir::sessions::{Said, Sessions};
 use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
 use mimir::supervisor::Tasks;

@@ -79,7 +79,22 @@ fn describe(what: &Happening) -> Option<String> {
             format!("the {} port moved from {from} to {to}: somebody else uses {from}", purpose.as_str())
         }
         Happening::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
+        Happening::AgentGap { why, repaired, .. } => {
+            format!("the connection to the agent was away ({why}); {repaired} missing events were added")
+        }
+        Happening::StatusChanged { status, detail } => match detail {
+            Some(detail) => format!("agent {status}: {detail}"),
+            None => format!("agent {status}"),
+        },
         Happening::SessionCreated { title } => format!("a conversation began: {title}"),
+        Happening::SessionRenamed { title } => format!("the conversation is called {title} now"),
+        Happening::SessionRemoved {} => "the conversation was deleted".to_owned(),
+        Happening::TurnStarted { text, .. } => format!("somebody asked past mimir: {text}"),
+        Happening::TurnEnded { error, .. } => match error {
+            Some(error) => format!("that turn failed: {error}"),
+            None => "that turn ended".to_owned(),
+        },
+        Happening::MessageEdited { .. } => "a waiting message was changed".to_owned(),
         Happening::MessageQueued {} => "a message was queued".to_owned(),
         Happening::MessageMoved { to, reason } => match reason {
             Some(reason) => format!("message {to}: {reason}"),

@@ -1,10 +1,10 @@
-//! What the router needs from frames: a running agent to talk to.
+//! What services above need from frames: a running agent to talk to.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::frames::{FrameError, Frames};
+use super::{FrameError, Frames};
 use crate::model::agent::AgentSessionId;
 use crate::model::ids::FrameId;
 use crate::opencode::OpencodeClient;
