@@ -23,6 +23,16 @@ install_what_is_missing() {
         . "$HOME/.cargo/env"
     fi
     command -v cargo >/dev/null || install_rust
+    wake_podman
+}
+
+# Podman without root refuses everything when its processes are gone and its notes are not, as after a reboot that kept /tmp.
+wake_podman() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    if { (cd / && podman image exists localhost/mimir-frame) 2>&1 || true; } | grep -q 'podman system migrate'; then
+        echo "Podman's processes are gone (a reboot?); it is told so: podman system migrate"
+        (cd / && podman system migrate)
+    fi
 }
 
 install_rust() {

@@ -139,6 +139,7 @@ pub async fn build(
     request: BuildRequest,
     progress: mpsc::Sender<BuildProgress>,
 ) -> Result<BuiltImage, BuildError> {
+    engine.ensure_usable().await;
     let runner = Runner::new(engine, request.search_path.clone(), progress);
     let hash = inputs_hash();
     let tag = format!("{IMAGE_NAME}:{}", &hash[..12]);

@@ -5,9 +5,13 @@ mod service;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use machine::Machine;
 pub use service::Service;
+
+/// How long a small question to the engine's program may take.
+const SHORT: Duration = Duration::from_secs(30);
 
 /// Where to look for an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,11 @@ impl EngineSettings {
     }
 }
 
+/// Whether that is the complaint which `podman system migrate` ends.
+fn is_stale(said: &str) -> bool {
+    said.contains("podman system migrate")
+}
+
 fn is_program(file: &Path) -> bool {
     rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file()
 }
@@ -109,6 +118,27 @@ impl EngineCommand {
         let program = settings.find_program(settings.program.as_deref().unwrap_or("podman"))?;
         let (flags, notes) = machine::special_flags(&Machine::look(settings));
         Some(Self { program, flags, notes })
+    }
+
+    /// Makes an engine without root usable again whose processes are gone: after a reboot that kept `/tmp`, or when
+    /// everything of the user was killed. Until then it refuses every call (Podman 4.3.1: "invalid internal status,
+    /// try resetting the pause process with podman system migrate"). Does nothing to an engine that is well.
+    pub async fn ensure_usable(&self) {
+        let asked = self.within_a_while(&["image", "exists", "localhost/mimir-frame"]).await;
+        if asked.is_some_and(|said| is_stale(&said)) {
+            tracing::warn!(
+                "Podman's processes of this user are gone; `podman system migrate` makes it forget them"
+            );
+            self.within_a_while(&["system", "migrate"]).await;
+        }
+    }
+
+    /// What such a call printed on standard error; none when it cannot be run.
+    async fn within_a_while(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = self.command();
+        command.args(arguments).current_dir("/").stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let done = tokio::time::timeout(SHORT, command.output()).await.ok()?.ok()?;
+        Some(String::from_utf8_lossy(&done.stderr).into_owned())
     }
 
     /// A call of it, with its subcommand still to be added.
@@ -151,6 +181,14 @@ mod tests {
         assert_eq!(settings.named_socket(), Some((PathBuf::from("/a"), "CONTAINER_HOST")));
         settings.socket = Some("/b".to_owned());
         assert_eq!(settings.named_socket(), Some((PathBuf::from("/b"), "the configuration")));
+    }
+
+    #[test]
+    fn the_complaint_of_lost_processes_is_known() {
+        let said = "level=error msg=\"invalid internal status, try resetting the pause process with \\\"/usr/bin/podman \
+                    system migrate\\\": could not find any running process: no such process\"";
+        assert!(is_stale(said));
+        assert!(!is_stale("Error: inspecting object: no such image"));
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Service {
             notes
         };
         if answers(&own).await.is_err() {
+            engine.ensure_usable().await;
             *started = Some(self.start(&engine, &own).await?);
         }
         Ok(Reached { notes: notes(), socket: own })

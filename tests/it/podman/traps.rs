@@ -1,6 +1,7 @@
 //! The engine's and the agent's traps, each by its name, on the real thing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -244,4 +245,39 @@ fn the_agent_port_wants_a_password_that_is_new_at_each_start() {
     assert!(!inspected.contains(first.trim()), "the password shows in an inspect");
     let _ = world.mimir(&["frame", "restart", "locked"]).ok();
     assert_ne!(fs::read_to_string(&file).expect("a password"), first);
+}
+
+/// After a reboot that kept `/tmp`, or a `pkill -u`: Podman without root remembers processes that are gone and
+/// refuses every call until it is told so.
+#[test]
+fn trap_an_engine_without_root_whose_processes_are_gone() {
+    let test = "an engine whose processes are gone";
+    if !rustix::process::getuid().is_root() {
+        return skip(test, "only root can end all processes of a user and go on");
+    }
+    let world = match World::new(Engine::Rootless) {
+        Ok(world) => world,
+        Err(why) => return skip(test, &why),
+    };
+    let _ = started(&world, "blog", &[]);
+    eventually("all processes of the user are gone", Duration::from_secs(10), || {
+        let left = processes_of(world.uid());
+        for process in &left {
+            kill(*process, "KILL");
+        }
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    let refused = world.podman(&["image", "exists", "localhost/mimir-frame:latest"]);
+    assert!(refused.stderr.contains("system migrate"), "this is the trap: {refused:?}");
+
+    let _ = world.mimir(&["frame", "start", "blog"]).ok();
+    let _ = demo_answers(&world, "blog");
+}
+
+fn processes_of(uid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    entries
+        .filter(|entry| entry.metadata().is_ok_and(|about| about.uid() == uid))
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
