@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Reply;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
+use crate::model::scope::Grant;
 
 /// A JSON body of at most axum's limit of 2 MiB.
 ///
@@ -75,6 +76,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
         parts.extensions.get::<Principal>().cloned().map(Self).ok_or_else(|| {
+            Reply(crate::wire::problem::Problem::new(401, "auth.required", "nobody knows who asks"))
+        })
+    }
+}
+
+/// What the caller may do; for handlers whose answer depends on it.
+pub struct May(pub Grant);
+
+impl<S: Send + Sync> FromRequestParts<S> for May {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
+        parts.extensions.get::<Grant>().cloned().map(Self).ok_or_else(|| {
             Reply(crate::wire::problem::Problem::new(401, "auth.required", "nobody knows who asks"))
         })
     }

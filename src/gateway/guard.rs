@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, header};
 use subtle::ConstantTimeEq;
 
 use crate::model::principal::Principal;
+use crate::model::scope::Grant;
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
 
@@ -38,15 +39,17 @@ impl Gate {
     ///
     /// # Errors
     /// 421 for a wrong `Host`, 403 for a foreign page, 401 without the right token.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Principal, Problem> {
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Grant, Problem> {
         self.check_host(headers)?;
         self.check_origin(headers)?;
         let open = method == Method::GET && path == "/health";
         match bearer(headers) {
-            Some(token) if same(token, self.token.reveal()) => Ok(Principal::Token { name: "home".into() }),
+            Some(token) if same(token, self.token.reveal()) => {
+                Ok(Grant::everything(Principal::Token { name: "home".into() }))
+            }
             Some(_) => Err(unauthorised("the token is not this home's")),
             // Whoever can connect may know whether we live; it changes nothing and tells nothing.
-            None if open => Ok(Principal::Token { name: "nobody".into() }),
+            None if open => Ok(Grant::nothing()),
             None => Err(unauthorised("a token is needed over TCP")),
         }
     }
@@ -101,9 +104,9 @@ fn unauthorised(title: &str) -> Problem {
 ///
 /// # Errors
 /// 403 for everybody else.
-pub fn check_peer(peer_uid: u32, our_uid: u32) -> Result<Principal, Problem> {
+pub fn check_peer(peer_uid: u32, our_uid: u32) -> Result<Grant, Problem> {
     if peer_uid == our_uid || peer_uid == 0 {
-        Ok(Principal::Owner { uid: peer_uid })
+        Ok(Grant::everything(Principal::Owner { uid: peer_uid }))
     } else {
         Err(Problem::new(403, "auth.other_user", "this gateway belongs to another user"))
     }

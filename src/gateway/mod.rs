@@ -9,6 +9,7 @@ pub mod extract;
 pub mod guard;
 pub mod metrics;
 pub mod ndjson;
+pub mod needs;
 pub mod problem;
 pub mod request;
 mod routes;
@@ -25,7 +26,7 @@ pub use state::{About, ImageSource, Services};
 /// Everything that is answered, wrapped in what happens around each request.
 pub fn app(services: Services) -> Router {
     let around = request::Around { clock: services.clock.clone(), counters: services.counters.clone() };
-    routes::all()
+    routes::all(&services)
         .method_not_allowed_fallback(request::unknown_method)
         .fallback(request::unknown_route)
         .with_state(services)

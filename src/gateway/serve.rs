@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::{self, Gate};
-use crate::model::principal::Principal;
+use crate::model::scope::Grant;
 use crate::wire::problem::Problem;
 
 /// More connections than this at once wait in the listener's queue.
@@ -59,12 +59,12 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: C
 /// How the requests of one connection are admitted.
 #[derive(Clone)]
 enum Admission {
-    Peer(Result<Principal, Problem>),
+    Peer(Result<Grant, Problem>),
     Gate(Gate),
 }
 
 impl Admission {
-    fn admit(&self, request: &Request<Incoming>) -> Result<Principal, Problem> {
+    fn admit(&self, request: &Request<Incoming>) -> Result<Grant, Problem> {
         match self {
             Self::Peer(who) => who.clone(),
             Self::Gate(gate) => gate.check(request.method(), request.uri().path(), request.headers()),
@@ -131,12 +131,13 @@ where
 async fn dispatch(
     routes: Router,
     request: Request<Incoming>,
-    admitted: Result<Principal, Problem>,
+    admitted: Result<Grant, Problem>,
 ) -> Response<Body> {
     let mut request = request.map(Body::new);
     match admitted {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
+        Ok(grant) => {
+            request.extensions_mut().insert(grant.principal.clone());
+            request.extensions_mut().insert(grant);
         }
         Err(problem) => {
             request.extensions_mut().insert(Refused(problem));

@@ -16,6 +16,7 @@ pub mod port;
 pub mod principal;
 pub mod project;
 pub mod prompt;
+pub mod scope;
 pub mod secret;
 pub mod status;
 pub mod usage;

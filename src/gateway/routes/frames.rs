@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use crate::frames::FrameError;
-use crate::gateway::extract::{Asked, Given, Wait, Who, frame_name};
+use crate::gateway::extract::{Asked, Given, May, Wait, Who, frame_name};
 use crate::gateway::problem::Answer;
 use crate::gateway::state::Services;
 use crate::gateway::views::{self, Surroundings};
@@ -26,10 +26,11 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 /// All frames, by name.
 #[utoipa::path(get, path = "/v1/frames", tag = "frames",
     responses((status = 200, body = Vec<FrameSummary>)))]
-pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<FrameSummary>>> {
-    let read = services.store.read(|db| {
+pub async fn list(State(services): State<Services>, May(grant): May) -> Answer<Json<Vec<FrameSummary>>> {
+    let read = services.store.read(move |db| {
         let around = surroundings(db)?;
-        let frames = store::frames::list(db)?;
+        let mut frames = store::frames::list(db)?;
+        frames.retain(|frame| grant.covers(frame.name.as_str()));
         Ok::<_, StoreError>(frames.iter().map(|frame| views::frame_summary(frame, &around)).collect())
     });
     Ok(Json(read.await?))

@@ -14,20 +14,47 @@ mod status;
 mod terminal;
 
 use axum::Router;
-use axum::routing;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{self, MethodRouter};
 use utoipa::OpenApi;
 
+use super::needs::{self, FrameIn, Needs, Route};
 use super::state::Services;
+use crate::model::scope::Scope;
 
-/// Keeps the list for people, the list for tests and the list for axum one list.
+/// The words of the table, see [`Needs`].
+macro_rules! needs {
+    (open) => {
+        Needs::Open
+    };
+    (known) => {
+        Needs::Known
+    };
+    ($scope:ident) => {
+        Needs::Scope(Scope::$scope)
+    };
+}
+
+/// Keeps the list for people, the list for tests and the list for axum one list, and puts the check
+/// of its two words before every handler.
 macro_rules! routes {
-    ($($method:ident $path:literal => $handler:path;)*) => {
-        /// Every route: method and path, as the OpenAPI document writes them.
-        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+    ($($method:ident $path:literal $needs:ident $frame:ident => $handler:path;)*) => {
+        /// Every route and what it asks of its caller.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            needs: needs!($needs),
+            frame: FrameIn::$frame,
+        }),*];
 
         /// All of them, with their handlers.
-        pub fn all() -> Router<Services> {
-            Router::new()$(.route($path, routing::$method($handler)))*
+        pub fn all(services: &Services) -> Router<Services> {
+            let mut rows = ROUTES.iter();
+            let mut checked = |methods: MethodRouter<Services>| match rows.next() {
+                Some(row) => methods.route_layer(from_fn_with_state((services.clone(), *row), needs::check)),
+                None => methods,
+            };
+            Router::new()$(.route($path, checked(routing::$method($handler))))*
         }
 
         #[derive(OpenApi)]
@@ -39,41 +66,43 @@ macro_rules! routes {
     };
 }
 
+// Method, path, the scope that it needs (or `open`, `known`), and where its frame is named (see `FrameIn`;
+// `All` when it is about several, which tokens for some frames alone may not ask).
 routes! {
-    get "/health" => health::health;
-    get "/metrics" => health::metrics;
-    get "/v1/openapi.json" => health::openapi;
-    get "/v1/status" => status::status;
-    get "/v1/doctor" => doctor::doctor;
-    post "/v1/stop" => status::stop;
-    get "/v1/frames" => frames::list;
-    post "/v1/frames" => frames::create;
-    get "/v1/frames/{name}" => frames::show;
-    delete "/v1/frames/{name}" => frames::destroy;
-    post "/v1/frames/{name}/start" => frames::start;
-    post "/v1/frames/{name}/stop" => frames::stop;
-    post "/v1/frames/{name}/restart" => frames::restart;
-    post "/v1/frames/{name}/pause" => frames::pause;
-    post "/v1/frames/{name}/resume" => frames::resume;
-    get "/v1/frames/{name}/logs" => logs::logs;
-    get "/v1/frames/{name}/notes" => frames::notes;
-    get "/v1/frames/{name}/stats" => frames::stats;
-    get "/v1/frames/{name}/terminal" => terminal::terminal;
-    get "/v1/gc" => gc::look;
-    post "/v1/gc" => gc::sweep;
-    post "/v1/messages" => messages::send;
-    get "/v1/messages" => messages::list;
-    get "/v1/messages/{id}" => messages::show;
-    post "/v1/messages/{id}/cancel" => messages::cancel;
-    get "/v1/sessions" => sessions::list;
-    get "/v1/sessions/{id}" => sessions::show;
-    get "/v1/events" => events::events;
-    get "/v1/projects" => projects::list;
-    post "/v1/projects" => projects::add;
-    get "/v1/projects/{name}" => projects::show;
-    delete "/v1/projects/{name}" => projects::remove;
-    get "/v1/images" => images::list;
-    post "/v1/images/build" => images::build;
+    get "/health" open NoFrame => health::health;
+    get "/metrics" Metrics All => health::metrics;
+    get "/v1/openapi.json" known NoFrame => health::openapi;
+    get "/v1/status" Read NoFrame => status::status;
+    get "/v1/doctor" Admin All => doctor::doctor;
+    post "/v1/stop" Admin All => status::stop;
+    get "/v1/frames" Read Handler => frames::list;
+    post "/v1/frames" Frames All => frames::create;
+    get "/v1/frames/{name}" Read Path => frames::show;
+    delete "/v1/frames/{name}" Frames Path => frames::destroy;
+    post "/v1/frames/{name}/start" Frames Path => frames::start;
+    post "/v1/frames/{name}/stop" Frames Path => frames::stop;
+    post "/v1/frames/{name}/restart" Frames Path => frames::restart;
+    post "/v1/frames/{name}/pause" Frames Path => frames::pause;
+    post "/v1/frames/{name}/resume" Frames Path => frames::resume;
+    get "/v1/frames/{name}/logs" Read Path => logs::logs;
+    get "/v1/frames/{name}/notes" Read Path => frames::notes;
+    get "/v1/frames/{name}/stats" Read Path => frames::stats;
+    get "/v1/frames/{name}/terminal" Terminal Path => terminal::terminal;
+    get "/v1/gc" Frames All => gc::look;
+    post "/v1/gc" Frames All => gc::sweep;
+    post "/v1/messages" Send Body => messages::send;
+    get "/v1/messages" Read Query => messages::list;
+    get "/v1/messages/{id}" Read Message => messages::show;
+    post "/v1/messages/{id}/cancel" Send Message => messages::cancel;
+    get "/v1/sessions" Read Query => sessions::list;
+    get "/v1/sessions/{id}" Read Session => sessions::show;
+    get "/v1/events" Read Query => events::events;
+    get "/v1/projects" Read All => projects::list;
+    post "/v1/projects" Frames All => projects::add;
+    get "/v1/projects/{name}" Read All => projects::show;
+    delete "/v1/projects/{name}" Frames All => projects::remove;
+    get "/v1/images" Read All => images::list;
+    post "/v1/images/build" Admin All => images::build;
 }
 
 /// The OpenAPI document, made from the handlers.

@@ -1,0 +1,193 @@
+//! What each route asks of its caller, and the one place where it is checked.
+//!
+//! The table of routes has two words for each: the scope, and where the frame is
+//! named. [`check`] stands before every handler; a route without the two words does
+//! not compile.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::problem::{Answer, Reply};
+use super::state::Services;
+use crate::model::ids::{MessageId, SessionId};
+use crate::model::scope::{Grant, Scope};
+use crate::store::{self, StoreError};
+use crate::wire::problem::Problem;
+
+/// No body that names a frame is larger.
+const LARGEST_BODY: usize = 2 << 20;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `get`, `post`, …, or `any`.
+    pub method: &'static str,
+    /// As the OpenAPI document writes it.
+    pub path: &'static str,
+    /// What it needs.
+    pub needs: Needs,
+    /// Where the frame is named.
+    pub frame: FrameIn,
+}
+
+/// What a caller must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: everybody who can connect may ask.
+    Open,
+    /// Some token, whatever it is for.
+    Known,
+    /// That scope.
+    Scope(Scope),
+}
+
+/// Where a request names its frame, so that tokens for some frames alone can be held to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameIn {
+    /// It is about more than one frame: not for such tokens.
+    All,
+    /// It is about no frame, and harmless.
+    NoFrame,
+    /// The handler shows only what the caller may see: see [`super::extract::May`].
+    Handler,
+    /// `{name}` in the path.
+    Path,
+    /// `frame`, `message` or `session` in the query.
+    Query,
+    /// `frame` in the body.
+    Body,
+    /// The frame of the message `{id}` in the path.
+    Message,
+    /// The frame of the session `{id}` in the path.
+    Session,
+}
+
+/// Lets a request go on to its handler, or says why not.
+///
+/// # Errors
+/// 401 when nobody knows who asks, 403 when they may not.
+pub async fn check(
+    State((services, route)): State<(Services, Route)>,
+    request: Request,
+    next: Next,
+) -> Answer<Response> {
+    let Some(grant) = request.extensions().get::<Grant>().cloned() else {
+        return Err(Problem::new(401, "auth.required", "nobody knows who asks").into());
+    };
+    match route.needs {
+        Needs::Open => return Ok(next.run(request).await),
+        Needs::Known => {}
+        Needs::Scope(scope) if grant.scopes.has(scope) => {}
+        Needs::Scope(scope) => return Err(lacks(&grant, scope)),
+    }
+    let request = match &grant.frames {
+        None => request,
+        Some(_) => within(&grant, route, request, &services).await?,
+    };
+    Ok(next.run(request).await)
+}
+
+fn lacks(grant: &Grant, scope: Scope) -> Reply {
+    Reply(
+        Problem::new(403, "auth.scope", format!("this token may not do that: it lacks the scope `{scope}`"))
+            .detail(format!("it is for: {}", grant.scopes))
+            .hint(format!(
+                "`mimir token create --scope {scope}` on the gateway's machine makes one that may"
+            )),
+    )
+}
+
+/// The request again, if it stays with the frames of its caller.
+async fn within(grant: &Grant, route: Route, request: Request, services: &Services) -> Answer<Request> {
+    let names = grant.frames.as_deref().unwrap_or_default();
+    let refuse = |why: &str| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        Reply(
+            Problem::new(403, "auth.frame", format!("this token is for {} alone: {why}", names.join(", ")))
+                .hint("a token without `--frame` may: `mimir token create --help`"),
+        )
+    };
+    let covered = |frame: &str| {
+        if grant.covers(frame) { Ok(()) } else { Err(refuse(&format!("it may not use {frame}"))) }
+    };
+    match route.frame {
+        FrameIn::NoFrame | FrameIn::Handler => Ok(request),
+        FrameIn::All => Err(refuse("this is about all frames")),
+        FrameIn::Path | FrameIn::Message | FrameIn::Session => {
+            let (mut parts, body) = request.into_parts();
+            let params = RawPathParams::from_request_parts(&mut parts, &()).await;
+            let params = params.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
+            let wanted = if route.frame == FrameIn::Path { "name" } else { "id" };
+            let value = params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
+            let value = value.unwrap_or_default();
+            let frame = match route.frame {
+                FrameIn::Message => of_message(services, &value).await?,
+                FrameIn::Session => of_session(services, &value).await?,
+                _ => value,
+            };
+            covered(&frame)?;
+            Ok(Request::from_parts(parts, body))
+        }
+        FrameIn::Query => {
+            let query: Vec<(String, String)> =
+                url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+                    .into_owned()
+                    .collect();
+            // All conditions of a query must fit, so one that is held to a frame holds the answer to it.
+            let mut held = false;
+            for (name, value) in &query {
+                let frame = match name.as_str() {
+                    "frame" => value.clone(),
+                    "message" => of_message(services, value).await?,
+                    "session" => of_session(services, value).await?,
+                    _ => continue,
+                };
+                covered(&frame)?;
+                held = true;
+            }
+            if held { Ok(request) } else { Err(refuse("say which frame, `?frame=NAME`")) }
+        }
+        FrameIn::Body => {
+            let (parts, body) = request.into_parts();
+            let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|error| {
+                Reply(
+                    Problem::new(413, "request.body", "the body could not be read").detail(error.to_string()),
+                )
+            })?;
+            let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
+                Reply::bad_request("request.invalid", "the body does not fit").detail(error.to_string())
+            })?;
+            let frame = value.get("frame").and_then(serde_json::Value::as_str);
+            covered(frame.ok_or_else(|| refuse("say which frame"))?)?;
+            Ok(Request::from_parts(parts, Body::from(bytes)))
+        }
+    }
+}
+
+async fn of_message(services: &Services, id: &str) -> Answer<String> {
+    let missing = || Reply::not_found("message.not_found", format!("there is no message {id}"));
+    let id = MessageId::parse(id).map_err(|_| missing())?;
+    let found = services.store.read(move |db| store::messages::get(db, &id)).await;
+    match found {
+        Ok(message) => Ok(message.frame_name.to_string()),
+        Err(StoreError::NotFound { .. }) => Err(missing()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn of_session(services: &Services, id: &str) -> Answer<String> {
+    // By its whole id: a beginning or a name could be another frame's.
+    let missing = || {
+        Reply::not_found("session.not_found", format!("there is no session {id}"))
+            .hint("a token for some frames alone needs the session's whole id")
+    };
+    let id = SessionId::parse(id).map_err(|_| missing())?;
+    let found = services.store.read(move |db| store::sessions::get(db, &id)).await;
+    match found {
+        Ok(session) => Ok(session.frame_name.to_string()),
+        Err(StoreError::NotFound { .. }) => Err(missing()),
+        Err(error) => Err(error.into()),
+    }
+}
