@@ -34,6 +34,7 @@ pub mod frames;
 pub mod sessions;
 
 // Services over services.
+pub mod approvals;
 pub mod doctor;
 pub mod router;
 

@@ -11,6 +11,7 @@ use super::ids::{FrameId, MessageId, SessionId};
 use super::message::DeliveryState;
 use super::names::FrameName;
 use super::port::{Port, PortPurpose};
+use super::prompt::{AskedQuestion, PromptState};
 use super::usage::Tokens;
 
 /// Something that happened.
@@ -184,12 +185,51 @@ pub enum Happening {
         form: String,
         /// What is asked, in one line.
         text: String,
+        /// Ours, for `/v1/approvals/{id}` and `mimir approvals`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Of a permission: which tool.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
+        /// Of a permission: each command, path or address.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        patterns: Vec<String>,
+        /// Of a question: what is asked, with options.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        questions: Vec<AskedQuestion>,
+        /// Whether a sub-agent asks.
+        #[serde(default)]
+        from_child: bool,
+        /// When it is denied by itself (UTC ms); only in unattended runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline_at: Option<u64>,
     },
     /// What the agent waited for was answered, in the terminal or elsewhere, or is not asked any more.
     #[serde(rename = "prompt.answered")]
     PromptAnswered {
         /// opencode's id of it.
         prompt: String,
+        /// Ours.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// What was asked, in one line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// What became of it: `allowed`, `denied`, `answered`, `expired`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<PromptState>,
+        /// `once`, `always`, `reject` or `answer`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<String>,
+        /// Who decided: a principal, `policy`, `deadline`, `elsewhere`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// By which rule.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A turn ended with an answer.
     #[serde(rename = "message.answered")]
@@ -208,6 +248,21 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// A prompt of which no more is known than the agent's id of it, its kind and its words.
+    #[must_use]
+    pub fn asked(prompt: String, form: String, text: String) -> Self {
+        let (id, tool, deadline_at) = (None, None, None);
+        let (patterns, questions, from_child) = (Vec::new(), Vec::new(), false);
+        Self::PromptAsked { prompt, form, text, id, tool, patterns, questions, from_child, deadline_at }
+    }
+
+    /// The end of a prompt of which no more is known than the agent's id of it.
+    #[must_use]
+    pub fn prompt_over(prompt: String) -> Self {
+        let (id, text, state, decision) = (None, None, None, None);
+        Self::PromptAnswered { prompt, id, text, state, decision, by: None, rule: None, reason: None }
+    }
+
     /// The word it is filtered by, such as `frame.moved`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

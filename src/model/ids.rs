@@ -115,6 +115,10 @@ id!(
     MessageId, "msg"
 );
 id!(
+    /// Something that an agent asks a person.
+    PromptId, "apr"
+);
+id!(
     /// One request to the gateway; stands in its log lines and in error answers.
     RequestId, "req"
 );

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod message;
 pub mod names;
 pub mod network;
+pub mod policy;
 pub mod port;
 pub mod principal;
 pub mod project;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::agent::{AgentMessageId, AgentSessionId};
+use super::ids::{FrameId, MessageId, PromptId, SessionId};
+use super::names::FrameName;
 
 /// Which of the two an agent asks.
 #[derive(
@@ -119,4 +121,142 @@ impl Ask {
             }
         }
     }
+}
+
+/// How far a prompt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptState {
+    /// It waits for somebody.
+    Pending,
+    /// Somebody decided; the agent is being told.
+    Answering,
+    /// The agent may.
+    Allowed,
+    /// The agent may not, or its question was declined.
+    Denied,
+    /// The question has its answers.
+    Answered,
+    /// It is not asked any more: the agent was restarted, its turn was stopped, or nobody knows how it was answered.
+    Expired,
+}
+
+impl PromptState {
+    /// Every state, for tables and tests.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Answering, Self::Allowed, Self::Denied, Self::Answered, Self::Expired];
+
+    /// Whether an answer is still to be given to the agent.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Answering)
+    }
+
+    /// The word in the database, on the wire and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Answering => "answering",
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Answered => "answered",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl std::fmt::Display for PromptState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What somebody says to a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
+pub enum Decision {
+    /// This time.
+    Once,
+    /// This time, and the agent need not ask for the like again until it is restarted.
+    Always,
+    /// No. With a reason the agent is told it and goes on; without one its turn ends.
+    Reject {
+        /// For the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// To each question its answers: labels of options, or free text.
+    Answer {
+        /// In the order of the questions.
+        answers: Vec<Vec<String>>,
+    },
+}
+
+impl Decision {
+    /// The word in events and in the audit log.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Always => "always",
+            Self::Reject { .. } => "reject",
+            Self::Answer { .. } => "answer",
+        }
+    }
+
+    /// What a prompt becomes when the agent was told.
+    #[must_use]
+    pub fn outcome(&self) -> PromptState {
+        match self {
+            Self::Once | Self::Always => PromptState::Allowed,
+            Self::Reject { .. } => PromptState::Denied,
+            Self::Answer { .. } => PromptState::Answered,
+        }
+    }
+
+    /// Whether it is an answer to that kind of prompt.
+    #[must_use]
+    pub fn fits(&self, form: PromptForm) -> bool {
+        match self {
+            Self::Once | Self::Always => form == PromptForm::Permission,
+            Self::Answer { .. } => form == PromptForm::Question,
+            Self::Reject { .. } => true,
+        }
+    }
+}
+
+/// A prompt, as its row says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// Ours.
+    pub id: PromptId,
+    /// Whose agent asks.
+    pub frame: FrameId,
+    /// The frame's name, which outlives the frame.
+    pub frame_name: FrameName,
+    /// The conversation, if we know it; a sub-agent asks within that of its parent.
+    pub session: Option<SessionId>,
+    /// The message whose turn waits, if it is one of ours.
+    pub message: Option<MessageId>,
+    /// Whether a sub-agent asks.
+    pub from_child: bool,
+    /// As the agent puts it.
+    pub ask: Ask,
+    /// How far it is.
+    pub state: PromptState,
+    /// What was decided.
+    pub decision: Option<Decision>,
+    /// Who decided: a principal, `policy`, `deadline`, `elsewhere`.
+    pub decided_by: Option<String>,
+    /// By which rule.
+    pub rule: Option<String>,
+    /// Why: what the agent was told, or why it is not asked any more.
+    pub reason: Option<String>,
+    /// When it is denied by itself (UTC ms); only in unattended runs.
+    pub deadline_at: Option<u64>,
+    /// UTC ms.
+    pub asked_at: u64,
+    /// UTC ms.
+    pub decided_at: Option<u64>,
 }

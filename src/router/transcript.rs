@@ -51,7 +51,7 @@ impl Told {
                 self.unanswered.insert(prompt.clone());
                 self.prompts.insert(prompt);
             }
-            Happening::PromptAnswered { prompt } => drop(self.unanswered.remove(&prompt)),
+            Happening::PromptAnswered { prompt, .. } => drop(self.unanswered.remove(&prompt)),
             _ => {}
         }
     }
@@ -250,14 +250,14 @@ impl Transcript {
         if !self.asked.insert(id.to_owned()) {
             return Vec::new();
         }
-        vec![Happening::PromptAsked { prompt: id.to_owned(), form: form.to_owned(), text }]
+        vec![Happening::asked(id.to_owned(), form.to_owned(), text)]
     }
 
     fn answered(&mut self, id: &str) -> Vec<Happening> {
         if !self.waiting.remove(id) {
             return Vec::new();
         }
-        vec![Happening::PromptAnswered { prompt: id.to_owned() }]
+        vec![Happening::prompt_over(id.to_owned())]
     }
 
     fn message(&mut self, head: &AgentMessage) -> Vec<Happening> {

@@ -207,7 +207,7 @@ fn a_sub_agents_words_are_not_told_but_its_prompts_are() {
     let asked = turn.see(&AgentEvent::Asked(ask));
     assert!(matches!(asked.as_slice(), [Happening::PromptAsked { text, .. }] if text == "bash: ls"));
     assert_eq!(turn.still_waiting(&BTreeSet::from(["per_1".to_owned()])), []);
-    let over = Happening::PromptAnswered { prompt: "per_1".into() };
+    let over = Happening::prompt_over("per_1".into());
     assert_eq!(turn.still_waiting(&BTreeSet::new()), std::slice::from_ref(&over));
     assert_eq!(turn.still_waiting(&BTreeSet::new()), [], "told once");
     // A gateway that comes later learns that it was answered meanwhile.

@@ -17,6 +17,7 @@ mod migrate;
 mod open;
 pub mod ports;
 pub mod projects;
+pub mod prompts;
 pub mod sessions;
 pub mod turns;
 pub mod usage;

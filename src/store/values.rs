@@ -6,11 +6,12 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use super::StoreError;
 use crate::model::agent::{AgentMessageId, AgentSessionId, ModelRef, Role};
 use crate::model::frame::{Desired, FrameState};
-use crate::model::ids::{FrameId, InstanceId, MessageId, ProjectId, SessionId};
+use crate::model::ids::{FrameId, InstanceId, MessageId, ProjectId, PromptId, SessionId};
 use crate::model::message::DeliveryState;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
 use crate::model::port::{Port, PortPurpose};
+use crate::model::prompt::PromptState;
 
 /// A value in a row that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,7 @@ parsed! {
     InstanceId => "an instance id",
     MessageId => "a message id",
     ProjectId => "a project id",
+    PromptId => "a prompt id",
     SessionId => "a session id",
     FrameName => "a frame name",
     ProjectName => "a project name",
@@ -72,6 +74,7 @@ words! {
     FrameState => "a frame's state", FrameState::ALL;
     Desired => "a wish for a frame", Desired::ALL;
     DeliveryState => "a message's state", DeliveryState::ALL;
+    PromptState => "a prompt's state", PromptState::ALL;
     PortPurpose => "a port's purpose", [PortPurpose::Agent, PortPurpose::Preview];
 }
 

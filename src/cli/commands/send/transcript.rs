@@ -42,11 +42,11 @@ impl Transcript {
             Happening::Retry { attempt, message, .. } => {
                 self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
             }
-            Happening::PromptAsked { prompt, form, text } => {
+            Happening::PromptAsked { prompt, form, text, .. } => {
                 self.waiting.insert(prompt.clone());
                 self.aside(format!("the agent waits for a {form}: {text}"))
             }
-            Happening::PromptAnswered { prompt } => {
+            Happening::PromptAnswered { prompt, .. } => {
                 self.waiting.remove(prompt);
                 Vec::new()
             }
@@ -181,11 +181,8 @@ mod tests {
     #[test]
     fn a_question_is_open_until_it_is_answered() {
         let mut transcript = Transcript::default();
-        let ask = Happening::PromptAsked {
-            prompt: "per_1".to_owned(),
-            form: "permission".to_owned(),
-            text: "bash: rm -rf build".to_owned(),
-        };
+        let ask =
+            Happening::asked("per_1".to_owned(), "permission".to_owned(), "bash: rm -rf build".to_owned());
         assert_eq!(
             written(&mut transcript, &[ask]),
             "[the agent waits for a permission: bash: rm -rf build]\n"
@@ -194,7 +191,7 @@ mod tests {
         // A sub-agent may go on working beside it.
         written(&mut transcript, &[text("ok", "p")]);
         assert!(transcript.is_waiting());
-        written(&mut transcript, &[Happening::PromptAnswered { prompt: "per_1".to_owned() }]);
+        written(&mut transcript, &[Happening::prompt_over("per_1".to_owned())]);
         assert!(!transcript.is_waiting());
     }
 }

@@ -1,0 +1,322 @@
+//! What is heard of agents: they ask, somebody answers past us, they begin anew.
+//!
+//! May be told the same thing often, late and in any order.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{Approvals, prompts};
+use crate::clock;
+use crate::model::agent::AgentSessionId;
+use crate::model::ids::{FrameId, PromptId};
+use crate::model::message::DeliveryState;
+use crate::model::policy::{Action, Ruling};
+use crate::model::principal::Principal;
+use crate::model::prompt::{Ask, Decision, Prompt, PromptState};
+use crate::store::prompts::{Decided, NewPrompt};
+use crate::store::{StoreError, Tx, frames, messages, sessions};
+
+/// How somebody answered past us: in the terminal, or over the agent's own API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replied {
+    /// A permission: `once`, `always` or `reject`.
+    Permission(String),
+    /// A question was answered or declined.
+    Question,
+}
+
+/// So often a run in which nobody answers is told why; then its turns are ended.
+const PATIENT_DENIALS: u64 = 3;
+
+impl Approvals {
+    /// An agent asks. `root` is the conversation in which a sub-agent does; without it the asking session itself
+    /// is taken for one.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn asked(
+        &self,
+        frame: &FrameId,
+        root: Option<&AgentSessionId>,
+        ask: &Ask,
+    ) -> Result<(), StoreError> {
+        let id = PromptId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
+        let ruling = self.ruling(frame, ask).await?;
+        let new = Heard { frame: frame.clone(), root: root.cloned(), ask: ask.clone() };
+        let Some(prompt) = self.inner.deps.store.write(move |tx| take(tx, id, new, &ruling)).await? else {
+            return Ok(());
+        };
+        match prompt.state {
+            PromptState::Answering => self.tell_soon(prompt),
+            _ => self.inner.wake.notify_one(),
+        }
+        Ok(())
+    }
+
+    /// An agent says that a prompt was answered: by us, or by somebody past us.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn replied(&self, frame: &FrameId, agent_prompt: &str, how: Replied) -> Result<(), StoreError> {
+        let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
+        self.inner
+            .deps
+            .store
+            .write(move |tx| match prompts::find_by_agent_prompt(tx, &frame, &agent_prompt)? {
+                Some(prompt) => settle(tx, &prompt, &how),
+                None => Ok(()),
+            })
+            .await
+    }
+
+    /// Everything that an agent waits for, as it was just listed: what is new is taken in, what is not there any
+    /// more is over, and what was decided and is still waited for is told again.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn listed(&self, frame: &FrameId, listed: &[Ask]) -> Result<(), StoreError> {
+        let waiting: BTreeSet<String> = listed.iter().map(|ask| ask.id.clone()).collect();
+        let of_frame = frame.clone();
+        let change = move |tx: &mut Tx<'_>| {
+            for prompt in prompts::open(tx, Some(&of_frame))? {
+                if waiting.contains(&prompt.ask.id) {
+                    continue;
+                }
+                // Decided by us and not asked any more: the agent was told before we could note it.
+                match (prompt.state, &prompt.decision) {
+                    (PromptState::Answering, Some(decision)) => {
+                        drop(prompts::end(tx, &prompt.id, decision.outcome(), None)?)
+                    }
+                    _ => expire(tx, &prompt, "it was answered elsewhere, or is not asked any more")?,
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        self.inner.deps.store.write(change).await?;
+        for ask in listed {
+            let (of_frame, agent_prompt) = (frame.clone(), ask.id.clone());
+            let known = self
+                .inner
+                .deps
+                .store
+                .read(move |db| prompts::find_by_agent_prompt(db, &of_frame, &agent_prompt))
+                .await?;
+            match known {
+                None => {
+                    let root = self.root_of(frame, &ask.session).await?;
+                    self.asked(frame, root.as_ref(), ask).await?;
+                }
+                Some(prompt) if prompt.state == PromptState::Expired => self.reopen(prompt).await?,
+                Some(prompt) if prompt.state != PromptState::Pending && prompt.decision.is_some() => {
+                    self.tell_soon(prompt)
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An agent began anew: it has forgotten what it asked, and asks again if it still has to.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn agent_restarted(&self, frame: &FrameId) -> Result<(), StoreError> {
+        self.expire_all(frame, "the agent was restarted; it asks again if it still has to").await
+    }
+
+    pub(super) async fn expire_all(&self, frame: &FrameId, why: &'static str) -> Result<(), StoreError> {
+        let frame = frame.clone();
+        let change = move |tx: &mut Tx<'_>| {
+            for prompt in prompts::open(tx, Some(&frame))? {
+                expire(tx, &prompt, why)?;
+            }
+            Ok(())
+        };
+        self.inner.deps.store.write(change).await
+    }
+
+    /// It was taken for over and is not.
+    async fn reopen(&self, prompt: Prompt) -> Result<(), StoreError> {
+        let change = move |tx: &mut Tx<'_>| {
+            prompts::undecide(tx, &prompt.id)?;
+            let prompt = prompts::get(tx, &prompt.id)?;
+            tx.emit(&prompts::subject(&prompt), &prompts::asked(&prompt)).map(drop)
+        };
+        self.inner.deps.store.write(change).await?;
+        self.inner.wake.notify_one();
+        Ok(())
+    }
+
+    /// The conversation that a session belongs to: itself when we know it, else the one whose agent made it.
+    async fn root_of(
+        &self,
+        frame: &FrameId,
+        session: &AgentSessionId,
+    ) -> Result<Option<AgentSessionId>, StoreError> {
+        /// Sub-agents of sub-agents of …
+        const DEPTH: u32 = 8;
+        let mut at = session.clone();
+        let mut client = None;
+        for _ in 0..DEPTH {
+            let (of_frame, wanted) = (frame.clone(), at.clone());
+            let known = self
+                .inner
+                .deps
+                .store
+                .read(move |db| sessions::find_by_agent_session(db, &of_frame, &wanted))
+                .await?;
+            if known.is_some() {
+                return Ok(Some(at));
+            }
+            if client.is_none() {
+                client = self.inner.deps.places.agent(frame).await.ok();
+            }
+            let Some(client) = &client else { return Ok(None) };
+            match client.find_session(&at).await.ok().flatten().and_then(|found| found.parent) {
+                Some(parent) => at = parent,
+                None => return Ok((at != *session).then_some(at)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ruling(&self, _frame: &FrameId, ask: &Ask) -> Result<Ruling, StoreError> {
+        Ok(crate::model::policy::rule_on(&self.inner.deps.settings.rules, &ask.body))
+    }
+}
+
+struct Heard {
+    frame: FrameId,
+    root: Option<AgentSessionId>,
+    ask: Ask,
+}
+
+/// Row, events and, when a rule decides, the decision. `None` when it is known already.
+fn take(tx: &mut Tx<'_>, id: PromptId, heard: Heard, ruling: &Ruling) -> Result<Option<Prompt>, StoreError> {
+    let Some(frame) = frames::find(tx, &heard.frame)? else { return Ok(None) };
+    let root = heard.root.as_ref().unwrap_or(&heard.ask.session);
+    let session = sessions::find_by_agent_session(tx, &frame.id, root)?;
+    let in_hand = |state: DeliveryState| state != DeliveryState::Queued;
+    let message = match &session {
+        Some(session) => messages::list_open(tx, Some(&frame.id))?
+            .into_iter()
+            .find(|message| message.session == session.id && in_hand(message.state)),
+        None => None,
+    };
+    let within = match &message {
+        Some(message) => prompts::unattended(tx, &message.id)?,
+        None => None,
+    };
+    let missed = match (&message, within) {
+        (Some(message), Some(_)) => prompts::missed(tx, &message.id)?,
+        _ => 0,
+    };
+    // Who did not come for the first one is not waited for again.
+    let deadline_at = within.map(|within| tx.now_ms() + if missed > 0 { 0 } else { within });
+    let new = NewPrompt {
+        id,
+        frame: frame.id,
+        frame_name: frame.name,
+        session: session.map(|session| session.id),
+        message: message.map(|message| message.id),
+        from_child: heard.root.as_ref().is_some_and(|root| *root != heard.ask.session),
+        ask: heard.ask,
+        deadline_at: deadline_at.filter(|_| ruling.action == Action::Ask),
+    };
+    let (prompt, is_new) = prompts::insert_once(tx, &new)?;
+    if !is_new {
+        return Ok(None);
+    }
+    let decision = match ruling.action {
+        Action::Ask => {
+            tx.emit(&prompts::subject(&prompt), &prompts::asked(&prompt))?;
+            return Ok(Some(prompt));
+        }
+        Action::Allow => Decision::Once,
+        Action::Deny => Decision::Reject { why: Some(denied_by_rule(ruling)) },
+    };
+    let decided =
+        Decided { decision, by: "policy".to_owned(), rule: ruling.rule.clone(), reason: ruling.why.clone() };
+    let prompt = prompts::decide(tx, &prompt.id, &decided)?;
+    tx.audit(&Principal::Gateway, "approval.rule", prompt.id.as_str(), &prompts::audit_detail(&prompt))?;
+    Ok(Some(prompt))
+}
+
+fn denied_by_rule(ruling: &Ruling) -> String {
+    match &ruling.why {
+        Some(why) => format!("A rule of the owner denies this: {why}"),
+        None => "A rule of the owner denies this. Do it another way, or leave it.".to_owned(),
+    }
+}
+
+/// What the agent says of the answer, compared with what we know of it.
+fn settle(tx: &mut Tx<'_>, prompt: &Prompt, how: &Replied) -> Result<(), StoreError> {
+    let theirs = match how {
+        Replied::Permission(reply) => match reply.as_str() {
+            "always" => Decision::Always,
+            "reject" => Decision::Reject { why: None },
+            _ => Decision::Once,
+        },
+        Replied::Question => Decision::Answer { answers: Vec::new() },
+    };
+    let is_ours = prompt.state == PromptState::Answering
+        && match (&prompt.decision, how) {
+            (Some(ours), Replied::Permission(_)) => ours.as_str() == theirs.as_str(),
+            (ours, Replied::Question) => ours.is_some(),
+            (None, _) => false,
+        };
+    if is_ours {
+        let to = prompt.decision.as_ref().map_or(PromptState::Answered, Decision::outcome);
+        prompts::end(tx, &prompt.id, to, None)?;
+        return Ok(());
+    }
+    if !prompt.state.is_open() {
+        return Ok(());
+    }
+    let to = theirs.outcome();
+    let decided = Decided { decision: theirs, by: "elsewhere".to_owned(), rule: None, reason: None };
+    if let Some(prompt) = prompts::end(tx, &prompt.id, to, Some(&decided))? {
+        let detail = prompts::audit_detail(&prompt);
+        tx.audit(&Principal::Gateway, "approval.elsewhere", prompt.id.as_str(), &detail)?;
+    }
+    Ok(())
+}
+
+fn expire(tx: &mut Tx<'_>, prompt: &Prompt, why: &str) -> Result<(), StoreError> {
+    let decided = Decided {
+        decision: Decision::Reject { why: None },
+        by: "elsewhere".to_owned(),
+        rule: None,
+        reason: Some(why.to_owned()),
+    };
+    prompts::end(tx, &prompt.id, PromptState::Expired, Some(&decided))?;
+    Ok(())
+}
+
+/// What an agent is told when nobody came.
+pub(super) fn nobody_came(prompt: &Prompt, missed: u64, waited_ms: u64) -> (Decision, String) {
+    let waited = std::time::Duration::from_millis(waited_ms);
+    let why = if missed == 0 {
+        format!("Nobody answered within {} s: this run is unattended.", waited.as_secs_f32().round())
+    } else {
+        "Nobody is there to answer: this run is unattended.".to_owned()
+    };
+    let told = format!("{why} Finish without it, or say what you could not do.");
+    let decision = match prompt.ask.form() {
+        _ if missed >= PATIENT_DENIALS => Decision::Reject { why: None },
+        crate::model::prompt::PromptForm::Permission => Decision::Reject { why: Some(told) },
+        crate::model::prompt::PromptForm::Question => {
+            let crate::model::prompt::AskBody::Question { questions } = &prompt.ask.body else {
+                return (Decision::Reject { why: None }, why);
+            };
+            Decision::Answer { answers: questions.iter().map(|_| vec![told.clone()]).collect() }
+        }
+    };
+    (decision, why)
+}
+
+/// For the audit log.
+pub(super) fn by_deadline(prompt: &Prompt) -> serde_json::Value {
+    json!({"deadline_at": prompt.deadline_at, "approval": prompts::audit_detail(prompt)})
+}

@@ -1,0 +1,152 @@
+//! What agents ask people: permission to use a tool, and questions.
+//!
+//! Every prompt is a row before anybody hears of it. Rules are asked first, then
+//! people; whoever answers first decides, and the agent is told after the
+//! decision is saved. Killing the gateway between the two costs nothing: the next
+//! look at what the agent waits for finds the decision and tells it again.
+//!
+//! This is courtesy towards a person, not a boundary: the agent itself says what
+//! it is about to do. What must hold is held outside the frame.
+//!
+//! Not here: the agent's JSON (see `opencode`), hearing of prompts (see `feed`).
+
+pub mod error;
+mod hear;
+mod tell;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::frames::Places;
+use crate::model::ids::PromptId;
+use crate::model::policy::Rule;
+use crate::model::principal::Principal;
+use crate::model::prompt::{AskBody, Decision, Prompt};
+use crate::store::prompts::Decided;
+use crate::store::{Store, StoreError, Tx, prompts};
+use crate::supervisor::Tasks;
+
+pub use error::AnswerError;
+pub use hear::Replied;
+
+/// What the configuration says about prompts.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Rules of all frames; a frame's own come behind them.
+    pub rules: Vec<Rule>,
+}
+
+/// Everything that [`Approvals`] is made of.
+#[derive(Clone)]
+pub struct ApprovalsDeps {
+    /// The database.
+    pub store: Store,
+    /// Where agents live.
+    pub places: Arc<dyn Places>,
+    /// The time.
+    pub clock: Clock,
+    /// Owner of what runs on.
+    pub tasks: Tasks,
+    /// From the configuration.
+    pub settings: Settings,
+}
+
+/// Keeps prompts and their answers. Cheap to clone.
+#[derive(Clone)]
+pub struct Approvals {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    deps: ApprovalsDeps,
+    /// Something is to be watched: a deadline, an answer that was not told yet.
+    wake: Notify,
+}
+
+impl Approvals {
+    /// Makes the service; [`Approvals::run`] sees to deadlines.
+    #[must_use]
+    pub fn new(deps: ApprovalsDeps) -> Self {
+        Self { inner: Arc::new(Inner { deps, wake: Notify::new() }) }
+    }
+
+    /// The prompt of that id, or of the one id that begins or ends like that.
+    ///
+    /// # Errors
+    /// [`AnswerError::NotFound`], [`AnswerError::Ambiguous`].
+    pub async fn find(&self, word: &str) -> Result<Prompt, AnswerError> {
+        let piece = word.to_owned();
+        let mut found =
+            self.inner.deps.store.read(move |db| prompts::find_by_piece(db, &piece)).await?.into_iter();
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(first), Some(_)) if first.id.as_str() == word => Ok(first),
+            (Some(_), Some(_)) => Err(AnswerError::Ambiguous(word.to_owned())),
+            (None, _) => Err(AnswerError::NotFound(word.to_owned())),
+        }
+    }
+
+    /// Answers a prompt for somebody, and tells the agent. Returns the prompt as it stands then: `answering` when the
+    /// agent could not be told yet, which is tried again.
+    ///
+    /// # Errors
+    /// See [`AnswerError`]; whoever was first has decided.
+    pub async fn answer(
+        &self,
+        principal: &Principal,
+        id: &PromptId,
+        decision: Decision,
+    ) -> Result<Prompt, AnswerError> {
+        let reason = match &decision {
+            Decision::Reject { why } => why.clone(),
+            _ => None,
+        };
+        let decided = Decided { decision, by: principal.to_string(), rule: None, reason };
+        let by = principal.clone();
+        let wanted = id.clone();
+        let change = move |tx: &mut Tx<'_>| {
+            let before = prompts::get(tx, &wanted).map_err(|error| match error {
+                StoreError::NotFound { key, .. } => AnswerError::NotFound(key),
+                error => error.into(),
+            })?;
+            check(&before, &decided.decision)?;
+            let prompt = prompts::decide(tx, &wanted, &decided)?;
+            tx.audit(&by, "approval.answer", prompt.id.as_str(), &prompts::audit_detail(&prompt))?;
+            Ok::<_, AnswerError>(prompt)
+        };
+        let prompt = self.inner.deps.store.write(change).await?;
+        self.tell(prompt).await
+    }
+}
+
+/// Whether it can be answered, and like that.
+fn check(prompt: &Prompt, decision: &Decision) -> Result<(), AnswerError> {
+    if prompt.state != crate::model::prompt::PromptState::Pending {
+        return Err(AnswerError::TooLate { state: prompt.state, by: prompt.decided_by.clone() });
+    }
+    if !decision.fits(prompt.ask.form()) {
+        return Err(AnswerError::WrongForm(prompt.ask.form()));
+    }
+    let (AskBody::Question { questions }, Decision::Answer { answers }) = (&prompt.ask.body, decision) else {
+        return Ok(());
+    };
+    if answers.len() != questions.len() {
+        return Err(AnswerError::Incomplete(format!(
+            "there are {} questions and {} answers",
+            questions.len(),
+            answers.len()
+        )));
+    }
+    for (question, answer) in questions.iter().zip(answers) {
+        if answer.iter().all(|text| text.trim().is_empty()) {
+            return Err(AnswerError::Incomplete(format!("`{}` has no answer", question.text)));
+        }
+        if answer.len() > 1 && !question.multiple {
+            return Err(AnswerError::Incomplete(format!("`{}` wants one answer", question.text)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Telling an agent what was decided. The decision is saved; this may be repeated.
+
+use std::time::Duration;
+
+use super::{AnswerError, Approvals};
+use crate::frames::PlaceError;
+use crate::model::prompt::{Decision, Prompt, PromptForm, PromptState};
+use crate::opencode::{OpencodeClient, OpencodeError, PermissionReply};
+use crate::store::prompts::Decided;
+use crate::store::{StoreError, Tx, prompts};
+use crate::supervisor::OnExit;
+
+/// How long somebody who answers waits for the agent; it is told in any case.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// How telling went.
+enum Told {
+    /// It knows.
+    Yes,
+    /// It does not ask any more.
+    NotAsked,
+    /// It cannot be reached now.
+    Later(String),
+    /// It does not take such an answer.
+    Refused(String),
+}
+
+impl Approvals {
+    /// Tells the agent, whoever waits for it.
+    pub(super) async fn tell(&self, prompt: Prompt) -> Result<Prompt, AnswerError> {
+        let (approvals, id) = (self.clone(), prompt.id.clone());
+        let task = format!("tell {}", prompt.id);
+        let work = async move { approvals.tell_now(&prompt).await };
+        let told = tokio::time::timeout(WITHIN, self.inner.deps.tasks.run_to_end(task, work)).await;
+        match told {
+            Ok(Some(outcome)) => outcome?,
+            Ok(None) | Err(_) => {}
+        }
+        Ok(self.inner.deps.store.read(move |db| prompts::get(db, &id)).await?)
+    }
+
+    /// The same, without anybody waiting.
+    pub(super) fn tell_soon(&self, prompt: Prompt) {
+        let approvals = self.clone();
+        let task = format!("tell {}", prompt.id);
+        self.inner.deps.tasks.spawn(task, OnExit::Report, move |stop| {
+            let (approvals, prompt) = (approvals.clone(), prompt.clone());
+            async move {
+                let told = tokio::select! {
+                    told = approvals.tell_now(&prompt) => told,
+                    () = stop.cancelled() => return,
+                };
+                if let Err(error) = told {
+                    tracing::warn!(prompt = %prompt.id, %error, "frame {}: an answer was not taken: {error}", prompt.frame_name);
+                }
+            }
+        });
+    }
+
+    async fn tell_now(&self, prompt: &Prompt) -> Result<(), AnswerError> {
+        let Some(decision) = &prompt.decision else { return Ok(()) };
+        let told = match self.inner.deps.places.agent(&prompt.frame).await {
+            Ok(client) => tell_agent(&client, prompt, decision).await,
+            Err(PlaceError::NotThere(why)) => Told::Later(why),
+            Err(PlaceError::Stopping) => Told::Later("the gateway stops".to_owned()),
+        };
+        let id = prompt.id.clone();
+        let outcome = decision.outcome();
+        let store = &self.inner.deps.store;
+        match told {
+            Told::Yes => {
+                let end = move |tx: &mut Tx<'_>| prompts::end(tx, &id, outcome, None);
+                store.write::<_, StoreError, _>(end).await?;
+            }
+            Told::NotAsked => {
+                let decided = Decided {
+                    decision: decision.clone(),
+                    by: "elsewhere".to_owned(),
+                    rule: None,
+                    reason: Some("it was answered elsewhere, or is not asked any more".to_owned()),
+                };
+                let end = move |tx: &mut Tx<'_>| prompts::end(tx, &id, PromptState::Expired, Some(&decided));
+                store.write::<_, StoreError, _>(end).await?;
+            }
+            Told::Later(why) => {
+                tracing::warn!(prompt = %prompt.id, "frame {}: the answer is told later: {why}", prompt.frame_name);
+                self.inner.wake.notify_one();
+            }
+            Told::Refused(why) => {
+                let undo = move |tx: &mut Tx<'_>| match prompts::get(tx, &id)?.state {
+                    PromptState::Answering => prompts::undecide(tx, &id),
+                    _ => Ok(()),
+                };
+                store.write::<_, StoreError, _>(undo).await?;
+                return Err(AnswerError::Refused(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn tell_agent(client: &OpencodeClient, prompt: &Prompt, decision: &Decision) -> Told {
+    let id = &prompt.ask.id;
+    let told = match (prompt.ask.form(), decision) {
+        (_, Decision::Once) => client.reply_permission(id, PermissionReply::Once, None).await,
+        (_, Decision::Always) => client.reply_permission(id, PermissionReply::Always, None).await,
+        (PromptForm::Permission, Decision::Reject { why }) => {
+            client.reply_permission(id, PermissionReply::Reject, why.as_deref()).await
+        }
+        (PromptForm::Question, Decision::Reject { .. }) => client.reject_question(id).await,
+        (_, Decision::Answer { answers }) => client.reply_question(id, answers).await,
+    };
+    match told {
+        Ok(()) => Told::Yes,
+        Err(OpencodeError::NotFound { .. }) => Told::NotAsked,
+        Err(error) if error.is_passing() || error.may_have_arrived() => Told::Later(error.to_string()),
+        Err(error) => Told::Refused(error.to_string()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Sees to what must happen although nobody asks: deadlines, and answers that could not be told at once.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Approvals, hear};
+use crate::model::frame::FrameState;
+use crate::model::ids::FrameId;
+use crate::model::principal::Principal;
+use crate::model::prompt::{Prompt, PromptState};
+use crate::store::prompts::Decided;
+use crate::store::{StoreError, Tx, frames, prompts};
+
+/// How often is looked while something is open.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often is looked otherwise; whatever is new wakes us.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Approvals {
+    /// Runs until it is stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            let woken = self.inner.wake.notified();
+            let pause = match self.look().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(%error, "approvals could not be looked at: {error}");
+                    LOOK
+                }
+            };
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Does what is due; says when to look again.
+    async fn look(&self) -> Result<Duration, StoreError> {
+        let open = self.inner.deps.store.read(|db| prompts::open(db, None)).await?;
+        let now = self.inner.deps.clock.now_ms();
+        let mut pause = if open.is_empty() { IDLE } else { LOOK };
+        for prompt in open {
+            if let Some(why) = self.is_over(&prompt.frame).await? {
+                self.expire_all(&prompt.frame, why).await?;
+                continue;
+            }
+            match (prompt.state, prompt.deadline_at) {
+                (PromptState::Answering, _) => {
+                    let since = now.saturating_sub(prompt.decided_at.unwrap_or(now));
+                    // The one who decided tells it first.
+                    if since >= LOOK.as_millis().try_into().unwrap_or(u64::MAX) {
+                        self.tell_soon(prompt);
+                    }
+                }
+                (_, Some(at)) if at <= now => self.deny_unattended(prompt).await?,
+                (_, Some(at)) => pause = pause.min(Duration::from_millis(at - now)),
+                _ => {}
+            }
+        }
+        Ok(pause)
+    }
+
+    /// Why nothing of that frame is asked any more.
+    async fn is_over(&self, frame: &FrameId) -> Result<Option<&'static str>, StoreError> {
+        let id = frame.clone();
+        let found = self.inner.deps.store.read(move |db| frames::find(db, &id)).await?;
+        Ok(match found.map(|frame| frame.state) {
+            None => Some("the frame was destroyed"),
+            Some(FrameState::Stopped | FrameState::Error) => Some("the frame was stopped"),
+            Some(_) => None,
+        })
+    }
+
+    async fn deny_unattended(&self, prompt: Prompt) -> Result<(), StoreError> {
+        let change = move |tx: &mut Tx<'_>| {
+            let now = prompts::get(tx, &prompt.id)?;
+            if now.state != PromptState::Pending {
+                return Ok(None);
+            }
+            let missed = match &prompt.message {
+                Some(message) => prompts::missed(tx, message)?,
+                None => 0,
+            };
+            let waited = tx.now_ms().saturating_sub(prompt.asked_at);
+            let (decision, why) = hear::nobody_came(&prompt, missed, waited);
+            let decided = Decided { decision, by: "deadline".to_owned(), rule: None, reason: Some(why) };
+            let prompt = prompts::decide(tx, &prompt.id, &decided)?;
+            tx.audit(
+                &Principal::Gateway,
+                "approval.deadline",
+                prompt.id.as_str(),
+                &hear::by_deadline(&prompt),
+            )?;
+            Ok::<_, StoreError>(Some(prompt))
+        };
+        if let Some(prompt) = self.inner.deps.store.write(change).await? {
+            self.tell_soon(prompt);
+        }
+        Ok(())
+    }
+}
