@@ -36,6 +36,7 @@ pub mod sessions;
 // Services over services.
 pub mod approvals;
 pub mod doctor;
+pub mod feed;
 pub mod router;
 
 // Edges: they know everyone, nobody knows them.

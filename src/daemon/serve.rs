@@ -161,12 +161,17 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     }
 }
 
-/// What runs underneath: frames, and the broom for old events.
+/// What runs underneath: frames, what their agents say, and the broom for old events.
 fn start_core(core: &Tasks, services: &Services) {
     let frames = services.frames.clone();
     core.spawn("frames", OnExit::Restart, move |stop| {
         let frames = frames.clone();
         async move { frames.run(stop).await }
+    });
+    let feeds = services.feeds.clone();
+    core.spawn("feeds", OnExit::Restart, move |stop| {
+        let feeds = feeds.clone();
+        async move { feeds.run(stop).await }
     });
     let (store, clock) = (services.store.clone(), services.clock.clone());
     core.spawn("old events", OnExit::Restart, move |stop| {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Paths};
 use crate::doctor;
 use crate::events::Events;
+use crate::feed::{self, FeedDeps, Feeds};
 use crate::frames::settings::AgentConnector;
 use crate::frames::{Frames, FramesDeps};
 use crate::gateway::{About, ImageSource, Services};
@@ -89,9 +90,18 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         }),
         agent_connector: ground.agent_connector.clone(),
     });
+    let feeds = Feeds::new(FeedDeps {
+        store: store.clone(),
+        places: Arc::new(frames.clone()),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        settings: feed::Settings::default(),
+        failpoints: tasks.failpoints(),
+    });
     let router = Router::new(RouterDeps {
         store: store.clone(),
         places: Arc::new(frames.clone()),
+        feeds: feeds.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: router::Settings::new(default_model.clone()),
@@ -115,6 +125,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         store: store.clone(),
         runtime: runtime.clone(),
         frames,
+        feeds,
         router,
         clock: clock.clone(),
         images: ground.images,

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Counters;
 use crate::clock::Clock;
 use crate::events::Events;
+use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
 use crate::router::Router;
@@ -24,6 +25,8 @@ pub struct Services {
     pub runtime: Arc<dyn Runtime>,
     /// Frames.
     pub frames: Frames,
+    /// What agents say.
+    pub feeds: Feeds,
     /// Messages on their way.
     pub router: Router,
     /// What happened.

@@ -308,3 +308,24 @@ pub enum AgentEvent {
     /// Something we have no use for.
     Other(String),
 }
+
+impl AgentEvent {
+    /// The session it is about, if it is about one.
+    #[must_use]
+    pub fn session(&self) -> Option<&AgentSessionId> {
+        match self {
+            Self::SessionUpdated { session, .. }
+            | Self::SessionDeleted(session)
+            | Self::Status(session, _)
+            | Self::PartDelta { session, .. }
+            | Self::MessageRemoved(session, _)
+            | Self::PermissionReplied { session, .. }
+            | Self::QuestionAnswered { session, .. } => Some(session),
+            Self::Message(head) => Some(&head.session),
+            Self::Part(part) => Some(&part.session),
+            Self::Asked(ask) => Some(&ask.session),
+            Self::Failed(session, _) => session.as_ref(),
+            Self::Connected | Self::Heartbeat | Self::Disposed | Self::Other(_) => None,
+        }
+    }
+}

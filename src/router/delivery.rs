@@ -13,12 +13,13 @@ use super::Router;
 use super::transcript::{Told, Transcript};
 use super::verdict::{self, Verdict};
 use crate::clock;
+use crate::feed::{Claim, FeedError};
 use crate::frames::PlaceError;
 use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
 use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message, Session};
-use crate::opencode::{EventStream, OpencodeClient, OpencodeError, Prompt, ids};
+use crate::opencode::{OpencodeClient, OpencodeError, Prompt, ids};
 use crate::store::{StoreError, Tx, events, frames, messages, sessions, turns};
 use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
@@ -58,15 +59,22 @@ pub(super) struct Attempt {
     pub cancel: CancellationToken,
 }
 
+/// What outlives a pass.
+#[derive(Default)]
+struct Held {
+    transcript: Option<Transcript>,
+    claim: Option<Claim>,
+}
+
 impl Router {
     /// Brings a message to its end.
     pub(super) async fn deliver(&self, message: Message) -> Result<(), Halt> {
         let id = message.id.clone();
         let cancel = self.cancel_token(&id);
-        let mut transcript = None;
-        let verdict = self.to_its_end(message, &cancel, &mut transcript).await?;
+        let mut held = Held::default();
+        let verdict = self.to_its_end(message, &cancel, &mut held).await?;
         self.inner.deps.failpoints.hit("send.before_end").await;
-        self.write_end(&id, verdict, transcript.as_ref()).await?;
+        self.write_end(&id, verdict, held.transcript.as_ref()).await?;
         self.inner.deps.failpoints.hit("send.after_end").await;
         self.forget_cancel(&id);
         Ok(())
@@ -76,7 +84,7 @@ impl Router {
         &self,
         message: Message,
         cancel: &CancellationToken,
-        transcript: &mut Option<Transcript>,
+        held: &mut Held,
     ) -> Result<Verdict, Halt> {
         let id = message.id.clone();
         let mut delays = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -95,10 +103,10 @@ impl Router {
                 Err(why) => return Ok(Verdict::Failed(why)),
             };
             let began = Instant::now();
-            match self.pass(message, client, cancel, transcript).await? {
+            match self.pass(message, client, cancel, held).await? {
                 Pass::Ended(verdict) => return Ok(verdict),
                 Pass::Lost(why) => {
-                    if let Some(known) = transcript {
+                    if let Some(known) = &mut held.transcript {
                         known.cut();
                     }
                     // A pass that held for a while was a recovery; the next loss is a new one.
@@ -167,7 +175,7 @@ impl Router {
         message: Message,
         client: OpencodeClient,
         cancel: &CancellationToken,
-        transcript: &mut Option<Transcript>,
+        held: &mut Held,
     ) -> Result<Pass, Halt> {
         let session = match self.ensure_session(&client, &message).await? {
             Ok(session) => session,
@@ -183,20 +191,22 @@ impl Router {
             return Ok(pass);
         }
         // Subscribed before anything is sent, so that nothing of the turn is missed.
-        let stream = match connected(&attempt.client).await {
-            Ok(stream) => stream,
-            Err(error) => return Ok(passing(error)),
+        let feed = match self.inner.deps.feeds.subscribe(&attempt.message.frame, STREAM_HEAD).await {
+            Ok(feed) => feed,
+            Err(FeedError::Away(why)) => return Ok(Pass::Lost(why)),
+            Err(FeedError::Refused(why)) => return Ok(Pass::Ended(Verdict::Failed(why))),
         };
         if attempt.message.state == DeliveryState::Queued
-            && let Some(pass) = self.hand_over(&mut attempt).await?
+            && let Some(pass) = self.hand_over(&mut attempt, held).await?
         {
             return Ok(pass);
         }
-        let known = match transcript {
+        self.claim(&attempt, held);
+        let known = match &mut held.transcript {
             Some(known) => known,
-            None => transcript.insert(self.begin_transcript(&attempt).await?),
+            None => held.transcript.insert(self.begin_transcript(&attempt).await?),
         };
-        self.follow(&mut attempt, stream, known).await
+        self.follow(&mut attempt, feed, known).await
     }
 
     /// The agent's session of this conversation: the saved one, one that we made and did not get to
@@ -265,7 +275,7 @@ impl Router {
     }
 
     /// Saves the agent's id of the message, then sends it.
-    async fn hand_over(&self, attempt: &mut Attempt) -> Result<Option<Pass>, Halt> {
+    async fn hand_over(&self, attempt: &mut Attempt, held: &mut Held) -> Result<Option<Pass>, Halt> {
         let newest = match attempt.client.messages(&attempt.session, 1).await {
             Ok(turns) => turns.last().map(|turn| turn.head.id.clone()),
             Err(error) => return Ok(Some(passing(error))),
@@ -286,6 +296,8 @@ impl Router {
             Err(error) => return Err(error.into()),
         };
         self.inner.deps.failpoints.hit("send.after_id_saved").await;
+        // From here on this message's turn is told by its lane and not by the feed.
+        self.claim(attempt, held);
         let sent =
             attempt.client.prompt(&attempt.session, &self.prompt(&attempt.message, agent_message)).await;
         self.inner.deps.failpoints.hit("send.after_prompt").await;
@@ -304,6 +316,14 @@ impl Router {
                 Ok(Some(Pass::Ended(Verdict::Failed(error.to_string()))))
             }
             Err(error) => Ok(Some(passing(error))),
+        }
+    }
+
+    /// Claims the turn for the lane, for as long as `held` lives.
+    fn claim(&self, attempt: &Attempt, held: &mut Held) {
+        if let Some(prompt) = &attempt.message.agent_message {
+            held.claim =
+                Some(self.inner.deps.feeds.claim(&attempt.message.frame, &attempt.session, prompt));
         }
     }
 
@@ -399,16 +419,6 @@ impl Router {
             Ok(())
         };
         Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
-    }
-}
-
-/// The stream, once it says that it stands: from then on nothing is missed.
-async fn connected(client: &OpencodeClient) -> Result<EventStream, OpencodeError> {
-    let mut stream = client.events(STREAM_HEAD).await?;
-    match tokio::time::timeout(STREAM_HEAD, stream.next()).await {
-        Ok(Ok(_)) => Ok(stream),
-        Ok(Err(end)) => Err(OpencodeError::BrokenOff { call: "events", why: end.to_string() }),
-        Err(_) => Err(OpencodeError::Silent { call: "events", waited: STREAM_HEAD }),
     }
 }
 

@@ -4,29 +4,31 @@
 //! only believed after the agent was asked what it does and what it wrote.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::Router;
 use super::delivery::{Attempt, Halt, Pass, passing};
 use super::guard::Guard;
-use super::speech::Speech;
 use super::transcript::Transcript;
 use super::verdict::{Verdict, judge};
-use crate::model::agent::{AgentEvent, AgentSessionId, AgentStatus};
-use crate::model::message::DeliveryState;
-use crate::opencode::{EventStream, OpencodeClient, OpencodeError, PermissionReply};
+use crate::feed::reread::messages_from;
+use crate::feed::speech::Speech;
+use crate::feed::{FeedItem, Heard, Subscription};
+use crate::model::agent::{AgentEvent, AgentStatus};
+use crate::model::message::{DeliveryState, Message};
+use crate::model::prompt::Ask;
+use crate::opencode::{OpencodeClient, OpencodeError, PermissionReply, Turn};
 use crate::store::{StoreError, Tx, messages};
 
 /// How often the limits of a turn are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// How soon an idle agent is asked again while its last update is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
-/// How many messages are re-read at first; more when our prompt is not among them.
-const PAGE: u32 = 40;
-/// The most that are re-read.
-const MAX_PAGE: u32 = 2560;
 /// How long an aborted agent may take to become idle.
 const LET_GO: Duration = Duration::from_secs(6);
 
@@ -34,17 +36,23 @@ const LET_GO: Duration = Duration::from_secs(6);
 struct Watch {
     guard: Guard,
     speech: Speech,
+    writing: Option<Writing>,
+    reading: Option<Reading>,
     look_at: Instant,
     idle_since: Option<Instant>,
-    coalesce: Duration,
 }
 
-impl Watch {
-    fn wake_at(&self) -> Instant {
-        let flush = self.speech.since().map(|since| since + self.coalesce);
-        let next = Instant::now() + TICK;
-        flush.into_iter().chain([self.look_at]).fold(next, Instant::min)
-    }
+/// A write in flight: what was heard since when, and the message if it began to run with it.
+type Writing = BoxFuture<'static, Result<Option<Message>, StoreError>>;
+/// A look at the agent in flight.
+type Reading = BoxFuture<'static, Result<Look, OpencodeError>>;
+
+/// What the agent says of itself.
+struct Look {
+    written: Vec<Turn>,
+    is_busy: bool,
+    /// Whatever waits for a person; nobody asks an idle agent.
+    asks: Option<Vec<Ask>>,
 }
 
 impl Router {
@@ -52,132 +60,120 @@ impl Router {
     pub(super) async fn follow(
         &self,
         attempt: &mut Attempt,
-        mut stream: EventStream,
+        mut feed: Subscription,
         turn: &mut Transcript,
     ) -> Result<Pass, Halt> {
-        let settings = &self.inner.deps.settings;
         let now = Instant::now();
         let mut watch = Watch {
-            guard: Guard::new(settings.limits, now),
+            guard: Guard::new(self.inner.deps.settings.limits, now),
             speech: Speech::default(),
+            writing: None,
+            reading: None,
             look_at: now,
             idle_since: None,
-            coalesce: settings.coalesce,
         };
         loop {
-            let wake_at = watch.wake_at();
-            let event = tokio::select! {
+            // One write at a time: what comes meanwhile is collected and goes with the next one.
+            if watch.writing.is_none() {
+                watch.writing = self.write(attempt, &mut watch.speech, turn);
+            }
+            if watch.reading.is_none() && watch.look_at <= Instant::now() {
+                watch.look_at = Instant::now() + self.inner.deps.settings.look_every;
+                watch.reading = Some(look(attempt).boxed());
+            }
+            let wake_at = (Instant::now() + TICK).min(watch.look_at);
+            tokio::select! {
                 () = attempt.cancel.cancelled() => {
                     self.abort(attempt, turn).await;
-                    self.flush(attempt, &mut watch.speech, turn).await?;
+                    self.flush(attempt, &mut watch, turn).await?;
                     return Ok(Pass::Ended(Verdict::Stopped));
                 }
-                event = stream.next() => Some(event),
-                () = tokio::time::sleep_until(wake_at) => None,
-            };
-            match event {
-                Some(Ok(event)) => self.take(&event, turn, &mut watch),
-                Some(Err(end)) => {
-                    self.flush(attempt, &mut watch.speech, turn).await?;
-                    return Ok(Pass::Lost(end.to_string()));
+                item = feed.next() => match item {
+                    FeedItem::Event(heard) => self.take(&heard, turn, &mut watch),
+                    FeedItem::Lost(why) => {
+                        self.flush(attempt, &mut watch, turn).await?;
+                        return Ok(Pass::Lost(why));
+                    }
+                },
+                written = ready(&mut watch.writing) => self.written(attempt, written?).await,
+                seen = ready(&mut watch.reading) => {
+                    if let Some(pass) = self.looked(attempt, turn, &mut watch, seen).await? {
+                        return Ok(pass);
+                    }
                 }
-                None => {}
+                () = tokio::time::sleep_until(wake_at) => {}
             }
-            let now = Instant::now();
-            if watch.speech.is_urgent() || watch.speech.since().is_some_and(|at| at + watch.coalesce <= now) {
-                self.flush(attempt, &mut watch.speech, turn).await?;
-            }
-            if let Some(why) = watch.guard.check(turn.waits_for_person(), now) {
+            if let Some(why) = watch.guard.check(turn.waits_for_person(), Instant::now()) {
                 self.abort(attempt, turn).await;
-                self.flush(attempt, &mut watch.speech, turn).await?;
+                self.flush(attempt, &mut watch, turn).await?;
                 return Ok(Pass::Ended(Verdict::Failed(why)));
-            }
-            if watch.look_at <= now
-                && let Some(pass) = self.look(attempt, turn, &mut watch).await?
-            {
-                return Ok(pass);
             }
         }
     }
 
-    fn take(&self, event: &AgentEvent, turn: &mut Transcript, watch: &mut Watch) {
-        let now = Instant::now();
-        let about = session_of(event);
+    fn take(&self, heard: &Heard, turn: &mut Transcript, watch: &mut Watch) {
+        let event = &*heard.event;
+        let about = event.session();
         if about.is_some_and(|session| turn.is_ours(session)) {
             // Patience with an idle agent begins anew with every sign of life.
             watch.idle_since = None;
-            watch.guard.see(event, now, self.inner.deps.clock.now_ms());
+            watch.guard.see(event, heard.at, self.inner.deps.clock.now_ms());
         }
-        watch.speech.add(turn.see(event), now);
+        watch.speech.add(turn.see(event), heard.at);
         match event {
-            AgentEvent::Status(session, AgentStatus::Idle) if turn.is_ours(session) => watch.look_at = now,
-            AgentEvent::Failed(..) | AgentEvent::Disposed => watch.look_at = now,
+            AgentEvent::Status(session, AgentStatus::Idle) if turn.is_ours(session) => {
+                watch.look_at = heard.at;
+            }
+            AgentEvent::Failed(..) | AgentEvent::Disposed => watch.look_at = heard.at,
             _ => {}
         }
     }
 
-    /// Re-reads, and says whether that was the end.
-    async fn look(
+    /// Takes a look that was had, and says whether that was the end.
+    async fn looked(
         &self,
         attempt: &mut Attempt,
         turn: &mut Transcript,
         watch: &mut Watch,
+        seen: Result<Look, OpencodeError>,
     ) -> Result<Option<Pass>, Halt> {
-        let is_busy = match self.read_again(attempt, turn, &mut watch.speech).await {
-            Ok(is_busy) => is_busy,
+        let now = Instant::now();
+        let seen = match seen {
+            Ok(seen) => seen,
             Err(OpencodeError::NotFound { what }) => {
+                self.flush(attempt, watch, turn).await?;
                 let why = format!("the agent no longer knows the conversation ({what})");
                 return Ok(Some(Pass::Ended(Verdict::Failed(why))));
             }
             Err(error) => {
-                self.flush(attempt, &mut watch.speech, turn).await?;
+                self.flush(attempt, watch, turn).await?;
                 return Ok(Some(passing(error)));
             }
         };
-        self.flush(attempt, &mut watch.speech, turn).await?;
-        let now = Instant::now();
+        watch.speech.add(turn.absorb(&seen.written), now);
+        if let Some(asks) = seen.asks {
+            let listed: BTreeSet<String> = asks.iter().map(|ask| ask.id.clone()).collect();
+            for ask in asks {
+                watch.speech.add(turn.see(&AgentEvent::Asked(ask)), now);
+            }
+            watch.speech.add(turn.still_waiting(&listed), now);
+        }
         let settings = &self.inner.deps.settings;
-        if is_busy {
+        if seen.is_busy {
             watch.idle_since = None;
-            watch.look_at = now + settings.look_every;
             return Ok(None);
         }
         let idle_for = now.saturating_duration_since(*watch.idle_since.get_or_insert(now));
         match judge(turn, idle_for, settings.patience) {
             Verdict::NotYet => {
-                watch.look_at = now + LOOK_AGAIN;
+                watch.look_at = watch.look_at.min(now + LOOK_AGAIN);
                 Ok(None)
             }
-            verdict => Ok(Some(Pass::Ended(verdict))),
-        }
-    }
-
-    /// Asks what the agent wrote and then what it does; says whether it works.
-    ///
-    /// In this order: an answer that is not complete while the agent is idle must not be one that had
-    /// only just begun.
-    async fn read_again(
-        &self,
-        attempt: &Attempt,
-        turn: &mut Transcript,
-        speech: &mut Speech,
-    ) -> Result<bool, OpencodeError> {
-        let client = &attempt.client;
-        let written = messages_from_prompt(attempt).await?;
-        let statuses = client.statuses().await?;
-        speech.add(turn.absorb(&written), Instant::now());
-        let is_busy = statuses.get(&attempt.session).is_some_and(|status| *status != AgentStatus::Idle);
-        if is_busy {
-            let permissions = client.permissions().await?;
-            let questions = client.questions().await?;
-            let mut listed = BTreeSet::new();
-            for ask in permissions.into_iter().chain(questions) {
-                listed.insert(ask.id.clone());
-                speech.add(turn.see(&AgentEvent::Asked(ask)), Instant::now());
+            verdict => {
+                self.flush(attempt, watch, turn).await?;
+                Ok(Some(Pass::Ended(verdict)))
             }
-            speech.add(turn.still_waiting(&listed), Instant::now());
         }
-        Ok(is_busy)
     }
 
     /// Stops the agent's turn as politely as it can be done; what it wrote so far is kept.
@@ -198,53 +194,91 @@ impl Router {
         }
         reject_leftovers(client, turn).await;
         tokio::time::sleep(LOOK_AGAIN).await;
-        if let Ok(written) = messages_from_prompt(attempt).await {
+        let prompt = attempt.message.agent_message.as_ref();
+        if let Ok(written) = messages_from(client, &attempt.session, prompt).await {
             turn.absorb(&written);
         }
     }
 
-    /// Stores what is to be told, and that the agent was seen working.
-    async fn flush(&self, attempt: &mut Attempt, speech: &mut Speech, turn: &Transcript) -> Result<(), Halt> {
-        let told = speech.take();
+    /// Begins to store what is to be told, and that the agent was seen working; nothing when there is neither.
+    fn write(&self, attempt: &Attempt, speech: &mut Speech, turn: &Transcript) -> Option<Writing> {
         let begins = matches!(attempt.message.state, DeliveryState::Sending | DeliveryState::Sent)
             && turn.answers().next().is_some();
-        if told.is_empty() && !begins {
-            return Ok(());
+        if speech.is_empty() && !begins {
+            return None;
         }
+        let (told, since) = speech.take();
         let id = attempt.message.id.clone();
         let subject = messages::subject(&attempt.message);
+        let store = self.inner.deps.store.clone();
+        let counters = self.inner.deps.feeds.counters().clone();
         let change = move |tx: &mut Tx<'_>| {
-            if begins {
-                messages::move_to(tx, &id, DeliveryState::Running, None)?;
-            }
+            let message = match begins {
+                true => Some(messages::move_to(tx, &id, DeliveryState::Running, None)?),
+                false => None,
+            };
             for happening in &told {
                 tx.emit(&subject, happening)?;
             }
-            messages::get(tx, &id)
+            Ok(message)
         };
-        attempt.message = self.inner.deps.store.write_soon::<_, StoreError, _>(change).await?;
-        if begins {
+        let writing = async move {
+            let written = store.write_soon::<_, StoreError, _>(change).await;
+            if let Some(since) = since {
+                counters.relayed(since.elapsed());
+            }
+            written
+        };
+        Some(writing.boxed())
+    }
+
+    async fn written(&self, attempt: &mut Attempt, begun: Option<Message>) {
+        if let Some(message) = begun {
+            attempt.message = message;
             self.inner.deps.failpoints.hit("send.after_running").await;
         }
-        Ok(())
+    }
+
+    /// Stores everything that is still to be told.
+    async fn flush(&self, attempt: &mut Attempt, watch: &mut Watch, turn: &Transcript) -> Result<(), Halt> {
+        loop {
+            if let Some(writing) = watch.writing.take() {
+                self.written(attempt, writing.await?).await;
+            }
+            watch.writing = self.write(attempt, &mut watch.speech, turn);
+            if watch.writing.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 
-/// Everything from our prompt on; a long turn has a message for each model call.
-async fn messages_from_prompt(attempt: &Attempt) -> Result<Vec<crate::opencode::Turn>, OpencodeError> {
-    let mut limit = PAGE;
-    loop {
-        let page = attempt.client.messages(&attempt.session, limit).await?;
-        let is_whole = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_prompt = attempt
-            .message
-            .agent_message
-            .as_ref()
-            .is_some_and(|prompt| page.first().is_some_and(|first| first.head.id <= *prompt));
-        if is_whole || has_prompt || limit >= MAX_PAGE {
-            return Ok(page);
+/// Waits for what is in flight, and for ever when nothing is.
+async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(flying) = slot else { return std::future::pending().await };
+    let done = flying.await;
+    *slot = None;
+    done
+}
+
+/// Asks what the agent wrote and then what it does.
+///
+/// In this order: an answer that is not complete while the agent is idle must not be one that had
+/// only just begun.
+fn look(attempt: &Attempt) -> impl Future<Output = Result<Look, OpencodeError>> + Send + use<> {
+    let (client, session) = (attempt.client.clone(), attempt.session.clone());
+    let prompt = attempt.message.agent_message.clone();
+    async move {
+        let written = messages_from(&client, &session, prompt.as_ref()).await?;
+        let statuses = client.statuses().await?;
+        let is_busy = statuses.get(&session).is_some_and(|status| *status != AgentStatus::Idle);
+        let mut asks = None;
+        if is_busy {
+            let mut all = client.permissions().await?;
+            all.extend(client.questions().await?);
+            asks = Some(all);
         }
-        limit *= 4;
+        Ok(Look { written, is_busy, asks })
     }
 }
 
@@ -259,22 +293,5 @@ async fn reject_leftovers(client: &OpencodeClient, turn: &Transcript) {
         if turn.is_ours(&ask.session) {
             let _ = client.reject_question(&ask.id).await;
         }
-    }
-}
-
-fn session_of(event: &AgentEvent) -> Option<&AgentSessionId> {
-    match event {
-        AgentEvent::SessionUpdated { session, .. }
-        | AgentEvent::SessionDeleted(session)
-        | AgentEvent::Status(session, _)
-        | AgentEvent::PartDelta { session, .. }
-        | AgentEvent::MessageRemoved(session, _)
-        | AgentEvent::PermissionReplied { session, .. }
-        | AgentEvent::QuestionAnswered { session, .. } => Some(session),
-        AgentEvent::Message(head) => Some(&head.session),
-        AgentEvent::Part(part) => Some(&part.session),
-        AgentEvent::Asked(ask) => Some(&ask.session),
-        AgentEvent::Failed(session, _) => session.as_ref(),
-        AgentEvent::Connected | AgentEvent::Heartbeat | AgentEvent::Disposed | AgentEvent::Other(_) => None,
     }
 }

@@ -14,8 +14,6 @@ pub mod error;
 mod follow;
 pub mod guard;
 mod lanes;
-mod speech;
-mod transcript;
 mod verdict;
 
 use std::collections::HashMap;
@@ -26,6 +24,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
+use crate::feed::{Feeds, transcript};
 use crate::frames::Places;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};
@@ -59,8 +58,6 @@ pub struct Settings {
     pub wake: Duration,
     /// How long a lost agent may take to come back in the middle of a turn.
     pub return_after_loss: Duration,
-    /// How long text is collected before it is stored and sent out.
-    pub coalesce: Duration,
     /// How often a working agent is asked what it does, whatever its event stream says.
     pub look_every: Duration,
     /// Limits of one turn.
@@ -78,7 +75,6 @@ impl Settings {
             default_agent: "build".to_owned(),
             wake: Duration::from_secs(180),
             return_after_loss: Duration::from_secs(90),
-            coalesce: Duration::from_millis(50),
             look_every: Duration::from_secs(60),
             limits: Limits::default(),
             patience: Patience::default(),
@@ -92,6 +88,8 @@ pub struct RouterDeps {
     pub store: Store,
     /// Where agents live.
     pub places: Arc<dyn Places>,
+    /// What they say.
+    pub feeds: Feeds,
     /// The time.
     pub clock: Clock,
     /// Owner of the lanes.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
+use mimir::feed::{self, FeedDeps, Feeds};
 use mimir::frames::{PlaceError, Places};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::event::Happening;
@@ -22,8 +23,8 @@ use mimir::opencode::OpencodeClient;
 use mimir::router::{Accepted, Limits, Patience, Router, RouterDeps, SendError, SendRequest, Settings};
 use mimir::sessions::{Said, Sessions};
 use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
-use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
+use mimir::supervisor::{OnExit, Tasks};
 
 use super::scripted::{PASSWORD, ScriptedAgent};
 
@@ -34,6 +35,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct World {
     pub store: Store,
     pub router: Router,
+    pub feeds: Feeds,
     pub agent: Arc<ScriptedAgent>,
     pub places: Arc<ScriptedPlaces>,
     pub failpoints: Failpoints,
@@ -54,7 +56,6 @@ fn open(folder: &Path) -> Store {
 fn settings() -> Settings {
     Settings {
         return_after_loss: Duration::from_secs(2),
-        coalesce: Duration::from_millis(5),
         look_every: Duration::from_millis(150),
         limits: Limits { steps: 5, ..Limits::default() },
         patience: Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
@@ -70,15 +71,21 @@ impl World {
         let frame = FrameId::from_parts(1_000, entropy_128());
         insert_frame(&store, &frame).await;
         let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
-        let (router, tasks, failpoints) = gateway(&store, places.clone(), settings());
-        Self { store, router, agent, places, failpoints, frame, tasks, folder }
+        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, places.clone(), settings());
+        Self { store, router, feeds, agent, places, failpoints, frame, tasks, folder }
     }
 
     /// A world whose agent lives in `places`; the scripted one is there and not used.
     pub async fn with(places: Arc<dyn Places>, settings: Settings) -> Self {
         let mut world = Self::new().await;
-        (world.router, world.tasks, world.failpoints) = gateway(&world.store, places, settings);
+        let _ = world.tasks.stop(LIMIT).await;
+        world.take(gateway(&world.store, places, settings));
         world
+    }
+
+    fn take(&mut self, gateway: Gateway) {
+        let Gateway { router, feeds, tasks, failpoints } = gateway;
+        (self.router, self.feeds, self.tasks, self.failpoints) = (router, feeds, tasks, failpoints);
     }
 
     pub fn client(&self) -> OpencodeClient {
@@ -91,7 +98,7 @@ impl World {
         assert!(self.tasks.stop(LIMIT).await, "the lanes end");
         self.store = open(self.folder.path());
         self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
-        (self.router, self.tasks, self.failpoints) = gateway(&self.store, self.places.clone(), settings());
+        self.take(gateway(&self.store, self.places.clone(), settings()));
         self.router.resume().await.expect("the open messages");
     }
 
@@ -174,18 +181,40 @@ impl World {
     }
 }
 
-fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> (Router, Tasks, Failpoints) {
+/// What dies together.
+struct Gateway {
+    router: Router,
+    feeds: Feeds,
+    tasks: Tasks,
+    failpoints: Failpoints,
+}
+
+fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gateway {
     let tasks = Tasks::default();
     let failpoints = Failpoints::default();
+    let feeds = Feeds::new(FeedDeps {
+        store: store.clone(),
+        places: places.clone(),
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings: feed::Settings::default(),
+        failpoints: failpoints.clone(),
+    });
+    let running = feeds.clone();
+    tasks.spawn("feeds", OnExit::Restart, move |stop| {
+        let feeds = running.clone();
+        async move { feeds.run(stop).await }
+    });
     let router = Router::new(RouterDeps {
         store: store.clone(),
         places,
+        feeds: feeds.clone(),
         clock: Clock::system(),
         tasks: tasks.clone(),
         settings,
         failpoints: failpoints.clone(),
     });
-    (router, tasks, failpoints)
+    Gateway { router, feeds, tasks, failpoints }
 }
 
 async fn insert_frame(store: &Store, id: &FrameId) {

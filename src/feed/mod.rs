@@ -1,0 +1,237 @@
+//! What agents say: one event stream for each running frame, always open, whoever listens.
+//!
+//! A stream has no position to resume from, so the feed makes up for what it
+//! cannot promise: it connects again by itself, and says when something may have
+//! been missed. Those who deliver messages subscribe to it and tell of their own
+//! turns; what nobody claims (somebody types in the terminal, another program
+//! uses the agent's API) is told here.
+//!
+//! Not here: opencode's JSON (see `opencode`), what becomes of a message (see
+//! `router`), sending events to clients (see `events`).
+
+mod claims;
+mod counters;
+mod facts;
+mod reader;
+pub mod reread;
+pub mod speech;
+mod subscription;
+pub mod transcript;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::frames::Places;
+use crate::model::agent::{AgentMessageId, AgentSessionId};
+use crate::model::frame::FrameState;
+use crate::model::ids::FrameId;
+use crate::model::status::AgentFacts;
+use crate::store::{Store, StoreError, frames};
+use crate::supervisor::failpoint::Failpoints;
+use crate::supervisor::{OnExit, Tasks};
+
+pub use claims::Claim;
+pub use counters::Counters;
+pub use subscription::{FeedError, FeedItem, Heard, Subscription};
+
+use claims::Claims;
+use reader::Feed;
+
+/// How soon after a change the frames are looked at; a stream of answers changes something all the time.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How often they are looked at anyway.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How patient a feed is.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The first pause before connecting again; it doubles.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(5) }
+    }
+}
+
+/// Everything that [`Feeds`] is made of.
+pub struct FeedDeps {
+    /// The database.
+    pub store: Store,
+    /// Where agents live.
+    pub places: Arc<dyn Places>,
+    /// The time.
+    pub clock: Clock,
+    /// Owner of the tasks that read.
+    pub tasks: Tasks,
+    /// How patient it is.
+    pub settings: Settings,
+    /// Where tests let the gateway die.
+    pub failpoints: Failpoints,
+}
+
+/// The feeds of all running frames. Cheap to clone.
+#[derive(Clone)]
+pub struct Feeds {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    deps: FeedDeps,
+    feeds: Mutex<HashMap<FrameId, Arc<Feed>>>,
+    claims: Claims,
+    counters: Counters,
+    changed: watch::Sender<u64>,
+}
+
+impl Feeds {
+    /// Makes the service. [`Feeds::run`] keeps a feed for each running frame.
+    #[must_use]
+    pub fn new(deps: FeedDeps) -> Self {
+        let inner = Inner {
+            deps,
+            feeds: Mutex::default(),
+            claims: Claims::default(),
+            counters: Counters::default(),
+            changed: watch::Sender::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Keeps one feed for each running frame, until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut newest = self.inner.deps.store.last_event();
+        loop {
+            newest.borrow_and_update();
+            if let Err(error) = self.match_frames().await {
+                tracing::warn!(%error, "the frames cannot be looked at: {error}");
+            }
+            let changed = async {
+                if newest.changed().await.is_ok() {
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Listens to a frame's agent. Returns once the stream stands, so that nothing is missed of what is
+    /// asked of the agent afterwards.
+    ///
+    /// # Errors
+    /// [`FeedError`] when the next try to connect fails, or none succeeds `within` that time.
+    pub async fn subscribe(&self, frame: &FrameId, within: Duration) -> Result<Subscription, FeedError> {
+        Subscription::begin(&self.feed(frame), within).await
+    }
+
+    /// Says that somebody else tells of what the agent says in this session from `prompt` on, sub-agents included.
+    #[must_use]
+    pub fn claim(&self, frame: &FrameId, session: &AgentSessionId, prompt: &AgentMessageId) -> Claim {
+        self.inner.claims.take(frame, session, prompt)
+    }
+
+    /// What is known of a frame's agent; nothing when it has no feed because it does not run.
+    #[must_use]
+    pub fn facts(&self, frame: &FrameId) -> Option<AgentFacts> {
+        let feeds = self.inner.feeds.lock().ok()?;
+        feeds.get(frame).map(|feed| feed.facts())
+    }
+
+    /// Changes whenever the facts of some frame do (the time of its last sign of life alone is no change).
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// What was counted since the gateway started.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// The frame's feed, started unless it runs.
+    fn feed(&self, frame: &FrameId) -> Arc<Feed> {
+        let fresh = Arc::new(Feed::new(frame.clone(), self.inner.changed.clone()));
+        let Ok(mut feeds) = self.inner.feeds.lock() else { return fresh };
+        if let Some(known) = feeds.get(frame) {
+            return known.clone();
+        }
+        feeds.insert(frame.clone(), fresh.clone());
+        drop(feeds);
+        self.start(fresh.clone());
+        fresh
+    }
+
+    fn start(&self, feed: Arc<Feed>) {
+        let name = format!("feed of {}", feed.frame());
+        let feeds = self.clone();
+        // Not `Restart`: a feed ends with its frame. One that panics leaves its place, and the next look
+        // at the frames starts another.
+        self.inner.deps.tasks.spawn(name, OnExit::Report, move |stop| {
+            let (feeds, feed) = (feeds.clone(), feed.clone());
+            async move {
+                let _place = Place { feeds: &feeds, feed: &feed };
+                tokio::select! {
+                    () = reader::run(&feeds.inner, &feed) => {}
+                    () = feed.ended() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    }
+
+    async fn match_frames(&self) -> Result<(), StoreError> {
+        // Taken before the rows are read: a feed that is started meanwhile is not ended by what they said.
+        let known: Vec<FrameId> = match self.inner.feeds.lock() {
+            Ok(feeds) => feeds.keys().cloned().collect(),
+            Err(_) => Vec::new(),
+        };
+        let rows = self.inner.deps.store.read(|db| frames::list(db)).await?;
+        let runs = |id: &FrameId| rows.iter().any(|row| row.id == *id && row.state == FrameState::Running);
+        for row in rows.iter().filter(|row| row.state == FrameState::Running) {
+            self.feed(&row.id);
+        }
+        for gone in known.iter().filter(|id| !runs(id)) {
+            self.end(gone);
+        }
+        Ok(())
+    }
+
+    fn end(&self, frame: &FrameId) {
+        let gone = self.inner.feeds.lock().ok().and_then(|mut feeds| feeds.remove(frame));
+        if let Some(feed) = gone {
+            feed.end();
+        }
+    }
+}
+
+/// Gives the feed's place free, however it ends.
+struct Place<'a> {
+    feeds: &'a Feeds,
+    feed: &'a Arc<Feed>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.feed.close("the frame does not run any more");
+        if let Ok(mut feeds) = self.feeds.inner.feeds.lock()
+            && feeds.get(self.feed.frame()).is_some_and(|known| Arc::ptr_eq(known, self.feed))
+        {
+            feeds.remove(self.feed.frame());
+        }
+    }
+}
