@@ -30,6 +30,7 @@ pub mod events;
 pub mod tmux;
 
 // Services: they do not call each other.
+pub mod access;
 pub mod frames;
 pub mod sessions;
 

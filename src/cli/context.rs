@@ -4,7 +4,8 @@ use std::future::Future;
 
 use super::exit::Failure;
 use super::output::Out;
-use crate::client::{ClientError, GatewayClient, Launch, Launched, NotStarted};
+use super::remote::{self, Elsewhere};
+use crate::client::{ClientError, GatewayClient, KnownGateways, Launch, Launched, NotStarted};
 use crate::clock::Clock;
 use crate::config::Paths;
 use crate::wire::problem::Problem;
@@ -18,6 +19,8 @@ pub struct Context {
     pub paths: Paths,
     /// The time.
     pub clock: Clock,
+    /// The gateway elsewhere that the environment names.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Context {
@@ -36,17 +39,43 @@ impl Context {
         result
     }
 
-    /// The gateway, whether it runs or not.
-    pub fn gateway_as_it_is(&self) -> GatewayClient {
+    /// The gateway of this machine, whether it runs or not, whatever the environment names.
+    pub fn gateway_here(&self) -> GatewayClient {
         GatewayClient::new(self.paths.gateway_socket())
     }
 
-    /// A gateway that answers: the one that runs, or one that is started now.
+    /// The gateway, whether it runs or not.
+    ///
+    /// # Errors
+    /// When the one that the environment names cannot be meant, or somebody at the terminal does not accept it.
+    pub async fn gateway_as_it_is(&self) -> Result<GatewayClient, Failure> {
+        let Some(elsewhere) = &self.elsewhere else { return Ok(self.gateway_here()) };
+        let known = KnownGateways::at(self.paths.known_gateways());
+        let remote = elsewhere.remote(&known)?;
+        let is_accepted = remote.is_accepted();
+        let client = GatewayClient::remote(remote);
+        if is_accepted {
+            return Ok(client);
+        }
+        match client.health().await {
+            Err(ClientError::UnknownGateway { address, fingerprint }) => {
+                if remote::accept(&self.out, &known, &address, fingerprint)? {
+                    Ok(GatewayClient::remote(elsewhere.remote(&known)?))
+                } else {
+                    Err(ClientError::UnknownGateway { address, fingerprint }.into())
+                }
+            }
+            // Whatever else is wrong shows again when something is asked.
+            _ => Ok(client),
+        }
+    }
+
+    /// A gateway that answers: the one that runs, or one that is started now. One elsewhere is never started.
     ///
     /// # Errors
     /// Why it cannot be reached or started.
     pub async fn gateway(&self) -> Result<GatewayClient, Failure> {
-        let client = self.gateway_as_it_is();
+        let client = self.gateway_as_it_is().await?;
         match client.health().await {
             Ok(health) => {
                 self.compare_versions(&health.version);
@@ -89,10 +118,12 @@ impl Context {
 
     fn compare_versions(&self, theirs: &str) {
         let ours = env!("CARGO_PKG_VERSION");
+        let advice = match self.elsewhere {
+            None => "`mimir serve --stop` makes the next command start a new one",
+            Some(_) => "use the same version on both machines if something is odd",
+        };
         if theirs != ours {
-            self.out.warn(format!(
-                "the gateway is mimir {theirs}, this is {ours}; `mimir serve --stop` makes the next command start a new one"
-            ));
+            self.out.warn(format!("the gateway is mimir {theirs}, this is {ours}; {advice}"));
         }
     }
 

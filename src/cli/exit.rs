@@ -98,6 +98,7 @@ impl From<ClientError> for Failure {
 /// The exit code of a problem: by its code where that says more than its status.
 pub fn code_of(problem: &Problem) -> u8 {
     let by_code: &[(&str, u8)] = &[
+        ("auth.", REFUSED),
         ("store.wrong_key", REFUSED),
         ("store.no_key", REFUSED),
         ("store.key", REFUSED),
@@ -146,7 +147,10 @@ mod tests {
             (404, "message.not_found", NOT_FOUND),
             (409, "frame.name_taken", CONFLICT),
             (400, "frame.name", USAGE),
-            (401, "auth.missing", REFUSED),
+            (401, "auth.required", REFUSED),
+            (403, "auth.scope", REFUSED),
+            (429, "auth.too_many", REFUSED),
+            (403, "gateway.fingerprint_changed", REFUSED),
             (500, "store.wrong_key", REFUSED),
             (503, "store.newer_schema", CONFLICT),
             (503, "runtime.unreachable", UNREACHABLE),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status,
+    completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status, token,
 };
 use super::paint::ColorChoice;
 
@@ -83,6 +83,9 @@ pub enum Command {
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),
+    /// What clients elsewhere may do with this gateway
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "tokens")]
+    Token(token::TokenCommand),
     /// Settings, and where each comes from
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::ConfigCommand),

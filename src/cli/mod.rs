@@ -12,6 +12,7 @@ mod help;
 mod names;
 mod output;
 mod paint;
+mod remote;
 mod screen;
 mod table;
 mod units;
@@ -59,7 +60,8 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 
 fn context(out: Out) -> Result<Context, Failure> {
     let options = LoadOptions::of_process().map_err(|error| commands::config::problem(&error))?;
-    Ok(Context { out, paths: options.paths, clock: Clock::system() })
+    let elsewhere = remote::Elsewhere::of(&|name| options.env.get(name).cloned());
+    Ok(Context { out, paths: options.paths, clock: Clock::system(), elsewhere })
 }
 
 /// Answers the shell when it asks for completions (`COMPLETE=bash mimir`).

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
-use crate::client::GatewayClient;
+use super::remote::Elsewhere;
+use crate::client::{GatewayClient, KnownGateways};
 use crate::config::LoadOptions;
 
 /// A shell waits for us at every press of the tab key.
@@ -39,7 +40,15 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
-    let client = GatewayClient::new(options.paths.gateway_socket());
+    let elsewhere = Elsewhere::of(&|name| options.env.get(name).cloned());
+    let client = match elsewhere {
+        None => GatewayClient::new(options.paths.gateway_socket()),
+        Some(elsewhere) => {
+            let known = KnownGateways::at(options.paths.known_gateways());
+            let Ok(remote) = elsewhere.remote(&known) else { return Vec::new() };
+            GatewayClient::remote(remote)
+        }
+    };
     let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, question(client)).await });
     names
         .unwrap_or_default()

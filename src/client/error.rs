@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::fingerprint::Fingerprint;
 use crate::wire::problem::Problem;
 
 /// A call that did not bring an answer.
@@ -20,6 +21,33 @@ pub enum ClientError {
         socket: PathBuf,
         /// What the system said.
         why: String,
+    },
+    /// A gateway elsewhere that cannot be connected to. Nothing was asked yet.
+    #[error("the gateway {address} cannot be reached: {why}")]
+    Unreachable {
+        /// Its address.
+        address: String,
+        /// What the system said.
+        why: String,
+    },
+    /// A gateway elsewhere whose certificate nobody has looked at. Nothing was sent to it.
+    #[error("the gateway {address} is not known here; it shows the certificate {fingerprint}")]
+    UnknownGateway {
+        /// `host:port`.
+        address: String,
+        /// What it shows.
+        fingerprint: Fingerprint,
+    },
+    /// A gateway elsewhere that shows another certificate than it did, or somebody in its place. Nothing was
+    /// sent to it.
+    #[error("the gateway {address} does not show the certificate that is expected of it")]
+    OtherCertificate {
+        /// `host:port`.
+        address: String,
+        /// The expected one.
+        pinned: Fingerprint,
+        /// The one that it shows.
+        shown: Fingerprint,
     },
     /// The gateway answered, and said no: show it.
     #[error("{0}")]
@@ -54,7 +82,7 @@ impl ClientError {
     /// Whether a gateway that is (re)started could answer the same question.
     #[must_use]
     pub fn is_gateway_away(&self) -> bool {
-        matches!(self, Self::NoGateway { .. } | Self::Lost { .. })
+        matches!(self, Self::NoGateway { .. } | Self::Unreachable { .. } | Self::Lost { .. })
     }
 }
 
@@ -67,6 +95,18 @@ impl From<ClientError> for Problem {
                 .hint("start one with `mimir serve --detach`"),
             ClientError::NotAllowed { .. } => Problem::new(403, "gateway.refused", title)
                 .hint("a gateway serves only the user who started it; is MIMIR_HOME yours?"),
+            ClientError::Unreachable { .. } => Problem::new(503, "gateway.unreachable", title)
+                .hint("is it running there (`mimir status` on its machine), and is MIMIR_URL right?"),
+            ClientError::UnknownGateway { fingerprint, .. } => {
+                Problem::new(403, "gateway.unknown", title).hint(format!(
+                    "if `mimir status` on its machine shows the same, run this in a terminal and accept it, or set MIMIR_FINGERPRINT={fingerprint}"
+                ))
+            }
+            ClientError::OtherCertificate { pinned, shown, .. } => {
+                Problem::new(403, "gateway.fingerprint_changed", title)
+                    .detail(format!("expected {pinned}, but it shows {shown}"))
+                    .hint("somebody may be in between: compare with `mimir status` on its machine before you change MIMIR_FINGERPRINT or known_gateways")
+            }
             ClientError::Lost { .. } => Problem::new(503, "gateway.lost", title).hint(
                 "`mimir status` shows whether it runs; its log is gateway.log in the folder that `mimir config path` names",
             ),

@@ -3,7 +3,6 @@
 //! The gateway stores an event before it sends it, so "everything after number n"
 //! is a question it can always answer: whoever follows loses nothing but time.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Method;
@@ -12,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::error::ClientError;
 use super::http::{Call, ask};
 use super::lines::RawLines;
+use super::place::Place;
 use crate::model::event::Event;
 
 /// The gateway says something at least every 15 s.
@@ -47,7 +47,7 @@ pub enum Followed {
 
 /// A reader of the event stream that comes back by itself.
 pub struct Follow {
-    socket: PathBuf,
+    place: Place,
     filter: EventFilter,
     after: Option<u64>,
     lines: Option<RawLines>,
@@ -56,8 +56,8 @@ pub struct Follow {
 }
 
 impl Follow {
-    pub(super) fn new(socket: PathBuf, filter: EventFilter, after: Option<u64>) -> Self {
-        Self { socket, filter, after, lines: None, away_since: None, told: false }
+    pub(super) fn new(place: Place, filter: EventFilter, after: Option<u64>) -> Self {
+        Self { place, filter, after, lines: None, away_since: None, told: false }
     }
 
     /// What comes next. Waits as long as nothing happens.
@@ -124,7 +124,7 @@ impl Follow {
         let call = Call::new(Method::GET, format!("/v1/events?{}", query.finish()))
             .header("accept", "text/event-stream")
             .within(Duration::from_secs(10));
-        Ok(RawLines::new(ask(&self.socket, call).await?, Some(SILENCE)))
+        Ok(RawLines::new(ask(&self.place, call).await?, Some(SILENCE)))
     }
 
     fn take_in(&mut self, block: Block) -> Option<Followed> {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_event_of_a_newer_gateway_is_handed_on_as_it_is() {
-        let mut follow = Follow::new(PathBuf::from("/nowhere"), EventFilter::default(), Some(3));
+        let mut follow = Follow::new(Place::Socket("/nowhere".into()), EventFilter::default(), Some(3));
         let block =
             Block { id: Some("9".to_owned()), data: "{\"kind\":\"new.thing\"}".to_owned(), name: None };
         assert!(matches!(follow.take_in(block), Some(Followed::Unknown(_))));

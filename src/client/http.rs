@@ -1,10 +1,8 @@
-//! One HTTP exchange over the gateway's Unix socket.
+//! One HTTP exchange with the gateway.
 //!
 //! Every exchange has its own connection: it costs some microseconds, and an
 //! exchange that hangs or breaks never harms another.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +10,13 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::error::ClientError;
+use super::place::Place;
 use crate::wire::problem::Problem;
 
-/// How long the kernel may take to hand us a connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// No answer of the gateway is larger, streams aside.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -68,25 +64,11 @@ pub struct Answer {
     pub action: String,
 }
 
-/// Opens a connection to the gateway.
-pub async fn connect(socket: &Path) -> Result<UnixStream, ClientError> {
-    match timeout(CONNECT, UnixStream::connect(socket)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                ClientError::NotAllowed { socket: socket.to_owned(), why: error.to_string() }
-            }
-            _ => ClientError::NoGateway { socket: socket.to_owned() },
-        }),
-        Err(_) => Err(ClientError::TimedOut { action: "connect".to_owned(), seconds: CONNECT.as_secs() }),
-    }
-}
-
 /// Asks, and returns when the head of the answer is there. A refusal is an error.
-pub async fn ask(socket: &Path, call: Call) -> Result<Answer, ClientError> {
+pub async fn ask(place: &Place, call: Call) -> Result<Answer, ClientError> {
     let action = call.action();
     let seconds = call.deadline.as_secs();
-    let answer = timeout(call.deadline, exchange(socket, call))
+    let answer = timeout(call.deadline, exchange(place, call))
         .await
         .map_err(|_| ClientError::TimedOut { action: action.clone(), seconds })??;
     if answer.status.is_success() {
@@ -98,18 +80,18 @@ pub async fn ask(socket: &Path, call: Call) -> Result<Answer, ClientError> {
 }
 
 /// Asks, and reads the whole answer.
-pub async fn ask_whole(socket: &Path, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
+pub async fn ask_whole(place: &Place, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
     let deadline = call.deadline;
-    let answer = ask(socket, call).await?;
+    let answer = ask(place, call).await?;
     let status = answer.status;
     Ok((status, read_all(answer, deadline).await?))
 }
 
-async fn exchange(socket: &Path, call: Call) -> Result<Answer, ClientError> {
+async fn exchange(place: &Place, call: Call) -> Result<Answer, ClientError> {
     let action = call.action();
     let lost =
         |error: &dyn std::fmt::Display| ClientError::Lost { action: action.clone(), why: error.to_string() };
-    let stream = connect(socket).await?;
+    let stream = place.connect().await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let mut driver = JoinSet::new();
@@ -118,7 +100,10 @@ async fn exchange(socket: &Path, call: Call) -> Result<Answer, ClientError> {
         let _ = connection.await;
     });
 
-    let mut request = Request::builder().method(call.method).uri(&call.path).header("host", "mimir");
+    let mut request = Request::builder().method(call.method).uri(&call.path).header("host", place.host());
+    if let Some(authorization) = place.authorization() {
+        request = request.header("authorization", authorization);
+    }
     for (name, value) in &call.headers {
         request = request.header(*name, value);
     }
@@ -164,25 +149,5 @@ mod tests {
         assert_eq!(problem.status, 502);
         assert!(problem.title.contains("GET /v1/frames"), "{}", problem.title);
         assert_eq!(problem.detail.as_deref(), Some("<html>oh</html>"));
-    }
-
-    #[tokio::test]
-    async fn nobody_listening_is_told_apart_from_everything_else() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("gateway.sock");
-        let missing = connect(&socket).await.expect_err("no socket");
-        assert!(matches!(missing, ClientError::NoGateway { .. }), "{missing}");
-        // A gateway that was killed leaves its socket file behind.
-        drop(std::os::unix::net::UnixListener::bind(&socket).expect("binds"));
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        let dead = loop {
-            match connect(&socket).await {
-                Err(error) => break error,
-                // A process that another test is just starting still holds a copy of the listener.
-                Ok(_) => assert!(std::time::Instant::now() < end, "somebody accepts"),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        };
-        assert!(matches!(dead, ClientError::NoGateway { .. }), "{dead}");
     }
 }

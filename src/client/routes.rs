@@ -1,6 +1,7 @@
 //! The routes of a gateway.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -11,6 +12,7 @@ use super::error::ClientError;
 use super::events::{EventFilter, Follow};
 use super::http::{Call, ask, ask_whole};
 use super::lines::JsonLines;
+use super::place::{Place, Remote};
 use super::terminal::{self, TerminalInput, TerminalOutputs};
 use crate::wire::doctor::Check;
 use crate::wire::frames::{
@@ -63,39 +65,45 @@ pub enum Reached<T> {
     NotYet(T),
 }
 
-/// A gateway, by its socket.
+/// A gateway, by where it is.
 #[derive(Clone, Debug)]
 pub struct GatewayClient {
-    socket: PathBuf,
+    place: Place,
 }
 
 impl GatewayClient {
-    /// The gateway that listens there, or will.
+    /// The gateway of this machine that listens there, or will.
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { place: Place::Socket(socket) }
     }
 
-    /// Where it listens.
+    /// A gateway elsewhere.
     #[must_use]
-    pub fn socket(&self) -> &PathBuf {
-        &self.socket
+    pub fn remote(remote: Remote) -> Self {
+        Self { place: Place::Remote(Arc::new(remote)) }
     }
 
-    async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(StatusCode, T), ClientError> {
+    /// Whether it is elsewhere.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(_))
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(StatusCode, T), ClientError> {
         let action = call.action();
-        let (status, body) = ask_whole(&self.socket, call).await?;
+        let (status, body) = ask_whole(&self.place, call).await?;
         serde_json::from_slice(&body)
             .map(|value| (status, value))
             .map_err(|error| ClientError::Garbled { action, why: error.to_string() })
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
         self.json(Call::new(Method::GET, path)).await.map(|(_, value)| value)
     }
 
     async fn stream<T: DeserializeOwned>(&self, call: Call) -> Result<JsonLines<T>, ClientError> {
-        Ok(JsonLines::new(ask(&self.socket, call).await?))
+        Ok(JsonLines::new(ask(&self.place, call).await?))
     }
 
     /// `GET /health`
@@ -119,7 +127,7 @@ impl GatewayClient {
 
     /// `POST /v1/stop`: frames go on.
     pub async fn stop(&self) -> Result<(), ClientError> {
-        ask_whole(&self.socket, Call::new(Method::POST, "/v1/stop")).await.map(|_| ())
+        ask_whole(&self.place, Call::new(Method::POST, "/v1/stop")).await.map(|_| ())
     }
 
     /// `POST /v1/frames`
@@ -155,7 +163,7 @@ impl GatewayClient {
     pub async fn destroy_frame(&self, name: &str, wait: Duration) -> Result<Reached<()>, ClientError> {
         let path = format!("{}?wait={}", path(&["v1", "frames", name]), wait.as_secs());
         let (status, _) =
-            ask_whole(&self.socket, Call::new(Method::DELETE, path).within(wait + GRACE)).await?;
+            ask_whole(&self.place, Call::new(Method::DELETE, path).within(wait + GRACE)).await?;
         Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(()) } else { Reached::Yes(()) })
     }
 
@@ -190,7 +198,7 @@ impl GatewayClient {
         name: &str,
         query: &TerminalQuery,
     ) -> Result<(TerminalInput, TerminalOutputs), ClientError> {
-        terminal::open(&self.socket, &path(&["v1", "frames", name, "terminal"]), query).await
+        terminal::open(&self.place, &path(&["v1", "frames", name, "terminal"]), query).await
     }
 
     /// `GET /v1/gc`: what is left over.
@@ -218,7 +226,7 @@ impl GatewayClient {
 
     /// `POST /v1/messages/{id}/cancel`
     pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
-        ask_whole(&self.socket, Call::new(Method::POST, path(&["v1", "messages", id, "cancel"])))
+        ask_whole(&self.place, Call::new(Method::POST, path(&["v1", "messages", id, "cancel"])))
             .await
             .map(|_| ())
     }
@@ -239,7 +247,7 @@ impl GatewayClient {
     /// `GET /v1/events`, from `after` on; from now on when there is none.
     #[must_use]
     pub fn follow(&self, filter: EventFilter, after: Option<u64>) -> Follow {
-        Follow::new(self.socket.clone(), filter, after)
+        Follow::new(self.place.clone(), filter, after)
     }
 
     /// `GET /v1/projects`
@@ -260,7 +268,7 @@ impl GatewayClient {
 
     /// `DELETE /v1/projects/{name}`
     pub async fn remove_project(&self, name: &str) -> Result<(), ClientError> {
-        ask_whole(&self.socket, Call::new(Method::DELETE, path(&["v1", "projects", name]))).await.map(|_| ())
+        ask_whole(&self.place, Call::new(Method::DELETE, path(&["v1", "projects", name]))).await.map(|_| ())
     }
 
     /// `GET /v1/images`
@@ -274,7 +282,7 @@ impl GatewayClient {
     }
 }
 
-fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, ClientError> {
+pub(super) fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, ClientError> {
     let bytes = serde_json::to_vec(body)
         .map_err(|error| ClientError::Garbled { action: call.action(), why: error.to_string() })?;
     call.body = Some(bytes);
@@ -282,7 +290,7 @@ fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, ClientError
 }
 
 /// Joins the parts of a path; whatever a part holds stays one part.
-fn path(parts: &[&str]) -> String {
+pub(super) fn path(parts: &[&str]) -> String {
     let mut path = String::new();
     for part in parts {
         path.push('/');

@@ -1,19 +1,20 @@
 //! The WebSocket to a frame's terminal, or to a command in it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use hyper::StatusCode;
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::ClientError;
-use super::http::{connect, problem_of};
+use super::http::problem_of;
+use super::place::{Connection, Place};
 use crate::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice, TerminalQuery};
 
 /// Starting a frame's exec takes well under a second; a busy machine gets more.
@@ -34,24 +35,24 @@ pub enum TerminalOutput {
 
 /// What goes to a terminal in a frame.
 pub struct TerminalInput {
-    socket: SplitSink<WebSocketStream<UnixStream>, Message>,
+    socket: SplitSink<WebSocketStream<Connection>, Message>,
 }
 
 /// What comes from it.
 pub struct TerminalOutputs {
-    socket: SplitStream<WebSocketStream<UnixStream>>,
+    socket: SplitStream<WebSocketStream<Connection>>,
 }
 
 /// Opens a terminal in a frame. The two halves are used at the same time, so that
 /// neither direction ever waits for the other.
 pub(super) async fn open(
-    socket: &Path,
+    place: &Place,
     path: &str,
     query: &TerminalQuery,
 ) -> Result<(TerminalInput, TerminalOutputs), ClientError> {
-    let address = format!("ws://mimir{path}?{}", encode(query));
-    let stream = connect(socket).await?;
-    match timeout(OPEN, tokio_tungstenite::client_async(address, stream)).await {
+    let request = request(place, &format!("{path}?{}", encode(query)))?;
+    let stream = place.connect().await?;
+    match timeout(OPEN, tokio_tungstenite::client_async(request, stream)).await {
         Err(_) => {
             Err(ClientError::TimedOut { action: "opening the terminal".to_owned(), seconds: OPEN.as_secs() })
         }
@@ -124,6 +125,20 @@ impl TerminalOutputs {
             }));
         }
     }
+}
+
+/// The request that becomes a WebSocket. What encrypts it is underneath, so its scheme is always `ws`.
+fn request(place: &Place, path: &str) -> Result<Request, ClientError> {
+    let mut request =
+        format!("ws://{}{path}", place.host()).into_client_request().map_err(|error| lost(&error))?;
+    if let Some(authorization) = place.authorization() {
+        let value = authorization.parse().map_err(|_| ClientError::Lost {
+            action: "the terminal".to_owned(),
+            why: "the token cannot be sent in a header".to_owned(),
+        })?;
+        request.headers_mut().insert("authorization", value);
+    }
+    Ok(request)
 }
 
 fn lost(error: &Error) -> ClientError {

@@ -95,7 +95,7 @@ fn leaf(kind: Kind, about: &str) -> Value {
         Kind::Network => {
             set("enum", json!(["sealed", "allow", "open"]));
         }
-        Kind::Hosts => {
+        Kind::Hosts | Kind::HostNames => {
             set("type", json!("array"));
             set("items", json!({"type": "string"}));
         }

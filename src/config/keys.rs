@@ -35,6 +35,8 @@ pub enum Kind {
     Network,
     /// A list of hosts and groups.
     Hosts,
+    /// A list of host names, each with or without a port.
+    HostNames,
     /// Cores.
     Cpus,
     /// Bytes.
@@ -75,7 +77,15 @@ const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
 /// The keys of `config.yaml`.
 pub const CONFIG: &[Key] = &[
     key("server.http_port", Kind::PortOrOff, "TCP port of the HTTP API; off for the Unix socket alone"),
-    key("server.bind", Kind::Address, "Address the HTTP API listens on; only loopback for now"),
+    key("server.bind", Kind::Address, "Address the HTTP API listens on; another than loopback needs TLS"),
+    key(
+        "server.hosts",
+        Kind::HostNames,
+        "Names under which clients reach the gateway, besides its addresses",
+    ),
+    key("server.tls.auto", Kind::Switch, "Speak TLS with a certificate that mimir makes and keeps"),
+    key("server.tls.cert", Kind::Path, "Speak TLS with this certificate (PEM, the whole chain)"),
+    key("server.tls.key", Kind::Path, "The key of that certificate (PEM)"),
     key("database.path", Kind::Path, "The database file"),
     key("database.encryption_key", Kind::Secret, "64 hex digits or a passphrase"),
     key("engine.kind", Kind::OneOf(&["podman"]), "The container engine"),
@@ -162,6 +172,7 @@ impl Kind {
             Self::Ports => values::ports(text).map(drop),
             Self::Network => values::network(text).map(drop),
             Self::Hosts => values::host(text).map(drop),
+            Self::HostNames => values::host_name(text).map(drop),
             Self::Cpus => values::cpus(text).map(drop),
             Self::Memory => values::memory(text).map(drop),
             Self::Time => values::some_time(text).map(drop),
@@ -179,7 +190,7 @@ impl Kind {
     /// Whether it is a list of texts.
     #[must_use]
     pub fn is_list(self) -> bool {
-        self == Self::Hosts
+        matches!(self, Self::Hosts | Self::HostNames)
     }
 }
 

@@ -82,6 +82,18 @@ impl Paths {
         self.home.join("gateway.token")
     }
 
+    /// The certificate that mimir made, and its key.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.home.join("tls")
+    }
+
+    /// Gateways elsewhere whose certificates were accepted, one a line.
+    #[must_use]
+    pub fn known_gateways(&self) -> PathBuf {
+        self.home.join("known_gateways")
+    }
+
     /// What a gateway in the background says.
     #[must_use]
     pub fn log(&self) -> PathBuf {

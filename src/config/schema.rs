@@ -40,8 +40,26 @@ pub struct Config {
 pub struct Server {
     /// None: the Unix socket alone.
     pub http_port: Option<u16>,
-    /// Where the port is opened; loopback.
+    /// Where the port is opened; loopback, or there is TLS.
     pub bind: IpAddr,
+    /// Names under which clients reach it, each with or without a port.
+    pub hosts: Vec<String>,
+    /// How it is encrypted, if it is.
+    pub tls: Option<Tls>,
+}
+
+/// Which certificate is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// One that mimir makes and keeps.
+    Made,
+    /// The owner's own (PEM files).
+    Own {
+        /// The certificate, with its chain.
+        cert: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
 }
 
 /// Where state is kept.
@@ -187,10 +205,7 @@ impl Config {
 pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
     let read = Reader { node: tree, path: String::new() };
     let config = Config {
-        server: Server {
-            http_port: read.must("server.http_port", values::port_or_off)?,
-            bind: read.must("server.bind", loopback)?,
-        },
+        server: server(&read)?,
         database: Database {
             path: read.must("database.path", values::path)?,
             encryption_key: read.secret("database.encryption_key"),
@@ -223,6 +238,43 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
         check_model(&read, &config.providers, key, model.as_ref())?;
     }
     Ok(config)
+}
+
+fn server(read: &Reader<'_>) -> Result<Server, ConfigProblem> {
+    let at = |key: &str| read.node.at(key).unwrap_or(read.node);
+    let own = (read.may("server.tls.cert", values::path)?, read.may("server.tls.key", values::path)?);
+    let made = read.must("server.tls.auto", values::switch)?;
+    let tls = match own {
+        (Some(cert), Some(key)) => Some(Tls::Own { cert, key }),
+        (Some(_), None) => {
+            return Err(read.invalid(
+                at("server.tls.cert"),
+                "server.tls.cert",
+                "needs server.tls.key as well",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(read.invalid(
+                at("server.tls.key"),
+                "server.tls.key",
+                "needs server.tls.cert as well",
+            ));
+        }
+        (None, None) => made.then_some(Tls::Made),
+    };
+    let bind = read.must("server.bind", values::address)?;
+    if !bind.is_loopback() && tls.is_none() {
+        let why = format!(
+            "is {bind}, which other machines can reach, and that needs TLS: set server.tls.auto to on, or server.tls.cert and server.tls.key"
+        );
+        return Err(read.invalid(at("server.bind"), "server.bind", &why));
+    }
+    Ok(Server {
+        http_port: read.must("server.http_port", values::port_or_off)?,
+        bind,
+        hosts: read.texts("server.hosts", values::host_name)?,
+        tls,
+    })
 }
 
 fn frames(read: &Reader<'_>) -> Result<Frames, ConfigProblem> {
@@ -311,17 +363,6 @@ fn check_model(
 
 fn number(text: &str) -> Result<u32, Misfit> {
     values::whole(text, 0, u32::MAX)
-}
-
-fn loopback(text: &str) -> Result<IpAddr, Misfit> {
-    let address = values::address(text)?;
-    if address.is_loopback() {
-        Ok(address)
-    } else {
-        Err(format!(
-            "must be a loopback address such as 127.0.0.1, not `{text}`: other addresses need TLS, which is not there yet"
-        ))
-    }
 }
 
 /// Reads keys of a section.

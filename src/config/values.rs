@@ -157,6 +157,24 @@ pub(super) fn host(text: &str) -> Result<String, Misfit> {
     Ok(text)
 }
 
+/// A name of this machine as clients write it: `gate.example`, with or without `:8443`.
+pub(super) fn host_name(text: &str) -> Result<String, Misfit> {
+    let lower = text.trim().to_ascii_lowercase();
+    let (name, port) = match lower.rsplit_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (lower.as_str(), None),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let good_name = (1..=253).contains(&name.len())
+        && name.chars().all(plain)
+        && name.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
+    if good_name && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        Ok(lower)
+    } else {
+        Err(format!("must hold names such as gate.example or gate.example:8443, not `{text}`"))
+    }
+}
+
 /// An address of an HTTP service.
 pub(super) fn http_url(text: &str) -> Result<url::Url, Misfit> {
     url::Url::parse(text)
@@ -218,6 +236,18 @@ mod tests {
         assert_eq!(cpus("1.5"), Ok(1500));
         for bad in ["0", "-1", "many", "NaN", "inf", "2000"] {
             assert!(cpus(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_this_machine_is_a_host_and_perhaps_a_port() {
+        for good in ["gate.example", "gate", "GATE.example:8443", "10.0.0.1", "10.0.0.1:443"] {
+            assert!(host_name(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "*.example", "https://gate.example", "gate:", "gate:0", "gate:99999", "a..b", "-a", "a/b"]
+        {
+            assert!(host_name(bad).is_err(), "{bad}");
         }
     }
 

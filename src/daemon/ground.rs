@@ -31,6 +31,7 @@ pub(super) struct Ready {
     pub(super) paths: Paths,
     pub(super) config: Config,
     pub(super) http: String,
+    pub(super) fingerprint: Option<String>,
     pub(super) ask_key: Option<AskKey>,
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn lay(
     stop: CancellationToken,
 ) -> Result<(Ground, Arc<Podman>), Problem> {
     let clock = Clock::system();
-    let Ready { paths, config, http, ask_key } = ready;
+    let Ready { paths, config, http, fingerprint, ask_key } = ready;
     let opening = (paths.clone(), config.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let (paths, config, clock) = opening;
@@ -75,6 +76,7 @@ pub(super) async fn lay(
         schema,
         key_source,
         http,
+        fingerprint,
     };
     Ok((ground, podman))
 }

@@ -12,7 +12,9 @@ use super::services;
 use super::signals::StopSignals;
 use super::socket::{self, TcpSide};
 use super::token;
+use crate::access::certificate::{self, Certificate};
 use crate::clock::Clock;
+use crate::config::schema::{Server, Tls};
 use crate::config::{Config, LoadOptions, Paths};
 use crate::gateway::guard::Gate;
 use crate::gateway::{self, Services};
@@ -109,10 +111,17 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     // Two scopes: clients are sent away first, then what they used is ended.
     let edge = Tasks::new(stop.child_token());
     let core = Tasks::new(CancellationToken::new());
-    let tcp = socket::bind_tcp(config.server.bind, config.server.http_port.unwrap_or(0)).await;
+    let server = config.server.clone();
+    let certificate = certificate(&server, &paths)?;
+    let tcp = socket::bind_tcp(server.bind, server.http_port.unwrap_or(0), certificate.is_some()).await;
     let configured = config.projects.clone();
-    let ready =
-        ground::Ready { paths: paths.clone(), config, http: tcp.describe(), ask_key: options.ask_key };
+    let ready = ground::Ready {
+        paths: paths.clone(),
+        config,
+        http: tcp.describe(certificate.is_some()),
+        fingerprint: certificate.as_ref().map(|certificate| certificate.fingerprint.to_string()),
+        ask_key: options.ask_key,
+    };
     let (ground, engine) = ground::lay(ready, core.clone(), stop.clone()).await?;
     let services = services::build(ground)?;
 
@@ -123,9 +132,12 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
     let unix = socket::bind_unix(&paths.gateway_socket())
         .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
-    start_edge(&edge, &services, unix, tcp, &paths)?;
+    start_edge(&edge, &services, unix, tcp, TcpRules { paths: &paths, hosts: server.hosts, certificate })?;
     tracing::info!(socket = %services.about.socket, http = %services.about.http,
         "the gateway answers at {}", services.about.socket);
+    if let Some(fingerprint) = &services.about.fingerprint {
+        tracing::info!("clients elsewhere see the certificate {fingerprint} at {}", services.about.http);
+    }
     if options.mode == Mode::Detached {
         let started = Started { socket: paths.gateway_socket(), http: services.about.http.clone() };
         detach::announce(Ok(&started));
@@ -173,11 +185,49 @@ fn start_core(core: &Tasks, services: &Services) {
         let feeds = feeds.clone();
         async move { feeds.run(stop).await }
     });
+    let access = services.access.clone();
+    core.spawn("tokens", OnExit::Restart, move |stop| {
+        let access = access.clone();
+        async move { access.run(stop).await }
+    });
     let (store, clock) = (services.store.clone(), services.clock.clone());
     core.spawn("old events", OnExit::Restart, move |stop| {
         let (store, clock) = (store.clone(), clock.clone());
         async move { forget_old_events(&store, &clock, stop).await }
     });
+}
+
+/// Who may use the TCP side, and how.
+struct TcpRules<'a> {
+    paths: &'a Paths,
+    hosts: Vec<String>,
+    certificate: Option<Certificate>,
+}
+
+/// The certificate that the TCP side shows; none when it is not encrypted, or not there.
+fn certificate(server: &Server, paths: &Paths) -> Result<Option<Certificate>, Problem> {
+    let loaded = match &server.tls {
+        _ if server.http_port.is_none() => return Ok(None),
+        None => return Ok(None),
+        Some(Tls::Own { cert, key }) => certificate::load(cert, key),
+        Some(Tls::Made) => {
+            let mut names: Vec<String> = server
+                .hosts
+                .iter()
+                .map(|host| host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_owned())
+                .collect();
+            names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+            if !server.bind.is_unspecified() && !server.bind.is_loopback() {
+                names.push(server.bind.to_string());
+            }
+            certificate::load_or_make(&paths.tls(), names)
+        }
+    };
+    loaded.map(Some).map_err(|error| {
+        Problem::new(500, "config.tls", "the certificate for TLS cannot be used")
+            .detail(error.to_string())
+            .hint("`mimir config show server.tls --origin` shows which files are meant")
+    })
 }
 
 /// What clients see. Without it there is no gateway.
@@ -186,7 +236,7 @@ fn start_edge(
     services: &Services,
     unix: tokio::net::UnixListener,
     tcp: TcpSide,
-    paths: &Paths,
+    rules: TcpRules<'_>,
 ) -> Result<(), Problem> {
     let app = gateway::app(services.clone());
     let unix = std::sync::Arc::new(unix);
@@ -194,17 +244,18 @@ fn start_edge(
     edge.spawn("unix listener", OnExit::StopGateway, move |stop| {
         gateway::serve::unix(unix.clone(), routes.clone(), stop)
     });
-    let (listener, address) = match tcp {
-        TcpSide::Listening(listener, address) => (std::sync::Arc::new(listener), address),
+    let listener = match tcp {
+        TcpSide::Listening(listener, _) => std::sync::Arc::new(listener),
         TcpSide::Unwanted => return Ok(()),
         TcpSide::Absent(why) => {
             tracing::warn!("no TCP: {why}");
             return Ok(());
         }
     };
-    let token = token::load_or_make(&paths.token())
-        .map_err(|error| start_failed(&format!("read {}", paths.token().display()), &error))?;
-    let gate = Gate::new(token, address);
+    let path = rules.paths.token();
+    let token = token::load_or_make(&path)
+        .map_err(|error| start_failed(&format!("read {}", path.display()), &error))?;
+    let gate = Gate::new(token, services.access.clone(), rules.hosts, rules.certificate.as_ref());
     edge.spawn("tcp listener", OnExit::StopGateway, move |stop| {
         gateway::serve::tcp(listener.clone(), gate.clone(), app.clone(), stop)
     });

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attendant::{AgentFiles, HostSide};
 use super::settings;
+use crate::access::Access;
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
@@ -52,8 +53,10 @@ pub struct Ground {
     pub schema: i64,
     /// Where the database's key came from.
     pub key_source: String,
-    /// `127.0.0.1:8080`, or why there is none.
+    /// `127.0.0.1:8080`, or why there is none; with `https://` when it is encrypted.
     pub http: String,
+    /// Of the certificate that it shows.
+    pub fingerprint: Option<String>,
 }
 
 /// Builds all services. Nothing runs yet.
@@ -117,11 +120,13 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
             started_at: clock.now_ms(),
             socket: paths.gateway_socket().display().to_string(),
             http: ground.http.clone(),
+            fingerprint: ground.fingerprint.clone(),
             database: config.database.path.display().to_string(),
             schema: ground.schema,
             key_source: ground.key_source.clone(),
             default_model: default_model.to_string(),
         }),
+        access: Access::new(store.clone(), clock.clone()),
         store: store.clone(),
         runtime: runtime.clone(),
         frames,

@@ -45,10 +45,11 @@ pub enum TcpSide {
 }
 
 impl TcpSide {
-    /// `127.0.0.1:8080`, or why there is none.
+    /// `127.0.0.1:8080`, `https://10.0.0.9:8443`, or why there is none.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, is_tls: bool) -> String {
         match self {
+            Self::Listening(_, address) if is_tls => format!("https://{address}"),
             Self::Listening(_, address) => address.to_string(),
             Self::Unwanted => "off (server.http_port is 0)".into(),
             Self::Absent(why) => why.clone(),
@@ -56,13 +57,14 @@ impl TcpSide {
     }
 }
 
-/// Binds the TCP port. Port 0 means that none is wanted.
-pub async fn bind_tcp(bind: IpAddr, port: u16) -> TcpSide {
+/// Binds the TCP port. Port 0 means that none is wanted. What other machines can reach must be encrypted;
+/// the configuration says so too, and this is where it would happen.
+pub async fn bind_tcp(bind: IpAddr, port: u16, is_tls: bool) -> TcpSide {
     if port == 0 {
         return TcpSide::Unwanted;
     }
-    if !bind.is_loopback() {
-        return TcpSide::Absent(format!("off: {bind} is not a loopback address, and there is no TLS yet"));
+    if !bind.is_loopback() && !is_tls {
+        return TcpSide::Absent(format!("off: {bind} is not a loopback address, and there is no TLS"));
     }
     let address = SocketAddr::new(bind, port);
     let bound = TcpListener::bind(address).await.and_then(|listener| {
@@ -104,7 +106,7 @@ mod tests {
     async fn a_busy_port_is_no_reason_to_stop() {
         let holder = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = holder.local_addr().expect("its address").port();
-        match bind_tcp("127.0.0.1".parse().expect("an address"), port).await {
+        match bind_tcp("127.0.0.1".parse().expect("an address"), port, false).await {
             TcpSide::Absent(why) => assert!(why.contains(&port.to_string()), "{why}"),
             other => panic!("two listeners on one port: {other:?}"),
         }
@@ -112,14 +114,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_nobody_wants_is_no_fault() {
-        let side = bind_tcp("127.0.0.1".parse().expect("an address"), 0).await;
+        let side = bind_tcp("127.0.0.1".parse().expect("an address"), 0, false).await;
         assert!(matches!(side, TcpSide::Unwanted), "{side:?}");
-        assert!(side.describe().contains("server.http_port is 0"));
+        assert!(side.describe(false).contains("server.http_port is 0"));
     }
 
     #[tokio::test]
     async fn without_tls_only_loopback_is_offered() {
-        let side = bind_tcp("0.0.0.0".parse().expect("an address"), 18080).await;
+        let side = bind_tcp("0.0.0.0".parse().expect("an address"), 18080, false).await;
         assert!(matches!(side, TcpSide::Absent(why) if why.contains("TLS")));
     }
 }

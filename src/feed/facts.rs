@@ -76,9 +76,7 @@ impl Known {
     fn set(&mut self, session: &AgentSessionId, status: &AgentStatus) -> bool {
         match status {
             AgentStatus::Idle => self.facts.sessions.remove(session).is_some(),
-            status => {
-                self.facts.sessions.insert(session.clone(), status.clone()).as_ref() != Some(status)
-            }
+            status => self.facts.sessions.insert(session.clone(), status.clone()).as_ref() != Some(status),
         }
     }
 }

@@ -83,7 +83,9 @@ impl Subscription {
         };
         match tokio::time::timeout(within, stands).await {
             Ok(stands) => Ok(Self { items, connection: stands? }),
-            Err(_) => Err(FeedError::Away(format!("the agent's event stream did not begin within {within:?}"))),
+            Err(_) => {
+                Err(FeedError::Away(format!("the agent's event stream did not begin within {within:?}")))
+            }
         }
     }
 

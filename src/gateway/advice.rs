@@ -3,6 +3,7 @@
 //! Adding a variant to an error breaks a `match` here, which is when to think about the hint.
 
 use super::problem::{Reply, chain};
+use crate::access::AccessError;
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
 use crate::router::{CancelError, SendError};
@@ -159,6 +160,7 @@ impl From<StoreError> for Reply {
                 match *what {
                     "frame" => reply.hint("`mimir frame list` shows the frames you have"),
                     "session" => reply.hint("`mimir sessions list` shows the sessions there are"),
+                    "token" => reply.hint("`mimir token list` shows the tokens there are"),
                     "project" => reply.hint("`mimir projects list` shows the projects there are"),
                     _ => reply,
                 }
@@ -209,6 +211,24 @@ impl From<CancelError> for Reply {
         match error {
             CancelError::NotFound(_) => Self::not_found("message.not_found", title),
             CancelError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccessError> for Reply {
+    fn from(error: AccessError) -> Self {
+        let title = error.to_string();
+        match error {
+            AccessError::NotFound(_) => Self::not_found("token.not_found", title)
+                .hint("`mimir token list --all` shows the tokens there are and were"),
+            AccessError::Reserved(_) => Self::bad_request("token.name", title).hint("choose another name"),
+            AccessError::NoScope | AccessError::NoFrame | AccessError::AlreadyOver => {
+                Self::bad_request("token.invalid", title)
+                    .hint("`mimir token create --help` shows what is possible")
+            }
+            AccessError::MoreThanOwn { .. } => Self(Problem::new(403, "auth.scope", title))
+                .hint("on the gateway's machine, its owner may give everything"),
+            AccessError::Store(error) => error.into(),
         }
     }
 }

@@ -1,103 +1,151 @@
-//! Who may come in: the owner over the Unix socket, a bearer of the home's token over TCP.
+//! Who may come in: the owner over the Unix socket, a bearer of a token over TCP.
 //!
-//! A web page in the owner's browser can reach 127.0.0.1 as well. It cannot set a
-//! bearer token, but the `Host` and `Origin` headers are checked all the same, so
-//! that neither DNS rebinding nor a forgotten check further in becomes a hole.
+//! A web page cannot set a bearer token, but the `Host` and `Origin` headers are checked
+//! all the same (see [`super::names`]), so that neither DNS rebinding nor a forgotten
+//! check further in becomes a hole.
 
-use axum::http::{HeaderMap, Method, header};
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, Method, Uri, header, request::Parts};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
+use tokio_rustls::TlsAcceptor;
 
+use super::names::Names;
+use crate::access::certificate::Certificate;
+use crate::access::{Access, Admitted, Denied};
 use crate::model::principal::Principal;
 use crate::model::scope::Grant;
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
 
 /// The rules of the TCP listener.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gate {
-    /// The home's token.
-    pub token: Secret,
-    /// `host:port` values that requests may name; everything else is somebody else's name for us.
-    pub hosts: Vec<String>,
+    home: Secret,
+    access: Access,
+    names: Names,
+    acceptor: Option<TlsAcceptor>,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// Theirs.
+    pub peer: IpAddr,
+    /// Ours.
+    pub local: SocketAddr,
 }
 
 impl Gate {
-    /// The gate of a listener on that address.
+    /// A gate that the home's own token opens on this machine, and all other tokens from everywhere.
+    /// `hosts` are names besides the addresses.
     #[must_use]
-    pub fn new(token: Secret, address: std::net::SocketAddr) -> Self {
-        let port = address.port();
-        let hosts = vec![
-            address.to_string(),
-            format!("127.0.0.1:{port}"),
-            format!("localhost:{port}"),
-            format!("[::1]:{port}"),
-        ];
-        Self { token, hosts }
+    pub fn new(home: Secret, access: Access, hosts: Vec<String>, certificate: Option<&Certificate>) -> Self {
+        Self {
+            home,
+            access,
+            names: Names::new(certificate.is_some(), hosts),
+            acceptor: certificate.map(|certificate| certificate.config.clone().into()),
+        }
+    }
+
+    /// How connections are encrypted, if they are.
+    #[must_use]
+    pub fn acceptor(&self) -> Option<&TlsAcceptor> {
+        self.acceptor.as_ref()
     }
 
     /// Lets a request in, or says why not.
     ///
     /// # Errors
-    /// 421 for a wrong `Host`, 403 for a foreign page, 401 without the right token.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Grant, Problem> {
-        self.check_host(headers)?;
-        self.check_origin(headers)?;
-        let open = method == Method::GET && path == "/health";
-        match bearer(headers) {
-            Some(token) if same(token, self.token.reveal()) => {
-                Ok(Grant::everything(Principal::Token { name: "home".into() }))
+    /// 421 for a wrong `Host`, 403 for a foreign page, 401 without a token that opens anything, 429 after
+    /// too many of those.
+    pub async fn check(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
+        self.names.check(ends.local, &asked.headers)?;
+        match secret(&asked.uri, &asked.headers) {
+            Some(secret) if same(&secret, self.home.reveal()) => {
+                if ends.peer.to_canonical().is_loopback() {
+                    Ok(Grant::everything(Principal::Token { name: "home".into() }).into())
+                } else {
+                    let denied = self.access.refused(ends.peer, "the home's token", Denied::HomeFromAfar);
+                    Err(problem(denied.await))
+                }
             }
-            Some(_) => Err(unauthorised("the token is not this home's")),
+            Some(secret) => self.access.admit(&secret, ends.peer).await.map_err(problem),
             // Whoever can connect may know whether we live; it changes nothing and tells nothing.
-            None if open => Ok(Grant::nothing()),
-            None => Err(unauthorised("a token is needed over TCP")),
-        }
-    }
-
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let mut given = headers.get_all(header::HOST).iter();
-        let named = given.next().and_then(|value| value.to_str().ok());
-        let only_one = given.next().is_none();
-        match named {
-            Some(host) if only_one && self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) => Ok(()),
-            _ => {
-                Err(Problem::new(421, "request.wrong_host", "this gateway does not answer to that host name")
-                    .hint(format!("use http://{}", self.hosts[0])))
+            None if asked.method == Method::GET && asked.uri.path() == "/health" => {
+                Ok(Grant::nothing().into())
             }
+            None => Err(Problem::new(401, "auth.required", "a token is needed over TCP").hint(
+                "send `Authorization: Bearer TOKEN` with one of `mimir token create`, or use the Unix socket",
+            )),
         }
-    }
-
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let ours = |origin: &str| {
-            self.hosts.iter().any(|host| {
-                origin.strip_prefix("http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host))
-            })
-        };
-        let foreign_origin =
-            headers.get_all(header::ORIGIN).iter().any(|value| !value.to_str().is_ok_and(ours));
-        let foreign_site = headers
-            .get("sec-fetch-site")
-            .is_some_and(|value| !matches!(value.as_bytes(), b"same-origin" | b"none"));
-        if foreign_origin || foreign_site {
-            return Err(Problem::new(403, "request.foreign_origin", "pages of other origins may not ask"));
-        }
-        Ok(())
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// What somebody brought to open the gate with.
+///
+/// opencode's own clients cannot send a bearer token: they have a password, or put it
+/// into the address where they can set no header. Both are heard where those clients go,
+/// and nowhere else: a browser sends them again by itself.
+fn secret(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let first = given.next();
+    if given.next().is_some() {
+        return None;
+    }
+    if let Some(value) = first {
+        let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+        return match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Some(rest.trim().to_owned()),
+            "basic" if is_passthrough(uri.path()) => password(rest.trim()),
+            _ => None,
+        };
+    }
+    if !is_passthrough(uri.path()) {
+        return None;
+    }
+    let mut pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(name, _)| name == "auth_token").and_then(|(_, value)| password(&value))
+}
+
+fn is_passthrough(path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    (parts.next(), parts.next(), parts.nth(1)) == (Some("v1"), Some("frames"), Some("opencode"))
+}
+
+/// The password in the base64 of `user:password`.
+fn password(encoded: &str) -> Option<String> {
+    // A `+` in an address is a blank to whoever reads it.
+    let encoded = encoded.replace(' ', "+");
+    let bytes =
+        STANDARD.decode(&encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('='))).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn same(given: &str, expected: &str) -> bool {
     !expected.is_empty() && bool::from(given.as_bytes().ct_eq(expected.as_bytes()))
 }
 
-fn unauthorised(title: &str) -> Problem {
-    Problem::new(401, "auth.required", title)
-        .hint("send `Authorization: Bearer $(cat ~/.mimir/gateway.token)`, or use the Unix socket")
+/// What somebody who was denied is told.
+fn problem(denied: Denied) -> Problem {
+    let title = denied.to_string();
+    match denied {
+        Denied::Unknown => Problem::new(401, "auth.unknown_token", title)
+            .hint("`mimir token create` on the gateway's machine makes one; on that machine gateway.token in its home opens it"),
+        Denied::Expired { name, .. } => Problem::new(401, "auth.expired", title)
+            .hint(format!("make a new one on the gateway's machine: `mimir token create {name} --scope …`")),
+        Denied::Revoked { .. } => Problem::new(401, "auth.revoked", title)
+            .hint("ask whoever runs the gateway for a new one (`mimir token create`)"),
+        Denied::HomeFromAfar => Problem::new(401, "auth.home_token", title)
+            .hint("make one for this client on the gateway's machine: `mimir token create --scope …`"),
+        Denied::TooMany { seconds } => Problem::new(429, "auth.too_many", title)
+            .hint(format!("a good token opens at any time; reasons are told again in {seconds} s")),
+        Denied::Store(error) => Problem::new(500, "internal", "tokens cannot be looked up").detail(error.to_string()),
+    }
 }
 
 /// Whether a peer of the Unix socket may come in: the owner of the gateway, and root, who may anyway.
@@ -117,57 +165,41 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    fn gate() -> Gate {
-        Gate::new(Secret::new("s3cret"), "127.0.0.1:8080".parse().expect("an address"))
-    }
-
-    fn status_of(path: &str, headers: &[(&str, &str)]) -> u16 {
+    fn brought(address: &str, headers: &[&str]) -> Option<String> {
         let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            let name: header::HeaderName = name.parse().expect("a header");
-            map.append(name, HeaderValue::from_str(value).expect("a value"));
+        for value in headers {
+            map.append(header::AUTHORIZATION, HeaderValue::from_str(value).expect("a value"));
         }
-        gate().check(&Method::GET, path, &map).map_or_else(|problem| problem.status, |_| 200)
-    }
-
-    const HOST: (&str, &str) = ("host", "127.0.0.1:8080");
-    const TOKEN: (&str, &str) = ("authorization", "Bearer s3cret");
-
-    #[test]
-    fn only_the_right_token_comes_in() {
-        assert_eq!(status_of("/v1/frames", &[HOST, TOKEN]), 200);
-        assert_eq!(status_of("/v1/frames", &[HOST]), 401);
-        assert_eq!(status_of("/v1/frames", &[HOST, ("authorization", "Bearer s3cre")]), 401);
-        assert_eq!(status_of("/v1/frames", &[HOST, ("authorization", "Bearer ")]), 401);
-        assert_eq!(status_of("/v1/frames", &[HOST, ("authorization", "Basic s3cret")]), 401);
+        secret(&address.parse().expect("an address"), &map)
     }
 
     #[test]
-    fn health_is_open_but_a_wrong_token_is_still_wrong() {
-        assert_eq!(status_of("/health", &[HOST]), 200);
-        assert_eq!(status_of("/health", &[HOST, ("authorization", "Bearer x")]), 401);
-        assert_eq!(status_of("/healthz", &[HOST]), 401);
-    }
-
-    #[test]
-    fn a_name_that_is_not_ours_is_refused_even_with_the_token() {
-        for host in ["evil.example:8080", "127.0.0.1", "127.0.0.1:8081", ""] {
-            assert_eq!(status_of("/health", &[("host", host), TOKEN]), 421, "{host}");
+    fn a_bearer_token_is_heard_everywhere_and_exactly_one() {
+        assert_eq!(brought("/v1/frames", &["Bearer s3cret"]).as_deref(), Some("s3cret"));
+        assert_eq!(brought("/v1/frames", &["bearer  s3cret "]).as_deref(), Some("s3cret"));
+        for nothing in [&[][..], &["Bearer"], &["Token s3cret"], &["Bearer a", "Bearer b"]] {
+            assert_eq!(brought("/v1/frames", nothing), None, "{nothing:?}");
         }
-        assert_eq!(status_of("/health", &[]), 421);
-        assert_eq!(status_of("/health", &[HOST, ("host", "evil.example")]), 421);
-        assert_eq!(status_of("/health", &[("host", "LOCALHOST:8080")]), 200);
     }
 
     #[test]
-    fn a_foreign_page_is_refused_even_with_the_token() {
-        for origin in
-            ["https://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1:8080.evil.example"]
-        {
-            assert_eq!(status_of("/v1/frames", &[HOST, TOKEN, ("origin", origin)]), 403, "{origin}");
+    fn passwords_are_heard_on_the_way_to_opencode_alone() {
+        let basic = format!("Basic {}", STANDARD.encode("opencode:s3:cret"));
+        let there = "/v1/frames/blog/opencode/session";
+        assert_eq!(brought(there, &[&basic]).as_deref(), Some("s3:cret"));
+        assert_eq!(brought("/v1/frames/blog/opencode", &[&basic]).as_deref(), Some("s3:cret"));
+        for elsewhere in ["/v1/frames", "/v1/frames/opencode", "/v1/messages/blog/opencode", "/opencode"] {
+            assert_eq!(brought(elsewhere, &[&basic]), None, "{elsewhere}");
         }
-        assert_eq!(status_of("/v1/frames", &[HOST, TOKEN, ("sec-fetch-site", "cross-site")]), 403);
-        assert_eq!(status_of("/v1/frames", &[HOST, TOKEN, ("origin", "http://localhost:8080")]), 200);
+        let query = |path: &str| format!("{path}?x=1&auth_token={}", STANDARD.encode("opencode:>>>???"));
+        assert_eq!(brought(&query(there), &[]).as_deref(), Some(">>>???"), "with + in it");
+        assert_eq!(brought(&query("/v1/events"), &[]), None);
+        assert_eq!(brought(&query(there), &["Nonsense x"]), None, "what is in the header decides");
+    }
+
+    #[test]
+    fn an_empty_token_is_never_the_right_one() {
+        assert!(same("a", "a") && !same("", "") && !same("a", "") && !same("a", "b"));
     }
 
     #[test]

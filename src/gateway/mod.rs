@@ -7,7 +7,9 @@
 mod advice;
 pub mod extract;
 pub mod guard;
+mod leash;
 pub mod metrics;
+mod names;
 pub mod ndjson;
 pub mod needs;
 pub mod problem;
@@ -16,6 +18,7 @@ mod routes;
 pub mod serve;
 mod size;
 pub mod state;
+mod tls;
 mod views;
 
 use axum::Router;

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
@@ -15,12 +17,14 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{self, Gate};
-use crate::model::scope::Grant;
+use super::guard::{self, Ends, Gate};
+use super::leash::Leash;
+use super::tls;
+use crate::access::Admitted;
 use crate::wire::problem::Problem;
 
 /// More connections than this at once wait in the listener's queue.
@@ -33,52 +37,63 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Answers on the Unix socket until stopped. Peers are known by their user id.
 pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: CancellationToken) {
     let our_uid = rustix::process::geteuid().as_raw();
-    let accept = || async {
-        let (stream, _) = listener.accept().await?;
+    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+    let serve = |stream: UnixStream| {
         let who = match stream.peer_cred() {
             Ok(peer) => guard::check_peer(peer.uid(), our_uid),
             Err(error) => Err(Problem::new(403, "auth.unknown_peer", "the kernel does not say who asks")
                 .detail(error.to_string())),
         };
-        Ok((stream, Admission::Peer(who)))
+        answer(stream, Admission::Peer(who.map(Admitted::from)), routes.clone(), stop.clone())
     };
-    accept_until_stopped(accept, routes, stop).await;
+    accept_until_stopped(accept, serve, &stop).await;
 }
 
 /// Answers on TCP until stopped. Every request is checked at the gate.
 pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: CancellationToken) {
-    let accept = || async {
-        let (stream, _) = listener.accept().await?;
-        // Small answers should not wait for more.
-        let _ = stream.set_nodelay(true);
-        Ok((stream, Admission::Gate(gate.clone())))
+    let accept = || async { listener.accept().await };
+    let serve = |(stream, peer): (TcpStream, SocketAddr)| {
+        let (gate, routes, stop) = (gate.clone(), routes.clone(), stop.clone());
+        async move {
+            // Small answers should not wait for more.
+            let _ = stream.set_nodelay(true);
+            // A connection without our own end is gone already.
+            let Ok(local) = stream.local_addr() else { return };
+            let acceptor = gate.acceptor().cloned();
+            let admission = Admission::Gate(gate, Ends { peer: peer.ip(), local });
+            let Some(acceptor) = acceptor else { return answer(stream, admission, routes, stop).await };
+            match tls::greet(&acceptor, stream).await {
+                Ok(stream) => answer(stream, admission, routes, stop).await,
+                Err(error) => tracing::debug!(%peer, "no TLS with {peer}: {error}"),
+            }
+        }
     };
-    accept_until_stopped(accept, routes, stop).await;
+    accept_until_stopped(accept, serve, &stop).await;
 }
 
 /// How the requests of one connection are admitted.
 #[derive(Clone)]
 enum Admission {
-    Peer(Result<Grant, Problem>),
-    Gate(Gate),
+    Peer(Result<Admitted, Problem>),
+    Gate(Gate, Ends),
 }
 
 impl Admission {
-    fn admit(&self, request: &Request<Incoming>) -> Result<Grant, Problem> {
+    async fn admit(&self, asked: &Parts) -> Result<Admitted, Problem> {
         match self {
             Self::Peer(who) => who.clone(),
-            Self::Gate(gate) => gate.check(request.method(), request.uri().path(), request.headers()),
+            Self::Gate(gate, ends) => gate.check(*ends, asked).await,
         }
     }
 }
 
-async fn accept_until_stopped<S, Fut>(
-    mut accept: impl FnMut() -> Fut,
-    routes: Router,
-    stop: CancellationToken,
+async fn accept_until_stopped<C, Accepting, Work>(
+    mut accept: impl FnMut() -> Accepting,
+    mut serve: impl FnMut(C) -> Work,
+    stop: &CancellationToken,
 ) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    Fut: Future<Output = io::Result<(S, Admission)>>,
+    Accepting: Future<Output = io::Result<C>>,
+    Work: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
@@ -87,8 +102,8 @@ async fn accept_until_stopped<S, Fut>(
             () = stop.cancelled() => break,
             _ = connections.join_next(), if connections.len() >= CONNECTIONS => {}
             accepted = accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((stream, admission)) => {
-                    connections.spawn(answer(stream, admission, routes.clone(), stop.clone()));
+                Ok(connection) => {
+                    connections.spawn(serve(connection));
                 }
                 // Out of file descriptors, or the peer went away at once: neither ends the listener.
                 Err(error) => {
@@ -108,10 +123,18 @@ async fn answer<S>(stream: S, admission: Admission, routes: Router, stop: Cancel
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let leash = Leash::default();
+    let stream = leash.on(stream);
+    let held = leash.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let admitted = admission.admit(&request);
-        let routes = routes.clone();
-        async move { Ok::<_, Infallible>(dispatch(routes, request, admitted).await) }
+        let (admission, held, routes) = (admission.clone(), held.clone(), routes.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            let admitted = admission.admit(&parts).await;
+            held.hold(admitted.as_ref().ok().and_then(|admitted| admitted.ended.clone()));
+            let request = Request::from_parts(parts, body);
+            Ok::<_, Infallible>(dispatch(routes, request, admitted).await)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -119,23 +142,34 @@ where
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Box::pin(connection);
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        _ = connection.as_mut() => {}
+        // What it holds open has lost its token.
+        () = leash.watch() => return,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // Whatever goes wrong now is the peer's: it went away in the middle.
+            let _ = connection.await;
+            return;
+        }
     }
-    // Whatever goes wrong now is the peer's: it went away in the middle.
-    let _ = connection.await;
+    // What has become a WebSocket goes on without this connection, and still ends with its token.
+    drop(connection);
+    tokio::select! {
+        () = leash.watch() => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 async fn dispatch(
     routes: Router,
     request: Request<Incoming>,
-    admitted: Result<Grant, Problem>,
+    admitted: Result<Admitted, Problem>,
 ) -> Response<Body> {
     let mut request = request.map(Body::new);
     match admitted {
-        Ok(grant) => {
+        Ok(Admitted { grant, .. }) => {
             request.extensions_mut().insert(grant.principal.clone());
             request.extensions_mut().insert(grant);
         }

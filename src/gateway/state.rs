@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Counters;
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::feed::Feeds;
@@ -29,6 +30,8 @@ pub struct Services {
     pub feeds: Feeds,
     /// Messages on their way.
     pub router: Router,
+    /// Tokens.
+    pub access: Access,
     /// What happened.
     pub events: Events,
     /// The time.
@@ -67,8 +70,10 @@ pub struct About {
     pub started_at: u64,
     /// Unix socket.
     pub socket: String,
-    /// `127.0.0.1:8080`, or why there is none.
+    /// `127.0.0.1:8080`, or why there is none; with `https://` when it is encrypted.
     pub http: String,
+    /// Of the certificate that it shows.
+    pub fingerprint: Option<String>,
     /// The database file.
     pub database: String,
     /// Its schema.

@@ -119,6 +119,10 @@ id!(
     PromptId, "apr"
 );
 id!(
+    /// A token for remote clients.
+    TokenId, "tok"
+);
+id!(
     /// One request to the gateway; stands in its log lines and in error answers.
     RequestId, "req"
 );

@@ -102,6 +102,10 @@ name!(
     /// A project's name; the same rule as [`FrameName`].
     ProjectName
 );
+name!(
+    /// A token's name; the same rule as [`FrameName`].
+    TokenName
+);
 
 #[cfg(test)]
 mod tests {

@@ -322,8 +322,7 @@ impl Router {
     /// Claims the turn for the lane, for as long as `held` lives.
     fn claim(&self, attempt: &Attempt, held: &mut Held) {
         if let Some(prompt) = &attempt.message.agent_message {
-            held.claim =
-                Some(self.inner.deps.feeds.claim(&attempt.message.frame, &attempt.session, prompt));
+            held.claim = Some(self.inner.deps.feeds.claim(&attempt.message.frame, &attempt.session, prompt));
         }
     }
 

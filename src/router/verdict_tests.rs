@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::*;
+use crate::feed::transcript::Told;
 use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentSessionId, PartBody, Role};
 use crate::model::usage::Tokens;
 use crate::opencode::recording;
-use crate::feed::transcript::Told;
 
 const PATIENCE: Patience = Patience { begin: Duration::from_secs(30), settle: Duration::from_secs(3) };
 const AT_ONCE: Duration = Duration::ZERO;

@@ -14,8 +14,11 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenOptions, StoreError, key, open};
 
 /// Every step there ever was, in order. Append only: databases out there have taken the first ones.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("migrations/0001_frames_and_messages.sql"), include_str!("migrations/0002_prompts.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("migrations/0001_frames_and_messages.sql"),
+    include_str!("migrations/0002_prompts.sql"),
+    include_str!("migrations/0003_tokens.sql"),
+];
 
 /// How many copies are kept.
 const COPIES: usize = 5;

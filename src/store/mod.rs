@@ -19,6 +19,7 @@ pub mod ports;
 pub mod projects;
 pub mod prompts;
 pub mod sessions;
+pub mod tokens;
 pub mod turns;
 pub mod usage;
 pub mod values;

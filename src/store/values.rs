@@ -6,9 +6,9 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use super::StoreError;
 use crate::model::agent::{AgentMessageId, AgentSessionId, ModelRef, Role};
 use crate::model::frame::{Desired, FrameState};
-use crate::model::ids::{FrameId, InstanceId, MessageId, ProjectId, PromptId, SessionId};
+use crate::model::ids::{FrameId, InstanceId, MessageId, ProjectId, PromptId, SessionId, TokenId};
 use crate::model::message::DeliveryState;
-use crate::model::names::{FrameName, ProjectName};
+use crate::model::names::{FrameName, ProjectName, TokenName};
 use crate::model::network::NetworkMode;
 use crate::model::port::{Port, PortPurpose};
 use crate::model::prompt::PromptState;
@@ -48,8 +48,10 @@ parsed! {
     ProjectId => "a project id",
     PromptId => "a prompt id",
     SessionId => "a session id",
+    TokenId => "a token id",
     FrameName => "a frame name",
     ProjectName => "a project name",
+    TokenName => "a token name",
     NetworkMode => "a network mode",
     ModelRef => "a model",
 }

@@ -10,3 +10,4 @@ pub mod problem;
 pub mod projects;
 pub mod status;
 pub mod terminal;
+pub mod tokens;

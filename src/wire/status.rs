@@ -32,6 +32,9 @@ pub struct Status {
     pub socket: String,
     /// `127.0.0.1:8080`, or why there is none.
     pub http: String,
+    /// Of the certificate that it shows, when it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Engine, version, socket; or why it cannot be reached.
     pub engine: String,
     /// Whether the engine answers.

@@ -1,23 +1,36 @@
 //! Who may do what: scopes, tokens, names, certificates. Over the gateway's real listeners.
 #![cfg(feature = "test-support")]
 
-use mimir::gateway::ROUTES;
-use mimir::gateway::needs::{FrameIn, Needs};
+mod remote;
+mod scopes;
+mod tokens;
 
-/// The table that the README shows is this one; a new route is in it or the test fails.
-#[test]
-fn nothing_but_health_is_open_and_every_changing_route_needs_a_scope() {
-    for route in ROUTES {
-        match route.needs {
-            Needs::Open => assert_eq!((route.method, route.path), ("get", "/health")),
-            Needs::Known => {
-                assert_eq!((route.method, route.frame), ("get", FrameIn::NoFrame), "{}", route.path)
-            }
-            Needs::Scope(_) => {}
-        }
-        // A route below a frame is held to that frame.
-        if route.path.starts_with("/v1/frames/{name}") {
-            assert_eq!(route.frame, FrameIn::Path, "{} {}", route.method, route.path);
-        }
+use mimir::access::Wish;
+use mimir::model::names::FrameName;
+use mimir::model::principal::Principal;
+use mimir::model::scope::{Grant, Scope};
+
+use crate::api::world::World;
+
+/// A token of that gateway with these scopes (words with blanks between), for these frames alone.
+async fn token(world: &World, scopes: &str, frames: Option<&[&str]>) -> String {
+    let wish = Wish {
+        name: None,
+        scopes: scopes.split_whitespace().map(|word| word.parse::<Scope>().expect("a scope")).collect(),
+        frames: frames
+            .map(|names| names.iter().map(|name| FrameName::parse(name).expect("a name")).collect()),
+        expires_at: None,
+    };
+    let owner = Grant::everything(Principal::Owner { uid: 1000 });
+    let (_, secret) = world.services.access.create(&owner, wish).await.expect("a token");
+    secret.reveal().to_owned()
+}
+
+/// Waits until `done` says so.
+async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
+    while !done().await {
+        assert!(tokio::time::Instant::now() < end, "it never happened: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

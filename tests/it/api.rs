@@ -3,7 +3,7 @@
 
 mod requests;
 mod streams;
-mod world;
+pub mod world;
 
 use world::World;
 

@@ -14,9 +14,9 @@ mod corpus;
 mod gateway;
 mod real;
 mod send;
-mod terminal;
+pub mod terminal;
 mod views;
-mod world;
+pub mod world;
 
 use std::time::Duration;
 

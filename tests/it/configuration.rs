@@ -9,7 +9,7 @@ use std::time::Duration;
 use mimir::config::error::{ConfigError, ConfigProblem};
 use mimir::config::frame_file::FrameFile;
 use mimir::config::keys::{self, CONFIG};
-use mimir::config::schema::ModelEntry;
+use mimir::config::schema::{ModelEntry, Tls};
 use mimir::config::{
     Config, FlagValue, LoadOptions, Loaded, Origin, Paths, edit, env, json_schema, paths, project_file,
 };
@@ -165,9 +165,22 @@ fn a_misspelt_group_of_hosts_is_no_host_and_the_nearest_group_is_named() {
 }
 
 #[test]
-fn only_loopback_is_listened_on() {
+fn what_other_machines_can_reach_needs_tls() {
     let home = Home::with("server: {bind: 0.0.0.0}\n");
-    assert!(home.mistakes()[0].contains("must be a loopback address"), "{:?}", home.mistakes());
+    assert!(home.mistakes()[0].contains("needs TLS"), "{:?}", home.mistakes());
+    let home = Home::with("server: {bind: 0.0.0.0, tls: {auto: on}, hosts: [Gate.example, \"far:9000\"]}\n");
+    let server = home.load().config.server;
+    assert_eq!(
+        (server.tls, server.hosts),
+        (Some(Tls::Made), vec!["gate.example".to_owned(), "far:9000".into()])
+    );
+    let home = Home::with("server: {tls: {cert: /c.pem, key: /k.pem}}\n");
+    let own = Tls::Own { cert: "/c.pem".into(), key: "/k.pem".into() };
+    assert_eq!(home.load().config.server.tls, Some(own));
+    let half = Home::with("server: {tls: {cert: /c.pem}}\n");
+    assert!(half.mistakes()[0].contains("server.tls.key"), "{:?}", half.mistakes());
+    let bad = Home::with("server: {hosts: [\"https://gate.example\"]}\n");
+    assert!(bad.mistakes()[0].contains("gate.example:8443"), "{:?}", bad.mistakes());
     let home = Home::with("server: {bind: \"::1\"}\n");
     assert!(home.load().config.server.bind.is_ipv6());
 }

@@ -26,6 +26,8 @@ pub async fn run(args: &DoctorArgs, context: &Context) -> Outcome {
     let mut checks = Vec::new();
     match context.gateway().await {
         Ok(gateway) => collect(&gateway, &mut checks, args, context).await?,
+        // What can be tried here says nothing about a gateway elsewhere.
+        Err(failure) if context.elsewhere.is_some() => return Err(failure),
         // That there is no gateway is the first finding, not the end of the examination.
         Err(failure) => without_gateway(*failure.problem, &mut checks, args, context).await?,
     }

@@ -12,6 +12,7 @@ pub mod send;
 pub mod serve;
 pub mod sessions;
 pub mod status;
+pub mod token;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -34,6 +35,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }
 }

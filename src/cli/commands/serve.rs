@@ -65,13 +65,16 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
             "the gateway runs in the background: process {}, {}",
             running.pid, running.started.http
         ));
+        if running.started.http.starts_with("https://") {
+            context.out.say("`mimir status` shows the fingerprint of its certificate");
+        }
     }
     Ok(DONE)
 }
 
 /// Asks it to stop and waits until it has ended.
 async fn stop(context: &Context) -> Outcome {
-    let gateway = context.gateway_as_it_is();
+    let gateway = context.gateway_here();
     match gateway.stop().await {
         Ok(()) => {}
         Err(ClientError::NoGateway { .. }) => {

@@ -16,7 +16,7 @@ pub struct StatusArgs {}
 
 /// Looks and starts nothing: a status that changes what it shows is no status.
 pub async fn run(context: &Context) -> Outcome {
-    let gateway = context.gateway_as_it_is();
+    let gateway = context.gateway_as_it_is().await?;
     let status = match context.out.while_waiting("asking the gateway", gateway.status()).await {
         Ok(status) => status,
         Err(ClientError::NoGateway { .. }) => return not_running(context),
@@ -59,6 +59,10 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
     let frames = if frames.is_empty() { "none".to_owned() } else { frames.join(", ") };
+    let http = match &status.fingerprint {
+        Some(fingerprint) => format!("{} {}", clean(&status.http), clean(fingerprint)),
+        None => clean(&status.http),
+    };
     let lines = [
         (
             "gateway",
@@ -72,7 +76,7 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
             ),
         ),
         ("socket", clean(&status.socket)),
-        ("http", clean(&status.http)),
+        ("http", http),
         ("home", format!("{} ({})", clean(&status.home), status.instance)),
         ("engine", engine),
         (

@@ -12,11 +12,13 @@ mod projects;
 mod sessions;
 mod status;
 mod terminal;
+mod tokens;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 
 use super::needs::{self, FrameIn, Needs, Route};
 use super::state::Services;
@@ -101,11 +103,39 @@ routes! {
     post "/v1/projects" Frames All => projects::add;
     get "/v1/projects/{name}" Read All => projects::show;
     delete "/v1/projects/{name}" Frames All => projects::remove;
+    get "/v1/tokens" Admin All => tokens::list;
+    post "/v1/tokens" Admin All => tokens::create;
+    get "/v1/tokens/current" known NoFrame => tokens::current;
+    delete "/v1/tokens/{id}" Admin All => tokens::revoke;
     get "/v1/images" Read All => images::list;
     post "/v1/images/build" Admin All => images::build;
 }
 
 /// The OpenAPI document, made from the handlers.
 pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    for route in ROUTES {
+        let needed = match route.needs {
+            Needs::Open => SecurityRequirement::default(),
+            Needs::Known => SecurityRequirement::new("token", [""; 0]),
+            Needs::Scope(scope) => SecurityRequirement::new("token", [scope.as_str()]),
+        };
+        let Some(item) = document.paths.paths.get_mut(route.path) else { continue };
+        for (method, operation) in [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
+        ] {
+            if let Some(operation) =
+                operation.as_mut().filter(|_| matches!(route.method, "any") || route.method == method)
+            {
+                operation.security = Some(vec![needed.clone()]);
+            }
+        }
+    }
+    document
 }

@@ -40,6 +40,7 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
         started_at: about.started_at,
         socket: about.socket.clone(),
         http: about.http.clone(),
+        fingerprint: about.fingerprint.clone(),
         engine_ok: engine.is_ok(),
         engine: engine.map_or_else(|why| why, |info| engine_line(&info)),
         database: about.database.clone(),

@@ -16,11 +16,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use mimir::access::certificate;
 use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
 use mimir::daemon::{Ground, build};
 use mimir::gateway::{self, ImageSource, Services, guard::Gate};
 use mimir::link;
+use mimir::model::fingerprint::Fingerprint;
 use mimir::model::ids::InstanceId;
 use mimir::model::secret::Secret;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
@@ -34,7 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct World {
     pub engine: FakeEngine,
-    _services: Services,
+    pub services: Services,
+    /// Of the certificate that it shows, when it speaks TLS.
+    pub fingerprint: Option<Fingerprint>,
     pub stop: CancellationToken,
     pub tcp: SocketAddr,
     socket: PathBuf,
@@ -65,6 +69,11 @@ impl Answer {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(Vec::new(), false).await
+    }
+
+    /// The same with names besides its addresses, and perhaps with TLS.
+    pub async fn with(hosts: Vec<String>, is_tls: bool) -> Self {
         let home = tempfile::tempdir().expect("a home");
         let projects = tempfile::tempdir().expect("a folder for projects");
         let paths = Paths::new(home.path(), home.path().join("run"));
@@ -86,6 +95,10 @@ impl World {
             backups: paths.backups(),
         };
         let stop = CancellationToken::new();
+        let names = || vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let certificate =
+            is_tls.then(|| certificate::load_or_make(&paths.tls(), names()).expect("a certificate"));
+        let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint);
         let services = build(Ground {
             paths: paths.clone(),
             config,
@@ -100,6 +113,7 @@ impl World {
             schema: 1,
             key_source: "test".into(),
             http: "test".into(),
+            fingerprint: fingerprint.map(|fingerprint| fingerprint.to_string()),
         })
         .expect("builds");
         let frames = services.frames.clone();
@@ -115,11 +129,11 @@ impl World {
         edge.spawn("unix", OnExit::Report, move |stop| gateway::serve::unix(unix.clone(), app.clone(), stop));
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("binds"));
         let tcp = listener.local_addr().expect("an address");
-        let gate = Gate::new(Secret::new(TOKEN), tcp);
+        let gate = Gate::new(Secret::new(TOKEN), services.access.clone(), hosts, certificate.as_ref());
         edge.spawn("tcp", OnExit::Report, move |stop| {
             gateway::serve::tcp(listener.clone(), gate.clone(), routes.clone(), stop)
         });
-        Self { engine, _services: services, stop, tcp, socket, edge, core, projects, _home: home }
+        Self { engine, services, fingerprint, stop, tcp, socket, edge, core, projects, _home: home }
     }
 
     pub fn project(&self, name: &str) -> String {
@@ -177,6 +191,30 @@ impl World {
         send(UnixStream::connect(&self.socket).await.expect("connects"), request).await
     }
 
+    /// Asks over TCP with a token, under the right name; the answer's body is still to be read.
+    pub async fn open_tcp(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(path).header("host", self.tcp.to_string());
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+        send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
+    }
+
+    /// The same with a whole answer.
+    pub async fn ask_with(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        whole(self.open_tcp(method, path, Some(token), body).await).await
+    }
+
     pub async fn ask_tcp(&self, path: &str, headers: Vec<(&'static str, String)>) -> Answer {
         let mut request = Request::builder().method("GET").uri(path);
         for (name, value) in headers {
@@ -229,7 +267,7 @@ where
     tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")
 }
 
-async fn whole(response: Response<Incoming>) -> Answer {
+pub async fn whole(response: Response<Incoming>) -> Answer {
     let header =
         |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (request_id, media) = (header("x-request-id"), header("content-type").unwrap_or_default());

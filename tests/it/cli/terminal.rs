@@ -11,7 +11,7 @@ use super::world::World;
 use super::{details, frame};
 
 /// A terminal with a command in it.
-struct Screen {
+pub struct Screen {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -19,7 +19,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn open(world: &World, words: &[&str]) -> Self {
+    pub fn open(world: &World, words: &[&str]) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mimir"));
@@ -46,7 +46,7 @@ impl Screen {
         Self { master: pair.master, keys, child, seen }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().expect("not poisoned")).into_owned()
     }
 
@@ -57,7 +57,7 @@ impl Screen {
         parser.screen().contents()
     }
 
-    fn until(&self, what: &str) {
+    pub fn until(&self, what: &str) {
         let begun = Instant::now();
         while !self.text().contains(what) {
             assert!(begun.elapsed() < Duration::from_secs(20), "no `{what}` in {:?}", self.text());
@@ -65,12 +65,12 @@ impl Screen {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("pressed");
         self.keys.flush().expect("pressed");
     }
 
-    fn end(&mut self) -> u32 {
+    pub fn end(&mut self) -> u32 {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

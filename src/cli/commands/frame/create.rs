@@ -71,6 +71,11 @@ pub struct CreateArgs {
 
 pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
     let start = !args.no_start;
+    if context.elsewhere.is_some() && args.project.is_none() && !args.workspace.is_absolute() {
+        return Err(usage("a gateway elsewhere cannot use a folder of this machine")
+            .hint("name one there: `--workspace /absolute/path`, or `--project NAME` (`mimir projects list`)")
+            .into());
+    }
     let request = request(args, &|name| std::env::var(name).ok())?;
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;

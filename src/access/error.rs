@@ -1,0 +1,68 @@
+//! What can go wrong with tokens, sorted by what the caller can do next.
+
+use crate::model::names::TokenName;
+use crate::model::scope::Scopes;
+use crate::store::StoreError;
+
+/// A token that could not be made or taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// There is no such token, or it was taken back already.
+    #[error("there is no token {0} that could be taken back")]
+    NotFound(String),
+    /// It means something else already.
+    #[error("`{0}` cannot be a token's name: it means something else here")]
+    Reserved(TokenName),
+    /// A token that may do nothing.
+    #[error("a token needs at least one scope")]
+    NoScope,
+    /// A token for no frame at all.
+    #[error("a token for some frames alone needs at least one of them")]
+    NoFrame,
+    /// It would never open anything.
+    #[error("a token cannot end before it begins")]
+    AlreadyOver,
+    /// Nobody can give what they do not have.
+    #[error("nobody can give more than they have: you may {own}")]
+    MoreThanOwn {
+        /// What the caller has.
+        own: Scopes,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Somebody who brought a secret that opens nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// Nobody knows it.
+    #[error("this token is not known here")]
+    Unknown,
+    /// Its time is over.
+    #[error("the token {name} has expired")]
+    Expired {
+        /// Whose.
+        name: String,
+        /// Since when (UTC ms).
+        at: u64,
+    },
+    /// It was taken back.
+    #[error("the token {name} was revoked")]
+    Revoked {
+        /// Whose.
+        name: String,
+    },
+    /// The home's own token, from another machine.
+    #[error("the home's own token opens nothing from another machine")]
+    HomeFromAfar,
+    /// From there nothing but wrong ones came lately.
+    #[error("too many refused attempts from this address")]
+    TooMany {
+        /// Until they are looked at again.
+        seconds: u64,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

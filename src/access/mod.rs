@@ -1,0 +1,277 @@
+//! Who may come in from elsewhere: tokens, refused attempts, the certificate that is shown.
+//!
+//! Secrets are 256 random bits and kept as SHA-256. All tokens are held in memory: a
+//! look-up costs no question to the database, and a token that is taken back or whose
+//! time is over ends what it holds open ([`Admitted::ended`]).
+
+pub mod certificate;
+mod error;
+mod failures;
+mod registry;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{AccessError, Denied};
+use failures::{Failures, Noted};
+use registry::Registry;
+
+use crate::clock::{self, Clock};
+use crate::model::ids::TokenId;
+use crate::model::names::{FrameName, TokenName};
+use crate::model::principal::Principal;
+use crate::model::scope::{Grant, Scopes};
+use crate::model::secret::Secret;
+use crate::model::token::{RESERVED_NAMES, Token, TokenState};
+use crate::store::{self, Store, StoreError};
+
+/// The last use of a token is written down this often.
+const REMEMBER_EVERY: Duration = Duration::from_secs(30);
+
+/// Tokens and those who try them. Cheap to clone.
+#[derive(Clone)]
+pub struct Access {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    registry: Registry,
+    failures: Failures,
+    changed: Notify,
+}
+
+/// Somebody who may come in.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// How far.
+    pub grant: Grant,
+    /// Cancelled when that is over; whatever is still open then must end.
+    pub ended: Option<CancellationToken>,
+}
+
+impl From<Grant> for Admitted {
+    fn from(grant: Grant) -> Self {
+        Self { grant, ended: None }
+    }
+}
+
+/// A token that is wished for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Its name; made up when absent.
+    pub name: Option<TokenName>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// With these frames alone.
+    pub frames: Option<Vec<FrameName>>,
+    /// From then on it opens nothing (UTC ms).
+    pub expires_at: Option<u64>,
+}
+
+impl Access {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Self {
+        let inner = Inner {
+            store,
+            clock,
+            registry: Registry::default(),
+            failures: Failures::default(),
+            changed: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Looks at what somebody brought.
+    ///
+    /// # Errors
+    /// Why it opens nothing.
+    pub async fn admit(&self, secret: &str, from: IpAddr) -> Result<Admitted, Denied> {
+        let inner = &self.inner;
+        inner.registry.ensure_loaded(&inner.store).await?;
+        let now = inner.clock.now_ms();
+        let found = inner.registry.look_up(&hash(secret), now, from);
+        let Some((token, ended)) = found else {
+            return Err(self.refused(from, "unknown token", Denied::Unknown).await);
+        };
+        let name = token.name.to_string();
+        match token.state(now) {
+            TokenState::Active => Ok(Admitted { grant: token.grant(), ended: Some(ended) }),
+            TokenState::Expired => {
+                let at = token.expires_at.unwrap_or(now);
+                Err(self.refused(from, &format!("expired token {name}"), Denied::Expired { name, at }).await)
+            }
+            TokenState::Revoked => {
+                Err(self.refused(from, &format!("revoked token {name}"), Denied::Revoked { name }).await)
+            }
+        }
+    }
+
+    /// Counts a refusal that somebody else decided, and says what to answer: `denied`, or that there were too many.
+    pub async fn refused(&self, from: IpAddr, why: &str, denied: Denied) -> Denied {
+        let noted = self.inner.failures.note(from, self.inner.clock.now_ms());
+        let (write_down, denied) = match noted {
+            Noted::First => (true, denied),
+            Noted::Within => (false, denied),
+            Noted::Beyond { first, seconds } => (first, Denied::TooMany { seconds }),
+        };
+        if write_down {
+            tracing::warn!(%from, "somebody was refused: {why}");
+            let detail = json!({ "why": why, "too_many": matches!(denied, Denied::TooMany { .. }) });
+            let subject = from.to_string();
+            let written = self
+                .inner
+                .store
+                .write(move |tx| tx.audit(&Principal::Gateway, "auth.refused", &subject, &detail));
+            if let Err(error) = written.await {
+                let error: StoreError = error;
+                tracing::warn!(%error, "a refusal could not be written down: {error}");
+            }
+        }
+        denied
+    }
+
+    /// Makes a token. Its secret is told here and never again.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn create(&self, by: &Grant, wish: Wish) -> Result<(Token, Secret), AccessError> {
+        let inner = &self.inner;
+        inner.registry.ensure_loaded(&inner.store).await?;
+        let now = inner.clock.now_ms();
+        let token = Token {
+            id: TokenId::from_parts(now, clock::entropy_128()),
+            name: named(wish.name)?,
+            scopes: wish.scopes,
+            frames: wish.frames,
+            created_at: now,
+            created_by: by.principal.to_string(),
+            expires_at: wish.expires_at,
+            last_used_at: None,
+            last_used_from: None,
+            revoked_at: None,
+        };
+        if token.scopes.is_empty() {
+            return Err(AccessError::NoScope);
+        }
+        if token.frames.as_ref().is_some_and(Vec::is_empty) {
+            return Err(AccessError::NoFrame);
+        }
+        if token.expires_at.is_some_and(|at| at <= now) {
+            return Err(AccessError::AlreadyOver);
+        }
+        if !by.may_give(token.scopes, token.frames.as_deref()) {
+            return Err(AccessError::MoreThanOwn { own: by.scopes });
+        }
+        let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));
+        let hash = hash(secret.reveal());
+        let (row, key, principal) = (token.clone(), hex::encode(hash), by.principal.clone());
+        inner
+            .store
+            .write(move |tx| {
+                store::tokens::insert(tx, &row, &key)?;
+                let detail = json!({
+                    "id": row.id, "scopes": row.scopes, "frames": row.frames, "expires_at": row.expires_at,
+                });
+                tx.audit(&principal, "token.create", row.name.as_str(), &detail)
+            })
+            .await
+            .map_err(|error: StoreError| error)?;
+        inner.registry.add(hash, token.clone());
+        inner.changed.notify_one();
+        Ok((token, secret))
+    }
+
+    /// All tokens, oldest first; the last use as it is now.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn list(&self) -> Result<Vec<Token>, StoreError> {
+        self.inner.registry.ensure_loaded(&self.inner.store).await?;
+        Ok(self.inner.registry.all())
+    }
+
+    /// Takes a token back, by name or id, and ends what it holds open.
+    ///
+    /// # Errors
+    /// [`AccessError::NotFound`] also when it was taken back already.
+    pub async fn revoke(&self, by: &Principal, which: &str) -> Result<Token, AccessError> {
+        let now = self.inner.clock.now_ms();
+        let mut all = self.list().await?;
+        all.retain(|token| token.revoked_at.is_none());
+        // Of several with one name only the newest can still open anything.
+        let found =
+            all.into_iter().rev().find(|token| token.id.as_str() == which || token.name.as_str() == which);
+        let mut token = found.ok_or_else(|| AccessError::NotFound(which.to_owned()))?;
+        let (id, name, principal) = (token.id.clone(), token.name.clone(), by.clone());
+        self.inner
+            .store
+            .write(move |tx| {
+                store::tokens::revoke(tx, &id)?;
+                tx.audit(&principal, "token.revoke", name.as_str(), &json!({ "id": id }))
+            })
+            .await
+            .map_err(|error: StoreError| error)?;
+        self.inner.registry.revoke(&token.id, now);
+        token.revoked_at = Some(now);
+        Ok(token)
+    }
+
+    /// Ends tokens whose time is over and writes down when each was last used, until stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            let now = self.inner.clock.now_ms();
+            let next_end = self.inner.registry.end_expired(now);
+            let pause = next_end.map_or(REMEMBER_EVERY, |at| {
+                Duration::from_millis(at.saturating_sub(now)).clamp(Duration::from_millis(10), REMEMBER_EVERY)
+            });
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.inner.changed.notified() => {}
+                () = stop.cancelled() => {}
+            }
+            self.remember_uses().await;
+            if stop.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    async fn remember_uses(&self) {
+        let uses = self.inner.registry.take_uses();
+        if uses.is_empty() {
+            return;
+        }
+        let written = self.inner.store.write_soon(move |tx| {
+            uses.iter()
+                .try_for_each(|used| store::tokens::used(tx, &used.id, used.at, &used.from.to_string()))
+        });
+        if let Err(error) = written.await {
+            let error: StoreError = error;
+            tracing::warn!(%error, "the last use of tokens could not be written down: {error}");
+        }
+    }
+}
+
+fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+fn named(name: Option<TokenName>) -> Result<TokenName, AccessError> {
+    match name {
+        Some(name) if RESERVED_NAMES.contains(&name.as_str()) => Err(AccessError::Reserved(name)),
+        Some(name) => Ok(name),
+        None => {
+            let text = format!("token-{}", hex::encode(clock::entropy::<3>()));
+            TokenName::parse(&text).map_err(|_| AccessError::NotFound(text))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Ends connections whose token is over, whatever they have become: a request, a stream, a terminal.
+//!
+//! A WebSocket outlives the HTTP connection that it was, so the end is not told to
+//! the connection but built into the stream underneath it.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+/// What holds one connection.
+#[derive(Clone, Default)]
+pub struct Leash {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The token of the newest request: the ones before it on this connection are answered.
+    held: Mutex<Option<CancellationToken>>,
+    other: Notify,
+    cut: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Leash {
+    /// From now on the connection ends with that; with nothing when there is none.
+    pub fn hold(&self, ended: Option<CancellationToken>) {
+        *self.lock() = ended;
+        self.inner.other.notify_one();
+    }
+
+    /// Puts a stream on it.
+    pub fn on<S>(&self, stream: S) -> Leashed<S> {
+        let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());
+        Leashed {
+            stream,
+            cut_reading: cut(),
+            cut_writing: cut(),
+            _closed: self.inner.closed.clone().drop_guard(),
+        }
+    }
+
+    /// Waits until the stream is gone, and cuts it when what holds it ends before.
+    pub async fn watch(&self) {
+        let mut closed = pin!(self.inner.closed.cancelled());
+        loop {
+            let held = self.lock().clone().unwrap_or_default();
+            tokio::select! {
+                () = &mut closed => return,
+                () = held.cancelled() => {
+                    self.inner.cut.cancel();
+                    return;
+                }
+                () = self.inner.other.notified() => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<CancellationToken>> {
+        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that can be cut from elsewhere.
+pub struct Leashed<S> {
+    stream: S,
+    cut_reading: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut_writing: Pin<Box<WaitForCancellationFutureOwned>>,
+    _closed: DropGuard,
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the token of this connection is over")
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Leashed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.cut_reading.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ended()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Leashed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.cut_writing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ended()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.cut_writing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ended()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn a_stream_is_cut_when_its_newest_token_ends_and_let_go_when_it_is_closed() {
+        let (near, _far) = tokio::io::duplex(16);
+        let leash = Leash::default();
+        let mut stream = leash.on(near);
+        let (first, second) = (CancellationToken::new(), CancellationToken::new());
+        leash.hold(Some(first.clone()));
+        let mut byte = [0_u8; 1];
+        let read = async { stream.read(&mut byte).await.expect_err("cut").kind() };
+        let end = async {
+            leash.hold(Some(second.clone()));
+            first.cancel();
+            tokio::task::yield_now().await;
+            second.cancel();
+        };
+        let all = async { tokio::join!(read, end, leash.watch()).0 };
+        let kind = tokio::time::timeout(Duration::from_secs(5), all).await.expect("in time");
+        assert_eq!(kind, io::ErrorKind::ConnectionAborted);
+
+        let leash = Leash::default();
+        drop(leash.on(tokio::io::duplex(16).0));
+        tokio::time::timeout(Duration::from_secs(5), leash.watch()).await.expect("nothing left to watch");
+    }
+}

@@ -1,0 +1,83 @@
+//! Tokens for clients elsewhere.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use crate::access::Wish;
+use crate::gateway::extract::{Given, May, Who};
+use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::state::Services;
+use crate::model::names::{FrameName, TokenName};
+use crate::model::token::Token;
+use crate::wire::problem::Problem;
+use crate::wire::tokens::{CreateToken, NewToken, TokenView, Whoami};
+
+/// All tokens there ever were, without their secrets.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = Vec<TokenView>)))]
+pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<TokenView>>> {
+    let now = services.clock.now_ms();
+    let tokens = services.access.list().await?;
+    Ok(Json(tokens.into_iter().map(|token| view(token, now)).collect()))
+}
+
+/// Makes a token. Its secret is in this answer and never told again.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = CreateToken,
+    responses((status = 201, body = NewToken), (status = 400, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem)))]
+pub async fn create(
+    State(services): State<Services>,
+    May(grant): May,
+    Given(request): Given<CreateToken>,
+) -> Answer<(StatusCode, Json<NewToken>)> {
+    let bad_name = |error: &dyn std::fmt::Display| {
+        Reply::bad_request("token.name", error.to_string())
+            .hint("for example `mimir token create ci --scope read`")
+    };
+    let name = request.name.as_deref().map(TokenName::parse).transpose().map_err(|error| bad_name(&error))?;
+    let frames = request.frames.map(|names| names.iter().map(|name| FrameName::parse(name)).collect());
+    let frames: Option<Vec<FrameName>> = frames.transpose().map_err(|error| bad_name(&error))?;
+    let wish =
+        Wish { name, scopes: request.scopes.into_iter().collect(), frames, expires_at: request.expires_at };
+    let (token, secret) = services.access.create(&grant, wish).await?;
+    let about = view(token, services.clock.now_ms());
+    Ok((StatusCode::CREATED, Json(NewToken { token: secret.reveal().to_owned(), about })))
+}
+
+/// What the caller may do.
+#[utoipa::path(get, path = "/v1/tokens/current", tag = "tokens", responses((status = 200, body = Whoami)))]
+pub async fn current(May(grant): May) -> Json<Whoami> {
+    Json(Whoami {
+        principal: grant.principal.to_string(),
+        scopes: grant.scopes.into(),
+        frames: grant.frames.map(|frames| frames.into_iter().map(String::from).collect()),
+    })
+}
+
+/// Takes a token back, by name or id. What it holds open ends at once.
+#[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
+    responses((status = 200, body = TokenView), (status = 404, body = Problem)))]
+pub async fn revoke(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+) -> Answer<Json<TokenView>> {
+    let token = services.access.revoke(&principal, &id).await?;
+    Ok(Json(view(token, services.clock.now_ms())))
+}
+
+fn view(token: Token, now_ms: u64) -> TokenView {
+    TokenView {
+        state: token.state(now_ms).as_str().to_owned(),
+        id: token.id.into(),
+        name: token.name.into(),
+        scopes: token.scopes.into(),
+        frames: token.frames.map(|frames| frames.into_iter().map(String::from).collect()),
+        created_at: token.created_at,
+        created_by: token.created_by,
+        expires_at: token.expires_at,
+        last_used_at: token.last_used_at,
+        last_used_from: token.last_used_from,
+        revoked_at: token.revoked_at,
+    }
+}

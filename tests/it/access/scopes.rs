@@ -1,0 +1,203 @@
+//! Every route against every scope, and tokens for some frames alone.
+
+use serde_json::{Value, json};
+
+use mimir::gateway::ROUTES;
+use mimir::gateway::needs::{FrameIn, Needs, Route};
+use mimir::model::scope::Scope;
+
+use super::token;
+use crate::api::world::{Answer, World, whole};
+
+#[test]
+fn nothing_but_health_is_open_and_what_is_below_a_frame_is_held_to_it() {
+    for route in ROUTES {
+        match route.needs {
+            Needs::Open => assert_eq!((route.method, route.path), ("get", "/health")),
+            Needs::Known => {
+                assert_eq!((route.method, route.frame), ("get", FrameIn::NoFrame), "{}", route.path);
+            }
+            Needs::Scope(_) => {}
+        }
+        if route.path.starts_with("/v1/frames/{name}") {
+            assert_eq!(route.frame, FrameIn::Path, "{} {}", route.method, route.path);
+        }
+        // Looking is one thing, changing another.
+        if route.method == "get" && route.path.starts_with("/v1/frames") {
+            assert_ne!(route.needs, Needs::Scope(Scope::Frames), "{}", route.path);
+        }
+        if matches!(route.method, "post" | "put" | "patch" | "delete") {
+            assert_ne!(route.needs, Needs::Scope(Scope::Read), "{} {}", route.method, route.path);
+        }
+    }
+}
+
+fn method(route: &Route) -> String {
+    if route.method == "any" { "GET".to_owned() } else { route.method.to_ascii_uppercase() }
+}
+
+/// An address of the route; nothing of that name is there.
+fn address(route: &Route) -> String {
+    let parts = route.path.split('/').map(|part| if part.starts_with('{') { "nope" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn every_route_opens_for_its_scope_and_for_no_other() {
+    let world = World::new().await;
+    for route in ROUTES {
+        let (method, address) = (method(route), address(route));
+        let what = format!("{method} {address}");
+        // An answer that goes on is one that came.
+        let status = |token: Option<String>| {
+            let (world, method, address) = (&world, method.clone(), address.clone());
+            async move {
+                let answer = world.open_tcp(&method, &address, token.as_deref(), "").await;
+                match answer.status().as_u16() {
+                    status @ (401 | 403) => (status, whole(answer).await.code()),
+                    status => (status, ""),
+                }
+            }
+        };
+        match route.needs {
+            Needs::Open => assert_eq!(status(None).await.0, 200, "{what}"),
+            Needs::Known => {
+                assert_eq!(status(None).await, (401, "auth.required"), "{what}");
+                let any = token(&world, "metrics", None).await;
+                assert_eq!(status(Some(any)).await.0, 200, "{what}");
+            }
+            Needs::Scope(scope) => {
+                assert_eq!(status(None).await, (401, "auth.required"), "{what}");
+                let others: Vec<&str> =
+                    Scope::ALL.into_iter().filter(|other| *other != scope).map(Scope::as_str).collect();
+                let others = token(&world, &others.join(" "), None).await;
+                assert_eq!(status(Some(others)).await, (403, "auth.scope"), "{what}");
+                // That one would end the gateway of this test; what it needs was just seen.
+                if route.path != "/v1/stop" {
+                    let fitting = token(&world, scope.as_str(), None).await;
+                    let (status, code) = status(Some(fitting)).await;
+                    assert!(status != 401 && code != "auth.scope", "{what}: {status} {code}");
+                }
+            }
+        }
+    }
+    assert!(world.end().await, "it ends in time");
+}
+
+#[tokio::test]
+async fn the_document_names_the_scope_of_every_route() {
+    let document: Value = serde_json::from_str(&mimir::gateway::openapi_json()).expect("JSON");
+    for route in ROUTES.iter().filter(|route| route.method != "any") {
+        let security = &document["paths"][route.path][route.method]["security"];
+        let expected = match route.needs {
+            Needs::Open => json!([{}]),
+            Needs::Known => json!([{"token": []}]),
+            Needs::Scope(scope) => json!([{"token": [scope.as_str()]}]),
+        };
+        assert_eq!(*security, expected, "{} {}", route.method, route.path);
+    }
+}
+
+/// A token for one frame alone, and a gateway with two.
+struct Held {
+    world: World,
+    token: String,
+}
+
+impl Held {
+    async fn new() -> Self {
+        let world = World::new().await;
+        world.frame("blog").await;
+        world.frame("api").await;
+        let token = token(&world, "read send frames terminal admin", Some(&["blog"])).await;
+        Self { world, token }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.world.ask_with(method, path, &self.token, &body).await
+    }
+
+    async fn refused(&self, method: &str, path: &str, body: Value) {
+        let answer = self.ask(method, path, body).await;
+        assert_eq!((answer.status, answer.code()), (403, "auth.frame"), "{method} {path}");
+        assert!(answer.json()["title"].as_str().expect("a title").contains("blog"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_one_frame_sees_and_touches_no_other() {
+    let held = Held::new().await;
+    let names = |answer: Answer| -> Vec<String> {
+        let all = answer.json();
+        all.as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["name"].as_str().expect("a name").into())
+            .collect()
+    };
+    assert_eq!(names(held.ask("GET", "/v1/frames", Value::Null).await), ["blog"]);
+    assert_eq!(held.ask("GET", "/v1/frames/blog", Value::Null).await.status, 200);
+    assert_eq!(held.ask("POST", "/v1/frames/blog/start", Value::Null).await.status, 202);
+    for (method, path) in [
+        ("GET", "/v1/frames/api"),
+        ("GET", "/v1/frames/%61pi"),
+        ("DELETE", "/v1/frames/api"),
+        ("POST", "/v1/frames/api/start"),
+        ("GET", "/v1/frames/api/logs"),
+        ("GET", "/v1/frames/api/terminal?columns=80&rows=24"),
+        ("GET", "/v1/gc"),
+        ("POST", "/v1/gc"),
+        ("GET", "/v1/projects"),
+        ("GET", "/v1/doctor"),
+        ("GET", "/v1/tokens"),
+        ("POST", "/v1/stop"),
+        ("GET", "/v1/messages"),
+        ("GET", "/v1/messages?frame=api"),
+        ("GET", "/v1/messages?frame=blog&frame=api"),
+        ("GET", "/v1/sessions"),
+        ("GET", "/v1/events"),
+        ("GET", "/v1/events?frame=api"),
+        ("GET", "/v1/events?kind=frame.created"),
+    ] {
+        held.refused(method, path, Value::Null).await;
+    }
+    held.refused("POST", "/v1/frames", json!({"name": "new", "workspace": "/tmp"})).await;
+    held.refused("POST", "/v1/tokens", json!({"scopes": ["read"]})).await;
+    held.refused("POST", "/v1/messages", json!({"frame": "api", "text": "hello"})).await;
+    held.refused("POST", "/v1/messages", json!({"text": "hello"})).await;
+    assert!(held.world.end().await, "it ends in time");
+}
+
+#[tokio::test]
+async fn messages_and_sessions_belong_to_their_frame() {
+    let held = Held::new().await;
+    let send =
+        |frame: &'static str| held.world.post("/v1/messages", Some(json!({"frame": frame, "text": "hello"})));
+    let (own, other) = (send("blog").await.json(), send("api").await.json());
+    let field = |view: &Value, name: &str| view[name].as_str().expect("a text").to_owned();
+    let mine = held.ask("POST", "/v1/messages", json!({"frame": "blog", "text": "hi"})).await;
+    assert_eq!(mine.status, 202, "{}", mine.text);
+    for (path, wanted) in [
+        (format!("/v1/messages/{}", field(&own, "id")), 200),
+        (format!("/v1/messages/{}", field(&other, "id")), 403),
+        (format!("/v1/sessions/{}", field(&own, "session")), 200),
+        (format!("/v1/sessions/{}", field(&other, "session")), 403),
+        (format!("/v1/events?message={}", field(&other, "id")), 403),
+        (format!("/v1/events?session={}", field(&other, "session")), 403),
+        // A beginning could be of any frame.
+        (format!("/v1/sessions/{}", &field(&other, "session")[..12]), 404),
+        ("/v1/messages?frame=blog".to_owned(), 200),
+        ("/v1/sessions?frame=blog".to_owned(), 200),
+    ] {
+        assert_eq!(held.ask("GET", &path, Value::Null).await.status, wanted, "{path}");
+    }
+    let cancel = format!("/v1/messages/{}/cancel", field(&other, "id"));
+    held.refused("POST", &cancel, Value::Null).await;
+    // Of its own messages it may follow what happens.
+    let path = format!("/v1/events?after=0&message={}", field(&own, "id"));
+    let following = held.world.open_tcp("GET", &path, Some(&held.token), "").await;
+    assert_eq!(following.status().as_u16(), 200);
+    drop(following);
+    assert!(held.world.end().await, "it ends in time");
+}
