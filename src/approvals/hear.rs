@@ -13,7 +13,8 @@ use crate::model::ids::{FrameId, PromptId};
 use crate::model::message::DeliveryState;
 use crate::model::policy::{Action, Ruling};
 use crate::model::principal::Principal;
-use crate::model::prompt::{Ask, Decision, Prompt, PromptState};
+use crate::model::prompt::{Ask, AskBody, Decision, Prompt, PromptState};
+use crate::notify::Notifier;
 use crate::store::prompts::{Decided, NewPrompt};
 use crate::store::{StoreError, Tx, frames, messages, sessions};
 
@@ -25,6 +26,9 @@ pub enum Replied {
     /// A question was answered or declined.
     Question,
 }
+
+/// Why a prompt is over when nobody knows more.
+pub(super) const NOT_ASKED: &str = "it was answered elsewhere, or is not asked any more";
 
 /// So often a run in which nobody answers is told why; then its turns are ended.
 const PATIENT_DENIALS: u64 = 3;
@@ -44,12 +48,16 @@ impl Approvals {
         let id = PromptId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
         let ruling = self.ruling(frame, ask).await?;
         let new = Heard { frame: frame.clone(), root: root.cloned(), ask: ask.clone() };
-        let Some(prompt) = self.inner.deps.store.write(move |tx| take(tx, id, new, &ruling)).await? else {
+        let notifier = self.notifier();
+        let take = move |tx: &mut Tx<'_>| take(tx, id, new, &ruling, &notifier);
+        let Some(prompt) = self.inner.deps.store.write(take).await? else {
             return Ok(());
         };
-        match prompt.state {
-            PromptState::Answering => self.tell_soon(prompt),
-            _ => self.inner.wake.notify_one(),
+        if prompt.state == PromptState::Answering {
+            self.tell_soon(prompt);
+        } else {
+            self.notifier().told(&prompt);
+            self.inner.wake.notify_one();
         }
         Ok(())
     }
@@ -60,14 +68,14 @@ impl Approvals {
     /// Whatever the database says.
     pub async fn replied(&self, frame: &FrameId, agent_prompt: &str, how: Replied) -> Result<(), StoreError> {
         let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
-        self.inner
-            .deps
-            .store
-            .write(move |tx| match prompts::find_by_agent_prompt(tx, &frame, &agent_prompt)? {
-                Some(prompt) => settle(tx, &prompt, &how),
-                None => Ok(()),
-            })
-            .await
+        let notifier = self.notifier();
+        let settle = move |tx: &mut Tx<'_>| match prompts::find_by_agent_prompt(tx, &frame, &agent_prompt)? {
+            Some(prompt) => settle(tx, &prompt, &how, &notifier),
+            None => Ok(None),
+        };
+        let ended = self.inner.deps.store.write(settle).await?;
+        self.told(ended);
+        Ok(())
     }
 
     /// Everything that an agent waits for, as it was just listed: what is new is taken in, what is not there any
@@ -78,22 +86,25 @@ impl Approvals {
     pub async fn listed(&self, frame: &FrameId, listed: &[Ask]) -> Result<(), StoreError> {
         let waiting: BTreeSet<String> = listed.iter().map(|ask| ask.id.clone()).collect();
         let of_frame = frame.clone();
+        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
+            let mut ended = Vec::new();
             for prompt in prompts::open(tx, Some(&of_frame))? {
                 if waiting.contains(&prompt.ask.id) {
                     continue;
                 }
                 // Decided by us and not asked any more: the agent was told before we could note it.
-                match (prompt.state, &prompt.decision) {
+                ended.extend(match (prompt.state, &prompt.decision) {
                     (PromptState::Answering, Some(decision)) => {
-                        drop(prompts::end(tx, &prompt.id, decision.outcome(), None)?)
+                        over(tx, &prompt.id, decision.outcome(), None, &notifier)?
                     }
-                    _ => expire(tx, &prompt, "it was answered elsewhere, or is not asked any more")?,
-                }
+                    _ => expire(tx, &prompt, NOT_ASKED, &notifier)?,
+                });
             }
-            Ok::<_, StoreError>(())
+            Ok::<_, StoreError>(ended)
         };
-        self.inner.deps.store.write(change).await?;
+        let ended = self.inner.deps.store.write(change).await?;
+        self.told(ended);
         for ask in listed {
             let (of_frame, agent_prompt) = (frame.clone(), ask.id.clone());
             let known = self
@@ -127,23 +138,50 @@ impl Approvals {
 
     pub(super) async fn expire_all(&self, frame: &FrameId, why: &'static str) -> Result<(), StoreError> {
         let frame = frame.clone();
+        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
+            let mut ended = Vec::new();
             for prompt in prompts::open(tx, Some(&frame))? {
-                expire(tx, &prompt, why)?;
+                ended.extend(expire(tx, &prompt, why, &notifier)?);
             }
-            Ok(())
+            Ok::<_, StoreError>(ended)
         };
-        self.inner.deps.store.write(change).await
+        let ended = self.inner.deps.store.write(change).await?;
+        self.told(ended);
+        Ok(())
+    }
+
+    /// Ends a prompt, and tells everybody.
+    pub(super) async fn end(
+        &self,
+        prompt: &Prompt,
+        to: PromptState,
+        decided: Option<Decided>,
+    ) -> Result<(), StoreError> {
+        let (id, notifier) = (prompt.id.clone(), self.notifier());
+        let end = move |tx: &mut Tx<'_>| over(tx, &id, to, decided.as_ref(), &notifier);
+        let ended = self.inner.deps.store.write(end).await?;
+        self.told(ended);
+        Ok(())
+    }
+
+    fn told(&self, prompts: impl IntoIterator<Item = Prompt>) {
+        for prompt in prompts {
+            self.notifier().told(&prompt);
+        }
     }
 
     /// It was taken for over and is not.
     async fn reopen(&self, prompt: Prompt) -> Result<(), StoreError> {
+        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
             prompts::undecide(tx, &prompt.id)?;
             let prompt = prompts::get(tx, &prompt.id)?;
-            tx.emit(&prompts::subject(&prompt), &prompts::asked(&prompt)).map(drop)
+            ask_people(tx, &prompt, &notifier)?;
+            Ok::<_, StoreError>(prompt)
         };
-        self.inner.deps.store.write(change).await?;
+        let prompt = self.inner.deps.store.write(change).await?;
+        self.notifier().told(&prompt);
         self.inner.wake.notify_one();
         Ok(())
     }
@@ -181,8 +219,8 @@ impl Approvals {
         Ok(None)
     }
 
-    async fn ruling(&self, _frame: &FrameId, ask: &Ask) -> Result<Ruling, StoreError> {
-        Ok(crate::model::policy::rule_on(&self.inner.deps.settings.rules, &ask.body))
+    async fn ruling(&self, frame: &FrameId, ask: &Ask) -> Result<Ruling, StoreError> {
+        Ok(self.inner.rules.of(frame).await?.rule_on(&ask.body))
     }
 }
 
@@ -193,7 +231,13 @@ struct Heard {
 }
 
 /// Row, events and, when a rule decides, the decision. `None` when it is known already.
-fn take(tx: &mut Tx<'_>, id: PromptId, heard: Heard, ruling: &Ruling) -> Result<Option<Prompt>, StoreError> {
+fn take(
+    tx: &mut Tx<'_>,
+    id: PromptId,
+    heard: Heard,
+    ruling: &Ruling,
+    notifier: &Notifier,
+) -> Result<Option<Prompt>, StoreError> {
     let Some(frame) = frames::find(tx, &heard.frame)? else { return Ok(None) };
     let root = heard.root.as_ref().unwrap_or(&heard.ask.session);
     let session = sessions::find_by_agent_session(tx, &frame.id, root)?;
@@ -230,7 +274,7 @@ fn take(tx: &mut Tx<'_>, id: PromptId, heard: Heard, ruling: &Ruling) -> Result<
     }
     let decision = match ruling.action {
         Action::Ask => {
-            tx.emit(&prompts::subject(&prompt), &prompts::asked(&prompt))?;
+            ask_people(tx, &prompt, notifier)?;
             return Ok(Some(prompt));
         }
         Action::Allow => Decision::Once,
@@ -251,7 +295,12 @@ fn denied_by_rule(ruling: &Ruling) -> String {
 }
 
 /// What the agent says of the answer, compared with what we know of it.
-fn settle(tx: &mut Tx<'_>, prompt: &Prompt, how: &Replied) -> Result<(), StoreError> {
+fn settle(
+    tx: &mut Tx<'_>,
+    prompt: &Prompt,
+    how: &Replied,
+    notifier: &Notifier,
+) -> Result<Option<Prompt>, StoreError> {
     let theirs = match how {
         Replied::Permission(reply) => match reply.as_str() {
             "always" => Decision::Always,
@@ -268,30 +317,56 @@ fn settle(tx: &mut Tx<'_>, prompt: &Prompt, how: &Replied) -> Result<(), StoreEr
         };
     if is_ours {
         let to = prompt.decision.as_ref().map_or(PromptState::Answered, Decision::outcome);
-        prompts::end(tx, &prompt.id, to, None)?;
-        return Ok(());
+        return over(tx, &prompt.id, to, None, notifier);
     }
     if !prompt.state.is_open() {
-        return Ok(());
+        return Ok(None);
     }
     let to = theirs.outcome();
     let decided = Decided { decision: theirs, by: "elsewhere".to_owned(), rule: None, reason: None };
-    if let Some(prompt) = prompts::end(tx, &prompt.id, to, Some(&decided))? {
-        let detail = prompts::audit_detail(&prompt);
+    let ended = over(tx, &prompt.id, to, Some(&decided), notifier)?;
+    if let Some(prompt) = &ended {
+        let detail = prompts::audit_detail(prompt);
         tx.audit(&Principal::Gateway, "approval.elsewhere", prompt.id.as_str(), &detail)?;
     }
-    Ok(())
+    Ok(ended)
 }
 
-fn expire(tx: &mut Tx<'_>, prompt: &Prompt, why: &str) -> Result<(), StoreError> {
+/// Tells everybody that an agent waits.
+fn ask_people(tx: &mut Tx<'_>, prompt: &Prompt, notifier: &Notifier) -> Result<(), StoreError> {
+    let what = prompts::asked(prompt);
+    tx.emit(&prompts::subject(prompt), &what)?;
+    notifier.note(tx, prompt, &what)
+}
+
+/// Ends a prompt. Nobody outside hears the end of what a rule decided: they never heard its beginning.
+fn over(
+    tx: &mut Tx<'_>,
+    id: &PromptId,
+    to: PromptState,
+    decided: Option<&Decided>,
+    notifier: &Notifier,
+) -> Result<Option<Prompt>, StoreError> {
+    let ended = prompts::end(tx, id, to, decided)?;
+    if let Some(prompt) = ended.as_ref().filter(|prompt| prompt.decided_by.as_deref() != Some("policy")) {
+        notifier.note(tx, prompt, &prompts::answered(prompt))?;
+    }
+    Ok(ended)
+}
+
+fn expire(
+    tx: &mut Tx<'_>,
+    prompt: &Prompt,
+    why: &str,
+    notifier: &Notifier,
+) -> Result<Option<Prompt>, StoreError> {
     let decided = Decided {
         decision: Decision::Reject { why: None },
         by: "elsewhere".to_owned(),
         rule: None,
         reason: Some(why.to_owned()),
     };
-    prompts::end(tx, &prompt.id, PromptState::Expired, Some(&decided))?;
-    Ok(())
+    over(tx, &prompt.id, PromptState::Expired, Some(&decided), notifier)
 }
 
 /// What an agent is told when nobody came.
@@ -303,13 +378,11 @@ pub(super) fn nobody_came(prompt: &Prompt, missed: u64, waited_ms: u64) -> (Deci
         "Nobody is there to answer: this run is unattended.".to_owned()
     };
     let told = format!("{why} Finish without it, or say what you could not do.");
-    let decision = match prompt.ask.form() {
+    let decision = match &prompt.ask.body {
         _ if missed >= PATIENT_DENIALS => Decision::Reject { why: None },
-        crate::model::prompt::PromptForm::Permission => Decision::Reject { why: Some(told) },
-        crate::model::prompt::PromptForm::Question => {
-            let crate::model::prompt::AskBody::Question { questions } = &prompt.ask.body else {
-                return (Decision::Reject { why: None }, why);
-            };
+        AskBody::Permission { .. } => Decision::Reject { why: Some(told) },
+        // Declined, it would end the turn without a word to the agent.
+        AskBody::Question { questions } => {
             Decision::Answer { answers: questions.iter().map(|_| vec![told.clone()]).collect() }
         }
     };

@@ -12,6 +12,7 @@
 
 pub mod error;
 mod hear;
+pub mod rules;
 mod tell;
 mod watch;
 
@@ -24,19 +25,23 @@ use crate::frames::Places;
 use crate::model::ids::PromptId;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
-use crate::model::prompt::{AskBody, Decision, Prompt};
+use crate::model::prompt::{AskBody, Decision, Prompt, PromptState};
+use crate::notify::Notifier;
 use crate::store::prompts::Decided;
 use crate::store::{Store, StoreError, Tx, prompts};
 use crate::supervisor::Tasks;
 
 pub use error::AnswerError;
 pub use hear::Replied;
+pub use rules::Rules;
 
 /// What the configuration says about prompts.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Rules of all frames; a frame's own come behind them.
     pub rules: Vec<Rule>,
+    /// Who is told besides those who follow the events.
+    pub notifier: Notifier,
 }
 
 /// Everything that [`Approvals`] is made of.
@@ -62,6 +67,7 @@ pub struct Approvals {
 
 struct Inner {
     deps: ApprovalsDeps,
+    rules: Rules,
     /// Something is to be watched: a deadline, an answer that was not told yet.
     wake: Notify,
 }
@@ -70,7 +76,12 @@ impl Approvals {
     /// Makes the service; [`Approvals::run`] sees to deadlines.
     #[must_use]
     pub fn new(deps: ApprovalsDeps) -> Self {
-        Self { inner: Arc::new(Inner { deps, wake: Notify::new() }) }
+        let rules = Rules::new(deps.store.clone(), deps.settings.rules.clone());
+        Self { inner: Arc::new(Inner { deps, rules, wake: Notify::new() }) }
+    }
+
+    fn notifier(&self) -> Notifier {
+        self.inner.deps.settings.notifier.clone()
     }
 
     /// The prompt of that id, or of the one id that begins or ends like that.
@@ -124,7 +135,7 @@ impl Approvals {
 
 /// Whether it can be answered, and like that.
 fn check(prompt: &Prompt, decision: &Decision) -> Result<(), AnswerError> {
-    if prompt.state != crate::model::prompt::PromptState::Pending {
+    if prompt.state != PromptState::Pending {
         return Err(AnswerError::TooLate { state: prompt.state, by: prompt.decided_by.clone() });
     }
     if !decision.fits(prompt.ask.form()) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hear::NOT_ASKED;
 use super::{AnswerError, Approvals};
 use crate::frames::PlaceError;
 use crate::model::prompt::{Decision, Prompt, PromptForm, PromptState};
@@ -64,34 +65,28 @@ impl Approvals {
             Err(PlaceError::NotThere(why)) => Told::Later(why),
             Err(PlaceError::Stopping) => Told::Later("the gateway stops".to_owned()),
         };
-        let id = prompt.id.clone();
-        let outcome = decision.outcome();
-        let store = &self.inner.deps.store;
         match told {
-            Told::Yes => {
-                let end = move |tx: &mut Tx<'_>| prompts::end(tx, &id, outcome, None);
-                store.write::<_, StoreError, _>(end).await?;
-            }
+            Told::Yes => self.end(prompt, decision.outcome(), None).await?,
             Told::NotAsked => {
                 let decided = Decided {
                     decision: decision.clone(),
                     by: "elsewhere".to_owned(),
                     rule: None,
-                    reason: Some("it was answered elsewhere, or is not asked any more".to_owned()),
+                    reason: Some(NOT_ASKED.to_owned()),
                 };
-                let end = move |tx: &mut Tx<'_>| prompts::end(tx, &id, PromptState::Expired, Some(&decided));
-                store.write::<_, StoreError, _>(end).await?;
+                self.end(prompt, PromptState::Expired, Some(decided)).await?;
             }
             Told::Later(why) => {
                 tracing::warn!(prompt = %prompt.id, "frame {}: the answer is told later: {why}", prompt.frame_name);
                 self.inner.wake.notify_one();
             }
             Told::Refused(why) => {
+                let id = prompt.id.clone();
                 let undo = move |tx: &mut Tx<'_>| match prompts::get(tx, &id)?.state {
                     PromptState::Answering => prompts::undecide(tx, &id),
                     _ => Ok(()),
                 };
-                store.write::<_, StoreError, _>(undo).await?;
+                self.inner.deps.store.write::<_, StoreError, _>(undo).await?;
                 return Err(AnswerError::Refused(why));
             }
         }

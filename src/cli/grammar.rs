@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status, token,
+    approvals, completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status, token,
 };
 use super::paint::ColorChoice;
 
@@ -80,6 +80,9 @@ pub enum Command {
     /// Conversations with agents, also of frames that are gone
     #[command(subcommand, arg_required_else_help = true, visible_alias = "session")]
     Sessions(sessions::SessionsCommand),
+    /// What agents ask you: leave to do something, and questions
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "approval")]
+    Approvals(approvals::ApprovalsCommand),
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),

@@ -31,6 +31,16 @@ pub fn projects() -> ArgValueCandidates {
     })
 }
 
+/// Completes ids of what waits for a person.
+pub fn approvals() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let waiting = client.approvals(None, false).await.unwrap_or_default();
+            waiting.into_iter().map(|it| (it.id, format!("{}: {}", it.frame, it.text))).collect()
+        })
+    })
+}
+
 fn ask<F, Fut>(question: F) -> Vec<CompletionCandidate>
 where
     F: FnOnce(GatewayClient) -> Fut,

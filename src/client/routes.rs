@@ -14,6 +14,7 @@ use super::http::{Call, ask, ask_whole};
 use super::lines::JsonLines;
 use super::place::{Place, Remote};
 use super::terminal::{self, TerminalInput, TerminalOutputs};
+use crate::wire::approvals::{AnswerApproval, ApprovalView};
 use crate::wire::doctor::Check;
 use crate::wire::frames::{
     CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
@@ -242,6 +243,31 @@ impl GatewayClient {
     /// `GET /v1/sessions/{id}`
     pub async fn session(&self, id: &str) -> Result<SessionDetails, ClientError> {
         self.get(path(&["v1", "sessions", id])).await
+    }
+
+    /// `GET /v1/approvals`, of one frame or of all; also those that are over.
+    pub async fn approvals(&self, frame: Option<&str>, all: bool) -> Result<Vec<ApprovalView>, ClientError> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("all", if all { "true" } else { "false" });
+        if let Some(frame) = frame {
+            query.append_pair("frame", frame);
+        }
+        self.get(format!("/v1/approvals?{}", query.finish())).await
+    }
+
+    /// `GET /v1/approvals/{id}`
+    pub async fn approval(&self, id: &str) -> Result<ApprovalView, ClientError> {
+        self.get(path(&["v1", "approvals", id])).await
+    }
+
+    /// `POST /v1/approvals/{id}/answer`
+    pub async fn answer_approval(
+        &self,
+        id: &str,
+        answer: &AnswerApproval,
+    ) -> Result<ApprovalView, ClientError> {
+        let call = Call::new(Method::POST, path(&["v1", "approvals", id, "answer"]));
+        self.json(with_body(call, answer)?).await.map(|(_, value)| value)
     }
 
     /// `GET /v1/events`, from `after` on; from now on when there is none.

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
 use super::keys::{self, FRAME_FILE};
+use super::rules;
 use super::schema::Reader;
 use super::tree::{self, Value};
 use super::values;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
+use crate::model::policy::Rule;
 
 /// What a frame file says; everything may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct FrameFile {
     pub ttl: Option<Duration>,
     /// Start it at once.
     pub start: Option<bool>,
+    /// What its agent may do without asking, besides the configured rules; later ones win.
+    pub rules: Vec<Rule>,
 }
 
 impl FrameFile {
@@ -70,6 +74,7 @@ impl FrameFile {
             throwaway: read.may("throwaway", values::switch)?,
             ttl: read.may("ttl", values::some_time)?,
             start: read.may("start", values::switch)?,
+            rules: rules::rules(&read)?,
         };
         if file.workspace.is_some()
             && let (Some(_), Some(project)) = (&file.project, node.at("project"))

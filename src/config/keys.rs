@@ -74,6 +74,9 @@ const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { path, kind, about }
 }
 
+/// The words for what a rule does; [`crate::model::policy::Action`] has the same.
+const ACTIONS: &[&str] = &["allow", "ask", "deny"];
+
 /// The keys of `config.yaml`.
 pub const CONFIG: &[Key] = &[
     key("server.http_port", Kind::PortOrOff, "TCP port of the HTTP API; off for the Unix socket alone"),
@@ -126,6 +129,27 @@ pub const CONFIG: &[Key] = &[
     key("providers.*.models.[].name", Kind::Text, "Its name for people"),
     key("providers.*.models.[].context", Kind::Whole(1, u32::MAX), "How many tokens fit"),
     key("providers.*.models.[].output", Kind::Whole(1, u32::MAX), "How many tokens it may write at once"),
+    key(
+        "approvals.rules.[].tool",
+        Kind::Text,
+        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
+    ),
+    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
+    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
+    key("approvals.rules.[].action", Kind::OneOf(ACTIONS), "allow, ask a person, or deny"),
+    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
+    key(
+        "approvals.unattended",
+        Kind::Time,
+        "How long an unattended run waits for an answer before it is denied",
+    ),
+    key("notify.desktop", Kind::OneOf(&["auto", "off"]), "Whether the desktop shows what agents ask"),
+    key(
+        "notify.webhooks.[].url",
+        Kind::HttpUrl,
+        "Who is told what agents ask, signed as Standard Webhooks say",
+    ),
+    key("notify.webhooks.[].secret", Kind::Secret, "whsec_ and base64; what the calls are signed with"),
     key("projects.[].name", Kind::Name, "The project's name"),
     key("projects.[].path", Kind::Path, "The project's folder"),
 ];
@@ -145,6 +169,15 @@ pub const FRAME_FILE: &[Key] = &[
     key("throwaway", Kind::Switch, "Whether it destroys itself"),
     key("ttl", Kind::Time, "After how long"),
     key("start", Kind::Switch, "Start it at once"),
+    key(
+        "approvals.rules.[].tool",
+        Kind::Text,
+        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
+    ),
+    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
+    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
+    key("approvals.rules.[].action", Kind::OneOf(ACTIONS), "allow, ask a person, or deny"),
+    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
 ];
 
 /// The keys of a project's own `.mimir/config.yml` that are obeyed.
@@ -152,6 +185,19 @@ pub const PROJECT_FILE: &[Key] = &[
     key("image", Kind::Text, "The image its frames are made from"),
     key("model", Kind::Model, "The model for its frames"),
     key("instructions", Kind::Text, "What the agent should know about the project"),
+    key(
+        "approvals.rules.[].tool",
+        Kind::Text,
+        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
+    ),
+    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
+    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
+    key(
+        "approvals.rules.[].action",
+        Kind::OneOf(ACTIONS),
+        "ask a person, or deny; a project's own file cannot allow",
+    ),
+    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
 ];
 
 impl Kind {

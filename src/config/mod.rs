@@ -13,6 +13,7 @@ pub mod json_schema;
 pub mod keys;
 pub mod paths;
 pub mod project_file;
+pub mod rules;
 pub mod schema;
 pub mod show;
 pub mod tree;

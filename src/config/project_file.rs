@@ -12,9 +12,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, PROJECT_FILE};
+use super::rules;
+use super::schema::Reader;
 use super::tree::{self, Node, Origin, Value};
 use super::values;
 use crate::model::agent::ModelRef;
+use crate::model::policy::{Action, Rule};
 
 /// Where the file is, below the project's folder.
 pub const NAME: &str = ".mimir/config.yml";
@@ -31,6 +34,8 @@ pub struct ProjectLayer {
     pub model: Option<ModelRef>,
     /// What the agent should know about the project.
     pub instructions: Option<String>,
+    /// What its agents must ask for or may not do. Never what they may: the file is a stranger's.
+    pub rules: Vec<Rule>,
 }
 
 /// A key that we do not obey.
@@ -130,8 +135,23 @@ pub fn accept(text: &str, path: &Path) -> Result<(ProjectLayer, Vec<IgnoredKey>)
         image: text_of("image"),
         model: text_of("model").and_then(|text| values::model(&text).ok()),
         instructions: text_of("instructions"),
+        rules: stricter(&obeyed, &mut ignored)?,
     };
     Ok((layer, ignored))
+}
+
+/// The rules that forbid or ask; one that allows is reported and left out.
+fn stricter(obeyed: &Node, ignored: &mut Vec<IgnoredKey>) -> Result<Vec<Rule>, ConfigProblem> {
+    let rules = rules::rules(&Reader { node: obeyed, path: String::new() })?;
+    let at = obeyed.at("approvals.rules").map_or_else(|| obeyed.origin.clone(), |node| node.origin.clone());
+    let (allowing, kept) = rules.into_iter().partition(|rule| rule.action == Action::Allow);
+    let allowing: Vec<Rule> = allowing;
+    ignored.extend(allowing.iter().map(|rule| IgnoredKey {
+        key: "approvals.rules".to_owned(),
+        at: at.clone(),
+        why: format!("a project's own file may not allow anything (`{}`)", rule.line()),
+    }));
+    Ok(kept)
 }
 
 fn refusal(key: &str) -> Option<String> {
@@ -139,7 +159,7 @@ fn refusal(key: &str) -> Option<String> {
         Some("it runs something, and this file is not trusted".into())
     } else if REACH_OUT.contains(&key) {
         Some("a project's own file may not set it".into())
-    } else if PROJECT_FILE.iter().any(|known| known.path == key) {
+    } else if PROJECT_FILE.iter().any(|known| known.path.split('.').next() == Some(key)) {
         None
     } else {
         Some(match keys::nearest_key(PROJECT_FILE, key) {

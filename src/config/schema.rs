@@ -5,14 +5,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::error::ConfigProblem;
 use super::keys::PROVIDER_KINDS;
+use super::rules;
 use super::tree::{Node, Value};
 use super::values::{self, Misfit};
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
 use crate::model::names::ProjectName;
 use crate::model::network::NetworkMode;
+use crate::model::policy::Rule;
 use crate::model::port::PortRange;
 use crate::model::secret::Secret;
 
@@ -29,6 +34,10 @@ pub struct Config {
     pub frames: Frames,
     /// What the agent is told.
     pub opencode: Opencode,
+    /// What agents may do without asking.
+    pub approvals: Approvals,
+    /// Who is told what agents ask.
+    pub notify: Notify,
     /// Who answers model calls, by name. The built-in `demo` is not among them.
     pub providers: BTreeMap<String, Provider>,
     /// Projects to register at start.
@@ -116,6 +125,33 @@ pub struct Opencode {
     pub default_model: Option<ModelRef>,
     /// None: the default model.
     pub small_model: Option<ModelRef>,
+}
+
+/// What agents may do without asking.
+#[derive(Clone, Debug)]
+pub struct Approvals {
+    /// Later ones win.
+    pub rules: Vec<Rule>,
+    /// How long an unattended run waits for an answer.
+    pub unattended: Duration,
+}
+
+/// Who is told what agents ask.
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// Whether the desktop shows it, when there is one.
+    pub desktop: bool,
+    /// Who is called.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// Somebody who is called.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where.
+    pub url: url::Url,
+    /// What the calls are signed with.
+    pub secret: Secret,
 }
 
 /// Who answers model calls.
@@ -221,6 +257,14 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
         opencode: Opencode {
             default_model: read.must("opencode.default_model", values::model_or_auto)?,
             small_model: read.must("opencode.small_model", values::model_or_auto)?,
+        },
+        approvals: Approvals {
+            rules: rules::rules(&read)?,
+            unattended: read.must("approvals.unattended", values::some_time)?,
+        },
+        notify: Notify {
+            desktop: read.must("notify.desktop", values::text)? == "auto",
+            webhooks: read.items("notify.webhooks", webhook)?,
         },
         providers: providers(&read)?,
         projects: read.items("projects", |item| {
@@ -361,6 +405,19 @@ fn check_model(
     Err(read.invalid(node, key, &why))
 }
 
+fn webhook(item: &Reader<'_>) -> Result<Webhook, ConfigProblem> {
+    let url = item.must("url", values::http_url)?;
+    let secret = item.secret("secret").ok_or_else(|| item.invalid(item.node, "secret", "is missing"))?;
+    let bare = secret.reveal().strip_prefix("whsec_").unwrap_or(secret.reveal());
+    match STANDARD.decode(bare) {
+        Ok(bytes) if bytes.len() >= 16 => Ok(Webhook { url, secret }),
+        _ => {
+            let why = "must be whsec_ and at least 16 bytes of base64: `openssl rand -base64 32` makes some";
+            Err(item.invalid(item.node.child("secret").unwrap_or(item.node), "secret", why))
+        }
+    }
+}
+
 fn number(text: &str) -> Result<u32, Misfit> {
     values::whole(text, 0, u32::MAX)
 }
@@ -420,7 +477,7 @@ impl Reader<'_> {
     }
 
     /// A list of sections; absent is empty.
-    fn items<T>(
+    pub(super) fn items<T>(
         &self,
         key: &str,
         each: impl Fn(&Reader<'_>) -> Result<T, ConfigProblem>,
@@ -443,7 +500,7 @@ impl Reader<'_> {
         }
     }
 
-    fn invalid(&self, node: &Node, key: &str, why: &str) -> ConfigProblem {
+    pub(super) fn invalid(&self, node: &Node, key: &str, why: &str) -> ConfigProblem {
         ConfigProblem::Invalid { at: node.origin.clone(), key: self.whole(key), why: why.to_owned() }
     }
 }

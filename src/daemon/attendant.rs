@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::Broker;
 use crate::frames::{AttendError, Attendant, StartFiles};
 use crate::link::{HostPorts, Link, PortError};
@@ -54,11 +55,20 @@ pub struct AgentFiles {
     pub default_model: ModelRef,
     /// For titles and summaries.
     pub small_model: ModelRef,
+    /// What agents ask for.
+    pub rules: Rules,
 }
 
 #[async_trait]
 impl StartFiles for AgentFiles {
-    async fn agent_config(&self, _frame: &Frame) -> serde_json::Value {
-        self.models.agent_config(&self.default_model, Some(&self.small_model))
+    async fn agent_config(&self, frame: &Frame) -> serde_json::Value {
+        let rules = match self.rules.of(&frame.id).await {
+            Ok(rules) => rules,
+            Err(error) => {
+                tracing::error!(frame.id = %frame.id, %error, "frame {}: its rules cannot be read: {error}", frame.name);
+                RulesOfFrame::default()
+            }
+        };
+        self.models.agent_config(&self.default_model, Some(&self.small_model), rules.all())
     }
 }

@@ -190,6 +190,17 @@ fn start_core(core: &Tasks, services: &Services) {
         let access = access.clone();
         async move { access.run(stop).await }
     });
+    let approvals = services.approvals.clone();
+    core.spawn("approvals", OnExit::Restart, move |stop| {
+        let approvals = approvals.clone();
+        async move { approvals.run(stop).await }
+    });
+    let (notifier, store, clock) =
+        (services.notifier.clone(), services.store.clone(), services.clock.clone());
+    core.spawn("webhooks", OnExit::Restart, move |stop| {
+        let (notifier, store, clock) = (notifier.clone(), store.clone(), clock.clone());
+        async move { notifier.run(store, clock, stop).await }
+    });
     let (store, clock) = (services.store.clone(), services.clock.clone());
     core.spawn("old events", OnExit::Restart, move |stop| {
         let (store, clock) = (store.clone(), clock.clone());

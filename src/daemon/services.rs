@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::attendant::{AgentFiles, HostSide};
 use super::settings;
 use crate::access::Access;
+use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
@@ -20,6 +21,7 @@ use crate::link::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
+use crate::notify::Notifier;
 use crate::outbound::HttpClients;
 use crate::router::{self, Router, RouterDeps};
 use crate::runtime::Runtime;
@@ -90,8 +92,17 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
             models,
             default_model: default_model.clone(),
             small_model: config.small_model(),
+            rules: Rules::new(store.clone(), config.approvals.rules.clone()),
         }),
         agent_connector: ground.agent_connector.clone(),
+    });
+    let notifier = Notifier::new(settings::notify(config));
+    let approvals = Approvals::new(ApprovalsDeps {
+        store: store.clone(),
+        places: Arc::new(frames.clone()),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        settings: approvals::Settings { rules: config.approvals.rules.clone(), notifier: notifier.clone() },
     });
     let feeds = Feeds::new(FeedDeps {
         store: store.clone(),
@@ -111,6 +122,8 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         failpoints: tasks.failpoints(),
     });
     Ok(Services {
+        approvals,
+        notifier,
         events: Events::new(store.clone()),
         doctor: Arc::new(examined(&ground)),
         ready: frames.ready(),
@@ -125,6 +138,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
             schema: ground.schema,
             key_source: ground.key_source.clone(),
             default_model: default_model.to_string(),
+            unattended: config.approvals.unattended,
         }),
         access: Access::new(store.clone(), clock.clone()),
         store: store.clone(),

@@ -6,6 +6,7 @@ use crate::doctor::ProviderPresence;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
+use crate::notify::{self, Hook, Pace};
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
@@ -24,6 +25,18 @@ pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings 
         throwaway_ttl: wanted.throwaway_ttl,
         crashes: CrashSettings { window: wanted.crash_window, limit: wanted.crash_limit, ..usual.crashes },
         ..usual
+    }
+}
+
+/// Who is told what agents ask.
+pub fn notify(config: &Config) -> notify::Settings {
+    let wanted = &config.notify;
+    let hooks = wanted.webhooks.iter();
+    let bus = || notify::session_bus(&|name| std::env::var(name).ok());
+    notify::Settings {
+        hooks: hooks.map(|hook| Hook { url: hook.url.clone(), secret: hook.secret.clone() }).collect(),
+        bus: wanted.desktop.then(bus).flatten(),
+        pace: Pace::default(),
     }
 }
 

@@ -12,10 +12,11 @@ use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::names::{FrameName, ProjectName};
+use crate::model::policy::Rule;
 use crate::model::principal::Principal;
 use crate::runtime::RuntimeError;
 use crate::store::frames::NewFrame;
-use crate::store::{StoreError, frames, projects};
+use crate::store::{StoreError, frames, projects, prompts};
 use crate::wire::frames::CreateFrame;
 
 impl Frames {
@@ -37,7 +38,7 @@ impl Frames {
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
-        let frame = self.insert(principal, new).await?;
+        let frame = self.insert(principal, new, request.rules.clone()).await?;
         self.inner.failpoints.hit("create.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
             self.undo(&frame).await;
@@ -117,10 +118,16 @@ impl Frames {
         Ok((project, workspace::check(&path, off_limits)?))
     }
 
-    async fn insert(&self, principal: &Principal, new: NewFrame) -> Result<Frame, FrameError> {
+    async fn insert(
+        &self,
+        principal: &Principal,
+        new: NewFrame,
+        rules: Vec<Rule>,
+    ) -> Result<Frame, FrameError> {
         let (principal, range) = (principal.clone(), new.ports);
         let written = self.inner.deps.store.write::<_, StoreError, _>(move |tx| {
             let frame = frames::insert(tx, &new)?;
+            prompts::set_rules(tx, &frame.id, &rules)?;
             let detail = json!({ "frame": frame.id, "workspace": frame.workspace, "image": frame.image });
             tx.audit(&principal, "frame.create", frame.name.as_str(), &detail)?;
             Ok(frame)

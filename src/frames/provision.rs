@@ -50,6 +50,7 @@ pub(super) fn with_file(request: &CreateFrame) -> Result<CreateFrame, FrameError
         throwaway,
         ttl_seconds: given.ttl_seconds.or(file.ttl.filter(|_| throwaway).map(|ttl| ttl.as_secs())),
         start: given.start || file.start.unwrap_or(false),
+        rules: file.rules.into_iter().chain(given.rules).collect(),
         ..given
     })
 }

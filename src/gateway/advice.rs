@@ -4,8 +4,10 @@
 
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
+use crate::approvals::AnswerError;
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
+use crate::model::prompt::PromptForm;
 use crate::router::{CancelError, SendError};
 use crate::runtime::RuntimeError;
 use crate::store::StoreError;
@@ -229,6 +231,30 @@ impl From<AccessError> for Reply {
             AccessError::MoreThanOwn { .. } => Self(Problem::new(403, "auth.scope", title))
                 .hint("on the gateway's machine, its owner may give everything"),
             AccessError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AnswerError> for Reply {
+    fn from(error: AnswerError) -> Self {
+        let title = error.to_string();
+        match error {
+            AnswerError::NotFound(_) => Self::not_found("approval.not_found", title)
+                .hint("`mimir approvals list` shows what waits for you; `--all` also what is over"),
+            AnswerError::Ambiguous(_) => {
+                Self::conflict("approval.which", title).hint("give more of its id: `mimir approvals list`")
+            }
+            AnswerError::TooLate { .. } => Self(Problem::new(409, "approval.too_late", title))
+                .hint("whoever is first decides; `mimir approvals list` shows what still waits"),
+            AnswerError::WrongForm(PromptForm::Permission) => Self::bad_request("approval.form", title)
+                .hint("`mimir approvals allow ID`, or `mimir approvals deny ID --why \"…\"`"),
+            AnswerError::WrongForm(PromptForm::Question) => Self::bad_request("approval.form", title)
+                .hint("`mimir approvals answer ID \"…\"`, or `mimir approvals deny ID`"),
+            AnswerError::Incomplete(_) => Self::bad_request("approval.answer", title)
+                .hint("`mimir approvals show ID` shows the questions and their options"),
+            AnswerError::Refused(_) => Self(Problem::new(424, "approval.refused", title))
+                .hint("it still waits: `mimir approvals show ID`"),
+            AnswerError::Store(error) => error.into(),
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum FrameIn {
     Message,
     /// The frame of the session `{id}` in the path.
     Session,
+    /// The frame of the approval `{id}` in the path.
+    Approval,
 }
 
 /// Lets a request go on to its handler, or says why not.
@@ -115,7 +117,7 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
     match route.frame {
         FrameIn::NoFrame | FrameIn::Handler => Ok(request),
         FrameIn::All => Err(refuse("this is about all frames")),
-        FrameIn::Path | FrameIn::Message | FrameIn::Session => {
+        FrameIn::Path | FrameIn::Message | FrameIn::Session | FrameIn::Approval => {
             let (mut parts, body) = request.into_parts();
             let params = RawPathParams::from_request_parts(&mut parts, &()).await;
             let params = params.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
@@ -125,6 +127,7 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
             let frame = match route.frame {
                 FrameIn::Message => of_message(services, &value).await?,
                 FrameIn::Session => of_session(services, &value).await?,
+                FrameIn::Approval => services.approvals.find(&value).await?.frame_name.to_string(),
                 _ => value,
             };
             covered(&frame)?;

@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Counters;
 use crate::access::Access;
+use crate::approvals::Approvals;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
+use crate::notify::Notifier;
 use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
@@ -32,6 +34,10 @@ pub struct Services {
     pub router: Router,
     /// Tokens.
     pub access: Access,
+    /// What agents ask people.
+    pub approvals: Approvals,
+    /// Who else is told of it.
+    pub notifier: Notifier,
     /// What happened.
     pub events: Events,
     /// The time.
@@ -82,4 +88,6 @@ pub struct About {
     pub key_source: String,
     /// The model that is used unless another is named.
     pub default_model: String,
+    /// How long an unattended run waits for an answer unless it says so itself.
+    pub unattended: std::time::Duration,
 }

@@ -8,9 +8,11 @@ use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::{DeliveryState, Message, Session};
+use crate::model::prompt::{AskBody, Decision, Prompt};
 use crate::runtime::LogLine;
 use crate::store::frames::Note;
 use crate::store::turns::Turn;
+use crate::wire::approvals::ApprovalView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::{MessageView, SessionSummary, TurnView};
 
@@ -163,6 +165,45 @@ pub fn turn(turn: Turn) -> TurnView {
         text,
         tools,
         error: turn.message.error.map(|error| error.message),
+    }
+}
+
+/// What an agent asks.
+pub fn approval(prompt: Prompt) -> ApprovalView {
+    let (form, text) = (prompt.ask.form(), prompt.ask.line());
+    let (tool, patterns, always, metadata, questions) = match prompt.ask.body {
+        AskBody::Permission { tool, patterns, always, metadata } => {
+            (Some(tool), patterns, always, metadata, Vec::new())
+        }
+        AskBody::Question { questions } => (None, Vec::new(), Vec::new(), serde_json::Value::Null, questions),
+    };
+    let decision = prompt.decision.as_ref().map(|decision| decision.as_str().to_owned());
+    let answers = match prompt.decision {
+        Some(Decision::Answer { answers }) => answers,
+        _ => Vec::new(),
+    };
+    ApprovalView {
+        id: prompt.id.to_string(),
+        frame: prompt.frame_name.to_string(),
+        session: prompt.session.map(String::from),
+        message: prompt.message.map(String::from),
+        form,
+        state: prompt.state,
+        text,
+        tool,
+        patterns,
+        always,
+        metadata,
+        questions,
+        from_child: prompt.from_child,
+        decision,
+        answers,
+        by: prompt.decided_by,
+        rule: prompt.rule,
+        reason: prompt.reason,
+        deadline_at: prompt.deadline_at,
+        asked_at: prompt.asked_at,
+        decided_at: prompt.decided_at,
     }
 }
 

@@ -123,6 +123,10 @@ id!(
     TokenId, "tok"
 );
 id!(
+    /// A call to another program that tells of something; the same at each try.
+    DeliveryId, "whd"
+);
+id!(
     /// One request to the gateway; stands in its log lines and in error answers.
     RequestId, "req"
 );

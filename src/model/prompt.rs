@@ -260,3 +260,20 @@ pub struct Prompt {
     /// UTC ms.
     pub decided_at: Option<u64>,
 }
+
+impl Prompt {
+    /// What to type to answer it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        command(self.ask.form().as_str(), self.id.as_str())
+    }
+}
+
+/// What to type to answer a prompt of that form and id.
+#[must_use]
+pub fn command(form: &str, id: &str) -> String {
+    match form {
+        "question" => format!("mimir approvals answer {id} …"),
+        _ => format!("mimir approvals allow {id}"),
+    }
+}

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{BROKER_INSIDE, Models, ProviderKind, ProviderSettings};
+use super::{BROKER_INSIDE, Models, ProviderKind, ProviderSettings, permission};
 use crate::model::agent::ModelRef;
+use crate::model::policy::Rule;
 use crate::model::usage::Price;
 
 /// opencode insists on a key; this one opens nothing.
@@ -17,9 +18,14 @@ const PATIENCE_MS: u32 = 60_000;
 impl Models {
     /// opencode's configuration: every usable provider, reached through the broker.
     ///
-    /// The models that are named here are added to what opencode's own catalogue knows.
+    /// What `rules` have a say in is asked for. The models that are named here are added to what opencode's own catalogue knows.
     #[must_use]
-    pub fn agent_config(&self, default_model: &ModelRef, small_model: Option<&ModelRef>) -> Value {
+    pub fn agent_config<'a>(
+        &self,
+        default_model: &ModelRef,
+        small_model: Option<&ModelRef>,
+        rules: impl IntoIterator<Item = &'a Rule>,
+    ) -> Value {
         let small_model = small_model.unwrap_or(default_model);
         let usable: Vec<&ProviderSettings> =
             self.providers().filter(|provider| provider.is_usable()).collect();
@@ -31,7 +37,7 @@ impl Models {
                 (provider.name.clone(), self.describe(provider, named.map(|model| model.model.as_str())))
             })
             .collect();
-        json!({
+        let mut config = json!({
             "$schema": "https://opencode.ai/config.json",
             "model": default_model.to_string(),
             "small_model": small_model.to_string(),
@@ -39,16 +45,9 @@ impl Models {
             "share": "disabled",
             "enabled_providers": usable.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>(),
             "provider": described,
-            // The frame is the boundary; these keep the agent from waiting for an answer that nobody gives.
-            "permission": {
-                "external_directory": "deny",
-                "doom_loop": "deny",
-                "read": "allow",
-                "bash": {"*": "allow", "git push *": "ask"},
-            },
-            // For the building agent only: said for all, it would let the planning agent write.
-            "agent": {"build": {"permission": {"edit": "allow"}}},
-        })
+        });
+        permission::ask_for(&mut config, rules);
+        config
     }
 
     fn describe<'a>(&self, provider: &ProviderSettings, named: impl Iterator<Item = &'a str>) -> Value {
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     fn a_frame_never_sees_a_key_and_only_usable_providers() {
         let default: ModelRef = "anthropic/claude-sonnet-4-20250514".parse().expect("a model");
-        let config = models().agent_config(&default, None);
+        let config = models().agent_config(&default, None, []);
         let text = config.to_string();
         assert!(!text.contains("canary"), "{text}");
         assert_eq!(config["enabled_providers"], json!(["anthropic", "demo", "local"]));
@@ -154,7 +153,7 @@ mod tests {
     fn a_fresh_install_has_the_demo_only() {
         let models = Models::new(Vec::new(), Prices::default(), HttpClients::default());
         assert!(!models.has_real_provider());
-        let config = models.agent_config(&"demo/demo".parse().expect("a model"), None);
+        let config = models.agent_config(&"demo/demo".parse().expect("a model"), None, []);
         assert_eq!(config["enabled_providers"], json!(["demo"]));
         assert_eq!(config["model"], json!("demo/demo"));
     }

@@ -10,6 +10,7 @@
 mod agent_config;
 mod demo;
 mod forward;
+mod permission;
 mod prices;
 mod provider;
 mod repair;

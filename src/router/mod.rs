@@ -34,7 +34,7 @@ use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::store::messages::NewMessage;
 use crate::store::sessions::NewSession;
-use crate::store::{Store, StoreError, Tx, events, frames, messages, sessions};
+use crate::store::{Store, StoreError, Tx, events, frames, messages, prompts, sessions};
 use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
 
@@ -113,6 +113,8 @@ pub struct SendRequest {
     pub model: Option<ModelRef>,
     /// With which of opencode's agents.
     pub agent: Option<String>,
+    /// Nobody is there: what the agent asks is denied after so long.
+    pub unattended: Option<Duration>,
 }
 
 /// A message that was accepted.
@@ -301,6 +303,10 @@ fn accept(
         agent: request.agent,
     };
     let (message, is_new) = messages::insert_once(tx, &new)?;
+    if let Some(within) = request.unattended {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        prompts::set_unattended(tx, &message.id, within_ms)?;
+    }
     sessions::touch(tx, &session.id)?;
     frames::touch(tx, &frame.id)?;
     let detail = json!({"frame": frame.name, "session": session.id, "bytes": message.text.len()});

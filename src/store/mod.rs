@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod audit;
+pub mod deliveries;
 pub mod error;
 pub mod events;
 pub mod frames;

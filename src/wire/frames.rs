@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::frame::{Desired, FrameState, Limits};
 use crate::model::network::NetworkMode;
+use crate::model::policy::Rule;
 
 /// `POST /v1/frames`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -52,6 +53,9 @@ pub struct CreateFrame {
     /// A frame file (YAML), word for word; the fields above win over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_yaml: Option<String>,
+    /// What its agent may do without asking, behind the configured rules and those of the frame file; later ones win.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
 }
 
 /// A frame in a list.

@@ -1,5 +1,7 @@
 //! Messages and conversations, as clients see them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::message::DeliveryState;
@@ -22,6 +24,26 @@ pub struct SendMessage {
     /// One of opencode's agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Nobody is there to answer what the agent asks: it is denied after a while, and told so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<Unattended>,
+}
+
+/// How long an unattended run waits for an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unattended {
+    /// From the first prompt on; the configured time when absent. What is asked after it is denied at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+}
+
+impl Unattended {
+    /// As a duration; `usual` when nothing is said.
+    #[must_use]
+    pub fn within(self, usual: Duration) -> Duration {
+        self.deadline_seconds.map_or(usual, Duration::from_secs)
+    }
 }
 
 /// The answer to it (202), and `GET /v1/messages/{id}`.

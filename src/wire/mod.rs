@@ -2,6 +2,7 @@
 //!
 //! Fields are added, never renamed or removed, within one version.
 
+pub mod approvals;
 pub mod doctor;
 pub mod frames;
 pub mod images;

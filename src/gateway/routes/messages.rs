@@ -53,6 +53,7 @@ pub async fn send(
         session: request.session,
         model,
         agent: request.agent,
+        unattended: request.unattended.map(|it| it.within(services.about.unattended)),
     };
     let accepted = services.router.send(&principal, request, key).await?;
     let mut notes = Vec::new();

@@ -1,5 +1,6 @@
 //! One file per noun; the list of all routes is here.
 
+mod approvals;
 mod doctor;
 mod events;
 mod frames;
@@ -99,6 +100,11 @@ routes! {
     get "/v1/sessions" Read Query => sessions::list;
     get "/v1/sessions/{id}" Read Session => sessions::show;
     get "/v1/events" Read Query => events::events;
+    get "/v1/approvals" Read Query => approvals::list;
+    get "/v1/approvals/{id}" Read Approval => approvals::show;
+    post "/v1/approvals/{id}/answer" Approve Approval => approvals::answer;
+    get "/v1/frames/{name}/policy" Read Path => approvals::policy;
+    put "/v1/frames/{name}/policy" Frames Path => approvals::set_policy;
     get "/v1/projects" Read All => projects::list;
     post "/v1/projects" Frames All => projects::add;
     get "/v1/projects/{name}" Read All => projects::show;

@@ -16,6 +16,7 @@ use crate::cli::units::{parse_duration, parse_size};
 use crate::client::{ClientError, FrameVerb, GatewayClient};
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
+use crate::model::policy::Rule;
 use crate::wire::frames::{CreateFrame, FrameSummary};
 use crate::wire::images::BuildImage;
 
@@ -67,6 +68,9 @@ pub struct CreateArgs {
     /// A frame file (YAML) with the same settings; options win over it
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
+    /// Rules (YAML) for what its agent asks: which prompts are allowed, denied or put to you
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    policy: Option<PathBuf>,
 }
 
 pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
@@ -148,6 +152,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs()),
         start: !args.no_start,
         config_yaml,
+        rules: args.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -184,6 +189,24 @@ fn read_frame_file(path: &Path) -> Result<String, Failure> {
         .detail(error.to_string())
         .hint("--config takes a YAML file; options on the command line do the same")
         .into()
+    })
+}
+
+fn read_policy(path: &Path) -> Result<Vec<Rule>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let status = if error.kind() == std::io::ErrorKind::NotFound { 404 } else { 400 };
+        let title = format!("the policy {} cannot be read", path.display());
+        Failure::from(
+            crate::wire::problem::Problem::new(status, "frame.policy", title)
+                .detail(error.to_string())
+                .hint("--policy takes a YAML file with `rules:`, see docs/approvals.md"),
+        )
+    })?;
+    crate::config::rules::policy(&text, path).map_err(|error| {
+        usage(format!("the policy {} does not fit", path.display()))
+            .detail(error.to_string())
+            .hint("for example `rules: [{tool: bash, command: \"git push *\", action: deny}]`")
+            .into()
     })
 }
 

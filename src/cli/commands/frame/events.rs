@@ -112,7 +112,13 @@ fn describe(what: &Happening) -> Option<String> {
             format!("model call failed, attempt {attempt} comes: {message}")
         }
         Happening::PromptAsked { form, text, .. } => format!("waits for a {form}: {text}"),
-        Happening::PromptAnswered { .. } => "what it waited for was answered".to_owned(),
+        Happening::PromptAnswered { text, state, by, rule, .. } => match (text, state, by) {
+            (Some(text), Some(state), Some(by)) => {
+                let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
+                format!("{text}: {state} by {by}{of}")
+            }
+            _ => "what it waited for was answered".to_owned(),
+        },
         Happening::Answered { duration_ms, .. } => {
             format!("answered after {}", crate::cli::units::took(*duration_ms))
         }

@@ -209,6 +209,12 @@ impl Screen<'_> {
         match message.state {
             DeliveryState::Answered => {
                 out.say(self.context.dim(&summary(message)));
+                if self.transcript.missed_an_approval() {
+                    out.warn(
+                        "the agent did without what nobody approved; `mimir approvals list --all` shows it",
+                    );
+                    return Ok(APPROVAL);
+                }
                 Ok(DONE)
             }
             DeliveryState::Cancelled => Err(self.unanswered(message, "message.cancelled", "was stopped")),
@@ -236,7 +242,9 @@ impl Screen<'_> {
                 "approval.missing",
                 format!("the agent of {} waits for an approval that did not come", message.frame),
             );
-            let hint = format!("answer it: `mimir frame attach {}`; {again}", message.frame);
+            let answer = self.transcript.answer_command();
+            let answer = answer.unwrap_or_else(|| format!("mimir frame attach {}", message.frame));
+            let hint = format!("answer it: `{answer}`; {again}");
             return Failure::from(problem.hint(hint)).with_code(APPROVAL);
         }
         let title = format!("there is no answer of {} yet; it goes on working", message.frame);

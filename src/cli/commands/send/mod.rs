@@ -17,7 +17,7 @@ use crate::client::{ClientError, GatewayClient};
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::names::{FrameName, ProjectName};
-use crate::wire::messages::{MessageView, SendMessage};
+use crate::wire::messages::{MessageView, SendMessage, Unattended};
 use follow::Manner;
 
 /// Ask the agent of a frame and show its answer as it comes
@@ -44,6 +44,10 @@ pub struct SendArgs {
     /// Which of opencode's agents, such as `build` or `plan`
     #[arg(long)]
     agent: Option<String>,
+    /// Nobody is there: what the agent asks is denied after this long (`approvals.unattended` when absent), and the
+    /// agent is told so
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = parse_duration)]
+    unattended: Option<Option<Duration>>,
     /// Return as soon as the message is queued
     #[arg(long, conflicts_with_all = ["no_stream", "timeout"])]
     no_wait: bool,
@@ -54,7 +58,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// Show a message that was sent before, instead of sending one
-    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "frame", "project"])]
+    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project"])]
     follow: Option<String>,
 }
 
@@ -76,6 +80,9 @@ pub async fn run(args: SendArgs, context: &Context) -> Outcome {
         session: args.session,
         model: args.model.map(String::from),
         agent: args.agent,
+        unattended: args
+            .unattended
+            .map(|given| Unattended { deadline_seconds: given.map(|it| it.as_secs()) }),
     };
     let message = context.out.while_waiting("handing over the message", send(&gateway, &request)).await?;
     for note in &message.notes {

@@ -1,6 +1,6 @@
 //! Events of a message → what to write where. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::cli::commands::sessions::printable;
 use crate::cli::table::clean;
@@ -8,6 +8,7 @@ use crate::cli::units::{count, money, took};
 use crate::model::agent::ToolStatus;
 use crate::model::event::Happening;
 use crate::model::message::DeliveryState;
+use crate::model::prompt::{AskedQuestion, command};
 use crate::wire::messages::MessageView;
 
 /// Something to write.
@@ -26,8 +27,10 @@ pub struct Transcript {
     /// Whether the cursor stands behind text.
     mid_line: bool,
     wrote_text: bool,
-    /// Asked and not answered yet.
-    waiting: BTreeSet<String>,
+    /// Asked and not answered yet, with our id of it.
+    waiting: BTreeMap<String, Option<String>>,
+    /// Something was denied because nobody came.
+    missed: bool,
     answer: Option<String>,
 }
 
@@ -42,13 +45,31 @@ impl Transcript {
             Happening::Retry { attempt, message, .. } => {
                 self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
             }
-            Happening::PromptAsked { prompt, form, text, .. } => {
-                self.waiting.insert(prompt.clone());
-                self.aside(format!("the agent waits for a {form}: {text}"))
+            Happening::PromptAsked { prompt, form, text, id, questions, from_child, .. } => {
+                self.waiting.insert(prompt.clone(), id.clone());
+                let who = if *from_child { "a sub-agent" } else { "the agent" };
+                let mut pieces = self.aside(format!("{who} waits for {}: {text}", wanted(form)));
+                pieces.extend(questions.iter().flat_map(options));
+                if let Some(id) = id {
+                    pieces.push(Piece::Aside(format!("  {}", command(form, id))));
+                    if form == "permission" {
+                        pieces.push(Piece::Aside(format!("  mimir approvals deny {id} --why \"…\"")));
+                    }
+                }
+                pieces
             }
-            Happening::PromptAnswered { prompt, .. } => {
-                self.waiting.remove(prompt);
-                Vec::new()
+            Happening::PromptAnswered { prompt, text, state, by, rule, reason, .. } => {
+                let was_shown = self.waiting.remove(prompt).is_some();
+                self.missed |= by.as_deref() == Some("deadline");
+                match (state, by) {
+                    (Some(state), Some(by)) if was_shown || rule.is_some() => {
+                        let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
+                        let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                        let what = text.as_deref().unwrap_or("it");
+                        self.aside(format!("{what} – {state} by {by}{of}{why}"))
+                    }
+                    _ => Vec::new(),
+                }
             }
             Happening::Answered { answer, .. } => {
                 self.answer = Some(answer.clone());
@@ -64,6 +85,16 @@ impl Transcript {
     /// Whether the agent waits for a person.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// The command that answers what is waited for, when it is known.
+    pub fn answer_command(&self) -> Option<String> {
+        self.waiting.values().flatten().next().map(|id| format!("mimir approvals show {id}"))
+    }
+
+    /// Whether something was denied because nobody was there.
+    pub fn missed_an_approval(&self) -> bool {
+        self.missed
     }
 
     /// Ends the line that is being written, if any.
@@ -120,6 +151,18 @@ impl Transcript {
         pieces.push(Piece::Aside(clean(text.trim_end())));
         pieces
     }
+}
+
+fn wanted(form: &str) -> &'static str {
+    match form {
+        "question" => "an answer",
+        _ => "permission",
+    }
+}
+
+fn options(question: &AskedQuestion) -> Vec<Piece> {
+    let numbered = question.options.iter().enumerate();
+    numbered.map(|(n, option)| Piece::Aside(format!("  {}  {}", n + 1, clean(&option.label)))).collect()
 }
 
 /// The last line: what it took.
@@ -185,7 +228,7 @@ mod tests {
             Happening::asked("per_1".to_owned(), "permission".to_owned(), "bash: rm -rf build".to_owned());
         assert_eq!(
             written(&mut transcript, &[ask]),
-            "[the agent waits for a permission: bash: rm -rf build]\n"
+            "[the agent waits for permission: bash: rm -rf build]\n"
         );
         assert!(transcript.is_waiting());
         // A sub-agent may go on working beside it.
