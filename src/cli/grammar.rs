@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, completions, config, doctor, frame, image, init, open, projects, send, serve, sessions, status, token,
+    approvals, completions, config, doctor, frame, image, init, open, projects, send, serve, sessions,
+    status, token,
 };
 use super::paint::ColorChoice;
 

@@ -1,5 +1,7 @@
 //! Prompts on their way to a frame.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Row;
 
 use super::values::{maybe_unsigned, to_sql_int, unsigned};
@@ -150,6 +152,25 @@ pub fn list_open(ask: &impl Ask, frame: Option<&FrameId>) -> Result<Vec<Message>
         (frame,),
         message,
     )
+}
+
+/// Frames in which a message waits for a person: something was asked and not answered.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn waiting_frames(ask: &impl Ask) -> Result<BTreeSet<FrameId>, StoreError> {
+    let frames = ask.rows(
+        "SELECT DISTINCT messages.frame_id AS frame_id
+           FROM messages JOIN events AS asked ON asked.message_id = messages.id
+          WHERE messages.state IN ('sending', 'sent', 'running') AND asked.kind = 'prompt.asked'
+            AND NOT EXISTS (
+                SELECT 1 FROM events AS answered
+                 WHERE answered.message_id = messages.id AND answered.kind = 'prompt.answered'
+                   AND json_extract(answered.data, '$.prompt') = json_extract(asked.data, '$.prompt'))",
+        (),
+        |row| Ok(row.get("frame_id")?),
+    )?;
+    Ok(frames.into_iter().collect())
 }
 
 /// The newest messages, newest first; of a frame (by name, so also of one that is gone) or of all.

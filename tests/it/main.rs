@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod api;
+mod approvals;
 mod architecture;
 mod cli;
 mod configuration;

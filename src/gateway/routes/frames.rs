@@ -244,7 +244,7 @@ fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {
     let projects = store::projects::list(db)?;
     Ok(Surroundings {
         open: store::messages::list_open(db, None)?,
-        waiting: store::prompts::waiting_frames(db)?,
+        waiting: store::messages::waiting_frames(db)?,
         cost: store::usage::cost_by_frame(db)?,
         projects: projects.into_iter().map(|project| (project.id, project.name.to_string())).collect(),
     })

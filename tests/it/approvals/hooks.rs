@@ -1,0 +1,159 @@
+//! Calls to other programs: signed, repeated, and not forgotten by a restart.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use mimir::approvals::Settings;
+use mimir::model::prompt::Decision;
+use mimir::model::secret::Secret;
+use mimir::notify::{self, Hook, Notifier, Pace};
+use mimir::store::deliveries;
+use serde_json::Value;
+use standardwebhooks::Webhook;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::prompter::permission;
+use super::world::{OWNER, ROOT, World};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Somebody who is called, and keeps what was said.
+struct Receiver {
+    url: url::Url,
+    calls: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    status: Arc<Mutex<u16>>,
+    _alive: DropGuard,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+        let (calls, status) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(200)));
+        let (kept, answer) = (calls.clone(), status.clone());
+        let alive = CancellationToken::new();
+        let stop = alive.clone();
+        spawn(async move {
+            let accept = async {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let (kept, answer) = (kept.clone(), answer.clone());
+                    spawn(async move {
+                        let serve = service_fn(move |request: Request<Incoming>| {
+                            let (kept, answer) = (kept.clone(), answer.clone());
+                            async move {
+                                let headers = request.headers().clone();
+                                let body = request.into_body().collect().await?.to_bytes();
+                                kept.lock().expect("a lock").push((headers, body));
+                                let mut response = Response::new(Full::new(Bytes::from_static(b"busy")));
+                                let status = *answer.lock().expect("a lock");
+                                *response.status_mut() = status.try_into().expect("a status");
+                                Ok::<_, hyper::Error>(response)
+                            }
+                        });
+                        let http = hyper::server::conn::http1::Builder::new();
+                        let _ = http.serve_connection(TokioIo::new(stream), serve).await;
+                    });
+                }
+            };
+            tokio::select! {
+                () = accept => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Self { url: url.parse().expect("an address"), calls, status, _alive: alive.drop_guard() }
+    }
+
+    fn settings(&self) -> Settings {
+        let retries = [100, 200, 400, 60_000].map(Duration::from_millis).to_vec();
+        let notifier = Notifier::new(notify::Settings {
+            hooks: vec![Hook { url: self.url.clone(), secret: Secret::new(SECRET) }],
+            bus: None,
+            pace: Pace { within: Duration::from_secs(2), retries },
+        });
+        Settings { notifier, ..Settings::default() }
+    }
+
+    fn answers(&self, status: u16) {
+        *self.status.lock().expect("a lock") = status;
+    }
+
+    /// The calls so far, each with a good signature.
+    fn calls(&self) -> Vec<(String, Value)> {
+        let calls = self.calls.lock().expect("a lock").clone();
+        let verified = calls.iter().map(|(headers, body)| {
+            let signer = Webhook::new(SECRET).expect("a secret");
+            signer.verify(body, headers).expect("a good signature");
+            assert!(
+                Webhook::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+                    .expect("another")
+                    .verify(body, headers)
+                    .is_err()
+            );
+            let id = headers["webhook-id"].to_str().expect("text").to_owned();
+            (id, serde_json::from_slice(body).expect("JSON"))
+        });
+        verified.collect()
+    }
+
+    async fn has(&self, count: usize) -> Vec<(String, Value)> {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.calls.lock().expect("a lock").len() < count {
+            assert!(Instant::now() < until, "{count} calls expected, {:?}", self.calls());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.calls()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the scripted server ends with the test's runtime")]
+fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}
+
+#[tokio::test]
+async fn a_prompt_and_its_end_are_told_within_a_second_and_signed() {
+    let receiver = Receiver::start().await;
+    let world = World::with(receiver.settings()).await;
+    let began = Instant::now();
+    let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
+    let asked = receiver.has(1).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let body = &asked[0].1;
+    assert_eq!(body["type"], "prompt.asked");
+    assert_eq!(body["data"]["approval"], prompt.id.as_str());
+    assert_eq!(body["data"]["event"]["patterns"][0], "git push");
+    assert_eq!(body["data"]["answer_with"], format!("mimir approvals allow {}", prompt.id));
+    world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect("taken");
+    let all = receiver.has(2).await;
+    assert_eq!(all[1].1["type"], "prompt.answered");
+    assert_eq!(all[1].1["data"]["event"]["decision"], "once");
+    assert_ne!(all[0].0, all[1].0, "each has an id of its own");
+}
+
+#[tokio::test]
+async fn a_call_that_fails_is_repeated_under_the_same_id_also_after_a_restart() {
+    let receiver = Receiver::start().await;
+    receiver.answers(503);
+    let mut world = World::with(receiver.settings()).await;
+    world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
+    receiver.has(2).await;
+    world.restart_gateway().await;
+    receiver.answers(204);
+    let before = receiver.calls().len();
+    let calls = receiver.has(before + 1).await;
+    assert!(calls.iter().all(|(id, _)| *id == calls[0].0), "the same id each time: {calls:?}");
+    // It is done: nothing is left.
+    let until = Instant::now() + Duration::from_secs(10);
+    while world.store.read(|db| deliveries::next_at(db)).await.expect("rows").is_some() {
+        assert!(Instant::now() < until, "a call is left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

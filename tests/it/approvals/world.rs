@@ -1,0 +1,262 @@
+//! A frame that runs, a conversation with a message in hand, and an agent that asks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mimir::approvals::{Approvals, ApprovalsDeps, Settings};
+use mimir::clock::{Clock, entropy_128};
+use mimir::frames::{PlaceError, Places};
+use mimir::model::agent::{AgentMessageId, AgentSessionId};
+use mimir::model::event::Event;
+use mimir::model::frame::{Desired, FrameEvent, Limits};
+use mimir::model::ids::{FrameId, MessageId, PromptId, SessionId};
+use mimir::model::message::DeliveryState;
+use mimir::model::names::FrameName;
+use mimir::model::network::NetworkMode;
+use mimir::model::policy::{Action, Rule};
+use mimir::model::principal::Principal;
+use mimir::model::prompt::{Prompt, PromptState};
+use mimir::model::secret::Secret;
+use mimir::notify::Notifier;
+use mimir::opencode::OpencodeClient;
+use mimir::store::audit::AuditEntry;
+use mimir::store::messages::NewMessage;
+use mimir::store::sessions::NewSession;
+use mimir::store::{OpenOptions, Store, StoreError, Tx, audit, events, frames, messages, prompts, sessions};
+use mimir::supervisor::{OnExit, Tasks};
+
+use super::prompter::Prompter;
+
+pub const OWNER: Principal = Principal::Owner { uid: 0 };
+pub const ROOT: &str = "ses_root";
+/// How long anything may take before a test gives up.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub store: Store,
+    pub approvals: Approvals,
+    pub agent: Arc<Prompter>,
+    pub frame: FrameId,
+    pub session: SessionId,
+    pub message: MessageId,
+    settings: Settings,
+    tasks: Tasks,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let workspace = folder.path().join("workspace");
+        std::fs::create_dir(&workspace).expect("a workspace");
+        let store = open(folder.path());
+        let agent = Prompter::start().await;
+        let (frame, session, message) = (
+            FrameId::from_parts(1_000, entropy_128()),
+            SessionId::from_parts(1_000, entropy_128()),
+            MessageId::from_parts(1_000, entropy_128()),
+        );
+        fill(&store, &frame, &session, &message, workspace.display().to_string()).await;
+        let (approvals, tasks) = gateway(&store, &agent, &settings);
+        Self { store, approvals, agent, frame, session, message, settings, tasks, folder }
+    }
+
+    /// The gateway dies and comes back; the agent does not notice.
+    pub async fn restart_gateway(&mut self) {
+        assert!(self.tasks.stop(LIMIT).await, "its tasks end");
+        self.store = open(self.folder.path());
+        (self.approvals, self.tasks) = gateway(&self.store, &self.agent, &self.settings);
+    }
+
+    pub fn workspace(&self) -> std::path::PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    /// The agent asks, and the feed says so.
+    pub async fn ask(&self, ask: mimir::model::prompt::Ask) -> Prompt {
+        let ask = self.agent.asks(ask);
+        let root = AgentSessionId(ROOT.to_owned());
+        self.approvals.asked(&self.frame, Some(&root), &ask).await.expect("taken in");
+        self.prompt(&ask.id).await
+    }
+
+    /// The row of what the agent knows by that id.
+    pub async fn prompt(&self, agent_prompt: &str) -> Prompt {
+        self.maybe_prompt(agent_prompt).await.expect("a row")
+    }
+
+    pub async fn maybe_prompt(&self, agent_prompt: &str) -> Option<Prompt> {
+        let (frame, agent_prompt) = (self.frame.clone(), agent_prompt.to_owned());
+        let found = self.store.read(move |db| prompts::find_by_agent_prompt(db, &frame, &agent_prompt)).await;
+        found.expect("rows")
+    }
+
+    pub async fn becomes(&self, id: &PromptId, state: PromptState) -> Prompt {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let wanted = id.clone();
+            let prompt = self.store.read(move |db| prompts::get(db, &wanted)).await.expect("a row");
+            if prompt.state == state {
+                return prompt;
+            }
+            assert!(Instant::now() < until, "not {state} within {LIMIT:?}: {prompt:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The ids of what is open, ours.
+    pub async fn open(&self) -> BTreeSet<PromptId> {
+        let open = self.store.read(|db| prompts::open(db, None)).await.expect("rows");
+        open.into_iter().map(|prompt| prompt.id).collect()
+    }
+
+    /// Everything that was told of prompts.
+    pub async fn told(&self) -> Vec<Event> {
+        let all = self.store.read(|db| events::after(db, 0, &events::Filter::default(), 10_000)).await;
+        let all = all.expect("events");
+        all.into_iter().filter(|event| event.what.kind().starts_with("prompt.")).collect()
+    }
+
+    pub async fn audited(&self) -> Vec<AuditEntry> {
+        let mut all = self.store.read(|db| audit::list(db, None, 1000)).await.expect("rows");
+        all.retain(|entry| entry.action.starts_with("approval."));
+        all.reverse();
+        all
+    }
+
+    pub async fn unattended(&self, within: Duration) {
+        let (message, ms) = (self.message.clone(), u64::try_from(within.as_millis()).expect("small"));
+        let set = move |tx: &mut Tx<'_>| prompts::set_unattended(tx, &message, ms);
+        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+    }
+
+    pub async fn frame_has_rules(&self, rules: &[Rule]) {
+        let (frame, rules) = (self.frame.clone(), rules.to_vec());
+        let set = move |tx: &mut Tx<'_>| prompts::set_rules(tx, &frame, &rules);
+        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+    }
+
+    pub async fn frame_stops(&self) {
+        let frame = self.frame.clone();
+        let stop = move |tx: &mut Tx<'_>| frames::apply(tx, &frame, FrameEvent::StopConfirmed, None);
+        self.store.write::<_, StoreError, _>(stop).await.expect("stopped");
+    }
+}
+
+fn open(folder: &std::path::Path) -> Store {
+    let options = OpenOptions {
+        path: folder.join("mimir.db"),
+        key: Secret::new("ab".repeat(32)),
+        backups: folder.join("backups"),
+    };
+    Store::open(options, Clock::system()).expect("a database")
+}
+
+fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approvals, Tasks) {
+    let tasks = Tasks::default();
+    let approvals = Approvals::new(ApprovalsDeps {
+        store: store.clone(),
+        places: Arc::new(OnePlace(agent.clone())),
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings: settings.clone(),
+    });
+    let running = approvals.clone();
+    tasks.spawn("approvals", OnExit::Report, move |stop| {
+        let running = running.clone();
+        async move { running.run(stop).await }
+    });
+    let (notifier, calls): (Notifier, Store) = (settings.notifier.clone(), store.clone());
+    tasks.spawn("webhooks", OnExit::Report, move |stop| {
+        let (notifier, calls) = (notifier.clone(), calls.clone());
+        async move { notifier.run(calls, Clock::system(), stop).await }
+    });
+    (approvals, tasks)
+}
+
+async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &MessageId, workspace: String) {
+    let name = FrameName::parse("blog").expect("a name");
+    let new = frames::NewFrame {
+        id: frame.clone(),
+        name: name.clone(),
+        project: None,
+        workspace,
+        image: "image".into(),
+        image_id: "id".into(),
+        network: NetworkMode::Sealed,
+        allow: Vec::new(),
+        env: Vec::new(),
+        limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
+        owner_uid: 0,
+        owner_gid: 0,
+        desired: Desired::Running,
+        expires_at: None,
+        ports: "33000-34000".parse().expect("a range"),
+        avoid: BTreeSet::new(),
+        given: String::new(),
+    };
+    let talk = NewSession {
+        id: session.clone(),
+        frame: frame.clone(),
+        frame_name: name.clone(),
+        title: "talk".into(),
+    };
+    let sent = NewMessage {
+        id: message.clone(),
+        idempotency_key: None,
+        frame: frame.clone(),
+        frame_name: name,
+        session: session.clone(),
+        text: "do it".into(),
+        model: None,
+        agent: None,
+    };
+    let change = move |tx: &mut Tx<'_>| {
+        let frame = frames::insert(tx, &new)?.id;
+        frames::apply(tx, &frame, FrameEvent::StartRequested, None)?;
+        frames::apply(tx, &frame, FrameEvent::BecameReady, None)?;
+        sessions::insert(tx, &talk)?;
+        sessions::set_agent_session(tx, &talk.id, &AgentSessionId(ROOT.to_owned()))?;
+        messages::insert_once(tx, &sent)?;
+        messages::move_to(tx, &sent.id, DeliveryState::Sending, None)?;
+        messages::set_agent_message(tx, &sent.id, &AgentMessageId("msg_agent".into()))?;
+        messages::move_to(tx, &sent.id, DeliveryState::Sent, None).map(drop)
+    };
+    store.write::<_, StoreError, _>(change).await.expect("rows");
+}
+
+struct OnePlace(Arc<Prompter>);
+
+#[async_trait]
+impl Places for OnePlace {
+    async fn wake(&self, frame: &FrameId, _: Duration) -> Result<OpencodeClient, PlaceError> {
+        self.agent(frame).await
+    }
+
+    async fn agent(&self, _: &FrameId) -> Result<OpencodeClient, PlaceError> {
+        self.0.client().ok_or_else(|| PlaceError::NotThere("the agent is away".into()))
+    }
+
+    async fn show(&self, _: &FrameId, _: &AgentSessionId) {}
+}
+
+/// `deny bash git push *`, with a reason when it denies.
+pub fn rule(line: &str) -> Rule {
+    let words: Vec<&str> = line.splitn(3, ' ').collect();
+    let action = Action::of_word(words[0]).expect("an action");
+    let pattern = words.get(2).map(|word| (*word).to_owned());
+    let is_bash = words[1] == "bash";
+    Rule {
+        action,
+        tool: words[1].to_owned(),
+        command: pattern.clone().filter(|_| is_bash),
+        path: pattern.filter(|_| !is_bash),
+        why: (action == Action::Deny).then(|| "that is for the owner to do".to_owned()),
+    }
+}
