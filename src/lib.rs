@@ -41,6 +41,12 @@ pub mod doctor;
 pub mod feed;
 pub mod router;
 
+// What frames do, put together from all of these.
+pub mod status;
+
+// What follows from what they do.
+pub mod upkeep;
+
 // Edges: they know everyone, nobody knows them.
 pub mod broker;
 pub mod gateway;

@@ -110,6 +110,12 @@ fn leaf(kind: Kind, about: &str) -> Value {
             set("type", json!("string"));
             set("pattern", json!("^(\\d+(s|m|min|h|d)\\s*)+$"));
         }
+        Kind::TimeOrOff => {
+            set(
+                "anyOf",
+                json!([{"type": "string", "pattern": "^(\\d+(s|m|min|h|d)\\s*)+$"}, {"enum": ["off", false]}]),
+            );
+        }
         Kind::Model => {
             set("type", json!("string"));
             set("pattern", json!("^[^/]+/.+$"));

@@ -43,6 +43,8 @@ pub enum Kind {
     Memory,
     /// A time.
     Time,
+    /// A time or `off`.
+    TimeOrOff,
     /// `provider/model`.
     Model,
     /// `provider/model` or `auto`.
@@ -110,6 +112,21 @@ pub const CONFIG: &[Key] = &[
         "Exits within crash_window after which a frame is left in error",
     ),
     key("frames.crash_window", Kind::Time, "The time in which exits are counted"),
+    key(
+        "frames.idle_stop",
+        Kind::TimeOrOff,
+        "After how long without anything to do a frame is stopped; off: never",
+    ),
+    key(
+        "frames.recycle_at",
+        Kind::Whole(10, 100),
+        "Percent of a frame's memory at which its agent is restarted while it is idle",
+    ),
+    key(
+        "frames.recycle_limit",
+        Kind::Whole(1, 60),
+        "How often an hour the agent of a frame is restarted for its memory or because it does not answer",
+    ),
     key(
         "frames.trust_project",
         Kind::Switch,
@@ -222,6 +239,7 @@ impl Kind {
             Self::Cpus => values::cpus(text).map(drop),
             Self::Memory => values::memory(text).map(drop),
             Self::Time => values::some_time(text).map(drop),
+            Self::TimeOrOff => values::time_or_off(text).map(drop),
             Self::Model => values::model(text).map(drop),
             Self::ModelOrAuto => values::model_or_auto(text).map(drop),
             Self::HttpUrl => values::http_url(text).map(drop),

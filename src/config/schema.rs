@@ -114,6 +114,12 @@ pub struct Frames {
     pub crash_limit: u32,
     /// The time in which exits are counted.
     pub crash_window: Duration,
+    /// After how long without anything to do one is stopped.
+    pub idle_stop: Option<Duration>,
+    /// Percent of its memory at which its agent is restarted while it is idle.
+    pub recycle_at: u32,
+    /// How often an hour its agent is restarted.
+    pub recycle_limit: u32,
     /// Whether agents obey the opencode configuration found in a project.
     pub trust_project: bool,
 }
@@ -338,6 +344,9 @@ fn frames(read: &Reader<'_>) -> Result<Frames, ConfigProblem> {
         stop_grace: read.must("frames.stop_grace", values::some_time)?,
         crash_limit: read.must("frames.crash_limit", number)?,
         crash_window: read.must("frames.crash_window", values::some_time)?,
+        idle_stop: read.must("frames.idle_stop", values::time_or_off)?,
+        recycle_at: read.must("frames.recycle_at", number)?,
+        recycle_limit: read.must("frames.recycle_limit", number)?,
         trust_project: read.must("frames.trust_project", values::switch)?,
     })
 }

@@ -121,6 +121,11 @@ pub(super) fn some_time(text: &str) -> Result<Duration, Misfit> {
     }
 }
 
+/// A time, or `off`.
+pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Misfit> {
+    if matches!(switch(text), Ok(false)) { Ok(None) } else { some_time(text).map(Some) }
+}
+
 /// `provider/model`, or `auto`.
 pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
     if text == "auto" {

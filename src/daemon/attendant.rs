@@ -45,6 +45,10 @@ impl Attendant for HostSide {
         self.broker.close(frame);
         self.ports.close(frame);
     }
+
+    fn connections(&self, frame: &FrameId) -> usize {
+        self.ports.connections(frame)
+    }
 }
 
 /// Tells agents which models there are.

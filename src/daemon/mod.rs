@@ -17,7 +17,7 @@ pub use detach::{Detached, detach};
 pub use examine::examine;
 pub use ground::AskKey;
 pub use lock::holder;
-pub use serve::{Mode, ServeOptions, Started, run, serve};
+pub use serve::{Mode, ServeOptions, Started, run, serve, start_core};
 pub use services::{Ground, build};
 
 /// The hash of everything that the frame image is built from; 64 hex digits. Needs no gateway.

@@ -173,8 +173,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     }
 }
 
-/// What runs underneath: frames, what their agents say, and the broom for old events.
-fn start_core(core: &Tasks, services: &Services) {
+/// What runs underneath: frames, what their agents say and what follows from it, and the broom for old events.
+pub fn start_core(core: &Tasks, services: &Services) {
     let frames = services.frames.clone();
     core.spawn("frames", OnExit::Restart, move |stop| {
         let frames = frames.clone();
@@ -200,6 +200,16 @@ fn start_core(core: &Tasks, services: &Services) {
     core.spawn("webhooks", OnExit::Restart, move |stop| {
         let (notifier, store, clock) = (notifier.clone(), store.clone(), clock.clone());
         async move { notifier.run(store, clock, stop).await }
+    });
+    let statuses = services.statuses.clone();
+    core.spawn("status", OnExit::Restart, move |stop| {
+        let statuses = statuses.clone();
+        async move { statuses.run(stop).await }
+    });
+    let upkeep = services.upkeep.clone();
+    core.spawn("upkeep", OnExit::Restart, move |stop| {
+        let upkeep = upkeep.clone();
+        async move { upkeep.run(stop).await }
     });
     let (store, clock) = (services.store.clone(), services.clock.clone());
     core.spawn("old events", OnExit::Restart, move |stop| {

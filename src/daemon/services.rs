@@ -25,8 +25,11 @@ use crate::notify::Notifier;
 use crate::outbound::HttpClients;
 use crate::router::{self, Router, RouterDeps};
 use crate::runtime::Runtime;
+use crate::runtime::timed::Timed;
+use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
 use crate::supervisor::Tasks;
+use crate::upkeep::{Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
 
 /// What must stand before anything can be built on it. Tests bring their own.
@@ -66,7 +69,10 @@ pub struct Ground {
 /// # Errors
 /// When something that is built into the program cannot be read: a bug.
 pub fn build(ground: Ground) -> Result<Services, Problem> {
-    let Ground { paths, config, clock, store, instance, runtime, tasks, .. } = &ground;
+    let Ground { paths, config, clock, store, instance, tasks, .. } = &ground;
+    let timed = Timed::new(ground.runtime.clone());
+    let runtime_calls = timed.calls();
+    let runtime: Arc<dyn Runtime> = Arc::new(timed);
     let built_in =
         |error: String| Problem::new(500, "internal", "a built-in table cannot be read").detail(error);
     let default_model = config.default_model();
@@ -121,9 +127,24 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         settings: router::Settings::new(default_model.clone()),
         failpoints: tasks.failpoints(),
     });
+    let statuses = Statuses::new(StatusDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        feeds: feeds.clone(),
+        clock: clock.clone(),
+    });
+    let upkeep = Upkeep::new(UpkeepDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        statuses: statuses.clone(),
+        clock: clock.clone(),
+        settings: settings::upkeep(config),
+    });
     Ok(Services {
         approvals,
         notifier,
+        statuses,
+        upkeep,
         events: Events::new(store.clone()),
         doctor: Arc::new(examined(&ground)),
         ready: frames.ready(),
@@ -143,6 +164,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         access: Access::new(store.clone(), clock.clone()),
         store: store.clone(),
         runtime: runtime.clone(),
+        runtime_calls,
         frames,
         feeds,
         router,

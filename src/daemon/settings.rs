@@ -1,5 +1,7 @@
 //! Configuration into what each service wants to know. Pure.
 
+use std::time::Duration;
+
 use crate::config::schema::Provider;
 use crate::config::{Config, Paths};
 use crate::doctor::ProviderPresence;
@@ -7,6 +9,7 @@ use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
+use crate::upkeep;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
@@ -23,6 +26,7 @@ pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings 
         start_timeout: wanted.start_timeout,
         stop_grace: wanted.stop_grace,
         throwaway_ttl: wanted.throwaway_ttl,
+        recycle_limit: wanted.recycle_limit,
         crashes: CrashSettings { window: wanted.crash_window, limit: wanted.crash_limit, ..usual.crashes },
         ..usual
     }
@@ -37,6 +41,17 @@ pub fn notify(config: &Config) -> notify::Settings {
         hooks: hooks.map(|hook| Hook { url: hook.url.clone(), secret: hook.secret.clone() }).collect(),
         bus: wanted.desktop.then(bus).flatten(),
         pace: Pace::default(),
+    }
+}
+
+/// What upkeep wants to know.
+pub fn upkeep(config: &Config) -> upkeep::Settings {
+    let wanted = &config.frames;
+    upkeep::Settings {
+        idle_stop: wanted.idle_stop,
+        recycle_at: wanted.recycle_at,
+        recycle_limit: wanted.recycle_limit,
+        tick: Duration::from_secs(30),
     }
 }
 

@@ -7,7 +7,7 @@
 //! Not here: what each step does (see `steps`), and when an agent counts as there
 //! (see `readiness`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
@@ -18,10 +18,12 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::plan::{self, Step};
 use super::readiness::Signs;
+use super::recycle::Silence;
 use super::{Inner, store_error};
 use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::ids::FrameId;
+use crate::model::status::AgentHealth;
 use crate::runtime::LogRequest;
 use crate::store::frames;
 use crate::supervisor::backoff::Backoff;
@@ -35,6 +37,8 @@ pub(super) struct Seen {
     pub(super) problem: Option<String>,
     /// Since when the engine cannot be reached.
     pub(super) engine_away: Option<Instant>,
+    /// How its agent is.
+    pub(super) health: AgentHealth,
 }
 
 /// How a driver is woken and watched.
@@ -42,11 +46,17 @@ pub(super) struct Seen {
 pub(super) struct Handle {
     pub(super) nudge: Arc<Notify>,
     pub(super) seen: Arc<watch::Sender<Seen>>,
+    /// Why the agent is to be recycled as soon as it is free, if it is.
+    pub(super) recycle: Arc<Mutex<Option<String>>>,
 }
 
 impl Handle {
     pub(super) fn new() -> Self {
-        Self { nudge: Arc::new(Notify::new()), seen: Arc::new(watch::Sender::new(Seen::default())) }
+        Self {
+            nudge: Arc::new(Notify::new()),
+            seen: Arc::new(watch::Sender::new(Seen::default())),
+            recycle: Arc::default(),
+        }
     }
 }
 
@@ -90,6 +100,10 @@ pub(super) struct Memory {
     pub(super) refusals: u32,
     /// Since when the agent of a running frame is silent.
     pub(super) silent_since: Option<Instant>,
+    /// What was found while it is silent.
+    pub(super) silence: Silence,
+    /// Since when its agent begins again after we ended it.
+    pub(super) restarting_since: Option<Instant>,
     /// When its agent was last asked.
     pub(super) asked_at: Option<Instant>,
     /// How many kills for want of memory were told already.
@@ -110,6 +124,8 @@ impl Driver {
             not_before: None,
             refusals: 0,
             silent_since: None,
+            silence: Silence::default(),
+            restarting_since: None,
             asked_at: None,
             oom_kills: None,
             last_step: None,
@@ -282,7 +298,10 @@ impl Driver {
         self.memory.last_step = None;
         self.memory.delays.reset();
         let settled = Some((frame.desired, frame.generation));
-        self.handle.seen.send_replace(Seen { settled, problem: None, engine_away: None });
+        self.handle.seen.send_modify(|seen| {
+            let health = seen.health;
+            *seen = Seen { settled, problem: None, engine_away: None, health };
+        });
     }
 
     /// Tells those who wait what is in the way.

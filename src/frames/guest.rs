@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Inner;
+use super::{Inner, Visit};
 use crate::model::ids::FrameId;
 use crate::runtime::ExecSpec;
 use crate::supervisor::OnExit;
@@ -15,6 +15,7 @@ pub struct Guest {
     /// In the environment of the command, and so of everything it starts.
     mark: String,
     has_ended: bool,
+    _visit: Visit,
 }
 
 impl Guest {
@@ -22,7 +23,8 @@ impl Guest {
     pub(super) fn mark(inner: &Arc<Inner>, frame: &FrameId, command: &mut ExecSpec) -> Self {
         let mark = hex::encode(crate::clock::entropy::<8>());
         command.env.push((MARK.to_owned(), mark.clone()));
-        Self { inner: inner.clone(), frame: frame.clone(), mark, has_ended: false }
+        let visit = inner.visitors.enter(frame);
+        Self { inner: inner.clone(), frame: frame.clone(), mark, has_ended: false, _visit: visit }
     }
 
     /// The command ended by itself. What it left running in the background stays, as it would anywhere.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 
 use super::error::FrameError;
-use super::{Frames, Guest, Inner};
+use super::{Frames, Guest, Inner, Visit};
 use crate::model::agent::AgentSessionId;
 use crate::model::container::{Stats, inside};
 use crate::model::frame::{Frame, FrameState};
@@ -22,6 +22,7 @@ pub struct Viewer {
     inner: Arc<Inner>,
     frame: FrameId,
     view: View,
+    _visit: Visit,
 }
 
 impl Drop for Viewer {
@@ -108,7 +109,8 @@ impl Frames {
         let runtime = self.inner.deps.runtime.as_ref();
         let view = View::new(crate::clock::entropy());
         // Made before the client runs, so that it is closed even if we are dropped in between.
-        let viewer = Viewer { inner: self.inner.clone(), frame: frame.id.clone(), view };
+        let visit = self.visit(&frame.id);
+        let viewer = Viewer { inner: self.inner.clone(), frame: frame.id.clone(), view, _visit: visit };
         let stream = tmux::open_view(runtime, &frame.id, &viewer.view, &request).await?;
         Ok((stream, viewer))
     }

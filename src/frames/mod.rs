@@ -14,13 +14,16 @@ pub mod error;
 mod folders;
 mod gc;
 mod guest;
+mod idle;
 mod inside;
 pub mod places;
 pub mod plan;
 mod ports;
+mod processes;
 mod provision;
 mod readiness;
 mod reconcile;
+mod recycle;
 mod requests;
 pub mod settings;
 mod steps;
@@ -38,6 +41,7 @@ use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::secret::Secret;
+use crate::model::status::AgentHealth;
 use crate::opencode::OpencodeClient;
 use crate::outbound::Connector;
 use crate::store::{StoreError, frames};
@@ -49,8 +53,11 @@ use folders::Folders;
 
 pub use error::FrameError;
 pub use guest::Guest;
+pub use idle::Visit;
 pub use inside::Viewer;
 pub use places::{PlaceError, Places};
+pub use processes::{Process, Processes};
+pub use recycle::Recycled;
 pub use settings::{AttendError, Attendant, CrashSettings, FramesDeps, Settings, StartFiles};
 
 /// All frames of this gateway. Cheap to clone.
@@ -66,6 +73,10 @@ struct Inner {
     starts: Arc<Semaphore>,
     drivers: Mutex<Drivers>,
     ready: watch::Sender<bool>,
+    /// Counts changes of how agents are.
+    health: watch::Sender<u64>,
+    recycled: recycle::Counts,
+    visitors: idle::Visitors,
 }
 
 /// Who looks after which frame.
@@ -92,7 +103,18 @@ impl Frames {
         let starts = Arc::new(Semaphore::new(deps.settings.parallel_starts.max(1)));
         let failpoints = deps.tasks.failpoints();
         let ready = watch::Sender::new(false);
-        Self { inner: Arc::new(Inner { deps, failpoints, starts, drivers: Mutex::default(), ready }) }
+        let health = watch::Sender::new(0);
+        let inner = Inner {
+            deps,
+            failpoints,
+            starts,
+            drivers: Mutex::default(),
+            ready,
+            health,
+            recycled: recycle::Counts::default(),
+            visitors: idle::Visitors::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// All frames, by name.
@@ -143,6 +165,19 @@ impl Frames {
     pub fn problem(&self, id: &FrameId) -> Option<String> {
         let handle = self.inner.drivers().by_frame.get(id).cloned()?;
         handle.seen.borrow().problem.clone()
+    }
+
+    /// How the frame's agent is, as its driver found it last.
+    #[must_use]
+    pub fn health(&self, id: &FrameId) -> AgentHealth {
+        let handle = self.inner.drivers().by_frame.get(id).cloned();
+        handle.map(|handle| handle.seen.borrow().health).unwrap_or_default()
+    }
+
+    /// Changes whenever some agent's health does.
+    #[must_use]
+    pub fn health_changes(&self) -> watch::Receiver<u64> {
+        self.inner.health.subscribe()
     }
 
     /// Where the frame's sockets are.

@@ -13,7 +13,6 @@ use super::plan;
 use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::opencode::{OpencodeClient, OpencodeError};
-use crate::runtime::ExecSpec;
 use crate::supervisor::OnExit;
 use crate::tmux;
 
@@ -25,8 +24,6 @@ const BREATH: Duration = Duration::from_millis(50);
 const SLICE: Duration = Duration::from_secs(1);
 /// Between two looks at the terminal, while the agent is not there either.
 const TERMINAL_PAUSE: Duration = Duration::from_secs(1);
-/// A running agent may be busy; it is given more time than a starting one.
-const RUNNING_TRY: Duration = Duration::from_secs(3);
 
 /// What has shown itself of a starting frame.
 #[derive(Clone, Debug, Default)]
@@ -88,13 +85,17 @@ impl Driver {
                     tmux::reap_views(self.inner.deps.runtime.as_ref(), &self.id).await;
                 }
                 self.tell_of_memory(frame, seen).await?;
-                if !self.is_alive().await? {
-                    return Ok(Next::Immediately);
+                self.recycle_if_asked(frame).await?;
+                match self.look_after_agent(frame).await? {
+                    None => {
+                        self.settled(frame);
+                        Ok(Next::WhenSomethingChanges)
+                    }
+                    Some(next) => Ok(next),
                 }
-                self.settled(frame);
-                Ok(Next::WhenSomethingChanges)
             }
             Observed::Paused => {
+                self.forget_silence();
                 self.attend(frame).await?;
                 self.settled(frame);
                 Ok(Next::WhenSomethingChanges)
@@ -102,6 +103,7 @@ impl Driver {
             Observed::Missing | Observed::Halted => {
                 self.inner.deps.attendant.close(&self.id).await;
                 self.memory.attended = false;
+                self.forget_silence();
                 self.settled(frame);
                 Ok(Next::After(self.inner.deps.settings.tick * 6))
             }
@@ -177,7 +179,7 @@ impl Driver {
         self.record(FrameEvent::BecameReady, None).await?;
         self.inner.failpoints.hit("start.after_ready").await;
         self.memory.start_permit = None;
-        self.memory.silent_since = None;
+        self.forget_silence();
         self.memory.asked_at = Some(Instant::now());
         tracing::info!(frame.id = %self.id, "frame {} is running", frame.name);
         self.warm_up(frame);
@@ -185,7 +187,7 @@ impl Driver {
     }
 
     /// Lets the agent load what its first prompt needs, beside everything else.
-    fn warm_up(&self, frame: &Frame) {
+    pub(super) fn warm_up(&self, frame: &Frame) {
         let Ok(Some(password)) = self.folders.password() else { return };
         let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
         self.inner.deps.tasks.spawn(format!("warm up {}", frame.name), OnExit::Report, move |stop| {
@@ -214,55 +216,6 @@ impl Driver {
         let began_at = frame.state_changed_at.max(self.memory.run_began_at);
         let waited = self.inner.deps.clock.now_ms().saturating_sub(began_at);
         waited >= millis(self.inner.deps.settings.start_timeout)
-    }
-
-    /// Asks the agent of a running frame. When it has been silent for long, the container is taken at
-    /// nobody's word any more: it is stopped, or removed if not even a command runs in it.
-    ///
-    /// Says whether it may be called running.
-    async fn is_alive(&mut self) -> Result<bool, FrameError> {
-        let tick = self.inner.deps.settings.tick;
-        if self.memory.asked_at.is_some_and(|asked| asked.elapsed() < tick / 2) {
-            return Ok(true);
-        }
-        self.memory.asked_at = Some(Instant::now());
-        let answers = match self.folders.password()? {
-            Some(password) => {
-                let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
-                client.health(RUNNING_TRY).await.is_ok()
-            }
-            None => false,
-        };
-        if answers {
-            self.memory.silent_since = None;
-            return Ok(true);
-        }
-        let silent = self.memory.silent_since.get_or_insert_with(Instant::now).elapsed();
-        if silent < self.inner.deps.settings.silence {
-            return Ok(true);
-        }
-        self.memory.silent_since = None;
-        self.end_the_silence(silent).await?;
-        Ok(false)
-    }
-
-    async fn end_the_silence(&self, silent: Duration) -> Result<(), FrameError> {
-        let runtime = &self.inner.deps.runtime;
-        let probe = ExecSpec { deadline: Some(Duration::from_secs(5)), ..ExecSpec::new(["true"]) };
-        let seconds = silent.as_secs();
-        if runtime.exec(&self.id, probe).await.is_ok_and(|done| done.exit_code == 0) {
-            self.note("agent_silent", format!("its agent did not answer for {seconds} s; it is restarted"))
-                .await?;
-            runtime.ensure_stopped(&self.id, self.inner.deps.settings.stop_grace).await?;
-        } else {
-            let text = format!(
-                "the engine calls it running, but nothing answered for {seconds} s; it gets a new container"
-            );
-            self.note("not_running", text).await?;
-            runtime.ensure_removed(&self.id).await?;
-        }
-        self.inner.failpoints.hit("silence.after_engine").await;
-        Ok(())
     }
 
     /// Out of memory is never reported by itself; the kernel's counter is.

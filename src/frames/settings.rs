@@ -73,8 +73,12 @@ pub struct Settings {
     pub crashes: CrashSettings,
     /// How often everything is looked at without a reason.
     pub tick: Duration,
-    /// How long the agent of a running frame may be silent before its container is doubted.
+    /// How long the agent of a running frame may be silent before it is ended and begins again.
     pub silence: Duration,
+    /// How long before its container is doubted; also how long an agent may be silent that works hard.
+    pub doubt: Duration,
+    /// How often an hour the agent of a frame is ended and begins again.
+    pub recycle_limit: u32,
     /// How old a container without a row must be before it is removed unasked.
     pub stray_age: Duration,
 }
@@ -123,7 +127,9 @@ impl Settings {
             throwaway_ttl: Duration::from_secs(2 * 60 * 60),
             crashes: CrashSettings::default(),
             tick: Duration::from_secs(10),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_secs(12),
+            doubt: Duration::from_secs(60),
+            recycle_limit: 6,
             stray_age: Duration::from_secs(60 * 60),
         }
     }
@@ -141,6 +147,11 @@ pub trait Attendant: Send + Sync {
 
     /// Closes all of it. Nothing happens when nothing is open.
     async fn close(&self, frame: &FrameId);
+
+    /// How many connections come in through the frame's host ports right now.
+    fn connections(&self, _frame: &FrameId) -> usize {
+        0
+    }
 }
 
 /// Why the host's side of a frame cannot be opened.

@@ -17,7 +17,10 @@ use crate::notify::Notifier;
 use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
+use crate::runtime::timed::Calls;
+use crate::status::Statuses;
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub struct Services {
     pub store: Store,
     /// The engine.
     pub runtime: Arc<dyn Runtime>,
+    /// How long its calls took.
+    pub runtime_calls: Calls,
     /// Frames.
     pub frames: Frames,
     /// What agents say.
@@ -38,6 +43,10 @@ pub struct Services {
     pub approvals: Approvals,
     /// Who else is told of it.
     pub notifier: Notifier,
+    /// What frames do.
+    pub statuses: Statuses,
+    /// What follows from it.
+    pub upkeep: Upkeep,
     /// What happened.
     pub events: Events,
     /// The time.

@@ -1,28 +1,26 @@
 //! Rows into what clients see. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::agent::PartBody;
 use crate::model::agent::Role;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
 use crate::model::ids::{FrameId, ProjectId};
-use crate::model::message::{DeliveryState, Message, Session};
+use crate::model::message::{Message, Session};
 use crate::model::prompt::{AskBody, Decision, Prompt};
+use crate::model::status::{FrameStatus, StatusWord};
 use crate::runtime::LogLine;
+use crate::status::FrameNow;
 use crate::store::frames::Note;
 use crate::store::turns::Turn;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::{MessageView, SessionSummary, TurnView};
 
-/// What is known about all frames besides their rows.
+/// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// Messages that are not at their end.
-    pub open: Vec<Message>,
-    /// Frames whose agent waits for a person.
-    pub waiting: BTreeSet<FrameId>,
     /// Millionths of a US dollar.
     pub cost: BTreeMap<FrameId, u64>,
     /// Names of projects.
@@ -30,14 +28,16 @@ pub struct Surroundings {
 }
 
 /// A frame in a list.
-pub fn frame_summary(frame: &Frame, around: &Surroundings) -> FrameSummary {
+pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
+    let FrameNow { frame, status, .. } = now;
     FrameSummary {
         id: frame.id.to_string(),
         name: frame.name.to_string(),
         state: frame.state,
         desired: frame.desired,
         reason: frame.reason.clone(),
-        agent: agent_word(frame, around),
+        agent: agent_word(frame, status),
+        status: status.clone(),
         workspace: frame.workspace.clone(),
         agent_port: frame.agent_port.0,
         preview_port: frame.preview_port.0,
@@ -50,16 +50,13 @@ pub fn frame_summary(frame: &Frame, around: &Surroundings) -> FrameSummary {
     }
 }
 
-fn agent_word(frame: &Frame, around: &Surroundings) -> Option<String> {
-    let of_this = around.open.iter().filter(|message| message.frame == frame.id);
-    let (queued, working): (Vec<_>, Vec<_>) =
-        of_this.partition(|message| message.state == DeliveryState::Queued);
-    let works = if around.waiting.contains(&frame.id) { "waiting" } else { "busy" };
-    match (working.is_empty(), queued.len()) {
-        (false, 0) => Some(works.into()),
-        (false, behind) => Some(format!("{works}, queued ({behind})")),
-        (true, 0) => (frame.state == FrameState::Running).then(|| "idle".into()),
-        (true, behind) => Some(format!("queued ({behind})")),
+/// What the agent does, unless the frame's state says it already.
+fn agent_word(frame: &Frame, status: &FrameStatus) -> Option<String> {
+    let says_nothing_new = status.word.as_str() == frame.state.as_str() || frame.state == FrameState::Created;
+    match (says_nothing_new && status.word != StatusWord::Queued, status.queued) {
+        (false, _) => Some(status.to_string()),
+        (true, 0) => None,
+        (true, queued) => Some(format!("queued ({queued})")),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub struct HostPorts {
 struct OpenPort {
     port: Port,
     close: CancellationToken,
+    connections: Arc<AtomicUsize>,
 }
 
 impl HostPorts {
@@ -76,16 +78,18 @@ impl HostPorts {
         }
         let listener = bind(port).await?;
         let close = self.tasks.stop_token().child_token();
+        let connections = Arc::new(AtomicUsize::new(0));
         let replaced = {
             let Ok(mut open) = self.open.lock() else { return Ok(()) };
-            open.insert((frame.clone(), purpose.as_str()), OpenPort { port, close: close.clone() })
+            let opened = OpenPort { port, close: close.clone(), connections: connections.clone() };
+            open.insert((frame.clone(), purpose.as_str()), opened)
         };
         if let Some(old) = replaced {
             old.close.cancel();
         }
         let listener = Arc::new(listener);
         self.tasks.spawn(format!("port {port}"), OnExit::Report, move |_| {
-            serve(listener.clone(), connector.clone(), close.clone())
+            serve(listener.clone(), connector.clone(), close.clone(), connections.clone())
         });
         Ok(())
     }
@@ -95,6 +99,14 @@ impl HostPorts {
     pub fn port_of(&self, frame: &FrameId, purpose: PortPurpose) -> Option<Port> {
         let open = self.open.lock().ok()?;
         open.get(&(frame.clone(), purpose.as_str())).map(|open| open.port)
+    }
+
+    /// How many connections come in through a frame's ports right now.
+    #[must_use]
+    pub fn connections(&self, frame: &FrameId) -> usize {
+        let Ok(open) = self.open.lock() else { return 0 };
+        let of_frame = open.iter().filter(|((owner, _), _)| owner == frame);
+        of_frame.map(|(_, open)| open.connections.load(Ordering::Relaxed)).sum()
     }
 
     /// Closes a frame's ports with all connections. The ports may be bound by others as soon as the tasks ended.
@@ -138,9 +150,15 @@ async fn bind(port: Port) -> Result<TcpListener, PortError> {
     }
 }
 
-async fn serve(listener: Arc<TcpListener>, connector: Connector, close: CancellationToken) {
+async fn serve(
+    listener: Arc<TcpListener>,
+    connector: Connector,
+    close: CancellationToken,
+    count: Arc<AtomicUsize>,
+) {
     let mut connections = JoinSet::new();
     loop {
+        count.store(connections.len(), Ordering::Relaxed);
         let room = connections.len() < CONNECTIONS;
         tokio::select! {
             () = close.cancelled() => return,

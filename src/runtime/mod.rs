@@ -9,6 +9,7 @@ pub mod error;
 #[cfg(feature = "test-support")]
 pub mod fake;
 pub mod podman;
+pub mod timed;
 
 use std::time::Duration;
 

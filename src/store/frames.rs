@@ -382,6 +382,38 @@ pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(),
     Ok(())
 }
 
+/// Tells of something that is no change of the row. Does nothing for a frame that is gone.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn tell(tx: &mut Tx<'_>, id: &FrameId, what: &Happening) -> Result<(), StoreError> {
+    let name: Option<FrameName> =
+        tx.maybe_row("SELECT name FROM frames WHERE id = ?1", (id,), |row| Ok(row.get(0)?))?;
+    if let Some(name) = name {
+        tx.emit(&subject(id, &name), what)?;
+    }
+    Ok(())
+}
+
+/// What was told last of what the frame's agent does: the word and its details.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn last_status_told(
+    ask: &impl Ask,
+    id: &FrameId,
+) -> Result<Option<(String, Option<String>)>, StoreError> {
+    ask.maybe_row(
+        "SELECT json_extract(data, '$.status') AS status, json_extract(data, '$.detail') AS detail
+           FROM events
+          WHERE frame_id = ?1 AND kind = 'frame.status'
+          ORDER BY id DESC
+          LIMIT 1",
+        (id,),
+        |row| Ok((row.get("status")?, row.get("detail")?)),
+    )
+}
+
 /// The newest notes, oldest of them first.
 ///
 /// # Errors

@@ -111,3 +111,50 @@ pub fn cost_by_frame(ask: &impl Ask) -> Result<BTreeMap<FrameId, u64>, StoreErro
     })?;
     Ok(pairs.into_iter().collect())
 }
+
+/// What was used of one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfModel {
+    /// The provider's name.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// Everything together.
+    pub sum: Sum,
+}
+
+/// What was used of each model in the calls behind that row, and the newest row: whoever asks again with it is told
+/// only what is new.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn by_model_after(ask: &impl Ask, after: u64) -> Result<(Vec<OfModel>, u64), StoreError> {
+    let newest =
+        ask.maybe_row("SELECT coalesce(max(id), 0) AS newest FROM usage", (), |row| unsigned(row, "newest"))?;
+    let newest = newest.unwrap_or(0);
+    let rows = ask.rows(
+        "SELECT provider, model,
+                count(*) AS calls,
+                sum(priced = 0) AS unpriced,
+                sum(input_tokens) AS input_tokens,
+                sum(output_tokens) AS output_tokens,
+                sum(reasoning_tokens) AS reasoning_tokens,
+                sum(cache_read_tokens) AS cache_read_tokens,
+                sum(cache_write_tokens) AS cache_write_tokens,
+                sum(cost_microusd) AS cost_microusd
+           FROM usage
+          WHERE id > ?1
+          GROUP BY provider, model",
+        (to_sql_int(after),),
+        |row| {
+            let sum = Sum {
+                calls: unsigned(row, "calls")?,
+                unpriced: unsigned(row, "unpriced")?,
+                tokens: tokens(row)?,
+                cost_microusd: unsigned(row, "cost_microusd")?,
+            };
+            Ok(OfModel { provider: row.get("provider")?, model: row.get("model")?, sum })
+        },
+    )?;
+    Ok((rows, newest.max(after)))
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::frame::{Desired, FrameState, Limits};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
+use crate::model::status::FrameStatus;
 
 /// `POST /v1/frames`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -72,9 +73,12 @@ pub struct FrameSummary {
     /// Why it is in `error`, or another note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the agent is doing: `idle`, `busy`, `waiting` (for a person), `queued (2)`; absent when it does not run.
+    /// `status` for people: `idle`, `busy, queued (1)`, `waiting (permission)`; absent when `state` says it already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// What the agent does, true at the moment of asking.
+    #[serde(default)]
+    pub status: FrameStatus,
     /// Host folder.
     pub workspace: String,
     /// 127.0.0.1 port of the agent.
@@ -129,6 +133,9 @@ pub struct FrameDetails {
     /// How often the kernel killed something in it for want of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_kills: Option<u64>,
+    /// Resident memory of its agent when it was looked at last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_memory_bytes: Option<u64>,
     /// What to do about an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,

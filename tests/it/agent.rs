@@ -324,7 +324,7 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
             )
         })
         .await;
-    let waiting = async || world.store.read(|db| messages::waiting_frames(db)).await.expect("rows").len();
+    let waiting = async || world.store.read(|db| messages::waiting_prompts(db)).await.expect("rows").len();
     assert_eq!(waiting().await, 1, "the list says that somebody is waited for");
     world.agent.answer_permission();
     assert_eq!(world.end_of(&sent).await.state, Answered);

@@ -12,5 +12,6 @@ mod lifecycle;
 mod net;
 mod podman;
 mod scripted_model;
+mod status;
 mod store;
 mod traps;

@@ -52,16 +52,14 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
     } else {
         format!("{}: {}", out.paint.ink(Ink::Red, "unreachable"), clean(&status.engine))
     };
-    let frames: Vec<String> = status
-        .frames
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
-    let frames = if frames.is_empty() { "none".to_owned() } else { frames.join(", ") };
     let http = match &status.fingerprint {
         Some(fingerprint) => format!("{} {}", clean(&status.http), clean(fingerprint)),
         None => clean(&status.http),
+    };
+    let counts = |counts: &std::collections::BTreeMap<String, u32>| {
+        let some = counts.iter().filter(|(_, count)| **count > 0);
+        let words: Vec<String> = some.map(|(word, count)| format!("{count} {word}")).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     };
     let lines = [
         (
@@ -84,7 +82,8 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
             format!("{}, schema {}, key from {}", clean(&status.database), status.schema, status.key_source),
         ),
         ("model", status.default_model.clone()),
-        ("frames", frames),
+        ("frames", counts(&status.frames)),
+        ("agents", counts(&status.agents)),
         ("messages", format!("{} open", status.messages_open)),
         ("today", money(status.cost_today_microusd)),
     ];

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use crate::frames::FrameError;
 use crate::gateway::extract::{Asked, Given, May, Wait, Who, frame_name};
-use crate::gateway::problem::Answer;
+use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views::{self, Surroundings};
 use crate::model::frame::{Desired, Frame};
@@ -27,11 +27,13 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 #[utoipa::path(get, path = "/v1/frames", tag = "frames",
     responses((status = 200, body = Vec<FrameSummary>)))]
 pub async fn list(State(services): State<Services>, May(grant): May) -> Answer<Json<Vec<FrameSummary>>> {
+    let statuses = services.statuses.clone();
     let read = services.store.read(move |db| {
         let around = surroundings(db)?;
         let mut frames = store::frames::list(db)?;
         frames.retain(|frame| grant.covers(frame.name.as_str()));
-        Ok::<_, StoreError>(frames.iter().map(|frame| views::frame_summary(frame, &around)).collect())
+        let now = statuses.look(db, frames)?;
+        Ok::<_, StoreError>(now.iter().map(|now| views::frame_summary(now, &around)).collect())
     });
     Ok(Json(read.await?))
 }
@@ -84,6 +86,7 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
         observed,
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),
+        agent_memory_bytes: services.upkeep.memory(&frame.id).map(|(_, bytes)| bytes),
         state_changed_at: frame.state_changed_at,
         notes: notes.into_iter().map(views::note).collect(),
         config_yaml: config.given,
@@ -236,15 +239,18 @@ async fn reach(
 }
 
 async fn summary(services: &Services, frame: Frame) -> Answer<FrameSummary> {
-    let around = services.store.read(surroundings).await?;
-    Ok(views::frame_summary(&frame, &around))
+    let statuses = services.statuses.clone();
+    let read = services.store.read(move |db| {
+        let around = surroundings(db)?;
+        let now = statuses.look(db, vec![frame])?;
+        Ok::<_, StoreError>(now.first().map(|now| views::frame_summary(now, &around)))
+    });
+    read.await?.ok_or_else(|| Reply::internal(&StoreError::Closed))
 }
 
 fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {
     let projects = store::projects::list(db)?;
     Ok(Surroundings {
-        open: store::messages::list_open(db, None)?,
-        waiting: store::messages::waiting_frames(db)?,
         cost: store::usage::cost_by_frame(db)?,
         projects: projects.into_iter().map(|project| (project.id, project.name.to_string())).collect(),
     })

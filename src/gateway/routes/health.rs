@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use crate::gateway::metrics::{self, Snapshot};
+use crate::gateway::metrics;
 use crate::gateway::problem::Answer;
 use crate::gateway::state::Services;
 use crate::wire::status::Health;
@@ -19,25 +19,12 @@ pub async fn health(State(services): State<Services>) -> Json<Health> {
     Json(Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ready })
 }
 
-/// Counters in the text form that Prometheus reads.
+/// Counters in the text form that Prometheus reads (OpenMetrics).
 #[utoipa::path(get, path = "/metrics", tag = "gateway",
-    responses((status = 200, body = String, content_type = "text/plain")))]
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(services): State<Services>) -> Answer<Response> {
-    let glance = super::status::glance(&services).await?;
-    let engine_up = super::status::engine(&services).await.is_ok();
-    let snapshot = Snapshot {
-        version: env!("CARGO_PKG_VERSION"),
-        frames: glance.frames,
-        messages_open: glance.messages_open,
-        last_event: services.events.newest(),
-        cost_today_microusd: glance.cost_today_microusd,
-        engine_up,
-        uptime_seconds: services.clock.now_ms().saturating_sub(services.about.started_at) / 1000,
-        memory_bytes: metrics::resident_bytes(),
-        open_files: metrics::open_files(),
-    };
-    let text = metrics::render(&snapshot, &services.counters);
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+    let text = metrics::gather(&services).await?;
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
 /// This document.

@@ -23,7 +23,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 
 use super::needs::{self, FrameIn, Needs, Route};
 use super::state::Services;
+
 use crate::model::scope::Scope;
+pub use status::engine;
 
 /// The words of the table, see [`Needs`].
 macro_rules! needs {

@@ -12,6 +12,7 @@ use crate::gateway::metrics;
 use crate::gateway::problem::{self, Answer};
 use crate::gateway::state::Services;
 use crate::model::frame::FrameState;
+use crate::model::status::StatusWord;
 use crate::runtime::EngineInfo;
 use crate::store::{self, StoreError};
 use crate::wire::status::Status;
@@ -26,12 +27,11 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
     let glance = glance(&services).await?;
     let engine = engine(&services).await;
     let about = &services.about;
-    let frames: BTreeMap<String, u32> = glance
-        .frames
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| ((*state).to_owned(), u32::try_from(*count).unwrap_or(u32::MAX)))
-        .collect();
+    let some = |counts: &[(&'static str, u64)]| -> BTreeMap<String, u32> {
+        let there = counts.iter().filter(|(_, count)| *count > 0);
+        there.map(|(word, count)| ((*word).to_owned(), u32::try_from(*count).unwrap_or(u32::MAX))).collect()
+    };
+    let (frames, agents) = (some(&glance.frames), some(&glance.agents));
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -47,6 +47,7 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
         schema: about.schema,
         key_source: about.key_source.clone(),
         frames,
+        agents,
         messages_open: u32::try_from(glance.messages_open).unwrap_or(u32::MAX),
         default_model: about.default_model.clone(),
         cost_today_microusd: glance.cost_today_microusd,
@@ -66,6 +67,8 @@ pub async fn stop(State(services): State<Services>, Who(principal): Who) -> Stat
 pub struct Glance {
     /// How many frames are in which state; every state is there.
     pub frames: Vec<(&'static str, u64)>,
+    /// What how many agents do; every word is there.
+    pub agents: Vec<(&'static str, u64)>,
     /// Messages that wait or run.
     pub messages_open: u64,
     /// Since midnight UTC.
@@ -75,11 +78,14 @@ pub struct Glance {
 /// Reads the sums.
 pub async fn glance(services: &Services) -> Answer<Glance> {
     let now = services.clock.now_ms();
+    let statuses = services.statuses.clone();
     let read = services.store.read(move |db| {
-        let frames = store::frames::list(db)?;
-        let count = |state: FrameState| frames.iter().filter(|frame| frame.state == state).count() as u64;
+        let all = statuses.look(db, store::frames::list(db)?)?;
+        let count = |state: FrameState| all.iter().filter(|now| now.frame.state == state).count() as u64;
+        let doing = |word: StatusWord| all.iter().filter(|now| now.status.word == word).count() as u64;
         Ok::<_, StoreError>(Glance {
             frames: FrameState::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect(),
+            agents: StatusWord::ALL.into_iter().map(|word| (word.as_str(), doing(word))).collect(),
             messages_open: store::messages::list_open(db, None)?.len() as u64,
             cost_today_microusd: store::usage::sum(db, None, now - now % DAY_MS)?.cost_microusd,
         })

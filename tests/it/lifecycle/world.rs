@@ -122,6 +122,7 @@ impl World {
             },
             tick: Duration::from_millis(150),
             silence: Duration::from_millis(400),
+            doubt: Duration::from_millis(400),
             stray_age: Duration::from_secs(3600),
             ..Settings::of_home(home.path(), instance)
         };

@@ -12,6 +12,7 @@ use crate::cli::units::{age, money, size, time};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
+use crate::model::status::FrameStatus;
 use crate::wire::frames::FrameDetails;
 
 /// Everything about a frame, with the reason for an error and what to do
@@ -62,7 +63,7 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     let summary = &frame.summary;
     let mut facts = vec![("workspace", summary.workspace.clone())];
     facts.extend(summary.project.clone().map(|project| ("project", project)));
-    facts.extend(summary.agent.clone().map(|agent| ("agent", agent)));
+    facts.extend(summary.agent.clone().map(|agent| ("agent", agent_line(&agent, &summary.status, now))));
     facts.push((
         "ports",
         format!("agent 127.0.0.1:{}, preview 127.0.0.1:{}", summary.agent_port, summary.preview_port),
@@ -87,8 +88,11 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     if let Some(code) = frame.exit_code.filter(|_| summary.state != FrameState::Running) {
         facts.push(("last exit", code.to_string()));
     }
-    if let Some(kills) = frame.oom_kills.filter(|kills| *kills > 0) {
-        facts.push(("memory", format!("ran out {kills} times")));
+    let used = frame.agent_memory_bytes.map(|bytes| format!("its agent uses {}", size(bytes)));
+    let ran_out = frame.oom_kills.filter(|kills| *kills > 0).map(|kills| format!("ran out {kills} times"));
+    let memory: Vec<String> = used.into_iter().chain(ran_out).collect();
+    if !memory.is_empty() {
+        facts.push(("memory", memory.join(", ")));
     }
     facts.push(("files of", frame.owner.clone()));
     if !frame.env.is_empty() {
@@ -110,6 +114,19 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", age(now, at)))));
     facts.push(("cost", money(summary.cost_microusd)));
     facts
+}
+
+/// What the agent does, with what the one word leaves out.
+fn agent_line(word: &str, status: &FrameStatus, now: u64) -> String {
+    if let Some(retry) = &status.retry {
+        let again =
+            if retry.until > now { format!("in {}", age(now, retry.until)) } else { "now".to_owned() };
+        return format!("{word}: {}; attempt {} {again}", retry.message, retry.attempt);
+    }
+    match status.since {
+        Some(since) => format!("{word}: it has not answered for {}", age(since, now)),
+        None => word.to_owned(),
+    }
 }
 
 fn list_or(items: &[String], none: &str) -> String {

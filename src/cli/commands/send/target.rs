@@ -87,6 +87,7 @@ mod tests {
             desired: Desired::Running,
             reason: None,
             agent: None,
+            status: Default::default(),
             workspace: workspace.to_owned(),
             agent_port: 1,
             preview_port: 2,

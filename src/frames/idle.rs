@@ -1,0 +1,95 @@
+//! Who is in a frame, and stopping one that has nothing to do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::Frames;
+use super::error::FrameError;
+use crate::model::frame::{Desired, FrameState};
+use crate::model::ids::FrameId;
+use crate::model::principal::Principal;
+use crate::store::{frames, messages};
+
+/// How many are in which frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Visitors(Arc<Mutex<BTreeMap<FrameId, usize>>>);
+
+/// Somebody is in a frame for as long as this lives: at its terminal, with a command, or through its own API.
+#[derive(Debug)]
+pub struct Visit {
+    visitors: Visitors,
+    frame: FrameId,
+}
+
+impl Visitors {
+    pub(super) fn enter(&self, frame: &FrameId) -> Visit {
+        if let Ok(mut counts) = self.0.lock() {
+            *counts.entry(frame.clone()).or_default() += 1;
+        }
+        Visit { visitors: self.clone(), frame: frame.clone() }
+    }
+
+    fn count(&self, frame: &FrameId) -> usize {
+        self.0.lock().ok().and_then(|counts| counts.get(frame).copied()).unwrap_or(0)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Ok(mut counts) = self.visitors.0.lock()
+            && let Some(count) = counts.get_mut(&self.frame)
+        {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.frame);
+            }
+        }
+    }
+}
+
+impl Frames {
+    /// Says that somebody is in the frame, until the guard goes: it is not stopped for having nothing to do.
+    #[must_use]
+    pub fn visit(&self, frame: &FrameId) -> Visit {
+        self.inner.visitors.enter(frame)
+    }
+
+    /// How many are in the frame: at its terminal, with commands, through its own API, over its host ports.
+    #[must_use]
+    pub fn visitors(&self, frame: &FrameId) -> usize {
+        self.inner.visitors.count(frame) + self.inner.deps.attendant.connections(frame)
+    }
+
+    /// Stops a frame that has had nothing to do since then, unless something came in between. Says whether it did.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn stop_when_idle(&self, id: &FrameId, since_ms: u64, text: &str) -> Result<bool, FrameError> {
+        let (frame, text) = (id.clone(), text.to_owned());
+        let stops = self
+            .inner
+            .deps
+            .store
+            .write::<_, FrameError, _>(move |tx| {
+                let Some(row) = frames::find(tx, &frame)? else { return Ok(false) };
+                let is_idle = row.desired == Desired::Running
+                    && row.state == FrameState::Running
+                    && row.last_active_at <= since_ms
+                    && messages::list_open(tx, Some(&frame))?.is_empty();
+                if is_idle {
+                    frames::set_desired(tx, &frame, Desired::Stopped)?;
+                    frames::note(tx, &frame, "idle_stopped", &text)?;
+                    let detail = json!({ "frame": frame, "idle_since": since_ms });
+                    tx.audit(&Principal::Gateway, "frame.idle_stop", row.name.as_str(), &detail)?;
+                }
+                Ok(is_idle)
+            })
+            .await?;
+        if stops {
+            self.inner.wake_driver(id);
+        }
+        Ok(stops)
+    }
+}

@@ -1,0 +1,193 @@
+//! A gateway with all its services on an engine in memory, and an agent per frame that the test moves by hand.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mimir::clock::Clock;
+use mimir::config::{Config, FlagValue, LoadOptions, Paths};
+use mimir::daemon::{Ground, build};
+use mimir::gateway::{ImageSource, Services};
+use mimir::link;
+use mimir::model::frame::{Desired, Frame, FrameState};
+use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::names::FrameName;
+use mimir::model::principal::Principal;
+use mimir::model::secret::Secret;
+use mimir::model::status::FrameStatus;
+use mimir::runtime::fake::FakeEngine;
+use mimir::status::FrameNow;
+use mimir::store::{OpenOptions, Store};
+use mimir::supervisor::Tasks;
+use mimir::wire::frames::CreateFrame;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agent;
+
+pub const OWNER: Principal = Principal::Owner { uid: 1000 };
+/// How long anything may take that has no limit of its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The agents of all frames.
+pub type Agents = Arc<Mutex<HashMap<FrameId, Arc<Agent>>>>;
+
+pub struct World {
+    pub services: Services,
+    pub engine: FakeEngine,
+    agents: Agents,
+    core: Tasks,
+    projects: tempfile::TempDir,
+    _home: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With keys of the configuration.
+    pub async fn with(keys: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().expect("a home");
+        let projects = tempfile::tempdir().expect("a folder for projects");
+        let paths = Paths::new(home.path(), home.path().join("run"));
+        paths.ensure_runtime().expect("a runtime folder");
+        let range = port_range();
+        let flag = |(key, value): (&str, &str)| FlagValue {
+            flag: "test".into(),
+            key: key.into(),
+            value: value.into(),
+        };
+        let mut flags = vec![flag(("frames.ports", &range)), flag(("frames.parallel_starts", "8"))];
+        flags.extend(keys.iter().copied().map(flag));
+        let load = LoadOptions { paths: paths.clone(), env: Default::default(), flags };
+        let config = Config::load(&load).expect("the built-in configuration").config;
+
+        let instance = InstanceId::from_parts(1, 1);
+        let engine = FakeEngine::new(instance.clone(), Clock::system());
+        engine.add_image("localhost/mimir-frame:latest");
+        let core = Tasks::default();
+        let agents = Agents::default();
+        let (of_frames, tasks) = (agents.clone(), core.clone());
+        engine.on_start(move |started| {
+            let agent = {
+                let mut agents = of_frames.lock().expect("not poisoned");
+                agents.entry(started.spec.frame.clone()).or_default().clone()
+            };
+            agent.serve(&tasks, &started);
+        });
+        let options = OpenOptions {
+            path: paths.database(),
+            key: Secret::new("ab".repeat(32)),
+            backups: paths.backups(),
+        };
+        let services = build(Ground {
+            paths: paths.clone(),
+            config,
+            clock: Clock::system(),
+            store: Store::open(options, Clock::system()).expect("the database opens"),
+            instance,
+            runtime: Arc::new(engine.clone()),
+            images: ImageSource { engine: None, inputs: "memory".into() },
+            agent_connector: Arc::new(|folder: &Path| link::connector(folder, "agent.sock")),
+            tasks: core.clone(),
+            stop: CancellationToken::new(),
+            schema: 1,
+            key_source: "test".into(),
+            http: "test".into(),
+            fingerprint: None,
+        })
+        .expect("builds");
+        mimir::daemon::start_core(&core, &services);
+        Self { services, engine, agents, core, projects, _home: home }
+    }
+
+    /// A frame that runs.
+    pub async fn running(&self, name: &str) -> Frame {
+        let workspace = self.projects.path().join(name);
+        std::fs::create_dir_all(&workspace).expect("a project folder");
+        let workspace = std::fs::canonicalize(workspace).expect("resolves").display().to_string();
+        let request = CreateFrame {
+            name: name.to_owned(),
+            workspace: Some(workspace),
+            start: true,
+            ..CreateFrame::default()
+        };
+        let frame = self.services.frames.create(&OWNER, request).await.expect("created");
+        self.services.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("it runs")
+    }
+
+    pub fn agent(&self, frame: &FrameId) -> Arc<Agent> {
+        self.agents.lock().expect("not poisoned").entry(frame.clone()).or_default().clone()
+    }
+
+    /// All agents, by frame.
+    pub fn agents(&self) -> Agents {
+        self.agents.clone()
+    }
+
+    pub async fn reach(&self, frame: &FrameId, desired: Desired) {
+        self.services.frames.wait_for(frame, desired, PATIENCE).await.expect("as desired");
+    }
+
+    /// Waits for a frame that somebody else wakes.
+    pub async fn eventually_runs(&self, frame: &FrameId) {
+        self.until("the frame runs", PATIENCE, async || {
+            let row = self.services.frames.get_by_id(frame).await.map_err(|error| error.to_string())?;
+            if row.state == FrameState::Running { Ok(()) } else { Err(format!("{row:?}")) }
+        })
+        .await;
+    }
+
+    pub async fn now(&self) -> HashMap<FrameId, FrameNow> {
+        let all = self.services.statuses.all().await.expect("the rows");
+        all.into_iter().map(|now| (now.frame.id.clone(), now)).collect()
+    }
+
+    pub async fn status(&self, frame: &FrameId) -> FrameStatus {
+        self.now().await.remove(frame).map(|now| now.status).unwrap_or_default()
+    }
+
+    pub async fn notes(&self, frame: &FrameId) -> Vec<String> {
+        let notes = self.services.frames.notes(frame, 100).await.expect("reads");
+        notes.into_iter().map(|note| note.code).collect()
+    }
+
+    /// Waits until something is true; says how long that took.
+    pub async fn until(
+        &self,
+        what: &str,
+        within: Duration,
+        is_so: impl AsyncFn() -> Result<(), String>,
+    ) -> Duration {
+        let began = Instant::now();
+        loop {
+            match is_so().await {
+                Ok(()) => return began.elapsed(),
+                Err(seen) if began.elapsed() > within => {
+                    panic!("not within {within:?}: {what}; seen: {seen}")
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.core.stop_token().cancel();
+    }
+}
+
+pub fn named(name: &str) -> FrameName {
+    FrameName::parse(name).expect("a name")
+}
+
+/// Tests run side by side; each world has its own corner of the ports.
+fn port_range() -> String {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let corner = (std::process::id() % 60) as u16 * 8 + NEXT.fetch_add(1, Ordering::SeqCst) % 8;
+    let first = 50_000 + corner * 30;
+    format!("{first}-{}", first + 29)
+}
