@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use crate::model::agent::{AgentMessageId, AgentSessionId};
 use crate::model::ids::FrameId;
 
@@ -12,6 +14,7 @@ type Claimed = HashMap<(FrameId, AgentSessionId), (u64, AgentMessageId)>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     inner: Arc<Mutex<(u64, Claimed)>>,
+    released: watch::Sender<u64>,
 }
 
 /// While this is held, its holder tells of the session from a prompt on.
@@ -39,6 +42,16 @@ impl Claims {
         let inner = self.inner.lock().ok()?;
         inner.1.get(&(frame.clone(), session.clone())).map(|(_, prompt)| prompt.clone())
     }
+
+    /// Whether anything of a frame is claimed.
+    pub(super) fn any(&self, frame: &FrameId) -> bool {
+        self.inner.lock().is_ok_and(|inner| inner.1.keys().any(|(of, _)| of == frame))
+    }
+
+    /// Changes whenever a claim is given back.
+    pub(super) fn released(&self) -> watch::Receiver<u64> {
+        self.released.subscribe()
+    }
 }
 
 impl Drop for Claim {
@@ -48,6 +61,7 @@ impl Drop for Claim {
         {
             inner.1.remove(&self.key);
         }
+        self.claims.released.send_modify(|count| *count += 1);
     }
 }
 

@@ -9,22 +9,29 @@
 //! Not here: opencode's JSON (see `opencode`), what becomes of a message (see
 //! `router`), sending events to clients (see `events`).
 
+mod ask;
 mod claims;
 mod counters;
 mod facts;
+mod keep;
 mod reader;
 pub mod reread;
+mod run;
+mod scribe;
 pub mod speech;
 mod subscription;
+mod talk;
 pub mod transcript;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::Approvals;
 use crate::clock::Clock;
 use crate::frames::Places;
 use crate::model::agent::{AgentMessageId, AgentSessionId};
@@ -37,6 +44,7 @@ use crate::supervisor::{OnExit, Tasks};
 
 pub use claims::Claim;
 pub use counters::Counters;
+pub use run::Patience;
 pub use subscription::{FeedError, FeedItem, Heard, Subscription};
 
 use claims::Claims;
@@ -54,11 +62,20 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// How often the agent is asked what it does, whatever its event stream says.
+    pub look_every: Duration,
+    /// With a session that rests and has not shown yet what it did.
+    pub patience: Patience,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(5) }
+        Self {
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(5),
+            look_every: Duration::from_secs(60),
+            patience: Patience::default(),
+        }
     }
 }
 
@@ -68,6 +85,8 @@ pub struct FeedDeps {
     pub store: Store,
     /// Where agents live.
     pub places: Arc<dyn Places>,
+    /// Who hears of prompts.
+    pub approvals: Approvals,
     /// The time.
     pub clock: Clock,
     /// Owner of the tasks that read.
@@ -144,6 +163,15 @@ impl Feeds {
         self.inner.claims.take(frame, session, prompt)
     }
 
+    /// Somebody who claims a turn found so many things that had been missed.
+    pub fn repaired(&self, frame: &FrameId, count: usize) {
+        if let Ok(feeds) = self.inner.feeds.lock()
+            && let Some(feed) = feeds.get(frame)
+        {
+            feed.repaired(count);
+        }
+    }
+
     /// What is known of a frame's agent; nothing when it has no feed because it does not run.
     #[must_use]
     pub fn facts(&self, frame: &FrameId) -> Option<AgentFacts> {
@@ -185,8 +213,11 @@ impl Feeds {
             let (feeds, feed) = (feeds.clone(), feed.clone());
             async move {
                 let _place = Place { feeds: &feeds, feed: &feed };
+                let both = async {
+                    tokio::join!(reader::run(&feeds.inner, &feed), scribe::run(&feeds.inner, &feed))
+                };
                 tokio::select! {
-                    () = reader::run(&feeds.inner, &feed) => {}
+                    _ = both => {}
                     () = feed.ended() => {}
                     () = stop.cancelled() => {}
                 }
@@ -217,6 +248,14 @@ impl Feeds {
             feed.end();
         }
     }
+}
+
+/// Waits for what is in flight, and for ever when nothing is.
+pub async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(flying) = slot else { return std::future::pending().await };
+    let done = flying.await;
+    *slot = None;
+    done
 }
 
 /// Gives the feed's place free, however it ends.

@@ -3,6 +3,8 @@
 //! Nothing here waits for the database or for a listener, so the agent never has
 //! to keep what it says (opencode's memory grows with slow readers).
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ pub(super) struct Feed {
     hurry: Notify,
     end: CancellationToken,
     changed: watch::Sender<u64>,
+    repaired: AtomicU32,
 }
 
 impl Feed {
@@ -59,6 +62,7 @@ impl Feed {
             hurry: Notify::new(),
             end: CancellationToken::new(),
             changed,
+            repaired: AtomicU32::new(0),
         }
     }
 
@@ -68,6 +72,26 @@ impl Feed {
 
     pub(super) fn facts(&self) -> AgentFacts {
         self.known.lock().map(|known| known.facts().clone()).unwrap_or_default()
+    }
+
+    /// The session that made this one.
+    pub(super) fn parent_of(&self, session: &AgentSessionId) -> Option<AgentSessionId> {
+        self.known.lock().ok()?.facts().parents.get(session).cloned()
+    }
+
+    /// Whether a session works.
+    pub(super) fn is_busy(&self, session: &AgentSessionId) -> bool {
+        self.known.lock().is_ok_and(|known| known.facts().sessions.contains_key(session))
+    }
+
+    /// Others found so many things that had been missed.
+    pub(super) fn repaired(&self, count: usize) {
+        self.repaired.fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// How many they found since this was asked last.
+    pub(super) fn take_repaired(&self) -> u32 {
+        self.repaired.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Sent> {
@@ -102,7 +126,7 @@ impl Feed {
     /// Takes what was re-read; see [`Known::reread`].
     pub(super) fn reread(
         &self,
-        statuses: &std::collections::BTreeMap<AgentSessionId, AgentStatus>,
+        statuses: &BTreeMap<AgentSessionId, AgentStatus>,
         asked: Instant,
         now_ms: u64,
     ) {

@@ -89,6 +89,24 @@ impl Subscription {
         }
     }
 
+    /// Waits until the stream stands, however long that takes, and hurries nobody.
+    pub(super) async fn when_it_stands(feed: &Feed) -> Self {
+        let items = feed.listen();
+        let mut link = feed.link();
+        loop {
+            let (stands, connection) = {
+                let now = link.borrow_and_update();
+                (now.stands, now.connection)
+            };
+            if stands {
+                return Self { items, connection };
+            }
+            if link.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The next item. May be dropped and called again; nothing is lost.
     pub async fn next(&mut self) -> FeedItem {
         loop {
@@ -109,12 +127,6 @@ impl Subscription {
                 Err(RecvError::Closed) => return FeedItem::Lost("the feed ended".to_owned()),
             }
         }
-    }
-
-    /// The next item, if one is there already.
-    pub fn next_now(&mut self) -> Option<FeedItem> {
-        use futures_util::FutureExt;
-        self.next().now_or_never()
     }
 }
 

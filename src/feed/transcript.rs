@@ -26,7 +26,6 @@ pub struct Transcript {
     told: Told,
     failure: Option<AgentFailure>,
     waiting: BTreeSet<String>,
-    asked: BTreeSet<String>,
     retry: u32,
 }
 
@@ -35,8 +34,6 @@ pub struct Transcript {
 pub struct Told {
     texts: BTreeMap<AgentPartId, String>,
     tools: BTreeMap<String, ToolStatus>,
-    prompts: BTreeSet<String>,
-    unanswered: BTreeSet<String>,
 }
 
 impl Told {
@@ -47,11 +44,6 @@ impl Told {
                 self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
             }
             Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
-            Happening::PromptAsked { prompt, .. } => {
-                self.unanswered.insert(prompt.clone());
-                self.prompts.insert(prompt);
-            }
-            Happening::PromptAnswered { prompt, .. } => drop(self.unanswered.remove(&prompt)),
             _ => {}
         }
     }
@@ -90,10 +82,9 @@ impl Transcript {
             prompt,
             children: BTreeSet::new(),
             messages: BTreeMap::new(),
-            asked: told.prompts.clone(),
-            // As far as followers know; the first look at the agent puts it right.
-            waiting: told.unanswered.clone(),
             told,
+            // The first look at the agent tells.
+            waiting: BTreeSet::new(),
             failure: None,
             retry: 0,
         }
@@ -121,10 +112,14 @@ impl Transcript {
                 Vec::new()
             }
             AgentEvent::Asked(ask) if self.is_ours(&ask.session) => {
-                self.ask(&ask.id, ask.form().as_str(), ask.line())
+                self.waiting.insert(ask.id.clone());
+                Vec::new()
             }
             AgentEvent::PermissionReplied { permission: prompt, .. }
-            | AgentEvent::QuestionAnswered { question: prompt, .. } => self.answered(prompt),
+            | AgentEvent::QuestionAnswered { question: prompt, .. } => {
+                self.waiting.remove(prompt);
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
@@ -152,10 +147,8 @@ impl Transcript {
     }
 
     /// The prompts that wait for a person, as they were just listed; others have been answered meanwhile.
-    /// Returns what is to be told.
-    pub fn still_waiting(&mut self, listed: &BTreeSet<String>) -> Vec<Happening> {
-        let over: Vec<String> = self.waiting.difference(listed).cloned().collect();
-        over.iter().flat_map(|prompt| self.answered(prompt)).collect()
+    pub fn still_waiting(&mut self, listed: &BTreeSet<String>) {
+        self.waiting.retain(|prompt| listed.contains(prompt));
     }
 
     /// Whether a session is the turn's own or a sub-agent's of it.
@@ -168,6 +161,58 @@ impl Transcript {
     #[must_use]
     pub fn waits_for_person(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// The prompt that begins it.
+    #[must_use]
+    pub fn prompt(&self) -> &AgentMessageId {
+        &self.prompt
+    }
+
+    /// The words of a prompt; those that the agent added itself only when there are no others.
+    #[must_use]
+    pub fn words_of(&self, message: &AgentMessageId) -> String {
+        let parts = || self.messages.get(message).into_iter().flat_map(|known| known.parts.values());
+        let words = |wanted: bool| {
+            let texts = parts().filter_map(|progress| match &progress.part.body {
+                PartBody::Text { synthetic, .. } if *synthetic == wanted => Some(progress.text.as_str()),
+                _ => None,
+            });
+            texts.collect::<Vec<_>>().join("\n\n")
+        };
+        let own = words(false);
+        if own.is_empty() { words(true) } else { own }
+    }
+
+    /// Forgets what is not among `written`, which was read when the session was idle: the agent took it back.
+    pub fn align(&mut self, written: &[Turn]) {
+        let parts: BTreeMap<&AgentMessageId, BTreeSet<&AgentPartId>> = written
+            .iter()
+            .map(|turn| (&turn.head.id, turn.parts.iter().map(|part| &part.id).collect()))
+            .collect();
+        self.messages.retain(|id, known| match parts.get(id) {
+            Some(kept) => {
+                known.parts.retain(|part, _| kept.contains(part));
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// The last message of the turn itself, when somebody spoke to the agent after its answer: what follows
+    /// is another turn.
+    #[must_use]
+    pub fn last_own(&self) -> Option<AgentMessageId> {
+        let mut last = None;
+        for next in self.other_prompts() {
+            let own =
+                self.answers().filter(|head| head.id < *next).last().filter(|head| super::run::is_end(head));
+            if let Some(own) = own {
+                last = Some(own.id.clone());
+                break;
+            }
+        }
+        last.or_else(|| self.messages.keys().next_back().cloned())
     }
 
     /// Whether the agent has our prompt, as far as was seen.
@@ -243,21 +288,6 @@ impl Transcript {
             }
             _ => Vec::new(),
         }
-    }
-
-    fn ask(&mut self, id: &str, form: &str, text: String) -> Vec<Happening> {
-        self.waiting.insert(id.to_owned());
-        if !self.asked.insert(id.to_owned()) {
-            return Vec::new();
-        }
-        vec![Happening::asked(id.to_owned(), form.to_owned(), text)]
-    }
-
-    fn answered(&mut self, id: &str) -> Vec<Happening> {
-        if !self.waiting.remove(id) {
-            return Vec::new();
-        }
-        vec![Happening::prompt_over(id.to_owned())]
     }
 
     fn message(&mut self, head: &AgentMessage) -> Vec<Happening> {

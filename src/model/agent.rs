@@ -261,6 +261,8 @@ pub enum AgentEvent {
         parent: Option<AgentSessionId>,
         /// Its title.
         title: String,
+        /// Whatever was stored with it; ours hold our ids.
+        metadata: serde_json::Value,
     },
     /// A session was deleted.
     SessionDeleted(AgentSessionId),

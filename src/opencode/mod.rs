@@ -62,6 +62,8 @@ pub struct AgentSession {
     pub title: String,
     /// Whatever was stored with it; ours hold our ids.
     pub metadata: Value,
+    /// When anything of it changed (UTC ms).
+    pub updated_at: u64,
 }
 
 /// An answer to a permission prompt.

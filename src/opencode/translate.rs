@@ -28,7 +28,12 @@ fn known(envelope: &wire::Envelope) -> Option<AgentEvent> {
         "server.instance.disposed" => AgentEvent::Disposed,
         "session.created" | "session.updated" => {
             let found = session(read(&body["info"])?);
-            AgentEvent::SessionUpdated { session: found.id, parent: found.parent, title: found.title }
+            AgentEvent::SessionUpdated {
+                session: found.id,
+                parent: found.parent,
+                title: found.title,
+                metadata: found.metadata,
+            }
         }
         "session.deleted" => AgentEvent::SessionDeleted(session(read(&body["info"])?).id),
         "session.status" => AgentEvent::Status(session_id(body)?, status(read(&body["status"])?)?),
@@ -78,6 +83,7 @@ pub(super) fn session(found: wire::Session) -> AgentSession {
         parent: found.parent.map(AgentSessionId),
         title: found.title,
         metadata: found.metadata,
+        updated_at: found.time.updated.unwrap_or_default(),
     }
 }
 

@@ -33,6 +33,15 @@ pub(super) struct Session {
     pub title: String,
     #[serde(default)]
     pub metadata: Value,
+    #[serde(default)]
+    pub time: Changed,
+}
+
+/// When a session was last changed.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Changed {
+    #[serde(default, deserialize_with = "whole")]
+    pub updated: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -196,9 +196,8 @@ impl Router {
             Err(FeedError::Away(why)) => return Ok(Pass::Lost(why)),
             Err(FeedError::Refused(why)) => return Ok(Pass::Ended(Verdict::Failed(why))),
         };
-        if attempt.message.state == DeliveryState::Queued
-            && let Some(pass) = self.hand_over(&mut attempt, held).await?
-        {
+        let is_return = attempt.message.state != DeliveryState::Queued;
+        if !is_return && let Some(pass) = self.hand_over(&mut attempt, held).await? {
             return Ok(pass);
         }
         self.claim(&attempt, held);
@@ -206,7 +205,7 @@ impl Router {
             Some(known) => known,
             None => held.transcript.insert(self.begin_transcript(&attempt).await?),
         };
-        self.follow(&mut attempt, feed, known).await
+        self.follow(&mut attempt, feed, known, is_return).await
     }
 
     /// The agent's session of this conversation: the saved one, one that we made and did not get to
@@ -388,7 +387,10 @@ impl Router {
         transcript: Option<&Transcript>,
     ) -> Result<(), Halt> {
         let id = id.clone();
-        let said = transcript.map(Transcript::turns).unwrap_or_default();
+        let last = transcript.and_then(Transcript::last_own);
+        let mut said = transcript.map(Transcript::turns).unwrap_or_default();
+        // What follows is another turn, and told by the feed.
+        said.retain(|turn| last.as_ref().is_none_or(|last| turn.head.id <= *last));
         let usage = transcript.map(Transcript::usage);
         let finish = match (&verdict, transcript) {
             (Verdict::Answered(answer), Some(known)) => Some(verdict::finish(known, answer.clone())),

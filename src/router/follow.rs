@@ -18,7 +18,7 @@ use super::transcript::Transcript;
 use super::verdict::{Verdict, judge};
 use crate::feed::reread::messages_from;
 use crate::feed::speech::Speech;
-use crate::feed::{FeedItem, Heard, Subscription};
+use crate::feed::{FeedItem, Heard, Subscription, ready};
 use crate::model::agent::{AgentEvent, AgentStatus};
 use crate::model::message::{DeliveryState, Message};
 use crate::model::prompt::Ask;
@@ -40,6 +40,8 @@ struct Watch {
     reading: Option<Reading>,
     look_at: Instant,
     idle_since: Option<Instant>,
+    /// The turn began before this connection did.
+    may_have_missed: bool,
 }
 
 /// A write in flight: what was heard since when, and the message if it began to run with it.
@@ -62,6 +64,7 @@ impl Router {
         attempt: &mut Attempt,
         mut feed: Subscription,
         turn: &mut Transcript,
+        is_return: bool,
     ) -> Result<Pass, Halt> {
         let now = Instant::now();
         let mut watch = Watch {
@@ -71,6 +74,7 @@ impl Router {
             reading: None,
             look_at: now,
             idle_since: None,
+            may_have_missed: is_return,
         };
         loop {
             // One write at a time: what comes meanwhile is collected and goes with the next one.
@@ -150,13 +154,17 @@ impl Router {
                 return Ok(Some(passing(error)));
             }
         };
-        watch.speech.add(turn.absorb(&seen.written), now);
+        let missed = turn.absorb(&seen.written);
+        if std::mem::take(&mut watch.may_have_missed) {
+            self.inner.deps.feeds.repaired(&attempt.message.frame, missed.len());
+        }
+        watch.speech.add(missed, now);
         if let Some(asks) = seen.asks {
             let listed: BTreeSet<String> = asks.iter().map(|ask| ask.id.clone()).collect();
             for ask in asks {
                 watch.speech.add(turn.see(&AgentEvent::Asked(ask)), now);
             }
-            watch.speech.add(turn.still_waiting(&listed), now);
+            turn.still_waiting(&listed);
         }
         let settings = &self.inner.deps.settings;
         if seen.is_busy {
@@ -251,14 +259,6 @@ impl Router {
             }
         }
     }
-}
-
-/// Waits for what is in flight, and for ever when nothing is.
-async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(flying) = slot else { return std::future::pending().await };
-    let done = flying.await;
-    *slot = None;
-    done
 }
 
 /// Asks what the agent wrote and then what it does.

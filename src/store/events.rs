@@ -124,3 +124,21 @@ pub fn prune(tx: &mut Tx<'_>, before_ms: u64, keep_rows: u64) -> Result<usize, S
         (to_sql_int(before_ms), to_sql_int(keep_rows)),
     )
 }
+
+/// The id of the newest event of a kind in a conversation, 0 without one.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn last_of_kind(
+    ask: &impl Ask,
+    frame: &FrameId,
+    session: &SessionId,
+    kind: &str,
+) -> Result<u64, StoreError> {
+    let id = ask.maybe_row(
+        "SELECT coalesce(max(id), 0) AS id FROM events WHERE frame_id = ?1 AND session_id = ?2 AND kind = ?3",
+        (frame, session, kind),
+        |row| unsigned(row, "id"),
+    )?;
+    Ok(id.unwrap_or(0))
+}

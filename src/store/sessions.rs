@@ -119,6 +119,43 @@ pub fn set_agent_session(
     )
 }
 
+/// The conversation that the agent knows by that id; it is made, and told of, when there is none yet.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn adopt(
+    tx: &mut Tx<'_>,
+    agent_session: &AgentSessionId,
+    new: &NewSession,
+) -> Result<Session, StoreError> {
+    if let Some(known) = find_by_agent_session(tx, &new.frame, agent_session)? {
+        return Ok(known);
+    }
+    insert(tx, new)?;
+    set_agent_session(tx, &new.id, agent_session)?;
+    get(tx, &new.id)
+}
+
+/// The agent gave the conversation another title; tells of it when it is another one.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn retitle(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<(), StoreError> {
+    let before = get(tx, id)?;
+    if before.title == title {
+        return Ok(());
+    }
+    tx.change("UPDATE sessions SET title = ?2 WHERE id = ?1", (id, title))?;
+    let subject = Subject {
+        frame: Some(before.frame),
+        frame_name: Some(before.frame_name),
+        session: Some(before.id),
+        message: None,
+    };
+    tx.emit(&subject, &Happening::SessionRenamed { title: title.to_owned() })?;
+    Ok(())
+}
+
 /// The agent lost the conversation (its home was replaced); the next message begins a new one for it.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! What was said, as the agent keeps it.
 
-use super::values::{json, role_word, to_json, to_sql_int};
+use super::values::{json, role_word, to_json, to_sql_int, unsigned};
 use super::{Ask, StoreError, Tx};
-use crate::model::agent::{AgentMessage, AgentPart};
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentPart};
 use crate::model::ids::SessionId;
 
 /// One message of a conversation with its parts.
@@ -56,4 +56,39 @@ pub fn of_session(ask: &impl Ask, session: &SessionId) -> Result<Vec<Turn>, Stor
             })
         },
     )
+}
+
+/// How far a conversation's history goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The newest message that is kept.
+    pub newest: Option<AgentMessageId>,
+    /// The agent's messages among the last ones that were not complete when they were kept.
+    pub unfinished: Vec<AgentMessageId>,
+    /// When the newest message was written (UTC ms), 0 without one.
+    pub until: u64,
+}
+
+/// How far a conversation's history goes.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn reach(ask: &impl Ask, session: &SessionId) -> Result<Reach, StoreError> {
+    /// How far back is looked for messages that were not complete.
+    const LOOK_BACK: i64 = 40;
+    let rows = ask.rows(
+        "SELECT agent_message, created_at,
+                role = 'assistant' AND json_extract(head, '$.completed_at') IS NULL
+                    AND json_extract(head, '$.error') IS NULL AS unfinished
+           FROM turns WHERE session_id = ?1 ORDER BY agent_message DESC LIMIT ?2",
+        (session, LOOK_BACK),
+        |row| {
+            let id: AgentMessageId = row.get("agent_message")?;
+            Ok((id, unsigned(row, "created_at")?, row.get::<_, bool>("unfinished")?))
+        },
+    )?;
+    let until = rows.iter().map(|(_, at, _)| *at).max().unwrap_or_default();
+    let newest = rows.first().map(|(id, ..)| id.clone());
+    let unfinished = rows.into_iter().filter(|(_, _, open)| *open).map(|(id, ..)| id).collect();
+    Ok(Reach { newest, unfinished, until })
 }

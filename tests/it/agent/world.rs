@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mimir::approvals::{self, Approvals, ApprovalsDeps};
 use mimir::clock::{Clock, entropy_128};
 use mimir::feed::{self, FeedDeps, Feeds};
 use mimir::frames::{PlaceError, Places};
@@ -60,6 +61,15 @@ fn settings() -> Settings {
         limits: Limits { steps: 5, ..Limits::default() },
         patience: Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
         ..Settings::new("scripted/scripted".parse().expect("a model"))
+    }
+}
+
+fn feed_settings() -> feed::Settings {
+    feed::Settings {
+        first_pause: Duration::from_millis(20),
+        look_every: Duration::from_millis(500),
+        patience: feed::Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
+        ..feed::Settings::default()
     }
 }
 
@@ -192,12 +202,20 @@ struct Gateway {
 fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gateway {
     let tasks = Tasks::default();
     let failpoints = Failpoints::default();
-    let feeds = Feeds::new(FeedDeps {
+    let approvals = Approvals::new(ApprovalsDeps {
         store: store.clone(),
         places: places.clone(),
         clock: Clock::system(),
         tasks: tasks.clone(),
-        settings: feed::Settings::default(),
+        settings: approvals::Settings::default(),
+    });
+    let feeds = Feeds::new(FeedDeps {
+        store: store.clone(),
+        places: places.clone(),
+        approvals,
+        clock: Clock::system(),
+        tasks: tasks.clone(),
+        settings: feed_settings(),
         failpoints: failpoints.clone(),
     });
     let running = feeds.clone();

@@ -1,0 +1,104 @@
+//! What the agent answers when it is asked what it does and what was said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::reread::messages_from;
+use crate::frames::Places;
+use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
+use crate::model::ids::FrameId;
+use crate::model::prompt::Ask;
+use crate::opencode::{AgentSession, OpencodeClient, OpencodeError, Turn};
+
+/// How many sessions are looked through, the ones that were used last.
+const SESSIONS: u32 = 200;
+
+/// What to ask.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// What it does and what it waits for.
+    Overview,
+    /// Which conversations it has.
+    Sessions,
+    /// What was said in one.
+    Talk {
+        session: AgentSessionId,
+        /// From which message on, or all.
+        oldest: Option<AgentMessageId>,
+        /// Whether it is known to be nobody's child.
+        is_root: bool,
+    },
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Overview { asked: Instant, statuses: BTreeMap<AgentSessionId, AgentStatus>, asks: Vec<Ask> },
+    Sessions(Vec<AgentSession>),
+    Talk { session: AgentSessionId, page: Page },
+}
+
+/// What is known of one session.
+#[derive(Debug)]
+pub(super) enum Page {
+    /// There is no such session.
+    Gone,
+    /// It is a sub-agent's.
+    Child(AgentSessionId),
+    /// What was said, and whether it works.
+    Read { session: Option<AgentSession>, turns: Vec<Turn>, is_busy: bool },
+}
+
+/// Asks. The error is a sentence; whatever it is, the answer is to try again.
+pub(super) async fn ask(
+    places: Arc<dyn Places>,
+    frame: FrameId,
+    question: Question,
+) -> Result<Answer, String> {
+    let client = places.agent(&frame).await.map_err(|error| error.to_string())?;
+    answer(&client, question).await.map_err(|error| error.to_string())
+}
+
+async fn answer(client: &OpencodeClient, question: Question) -> Result<Answer, OpencodeError> {
+    Ok(match question {
+        Question::Overview => {
+            let asked = Instant::now();
+            let statuses = client.statuses().await?;
+            let mut asks = client.permissions().await?;
+            asks.extend(client.questions().await?);
+            Answer::Overview { asked, statuses, asks }
+        }
+        Question::Sessions => Answer::Sessions(client.list_sessions(SESSIONS).await?),
+        Question::Talk { session, oldest, is_root } => {
+            let page = page(client, &session, oldest.as_ref(), is_root).await?;
+            Answer::Talk { session, page }
+        }
+    })
+}
+
+async fn page(
+    client: &OpencodeClient,
+    id: &AgentSessionId,
+    oldest: Option<&AgentMessageId>,
+    is_root: bool,
+) -> Result<Page, OpencodeError> {
+    let mut session = None;
+    if !is_root {
+        match client.find_session(id).await? {
+            None => return Ok(Page::Gone),
+            Some(AgentSession { parent: Some(parent), .. }) => return Ok(Page::Child(parent)),
+            found => session = found,
+        }
+    }
+    // In this order: an answer that is not complete while the agent is idle must not be one that had only
+    // just begun.
+    let turns = match messages_from(client, id, oldest).await {
+        Err(OpencodeError::NotFound { .. }) => return Ok(Page::Gone),
+        turns => turns?,
+    };
+    let statuses = client.statuses().await?;
+    let is_busy = statuses.get(id).is_some_and(|status| *status != AgentStatus::Idle);
+    Ok(Page::Read { session, turns, is_busy })
+}

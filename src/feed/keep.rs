@@ -1,0 +1,377 @@
+//! What the scribe does with answers, and what it writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::ask::{Answer, Page, Question};
+use super::run::{Piece, Run, Sorted, sort};
+use super::scribe::{OVERLAP_MS, READ_ANYWAY, Scribe};
+use super::talk;
+use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, Role};
+use crate::model::event::{Happening, Subject};
+use crate::model::prompt::Ask;
+use crate::opencode::{AgentSession, Turn};
+use crate::store::{StoreError, Tx, frames, sessions, turns};
+
+impl Scribe<'_> {
+    pub(super) async fn answered(
+        &mut self,
+        answer: Result<Answer, (Question, String)>,
+    ) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err((question, why)) => {
+                tracing::debug!(frame = %self.feed.frame(), "the agent of frame {} does not answer: {why}", self.feed.frame());
+                match question {
+                    Question::Overview => self.overview_at = Some(now),
+                    Question::Sessions => self.sessions_wanted = true,
+                    Question::Talk { session, .. } => drop(self.wanted.insert(session)),
+                }
+                self.ask_at = now + self.patience.next_delay();
+                return Ok(());
+            }
+        };
+        self.patience.reset();
+        match answer {
+            Answer::Overview { asked, statuses, asks } => self.seen_all(asked, &statuses, asks).await,
+            Answer::Sessions(sessions) => self.listed(sessions).await,
+            Answer::Talk { session, page } => self.read(session, page, now).await,
+        }
+    }
+
+    async fn seen_all(
+        &mut self,
+        asked: Instant,
+        statuses: &BTreeMap<AgentSessionId, AgentStatus>,
+        asks: Vec<Ask>,
+    ) -> Result<(), StoreError> {
+        let now_ms = self.inner.deps.clock.now_ms();
+        self.feed.reread(statuses, asked, now_ms);
+        // What was heard while the question was on its way is newer than the answer.
+        let mut waiting: BTreeMap<String, Ask> = asks.into_iter().map(|ask| (ask.id.clone(), ask)).collect();
+        waiting.extend(self.asked_meanwhile.drain(..).map(|ask| (ask.id.clone(), ask)));
+        waiting.retain(|id, _| !self.answered_meanwhile.contains(id));
+        let waiting: Vec<Ask> = waiting.into_values().collect();
+        for ask in &waiting {
+            let root = self.root_of(&ask.session).await;
+            self.talk(&root).await?;
+        }
+        self.inner.deps.approvals.listed(self.feed.frame(), &waiting).await?;
+        for session in statuses.keys() {
+            if !self.is_known(session) {
+                self.wanted.insert(session.clone());
+            }
+        }
+        let runs =
+            self.talks.iter().filter(|(_, talk)| talk.run.is_some() || talk.is_late || talk.ours.is_some());
+        let open: Vec<AgentSessionId> = runs.map(|(id, _)| id.clone()).collect();
+        self.wanted.extend(open);
+        self.overview_at = Some(Instant::now() + self.inner.deps.settings.look_every);
+        Ok(())
+    }
+
+    async fn listed(&mut self, listed: Vec<AgentSession>) -> Result<(), StoreError> {
+        for (place, session) in listed.into_iter().enumerate() {
+            if let Some(parent) = &session.parent {
+                self.feed.found_parent(&session.id, parent);
+                continue;
+            }
+            self.found_root(&session.id, session.title, session.metadata, None);
+            if !self.talk(&session.id).await? {
+                continue;
+            }
+            let Some(talk) = self.talks.get_mut(&session.id) else { continue };
+            let is_behind = session.updated_at.saturating_sub(OVERLAP_MS) > talk.read_until;
+            let is_near = place < READ_ANYWAY && session.updated_at >= talk.read_until;
+            if is_behind || is_near || talk.run.is_some() || talk.is_late {
+                self.wanted.insert(session.id.clone());
+            } else {
+                talk.is_read = true;
+            }
+            talk.read_until = talk.read_until.max(session.updated_at);
+        }
+        self.listed = true;
+        Ok(())
+    }
+
+    /// Takes what was read of a session.
+    async fn read(&mut self, session: AgentSessionId, page: Page, now: Instant) -> Result<(), StoreError> {
+        let (turns, is_busy) = match page {
+            Page::Gone => return Ok(()),
+            Page::Child(parent) => {
+                self.feed.found_parent(&session, &parent);
+                return Ok(());
+            }
+            Page::Read { session: found, turns, is_busy } => {
+                if let Some(found) = found {
+                    self.found_root(&session, found.title, found.metadata, None);
+                }
+                (turns, is_busy)
+            }
+        };
+        if !self.talk(&session).await? {
+            return Ok(());
+        }
+        // Nothing of before may be overtaken by what comes now.
+        self.settle().await?;
+        let claimed = self.inner.claims.prompt(self.feed.frame(), &session);
+        let Some(talk) = self.talks.get_mut(&session) else { return Ok(()) };
+        talk.is_read = true;
+        let finished = |turn: &&Turn| {
+            talk.unfinished.contains(&turn.head.id)
+                && (turn.head.completed_at.is_some() || turn.head.error.is_some())
+        };
+        let finished: Vec<Turn> = turns.iter().filter(finished).cloned().collect();
+        let is_free = |turn: &Turn| claimed.as_ref().is_none_or(|prompt| turn.head.id < *prompt);
+        let news: Vec<Turn> =
+            turns.into_iter().filter(|turn| talk.is_news(&turn.head.id) && is_free(turn)).collect();
+        for turn in &finished {
+            talk.unfinished.remove(&turn.head.id);
+        }
+        if !finished.is_empty() {
+            self.keep_quietly(&session, finished).await?;
+        }
+        let rests = !is_busy || claimed.is_some();
+        if self.talks.get(&session).is_some_and(|talk| talk.run.is_some()) {
+            return self.go_on(&session, news, rests, now).await;
+        }
+        self.sort_out(&session, news, rests, now).await
+    }
+
+    /// A run is known; takes what was read of it.
+    async fn go_on(
+        &mut self,
+        session: &AgentSessionId,
+        news: Vec<Turn>,
+        rests: bool,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let patience = self.inner.deps.settings.patience;
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let Some(run) = &mut talk.run else { return Ok(()) };
+        let written: Vec<Turn> = news.into_iter().filter(|turn| turn.head.id >= *run.prompt()).collect();
+        let told = run.absorb(&written);
+        if std::mem::take(&mut talk.is_cut)
+            && let Some(gap) = &mut self.gap
+        {
+            gap.repaired += u32::try_from(told.len()).unwrap_or(u32::MAX);
+        }
+        talk.speech.add(told, now);
+        if !rests {
+            return Ok(());
+        }
+        if run.is_over(now, patience) {
+            return self.finish(session, &written).await;
+        }
+        talk.look_at = Some(now + run.look_again());
+        Ok(())
+    }
+
+    /// No run is known; finds out what the news are.
+    async fn sort_out(
+        &mut self,
+        session: &AgentSessionId,
+        news: Vec<Turn>,
+        rests: bool,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let prompts = news.iter().filter(|turn| turn.head.role == Role::User);
+        let ids: Vec<AgentMessageId> = prompts.map(|turn| turn.head.id.clone()).collect();
+        let whose = self.inner.deps.store.read(move |db| talk::whose(db, &ids)).await?;
+        let Sorted { pieces, ours } = sort(news, |id| whose.get(id).copied());
+        let is_open = ours.is_some();
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        talk.ours = ours;
+        talk.is_late = false;
+        let count = pieces.len();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            let is_last = index + 1 == count && !is_open;
+            match piece {
+                Piece::Quiet(_) if is_last && !rests => {
+                    // Its end is still to come.
+                    if let Some(talk) = self.talks.get_mut(session) {
+                        talk.is_late = true;
+                    }
+                }
+                Piece::Quiet(turns) => {
+                    self.missed(turns.len());
+                    self.keep_quietly(session, turns).await?;
+                }
+                Piece::Foreign(turns) => self.found_run(session, turns, is_last, rests, now).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody spoke past mimir while nobody listened.
+    async fn found_run(
+        &mut self,
+        session: &AgentSessionId,
+        written: Vec<Turn>,
+        is_last: bool,
+        rests: bool,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(first) = written.first().map(|turn| turn.head.id.clone()) else { return Ok(()) };
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let (told, begun) = if std::mem::take(&mut talk.is_old) {
+            let (frame, id) = (self.feed.frame().clone(), talk.id.clone());
+            self.inner.deps.store.read(move |db| talk::told_before(db, &frame, &id)).await?
+        } else {
+            Default::default()
+        };
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let mut run = Run::new(session.clone(), first, told, begun);
+        let told = run.absorb(&written);
+        let missed = told.len();
+        talk.speech.add(told, now);
+        let over = !is_last || (rests && run.is_over(now, self.inner.deps.settings.patience));
+        talk.look_at = (rests && !over).then(|| now + run.look_again());
+        talk.run = Some(run);
+        self.missed(missed);
+        if over { self.finish(session, &written).await } else { Ok(()) }
+    }
+
+    fn missed(&mut self, count: usize) {
+        if let Some(gap) = &mut self.gap {
+            gap.repaired += u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// The run is over: what is left to tell, the history, and the end, in one transaction.
+    async fn finish(&mut self, session: &AgentSessionId, written: &[Turn]) -> Result<(), StoreError> {
+        // What is left to tell goes with the end.
+        self.settle_write().await?;
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let Some(mut run) = talk.run.take() else { return Ok(()) };
+        let (mut told, _) = talk.speech.take();
+        told.extend(run.end(written));
+        let said = run.turns();
+        let last = said.last().map(|turn| turn.head.id.clone());
+        let (id, subject) = (talk.id.clone(), talk.subject.clone());
+        let frame = self.feed.frame().clone();
+        self.inner.deps.failpoints.hit("feed.before_end").await;
+        let change = move |tx: &mut Tx<'_>| {
+            for happening in &told {
+                tx.emit(&subject, happening)?;
+            }
+            for turn in &said {
+                turns::upsert(tx, &id, &turn.head, &turn.parts)?;
+            }
+            sessions::touch(tx, &id)?;
+            frames::touch(tx, &frame)
+        };
+        self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        self.inner.deps.failpoints.hit("feed.after_end").await;
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        talk.reach(last.as_ref());
+        talk.look_at = None;
+        // What was said of it after its end is late, not news.
+        let claimed = self.inner.claims.prompt(self.feed.frame(), session).is_some();
+        if talk.has_news() && !claimed && talk.ours.is_none() {
+            self.wanted.insert(session.clone());
+        }
+        Ok(())
+    }
+
+    /// Only the history lacks it.
+    async fn keep_quietly(&mut self, session: &AgentSessionId, said: Vec<Turn>) -> Result<(), StoreError> {
+        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let id = talk.id.clone();
+        let last = said.last().map(|turn| turn.head.id.clone());
+        let change = move |tx: &mut Tx<'_>| {
+            for turn in &said {
+                turns::upsert(tx, &id, &turn.head, &turn.parts)?;
+            }
+            Ok(())
+        };
+        self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        if let Some(talk) = self.talks.get_mut(session) {
+            talk.reach(last.as_ref());
+        }
+        Ok(())
+    }
+
+    /// A lane took or gave back a session.
+    pub(super) async fn claims_changed(&mut self) -> Result<(), StoreError> {
+        let frame = self.feed.frame().clone();
+        let held = |id: &AgentSessionId| self.inner.claims.prompt(&frame, id).is_some();
+        let of_lanes = self.talks.iter().filter(|(_, talk)| talk.was_claimed || talk.ours.is_some());
+        let given_back: Vec<AgentSessionId> =
+            of_lanes.filter(|(id, _)| !held(id)).map(|(id, _)| id.clone()).collect();
+        for session in given_back {
+            let Some(id) = self.talks.get(&session).map(|talk| talk.id.clone()) else { continue };
+            let reach = self.inner.deps.store.read(move |db| turns::reach(db, &id)).await?;
+            let Some(talk) = self.talks.get_mut(&session) else { continue };
+            talk.was_claimed = false;
+            talk.ours = None;
+            talk.reach(reach.newest.as_ref());
+            talk.unfinished = reach.unfinished.into_iter().collect();
+            if talk.has_news() {
+                self.wanted.insert(session);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to store what waits to be told.
+    pub(super) fn write(&mut self) -> Option<BoxFuture<'static, Result<(), StoreError>>> {
+        let waiting: Vec<AgentSessionId> = self.talks.keys().cloned().collect();
+        self.write_of(&waiting)
+    }
+
+    fn write_of(
+        &mut self,
+        sessions: &[AgentSessionId],
+    ) -> Option<BoxFuture<'static, Result<(), StoreError>>> {
+        let mut all: Vec<(Subject, Vec<Happening>)> = Vec::new();
+        let mut oldest: Option<Instant> = None;
+        for session in sessions {
+            let Some(talk) = self.talks.get_mut(session).filter(|talk| !talk.speech.is_empty()) else {
+                continue;
+            };
+            let (told, since) = talk.speech.take();
+            oldest = oldest.into_iter().chain(since).min();
+            all.push((talk.subject.clone(), told));
+        }
+        if all.is_empty() {
+            return None;
+        }
+        let (store, counters) = (self.inner.deps.store.clone(), self.inner.counters.clone());
+        let change = move |tx: &mut Tx<'_>| {
+            for (subject, told) in &all {
+                for happening in told {
+                    tx.emit(subject, happening)?;
+                }
+            }
+            Ok(())
+        };
+        let writing = async move {
+            store.write_soon::<_, StoreError, _>(change).await?;
+            counters.relayed(oldest.map(|at| at.elapsed()).unwrap_or(Duration::ZERO));
+            Ok(())
+        };
+        Some(writing.boxed())
+    }
+
+    /// Stores everything that waits to be told.
+    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
+        while let Some(writing) = self.writing.take().or_else(|| self.write()) {
+            writing.await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being written.
+    async fn settle_write(&mut self) -> Result<(), StoreError> {
+        match self.writing.take() {
+            Some(writing) => writing.await,
+            None => Ok(()),
+        }
+    }
+}
