@@ -86,9 +86,10 @@ impl Scribe<'_> {
                 continue;
             }
             let Some(talk) = self.talks.get_mut(&session.id) else { continue };
+            let is_unknown = session.updated_at == 0;
             let is_behind = session.updated_at.saturating_sub(OVERLAP_MS) > talk.read_until;
             let is_near = place < READ_ANYWAY && session.updated_at >= talk.read_until;
-            if is_behind || is_near || talk.run.is_some() || talk.is_late {
+            if is_unknown || is_behind || is_near || talk.run.is_some() || talk.is_late {
                 self.wanted.insert(session.id.clone());
             } else {
                 talk.is_read = true;
@@ -199,7 +200,8 @@ impl Scribe<'_> {
                     }
                 }
                 Piece::Quiet(turns) => {
-                    self.missed(turns.len());
+                    let missed = turns.iter().filter(|turn| self.was_missed(session, &turn.head.id));
+                    self.missed(missed.count());
                     self.keep_quietly(session, turns).await?;
                 }
                 Piece::Foreign(turns) => self.found_run(session, turns, is_last, rests, now).await?,
@@ -225,10 +227,11 @@ impl Scribe<'_> {
         } else {
             Default::default()
         };
+        let was_missed = self.was_missed(session, &first);
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         let mut run = Run::new(session.clone(), first, told, begun);
         let told = run.absorb(&written);
-        let missed = told.len();
+        let missed = if was_missed { told.len() } else { 0 };
         talk.speech.add(told, now);
         let over = !is_last || (rests && run.is_over(now, self.inner.deps.settings.patience));
         talk.look_at = (rests && !over).then(|| now + run.look_again());

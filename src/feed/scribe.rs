@@ -72,6 +72,8 @@ pub(super) struct Scribe<'a> {
     frame_name: FrameName,
     pub(super) talks: BTreeMap<AgentSessionId, Talk>,
     roots: BTreeMap<AgentSessionId, Root>,
+    /// From which message on each session was heard over this connection: that was not missed.
+    heard: BTreeMap<AgentSessionId, AgentMessageId>,
     /// Whether `roots` holds all sessions that there were before we listened.
     pub(super) listed: bool,
     pub(super) wanted: BTreeSet<AgentSessionId>,
@@ -113,6 +115,7 @@ async fn tell(inner: &Inner, feed: &Feed) -> Result<(), StoreError> {
         frame_name: frame.name,
         talks: BTreeMap::new(),
         roots: BTreeMap::new(),
+        heard: BTreeMap::new(),
         listed: false,
         wanted: BTreeSet::new(),
         overview_at: None,
@@ -160,6 +163,7 @@ impl Scribe<'_> {
         self.overview_at = Some(now);
         self.sessions_wanted = true;
         self.listed = false;
+        self.heard.clear();
         if self.gap.is_none() {
             // The first time: what happened while nobody listened is found by what was said.
             self.gap = Some(Gap {
@@ -358,6 +362,10 @@ impl Scribe<'_> {
             }
             return Ok(());
         }
+        let first = self.heard.entry(session.clone()).or_insert_with(|| message.clone());
+        if message < first {
+            first.clone_from(message);
+        }
         let is_head = matches!(&*heard.event, AgentEvent::Message(_));
         if !self.talks.contains_key(session) {
             if !self.roots.contains_key(session) {
@@ -538,6 +546,11 @@ impl Scribe<'_> {
         }
         self.talks.insert(session.clone(), talk);
         Ok(true)
+    }
+
+    /// Whether a message was written while nobody listened.
+    pub(super) fn was_missed(&self, session: &AgentSessionId, message: &AgentMessageId) -> bool {
+        self.heard.get(session).is_none_or(|first| message < first)
     }
 
     /// Whether it is known whose it is.

@@ -1,7 +1,7 @@
 //! The agent's event stream, for as long as one connection lasts.
 //!
 //! It has no position to resume from. Whoever reads it reconnects and re-reads
-//! what may have been missed; see `router::turn`.
+//! what may have been missed; see `feed`.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::call::Streaming;
+use super::doubles::Doubles;
 use super::sse::SseParser;
 use super::translate;
 use crate::model::agent::AgentEvent;
@@ -40,6 +41,7 @@ pub struct EventStream {
     body: Incoming,
     connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     parser: SseParser,
+    doubles: Doubles,
     ready: VecDeque<AgentEvent>,
     silence: Duration,
 }
@@ -50,6 +52,7 @@ impl EventStream {
             body: streaming.body,
             connection: Some(streaming.connection),
             parser: SseParser::default(),
+            doubles: Doubles::default(),
             ready: VecDeque::new(),
             silence,
         }
@@ -69,7 +72,8 @@ impl EventStream {
                 .map_err(|_| StreamEnd::Silent(self.silence))??;
             let payloads =
                 self.parser.push(&bytes).map_err(|error| StreamEnd::Unreadable(error.to_string()))?;
-            self.ready.extend(payloads.iter().map(|payload| translate::event(payload)));
+            let new = payloads.iter().filter(|payload| !self.doubles.is_double(payload));
+            self.ready.extend(new.map(|payload| translate::event(payload)));
         }
     }
 

@@ -7,6 +7,7 @@
 //! Not here: deciding what an answer means for a message (see `router`).
 
 mod call;
+mod doubles;
 pub mod error;
 pub mod events;
 pub mod ids;

@@ -6,9 +6,9 @@
 #[path = "agent/real.rs"]
 mod real;
 #[path = "agent/scripted.rs"]
-mod scripted;
+pub mod scripted;
 #[path = "agent/world.rs"]
-mod world;
+pub mod world;
 
 use std::time::Duration;
 

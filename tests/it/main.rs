@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod configuration;
 mod contract;
+mod feed;
 mod lifecycle;
 mod net;
 mod podman;

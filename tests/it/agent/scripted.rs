@@ -25,6 +25,11 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 
+#[path = "outsider.rs"]
+mod outsider;
+
+pub use outsider::{Weather, long_text};
+
 pub const PASSWORD: &str = "scripted";
 
 /// What happens to a prompt.
@@ -62,6 +67,10 @@ pub enum Play {
     Asks,
     /// One model step after the other, for ever.
     Loops,
+    /// So many words, one every few milliseconds.
+    Long(usize),
+    /// One part of so many bytes.
+    Huge(usize),
 }
 
 type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
@@ -80,6 +89,10 @@ struct State {
     crumbs: bool,
     version: String,
     counter: u64,
+    weather: Option<Weather>,
+    held: Option<String>,
+    refuse: usize,
+    no_streams: bool,
     address: Option<SocketAddr>,
     alive: CancellationToken,
     running: CancellationToken,
@@ -249,10 +262,6 @@ impl ScriptedAgent {
         running.cancel();
     }
 
-    fn emit(&self, kind: &str, properties: Value) {
-        let _ = self.events.send(json!({"id": "evt_1", "type": kind, "properties": properties}).to_string());
-    }
-
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let swallowed = {
             let mut state = self.state();
@@ -274,10 +283,18 @@ impl ScriptedAgent {
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        if method == "GET" && path != "/event" {
+            let mut state = self.state();
+            if state.refuse > 0 {
+                state.refuse -= 1;
+                return Ok(reply(503, json!({"name": "UnknownError", "data": {"message": "not now"}})));
+            }
+        }
         Ok(match (method.as_str(), segments.as_slice()) {
             ("GET", ["global", "health"]) => {
                 reply(200, json!({"healthy": true, "version": self.state().version}))
             }
+            ("GET", ["event"]) if self.state().no_streams => reply(503, Value::Null),
             ("GET", ["event"]) => self.stream(),
             ("GET", ["session"]) => reply(200, Value::Array(self.state().sessions.clone())),
             ("POST", ["session"]) => reply(200, self.create_session(&body)),
@@ -443,6 +460,8 @@ impl TurnOf {
             Play::IdleTooEarly => self.idle_too_early().await,
             Play::Asks => self.ask().await,
             Play::Loops => self.loop_for_ever().await,
+            Play::Long(words) => self.write_long(words).await,
+            Play::Huge(bytes) => self.write_huge(bytes).await,
         }
     }
 

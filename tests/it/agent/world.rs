@@ -40,7 +40,7 @@ pub struct World {
     pub agent: Arc<ScriptedAgent>,
     pub places: Arc<ScriptedPlaces>,
     pub failpoints: Failpoints,
-    frame: FrameId,
+    pub frame: FrameId,
     tasks: Tasks,
     folder: tempfile::TempDir,
 }
@@ -102,10 +102,16 @@ impl World {
         self.agent.client()
     }
 
-    /// What is armed dies with the old gateway; the agent and the files stay.
+    /// The agent and the files stay.
+    #[cfg(feature = "test-support")]
+    pub async fn stop_gateway(&self) {
+        assert!(self.tasks.stop(LIMIT).await, "the lanes end");
+    }
+
+    /// What is armed dies with the old gateway.
     #[cfg(feature = "test-support")]
     pub async fn restart_gateway(&mut self) {
-        assert!(self.tasks.stop(LIMIT).await, "the lanes end");
+        self.stop_gateway().await;
         self.store = open(self.folder.path());
         self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
         self.take(gateway(&self.store, self.places.clone(), settings()));
