@@ -145,14 +145,14 @@ impl Feed {
         }
     }
 
-    fn hear(&self, connection: u64, event: AgentEvent, now_ms: u64) {
+    pub(super) fn hear(&self, connection: u64, event: AgentEvent, now_ms: u64) {
         let at = Instant::now();
         self.change(|known| known.hear(&event, at, now_ms));
         // Fails when nobody listens.
         let _ = self.items.send(Sent::Event(connection, Heard { at, event: Arc::new(event) }));
     }
 
-    fn stands(&self, now_ms: u64) -> u64 {
+    pub(super) fn stands(&self, now_ms: u64) -> u64 {
         self.change(|known| known.connected(true, now_ms));
         let mut connection = 0;
         self.link.send_modify(|link| {

@@ -135,3 +135,43 @@ impl std::fmt::Debug for Subscription {
         f.debug_struct("Subscription").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::FrameId;
+
+    fn feed() -> Feed {
+        Feed::new(FrameId::from_parts(1, 1), tokio::sync::watch::Sender::new(0))
+    }
+
+    /// A listener that does not listen holds nobody up, and learns that it missed something.
+    #[tokio::test]
+    async fn a_listener_that_is_too_slow_is_told_so() {
+        let feed = feed();
+        let connection = feed.stands(1);
+        let mut slow = Subscription::when_it_stands(&feed).await;
+        for _ in 0..=QUEUE {
+            feed.hear(connection, AgentEvent::Heartbeat, 2);
+        }
+        assert!(matches!(slow.next().await, FeedItem::Lost(why) if why.starts_with("1 events")));
+        let mut fresh = Subscription::when_it_stands(&feed).await;
+        feed.hear(connection, AgentEvent::Disposed, 3);
+        assert!(matches!(fresh.next().await, FeedItem::Event(heard) if *heard.event == AgentEvent::Disposed));
+    }
+
+    #[tokio::test]
+    async fn what_was_said_over_an_older_connection_is_not_taken_for_new() {
+        let feed = feed();
+        let first = feed.stands(1);
+        let mut old = Subscription::when_it_stands(&feed).await;
+        feed.hear(first, AgentEvent::Disposed, 2);
+        feed.close("gone");
+        let second = feed.stands(3);
+        let mut new = Subscription::when_it_stands(&feed).await;
+        feed.hear(second, AgentEvent::Heartbeat, 4);
+        assert!(matches!(old.next().await, FeedItem::Event(_)));
+        assert!(matches!(old.next().await, FeedItem::Lost(why) if why == "gone"));
+        assert!(matches!(new.next().await, FeedItem::Event(heard) if *heard.event == AgentEvent::Heartbeat));
+    }
+}

@@ -264,31 +264,6 @@ async fn who_subscribes_is_told_when_there_is_nobody_to_listen_to() {
     assert!(matches!(nobody, Err(FeedError::Away(_))), "{nobody:?}");
 }
 
-/// A listener that does not listen holds nobody up, and learns that it missed something.
-#[tokio::test]
-async fn a_listener_that_is_too_slow_is_told_so() {
-    let world = World::new().await;
-    world.connected().await;
-    let mut slow = world.feeds.subscribe(&world.frame, Duration::from_secs(5)).await.expect("it stands");
-    let session = world.agent.make_session("much");
-    for _ in 0..6 {
-        for _ in 0..800 {
-            world.agent.rename(&session, "again");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    world.agent.type_in(&session, "hi", play("still here"));
-    world.until_ended(&session, 1).await;
-    let mut items = 0;
-    let why = loop {
-        match slow.next().await {
-            FeedItem::Event(_) => items += 1,
-            FeedItem::Lost(why) => break why,
-        }
-    };
-    assert!(why.contains("faster"), "after {items}: {why}");
-}
-
 mod gaps {
     use super::*;
 
