@@ -113,7 +113,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
     let feeds = Feeds::new(FeedDeps {
         store: store.clone(),
         places: Arc::new(frames.clone()),
-        approvals,
+        approvals: approvals.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: feed::Settings::default(),
