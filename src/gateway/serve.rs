@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -132,8 +132,13 @@ where
             let (parts, body) = request.into_parts();
             let admitted = admission.admit(&parts).await;
             held.hold(admitted.as_ref().ok().and_then(|admitted| admitted.ended.clone()));
-            let request = Request::from_parts(parts, body);
-            Ok::<_, Infallible>(dispatch(routes, request, admitted).await)
+            let is_stranger = admitted.as_ref().map_or(true, |admitted| admitted.grant.scopes.is_empty());
+            let mut response = dispatch(routes, Request::from_parts(parts, body), admitted).await;
+            if is_stranger {
+                // Whoever has nothing to open us with keeps no connection from those who have.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = hyper::server::conn::http1::Builder::new()

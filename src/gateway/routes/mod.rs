@@ -77,7 +77,7 @@ routes! {
     get "/health" open NoFrame => health::health;
     get "/metrics" Metrics All => health::metrics;
     get "/v1/openapi.json" known NoFrame => health::openapi;
-    get "/v1/status" Read NoFrame => status::status;
+    get "/v1/status" Read All => status::status;
     get "/v1/doctor" Admin All => doctor::doctor;
     post "/v1/stop" Admin All => status::stop;
     get "/v1/frames" Read Handler => frames::list;

@@ -98,6 +98,40 @@ async fn the_document_names_the_scope_of_every_route() {
     }
 }
 
+/// A page in the owner's browser reaches the same ports as the owner, and opencode would answer pages of any local port.
+#[tokio::test]
+async fn trap_23_a_page_of_another_origin_is_refused_whatever_it_brings() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let host = || ("host", world.tcp.to_string());
+    let bearer = || ("authorization", format!("Bearer {}", crate::api::world::TOKEN));
+    for origin in ["http://localhost:9999", "https://app.opencode.ai", "tauri://localhost", "null"] {
+        for path in ["/health", "/v1/frames", "/v1/frames/blog/opencode/session", "/v1/events"] {
+            let answer = world.ask_tcp(path, vec![host(), bearer(), ("origin", origin.to_owned())]).await;
+            assert_eq!((answer.status, answer.code()), (403, "request.foreign_origin"), "{origin} {path}");
+        }
+    }
+    let rebound = vec![("host", "evil.example:4605".to_owned()), bearer()];
+    assert_eq!(world.ask_tcp("/v1/frames", rebound).await.code(), "request.wrong_host");
+    // What a form can send without asking first is no request.
+    let form = world.ask_raw("POST", "/v1/messages", Some("{}".into()), &[("content-type", "text/plain")]).await;
+    assert_eq!(form.code(), "request.media_type");
+}
+
+#[tokio::test]
+async fn a_stranger_keeps_no_connection() {
+    let world = World::new().await;
+    for (path, kept) in [("/health", None), ("/v1/frames", None), ("/v1/frames", Some("read"))] {
+        let token = match kept {
+            Some(scopes) => Some(token(&world, scopes, None).await),
+            None => None,
+        };
+        let answer = world.open_tcp("GET", path, token.as_deref(), "").await;
+        let closes = answer.headers().get("connection").is_some_and(|value| value == "close");
+        assert_eq!(closes, kept.is_none(), "{path}");
+    }
+}
+
 /// A token for one frame alone, and a gateway with two.
 struct Held {
     world: World,
@@ -147,6 +181,7 @@ async fn a_token_for_one_frame_sees_and_touches_no_other() {
         ("GET", "/v1/frames/api/logs"),
         ("GET", "/v1/frames/api/terminal?columns=80&rows=24"),
         ("GET", "/v1/gc"),
+        ("GET", "/v1/status"),
         ("POST", "/v1/gc"),
         ("GET", "/v1/projects"),
         ("GET", "/v1/doctor"),

@@ -73,6 +73,9 @@ fn usage() -> Vec<Situation> {
         typed("help on nothing", &["help", "frame", "fly"]),
         typed("init without anybody to ask", &["init"]),
         typed("a shell that is none", &["completions", "tcsh"]),
+        typed("a token that may do nothing", &["token", "create"]),
+        typed("a scope that is none", &["token", "create", "--scope", "all"]),
+        typed("a token that is over at once", &["token", "create", "--scope", "read", "--expires", "0s"]),
     ]
 }
 
@@ -100,6 +103,54 @@ fn configuration() -> Vec<Situation> {
         }),
         with_config("several mistakes", &["config", "show"], |world| {
             world.configure("frames:\n  netwrk: open\n  ports: 1-2\n");
+        }),
+    ]
+}
+
+fn elsewhere() -> Vec<Situation> {
+    const GATE: &str = "https://127.0.0.1:1";
+    vec![
+        with_config("a gateway elsewhere without a token", &["status"], |world| {
+            world.set("MIMIR_URL", GATE);
+        }),
+        with_config("a token file that is missing", &["status"], |world| {
+            world.set("MIMIR_URL", GATE).set("MIMIR_TOKEN_FILE", "/nonexistent/token");
+        }),
+        with_config("an address that is none", &["status"], |world| {
+            world.set("MIMIR_URL", "gate.example:8443").set("MIMIR_TOKEN", "mim_x");
+        }),
+        with_config("an address without TLS", &["status"], |world| {
+            world.set("MIMIR_URL", "http://gate.example:8080").set("MIMIR_TOKEN", "mim_x");
+        }),
+        with_config("a fingerprint that is none", &["status"], |world| {
+            world.set("MIMIR_URL", GATE).set("MIMIR_TOKEN", "mim_x").set("MIMIR_FINGERPRINT", "sha1:12");
+        }),
+        with_config("a gateway elsewhere that does not answer", &["status"], |world| {
+            world.set("MIMIR_URL", GATE).set("MIMIR_TOKEN", "mim_x");
+        }),
+        with_config("a folder of this machine for a gateway elsewhere", &["frame", "create", "x"], |world| {
+            world.set("MIMIR_URL", GATE).set("MIMIR_TOKEN", "mim_x");
+        }),
+        with_config("an address for everybody without TLS", &["config", "show"], |world| {
+            world.configure("server:\n  bind: 0.0.0.0\n");
+        }),
+        refused("a token that was revoked", &["frame", "list"], |gateway| {
+            gateway.on(
+                "GET /v1/frames",
+                hinted(401, "auth.revoked", "the token ci was revoked", "", "ask for a new one"),
+            );
+        }),
+        refused("a token that may not do this", &["frame", "list"], |gateway| {
+            gateway.on(
+                "GET /v1/frames",
+                hinted(
+                    403,
+                    "auth.scope",
+                    "this token may not do that: it lacks the scope `read`",
+                    "it is for: send",
+                    "`mimir token create --scope read` on the gateway's machine makes one that may",
+                ),
+            );
         }),
     ]
 }
@@ -300,7 +351,7 @@ fn gateways() -> Vec<Situation> {
 #[test]
 fn every_error_says_what_why_and_what_next() {
     let situations: Vec<Situation> =
-        [usage(), configuration(), frames(), messages(), gateways()].into_iter().flatten().collect();
+        [usage(), configuration(), elsewhere(), frames(), messages(), gateways()].into_iter().flatten().collect();
     assert!(situations.len() >= 40, "{} situations", situations.len());
     let mut book = String::new();
     for situation in &situations {
