@@ -1,10 +1,16 @@
 //! The same command line and client from elsewhere: TLS, the pinned certificate, a token.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 
+use mimir::access::certificate;
 use mimir::client::{ClientError, GatewayClient, Remote, TerminalOutput};
 use mimir::model::fingerprint::Fingerprint;
 use mimir::model::secret::Secret;
@@ -82,6 +88,48 @@ async fn a_port_where_nobody_listens_is_unreachable_and_no_gateway_is_started() 
     let remote = Remote::new("https://127.0.0.1:1", Secret::new("x")).expect("an address");
     let error = GatewayClient::remote(remote).frames().await.expect_err("nobody");
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+}
+
+/// Shows somebody else's certificate and signs with its own key.
+#[derive(Debug)]
+struct Copycat(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Copycat {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_copied_certificate_without_its_key_is_not_the_gateway() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = |name: &str| {
+        let made = certificate::load_or_make(&folder.path().join(name), vec!["localhost".to_owned()]);
+        made.expect("made").fingerprint
+    };
+    let (pinned, _) = (made("gateway"), made("copycat"));
+    let pem = |name: &str| folder.path().join(name);
+    let shown = CertificateDer::from_pem_file(pem("gateway/certificate.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(pem("copycat/key.pem")).expect("a key");
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("a key that signs");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Copycat(Arc::new(CertifiedKey::new(vec![shown], key)))));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let copycat = async {
+        let (stream, _) = listener.accept().await.expect("a visitor");
+        acceptor.accept(stream).await.is_err()
+    };
+    let remote = Remote::new(&format!("https://localhost:{port}"), Secret::new("mim_x")).expect("an address");
+    let client = GatewayClient::remote(remote.pinned(Some(pinned)));
+    let (asked, was_left) = tokio::join!(client.health(), copycat);
+    assert!(matches!(asked, Err(ClientError::Unreachable { .. })), "{asked:?}");
+    assert!(was_left, "the client leaves before it says anything");
 }
 
 /// A person's machine: its own home, and the executable.
