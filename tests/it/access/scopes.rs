@@ -114,7 +114,8 @@ async fn trap_23_a_page_of_another_origin_is_refused_whatever_it_brings() {
     let rebound = vec![("host", "evil.example:4605".to_owned()), bearer()];
     assert_eq!(world.ask_tcp("/v1/frames", rebound).await.code(), "request.wrong_host");
     // What a form can send without asking first is no request.
-    let form = world.ask_raw("POST", "/v1/messages", Some("{}".into()), &[("content-type", "text/plain")]).await;
+    let form =
+        world.ask_raw("POST", "/v1/messages", Some("{}".into()), &[("content-type", "text/plain")]).await;
     assert_eq!(form.code(), "request.media_type");
 }
 

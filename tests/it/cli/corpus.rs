@@ -137,7 +137,13 @@ fn elsewhere() -> Vec<Situation> {
         refused("a token that was revoked", &["frame", "list"], |gateway| {
             gateway.on(
                 "GET /v1/frames",
-                hinted(401, "auth.revoked", "the token ci was revoked", "", "ask for a new one"),
+                hinted(
+                    401,
+                    "auth.revoked",
+                    "the token ci was revoked",
+                    "it was taken back an hour ago",
+                    "ask for a new one",
+                ),
             );
         }),
         refused("a token that may not do this", &["frame", "list"], |gateway| {
@@ -351,7 +357,10 @@ fn gateways() -> Vec<Situation> {
 #[test]
 fn every_error_says_what_why_and_what_next() {
     let situations: Vec<Situation> =
-        [usage(), configuration(), elsewhere(), frames(), messages(), gateways()].into_iter().flatten().collect();
+        [usage(), configuration(), elsewhere(), frames(), messages(), gateways()]
+            .into_iter()
+            .flatten()
+            .collect();
     assert!(situations.len() >= 40, "{} situations", situations.len());
     let mut book = String::new();
     for situation in &situations {
