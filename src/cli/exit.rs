@@ -116,7 +116,7 @@ pub fn code_of(problem: &Problem) -> u8 {
         ("engine.slow", UNREACHABLE),
         ("runtime.unreachable", UNREACHABLE),
         ("budget.", BUDGET),
-        ("approval.", APPROVAL),
+        ("approval.missing", APPROVAL),
         ("config.", FAILED),
         ("message.", FAILED),
         ("image.build", FAILED),
@@ -159,6 +159,8 @@ mod tests {
             (402, "budget.exceeded", BUDGET),
             (500, "internal", BUG),
             (409, "message.failed", FAILED),
+            (408, "approval.missing", APPROVAL),
+            (409, "approval.too_late", CONFLICT),
             (418, "teapot", FAILED),
         ];
         for (status, code, expected) in cases {

@@ -2,6 +2,8 @@
 
 mod desktop;
 mod hooks;
+#[cfg(feature = "test-support")]
+mod http;
 mod prompter;
 mod world;
 

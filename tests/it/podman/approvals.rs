@@ -1,0 +1,145 @@
+//! What a real agent asks: of its own, of a sub-agent, outside its folder, a question; answered by a person, by a rule,
+//! by nobody.
+
+use std::fs;
+use std::process::{Child, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::support::{Engine, World, eventually, skip};
+use crate::scripted_model::ScriptedModel;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A world whose agent asks before it echoes anything and may not look at /etc, and a frame that runs.
+struct Asking {
+    world: World,
+    _model: ScriptedModel,
+    _threads: tokio::runtime::Runtime,
+}
+
+fn asking(test: &str) -> Option<Asking> {
+    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let world = match World::new(engine) {
+        Ok(world) => world,
+        Err(why) => {
+            skip(test, &why);
+            return None;
+        }
+    };
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let threads = threads.expect("a runtime");
+    let model = threads.block_on(ScriptedModel::start());
+    let config = format!(
+        "providers:\n  scripted:\n    kind: openai-compatible\n    base_url: {}\n    key: any\n    \
+         models: [scripted]\nopencode:\n  default_model: scripted/scripted\napprovals:\n  rules:\n    \
+         - {{tool: bash, command: 'echo *', action: ask}}\n",
+        model.base_url()
+    );
+    let policy =
+        "rules:\n  - {tool: external_directory, path: '/etc*', action: deny, why: that is not yours to read}\n";
+    for (name, text) in [("config.yaml", config.as_str()), ("policy.yaml", policy)] {
+        let path = world.home.join(name);
+        fs::write(&path, text).expect("a file");
+        std::os::unix::fs::chown(&path, Some(world.uid()), None).expect("the user's own file");
+    }
+    let policy = world.home.join("policy.yaml").display().to_string();
+    let _ = world.mimir(&["frame", "create", "talk", "--policy", &policy, "--start"]).ok();
+    Some(Asking { world, _model: model, _threads: threads })
+}
+
+impl Asking {
+    fn send(&self, text: &str) -> Child {
+        self.world.spawn(&["send", "--frame", "talk", text])
+    }
+
+    /// The one thing that waits.
+    fn waits(&self) -> Value {
+        eventually("something waits for a person", LIMIT, || {
+            let waiting = self.world.json(&["approvals", "list"]);
+            match waiting.as_array().map(Vec::as_slice) {
+                Some([one]) if one["state"] == "pending" => Ok(one.clone()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+
+    fn say(&self, args: &[&str]) -> String {
+        self.world.mimir(&[&["approvals"], args].concat()).ok().stdout
+    }
+}
+
+fn end_of(child: Child) -> (Output, String, String) {
+    let output = child.wait_with_output().expect("it ends");
+    let (said, told) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    (output, said, told)
+}
+
+/// opencode.md trap 3: `ask` waits for ever, and nobody sees it.
+#[test]
+fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
+    let Some(asking) = asking("approvals of a real agent") else { return };
+    let world = &asking.world;
+
+    // Its own command: both halves of the line are named.
+    let sender = asking.send("@@bash@@");
+    let ask = asking.waits();
+    let id = ask["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&ask["tool"], &ask["from_child"]), (&Value::from("bash"), &Value::from(false)), "{ask}");
+    assert!(ask["patterns"].to_string().contains("echo hi-from-bash"), "{ask}");
+    assert!(ask["message"].is_string(), "it belongs to the message that was sent: {ask}");
+    assert!(world.mimir(&["approvals", "show"]).ok().stdout.contains("echo hi-from-bash && ls"));
+    assert!(asking.say(&["allow", &id]).contains("allowed"));
+    let (output, said, told) = end_of(sender);
+    assert!(output.status.success() && said.contains("hi-from-bash"), "{said}\n{told}");
+    assert!(told.contains(&format!("mimir approvals allow {id}")), "the command is shown: {told}");
+    let late = world.mimir(&["approvals", "allow", &id]).code(6);
+    assert!(late.stderr.contains("allowed already"), "{late:?}");
+
+    // A sub-agent's: told why not, everybody goes on.
+    let sender = asking.send("@@task-bash@@");
+    let ask = asking.waits();
+    assert_eq!(ask["from_child"], true, "{ask}");
+    assert!(ask["message"].is_string(), "it belongs to the parent's message: {ask}");
+    assert!(asking.say(&["deny", "--why", "not while people sleep"]).contains("denied"));
+    let (output, said, told) = end_of(sender);
+    assert!(output.status.success() && said.contains("not while people sleep"), "{said}\n{told}");
+
+    // A question, by the number of an option.
+    let sender = asking.send("@@question@@");
+    let ask = asking.waits();
+    assert_eq!((&ask["form"], &ask["questions"][0]["options"][1]["label"]), (&"question".into(), &"Postgres".into()));
+    assert!(asking.say(&["answer", "-", "2"]).contains("answered"));
+    let (output, said, told) = end_of(sender);
+    assert!(output.status.success() && said.contains("Postgres"), "{said}\n{told}");
+
+    // Outside its folder: a rule of the frame decides, nobody is asked.
+    let began = Instant::now();
+    let (output, said, told) = end_of(asking.send("@@external@@"));
+    assert!(output.status.success() && said.contains("that is not yours to read"), "{said}\n{told}");
+    assert!(began.elapsed() < LIMIT);
+    let all = world.json(&["approvals", "list", "--all"]);
+    assert_eq!(all[0]["tool"], "external_directory", "{all}");
+    assert_eq!((&all[0]["by"], &all[0]["state"]), (&"policy".into(), &"denied".into()));
+
+    // The gateway dies while it waits: the same prompt is there again, and its answer arrives.
+    let queued = world.mimir(&["send", "--frame", "talk", "--no-wait", "@@bash@@"]).ok();
+    let before = asking.waits();
+    world.kill_gateway();
+    let began = Instant::now();
+    let after = asking.waits();
+    assert_eq!(after["id"], before["id"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "with the start of a gateway: {:?}", began.elapsed());
+    let _ = asking.say(&["allow"]);
+    let followed = world.mimir(&["send", "--follow", queued.stdout.trim()]).ok();
+    assert!(followed.stdout.contains("hi-from-bash"), "{followed:?}");
+
+    // Nobody is there: it is told so, ends, and says it with its exit code.
+    let unattended = world.mimir(&["send", "--frame", "talk", "--unattended=2s", "@@bash@@"]).code(7);
+    assert!(unattended.stdout.contains("unattended"), "{unattended:?}");
+    assert_eq!(world.json(&["approvals", "list"]), Value::Array(Vec::new()));
+}
