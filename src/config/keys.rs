@@ -93,6 +93,8 @@ pub const CONFIG: &[Key] = &[
     key("server.tls.key", Kind::Path, "The key of that certificate (PEM)"),
     key("database.path", Kind::Path, "The database file"),
     key("database.encryption_key", Kind::Secret, "64 hex digits or a passphrase"),
+    key("events.keep_days", Kind::Whole(1, 3650), "After how many days events are forgotten"),
+    key("events.keep_mib", Kind::Whole(8, 1_048_576), "How much all events may take, in MiB"),
     key("engine.kind", Kind::OneOf(&["podman"]), "The container engine"),
     key("engine.socket", Kind::PathOrAuto, "The engine's socket; auto finds it"),
     key("frames.image", Kind::Text, "The image frames are made from"),

@@ -28,6 +28,8 @@ pub struct Config {
     pub server: Server,
     /// Where state is kept.
     pub database: Database,
+    /// How much of what happened is kept.
+    pub events: Events,
     /// What runs containers.
     pub engine: Engine,
     /// What frames are like unless somebody asks for something else.
@@ -78,6 +80,15 @@ pub struct Database {
     pub path: PathBuf,
     /// 64 hex digits or a passphrase; absent when the keyring or the key file has it.
     pub encryption_key: Option<Secret>,
+}
+
+/// How much of what happened is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Events {
+    /// For how many days.
+    pub keep_days: u32,
+    /// In how many MiB.
+    pub keep_mib: u32,
 }
 
 /// What runs containers.
@@ -251,6 +262,10 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
         database: Database {
             path: read.must("database.path", values::path)?,
             encryption_key: read.secret("database.encryption_key"),
+        },
+        events: Events {
+            keep_days: read.must("events.keep_days", number)?,
+            keep_mib: read.must("events.keep_mib", number)?,
         },
         engine: Engine {
             kind: read.must("engine.kind", values::text)?,

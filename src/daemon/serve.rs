@@ -13,9 +13,9 @@ use super::signals::StopSignals;
 use super::socket::{self, TcpSide};
 use super::token;
 use crate::access::certificate::{self, Certificate};
-use crate::clock::Clock;
 use crate::config::schema::{Server, Tls};
 use crate::config::{Config, LoadOptions, Paths};
+use crate::events;
 use crate::gateway::guard::Gate;
 use crate::gateway::{self, Services};
 use crate::supervisor::{OnExit, Tasks};
@@ -24,10 +24,6 @@ use crate::wire::problem::Problem;
 
 /// After a stop, everything that runs gets this long.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-/// Events older than this are forgotten.
-const EVENTS_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// And all but the newest of them.
-const EVENTS_KEPT_ROWS: u64 = 500_000;
 
 /// How to run.
 pub struct ServeOptions {
@@ -212,9 +208,9 @@ pub fn start_core(core: &Tasks, services: &Services) {
         async move { upkeep.run(stop).await }
     });
     let (store, clock) = (services.store.clone(), services.clock.clone());
+    let keep = services.events.settings().keep;
     core.spawn("old events", OnExit::Restart, move |stop| {
-        let (store, clock) = (store.clone(), clock.clone());
-        async move { forget_old_events(&store, &clock, stop).await }
+        events::tidy(store.clone(), clock.clone(), keep, stop)
     });
 }
 
@@ -281,20 +277,6 @@ fn start_edge(
         gateway::serve::tcp(listener.clone(), gate.clone(), app.clone(), stop)
     });
     Ok(())
-}
-
-async fn forget_old_events(store: &crate::store::Store, clock: &Clock, stop: CancellationToken) {
-    loop {
-        let before = clock.now_ms().saturating_sub(EVENTS_KEPT_MS);
-        let pruned = store.write(move |tx| crate::store::events::prune(tx, before, EVENTS_KEPT_ROWS)).await;
-        if let Err(error) = pruned {
-            tracing::warn!(%error, "old events could not be forgotten: {error}");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(60 * 60)) => {}
-            () = stop.cancelled() => return,
-        }
-    }
 }
 
 fn start_log(paths: &Paths, sentences: bool) -> Result<(), Problem> {

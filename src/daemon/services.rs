@@ -12,7 +12,7 @@ use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
 use crate::doctor;
-use crate::events::Events;
+use crate::events::{self, Events};
 use crate::feed::{self, FeedDeps, Feeds};
 use crate::frames::settings::AgentConnector;
 use crate::frames::{Frames, FramesDeps};
@@ -146,7 +146,8 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         notifier,
         statuses,
         upkeep,
-        events: Events::new(store.clone()),
+        events: Events::new(store.clone())
+            .with(events::Settings { keep: settings::retention(config), ..events::Settings::default() }),
         doctor: Arc::new(examined(&ground)),
         ready: frames.ready(),
         about: Arc::new(About {

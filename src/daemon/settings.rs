@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::schema::Provider;
 use crate::config::{Config, Paths};
 use crate::doctor::ProviderPresence;
+use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
@@ -53,6 +54,12 @@ pub fn upkeep(config: &Config) -> upkeep::Settings {
         recycle_limit: wanted.recycle_limit,
         tick: Duration::from_secs(30),
     }
+}
+
+/// How much of what happened is kept.
+pub fn retention(config: &Config) -> Retention {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    Retention::new(DAY * config.events.keep_days, u64::from(config.events.keep_mib) << 20)
 }
 
 /// What the model providers are.

@@ -17,6 +17,7 @@ pub mod request;
 mod routes;
 pub mod serve;
 mod size;
+pub mod stall;
 pub mod state;
 mod tls;
 mod views;

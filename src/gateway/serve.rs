@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::{self, Ends, Gate};
 use super::leash::Leash;
+use super::stall::{Impatient, Patience};
 use super::tls;
 use crate::access::Admitted;
 use crate::wire::problem::Problem;
@@ -124,9 +125,11 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let leash = Leash::default();
-    let stream = leash.on(stream);
+    let patience = Patience::default();
+    let stream = Impatient::new(leash.on(stream), patience.clone());
     let held = leash.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(patience.clone());
         let (admission, held, routes) = (admission.clone(), held.clone(), routes.clone());
         async move {
             let (parts, body) = request.into_parts();

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Params, Row};
 
 use super::StoreError;
 use super::values::to_sql_int;
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{Event, Happening, Subject};
 use crate::model::principal::Principal;
 
 /// A reading connection, holding one consistent view of the database.
@@ -12,11 +12,12 @@ pub struct Db<'a> {
     pub(super) transaction: rusqlite::Transaction<'a>,
 }
 
-/// A transaction on the writer's thread.
+/// A change on the writer's thread: all of it happens, or nothing.
 pub struct Tx<'a> {
-    pub(super) transaction: rusqlite::Transaction<'a>,
-    pub(super) now_ms: u64,
-    pub(super) last_event: u64,
+    /// In a savepoint of a transaction that other changes may share.
+    pub(super) transaction: &'a Connection,
+    now_ms: u64,
+    events: Vec<Event>,
 }
 
 mod sealed {
@@ -35,7 +36,7 @@ impl Connected for Db<'_> {
 
 impl Connected for Tx<'_> {
     fn connection(&self) -> &Connection {
-        &self.transaction
+        self.transaction
     }
 }
 
@@ -82,7 +83,17 @@ pub trait Ask: Connected {
 impl Ask for Db<'_> {}
 impl Ask for Tx<'_> {}
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    /// A change that begins now.
+    pub(super) fn new(transaction: &'a Connection, now_ms: u64) -> Self {
+        Self { transaction, now_ms, events: Vec::new() }
+    }
+
+    /// What is to be sent out once it is committed.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
     /// When this transaction began (UTC ms); every row it writes says the same.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
@@ -141,7 +152,7 @@ impl Tx<'_> {
             ),
         )?;
         let id = self.transaction.last_insert_rowid().unsigned_abs();
-        self.last_event = id;
+        self.events.push(Event { id, at: self.now_ms, subject: subject.clone(), what: what.clone() });
         Ok(id)
     }
 

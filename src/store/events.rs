@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::values::{to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Ask, StoreError, retention};
 use crate::model::event::{Event, Happening, Subject};
 use crate::model::ids::{FrameId, MessageId, SessionId};
 use crate::model::names::FrameName;
@@ -19,8 +19,30 @@ pub struct Filter {
     pub session: Option<SessionId>,
     /// Of this message.
     pub message: Option<MessageId>,
-    /// Of these kinds, such as `frame.moved`; of all when empty.
+    /// Of these kinds, such as `frame.moved`, or of all that begin like that, such as `message.*`;
+    /// of all when empty.
     pub kinds: Vec<String>,
+}
+
+impl Filter {
+    /// Whether it lets the event through.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let subject = &event.subject;
+        fits(self.frame.as_ref(), subject.frame.as_ref())
+            && fits(self.frame_name.as_ref(), subject.frame_name.as_ref())
+            && fits(self.session.as_ref(), subject.session.as_ref())
+            && fits(self.message.as_ref(), subject.message.as_ref())
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| is_of(event.what.kind(), kind)))
+    }
+}
+
+fn fits<T: PartialEq>(wanted: Option<&T>, given: Option<&T>) -> bool {
+    wanted.is_none() || wanted == given
+}
+
+fn is_of(kind: &str, wanted: &str) -> bool {
+    wanted.strip_suffix('*').map_or(kind == wanted, |beginning| kind.starts_with(beginning))
 }
 
 /// Events with an id greater than `after`, oldest first, at most `limit`.
@@ -46,7 +68,7 @@ pub fn after(ask: &impl Ask, after: u64, filter: &Filter, limit: usize) -> Resul
                 AND (?3 IS NULL OR frame_name = ?3)
                 AND (?4 IS NULL OR session_id = ?4)
                 AND (?5 IS NULL OR message_id = ?5)
-                AND (?6 IS NULL OR kind IN (SELECT value FROM json_each(?6)))
+                AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(?6) WHERE kind GLOB value))
               ORDER BY id
               LIMIT ?7",
             (
@@ -71,7 +93,7 @@ pub fn after(ask: &impl Ask, after: u64, filter: &Filter, limit: usize) -> Resul
 }
 
 /// `None` for one that this version cannot read.
-fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
+pub(super) fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
     let kind: String = row.get("kind")?;
     let data: String = row.get("data")?;
     let Ok(data) = serde_json::from_str::<serde_json::Value>(&data) else { return Ok(None) };
@@ -112,17 +134,48 @@ pub fn newest_id(ask: &impl Ask) -> Result<u64, StoreError> {
     Ok(id.unwrap_or(0))
 }
 
-/// Forgets events from before `before_ms` (UTC), and all but the newest `keep_rows`; says how many.
+/// Whether a reader who had everything up to `position` would miss something by reading on: events were
+/// forgotten, or pieces of a text that he had some of were made one. Position 0 misses nothing: it has had nothing.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn prune(tx: &mut Tx<'_>, before_ms: u64, keep_rows: u64) -> Result<usize, StoreError> {
-    tx.change(
-        "DELETE FROM events
-          WHERE at < ?1
-             OR id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        (to_sql_int(before_ms), to_sql_int(keep_rows)),
-    )
+pub fn is_too_old(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
+    if position == 0 {
+        return Ok(false);
+    }
+    let first_kept = match oldest_id(ask)? {
+        0 => newest_id(ask)? + 1,
+        oldest => oldest,
+    };
+    // What is merged lies close together, which keeps this quick.
+    let is_inside = ask.maybe_row(
+        "SELECT 1 FROM events WHERE from_id > ?1 - ?2 AND from_id <= ?1 AND id > ?1",
+        (to_sql_int(position), to_sql_int(retention::MERGED_SPAN)),
+        |_| Ok(()),
+    )?;
+    Ok(position + 1 < first_kept || is_inside.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::FrameId;
+
+    #[test]
+    fn everything_that_is_set_must_fit_and_a_star_stands_for_any_ending() {
+        let id = FrameId::from_parts(1, 1);
+        let subject = Subject { frame: Some(id.clone()), ..Subject::default() };
+        let event = Event { id: 1, at: 1, subject, what: Happening::MessageQueued {} };
+        let wants = |frame: Option<&FrameId>, kinds: &[&str]| {
+            let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            Filter { frame: frame.cloned(), kinds, ..Filter::default() }.wants(&event)
+        };
+        assert!(wants(None, &[]) && wants(Some(&id), &["frame.moved", "message.queued"]));
+        assert!(wants(None, &["message.*"]) && wants(None, &["*"]) && !wants(None, &["message"]));
+        assert!(!wants(Some(&FrameId::from_parts(2, 2)), &[]) && !wants(None, &["prompt.*"]));
+        let message = Some(MessageId::from_parts(1, 1));
+        assert!(!Filter { message, ..Filter::default() }.wants(&event), "it has no message at all");
+    }
 }
 
 /// The id of the newest event of a kind in a conversation, 0 without one.

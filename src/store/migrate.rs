@@ -18,6 +18,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0001_frames_and_messages.sql"),
     include_str!("migrations/0002_prompts.sql"),
     include_str!("migrations/0003_tokens.sql"),
+    include_str!("migrations/0004_log.sql"),
 ];
 
 /// How many copies are kept.

@@ -12,6 +12,7 @@ pub mod events;
 pub mod frames;
 pub mod key;
 pub mod keyring;
+mod latency;
 pub mod messages;
 pub mod meta;
 mod migrate;
@@ -19,6 +20,8 @@ mod open;
 pub mod ports;
 pub mod projects;
 pub mod prompts;
+pub mod retention;
+mod ring;
 pub mod sessions;
 pub mod tokens;
 pub mod turns;
@@ -30,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::model::secret::Secret;
@@ -38,6 +41,8 @@ use writer::Durability;
 
 pub use ask::{Ask, Db, Tx};
 pub use error::StoreError;
+pub use latency::{Times, WriteTimes};
+pub use ring::{Ring, Window};
 
 /// How to open the database.
 #[derive(Clone, Debug)]
@@ -62,7 +67,7 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     writer: writer::Writer,
     options: OpenOptions,
-    last_event: watch::Sender<u64>,
+    outlet: writer::Outlet,
 }
 
 impl Store {
@@ -94,9 +99,13 @@ impl Store {
         let mut connection = open::writer(&options)?;
         migrate::run(&mut connection, &options, steps, found, clock.now_ms())?;
         let last = events::newest_id(&Db { transaction: connection.transaction()? })?;
-        let (last_event, _) = watch::channel(last);
-        let writer = writer::Writer::start(connection, clock, last_event.clone());
-        Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, last_event }) })
+        let outlet = writer::Outlet {
+            ring: Arc::new(Ring::new(last)),
+            last_event: watch::channel(last).0,
+            latencies: Arc::default(),
+        };
+        let writer = writer::Writer::start(connection, clock, &options.path, outlet.clone());
+        Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, outlet }) })
     }
 
     /// Calls `question` with a reading connection, on a thread that may block. All it asks is
@@ -157,12 +166,8 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let job =
-            Box::new(move |connection: &mut Connection, clock: &Clock, last_event: &watch::Sender<u64>| {
-                let _ = reply.send(writer::transact(connection, clock, last_event, durability, change));
-            });
-        self.inner.writer.submit(job).await?;
+        let (change, answer) = writer::Asked::new(change, durability);
+        self.inner.writer.submit(change).await?;
         answer.await.map_err(|_| E::from(StoreError::Closed))?
     }
 
@@ -205,7 +210,19 @@ impl Store {
     /// The id of the newest committed event; changes wake whoever sends events out.
     #[must_use]
     pub fn last_event(&self) -> watch::Receiver<u64> {
-        self.inner.last_event.subscribe()
+        self.inner.outlet.last_event.subscribe()
+    }
+
+    /// The newest events, as they were committed.
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        &self.inner.outlet.ring
+    }
+
+    /// How long writing took since the start.
+    #[must_use]
+    pub fn write_times(&self) -> WriteTimes {
+        self.inner.outlet.latencies.now(self.inner.writer.waiting())
     }
 }
 

@@ -256,7 +256,11 @@ async fn a_migration_that_is_killed_at_any_moment_leaves_one_whole_version() {
     let takes = begun.elapsed();
 
     let mut versions = std::collections::BTreeMap::<i64, u32>::new();
-    for round in 0..8 {
+    // On a busy machine a process may need much longer than what was measured.
+    for round in 0..24 {
+        if round >= 8 && versions.len() > 1 {
+            break;
+        }
         let folder = tempfile::tempdir().expect("a folder");
         fs::copy(made.path().join("mimir.db"), folder.path().join("mimir.db")).expect("copied");
         let mut child = start("store::tests::child_migrates", folder.path());
@@ -327,4 +331,73 @@ async fn what_was_reported_as_saved_survives_sigkill() {
         assert!(kept >= last && kept <= last + 1, "reported {last}, kept {kept}");
         close(store);
     }
+}
+
+#[tokio::test]
+async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(open(folder.path(), FIRST).expect("a new database"));
+    // The writer is busy while all of them line up behind it.
+    let busy = store.write::<_, StoreError, _>(|tx| {
+        std::thread::sleep(Duration::from_millis(200));
+        tx.change("INSERT INTO a (x) VALUES ('first')", ())
+    });
+    let many = futures_util::future::join_all((0..100).map(|number| {
+        let store = store.clone();
+        async move {
+            let change = move |tx: &mut Tx<'_>| {
+                tx.change("INSERT INTO a (x) VALUES (?1)", (number.to_string(),))?;
+                match number % 4 {
+                    1 => Err(StoreError::Conflict { what: number.to_string() }),
+                    2 if number == 42 => panic!("on purpose"),
+                    _ => Ok(number),
+                }
+            };
+            if number % 2 == 0 { store.write(change).await } else { store.write_soon(change).await }
+        }
+    }));
+    let (first, answers) = tokio::join!(busy, many);
+    assert_eq!(first.expect("saved"), 1);
+    let mut kept = vec!["first".to_owned()];
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(saved) => {
+                assert_eq!(saved, number);
+                kept.push(number.to_string());
+            }
+            Err(StoreError::Conflict { what }) => assert_eq!((what, number % 4), (number.to_string(), 1)),
+            Err(error) => assert_eq!((error.to_string(), number), ("the database is closed".into(), 42)),
+        }
+    }
+    assert_eq!(kept.len(), 1 + 100 - 25 - 1);
+    assert_eq!(values(&store).await, kept, "what failed left nothing, what did not is there, in order");
+    let times = store.write_times();
+    assert!(times.commits <= 5, "{} commits of {} changes", times.commits, times.changes);
+    assert_eq!((times.changes, times.disk.count + times.process.count), (101, 101));
+    assert!(times.sync.count >= 1 && times.sync.count <= times.disk.count);
+}
+
+#[tokio::test]
+async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let busy = store.write::<_, StoreError, _>(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        Ok(())
+    });
+    let small = store.write::<_, StoreError, _>(|tx| tx.change("INSERT INTO a (x) VALUES ('small')", ()));
+    let large = store.write::<_, StoreError, _>(|tx| {
+        let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
+        tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
+        tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
+    });
+    let (_, small, large) = tokio::join!(busy, small, large);
+    assert!(matches!(large, Err(StoreError::DiskFull)), "{large:?}");
+    let kept = values(&store).await;
+    match small {
+        Ok(_) => assert_eq!(kept, ["small"], "it was saved, as it was told"),
+        Err(error) => assert!(matches!(error, StoreError::DiskFull) && kept.is_empty(), "{error}: {kept:?}"),
+    }
+    let after = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    assert!(after.is_ok(), "the next one finds a writer: {after:?}");
 }

@@ -1,18 +1,34 @@
-//! The one thread that writes.
+//! The one thread that writes, and the one that waits for the disk.
+//!
+//! Changes that wait at the same time become one transaction: each has a savepoint
+//! and an answer of its own, and all share one commit. A commit is in the file when
+//! it returns (it survives the end of this process); whoever wants it to survive a
+//! power cut is answered after the next sync of the log, which another thread does,
+//! so that text that streams by never waits for a disk.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc as queue;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, watch};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::latency::Latencies;
+use super::ring::Ring;
 use super::{StoreError, Tx};
 use crate::clock::Clock;
+use crate::model::event::Event;
 
-type Job = Box<dyn FnOnce(&mut Connection, &Clock, &watch::Sender<u64>) + Send>;
-
-/// How many changes may wait for the disk. When there are more, callers wait for a place in the queue.
+/// How many changes may wait for the writer. When there are more, callers wait for a place in the queue.
 const QUEUE: usize = 1024;
+/// No commit is of more changes,
+const MOST_CHANGES: usize = 256;
+/// or is put off for longer: the first one waits for the last.
+const LONGEST_BATCH: Duration = Duration::from_millis(8);
 
 /// How sure a change must be when its caller is told that it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,69 +39,270 @@ pub(super) enum Durability {
     Process,
 }
 
+/// What everybody outside sees of the writer's work.
+#[derive(Clone)]
+pub(super) struct Outlet {
+    pub(super) ring: Arc<Ring>,
+    pub(super) last_event: watch::Sender<u64>,
+    pub(super) latencies: Arc<Latencies>,
+}
+
+/// A change on its way through a batch.
+pub(super) trait Change: Send {
+    /// Makes it. Says whether it is to be kept.
+    fn make(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Tells its caller. `fate` is that of the transaction it was part of.
+    fn answer(self: Box<Self>, fate: Result<(), StoreError>);
+    fn durability(&self) -> Durability;
+    fn submitted_at(&self) -> Instant;
+}
+
+/// The usual change: a closure and where its answer goes.
+pub(super) struct Asked<T, E, F> {
+    change: Option<F>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+    durability: Durability,
+    submitted_at: Instant,
+}
+
+impl<T, E, F> Asked<T, E, F> {
+    pub(super) fn new(change: F, durability: Durability) -> (Box<Self>, oneshot::Receiver<Result<T, E>>) {
+        let (reply, answer) = oneshot::channel();
+        let asked =
+            Self { change: Some(change), outcome: None, reply, durability, submitted_at: Instant::now() };
+        (Box::new(asked), answer)
+    }
+}
+
+impl<T, E, F> Change for Asked<T, E, F>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+{
+    fn make(&mut self, tx: &mut Tx<'_>) -> bool {
+        let Some(change) = self.change.take() else { return false };
+        let outcome = change(tx);
+        let keep = outcome.is_ok();
+        self.outcome = Some(outcome);
+        keep
+    }
+
+    fn answer(self: Box<Self>, fate: Result<(), StoreError>) {
+        let answer = match (self.outcome, fate) {
+            // Nothing of it was to be saved, so what became of the others is nothing to it.
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(E::from(error)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            // It panicked: the reply channel closes without a word, which its caller knows how to read.
+            (None, Ok(())) => return,
+        };
+        let _ = self.reply.send(answer);
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn submitted_at(&self) -> Instant {
+        self.submitted_at
+    }
+}
+
+type Waiting = Box<dyn Change>;
+
 pub(super) struct Writer {
     /// Present until this is dropped.
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    changes: Option<mpsc::Sender<Waiting>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(mut connection: Connection, clock: Clock, last_event: watch::Sender<u64>) -> Self {
-        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let run = move || {
-            while let Some(job) = queue.blocking_recv() {
-                // A panic in one change undoes that change (its transaction is dropped); the caller
-                // finds its reply channel closed. The next change must find a writer.
-                let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection, &clock, &last_event)));
-            }
+    pub(super) fn start(connection: Connection, clock: Clock, path: &Path, outlet: Outlet) -> Self {
+        let (changes, waiting) = mpsc::channel::<Waiting>(QUEUE);
+        let (saved, unsynced) = queue::channel::<Vec<Waiting>>();
+        let log = log_of(path);
+        // The syncer does it, for those who want it. Before a checkpoint the log is always synced.
+        let _ = connection.pragma_update(None, "synchronous", "NORMAL");
+        let latencies = outlet.latencies.clone();
+        let mut batches = Batches { connection, clock, outlet, saved };
+        // Without its threads every write answers "closed", which callers already handle.
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).ok()
         };
-        // Without a thread every write answers "closed", which callers already handle.
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(run).ok();
-        Self { jobs: Some(jobs), thread }
+        let writer = spawn("store-writer", Box::new(move || batches.run(waiting)));
+        let syncer = spawn("store-syncer", Box::new(move || sync_and_answer(&unsynced, &log, &latencies)));
+        Self { changes: Some(changes), threads: writer.into_iter().chain(syncer).collect() }
     }
 
-    pub(super) async fn submit(&self, job: Job) -> Result<(), StoreError> {
-        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        jobs.send(job).await.map_err(|_| StoreError::Closed)
+    pub(super) async fn submit(&self, change: Waiting) -> Result<(), StoreError> {
+        let changes = self.changes.as_ref().ok_or(StoreError::Closed)?;
+        changes.send(change).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// How many changes wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.changes.as_ref().map_or(0, |changes| changes.max_capacity() - changes.capacity())
     }
 }
 
 impl Drop for Writer {
     /// Finishes what was accepted and closes the connection, which folds the log into the database.
     fn drop(&mut self) {
-        self.jobs = None;
-        let is_itself = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
-        if let Some(thread) = self.thread.take().filter(|thread| !is_itself(thread)) {
+        self.changes = None;
+        let here = std::thread::current().id();
+        // In this order: the syncer ends when the writer has.
+        for thread in std::mem::take(&mut self.threads) {
+            if thread.thread().id() == here {
+                return;
+            }
             let _ = thread.join();
         }
     }
 }
 
-/// Runs `change` as one transaction and, once it is committed, tells who waits for events.
-pub(super) fn transact<T, E>(
-    connection: &mut Connection,
-    clock: &Clock,
-    last_event: &watch::Sender<u64>,
-    durability: Durability,
-    change: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E>
-where
-    E: From<StoreError>,
-{
-    let sync = match durability {
-        Durability::Disk => "FULL",
-        Durability::Process => "NORMAL",
-    };
-    connection.pragma_update(None, "synchronous", sync).map_err(|error| E::from(error.into()))?;
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| E::from(error.into()))?;
-    let mut tx = Tx { transaction, now_ms: clock.now_ms(), last_event: 0 };
-    let value = change(&mut tx)?;
-    let newest = tx.last_event;
-    tx.transaction.commit().map_err(|error| E::from(error.into()))?;
-    if newest > 0 {
-        last_event.send_replace(newest);
+/// The log beside the database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// The writer's thread.
+struct Batches {
+    connection: Connection,
+    clock: Clock,
+    outlet: Outlet,
+    saved: queue::Sender<Vec<Waiting>>,
+}
+
+impl Batches {
+    fn run(&mut self, mut waiting: mpsc::Receiver<Waiting>) {
+        while let Some(first) = waiting.blocking_recv() {
+            self.batch(first, &mut waiting);
+        }
     }
-    Ok(value)
+
+    /// One transaction of everything that waits.
+    fn batch(&mut self, first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) {
+        let begun = Instant::now();
+        if let Err(error) = self.statement("BEGIN IMMEDIATE") {
+            return first.answer(Err(error));
+        }
+        let (mut made, mut events) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(mut change) = next.take() {
+            let kept = self.within_savepoint(change.as_mut());
+            made.push(change);
+            match kept {
+                Ok(told) => events.extend(told),
+                Err(error) => return self.undone(made, &error),
+            }
+            if made.len() < MOST_CHANGES && begun.elapsed() < LONGEST_BATCH {
+                next = waiting.try_recv().ok();
+            }
+        }
+        match self.execute("COMMIT") {
+            Ok(()) => self.publish(made, events),
+            Err(error) => self.undone(made, &error),
+        }
+    }
+
+    /// Makes one change, or nothing of it; returns its events. An error is the end of the whole transaction.
+    fn within_savepoint(&mut self, change: &mut dyn Change) -> Result<Vec<Event>, rusqlite::Error> {
+        self.execute("SAVEPOINT one")?;
+        let mut tx = Tx::new(&self.connection, self.clock.now_ms());
+        // A panic in one change undoes that change alone; the next one must find a writer.
+        let keep = catch_unwind(AssertUnwindSafe(|| change.make(&mut tx))).unwrap_or(false);
+        let events = tx.into_events();
+        if self.connection.is_autocommit() {
+            // The database gave up the whole transaction: a full disk, most likely.
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            return Err(rusqlite::Error::SqliteFailure(code, None));
+        }
+        if keep {
+            self.execute("RELEASE one")?;
+            return Ok(events);
+        }
+        self.execute("ROLLBACK TO one")?;
+        self.execute("RELEASE one")?;
+        Ok(Vec::new())
+    }
+
+    fn publish(&self, made: Vec<Waiting>, events: Vec<Event>) {
+        let newest = events.last().map(|event| event.id);
+        self.outlet.latencies.committed(made.len());
+        if let Some(newest) = newest {
+            self.outlet.ring.push(events);
+            self.outlet.last_event.send_replace(newest);
+        }
+        let (for_disk, done): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|change| change.durability() == Durability::Disk);
+        for change in done {
+            self.outlet.latencies.saved(change.durability(), change.submitted_at().elapsed());
+            change.answer(Ok(()));
+        }
+        if !for_disk.is_empty()
+            && let Err(unsent) = self.saved.send(for_disk)
+        {
+            // There is no syncer: better no answer than one that is not true.
+            drop(unsent);
+        }
+    }
+
+    /// None of them happened.
+    fn undone(&self, made: Vec<Waiting>, error: &rusqlite::Error) {
+        if !self.connection.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+        for change in made {
+            change.answer(Err(again(error).into()));
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.execute(()).map(|_| ())
+    }
+
+    fn statement(&self, sql: &str) -> Result<(), StoreError> {
+        Ok(self.execute(sql)?)
+    }
+}
+
+/// The same error once more: each caller gets one.
+fn again(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
+        other => rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
+    }
+}
+
+/// The syncer's thread: whatever was saved while one sync ran shares the next.
+fn sync_and_answer(unsynced: &queue::Receiver<Vec<Waiting>>, log: &Path, latencies: &Latencies) {
+    while let Ok(mut saved) = unsynced.recv() {
+        while let Ok(more) = unsynced.try_recv() {
+            saved.extend(more);
+        }
+        let begun = Instant::now();
+        // Opened anew: the database may begin another log at any time. Without one, everything is in the file.
+        let synced = match File::open(log) {
+            Ok(file) => file.sync_data(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        latencies.synced(begun.elapsed());
+        for change in saved {
+            latencies.saved(change.durability(), change.submitted_at().elapsed());
+            change.answer(match &synced {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    Err(StoreError::Damaged(format!("the disk did not take {}: {error}", log.display())))
+                }
+            });
+        }
+    }
 }

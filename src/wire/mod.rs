@@ -4,6 +4,7 @@
 
 pub mod approvals;
 pub mod doctor;
+pub mod events;
 pub mod frames;
 pub mod images;
 pub mod messages;

@@ -483,7 +483,7 @@ mod following {
     use super::*;
     use futures_util::StreamExt;
     use mimir::events::{Events, Filter, Followed};
-    use mimir::store::{StoreError, events};
+    use mimir::store::StoreError;
 
     /// The next `count` ids that a follower gets, each within a second.
     async fn ids(
@@ -540,14 +540,19 @@ mod following {
         world.agent.plays([play("one")]);
         world.end_of(&world.send("a").await).await;
         let newest = follow.newest();
-        world.store.write::<_, StoreError, _>(|tx| events::prune(tx, 0, 2)).await.expect("pruned");
+        let forget = |tx: &mut mimir::store::Tx<'_>| tx.change("DELETE FROM events WHERE id < ?1", (3,));
+        world.store.write::<_, StoreError, _>(forget).await.expect("forgotten");
+        // A gateway that begins anew has nothing in memory.
+        let follow = Events::new(world.reopened());
 
         for position in [1, newest + 1_000] {
             let mut stream = Box::pin(follow.follow(position, Filter::default()));
             let reset = stream.next().await.expect("an item").expect("readable");
-            assert_eq!(reset, Followed::Reset { oldest: newest - 1 });
-            assert_eq!(ids(&mut stream, 2).await, [newest - 1, newest]);
+            let Followed::Reset(snapshot) = reset else { panic!("{reset:?}") };
+            assert_eq!((snapshot.after, snapshot.frames.len(), snapshot.messages.len()), (newest, 1, 0));
         }
+        let mut all = Box::pin(follow.follow(0, Filter::default()));
+        assert_eq!(ids(&mut all, 2).await, [3, 4], "who had nothing misses nothing");
         let mut stream = Box::pin(follow.follow(newest - 2, Filter::default()));
         assert_eq!(ids(&mut stream, 2).await, [newest - 1, newest], "nothing is missing behind it");
     }

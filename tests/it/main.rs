@@ -10,6 +10,7 @@ mod configuration;
 mod contract;
 mod feed;
 mod lifecycle;
+mod log;
 mod net;
 mod podman;
 mod scripted_model;

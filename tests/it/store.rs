@@ -28,8 +28,8 @@ use mimir::store::messages::{Finish, NewMessage};
 use mimir::store::sessions::NewSession;
 use mimir::store::usage::ModelCall;
 use mimir::store::{
-    OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, sessions, turns,
-    usage,
+    OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, retention,
+    sessions, turns, usage,
 };
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -569,11 +569,10 @@ async fn events_are_read_by_position_and_filter_and_pruned_from_the_old_end() {
     let page = world.store.read(|db| events::after(db, 1, &Filter::default(), 2)).await.expect("a page");
     assert_eq!(page.iter().map(|event| event.id).collect::<Vec<_>>(), [2, 3]);
 
-    world.write(|tx| events::prune(tx, 0, 1)).await.expect("pruned");
-    let ends =
-        world.store.read(|db| Ok((events::oldest_id(db)?, events::newest_id(db)?))).await.expect("ends");
-    assert_eq!(ends, (4, 4));
-    world.write(|tx| events::prune(tx, u64::MAX, 100)).await.expect("pruned");
+    let none = world.write(|tx| retention::forget_older(tx, 0)).await.expect("asked");
+    assert_eq!(none, retention::Forgotten::default(), "nothing is that old");
+    let all = world.write(|tx| retention::forget_older(tx, u64::MAX)).await.expect("forgotten");
+    assert_eq!(all.rows, 4);
     let ends =
         world.store.read(|db| Ok((events::oldest_id(db)?, events::newest_id(db)?))).await.expect("ends");
     assert_eq!(ends, (0, 4), "a position survives pruning");
@@ -583,7 +582,7 @@ async fn events_are_read_by_position_and_filter_and_pruned_from_the_old_end() {
 async fn the_position_of_events_survives_a_restart_after_pruning() {
     let world = World::new();
     world.frame("blog").await;
-    world.write(|tx| events::prune(tx, u64::MAX, 0)).await.expect("pruned");
+    world.write(|tx| retention::forget_older(tx, u64::MAX)).await.expect("forgotten");
     let again = Store::open(options(world.folder.path(), KEY), world.clock.clone()).expect("opens");
     assert_eq!(*again.last_event().borrow(), 1);
 }

@@ -102,6 +102,11 @@ impl World {
         self.agent.client()
     }
 
+    /// The database as a second gateway would see it.
+    pub fn reopened(&self) -> Store {
+        open(self.folder.path())
+    }
+
     /// The agent and the files stay.
     #[cfg(feature = "test-support")]
     pub async fn stop_gateway(&self) {

@@ -74,6 +74,15 @@ impl World {
 
     /// The same with names besides its addresses, and perhaps with TLS.
     pub async fn with(hosts: Vec<String>, is_tls: bool) -> Self {
+        Self::made(hosts, is_tls, |_| {}).await
+    }
+
+    /// A world whose services are changed before anybody asks them.
+    pub async fn changed(change: impl FnOnce(&mut Services)) -> Self {
+        Self::made(Vec::new(), false, change).await
+    }
+
+    async fn made(hosts: Vec<String>, is_tls: bool, change: impl FnOnce(&mut Services)) -> Self {
         let home = tempfile::tempdir().expect("a home");
         let projects = tempfile::tempdir().expect("a folder for projects");
         let paths = Paths::new(home.path(), home.path().join("run"));
@@ -99,7 +108,7 @@ impl World {
         let certificate =
             is_tls.then(|| certificate::load_or_make(&paths.tls(), names()).expect("a certificate"));
         let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint);
-        let services = build(Ground {
+        let mut services = build(Ground {
             paths: paths.clone(),
             config,
             clock: Clock::system(),
@@ -116,6 +125,7 @@ impl World {
             fingerprint: fingerprint.map(|fingerprint| fingerprint.to_string()),
         })
         .expect("builds");
+        change(&mut services);
         let frames = services.frames.clone();
         core.spawn("frames", OnExit::Report, move |stop| {
             let frames = frames.clone();
@@ -134,6 +144,11 @@ impl World {
             gateway::serve::tcp(listener.clone(), gate.clone(), routes.clone(), stop)
         });
         Self { engine, services, fingerprint, stop, tcp, socket, edge, core, projects, _home: home }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
     }
 
     pub fn project(&self, name: &str) -> String {
