@@ -21,5 +21,5 @@ pub use known::KnownGateways;
 pub use launch::{Launch, Launched, NotStarted};
 pub use lines::JsonLines;
 pub use place::{BadAddress, Place, Remote};
-pub use routes::{FrameVerb, GatewayClient, Reached};
+pub use routes::{FrameVerb, GatewayClient, Reached, SearchFor};
 pub use terminal::{TerminalInput, TerminalOutput, TerminalOutputs};

@@ -22,11 +22,34 @@ use crate::wire::frames::{
 use crate::wire::images::{BuildImage, BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SendMessage, SessionDetails, SessionSummary};
 use crate::wire::projects::{AddProject, ProjectView};
+use crate::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 use crate::wire::status::{Health, Status};
 use crate::wire::terminal::TerminalQuery;
 
 /// Added to what the gateway was told to wait, before we stop believing in an answer.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// A frame that is woken for something may take that long.
+const WAKES: Duration = Duration::from_secs(240);
+/// And a model that sums up, longer.
+const SUMS_UP: Duration = Duration::from_secs(900);
+
+/// What is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct SearchFor {
+    /// As a person types it.
+    pub words: String,
+    /// Only of this frame.
+    pub frame: Option<String>,
+    /// Only in this conversation.
+    pub session: Option<String>,
+    /// `user` or `assistant`.
+    pub role: Option<&'static str>,
+    /// Not before (UTC ms).
+    pub since: Option<u64>,
+    /// How many at most.
+    pub limit: u32,
+}
 
 /// What to ask of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,9 +263,85 @@ impl GatewayClient {
         self.get(format!("/v1/sessions{}", query.unwrap_or_default())).await
     }
 
-    /// `GET /v1/sessions/{id}`
-    pub async fn session(&self, id: &str) -> Result<SessionDetails, ClientError> {
-        self.get(path(&["v1", "sessions", id])).await
+    /// `GET /v1/sessions/{id}`: by an id, a title or `last`, among those of a frame or all.
+    pub async fn session(&self, id: &str, frame: Option<&str>) -> Result<SessionDetails, ClientError> {
+        self.get(of_session(id, "", frame)).await
+    }
+
+    /// `GET /v1/sessions/{id}/export`
+    pub async fn export_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        format: &str,
+    ) -> Result<bytes::Bytes, ClientError> {
+        let mut path = of_session(id, "export", frame);
+        path.push_str(if frame.is_some() { "&format=" } else { "?format=" });
+        path.push_str(format);
+        ask_whole(&self.place, Call::new(Method::GET, path)).await.map(|(_, body)| body)
+    }
+
+    /// `PATCH /v1/sessions/{id}`
+    pub async fn rename_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        change: &ChangeSession,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = with_body(Call::new(Method::PATCH, of_session(id, "", frame)), change)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/fork`: wakes the frame.
+    pub async fn fork_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        wish: &ForkSession,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = with_body(Call::new(Method::POST, of_session(id, "fork", frame)), wish)?;
+        self.json(call.within(WAKES)).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/compact`: answers when the model has summed up.
+    pub async fn compact_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = Call::new(Method::POST, of_session(id, "compact", frame)).within(SUMS_UP);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/abort`
+    pub async fn abort_session(&self, id: &str, frame: Option<&str>) -> Result<SessionAborted, ClientError> {
+        let call = Call::new(Method::POST, of_session(id, "abort", frame)).within(Duration::from_secs(60));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `DELETE /v1/sessions/{id}`: wakes the frame.
+    pub async fn delete_session(&self, id: &str) -> Result<SessionSummary, ClientError> {
+        let call = Call::new(Method::DELETE, of_session(id, "", None)).within(WAKES);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/search`
+    pub async fn search(&self, wanted: &SearchFor) -> Result<Vec<SearchHit>, ClientError> {
+        let mut query = url::form_urlencoded::Serializer::new("/v1/search?".to_owned());
+        query.append_pair("q", &wanted.words).append_pair("limit", &wanted.limit.to_string());
+        let since = wanted.since.map(|since| since.to_string());
+        let more = [
+            ("frame", wanted.frame.as_deref()),
+            ("session", wanted.session.as_deref()),
+            ("role", wanted.role),
+            ("since", since.as_deref()),
+        ];
+        for (name, value) in more {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        self.get(query.finish()).await
     }
 
     /// `GET /v1/approvals`, of one frame or of all; also those that are over.
@@ -313,6 +412,19 @@ pub(super) fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, 
         .map_err(|error| ClientError::Garbled { action: call.action(), why: error.to_string() })?;
     call.body = Some(bytes);
     Ok(call)
+}
+
+/// The path of a conversation, or of one of its verbs.
+fn of_session(id: &str, verb: &str, frame: Option<&str>) -> String {
+    let mut text = path(&["v1", "sessions", id]);
+    if !verb.is_empty() {
+        text.push('/');
+        text.push_str(verb);
+    }
+    match frame {
+        Some(frame) => url::form_urlencoded::Serializer::new(text + "?").append_pair("frame", frame).finish(),
+        None => text,
+    }
 }
 
 /// Joins the parts of a path; whatever a part holds stays one part.

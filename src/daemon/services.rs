@@ -26,6 +26,7 @@ use crate::outbound::HttpClients;
 use crate::router::{self, Router, RouterDeps};
 use crate::runtime::Runtime;
 use crate::runtime::timed::Timed;
+use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
 use crate::supervisor::Tasks;
@@ -141,11 +142,19 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         clock: clock.clone(),
         settings: settings::upkeep(config),
     });
+    let sessions = Sessions::new(SessionsDeps {
+        store: store.clone(),
+        places: Arc::new(frames.clone()),
+        clock: clock.clone(),
+        default_model: default_model.clone(),
+        wake: router::Settings::new(default_model.clone()).wake,
+    });
     Ok(Services {
         approvals,
         notifier,
         statuses,
         upkeep,
+        sessions,
         events: Events::new(store.clone())
             .with(events::Settings { keep: settings::retention(config), ..events::Settings::default() }),
         doctor: Arc::new(examined(&ground)),
@@ -171,6 +180,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         feeds,
         router,
         clock: clock.clone(),
+        tasks: tasks.clone(),
         images: ground.images,
         counters: Default::default(),
         stop: ground.stop,

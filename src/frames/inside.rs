@@ -58,7 +58,7 @@ impl Inner {
     /// The same after a start, for the conversation that was last used.
     pub(super) async fn show_last_session(&self, frame: &FrameId) -> Result<(), StoreError> {
         let id = frame.clone();
-        let last = self.deps.store.read(move |db| sessions::find(db, &id, "last")).await?;
+        let last = self.deps.store.read(move |db| sessions::last_of(db, &id)).await?;
         if let Some(session) = last.and_then(|session| session.agent_session) {
             self.show_session(frame, &session).await;
         }

@@ -7,9 +7,12 @@ use crate::access::AccessError;
 use crate::approvals::AnswerError;
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
+use crate::model::ids::SessionId;
 use crate::model::prompt::PromptForm;
+use crate::opencode::OpencodeError;
 use crate::router::{CancelError, SendError};
 use crate::runtime::RuntimeError;
+use crate::sessions::SessionError;
 use crate::store::StoreError;
 use crate::tmux::TerminalError;
 use crate::wire::problem::Problem;
@@ -23,6 +26,15 @@ pub fn no_frame(name: &str) -> Reply {
 fn being_destroyed(error: &dyn std::error::Error) -> Reply {
     Reply::conflict("frame.being_destroyed", error.to_string())
         .hint("wait until it is gone, then create it anew")
+}
+
+/// A word that fits several conversations.
+pub fn many_sessions(title: String, ids: &[SessionId]) -> Reply {
+    let shown: Vec<&str> = ids.iter().take(5).map(SessionId::as_str).collect();
+    let more = if ids.len() > shown.len() { ", …" } else { "" };
+    Reply::conflict("session.ambiguous", title)
+        .detail(format!("{}{more}", shown.join(", ")))
+        .hint("say which by its id, or by enough of it; `mimir sessions list` shows them")
 }
 
 fn disk_full(title: String) -> Reply {
@@ -199,10 +211,50 @@ impl From<SendError> for Reply {
             SendError::NoSession { frame, .. } => Self::not_found("session.not_found", title).hint(format!(
                 "`mimir sessions list --frame {frame}` shows them; `--session new` begins one"
             )),
+            SendError::ManySessions { ids, .. } => many_sessions(title, &ids),
             SendError::KeyTaken => {
                 Self::conflict("send.key_taken", title).hint("use a new Idempotency-Key for each message")
             }
             SendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SessionError> for Reply {
+    fn from(error: SessionError) -> Self {
+        let title = error.to_string();
+        match error {
+            SessionError::NotFound(word) if word == "last" => {
+                Self::not_found("session.not_found", "there is no conversation yet")
+                    .hint("`mimir send \"…\"` begins one")
+            }
+            SessionError::NotFound(_) => Self::not_found("session.not_found", title)
+                .hint("`mimir sessions list` shows the sessions there are"),
+            SessionError::Ambiguous { ids, .. } => many_sessions(title, &ids),
+            SessionError::Busy(id) => Self::conflict("session.busy", title).hint(format!(
+                "wait for it, or stop it: `mimir sessions abort {id}`; what waits behind it: `mimir queue list`"
+            )),
+            SessionError::FrameGone(_) => Self::conflict("session.frame_gone", title)
+                .hint("`mimir sessions show`, `export` and `delete` work without the frame"),
+            SessionError::NotBegun(_) => Self::conflict("session.not_begun", title)
+                .hint("send a message in it first: `mimir send --session ID \"…\"`"),
+            SessionError::NoAgent(_) => Self(Problem::new(424, "frame.failed", title))
+                .hint("`mimir frame list` shows how its frame is; `mimir doctor` looks deeper"),
+            SessionError::Title => Self::bad_request("session.title", title)
+                .hint("for example `mimir sessions rename last \"dark mode\"`"),
+            SessionError::Query(_) => Self::bad_request("search.query", title).hint(
+                "words that must all be there; also \"words together\", begin*, -without, this OR that",
+            ),
+            SessionError::Stopping => Self::unavailable("gateway.stopping", title)
+                .hint("run the command again; it starts a gateway if none runs"),
+            SessionError::Agent(OpencodeError::NotFound { .. }) => {
+                Self::not_found("session.lost", "the agent has no such session or message any more")
+                    .detail(title)
+                    .hint("its history is still here: `mimir sessions show ID`")
+            }
+            SessionError::Agent(error) => Self(Problem::new(502, "agent.refused", error.to_string()))
+                .hint("`mimir frame logs NAME` shows what the agent printed; then try again"),
+            SessionError::Store(error) => error.into(),
         }
     }
 }

@@ -5,8 +5,10 @@
 //! the one that composes the gateway.
 
 mod advice;
+mod carry;
 pub mod extract;
 pub mod guard;
+mod history;
 mod leash;
 pub mod metrics;
 mod names;

@@ -18,8 +18,10 @@ use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::timed::Calls;
+use crate::sessions::Sessions;
 use crate::status::Statuses;
 use crate::store::Store;
+use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone.
@@ -47,6 +49,8 @@ pub struct Services {
     pub statuses: Statuses,
     /// What follows from it.
     pub upkeep: Upkeep,
+    /// Conversations.
+    pub sessions: Sessions,
     /// What happened.
     pub events: Events,
     /// The time.
@@ -57,6 +61,8 @@ pub struct Services {
     pub images: ImageSource,
     /// What does not change while the gateway runs.
     pub about: Arc<About>,
+    /// Owner of what outlives a request.
+    pub tasks: Tasks,
     /// What is counted.
     pub counters: Counters,
     /// Whether frames have been reconciled since the start.

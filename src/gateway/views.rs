@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::agent::PartBody;
-use crate::model::agent::Role;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
 use crate::model::ids::{FrameId, ProjectId};
-use crate::model::message::{Message, Session};
+use crate::model::message::Message;
 use crate::model::prompt::{AskBody, Decision, Prompt};
 use crate::model::status::{FrameStatus, StatusWord};
 use crate::runtime::LogLine;
 use crate::status::FrameNow;
 use crate::store::frames::Note;
-use crate::store::turns::Turn;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
-use crate::wire::messages::{MessageView, SessionSummary, TurnView};
+use crate::wire::messages::MessageView;
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -117,51 +114,6 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         ended_at: message.ended_at,
         after_event,
         notes,
-    }
-}
-
-/// A conversation in a list.
-pub fn session(session: Session, messages: u64) -> SessionSummary {
-    SessionSummary {
-        id: session.id.to_string(),
-        frame: session.frame_name.to_string(),
-        agent_session: session.agent_session.map(|id| id.to_string()),
-        title: session.title,
-        messages,
-        created_at: session.created_at,
-        last_active_at: session.last_active_at,
-    }
-}
-
-/// One message of a conversation.
-pub fn turn(turn: Turn) -> TurnView {
-    let mut text = String::new();
-    let mut tools = Vec::new();
-    for part in turn.parts {
-        match part.body {
-            PartBody::Text { text: piece, synthetic: false } => {
-                if !text.is_empty() {
-                    text.push('\n');
-                }
-                text.push_str(&piece);
-            }
-            PartBody::Tool { tool, title, .. } => tools.push(match title {
-                Some(title) if !title.is_empty() => format!("{tool}: {title}"),
-                _ => tool,
-            }),
-            _ => {}
-        }
-    }
-    TurnView {
-        role: match turn.message.role {
-            Role::User => "user".into(),
-            Role::Assistant => "assistant".into(),
-        },
-        at: turn.message.created_at,
-        model: turn.message.model,
-        text,
-        tools,
-        error: turn.message.error.map(|error| error.message),
     }
 }
 

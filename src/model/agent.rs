@@ -242,6 +242,12 @@ pub struct AgentPart {
     pub message: AgentMessageId,
     /// Whether it is complete.
     pub ended: bool,
+    /// When it began (UTC ms), where the agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    /// When it ended (UTC ms), where the agent says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
     /// What it is.
     pub body: PartBody,
 }

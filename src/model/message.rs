@@ -144,6 +144,8 @@ pub struct Session {
     pub frame_name: FrameName,
     /// opencode's id of it; absent until the agent made it.
     pub agent_session: Option<super::agent::AgentSessionId>,
+    /// The conversation that it was split off from.
+    pub forked_from: Option<SessionId>,
     /// A short name for people.
     pub title: String,
     /// UTC ms.

@@ -48,6 +48,14 @@ impl Call {
         Self { method: Method::POST, body: Some(body), ..Self::get(name, path) }
     }
 
+    pub(super) fn patch(name: &'static str, path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PATCH, ..Self::post(name, path, body) }
+    }
+
+    pub(super) fn delete(name: &'static str, path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(name, path) }
+    }
+
     pub(super) fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

@@ -40,6 +40,8 @@ pub use events::{EventStream, StreamEnd};
 const BOOT: Duration = Duration::from_secs(90);
 /// Storing a prompt takes half a second; the first of a server's life up to 7 s on a busy machine.
 const PROMPT: Duration = Duration::from_secs(30);
+/// A whole conversation is summed up by the model; one that is silent is given up by the agent after minutes.
+const SUMMARIZE: Duration = Duration::from_secs(600);
 /// An abort waits for the running tool to end.
 const ABORT: Duration = Duration::from_secs(10);
 
@@ -182,6 +184,64 @@ impl OpencodeClient {
         let call = Call::get("sessions", format!("/session?roots=true&limit={limit}")).within(BOOT);
         let found: Vec<wire::Session> = self.ask(call).await?;
         Ok(found.into_iter().map(translate::session).collect())
+    }
+
+    /// Changes a session's title.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn rename_session(&self, id: &AgentSessionId, title: &str) -> Result<(), OpencodeError> {
+        let path = format!("/session/{}", segment(id.as_str()));
+        self.send(Call::patch("rename session", path, json!({"title": title}))).await.map(drop)
+    }
+
+    /// Changes a session's title and what is stored with it.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn adopt_session(
+        &self,
+        id: &AgentSessionId,
+        title: &str,
+        metadata: &Value,
+    ) -> Result<(), OpencodeError> {
+        let path = format!("/session/{}", segment(id.as_str()));
+        let body = json!({"title": title, "metadata": metadata});
+        self.send(Call::patch("rename session", path, body)).await.map(drop)
+    }
+
+    /// Makes a new session of what was said in one, or of what was said before `before`. The copies of the
+    /// messages have ids of their own.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn fork_session(
+        &self,
+        id: &AgentSessionId,
+        before: Option<&AgentMessageId>,
+    ) -> Result<AgentSession, OpencodeError> {
+        let body = before.map_or_else(|| json!({}), |message| json!({"messageID": message}));
+        let path = format!("/session/{}/fork", segment(id.as_str()));
+        self.ask(Call::post("fork session", path, body).within(PROMPT)).await.map(translate::session)
+    }
+
+    /// Lets the model sum up a session. Returns when that is done.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn summarize(&self, id: &AgentSessionId, model: &ModelRef) -> Result<(), OpencodeError> {
+        let body = json!({"providerID": model.provider, "modelID": model.model});
+        let path = format!("/session/{}/summarize", segment(id.as_str()));
+        self.send(Call::post("compact session", path, body).within(SUMMARIZE)).await.map(drop)
+    }
+
+    /// Deletes a session with everything in it, and its sub-agents' sessions. One that is gone already is deleted.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn delete_session(&self, id: &AgentSessionId) -> Result<(), OpencodeError> {
+        let path = format!("/session/{}", segment(id.as_str()));
+        absent(self.send(Call::delete("delete session", path)).await).map(drop)
     }
 
     /// Hands over a prompt; the turn runs on its own after that.

@@ -133,6 +133,9 @@ fn head(found: wire::Head) -> Option<AgentMessage> {
 fn part(found: wire::Part) -> AgentPart {
     // A part without times was written in one go (our own text).
     let closed = found.time.as_ref().is_none_or(|time| time.completed.is_some());
+    let time = found.time.unwrap_or_default();
+    let started_at = time.created.or(found.state.time.created);
+    let ended_at = time.completed.or(found.state.time.completed);
     let (body, ended) = match found.kind.as_str() {
         "text" => (PartBody::Text { text: found.text, synthetic: found.synthetic }, closed),
         "reasoning" => (PartBody::Reasoning { text: found.text }, closed),
@@ -150,6 +153,8 @@ fn part(found: wire::Part) -> AgentPart {
         session: AgentSessionId(found.session),
         message: AgentMessageId(found.message),
         ended,
+        started_at,
+        ended_at,
         body,
     }
 }

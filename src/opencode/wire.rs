@@ -162,6 +162,8 @@ pub(super) struct ToolState {
     #[serde(default)]
     pub status: String,
     #[serde(default)]
+    pub time: Span,
+    #[serde(default)]
     pub title: Option<String>,
     #[serde(default)]
     pub input: Value,

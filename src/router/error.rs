@@ -2,6 +2,7 @@
 //!
 //! What goes wrong later, on the way to the agent, is the message's own state and reason.
 
+use crate::model::ids::SessionId;
 use crate::store::StoreError;
 
 /// Why a message was not accepted. Nothing was stored.
@@ -31,6 +32,14 @@ pub enum SendError {
         frame: String,
         /// What was asked for.
         session: String,
+    },
+    /// The word fits several conversations; say which by its id.
+    #[error("`{session}` may be any of {} sessions", ids.len())]
+    ManySessions {
+        /// What was asked for.
+        session: String,
+        /// Those that fit, last used first.
+        ids: Vec<SessionId>,
     },
     /// The key was used for another message.
     #[error("the idempotency key belongs to another message")]

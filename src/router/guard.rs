@@ -125,6 +125,8 @@ mod tests {
             session: AgentSessionId("ses".into()),
             message: AgentMessageId("msg".into()),
             ended: true,
+            started_at: None,
+            ended_at: None,
             body: PartBody::StepFinish {
                 reason: "unknown".into(),
                 tokens: Tokens::default(),

@@ -337,10 +337,15 @@ fn choose_session(
     text: &str,
 ) -> Result<Session, SendError> {
     let word = wanted.unwrap_or("last");
-    if word != "new"
-        && let Some(found) = sessions::find(tx, &frame.id, word)?
-    {
-        return Ok(found);
+    if word != "new" {
+        match sessions::named(tx, sessions::Among::Of(&frame.id), word)? {
+            sessions::Named::One(found) => return Ok(found),
+            sessions::Named::Several(found) => {
+                let ids = found.into_iter().map(|session| session.id).collect();
+                return Err(SendError::ManySessions { session: word.to_owned(), ids });
+            }
+            sessions::Named::Nothing => {}
+        }
     }
     if !matches!(word, "new" | "last") {
         return Err(SendError::NoSession { frame: frame.name.to_string(), session: word.to_owned() });

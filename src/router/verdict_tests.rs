@@ -101,6 +101,8 @@ fn text(message: &str, text: &str) -> AgentEvent {
         session: AgentSessionId("ses".into()),
         message: id(message),
         ended: true,
+        started_at: None,
+        ended_at: None,
         body: PartBody::Text { text: text.into(), synthetic: false },
     })
 }

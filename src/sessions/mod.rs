@@ -1,10 +1,25 @@
 //! Conversations and their history, which are there when the frame is not.
 
-use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
+pub mod error;
+pub mod export;
+pub mod query;
+mod verbs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::frames::Places;
+use crate::model::agent::{AgentPart, ModelRef, PartBody, Role, ToolStatus};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
+use crate::store::search::{self, Found, Wanted};
+use crate::store::sessions::{Among, Named};
+use crate::store::turns::Turn;
 use crate::store::{Store, StoreError, sessions, turns};
+
+pub use error::SessionError;
 
 /// The longest title made from a message.
 const TITLE_CHARS: usize = 60;
@@ -39,17 +54,90 @@ pub struct Said {
     pub error: Option<String>,
 }
 
-/// Reads conversations. Cheap to clone.
+/// Everything that [`Sessions`] is made of.
+pub struct SessionsDeps {
+    /// The database.
+    pub store: Store,
+    /// Where agents live.
+    pub places: Arc<dyn Places>,
+    /// The time.
+    pub clock: Clock,
+    /// For summing up a conversation that has no answer yet.
+    pub default_model: ModelRef,
+    /// How long a frame may take to start.
+    pub wake: Duration,
+}
+
+/// Conversations: reading them, finding what was said, and what can be done to them. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
-    store: Store,
+    deps: Arc<SessionsDeps>,
 }
 
 impl Sessions {
     /// Makes the service.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(deps: SessionsDeps) -> Self {
+        Self { deps: Arc::new(deps) }
+    }
+
+    /// The conversation of that id.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`].
+    pub async fn get(&self, id: &SessionId) -> Result<Session, SessionError> {
+        let wanted = id.clone();
+        match self.deps.store.read(move |db| sessions::get(db, &wanted)).await {
+            Err(StoreError::NotFound { key, .. }) => Err(SessionError::NotFound(key)),
+            other => Ok(other?),
+        }
+    }
+
+    /// The conversation that people's word means: `last`, an id or how it begins, a title. In one frame (also
+    /// one that is gone) or in all.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`], [`SessionError::Ambiguous`].
+    pub async fn named(&self, word: &str, frame: Option<FrameName>) -> Result<Session, SessionError> {
+        let wanted = word.to_owned();
+        let read = self
+            .deps
+            .store
+            .read(move |db| sessions::named(db, frame.as_ref().map_or(Among::All, Among::Named), &wanted));
+        match read.await? {
+            Named::One(session) => Ok(session),
+            Named::Nothing => Err(SessionError::NotFound(word.to_owned())),
+            Named::Several(found) => Err(SessionError::Ambiguous {
+                word: word.to_owned(),
+                ids: found.into_iter().map(|session| session.id).collect(),
+            }),
+        }
+    }
+
+    /// A conversation, how many messages were sent in it, and everything that was said, oldest first.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`].
+    pub async fn read(&self, id: &SessionId) -> Result<(Session, u64, Vec<Turn>), SessionError> {
+        let wanted = id.clone();
+        let read = self.deps.store.read(move |db| {
+            let session = sessions::get(db, &wanted)?;
+            let sent = crate::store::messages::of_session(db, &wanted)?.len() as u64;
+            Ok((session, sent, turns::of_session(db, &wanted)?))
+        });
+        match read.await {
+            Err(StoreError::NotFound { key, .. }) => Err(SessionError::NotFound(key)),
+            other => Ok(other?),
+        }
+    }
+
+    /// Messages in which that was said, the best first; `typed` is what a person types, see [`query`].
+    ///
+    /// # Errors
+    /// [`SessionError::Query`].
+    pub async fn search(&self, typed: &str, within: Wanted) -> Result<Vec<Found>, SessionError> {
+        let wanted = Wanted { expression: query::expression(typed)?, ..within };
+        Ok(self.deps.store.read(move |db| search::find(db, &wanted)).await?)
     }
 
     /// Conversations with their number of messages, last used first; of one frame (also one that is
@@ -58,7 +146,7 @@ impl Sessions {
     /// # Errors
     /// Only the database's.
     pub async fn list(&self, frame: Option<FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
-        self.store.read(move |db| sessions::list(db, frame.as_ref())).await
+        self.deps.store.read(move |db| sessions::list(db, frame.as_ref())).await
     }
 
     /// A conversation and what was said in it, oldest first.
@@ -67,7 +155,8 @@ impl Sessions {
     /// [`StoreError::NotFound`].
     pub async fn history(&self, id: &SessionId) -> Result<(Session, Vec<Said>), StoreError> {
         let id = id.clone();
-        self.store
+        self.deps
+            .store
             .read(move |db| {
                 let session = sessions::get(db, &id)?;
                 let said = turns::of_session(db, &id)?.into_iter().map(said).collect();

@@ -19,6 +19,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0002_prompts.sql"),
     include_str!("migrations/0003_tokens.sql"),
     include_str!("migrations/0004_log.sql"),
+    include_str!("migrations/0005_search.sql"),
 ];
 
 /// How many copies are kept.

@@ -22,6 +22,7 @@ pub mod projects;
 pub mod prompts;
 pub mod retention;
 mod ring;
+pub mod search;
 pub mod sessions;
 pub mod tokens;
 pub mod turns;

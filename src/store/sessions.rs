@@ -29,26 +29,33 @@ pub struct NewSession {
 /// Whatever the database says.
 pub fn insert(tx: &mut Tx<'_>, new: &NewSession) -> Result<Session, StoreError> {
     tx.change(
-        "INSERT INTO sessions (id, frame_id, frame_name, title, created_at, last_active_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        "INSERT INTO sessions (id, frame_id, frame_name, title, agent_title, created_at, last_active_at)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?5)",
         (&new.id, &new.frame, &new.frame_name, &new.title, tx.now()),
     )?;
-    let subject = Subject {
-        frame: Some(new.frame.clone()),
-        frame_name: Some(new.frame_name.clone()),
-        session: Some(new.id.clone()),
-        message: None,
-    };
-    tx.emit(&subject, &Happening::SessionCreated { title: new.title.clone() })?;
-    get(tx, &new.id)
+    let made = get(tx, &new.id)?;
+    tx.emit(&subject(&made), &Happening::SessionCreated { title: new.title.clone() })?;
+    Ok(made)
 }
 
-fn session(row: &Row<'_>) -> Result<Session, StoreError> {
+/// What a conversation's events are about.
+#[must_use]
+pub fn subject(session: &Session) -> Subject {
+    Subject {
+        frame: Some(session.frame.clone()),
+        frame_name: Some(session.frame_name.clone()),
+        session: Some(session.id.clone()),
+        message: None,
+    }
+}
+
+pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
     Ok(Session {
         id: row.get("id")?,
         frame: row.get("frame_id")?,
         frame_name: row.get("frame_name")?,
         agent_session: row.get("agent_session")?,
+        forked_from: row.get("forked_from")?,
         title: row.get("title")?,
         created_at: unsigned(row, "created_at")?,
         last_active_at: unsigned(row, "last_active_at")?,
@@ -64,26 +71,82 @@ pub fn get(ask: &impl Ask, id: &SessionId) -> Result<Session, StoreError> {
         .ok_or_else(|| StoreError::NotFound { what: "session", key: id.to_string() })
 }
 
-/// A conversation of that frame by what people write: `last`, an id, or a title (the newest of that title).
+/// Where a conversation is looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Among<'a> {
+    /// In one frame.
+    Of(&'a FrameId),
+    /// In all frames that had that name, also in those that are gone.
+    Named(&'a FrameName),
+    /// Everywhere.
+    All,
+}
+
+/// What people's word for a conversation led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// To nothing.
+    Nothing,
+    /// To one.
+    One(Session),
+    /// To several, last used first.
+    Several(Vec<Session>),
+}
+
+/// A shorter beginning of an id is not looked for: it could be a title's first word.
+const SHORTEST_PREFIX: usize = 6;
+
+/// A conversation by what people write: `last`, an id (opencode's too), a title, or how an id begins.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find(ask: &impl Ask, frame: &FrameId, word: &str) -> Result<Option<Session>, StoreError> {
+pub fn named(ask: &impl Ask, among: Among<'_>, word: &str) -> Result<Named, StoreError> {
     if word == "last" {
-        return ask.maybe_row(
-            "SELECT * FROM sessions WHERE frame_id = ?1 ORDER BY last_active_at DESC, rowid DESC LIMIT 1",
-            (frame,),
-            session,
-        );
+        let newest = matching(ask, among, "?3 = 'last'", word, 1)?.pop();
+        return Ok(newest.map_or(Named::Nothing, Named::One));
     }
-    ask.maybe_row(
+    let mut ways = vec!["id = ?3 OR agent_session = ?3", "title = ?3"];
+    if word.len() >= SHORTEST_PREFIX {
+        ways.push("substr(id, 1, length(?3)) = lower(?3)");
+    }
+    for way in ways {
+        let mut found = matching(ask, among, way, word, 20)?;
+        match found.len() {
+            0 => {}
+            1 => return Ok(found.pop().map_or(Named::Nothing, Named::One)),
+            _ => return Ok(Named::Several(found)),
+        }
+    }
+    Ok(Named::Nothing)
+}
+
+fn matching(
+    ask: &impl Ask,
+    among: Among<'_>,
+    way: &str,
+    word: &str,
+    limit: u32,
+) -> Result<Vec<Session>, StoreError> {
+    let (id, name) = match among {
+        Among::Of(id) => (Some(id), None),
+        Among::Named(name) => (None, Some(name)),
+        Among::All => (None, None),
+    };
+    let sql = format!(
         "SELECT * FROM sessions
-          WHERE frame_id = ?1 AND (id = ?2 OR title = ?2)
-          ORDER BY id = ?2 DESC, last_active_at DESC, rowid DESC
-          LIMIT 1",
-        (frame, word),
-        session,
-    )
+          WHERE (?1 IS NULL OR frame_id = ?1) AND (?2 IS NULL OR frame_name = ?2) AND ({way})
+          ORDER BY last_active_at DESC, rowid DESC
+          LIMIT ?4"
+    );
+    ask.rows(&sql, (id, name, word, limit), session)
+}
+
+/// The conversation of that frame that was used last.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn last_of(ask: &impl Ask, frame: &FrameId) -> Result<Option<Session>, StoreError> {
+    Ok(matching(ask, Among::Of(frame), "?3 = ''", "", 1)?.pop())
 }
 
 /// The conversation that the agent knows by that id.
@@ -136,26 +199,6 @@ pub fn adopt(
     get(tx, &new.id)
 }
 
-/// The agent gave the conversation another title; tells of it when it is another one.
-///
-/// # Errors
-/// Whatever the database says.
-pub fn retitle(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<(), StoreError> {
-    let before = get(tx, id)?;
-    if before.title == title {
-        return Ok(());
-    }
-    tx.change("UPDATE sessions SET title = ?2 WHERE id = ?1", (id, title))?;
-    let subject = Subject {
-        frame: Some(before.frame),
-        frame_name: Some(before.frame_name),
-        session: Some(before.id),
-        message: None,
-    };
-    tx.emit(&subject, &Happening::SessionRenamed { title: title.to_owned() })?;
-    Ok(())
-}
-
 /// The agent lost the conversation (its home was replaced); the next message begins a new one for it.
 ///
 /// # Errors
@@ -192,4 +235,61 @@ pub fn list(ask: &impl Ask, frame: Option<&FrameName>) -> Result<Vec<(Session, u
         (frame,),
         |row| Ok((session(row)?, unsigned(row, "sent")?)),
     )
+}
+
+/// Gives a conversation another title, and tells of it.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn rename(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<Session, StoreError> {
+    let before = get(tx, id)?;
+    if before.title == title {
+        return Ok(before);
+    }
+    tx.change("UPDATE sessions SET title = ?2 WHERE id = ?1", (id, title))?;
+    tx.emit(&subject(&before), &Happening::SessionRenamed { title: title.to_owned() })?;
+    get(tx, id)
+}
+
+/// Takes over what the agent calls a conversation, if that is news. An agent that slept while its
+/// conversation was renamed goes on telling the old title; that is none.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn retitle(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<(), StoreError> {
+    let is_news =
+        tx.change("UPDATE sessions SET agent_title = ?2 WHERE id = ?1 AND agent_title <> ?2", (id, title))?;
+    if is_news > 0 && !title.trim().is_empty() {
+        rename(tx, id, title)?;
+    }
+    Ok(())
+}
+
+/// Notes where a conversation was split off.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn set_forked_from(tx: &mut Tx<'_>, id: &SessionId, from: &SessionId) -> Result<(), StoreError> {
+    tx.change("UPDATE sessions SET forked_from = ?2 WHERE id = ?1", (id, from))?;
+    Ok(())
+}
+
+/// Removes a conversation with everything that was said in it and all events that tell of it, and says so. What
+/// it cost stays in the books.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Conflict`] while a message of it is on its way.
+pub fn remove(tx: &mut Tx<'_>, id: &SessionId) -> Result<Session, StoreError> {
+    let session = get(tx, id)?;
+    let open = "SELECT 1 FROM messages
+                 WHERE session_id = ?1 AND state NOT IN ('answered', 'failed', 'cancelled') LIMIT 1";
+    if tx.maybe_row(open, (id,), |_| Ok(()))?.is_some() {
+        return Err(StoreError::Conflict { what: format!("a message of session {id}") });
+    }
+    for table in ["turns", "prompts", "events", "messages"] {
+        tx.change(&format!("DELETE FROM {table} WHERE session_id = ?1"), (id,))?;
+    }
+    tx.change("DELETE FROM sessions WHERE id = ?1", (id,))?;
+    tx.emit(&subject(&session), &Happening::SessionRemoved {})?;
+    Ok(session)
 }

@@ -28,7 +28,8 @@ pub fn upsert(
         "INSERT INTO turns (session_id, agent_message, role, head, parts, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (session_id, agent_message)
-         DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts",
+         DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts
+             WHERE role IS NOT excluded.role OR head IS NOT excluded.head OR parts IS NOT excluded.parts",
         (
             session,
             &message.id,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sessions::PartView;
 use crate::model::message::DeliveryState;
 use crate::model::usage::Tokens;
 
@@ -94,6 +95,9 @@ pub struct SessionSummary {
     /// opencode's id of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_session: Option<String>,
+    /// The conversation that it was split off from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<String>,
     /// A short name.
     pub title: String,
     /// How many messages were sent in it.
@@ -117,10 +121,16 @@ pub struct SessionDetails {
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TurnView {
+    /// opencode's id of it.
+    #[serde(default)]
+    pub id: String,
     /// `user` or `assistant`.
     pub role: String,
     /// UTC ms.
     pub at: u64,
+    /// UTC ms; absent for a person's message, and when the agent died meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
     /// Who wrote it, `provider/model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -131,4 +141,16 @@ pub struct TurnView {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How it ended: `stop`, `length`, `tool-calls`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<String>,
+    /// What it used.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Millionths of a US dollar.
+    #[serde(default)]
+    pub cost_microusd: u64,
+    /// All of it, piece by piece.
+    #[serde(default)]
+    pub parts: Vec<PartView>,
 }

@@ -10,6 +10,7 @@ pub mod images;
 pub mod messages;
 pub mod problem;
 pub mod projects;
+pub mod sessions;
 pub mod status;
 pub mod terminal;
 pub mod tokens;

@@ -1,6 +1,8 @@
 //! The gateway's HTTP API, over its real listeners, on the engine in memory.
 #![cfg(feature = "test-support")]
 
+mod echo;
+mod passthrough;
 mod requests;
 mod streams;
 pub mod world;

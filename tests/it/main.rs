@@ -14,6 +14,7 @@ mod log;
 mod net;
 mod podman;
 mod scripted_model;
+mod sessions;
 mod status;
 mod store;
 mod traps;

@@ -25,7 +25,7 @@ use mimir::store::events::Filter;
 use mimir::store::frames::NewFrame;
 use mimir::store::key::{self, KeyError, KeyRequest, KeySource, Keyring, LoadedKey};
 use mimir::store::messages::{Finish, NewMessage};
-use mimir::store::sessions::NewSession;
+use mimir::store::sessions::{Among, Named, NewSession};
 use mimir::store::usage::ModelCall;
 use mimir::store::{
     OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, retention,
@@ -457,7 +457,7 @@ async fn a_delivery_saves_the_agents_id_with_sending_and_ends_once() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_found_by_last_id_or_title() {
+async fn a_conversation_is_found_by_last_id_or_title_or_how_its_id_begins() {
     let world = World::new();
     let frame = world.frame("blog").await;
     let other = world.frame("shop").await;
@@ -469,16 +469,25 @@ async fn a_conversation_is_found_by_last_id_or_title() {
 
     let find = |word: &str| {
         let (id, word) = (frame.id.clone(), word.to_owned());
-        world.store.read(move |db| Ok(sessions::find(db, &id, &word)?.map(|session| session.id)))
+        let found = world.store.read(move |db| sessions::named(db, Among::Of(&id), &word));
+        async {
+            match found.await.expect("asked") {
+                Named::Nothing => Vec::new(),
+                Named::One(session) => vec![session.id],
+                Named::Several(sessions) => sessions.into_iter().map(|session| session.id).collect(),
+            }
+        }
     };
-    assert_eq!(find("last").await.expect("last"), Some(new.id.clone()));
-    assert_eq!(find("talk").await.expect("title"), Some(new.id.clone()));
-    assert_eq!(find(old.id.as_str()).await.expect("id"), Some(old.id.clone()));
-    assert_eq!(find("nothing").await.expect("none"), None);
+    assert_eq!(find("last").await, [new.id.clone()]);
+    assert_eq!(find("talk").await, [new.id.clone(), old.id.clone()], "nobody guesses which");
+    assert_eq!(find(old.id.as_str()).await, [old.id.clone()]);
+    assert_eq!(find(&old.id.as_str().to_uppercase()[..29]).await, [old.id.clone()], "as long as it is clear");
+    assert_eq!(find("ssn_01").await.len(), 2);
+    assert!(find("nothing").await.is_empty() && find("ssn_").await.is_empty());
 
     let id = old.id.clone();
     world.write(move |tx| sessions::touch(tx, &id)).await.expect("used");
-    assert_eq!(find("last").await.expect("last"), Some(old.id.clone()));
+    assert_eq!(find("last").await, [old.id.clone()]);
 }
 
 #[tokio::test]
@@ -525,6 +534,8 @@ async fn a_newer_version_of_a_turn_replaces_the_older_one() {
             session: message.session.clone(),
             message: message.id.clone(),
             ended: true,
+            started_at: None,
+            ended_at: None,
             body: PartBody::Text { text: text.into(), synthetic: false },
         };
         let key = session.id.clone();

@@ -1,23 +1,70 @@
-//! Conversations.
+//! Conversations: reading them, finding what was said, and what can be done to them.
+//!
+//! `{id}` is an id of mimir's or of opencode's, how an id begins, a title, or `last`; `?frame=` says among whose.
+//! A word that fits several is refused.
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::gateway::extract::{Asked, frame_name};
+use crate::gateway::extract::{Asked, Given, Who, frame_name};
+use crate::gateway::history;
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
-use crate::gateway::views;
-use crate::model::ids::SessionId;
+use crate::model::agent::Role;
+use crate::model::message::{DeliveryState, Session};
+use crate::model::names::FrameName;
+use crate::sessions::export;
+use crate::store::search::Wanted;
 use crate::store::{self, StoreError};
 use crate::wire::messages::{SessionDetails, SessionSummary};
 use crate::wire::problem::Problem;
+use crate::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
+
+/// How many places a search shows at most.
+const FOUND: u32 = 200;
 
 /// Which conversations.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 pub struct SessionQuery {
     /// Only of this frame, by name; also of one that is gone.
     pub frame: Option<String>,
+}
+
+impl SessionQuery {
+    fn frame(&self) -> Answer<Option<FrameName>> {
+        self.frame.as_deref().map(frame_name).transpose()
+    }
+}
+
+/// In which form a conversation is wanted.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct ExportQuery {
+    /// `json` (the default) or `markdown`.
+    pub format: Option<String>,
+    /// Only of this frame, by name.
+    pub frame: Option<String>,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+pub struct SearchQuery {
+    /// Words that must all be there; `"words together"`, `begin*`, `-without`, `this OR that`.
+    pub q: String,
+    /// Only of this frame, by name; also of one that is gone.
+    pub frame: Option<String>,
+    /// Only in this conversation.
+    pub session: Option<String>,
+    /// `user` or `assistant`.
+    pub role: Option<String>,
+    /// Not before (UTC ms).
+    pub since: Option<u64>,
+    /// Before (UTC ms).
+    pub until: Option<u64>,
+    /// How many at most: 20 when absent, never more than 200.
+    pub limit: Option<u32>,
 }
 
 /// Conversations, last used first.
@@ -27,28 +74,175 @@ pub async fn list(
     State(services): State<Services>,
     Asked(query): Asked<SessionQuery>,
 ) -> Answer<Json<Vec<SessionSummary>>> {
+    let found = services.sessions.list(query.frame()?).await?;
+    Ok(Json(found.into_iter().map(|(session, messages)| history::session(session, messages)).collect()))
+}
+
+/// Messages in which something was said, of all conversations there ever were, the best first.
+#[utoipa::path(get, path = "/v1/search", tag = "sessions", params(SearchQuery),
+    responses((status = 200, body = Vec<SearchHit>), (status = 400, body = Problem)))]
+pub async fn search(
+    State(services): State<Services>,
+    Asked(query): Asked<SearchQuery>,
+) -> Answer<Json<Vec<SearchHit>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
-    let found = services.store.read(move |db| store::sessions::list(db, frame.as_ref())).await?;
-    Ok(Json(found.into_iter().map(|(session, messages)| views::session(session, messages)).collect()))
+    let role = match query.role.as_deref() {
+        None => None,
+        Some("user") => Some(Role::User),
+        Some("assistant") => Some(Role::Assistant),
+        Some(other) => {
+            return Err(Reply::bad_request("request.invalid", format!("`{other}` is not a role"))
+                .hint("`user` or `assistant`"));
+        }
+    };
+    let session = match query.session.as_deref() {
+        Some(word) => Some(services.sessions.named(word, frame.clone()).await?.id),
+        None => None,
+    };
+    let within = Wanted {
+        expression: String::new(),
+        frame,
+        session,
+        role,
+        since: query.since,
+        until: query.until,
+        limit: query.limit.unwrap_or(20).clamp(1, FOUND),
+    };
+    let found = services.sessions.search(&query.q, within).await?;
+    Ok(Json(found.into_iter().map(history::found).collect()))
 }
 
 /// A conversation with everything that was said.
-#[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
-    responses((status = 200, body = SessionDetails), (status = 404, body = Problem)))]
-pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> Answer<Json<SessionDetails>> {
-    let id = SessionId::parse(&id).map_err(|_| {
-        Reply::not_found("session.not_found", format!("there is no session {id}"))
-            .hint("`mimir sessions list` shows the sessions there are")
-    })?;
-    let read = services.store.read(move |db| {
-        let session = store::sessions::get(db, &id)?;
-        let messages = store::messages::of_session(db, &id)?.len() as u64;
-        let turns = store::turns::of_session(db, &id)?;
-        Ok::<_, StoreError>((session, messages, turns))
-    });
-    let (session, messages, turns) = read.await?;
-    Ok(Json(SessionDetails {
-        summary: views::session(session, messages),
-        turns: turns.into_iter().map(views::turn).collect(),
-    }))
+#[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
+    responses((status = 200, body = SessionDetails), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn show(
+    State(services): State<Services>,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+) -> Answer<Json<SessionDetails>> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let (session, messages, turns) = services.sessions.read(&session.id).await?;
+    Ok(Json(history::details(session, messages, turns)))
+}
+
+/// A conversation as a document: JSON with everything, or Markdown for people.
+#[utoipa::path(get, path = "/v1/sessions/{id}/export", tag = "sessions",
+    params(("id" = String, Path), ExportQuery),
+    responses((status = 200, body = SessionDetails, description = "or text/markdown"),
+        (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn export(
+    State(services): State<Services>,
+    Path(id): Path<String>,
+    Asked(query): Asked<ExportQuery>,
+) -> Answer<Response> {
+    let frame = query.frame.as_deref().map(frame_name).transpose()?;
+    let session = services.sessions.named(&id, frame).await?;
+    let (session, messages, turns) = services.sessions.read(&session.id).await?;
+    match query.format.as_deref().unwrap_or("json") {
+        "json" => Ok(Json(history::details(session, messages, turns)).into_response()),
+        "markdown" | "md" => {
+            let media = HeaderValue::from_static("text/markdown; charset=utf-8");
+            Ok(([(header::CONTENT_TYPE, media)], export::markdown(&session, &turns)).into_response())
+        }
+        other => Err(Reply::bad_request("request.invalid", format!("nothing is exported as `{other}`"))
+            .hint("`json` or `markdown`")),
+    }
+}
+
+/// Gives a conversation another title.
+#[utoipa::path(patch, path = "/v1/sessions/{id}", tag = "sessions", request_body = ChangeSession,
+    params(("id" = String, Path), SessionQuery),
+    responses((status = 200, body = SessionSummary), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub async fn rename(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+    Given(change): Given<ChangeSession>,
+) -> Answer<Json<SessionSummary>> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let session = services.sessions.rename(&principal, &session.id, &change.title).await?;
+    summary(&services, session).await
+}
+
+/// Deletes a conversation with everything that was said in it; the frame is woken when its agent has to forget it
+/// too. What it cost stays in the books.
+#[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
+    responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn delete(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+) -> Answer<Json<SessionSummary>> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let gone = services.sessions.delete(&principal, &session.id).await?;
+    Ok(Json(history::session(gone, 0)))
+}
+
+/// Splits a conversation: a new one that begins with what was said so far. Wakes the frame.
+#[utoipa::path(post, path = "/v1/sessions/{id}/fork", tag = "sessions", request_body = ForkSession,
+    params(("id" = String, Path), SessionQuery),
+    responses((status = 201, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn fork(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+    Given(wish): Given<ForkSession>,
+) -> Answer<(StatusCode, Json<SessionSummary>)> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let (before, title) = (wish.before.as_deref(), wish.title.as_deref());
+    let made = services.sessions.fork(&principal, &session.id, before, title).await?;
+    Ok((StatusCode::CREATED, summary(&services, made).await?))
+}
+
+/// Lets the model sum up a conversation, so that it fits its context again. Answers when it is done. Wakes the frame.
+#[utoipa::path(post, path = "/v1/sessions/{id}/compact", tag = "sessions",
+    params(("id" = String, Path), SessionQuery),
+    responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn compact(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+) -> Answer<Json<SessionSummary>> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let session = services.sessions.compact(&principal, &session.id).await?;
+    summary(&services, session).await
+}
+
+/// Stops what a conversation does, whoever began it. Messages that wait behind it are sent next.
+#[utoipa::path(post, path = "/v1/sessions/{id}/abort", tag = "sessions",
+    params(("id" = String, Path), SessionQuery),
+    responses((status = 200, body = SessionAborted), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn abort(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Asked(query): Asked<SessionQuery>,
+) -> Answer<Json<SessionAborted>> {
+    let session = services.sessions.named(&id, query.frame()?).await?;
+    let wanted = session.id.clone();
+    let sent = services.store.read(move |db| store::messages::of_session(db, &wanted)).await?;
+    let open = sent.into_iter().filter(|message| !message.state.is_final());
+    let (waiting, running): (Vec<_>, Vec<_>) =
+        open.partition(|message| message.state == DeliveryState::Queued);
+    let ours = running.into_iter().next().map(|message| message.id);
+    let stopped = match &ours {
+        Some(id) => {
+            services.router.cancel(&principal, id).await?;
+            true
+        }
+        None => services.sessions.abort(&principal, &session.id).await?,
+    };
+    let message = ours.map(|id| id.to_string());
+    Ok(Json(SessionAborted { stopped, message, waiting: waiting.len() as u64 }))
+}
+
+async fn summary(services: &Services, session: Session) -> Answer<Json<SessionSummary>> {
+    let id = session.id.clone();
+    let read = services.store.read(move |db| store::messages::of_session(db, &id));
+    let sent = read.await.map_err(|error: StoreError| Reply::from(error))?.len() as u64;
+    Ok(Json(history::session(session, sent)))
 }

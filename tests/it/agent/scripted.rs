@@ -302,6 +302,10 @@ impl ScriptedAgent {
             ("GET", ["session", id]) => {
                 found(self.state().sessions.iter().find(|session| session["id"] == **id).cloned())
             }
+            ("PATCH", ["session", id]) => found(self.change_session(id, &body)),
+            ("DELETE", ["session", id]) => found(self.delete_session(id)),
+            ("POST", ["session", id, "fork"]) => found(self.fork(id, body["messageID"].as_str())),
+            ("POST", ["session", id, "summarize"]) => found(self.summarize(id, &body)),
             ("GET", ["session", id, "message"]) => found(self.messages(id, &query)),
             ("GET", ["session", id, "message", message]) => found(self.message(id, message)),
             ("POST", ["session", id, "prompt_async"]) => return self.prompt(id, &body).await,
@@ -361,6 +365,72 @@ impl ScriptedAgent {
         state.sessions.insert(0, session.clone());
         state.messages.insert(id, Vec::new());
         session
+    }
+
+    fn change_session(&self, id: &str, change: &Value) -> Option<Value> {
+        let session = {
+            let mut state = self.state();
+            let session = state.sessions.iter_mut().find(|session| session["id"] == *id)?;
+            for (field, value) in change.as_object()? {
+                session[field] = value.clone();
+            }
+            session.clone()
+        };
+        self.emit("session.updated", json!({"sessionID": id, "info": session}));
+        Some(session)
+    }
+
+    fn delete_session(&self, id: &str) -> Option<Value> {
+        let session = {
+            let mut state = self.state();
+            let at = state.sessions.iter().position(|session| session["id"] == *id)?;
+            state.messages.remove(id);
+            state.sessions.remove(at)
+        };
+        self.emit("session.deleted", json!({"sessionID": id, "info": session}));
+        Some(json!(true))
+    }
+
+    /// As the real server: the copies have ids of their own, in the same order.
+    fn fork(&self, id: &str, before: Option<&str>) -> Option<Value> {
+        let title = self.session(id)?["title"].as_str().map(|title| format!("{title} (fork #1)"));
+        let forked = self.create_session(&json!({"title": title, "metadata": null}));
+        let new = forked["id"].as_str()?.to_owned();
+        let mut state = self.state();
+        let original = state.messages.get(id)?.clone();
+        let kept = original.into_iter().take_while(|one| before != one["info"]["id"].as_str());
+        let copies = kept.map(|mut one| {
+            let mut copy = one["info"]["id"].as_str().unwrap_or_default().to_owned();
+            copy.replace_range(29..30, "f");
+            one["info"]["sessionID"] = json!(new);
+            one["info"]["id"] = json!(copy);
+            for part in one["parts"].as_array_mut().into_iter().flatten() {
+                part["sessionID"] = json!(new);
+                part["messageID"] = json!(copy);
+            }
+            one
+        });
+        let copies: Vec<Value> = copies.collect();
+        state.messages.insert(new, copies);
+        Some(forked)
+    }
+
+    fn summarize(&self, id: &str, body: &Value) -> Option<Value> {
+        assert!(body["providerID"].is_string() && body["modelID"].is_string(), "{body}");
+        let mut state = self.state();
+        let messages = state.messages.get_mut(id)?;
+        let message = format!("msg_zzz{}", messages.len());
+        let info = json!({"id": message, "sessionID": id, "role": "assistant", "summary": true,
+                          "modelID": "scripted", "providerID": "scripted", "time": {"created": 5, "completed": 6}});
+        let part = json!({"id": format!("prt_{message}"), "sessionID": id, "messageID": message, "type": "text",
+                          "text": "In short: hello.", "time": {"start": 5, "end": 6}});
+        messages.push(json!({"info": info, "parts": [part]}));
+        Some(json!(true))
+    }
+
+    /// A session as the agent keeps it.
+    pub fn session(&self, id: &str) -> Option<Value> {
+        self.state().sessions.iter().find(|session| session["id"] == *id).cloned()
     }
 
     fn messages(&self, session: &str, query: &str) -> Option<Value> {

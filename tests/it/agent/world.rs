@@ -22,7 +22,7 @@ use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::router::{Accepted, Limits, Patience, Router, RouterDeps, SendError, SendRequest, Settings};
-use mimir::sessions::{Said, Sessions};
+use mimir::sessions::{Said, Sessions, SessionsDeps};
 use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
@@ -189,7 +189,17 @@ impl World {
     }
 
     pub async fn history(&self, message: &Message) -> Vec<Said> {
-        Sessions::new(self.store.clone()).history(&message.session).await.expect("a session").1
+        self.sessions().history(&message.session).await.expect("a session").1
+    }
+
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(SessionsDeps {
+            store: self.store.clone(),
+            places: self.places.clone(),
+            clock: Clock::system(),
+            default_model: settings().default_model,
+            wake: LIMIT,
+        })
     }
 
     pub async fn stop_frame(&self) {

@@ -12,7 +12,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -239,6 +239,18 @@ impl World {
         whole(send(TcpStream::connect(self.tcp).await.expect("connects"), request).await).await
     }
 
+    /// The gateway's socket.
+    pub fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
+    /// The details of what was done by that name, oldest first.
+    pub async fn audited(&self, action: &'static str) -> Vec<String> {
+        let rows = self.services.store.read(|db| mimir::store::audit::list(db, None, 1000)).await;
+        let rows = rows.expect("audit rows").into_iter().rev();
+        rows.filter(|row| row.action == action).map(|row| row.detail.to_string()).collect()
+    }
+
     /// A frame, not started.
     pub async fn frame(&self, name: &str) -> Value {
         let body = serde_json::json!({ "name": name, "workspace": self.project(name) });
@@ -315,27 +327,14 @@ impl SpawnConnection for Tasks {
     }
 }
 
-/// An agent that is healthy and can do nothing else.
+/// An agent that is healthy and tells what it was asked.
 fn run_agent(tasks: &Tasks, started: StartedContainer) {
-    let socket = started.spec.link.join("agent.sock");
-    let _ = std::fs::remove_file(&socket);
-    let Ok(listener) = UnixListener::bind(&socket) else { return };
-    let listener = Arc::new(listener);
+    let once = Mutex::new(Some(started));
     tasks.spawn("agent", OnExit::Report, move |stop| {
-        let (listener, ended) = (listener.clone(), started.ended.clone());
+        let started = once.lock().ok().and_then(|mut slot| slot.take());
         async move {
-            loop {
-                let mut stream = tokio::select! {
-                    accepted = listener.accept() => accepted.expect("accepts").0,
-                    () = ended.cancelled() => return,
-                    () = stop.cancelled() => return,
-                };
-                let mut request = vec![0; 8192];
-                let _ = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut request)).await;
-                let body = format!(r#"{{"healthy":true,"version":"{}"}}"#, mimir::opencode::VERSION);
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                let _ = stream.write_all(answer.as_bytes()).await;
+            if let Some(started) = started {
+                super::echo::serve(started, stop).await;
             }
         }
     });

@@ -316,7 +316,29 @@ fn messages() -> Vec<Situation> {
                 .on("GET /v1/messages/msg_x", problem(404, "message.not_found", "there is no message msg_x"));
         }),
         refused("no conversation yet", &["sessions", "show", "last"], |gateway| {
-            gateway.on("GET /v1/sessions", answer(json!([])));
+            gateway.on(
+                "GET /v1/sessions/last",
+                problem(404, "session.not_found", "there is no conversation yet"),
+            );
+        }),
+        refused("a word that fits several conversations", &["sessions", "export", "dark mode"], |gateway| {
+            gateway.on(
+                "GET /v1/sessions/dark%20mode/export",
+                problem(409, "session.ambiguous", "`dark mode` may be any of 2 sessions"),
+            );
+        }),
+        refused("a search with an open quote", &["sessions", "search", "\"dark"], |gateway| {
+            gateway.on(
+                "GET /v1/search",
+                problem(400, "search.query", "the quote that begins with `\"dark` has no end"),
+            );
+        }),
+        refused("a conversation deleted without a word", &["sessions", "delete", "last"], |gateway| {
+            gateway.on(
+                "GET /v1/sessions/last",
+                answer(json!({"id": "ssn_01k0000000000000000000000a", "frame": "blog", "title": "talk",
+                              "messages": 3, "created_at": 1, "last_active_at": 2, "turns": []})),
+            );
         }),
     ]
 }

@@ -179,7 +179,7 @@ fn stats_images_sessions_and_projects_are_tables() {
         {"role": "assistant", "at": 1_795_261_760_000_u64, "model": "demo/demo", "text": "Done.", "tools": ["read style.css"],
          "error": "the model stopped"},
     ]);
-    gateway.on("GET /v1/sessions/ssn_01k0000000000000000000000a", answer(whole));
+    gateway.on("GET /v1/sessions/last", answer(whole));
     let project = json!({"id": "prj_01k0000000000000000000000a", "name": "my-api", "path": "/home/me/src/my-api",
                          "frames": ["my-api"], "created_at": ago(HOUR * 30)});
     gateway.on("GET /v1/projects", answer(json!([project])));

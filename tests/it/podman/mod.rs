@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod neighbours;
 mod networks;
+mod passthrough;
 mod remote;
 mod residue;
 mod story;

@@ -14,21 +14,27 @@ const KEY: &str = "sk-scripted-0123456789abcdef";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A world whose default model is scripted, and a frame that runs.
-struct Talk {
-    world: World,
-    model: ScriptedModel,
+pub(super) struct Talk {
+    pub(super) world: World,
+    pub(super) model: ScriptedModel,
     threads: tokio::runtime::Runtime,
 }
 
 fn talk(test: &str) -> Option<Talk> {
+    prepared(test, |_| {})
+}
+
+/// The same, with something done before the gateway starts.
+pub(super) fn prepared(test: &str, prepare: impl FnOnce(&mut World)) -> Option<Talk> {
     let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
-    let world = match World::new(engine) {
+    let mut world = match World::new(engine) {
         Ok(world) => world,
         Err(why) => {
             skip(test, &why);
             return None;
         }
     };
+    prepare(&mut world);
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let threads = threads.expect("a runtime");
     let model = threads.block_on(ScriptedModel::start());
@@ -45,7 +51,7 @@ fn talk(test: &str) -> Option<Talk> {
 }
 
 impl Talk {
-    fn send(&self, text: &str, more: &[&str]) -> Run {
+    pub(super) fn send(&self, text: &str, more: &[&str]) -> Run {
         let mut args = vec!["send", "--frame", "talk", text];
         args.extend(more);
         self.world.mimir(&args)

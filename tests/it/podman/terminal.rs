@@ -19,10 +19,15 @@ pub struct Terminal {
 impl Terminal {
     /// Runs `mimir` with `args` in a new terminal of that size.
     pub fn open(world: &World, args: &[&str], columns: u16, rows: u16) -> Self {
+        Self::run(world, &world.binary(), args, columns, rows)
+    }
+
+    /// Runs any program as this world's user in a new terminal.
+    pub fn run(world: &World, program: &str, args: &[&str], columns: u16, rows: u16) -> Self {
         let pair = native_pty_system()
             .openpty(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 })
             .expect("a pty");
-        let argv = world.argv(&world.binary(), args);
+        let argv = world.argv(program, args);
         let mut command = CommandBuilder::new(&argv[0]);
         command.args(&argv[1..]);
         let child = pair.slave.spawn_command(command).expect("mimir starts in the terminal");

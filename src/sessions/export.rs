@@ -1,0 +1,287 @@
+//! A conversation as a document that people read. Pure.
+
+use std::fmt::Write as _;
+
+use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
+use crate::model::message::Session;
+use crate::model::usage::Tokens;
+use crate::store::turns::Turn;
+
+/// The conversation as Markdown: everything that was said and done, what the model thought folded away.
+#[must_use]
+pub fn markdown(session: &Session, turns: &[Turn]) -> String {
+    let mut text = String::new();
+    head(&mut text, session, turns);
+    for turn in turns.iter().filter(|turn| is_worth_a_heading(turn)) {
+        one(&mut text, turn);
+    }
+    text
+}
+
+fn head(text: &mut String, session: &Session, turns: &[Turn]) {
+    let (tokens, cost) = total(turns);
+    let _ = writeln!(text, "# {}\n", one_line(&session.title));
+    let _ = writeln!(text, "- Session: `{}`", session.id);
+    let _ = writeln!(text, "- Frame: {}", session.frame_name);
+    let _ = writeln!(text, "- Begun: {}", utc(session.created_at));
+    let _ = writeln!(text, "- Last used: {}", utc(session.last_active_at));
+    let _ = writeln!(text, "- Used: {}", used(&tokens, cost));
+}
+
+fn total(turns: &[Turn]) -> (Tokens, u64) {
+    let mut tokens = Tokens::default();
+    let mut cost = 0;
+    for turn in turns {
+        tokens += turn.message.tokens;
+        cost += turn.message.cost_microusd;
+    }
+    (tokens, cost)
+}
+
+/// A step that left nothing behind says nothing either.
+fn is_worth_a_heading(turn: &Turn) -> bool {
+    turn.message.error.is_some() || turn.parts.iter().any(|part| !written(part).is_empty())
+}
+
+fn one(text: &mut String, turn: &Turn) {
+    let head = &turn.message;
+    let who = match (head.role, &head.model) {
+        (Role::User, _) => "User".to_owned(),
+        (Role::Assistant, Some(model)) => format!("Assistant ({model})"),
+        (Role::Assistant, None) => "Assistant".to_owned(),
+    };
+    let _ = writeln!(text, "\n## {who} · {}", utc(head.created_at));
+    for part in &turn.parts {
+        text.push_str(&written(part));
+    }
+    if let Some(error) = &head.error {
+        let _ = writeln!(text, "\n**Failed ({}):** {}", error.name, one_line(&error.message));
+    }
+    if head.role == Role::Assistant && head.tokens != Tokens::default() {
+        let took = head.completed_at.map(|end| format!(", {}", seconds(end.saturating_sub(head.created_at))));
+        let _ = writeln!(text, "\n*{}{}*", used(&head.tokens, head.cost_microusd), took.unwrap_or_default());
+    }
+}
+
+fn written(part: &AgentPart) -> String {
+    match &part.body {
+        PartBody::Text { text, synthetic } if !text.trim().is_empty() => {
+            let note = if *synthetic { "*(added by the agent)*\n\n" } else { "" };
+            format!("\n{note}{}\n", text.trim_end())
+        }
+        PartBody::Reasoning { text } if !text.trim().is_empty() => format!(
+            "\n<details><summary>Reasoning</summary>\n\n{}\n\n</details>\n",
+            text.trim_end().replace("</details>", "&lt;/details&gt;")
+        ),
+        PartBody::Tool { tool, status, title, input, output, .. } => {
+            let mut text = String::new();
+            let title = title.as_deref().filter(|title| !title.is_empty());
+            let title = title.map(|title| format!(" – {}", one_line(title))).unwrap_or_default();
+            let _ = writeln!(text, "\n**Tool `{tool}`**{title} ({})\n", how_it_ended(part, *status));
+            if !input.is_null() {
+                text.push_str(&fenced("json", &serde_json::to_string_pretty(input).unwrap_or_default()));
+            }
+            if let Some(output) = output.as_deref().filter(|output| !output.trim().is_empty()) {
+                text.push('\n');
+                text.push_str(&fenced("text", output));
+            }
+            text
+        }
+        PartBody::Patch { files } if !files.is_empty() => {
+            let files: Vec<String> = files.iter().map(|file| format!("- `{file}`\n")).collect();
+            format!("\nFiles changed:\n\n{}", files.concat())
+        }
+        _ => String::new(),
+    }
+}
+
+fn how_it_ended(part: &AgentPart, status: ToolStatus) -> String {
+    let word = match status {
+        ToolStatus::Completed => "done",
+        ToolStatus::Error => "failed",
+        ToolStatus::Pending | ToolStatus::Running => "did not end",
+    };
+    match (part.started_at, part.ended_at) {
+        (Some(start), Some(end)) => format!("{word}, {}", seconds(end.saturating_sub(start))),
+        _ => word.to_owned(),
+    }
+}
+
+/// A block that nothing inside can end.
+fn fenced(language: &str, body: &str) -> String {
+    let longest = body.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}\n", body.trim_end())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn used(tokens: &Tokens, cost_microusd: u64) -> String {
+    let mut text = format!("{} tokens in, {} out", tokens.input + tokens.cache_read, tokens.output);
+    if tokens.reasoning > 0 {
+        let _ = write!(text, ", {} for reasoning", tokens.reasoning);
+    }
+    let _ = write!(text, ", ${}.{:06}", cost_microusd / 1_000_000, cost_microusd % 1_000_000);
+    text
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
+}
+
+/// `2026-11-21 14:05:09 UTC`
+fn utc(at_ms: u64) -> String {
+    let seconds = at_ms / 1_000;
+    let (year, month, day) = civil(seconds / 86_400);
+    let clock = seconds % 86_400;
+    let (hour, minute, second) = (clock / 3_600, clock % 3_600 / 60, clock % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`).
+fn civil(day: u64) -> (u64, u64, u64) {
+    let shifted = day + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::agent::{AgentFailure, AgentMessage, AgentMessageId, AgentPartId, AgentSessionId};
+    use crate::model::ids::{FrameId, SessionId};
+    use crate::model::names::FrameName;
+
+    const AT: u64 = 1_795_269_909_000;
+
+    fn turn(role: Role, bodies: Vec<PartBody>) -> Turn {
+        let session = AgentSessionId("ses_1".into());
+        let id = AgentMessageId("msg_1".into());
+        let part = |body| AgentPart {
+            id: AgentPartId("prt_1".into()),
+            session: session.clone(),
+            message: id.clone(),
+            ended: true,
+            started_at: Some(1_000),
+            ended_at: Some(2_240),
+            body,
+        };
+        Turn {
+            parts: bodies.into_iter().map(part).collect(),
+            message: AgentMessage {
+                id: id.clone(),
+                session: session.clone(),
+                role,
+                parent: None,
+                model: Some("scripted/scripted".into()),
+                created_at: AT,
+                completed_at: Some(AT + 3_210),
+                finish: Some("stop".into()),
+                error: None,
+                tokens: Tokens::default(),
+                cost_microusd: 0,
+            },
+        }
+    }
+
+    fn session() -> Session {
+        Session {
+            id: SessionId::from_parts(AT, 1),
+            frame: FrameId::from_parts(1, 1),
+            frame_name: FrameName::parse("blog").expect("a name"),
+            agent_session: None,
+            forked_from: None,
+            title: "Dark\nmode".into(),
+            created_at: AT,
+            last_active_at: AT,
+        }
+    }
+
+    #[test]
+    fn everything_is_in_it_and_nothing_inside_ends_a_block() {
+        let text = |text: &str| PartBody::Text { text: text.into(), synthetic: false };
+        let tool = PartBody::Tool {
+            tool: "bash".into(),
+            call_id: "call_1".into(),
+            status: ToolStatus::Completed,
+            title: Some("list".into()),
+            input: serde_json::json!({"command": "ls"}),
+            output: Some("a\n````\nb\n".into()),
+        };
+        let mut answer = turn(
+            Role::Assistant,
+            vec![
+                PartBody::Reasoning { text: "Hm. </details>".into() },
+                tool,
+                PartBody::Patch { files: vec!["/workspace/a.css".into()] },
+                PartBody::Other { kind: "step-start".into() },
+                text("Done."),
+            ],
+        );
+        answer.message.tokens =
+            Tokens { input: 200, output: 30, reasoning: 4, cache_read: 1000, cache_write: 0 };
+        answer.message.cost_microusd = 1_410;
+        let mut failed = turn(Role::Assistant, Vec::new());
+        failed.message.error =
+            Some(AgentFailure { name: "APIError".into(), message: "no\nkey".into(), status: Some(401) });
+        let nothing = turn(Role::Assistant, vec![text("  ")]);
+        let turns = [turn(Role::User, vec![text("Add dark mode.")]), answer, nothing, failed];
+        let made = markdown(&session(), &turns);
+        let expected = "\
+# Dark mode
+
+- Session: `SESSION`
+- Frame: blog
+- Begun: 2026-11-21 14:05:09 UTC
+- Last used: 2026-11-21 14:05:09 UTC
+- Used: 1200 tokens in, 30 out, 4 for reasoning, $0.001410
+
+## User · 2026-11-21 14:05:09 UTC
+
+Add dark mode.
+
+## Assistant (scripted/scripted) · 2026-11-21 14:05:09 UTC
+
+<details><summary>Reasoning</summary>
+
+Hm. &lt;/details&gt;
+
+</details>
+
+**Tool `bash`** – list (done, 1.2 s)
+
+```json
+{
+  \"command\": \"ls\"
+}
+```
+
+`````text
+a
+````
+b
+`````
+
+Files changed:
+
+- `/workspace/a.css`
+
+Done.
+
+*1200 tokens in, 30 out, 4 for reasoning, $0.001410, 3.2 s*
+
+## Assistant (scripted/scripted) · 2026-11-21 14:05:09 UTC
+
+**Failed (APIError):** no key
+";
+        assert_eq!(made, expected.replace("SESSION", session().id.as_str()));
+    }
+}

@@ -1,0 +1,180 @@
+//! opencode's own clients against a frame from outside, with nothing but an address and a token of mimir's.
+//!
+//! They run in containers of their own on the machine's network: what a person would run on another machine.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::support::{World, eventually, skip};
+use super::talk::{Talk, prepared};
+use super::terminal::Terminal;
+
+const IMAGE: &str = "localhost/mimir-frame:latest";
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A frame whose gateway listens on TCP as well, the address of its API, and the token.
+struct Outside {
+    talk: Talk,
+    base: String,
+    token: String,
+}
+
+fn outside(test: &str) -> Option<Outside> {
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let talk = prepared(test, |world| world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string()))?;
+    let token = std::fs::read_to_string(talk.world.home.join("gateway.token")).expect("the home's token");
+    let base = format!("http://127.0.0.1:{port}/v1/frames/talk/opencode");
+    Some(Outside { talk, base, token: token.trim().to_owned() })
+}
+
+impl Outside {
+    fn world(&self) -> &World {
+        &self.talk.world
+    }
+
+    /// The conversation that opencode knows by that id (or by that title), once mimir knows of it.
+    fn conversation(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, LIMIT, || {
+            let all = self.world().json(&["sessions", "list"]);
+            let found = all.as_array().and_then(|all| all.iter().find(|session| fits(session)).cloned());
+            found.ok_or_else(|| all.to_string())
+        })
+    }
+
+    /// What was said in it, when the last answer is there.
+    fn said(&self, session: &str, answers: usize) -> Vec<Value> {
+        eventually("the history is whole", LIMIT, || {
+            let shown = self.world().json(&["sessions", "show", session]);
+            let turns = shown["turns"].as_array().cloned().unwrap_or_default();
+            let ended =
+                turns.iter().filter(|turn| turn["role"] == "assistant" && !turn["ended_at"].is_null());
+            if ended.count() >= answers { Ok(turns) } else { Err(shown.to_string()) }
+        })
+    }
+}
+
+/// Sessions, a turn with an upload, the event stream, files, a terminal over a WebSocket; both of its faces.
+#[test]
+fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
+    const TEST: &str = "the official SDK";
+    let Some(sdk) = std::env::var_os("MIMIR_TEST_OPENCODE_SDK").filter(|path| Path::new(path).is_dir())
+    else {
+        return skip(TEST, "there is no SDK; ./scripts/test fetches it (scripts/opencode-sdk)");
+    };
+    let Some(outside) = outside(TEST) else { return };
+    let world = outside.world();
+    let script = world.root.join("talk.mjs");
+    std::fs::write(&script, include_str!("../../fixtures/sdk/talk.mjs")).expect("a script");
+    let mounts =
+        [format!("{}:/sdk:ro", Path::new(&sdk).display()), format!("{}:/talk.mjs:ro", script.display())];
+    let (base, token) = (format!("BASE={}", outside.base), format!("TOKEN={}", outside.token));
+    let run = world
+        .podman(&[
+            "run",
+            "--rm",
+            "--network",
+            "host",
+            "-v",
+            &mounts[0],
+            "-v",
+            &mounts[1],
+            "-e",
+            &base,
+            "-e",
+            &token,
+            "--entrypoint",
+            "node",
+            IMAGE,
+            "/talk.mjs",
+        ])
+        .ok();
+    let seen = run.lines().pop().expect("what it saw");
+
+    let answer = "Hello from the scripted model.";
+    assert!(seen["answer"].as_str().is_some_and(|text| text.contains(answer)), "{seen}");
+    assert!(seen["streamed"].as_str().is_some_and(|text| text.contains(answer)), "{seen}");
+    for kind in ["server.connected", "message.updated", "message.part.updated", "session.idle"] {
+        assert!(
+            seen["kinds"].as_array().is_some_and(|all| all.iter().any(|one| one == kind)),
+            "{kind}: {seen}"
+        );
+    }
+    assert_eq!((&seen["messages"], &seen["listed"]), (&2.into(), &true.into()), "{seen}");
+    assert!(seen["file"].as_str().is_some_and(|text| text.contains("It says hello.")), "{seen}");
+    assert_eq!((&seen["missing"], &seen["stranger"]), (&404.into(), &401.into()), "{seen}");
+    assert_eq!((&seen["second"], &seen["socket"]), (&"from the SDK".into(), &true.into()), "{seen}");
+
+    // Like everything else: in the list, in the history, in the log, in the search.
+    let session =
+        outside.conversation("mimir knows the conversation", |one| one["agent_session"] == seen["session"]);
+    assert_eq!((&session["title"], &session["frame"]), (&"from the SDK".into(), &"talk".into()), "{session}");
+    let id = session["id"].as_str().expect("an id");
+    let turns = outside.said(id, 1);
+    assert!(turns[0]["text"].as_str().is_some_and(|text| text.contains("said through the SDK")), "{turns:?}");
+    assert_eq!(turns[1]["text"], seen["answer"]);
+    let found = world.json(&["sessions", "search", "\"said through the SDK\""]);
+    assert_eq!(found[0]["session"]["id"], *id, "{found}");
+    let events = world.mimir(&["frame", "events", "talk", "--json"]).ok().lines();
+    let kinds: Vec<&str> = events
+        .iter()
+        .filter(|event| event["session"] == *id)
+        .filter_map(|event| event["kind"].as_str())
+        .collect();
+    for kind in ["session.created", "turn.started", "message.text", "turn.ended"] {
+        assert!(kinds.contains(&kind), "{kind} in {kinds:?}");
+    }
+}
+
+/// `opencode attach` in a real terminal: a prompt typed there is answered, and mimir has both.
+#[test]
+fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
+    let Some(outside) = outside("the official TUI") else { return };
+    let world = outside.world();
+    // A conversation of mimir's is there before, and goes on in the TUI.
+    let _ = outside.talk.send("@@text@@", &[]).ok();
+    let password = format!("OPENCODE_SERVER_PASSWORD={}", outside.token);
+    let argv = [
+        "run",
+        "--rm",
+        "-it",
+        "--network",
+        "host",
+        "-e",
+        &password,
+        "-e",
+        "TERM=xterm-256color",
+        "--entrypoint",
+        "opencode",
+        IMAGE,
+        "attach",
+        &outside.base,
+        "--continue",
+    ];
+    let mut terminal = Terminal::run(world, "podman", &argv, 120, 40);
+    terminal.wait_for_text("Hello from the scripted model.", LIMIT);
+    terminal.type_text("@@text@@ typed in the TUI");
+    terminal.wait_for_text("typed in the TUI", LIMIT);
+    terminal.type_text("\r");
+
+    let session = outside.conversation("the conversation", |one| one["frame"] == "talk");
+    let id = session["id"].as_str().expect("an id").to_owned();
+    let turns = outside.said(&id, 2);
+    let typed = turns.iter().position(|turn| {
+        turn["role"] == "user" && turn["text"].as_str().is_some_and(|text| text.contains("typed in the TUI"))
+    });
+    let typed = typed.unwrap_or_else(|| panic!("what was typed is not in the history: {turns:?}"));
+    assert!(
+        turns[typed + 1]["text"].as_str().is_some_and(|text| text.contains("Hello from the scripted model.")),
+        "{turns:?}"
+    );
+    let audit = std::fs::read_to_string(world.home.join("gateway.log")).unwrap_or_default();
+    assert!(!audit.contains(&outside.token), "the token is in no log");
+    // Twice: the first may only clear the line.
+    terminal.type_text("\x03");
+    terminal.type_text("\x03");
+    terminal.hang_up();
+}
