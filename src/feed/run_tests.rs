@@ -34,6 +34,8 @@ fn said(head: AgentMessage, text: &str, synthetic: bool) -> Turn {
         session: head.session.clone(),
         message: head.id.clone(),
         ended: true,
+        started_at: None,
+        ended_at: None,
         body: PartBody::Text { text: text.into(), synthetic },
     };
     Turn { head, parts: vec![part] }
