@@ -239,11 +239,6 @@ impl World {
         whole(send(TcpStream::connect(self.tcp).await.expect("connects"), request).await).await
     }
 
-    /// The gateway's socket.
-    pub fn socket(&self) -> &std::path::Path {
-        &self.socket
-    }
-
     /// The details of what was done by that name, oldest first.
     pub async fn audited(&self, action: &'static str) -> Vec<String> {
         let rows = self.services.store.read(|db| mimir::store::audit::list(db, None, 1000)).await;
