@@ -85,7 +85,7 @@ impl Follow {
         // Looked at together: what is forgotten between two pages must be noticed.
         let read = self.store.read(move |db| {
             if events::is_too_old(db, position)? {
-                return Ok(Read::TooOld(snapshot::take(db)?));
+                return Ok(Read::TooOld(snapshot::take(db, &filter)?));
             }
             Ok(Read::Rows(events::after(db, position, &filter, PAGE)?))
         });
@@ -105,7 +105,8 @@ impl Follow {
 
     /// For a position from the future: it belongs to another database, or to one before a backup was restored.
     async fn begin_anew(&mut self) -> Result<Vec<Followed>, StoreError> {
-        let snapshot = self.store.read(|db| snapshot::take(db)).await?;
+        let filter = self.filter.clone();
+        let snapshot = self.store.read(move |db| snapshot::take(db, &filter)).await?;
         Ok(self.adopt(snapshot))
     }
 

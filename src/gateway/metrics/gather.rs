@@ -62,6 +62,7 @@ pub async fn gather(services: &Services) -> Answer<String> {
     about_messages(&mut page, services, &rows);
     about_models(&mut page, services, rows);
     about_agents(&mut page, services);
+    about_store(&mut page, services);
     page.live(
         "mimir_runtime_call_seconds",
         "How long calls of the container engine take, by call",
@@ -170,6 +171,20 @@ fn about_agents(page: &mut Page, services: &Services) {
     page.live("mimir_agent_gaps", "Times in which something of an agent may have been missed", counters.gaps);
     page.live("mimir_gap_repairs", "Things that had been missed and were added", counters.repaired);
     page.live("mimir_relay_seconds", "From reading an agent's event to having it in the log", counters.relay);
+}
+
+fn about_store(page: &mut Page, services: &Services) {
+    let writes = services.store.write_times();
+    page.times(
+        "mimir_store_write_seconds",
+        "From asking for a change to knowing that it is saved: on the disk, or safe from the end of the process",
+        [("disk", writes.disk), ("process", writes.process)]
+            .map(|(until, times)| (labels([("until", until)]), times)),
+    );
+    page.times("mimir_store_sync_seconds", "How long the disk takes", [(Vec::new(), writes.sync)]);
+    page.counter("mimir_store_commits", "Transactions", writes.commits);
+    page.counter("mimir_store_changes", "Changes in them", writes.changes);
+    page.gauge("mimir_store_waiting", "Changes that wait for the writer", writes.waiting as u64);
 }
 
 fn about_models(page: &mut Page, services: &Services, rows: Rows) {

@@ -5,22 +5,13 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::store::Times;
+
 /// What the page is.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A label and its value.
 pub type Label = (&'static str, String);
-
-/// A distribution of times.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Times {
-    /// How many took at most so many seconds.
-    pub buckets: Vec<(f64, u64)>,
-    /// How many there were.
-    pub count: u64,
-    /// Of all of them, in seconds.
-    pub sum_seconds: f64,
-}
 
 /// Everything that is shown at one moment.
 #[derive(Debug, Default)]

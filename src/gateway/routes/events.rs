@@ -55,7 +55,7 @@ pub struct EventQuery {
 ///
 /// Every event was stored before it is sent. Whoever comes back with the last id he has seen gets
 /// everything after it: nothing is lost, nothing comes twice. A position that is too old, or from another
-/// database, gets an event `reset` first, whose data is a snapshot; what happened after it follows. A quiet
+/// database, gets an event `reset` first, whose data is a snapshot of what the filter shows; what happened after it follows. A quiet
 /// stream says every 10 s how far it is (a comment and an `id`; a WebSocket gets `{"kind":"position"}`). A
 /// reader who takes nothing for 30 s is cut off.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(EventQuery),

@@ -12,6 +12,7 @@ use mimir::store::{StoreError, messages};
 async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
     let world = World::new().await;
     world.frame("blog").await;
+    world.frame("other").await;
     let sent = world.post("/v1/messages", Some(json!({"frame": "blog", "text": "hello"}))).await;
     let id = sent.json()["id"].as_str().expect("an id").to_owned();
     let parsed = id.parse().expect("a message id");
@@ -36,7 +37,9 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
             assert_eq!(reset["kind"], "reset", "{form:?} from {position}: {reset}");
             assert!(reset["id"].as_u64() >= Some(newest), "{reset}");
             let data = &reset["data"];
-            assert_eq!((&data["after"], &data["frames"][0]["name"]), (&reset["id"], &json!("blog")));
+            let names: Vec<_> =
+                data["frames"].as_array().expect("frames").iter().map(|frame| &frame["name"]).collect();
+            assert_eq!((&data["after"], names), (&reset["id"], vec!["blog", "other"]));
             assert_eq!((&data["messages"][0]["id"], &data["prompts"]), (&json!(id), &json!([])));
             assert_eq!(data["messages"][0]["text"], json!([{"part": "prt_1", "text": "half an answer"}]));
             let mark = format!("{form:?} {position}");
@@ -44,6 +47,31 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
             emit(&world.services.store, 0..1, move |_| text.clone()).await;
             while reader.soon().await["data"]["delta"] != json!(mark) {}
         }
+    }
+}
+
+/// What somebody may not follow is not in the snapshot either.
+#[tokio::test]
+async fn a_snapshot_shows_what_the_filter_does() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    world.frame("other").await;
+    let sent = world.post("/v1/messages", Some(json!({"frame": "blog", "text": "hello"}))).await.json();
+    let (message, session) = (sent["id"].as_str().expect("an id"), sent["session"].as_str().expect("an id"));
+    let ahead = Some(world.services.events.newest() + 1_000_000);
+    for (query, frames, messages) in [
+        ("frame=blog".to_owned(), json!(["blog"]), 1),
+        ("frame=other".to_owned(), json!(["other"]), 0),
+        (format!("message={message}"), json!(["blog"]), 1),
+        (format!("session={session}&kind=prompt.*"), json!(["blog"]), 1),
+        (format!("session={session}&frame=other"), json!([]), 0),
+    ] {
+        let mut reader = Reader::open(world.socket(), Form::Sse, &query, ahead).await;
+        let data = reader.soon().await["data"].clone();
+        let names: Vec<_> =
+            data["frames"].as_array().expect("frames").iter().map(|frame| frame["name"].clone()).collect();
+        assert_eq!(json!(names), frames, "{query}");
+        assert_eq!(data["messages"].as_array().map(Vec::len), Some(messages), "{query}");
     }
 }
 
