@@ -39,7 +39,7 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
             let data = &reset["data"];
             let names: Vec<_> =
                 data["frames"].as_array().expect("frames").iter().map(|frame| &frame["name"]).collect();
-            assert_eq!((&data["after"], names), (&reset["id"], vec!["blog", "other"]));
+            assert_eq!((&data["after"], names), (&reset["id"], vec![&json!("blog"), &json!("other")]));
             assert_eq!((&data["messages"][0]["id"], &data["prompts"]), (&json!(id), &json!([])));
             assert_eq!(data["messages"][0]["text"], json!([{"part": "prt_1", "text": "half an answer"}]));
             let mark = format!("{form:?} {position}");
