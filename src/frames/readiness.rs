@@ -18,6 +18,8 @@ use crate::tmux;
 
 /// One try. Longer is worse: a swallowed request is never answered.
 const TRY: Duration = Duration::from_millis(300);
+/// To find out whether it is an agent to work with: milliseconds for a release that we know.
+const AGREEMENT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const BREATH: Duration = Duration::from_millis(50);
 /// How long one pass tries before the row and the engine are looked at again.
@@ -43,6 +45,12 @@ impl Signs {
         let pause = if self.agent { BREATH } else { TERMINAL_PAUSE };
         self.asked_at.is_none_or(|asked| asked.elapsed() >= pause)
     }
+}
+
+/// One try at an agent: it answers, and is one that we work with.
+async fn meet(client: &OpencodeClient) -> Result<(), OpencodeError> {
+    let health = client.health(TRY).await?;
+    client.agree(&health, AGREEMENT).await
 }
 
 impl Driver {
@@ -123,9 +131,8 @@ impl Driver {
         tokio::pin!(woken);
         let end = Instant::now() + SLICE;
         while Instant::now() < end {
-            if let Err(OpencodeError::WrongVersion { found }) = self.look_for_signs().await? {
-                let reason = format!("the agent is opencode {found}; this mimir speaks with opencode 1.x");
-                return self.fail(reason).await;
+            if let Err(wrong) = self.look_for_signs().await? {
+                return self.fail(wrong.to_string()).await;
             }
             if self.memory.signs.agent && self.memory.signs.terminal {
                 return self.is_ready(frame).await;
@@ -146,7 +153,7 @@ impl Driver {
     async fn look_for_signs(&mut self) -> Result<Result<(), OpencodeError>, FrameError> {
         let Some(password) = self.folders.password()? else { return Ok(Ok(())) };
         let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
-        let agent = async { if self.memory.signs.agent { None } else { Some(client.health(TRY).await) } };
+        let agent = async { if self.memory.signs.agent { None } else { Some(meet(&client).await) } };
         let ask_terminal = !self.memory.signs.terminal && self.memory.signs.is_time_for_the_terminal();
         let terminal = async {
             if ask_terminal {
@@ -163,7 +170,7 @@ impl Driver {
         match agent {
             Some(Err(wrong @ OpencodeError::WrongVersion { .. })) => return Ok(Err(wrong)),
             Some(Err(error)) => self.memory.signs.last = Some(error.to_string()),
-            Some(Ok(_)) => self.memory.signs.agent = true,
+            Some(Ok(())) => self.memory.signs.agent = true,
             None => {}
         }
         if self.memory.signs.agent && !terminal {

@@ -68,7 +68,7 @@ pub(super) struct Streaming {
     pub connection: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// Asks and reads the whole answer.
+/// Asks and reads the whole answer. Without `auth` it is asked as anybody could.
 pub(super) async fn whole(connector: &Connector, auth: &str, call: &Call) -> Result<Bytes, OpencodeError> {
     let exchange = async {
         let (response, connection) = begin(connector, auth, call).await?;
@@ -135,11 +135,11 @@ async fn begin(
 }
 
 fn request(auth: &str, call: &Call) -> Result<Request<Full<Bytes>>, OpencodeError> {
-    let mut request = Request::builder()
-        .method(call.method.clone())
-        .uri(&call.path)
-        .header(HOST, "127.0.0.1")
-        .header(AUTHORIZATION, auth);
+    let mut request =
+        Request::builder().method(call.method.clone()).uri(&call.path).header(HOST, "127.0.0.1");
+    if !auth.is_empty() {
+        request = request.header(AUTHORIZATION, auth);
+    }
     if call.body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }

@@ -59,10 +59,12 @@ pub enum OpencodeError {
         why: String,
     },
     /// Another program, or a version whose protocol we do not speak. Build another image.
-    #[error("the agent is opencode {found}; this mimir speaks with opencode 1.x")]
+    #[error("the agent is opencode {found}, which this mimir does not work with: {why}")]
     WrongVersion {
         /// What it says it is.
         found: String,
+        /// What it lacks, or does.
+        why: String,
     },
 }
 

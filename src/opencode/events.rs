@@ -13,14 +13,14 @@ use futures_util::future::{Either, select};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use tokio::time::Instant;
+
 use super::call::Streaming;
+use super::dialect::Patience;
 use super::doubles::Doubles;
 use super::sse::SseParser;
 use super::translate;
 use crate::model::agent::AgentEvent;
-
-/// A heartbeat comes every 10 s, so this much silence is a dead connection.
-pub const SILENCE: Duration = Duration::from_secs(25);
 
 /// Why a stream ended. All of them mean: connect again and re-read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,22 +43,36 @@ pub struct EventStream {
     parser: SseParser,
     doubles: Doubles,
     ready: VecDeque<AgentEvent>,
-    silence: Duration,
+    patience: Patience,
+    begun_at: Instant,
+    /// When the last whole event came. Bytes alone are no sign of life.
+    heard_at: Instant,
 }
 
 impl EventStream {
-    pub(super) fn new(streaming: Streaming, silence: Duration) -> Self {
+    pub(super) fn new(streaming: Streaming) -> Self {
+        let now = Instant::now();
         Self {
             body: streaming.body,
             connection: Some(streaming.connection),
             parser: SseParser::default(),
             doubles: Doubles::default(),
             ready: VecDeque::new(),
-            silence,
+            patience: Patience::default(),
+            begun_at: now,
+            heard_at: now,
         }
     }
 
-    /// The next event. May be dropped and called again; nothing is lost.
+    /// With another limit for silence, for tests that cannot wait that long.
+    #[cfg(any(test, feature = "test-support"))]
+    #[must_use]
+    pub fn with_silence(mut self, limit: Duration) -> Self {
+        self.patience = Patience::fixed(limit);
+        self
+    }
+
+    /// The next event. May be dropped and called again; nothing is lost, and silence goes on being counted.
     ///
     /// # Errors
     /// [`StreamEnd`] when there will be no more of them.
@@ -67,13 +81,23 @@ impl EventStream {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            let bytes = tokio::time::timeout(self.silence, self.bytes())
+            let limit = self.patience.limit();
+            let bytes = tokio::time::timeout_at(self.heard_at + limit, self.bytes())
                 .await
-                .map_err(|_| StreamEnd::Silent(self.silence))??;
+                .map_err(|_| StreamEnd::Silent(limit))??;
             let payloads =
                 self.parser.push(&bytes).map_err(|error| StreamEnd::Unreadable(error.to_string()))?;
-            let new = payloads.iter().filter(|payload| !self.doubles.is_double(payload));
-            self.ready.extend(new.map(|payload| translate::event(payload)));
+            for payload in &payloads {
+                self.heard_at = Instant::now();
+                if self.doubles.is_double(payload) {
+                    continue;
+                }
+                let event = translate::event(payload);
+                if event == AgentEvent::Heartbeat {
+                    self.patience.heard(self.begun_at.elapsed());
+                }
+                self.ready.push_back(event);
+            }
         }
     }
 

@@ -7,6 +7,8 @@
 //! Not here: deciding what an answer means for a message (see `router`).
 
 mod call;
+mod contract;
+pub mod dialect;
 mod doubles;
 pub mod error;
 pub mod events;
@@ -16,6 +18,8 @@ mod translate;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,6 +33,7 @@ use crate::model::prompt::Ask;
 use crate::model::secret::Secret;
 use crate::outbound::Connector;
 use call::Call;
+use dialect::Dialect;
 
 /// The version that this client was made for and that the frame image has.
 pub const VERSION: &str = "1.18.33";
@@ -42,6 +47,8 @@ const BOOT: Duration = Duration::from_secs(90);
 const PROMPT: Duration = Duration::from_secs(30);
 /// A whole conversation is summed up by the model; one that is silent is given up by the agent after minutes.
 const SUMMARIZE: Duration = Duration::from_secs(600);
+/// An agent that is up says so at once.
+const HEALTH: Duration = Duration::from_secs(2);
 /// An abort waits for the running tool to end.
 const ABORT: Duration = Duration::from_secs(10);
 
@@ -107,8 +114,10 @@ pub struct Prompt {
 /// A healthy agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// opencode's version; one that we speak with.
+    /// opencode's version.
     pub version: String,
+    /// How to speak with it.
+    pub dialect: Dialect,
 }
 
 /// The agent inside one frame. A plain struct: there is one kind of agent, and tests point the
@@ -117,6 +126,8 @@ pub struct Health {
 pub struct OpencodeClient {
     connector: Connector,
     authorization: Secret,
+    /// Learned when it is first needed; a client lives no longer than one start of its frame.
+    dialect: Arc<OnceLock<Dialect>>,
 }
 
 impl OpencodeClient {
@@ -125,7 +136,7 @@ impl OpencodeClient {
     pub fn new(connector: Connector, password: &Secret) -> Self {
         let pair = Secret::new(format!("{}:{}", inside::AGENT_USER, password.reveal()));
         let authorization = Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())));
-        Self { connector, authorization }
+        Self { connector, authorization, dialect: Arc::default() }
     }
 
     /// Whether the agent answers at all, within `timeout` on a new connection.
@@ -136,14 +147,19 @@ impl OpencodeClient {
     /// # Errors
     /// [`OpencodeError::WrongVersion`] is final; the others are worth another try.
     pub async fn health(&self, timeout: Duration) -> Result<Health, OpencodeError> {
-        let found: wire::Health = self.ask(Call::get("health", "/global/health").within(timeout)).await?;
+        let asked = self.ask::<wire::Health>(Call::get("health", "/global/health").within(timeout)).await;
+        let found = match asked {
+            Ok(found) => found,
+            Err(error) => return Err(self.recognise(timeout, error).await),
+        };
         if !found.healthy {
             return Err(unreadable("health", "it does not say that it is healthy"));
         }
-        if found.version.starts_with("1.") {
-            Ok(Health { version: found.version })
-        } else {
-            Err(OpencodeError::WrongVersion { found: found.version })
+        match Dialect::of(&found.version) {
+            Ok(dialect) => {
+                Ok(Health { version: found.version, dialect: *self.dialect.get_or_init(|| dialect) })
+            }
+            Err(why) => Err(OpencodeError::WrongVersion { found: found.version, why: why.to_owned() }),
         }
     }
 
@@ -333,6 +349,7 @@ impl OpencodeClient {
         reply: PermissionReply,
         message: Option<&str>,
     ) -> Result<(), OpencodeError> {
+        self.still_waits(id, self.permissions()).await?;
         let mut body = json!({"reply": reply.as_str()});
         if let Some(message) = message {
             body["message"] = message.into();
@@ -346,6 +363,7 @@ impl OpencodeClient {
     /// # Errors
     /// [`OpencodeError::NotFound`] when somebody else answered first.
     pub async fn reply_question(&self, id: &str, answers: &[Vec<String>]) -> Result<(), OpencodeError> {
+        self.still_waits(id, self.questions()).await?;
         let path = format!("/question/{}/reply", segment(id));
         self.send(Call::post("answer question", path, json!({"answers": answers}))).await.map(drop)
     }
@@ -355,6 +373,7 @@ impl OpencodeClient {
     /// # Errors
     /// [`OpencodeError::NotFound`] when somebody else answered first.
     pub async fn reject_question(&self, id: &str) -> Result<(), OpencodeError> {
+        self.still_waits(id, self.questions()).await?;
         let path = format!("/question/{}/reject", segment(id));
         self.send(Call::post("reject question", path, json!({}))).await.map(drop)
     }
@@ -384,7 +403,29 @@ impl OpencodeClient {
     pub async fn events(&self, head: Duration) -> Result<EventStream, OpencodeError> {
         let call = Call::get("events", "/event").within(head);
         let streaming = call::streaming(&self.connector, self.authorization.reveal(), &call).await?;
-        Ok(EventStream::new(streaming, events::SILENCE))
+        Ok(EventStream::new(streaming))
+    }
+
+    /// Older releases take an answer to a prompt that is not there any more as if it were: they are asked
+    /// first. Whoever answers in between is not noticed; the event of their answer tells.
+    async fn still_waits(
+        &self,
+        id: &str,
+        waiting: impl Future<Output = Result<Vec<Ask>, OpencodeError>>,
+    ) -> Result<(), OpencodeError> {
+        if self.dialect().await.says_who_was_late || waiting.await?.iter().any(|ask| ask.id == id) {
+            return Ok(());
+        }
+        Err(OpencodeError::NotFound { what: format!("prompt {id} that waits for an answer") })
+    }
+
+    /// An agent that does not say what it is right now is spoken with like the newest.
+    async fn dialect(&self) -> Dialect {
+        if let Some(known) = self.dialect.get() {
+            return *known;
+        }
+        let health = self.health(HEALTH).await;
+        health.map(|health| health.dialect).unwrap_or(Dialect::NEWEST)
     }
 
     async fn send(&self, call: Call) -> Result<bytes::Bytes, OpencodeError> {

@@ -52,10 +52,12 @@ fn known(envelope: &wire::Envelope) -> Option<AgentEvent> {
             delta: text(body, "delta")?,
         },
         "permission.asked" => AgentEvent::Asked(permission(read(body)?)),
+        // The dialect of the first releases.
+        "permission.updated" => AgentEvent::Asked(old_permission(read(body)?)),
         "permission.replied" => AgentEvent::PermissionReplied {
             session: session_id(body)?,
-            permission: text(body, "requestID")?,
-            reply: text(body, "reply").unwrap_or_default(),
+            permission: text(body, "requestID").or_else(|| text(body, "permissionID"))?,
+            reply: text(body, "reply").or_else(|| text(body, "response")).unwrap_or_default(),
         },
         "question.asked" => AgentEvent::Asked(question(read(body)?)),
         "question.replied" | "question.rejected" => {
@@ -195,6 +197,23 @@ pub(super) fn permission(found: wire::Permission) -> Ask {
             metadata: found.metadata,
         },
     }
+}
+
+fn old_permission(found: wire::OldPermission) -> Ask {
+    let call = found.message.zip(found.call).map(|(message, call)| wire::AskedCall { message, call });
+    let mut metadata = found.metadata;
+    if let (Some(fields), false) = (metadata.as_object_mut(), found.title.is_empty()) {
+        fields.entry("title").or_insert(found.title.into());
+    }
+    permission(wire::Permission {
+        id: found.id,
+        session: found.session,
+        permission: found.kind,
+        patterns: found.pattern.map(wire::OneOrMore::into_vec).unwrap_or_default(),
+        always: Vec::new(),
+        metadata,
+        tool: call,
+    })
 }
 
 pub(super) fn question(found: wire::Question) -> Ask {

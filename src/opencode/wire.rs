@@ -204,6 +204,42 @@ pub(super) struct Permission {
     pub tool: Option<AskedCall>,
 }
 
+/// What became [`Permission`] in 1.1: `{"id","type","pattern"?,"sessionID","messageID","callID"?,"title","metadata"}`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OldPermission {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub pattern: Option<OneOrMore>,
+    #[serde(rename = "sessionID")]
+    pub session: String,
+    #[serde(default, rename = "messageID")]
+    pub message: Option<String>,
+    #[serde(default, rename = "callID")]
+    pub call: Option<String>,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub metadata: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::More(more) => more,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct AskedCall {
     #[serde(rename = "messageID")]

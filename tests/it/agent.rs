@@ -447,7 +447,7 @@ async fn a_wrong_password_another_version_and_nobody_are_told_apart() {
 
     world.agent.set_version("2.0.1");
     let newer = world.client().health(Duration::from_secs(2)).await;
-    assert!(matches!(newer, Err(OpencodeError::WrongVersion { found }) if found == "2.0.1"));
+    assert!(matches!(newer, Err(OpencodeError::WrongVersion { found, .. }) if found == "2.0.1"));
 
     let client = world.client();
     world.agent.kill();

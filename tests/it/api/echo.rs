@@ -48,6 +48,11 @@ fn listen(socket: &Path) -> Option<UnixListener> {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     Ok(match request.uri().path() {
+        "/global/health" if request.headers().get("authorization").is_none() => {
+            let mut refused = whole(Value::Null);
+            *refused.status_mut() = hyper::StatusCode::UNAUTHORIZED;
+            refused
+        }
         "/global/health" => whole(json!({"healthy": true, "version": mimir::opencode::VERSION})),
         "/event" => ticking(),
         "/refused" => {
