@@ -13,6 +13,7 @@ mod doubles;
 pub mod error;
 pub mod events;
 pub mod ids;
+mod said;
 pub mod sse;
 mod translate;
 mod wire;
@@ -27,7 +28,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::model::agent::{AgentMessage, AgentMessageId, AgentPart, AgentSessionId, AgentStatus, ModelRef};
+use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, ModelRef};
 use crate::model::container::inside;
 use crate::model::prompt::Ask;
 use crate::model::secret::Secret;
@@ -40,6 +41,7 @@ pub const VERSION: &str = "1.18.33";
 
 pub use error::OpencodeError;
 pub use events::{EventStream, StreamEnd};
+pub use said::{AgentSession, Turn};
 
 /// The first requests of a server's life boot it and may take long.
 const BOOT: Duration = Duration::from_secs(90);
@@ -51,30 +53,6 @@ const SUMMARIZE: Duration = Duration::from_secs(600);
 const HEALTH: Duration = Duration::from_secs(2);
 /// An abort waits for the running tool to end.
 const ABORT: Duration = Duration::from_secs(10);
-
-/// A message with its parts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
-    /// Its head.
-    pub head: AgentMessage,
-    /// Its parts, in order.
-    pub parts: Vec<AgentPart>,
-}
-
-/// A session, as the agent keeps it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AgentSession {
-    /// Its id.
-    pub id: AgentSessionId,
-    /// The session it is a sub-agent's child of.
-    pub parent: Option<AgentSessionId>,
-    /// Its title.
-    pub title: String,
-    /// Whatever was stored with it; ours hold our ids.
-    pub metadata: Value,
-    /// When anything of it changed (UTC ms).
-    pub updated_at: u64,
-}
 
 /// An answer to a permission prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +137,10 @@ impl OpencodeClient {
             Ok(dialect) => {
                 Ok(Health { version: found.version, dialect: *self.dialect.get_or_init(|| dialect) })
             }
-            Err(why) => Err(OpencodeError::WrongVersion { found: found.version, why: why.to_owned() }),
+            Err(why) => {
+                let named = if found.version.is_empty() { "without a version" } else { &found.version };
+                Err(OpencodeError::WrongVersion { found: named.to_owned(), why: why.to_owned() })
+            }
         }
     }
 

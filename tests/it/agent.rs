@@ -3,8 +3,6 @@
 //! The agent is a scripted opencode behind a real HTTP server, so that our HTTP,
 //! event stream, reconnecting and re-reading is what runs.
 
-#[path = "agent/real.rs"]
-mod real;
 #[path = "agent/scripted.rs"]
 pub mod scripted;
 #[path = "agent/world.rs"]

@@ -18,3 +18,4 @@ mod sessions;
 mod status;
 mod store;
 mod traps;
+mod versions;
