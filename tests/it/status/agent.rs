@@ -119,6 +119,9 @@ impl Agent {
         if self.silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+        if request.headers().get("authorization").is_none() {
+            return reply(401, Value::Null);
+        }
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
