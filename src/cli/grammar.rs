@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, completions, config, doctor, frame, image, init, open, projects, send, serve, sessions,
+    approvals, completions, config, doctor, frame, image, init, open, projects, queue, send, serve, sessions,
     status, token,
 };
 use super::paint::ColorChoice;
@@ -84,6 +84,9 @@ pub enum Command {
     /// What agents ask you: leave to do something, and questions
     #[command(subcommand, arg_required_else_help = true, visible_alias = "approval")]
     Approvals(approvals::ApprovalsCommand),
+    /// Messages that wait for a busy agent
+    #[command(subcommand, arg_required_else_help = true)]
+    Queue(queue::QueueCommand),
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),

@@ -20,7 +20,7 @@ use crate::wire::frames::{
     CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
 };
 use crate::wire::images::{BuildImage, BuildLine, ImageView};
-use crate::wire::messages::{MessageView, SendMessage, SessionDetails, SessionSummary};
+use crate::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
 use crate::wire::projects::{AddProject, ProjectView};
 use crate::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 use crate::wire::status::{Health, Status};
@@ -248,11 +248,29 @@ impl GatewayClient {
         self.get(path(&["v1", "messages", id])).await
     }
 
-    /// `POST /v1/messages/{id}/cancel`
-    pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
-        ask_whole(&self.place, Call::new(Method::POST, path(&["v1", "messages", id, "cancel"])))
-            .await
-            .map(|_| ())
+    /// `GET /v1/messages?open=true`: what waits and what runs, in the order in which it goes.
+    pub async fn queue(
+        &self,
+        frame: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<Vec<MessageView>, ClientError> {
+        let mut query = url::form_urlencoded::Serializer::new("/v1/messages?".to_owned());
+        query.append_pair("open", "true");
+        frame.map(|frame| query.append_pair("frame", frame));
+        session.map(|session| query.append_pair("session", session));
+        self.get(query.finish()).await
+    }
+
+    /// `PATCH /v1/messages/{id}`
+    pub async fn edit(&self, id: &str, edit: &EditMessage) -> Result<MessageView, ClientError> {
+        let call = with_body(Call::new(Method::PATCH, path(&["v1", "messages", id])), edit)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/messages/{id}/cancel`: as it stands after a moment.
+    pub async fn cancel(&self, id: &str) -> Result<MessageView, ClientError> {
+        let call = Call::new(Method::POST, path(&["v1", "messages", id, "cancel"]));
+        self.json(call.within(Duration::from_secs(30))).await.map(|(_, value)| value)
     }
 
     /// `GET /v1/sessions`, of one frame or of all.

@@ -116,6 +116,10 @@ fn leaf(kind: Kind, about: &str) -> Value {
                 json!([{"type": "string", "pattern": "^(\\d+(s|m|min|h|d)\\s*)+$"}, {"enum": ["off", false]}]),
             );
         }
+        Kind::Dollars => {
+            set("type", json!("number"));
+            set("minimum", json!(0.01));
+        }
         Kind::Model => {
             set("type", json!("string"));
             set("pattern", json!("^[^/]+/.+$"));

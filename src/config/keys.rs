@@ -45,6 +45,8 @@ pub enum Kind {
     Time,
     /// A time or `off`.
     TimeOrOff,
+    /// An amount of US dollars.
+    Dollars,
     /// `provider/model`.
     Model,
     /// `provider/model` or `auto`.
@@ -134,6 +136,22 @@ pub const CONFIG: &[Key] = &[
         Kind::Switch,
         "Whether agents obey the opencode configuration found in a project",
     ),
+    key("turn.work", Kind::Time, "How long a turn may work, without the time it waits for a person"),
+    key("turn.silence", Kind::Time, "How long a working agent may give no sign"),
+    key("turn.person", Kind::Time, "How long a question or permission prompt may wait for a person"),
+    key("turn.steps", Kind::Whole(1, 1_000_000), "How many model calls a turn may make, sub-agents included"),
+    key(
+        "turn.tokens",
+        Kind::Whole(1000, u32::MAX),
+        "How many tokens a turn may use, cached ones and sub-agents included",
+    ),
+    key("turn.cost", Kind::Dollars, "How much a turn may cost, sub-agents included"),
+    key("turn.retries", Kind::Whole(0, 10_000), "How often a turn may ask a provider again after an error"),
+    key("turn.retry_pause", Kind::Time, "The longest pause before such a retry that is waited for"),
+    key("queue.per_session", Kind::Whole(1, 10_000), "How many messages may wait in one conversation"),
+    key("queue.per_frame", Kind::Whole(1, 100_000), "How many messages may wait in one frame"),
+    key("queue.parallel", Kind::Whole(1, 64), "How many conversations of a frame run at the same time"),
+    key("queue.wait", Kind::Time, "How long a message may wait before it fails"),
     key("opencode.default_model", Kind::ModelOrAuto, "The model that is used unless a message names one"),
     key("opencode.small_model", Kind::ModelOrAuto, "The model for titles and summaries"),
     key(
@@ -242,6 +260,7 @@ impl Kind {
             Self::Memory => values::memory(text).map(drop),
             Self::Time => values::some_time(text).map(drop),
             Self::TimeOrOff => values::time_or_off(text).map(drop),
+            Self::Dollars => values::dollars(text).map(drop),
             Self::Model => values::model(text).map(drop),
             Self::ModelOrAuto => values::model_or_auto(text).map(drop),
             Self::HttpUrl => values::http_url(text).map(drop),

@@ -34,6 +34,10 @@ pub struct Config {
     pub engine: Engine,
     /// What frames are like unless somebody asks for something else.
     pub frames: Frames,
+    /// How far one turn may go.
+    pub turn: Turn,
+    /// How many messages may wait, and for how long.
+    pub queue: Queue,
     /// What the agent is told.
     pub opencode: Opencode,
     /// What agents may do without asking.
@@ -133,6 +137,40 @@ pub struct Frames {
     pub recycle_limit: u32,
     /// Whether agents obey the opencode configuration found in a project.
     pub trust_project: bool,
+}
+
+/// How far one turn may go before it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Working time in all, without the time it waits for a person.
+    pub work: Duration,
+    /// Time without any sign of life while it works.
+    pub silence: Duration,
+    /// Time that one question or permission prompt may wait for a person.
+    pub person: Duration,
+    /// Model calls.
+    pub steps: u32,
+    /// Tokens, cached ones included.
+    pub tokens: u32,
+    /// Millionths of a US dollar.
+    pub cost_microusd: u64,
+    /// Retries after an error of the provider.
+    pub retries: u32,
+    /// The longest pause before one of them.
+    pub retry_pause: Duration,
+}
+
+/// How many messages may wait, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// In one conversation.
+    pub per_session: u32,
+    /// In one frame.
+    pub per_frame: u32,
+    /// How many conversations of a frame run at the same time.
+    pub parallel: u32,
+    /// How long a message may wait before it fails.
+    pub wait: Duration,
 }
 
 /// What the agent is told.
@@ -275,6 +313,22 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
             })?,
         },
         frames: frames(&read)?,
+        turn: Turn {
+            work: read.must("turn.work", values::some_time)?,
+            silence: read.must("turn.silence", values::some_time)?,
+            person: read.must("turn.person", values::some_time)?,
+            steps: read.must("turn.steps", number)?,
+            tokens: read.must("turn.tokens", number)?,
+            cost_microusd: read.must("turn.cost", values::dollars)?,
+            retries: read.must("turn.retries", number)?,
+            retry_pause: read.must("turn.retry_pause", values::some_time)?,
+        },
+        queue: Queue {
+            per_session: read.must("queue.per_session", number)?,
+            per_frame: read.must("queue.per_frame", number)?,
+            parallel: read.must("queue.parallel", number)?,
+            wait: read.must("queue.wait", values::some_time)?,
+        },
         opencode: Opencode {
             default_model: read.must("opencode.default_model", values::model_or_auto)?,
             small_model: read.must("opencode.small_model", values::model_or_auto)?,

@@ -126,6 +126,22 @@ pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Misfit> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { some_time(text).map(Some) }
 }
 
+/// US dollars, as millionths of one.
+pub(super) fn dollars(text: &str) -> Result<u64, Misfit> {
+    let refuse = || format!("must be an amount of US dollars such as 25 or 2.50, not `{text}`");
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || part.len() > 6 || !digits(whole) || !digits(part) {
+        return Err(refuse());
+    }
+    let whole: u64 = whole.parse().map_err(|_| refuse())?;
+    let part: u64 = format!("{part:0<6}").parse().map_err(|_| refuse())?;
+    match whole.checked_mul(1_000_000).and_then(|millionths| millionths.checked_add(part)) {
+        Some(amount) if (10_000..=1_000_000_000_000).contains(&amount) => Ok(amount),
+        _ => Err(format!("must be from 0.01 to 1000000 US dollars, not `{text}`")),
+    }
+}
+
 /// `provider/model`, or `auto`.
 pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
     if text == "auto" {
@@ -253,6 +269,16 @@ mod tests {
             ["", "*.example", "https://gate.example", "gate:", "gate:0", "gate:99999", "a..b", "-a", "a/b"]
         {
             assert!(host_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn money_is_read_to_the_millionth() {
+        for (text, millionths) in [("25", 25_000_000), ("2.5", 2_500_000), ("0.01", 10_000)] {
+            assert_eq!(dollars(text), Ok(millionths), "{text}");
+        }
+        for bad in ["", ".5", "-1", "1e3", "0", "0.0000001", "99999999999999999999", "2,50"] {
+            assert!(dollars(bad).is_err(), "{bad}");
         }
     }
 

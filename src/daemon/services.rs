@@ -23,7 +23,7 @@ use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
 use crate::notify::Notifier;
 use crate::outbound::HttpClients;
-use crate::router::{self, Router, RouterDeps};
+use crate::router::{Router, RouterDeps};
 use crate::runtime::Runtime;
 use crate::runtime::timed::Timed;
 use crate::sessions::{Sessions, SessionsDeps};
@@ -126,7 +126,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         feeds: feeds.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: router::Settings::new(default_model.clone()),
+        settings: settings::router(config),
         failpoints: tasks.failpoints(),
     });
     let statuses = Statuses::new(StatusDeps {

@@ -10,6 +10,7 @@ use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
+use crate::router::{Limits, Rules};
 use crate::upkeep;
 
 /// What frames want to know.
@@ -60,6 +61,30 @@ pub fn upkeep(config: &Config) -> upkeep::Settings {
 pub fn retention(config: &Config) -> Retention {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     Retention::new(DAY * config.events.keep_days, u64::from(config.events.keep_mib) << 20)
+}
+
+/// What messages want to know.
+pub fn router(config: &Config) -> crate::router::Settings {
+    let (turn, queue) = (&config.turn, &config.queue);
+    crate::router::Settings {
+        limits: Limits {
+            work: turn.work,
+            steps: usize::try_from(turn.steps).unwrap_or(usize::MAX),
+            tokens: turn.tokens.into(),
+            cost_microusd: turn.cost_microusd,
+            retries: turn.retries,
+            silence: turn.silence,
+            person: turn.person,
+            retry_pause: turn.retry_pause,
+        },
+        queue: Rules {
+            per_session: queue.per_session.into(),
+            per_frame: queue.per_frame.into(),
+            parallel: usize::try_from(queue.parallel).unwrap_or(usize::MAX),
+            wait: queue.wait,
+        },
+        ..crate::router::Settings::new(config.default_model())
+    }
 }
 
 /// What the model providers are.

@@ -275,6 +275,12 @@ impl Transcript {
         (tokens, cost)
     }
 
+    /// The model calls that are over, as far as they are known.
+    pub fn steps(&self) -> impl Iterator<Item = &AgentPart> {
+        let parts = self.after_prompt().flat_map(|known| known.parts.values()).map(|progress| &progress.part);
+        parts.filter(|part| matches!(part.body, PartBody::StepFinish { .. }))
+    }
+
     fn after_prompt(&self) -> impl Iterator<Item = &Known> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.messages.range((Excluded(&self.prompt), Unbounded)).map(|(_, known)| known)

@@ -10,7 +10,7 @@ use crate::frames::workspace::WorkspaceError;
 use crate::model::ids::SessionId;
 use crate::model::prompt::PromptForm;
 use crate::opencode::OpencodeError;
-use crate::router::{CancelError, SendError};
+use crate::router::{CancelError, EditError, SendError};
 use crate::runtime::RuntimeError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
@@ -212,6 +212,12 @@ impl From<SendError> for Reply {
                 "`mimir sessions list --frame {frame}` shows them; `--session new` begins one"
             )),
             SendError::ManySessions { ids, .. } => many_sessions(title, &ids),
+            SendError::QueueFull { frame, .. } => Self(Problem::new(429, "queue.full", title)).hint(format!(
+                "`mimir queue list --frame {frame}` shows what waits, `mimir queue cancel ID` takes one back; \
+                 `queue.per_session` and `queue.per_frame` move the limits"
+            )),
+            SendError::NotNow(_) => Self::conflict("send.not_now", title)
+                .hint("without --now it waits for its turn; --interrupt stops what the conversation does"),
             SendError::KeyTaken => {
                 Self::conflict("send.key_taken", title).hint("use a new Idempotency-Key for each message")
             }
@@ -259,11 +265,29 @@ impl From<SessionError> for Reply {
     }
 }
 
+impl From<EditError> for Reply {
+    fn from(error: EditError) -> Self {
+        let title = error.to_string();
+        match error {
+            EditError::NotFound(_) => Self::not_found("message.not_found", title)
+                .hint("`mimir queue list` shows the messages that wait"),
+            EditError::NotWaiting(state) if state.is_final() => Self::conflict("message.not_waiting", title)
+                .hint("send what you mean as a new message: `mimir send \"…\"`"),
+            EditError::NotWaiting(_) => Self::conflict("message.not_waiting", title).hint(
+                "`mimir send --interrupt \"…\"` stops it and sends another; `mimir queue cancel ID` only stops it",
+            ),
+            EditError::Text(error) => error.into(),
+            EditError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<CancelError> for Reply {
     fn from(error: CancelError) -> Self {
         let title = error.to_string();
         match error {
-            CancelError::NotFound(_) => Self::not_found("message.not_found", title),
+            CancelError::NotFound(_) => Self::not_found("message.not_found", title)
+                .hint("`mimir queue list` shows the messages that are not at their end"),
             CancelError::Store(error) => error.into(),
         }
     }

@@ -112,6 +112,8 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         cost_microusd: message.cost_microusd,
         created_at: message.created_at,
         ended_at: message.ended_at,
+        agent_message: message.agent_message.map(|id| id.to_string()),
+        interrupt: message.urgent,
         after_event,
         notes,
     }

@@ -131,6 +131,14 @@ pub struct Message {
     pub sent_at: Option<u64>,
     /// When it reached a final state (UTC ms).
     pub ended_at: Option<u64>,
+    /// It goes before the others of its conversation, and interrupted what ran there.
+    pub urgent: bool,
+    /// Why it is to be stopped, when somebody asked for that.
+    pub stop: Option<String>,
+    /// Its first words, when they were edited.
+    pub given: Option<String>,
+    /// When it was handed over again, because the agent had it and did not begin (UTC ms).
+    pub resent_at: Option<u64>,
 }
 
 /// A conversation, as its row says.

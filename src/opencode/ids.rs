@@ -26,6 +26,14 @@ pub fn mint(now_ms: u64, after: Option<&AgentMessageId>, entropy: [u8; 14]) -> A
     AgentMessageId(format!("msg_{time:012x}{tail}"))
 }
 
+/// The id of the one part that our message has. Always the same, so that a message which is sent twice has its
+/// words once: the server puts a part that it knows into its old place, and appends one without an id.
+#[must_use]
+pub fn part_of(message: &AgentMessageId) -> String {
+    let rest = message.as_str().strip_prefix("msg_").unwrap_or(message.as_str());
+    format!("prt_{rest}")
+}
+
 fn time_of(id: &AgentMessageId) -> Option<u64> {
     let digits = id.as_str().strip_prefix("msg_")?.get(..12)?;
     u64::from_str_radix(digits, 16).ok()

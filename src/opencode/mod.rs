@@ -244,15 +244,18 @@ impl OpencodeClient {
     /// Hands over a prompt; the turn runs on its own after that.
     ///
     /// # Errors
-    /// When [`OpencodeError::may_have_arrived`], ask [`Self::find_message`] before sending it again:
-    /// the same id twice is one turn with the words doubled.
+    /// When [`OpencodeError::may_have_arrived`], ask [`Self::find_message`] before sending it again.
+    ///
+    /// The same prompt twice is one message: its part has an id as well, so that the second one puts what is
+    /// there into its own place. It starts the turn when there was none, and joins the one that runs. Only
+    /// behind a newer message of somebody else it would begin a turn of its own.
     pub async fn prompt(&self, session: &AgentSessionId, prompt: &Prompt) -> Result<(), OpencodeError> {
         // `tools` is left out on purpose: it would overwrite the session's permission rules for ever.
         let body = json!({
             "messageID": prompt.message,
             "model": {"providerID": prompt.model.provider, "modelID": prompt.model.model},
             "agent": prompt.agent,
-            "parts": [{"type": "text", "text": prompt.text}],
+            "parts": [{"id": ids::part_of(&prompt.message), "type": "text", "text": prompt.text}],
         });
         let path = format!("/session/{}/prompt_async", segment(session.as_str()));
         self.send(Call::post("prompt", path, body).within(PROMPT)).await.map(drop)

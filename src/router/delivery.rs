@@ -10,24 +10,27 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Router;
+use super::follow::LET_GO;
+use super::guard::Guard;
+use super::queue::stop_asked;
 use super::transcript::{Told, Transcript};
 use super::verdict::{self, Verdict};
 use crate::clock;
 use crate::feed::{Claim, FeedError};
 use crate::frames::PlaceError;
-use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
+use crate::model::agent::{AgentMessageId, AgentSessionId};
 use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message, Session};
 use crate::opencode::{OpencodeClient, OpencodeError, Prompt, ids};
-use crate::store::{StoreError, Tx, events, frames, messages, sessions, turns};
+use crate::store::{StoreError, Tx, events, frames, messages, queue, sessions, turns};
 use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
 
 /// How long the event stream's answer may take to begin; the first one of a server's life boots it.
 const STREAM_HEAD: Duration = Duration::from_secs(15);
 /// How often a busy session is asked whether it is free for the next message.
-const FREE_POLL: Duration = Duration::from_millis(500);
+pub(super) const FREE_POLL: Duration = Duration::from_millis(500);
 /// How many of the agent's sessions are searched for one that we made and did not get to save.
 const SEARCHED: u32 = 200;
 
@@ -64,6 +67,8 @@ pub(super) struct Attempt {
 struct Held {
     transcript: Option<Transcript>,
     claim: Option<Claim>,
+    /// A turn's limits do not begin anew with each connection.
+    guard: Option<Guard>,
 }
 
 impl Router {
@@ -91,15 +96,18 @@ impl Router {
         let mut lost_since: Option<Instant> = None;
         loop {
             let message = self.reread(&id).await?;
-            if message.state.is_final() {
+            if message.state.is_final() || self.rests(&message).await? {
                 return Ok(Verdict::NotYet);
             }
             let reached = tokio::select! {
                 reached = self.reach(&message, lost_since.is_some()) => reached?,
-                () = cancel.cancelled() => return Ok(Verdict::Stopped),
+                () = stop_asked(cancel, message.state, LET_GO) => return Ok(Verdict::Stopped),
             };
             let client = match reached {
                 Ok(client) => client,
+                Err(_) if cancel.is_cancelled() => return Ok(Verdict::Stopped),
+                // Somebody put the frame to rest while it was being started for this message.
+                Err(_) if self.rests(&message).await? => return Ok(Verdict::NotYet),
                 Err(why) => return Ok(Verdict::Failed(why)),
             };
             let began = Instant::now();
@@ -185,10 +193,13 @@ impl Router {
         if attempt.message.state == DeliveryState::Sending && !self.arrived(&mut attempt).await? {
             return Ok(Pass::Lost("it cannot be asked whether it has the message".to_owned()));
         }
-        if attempt.message.state == DeliveryState::Queued
-            && let Some(pass) = wait_until_free(&attempt).await
-        {
-            return Ok(pass);
+        if attempt.message.state == DeliveryState::Queued {
+            if cancel.is_cancelled() {
+                return Ok(Pass::Ended(Verdict::Stopped));
+            }
+            if let Some(pass) = self.wait_until_free(&attempt).await? {
+                return Ok(pass);
+            }
         }
         // Subscribed before anything is sent, so that nothing of the turn is missed.
         let feed = match self.inner.deps.feeds.subscribe(&attempt.message.frame, STREAM_HEAD).await {
@@ -205,7 +216,9 @@ impl Router {
             Some(known) => known,
             None => held.transcript.insert(self.begin_transcript(&attempt).await?),
         };
-        self.follow(&mut attempt, feed, known, is_return).await
+        let limits = self.inner.deps.settings.limits;
+        let guard = held.guard.get_or_insert_with(|| Guard::new(limits, Instant::now()));
+        self.follow(&mut attempt, feed, known, guard, is_return).await
     }
 
     /// The agent's session of this conversation: the saved one, one that we made and did not get to
@@ -279,11 +292,22 @@ impl Router {
             Ok(turns) => turns.last().map(|turn| turn.head.id.clone()),
             Err(error) => return Ok(Some(passing(error))),
         };
-        let agent_message =
-            ids::mint(self.inner.deps.clock.now_ms(), newest.as_ref(), clock::entropy::<14>());
+        let agent_message = match &attempt.message.agent_message {
+            // Tried before: whatever of that is still on its way joins this one. Not behind newer messages,
+            // because the order of the ids is the order of the talk.
+            Some(tried) if newest.as_ref().is_none_or(|newest| newest <= tried) => tried.clone(),
+            _ => ids::mint(self.inner.deps.clock.now_ms(), newest.as_ref(), clock::entropy::<14>()),
+        };
         let id = attempt.message.id.clone();
         let saved = agent_message.clone();
         let save = move |tx: &mut Tx<'_>| {
+            let message = messages::get(tx, &id)?;
+            let head = queue::head(tx, &message.session)?;
+            if message.stop.is_some() || head.is_none_or(|head| head.id != id) {
+                return Err(StoreError::Conflict {
+                    what: "the message is not the next any more, and".into(),
+                });
+            }
             messages::move_to(tx, &id, DeliveryState::Sending, None)?;
             messages::set_agent_message(tx, &id, &saved)?;
             messages::get(tx, &id)
@@ -345,7 +369,7 @@ impl Router {
         });
     }
 
-    fn prompt(&self, message: &Message, id: AgentMessageId) -> Prompt {
+    pub(super) fn prompt(&self, message: &Message, id: AgentMessageId) -> Prompt {
         let settings = &self.inner.deps.settings;
         Prompt {
             message: id,
@@ -386,6 +410,9 @@ impl Router {
         verdict: Verdict,
         transcript: Option<&Transcript>,
     ) -> Result<(), Halt> {
+        if verdict == Verdict::NotYet && transcript.is_none() {
+            return Ok(());
+        }
         let id = id.clone();
         let last = transcript.and_then(Transcript::last_own);
         let mut said = transcript.map(Transcript::turns).unwrap_or_default();
@@ -411,32 +438,18 @@ impl Router {
             }
             match (verdict, finish) {
                 (Verdict::Answered(_), Some(finish)) => messages::finish(tx, &id, &finish)?,
-                (Verdict::Failed(why), _) => messages::move_to(tx, &id, DeliveryState::Failed, Some(&why))?,
+                (Verdict::Failed(why) | Verdict::NotBegun(why), _) => {
+                    messages::move_to(tx, &id, DeliveryState::Failed, Some(&why))?
+                }
                 (Verdict::Stopped, _) => {
-                    messages::move_to(tx, &id, DeliveryState::Cancelled, Some("the turn was stopped"))?
+                    let why = message.stop.as_deref().unwrap_or("the turn was stopped");
+                    messages::move_to(tx, &id, DeliveryState::Cancelled, Some(why))?
                 }
                 (Verdict::NotYet | Verdict::Answered(_), _) => message,
             };
             Ok(())
         };
         Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
-    }
-}
-
-/// Waits while the session does something else (somebody types in the terminal).
-async fn wait_until_free(attempt: &Attempt) -> Option<Pass> {
-    loop {
-        match attempt.client.statuses().await {
-            Ok(all) if all.get(&attempt.session).is_none_or(|status| *status == AgentStatus::Idle) => {
-                return None;
-            }
-            Ok(_) => {}
-            Err(error) => return Some(passing(error)),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(FREE_POLL) => {}
-            () = attempt.cancel.cancelled() => return Some(Pass::Ended(Verdict::Stopped)),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! What goes wrong later, on the way to the agent, is the message's own state and reason.
 
 use crate::model::ids::SessionId;
+use crate::model::message::DeliveryState;
 use crate::store::StoreError;
 
 /// Why a message was not accepted. Nothing was stored.
@@ -41,9 +42,41 @@ pub enum SendError {
         /// Those that fit, last used first.
         ids: Vec<SessionId>,
     },
+    /// Too many messages wait already.
+    #[error("{waiting} messages wait already {place}, and {limit} is the most")]
+    QueueFull {
+        /// How many.
+        waiting: u64,
+        /// Where, such as `in this conversation`.
+        place: String,
+        /// What is allowed.
+        limit: u64,
+        /// Which frame.
+        frame: String,
+    },
+    /// It was to be sent now or not at all.
+    #[error("it cannot be sent now: {0}")]
+    NotNow(String),
     /// The key was used for another message.
     #[error("the idempotency key belongs to another message")]
     KeyTaken,
+    /// The database could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// There is no message of that id.
+    #[error("there is no message {0}")]
+    NotFound(String),
+    /// It does not wait any more.
+    #[error("the message is {0} and cannot be changed any more")]
+    NotWaiting(DeliveryState),
+    /// The new words are none, or too many.
+    #[error(transparent)]
+    Text(#[from] SendError),
     /// The database could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

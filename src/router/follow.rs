@@ -30,11 +30,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// How soon an idle agent is asked again while its last update is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long an aborted agent may take to become idle.
-const LET_GO: Duration = Duration::from_secs(6);
+pub(super) const LET_GO: Duration = Duration::from_secs(6);
 
 /// What the loop keeps between two events.
-struct Watch {
-    guard: Guard,
+struct Watch<'a> {
+    guard: &'a mut Guard,
     speech: Speech,
     writing: Option<Writing>,
     reading: Option<Reading>,
@@ -64,11 +64,12 @@ impl Router {
         attempt: &mut Attempt,
         mut feed: Subscription,
         turn: &mut Transcript,
+        guard: &mut Guard,
         is_return: bool,
     ) -> Result<Pass, Halt> {
         let now = Instant::now();
         let mut watch = Watch {
-            guard: Guard::new(self.inner.deps.settings.limits, now),
+            guard,
             speech: Speech::default(),
             writing: None,
             reading: None,
@@ -115,7 +116,7 @@ impl Router {
         }
     }
 
-    fn take(&self, heard: &Heard, turn: &mut Transcript, watch: &mut Watch) {
+    fn take(&self, heard: &Heard, turn: &mut Transcript, watch: &mut Watch<'_>) {
         let event = &*heard.event;
         let about = event.session();
         if about.is_some_and(|session| turn.is_ours(session)) {
@@ -138,7 +139,7 @@ impl Router {
         &self,
         attempt: &mut Attempt,
         turn: &mut Transcript,
-        watch: &mut Watch,
+        watch: &mut Watch<'_>,
         seen: Result<Look, OpencodeError>,
     ) -> Result<Option<Pass>, Halt> {
         let now = Instant::now();
@@ -166,16 +167,26 @@ impl Router {
             }
             turn.still_waiting(&listed);
         }
-        let settings = &self.inner.deps.settings;
+        // What was heard of by nobody counts as well.
+        turn.steps().for_each(|step| watch.guard.count(step));
         if seen.is_busy {
             watch.idle_since = None;
             return Ok(None);
         }
         let idle_for = now.saturating_duration_since(*watch.idle_since.get_or_insert(now));
-        match judge(turn, idle_for, settings.patience) {
+        match judge(turn, idle_for, self.patience(&attempt.message)) {
             Verdict::NotYet => {
                 watch.look_at = watch.look_at.min(now + LOOK_AGAIN);
                 Ok(None)
+            }
+            Verdict::NotBegun(why) => {
+                watch.idle_since = None;
+                watch.look_at = now + LOOK_AGAIN;
+                let pass = self.hand_over_again(attempt, turn, why).await?;
+                if pass.is_some() {
+                    self.flush(attempt, watch, turn).await?;
+                }
+                Ok(pass)
             }
             verdict => {
                 self.flush(attempt, watch, turn).await?;
@@ -185,7 +196,7 @@ impl Router {
     }
 
     /// Stops the agent's turn as politely as it can be done; what it wrote so far is kept.
-    async fn abort(&self, attempt: &Attempt, turn: &mut Transcript) {
+    pub(super) async fn abort(&self, attempt: &Attempt, turn: &mut Transcript) {
         let client = &attempt.client;
         if let Err(error) = client.abort(&attempt.session).await {
             let frame = &attempt.message.frame_name;
@@ -248,7 +259,12 @@ impl Router {
     }
 
     /// Stores everything that is still to be told.
-    async fn flush(&self, attempt: &mut Attempt, watch: &mut Watch, turn: &Transcript) -> Result<(), Halt> {
+    async fn flush(
+        &self,
+        attempt: &mut Attempt,
+        watch: &mut Watch<'_>,
+        turn: &Transcript,
+    ) -> Result<(), Halt> {
         loop {
             if let Some(writing) = watch.writing.take() {
                 self.written(attempt, writing.await?).await;

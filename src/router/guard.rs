@@ -9,15 +9,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::agent::{AgentEvent, AgentPartId, AgentStatus, PartBody};
+use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentStatus, PartBody};
 
 /// How long and how far a turn may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Working time in all, without the time it waits for a person.
     pub work: Duration,
-    /// Model calls.
+    /// Model calls, those of sub-agents included.
     pub steps: usize,
+    /// Tokens, cached ones and those of sub-agents included.
+    pub tokens: u64,
+    /// Millionths of a US dollar, those of sub-agents included.
+    pub cost_microusd: u64,
+    /// Retries after errors of the provider.
+    pub retries: u32,
     /// Time without any sign of life while it works.
     pub silence: Duration,
     /// Time that one question or permission prompt may wait for a person.
@@ -31,6 +37,9 @@ impl Default for Limits {
         Self {
             work: Duration::from_secs(2 * 3600),
             steps: 400,
+            tokens: 50_000_000,
+            cost_microusd: 25_000_000,
+            retries: 20,
             silence: Duration::from_secs(15 * 60),
             person: Duration::from_secs(12 * 3600),
             retry_pause: Duration::from_secs(10 * 60),
@@ -47,6 +56,10 @@ pub struct Guard {
     worked: Duration,
     waited: Duration,
     steps: BTreeSet<AgentPartId>,
+    tokens: u64,
+    cost_microusd: u64,
+    attempt: Option<u32>,
+    retries: u32,
     pause: Option<Duration>,
 }
 
@@ -61,6 +74,10 @@ impl Guard {
             worked: Duration::ZERO,
             waited: Duration::ZERO,
             steps: BTreeSet::new(),
+            tokens: 0,
+            cost_microusd: 0,
+            attempt: None,
+            retries: 0,
             pause: None,
         }
     }
@@ -69,14 +86,28 @@ impl Guard {
     pub fn see(&mut self, event: &AgentEvent, now: Instant, now_ms: u64) {
         self.last_sign = now;
         match event {
-            AgentEvent::Part(part) if matches!(part.body, PartBody::StepFinish { .. }) => {
-                self.steps.insert(part.id.clone());
-            }
-            AgentEvent::Status(_, AgentStatus::Retry { next_at, .. }) => {
+            AgentEvent::Part(part) => self.count(part),
+            AgentEvent::Status(_, AgentStatus::Retry { attempt, next_at, .. }) => {
                 self.pause = Some(Duration::from_millis(next_at.saturating_sub(now_ms)));
+                // The same attempt is told of several times; the next model call begins again with the first.
+                if self.attempt.replace(*attempt) != Some(*attempt) {
+                    self.retries += 1;
+                }
             }
             AgentEvent::Status(..) => self.pause = None,
+            AgentEvent::PartDelta { .. } => self.attempt = None,
             _ => {}
+        }
+    }
+
+    /// Counts a model call that was heard of or re-read, once.
+    pub fn count(&mut self, part: &AgentPart) {
+        if let PartBody::StepFinish { tokens, cost_microusd, .. } = &part.body
+            && self.steps.insert(part.id.clone())
+        {
+            self.attempt = None;
+            self.tokens = self.tokens.saturating_add(tokens.total());
+            self.cost_microusd = self.cost_microusd.saturating_add(*cost_microusd);
         }
     }
 
@@ -91,25 +122,47 @@ impl Guard {
             self.worked += passed;
             self.waited = Duration::ZERO;
         }
-        let silent = now.saturating_duration_since(self.last_sign);
+        self.beyond(now.saturating_duration_since(self.last_sign))
+    }
+
+    /// Which limit was passed, as a sentence with the key that moves it.
+    fn beyond(&self, silent: Duration) -> Option<String> {
         let limits = &self.limits;
-        if self.steps.len() > limits.steps {
-            return Some(format!("the turn was stopped after {} model calls", limits.steps));
-        }
-        if self.pause.is_some_and(|pause| pause > limits.retry_pause) {
+        let why = if self.steps.len() > limits.steps {
+            format!("after {} model calls (turn.steps)", limits.steps)
+        } else if self.tokens > limits.tokens {
+            format!("after {} tokens of at most {} (turn.tokens)", self.tokens, limits.tokens)
+        } else if self.cost_microusd > limits.cost_microusd {
+            let (cost, most) = (dollars(self.cost_microusd), dollars(limits.cost_microusd));
+            format!("after {cost} of at most {most} (turn.cost)")
+        } else if self.retries > limits.retries {
+            format!("after {} retries of the provider (turn.retries)", limits.retries)
+        } else if self.pause.is_some_and(|pause| pause > limits.retry_pause) {
             let pause = self.pause.unwrap_or_default().as_secs();
-            return Some(format!("the turn was stopped: the provider asks to wait for {pause} s"));
-        }
-        if self.waited > limits.person {
-            let hours = limits.person.as_secs() / 3600;
-            return Some(format!("the turn was stopped: nobody answered its question within {hours} h"));
-        }
-        if silent > limits.silence {
-            let silent = limits.silence.as_secs();
-            return Some(format!("the turn was stopped: the agent gave no sign for {silent} s"));
-        }
-        (self.worked > limits.work)
-            .then(|| format!("the turn was stopped after {} min of work", limits.work.as_secs() / 60))
+            format!(": the provider asks to wait for {pause} s (turn.retry_pause)")
+        } else if self.waited > limits.person {
+            format!(": nobody answered its question within {} (turn.person)", time(limits.person))
+        } else if silent > limits.silence {
+            format!(": the agent gave no sign for {} (turn.silence)", time(silent))
+        } else if self.worked > limits.work {
+            format!("after {} of work (turn.work)", time(limits.work))
+        } else {
+            return None;
+        };
+        let gap = if why.starts_with(':') { "" } else { " " };
+        Some(format!("the turn was stopped{gap}{why}"))
+    }
+}
+
+fn dollars(microusd: u64) -> String {
+    format!("${}.{:02}", microusd / 1_000_000, microusd % 1_000_000 / 10_000)
+}
+
+fn time(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 
@@ -129,10 +182,51 @@ mod tests {
             ended_at: None,
             body: PartBody::StepFinish {
                 reason: "unknown".into(),
-                tokens: Tokens::default(),
-                cost_microusd: 0,
+                tokens: Tokens { input: 600, cache_read: 400, ..Tokens::default() },
+                cost_microusd: 300_000,
             },
         })
+    }
+
+    fn retry(attempt: u32, next_at: u64) -> AgentEvent {
+        let status = AgentStatus::Retry { attempt, message: "later".into(), next_at };
+        AgentEvent::Status(AgentSessionId("ses".into()), status)
+    }
+
+    #[test]
+    fn tokens_and_money_have_an_end_and_each_call_counts_once() {
+        let now = Instant::now();
+        let mut guard = Guard::new(Limits { tokens: 3000, ..Limits::default() }, now);
+        for id in [1, 2, 3, 3] {
+            guard.see(&step(id), now, 0);
+        }
+        assert_eq!(guard.check(false, now), None, "3000 of 3000");
+        guard.see(&step(4), now, 0);
+        assert!(guard.check(false, now).is_some_and(|why| why.contains("4000 tokens of at most 3000")));
+
+        let mut guard = Guard::new(Limits { cost_microusd: 1_000_000, ..Limits::default() }, now);
+        for id in 1..=3 {
+            guard.see(&step(id), now, 0);
+        }
+        assert_eq!(guard.check(false, now), None);
+        let AgentEvent::Part(reread) = step(4) else { unreachable!() };
+        guard.count(&reread);
+        assert!(guard.check(false, now).is_some_and(|why| why.contains("$1.20 of at most $1.00")));
+    }
+
+    #[test]
+    fn retries_are_counted_over_all_calls_of_a_turn() {
+        let now = Instant::now();
+        let mut guard = Guard::new(Limits { retries: 3, ..Limits::default() }, now);
+        for (attempt, call) in [(1, 1), (1, 1), (2, 1), (1, 2)] {
+            guard.see(&retry(attempt, 0), now, 0);
+            if attempt == 2 {
+                guard.see(&step(call), now, 0);
+            }
+        }
+        assert_eq!(guard.check(false, now), None, "three so far, one was told of twice");
+        guard.see(&retry(2, 0), now, 0);
+        assert!(guard.check(false, now).is_some_and(|why| why.contains("3 retries")));
     }
 
     /// opencode.md trap 2: a missing finish reason means an endless loop.
@@ -175,13 +269,9 @@ mod tests {
     fn a_pause_of_weeks_is_not_waited_for() {
         let now = Instant::now();
         let mut guard = Guard::new(Limits::default(), now);
-        let retry = |next_at| {
-            let status = AgentStatus::Retry { attempt: 1, message: "later".into(), next_at };
-            AgentEvent::Status(AgentSessionId("ses".into()), status)
-        };
-        guard.see(&retry(1_000_000 + 2_000), now, 1_000_000);
+        guard.see(&retry(1, 1_000_000 + 2_000), now, 1_000_000);
         assert_eq!(guard.check(false, now), None);
-        guard.see(&retry(1_000_000 + (1 << 31)), now, 1_000_000);
+        guard.see(&retry(1, 1_000_000 + (1 << 31)), now, 1_000_000);
         assert!(guard.check(false, now).is_some_and(|why| why.contains("asks to wait")));
     }
 }

@@ -5,21 +5,30 @@
 //! do not wait for each other.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::Router;
 use super::delivery::Halt;
 use crate::model::ids::SessionId;
-use crate::model::message::Message;
-use crate::store::{StoreError, messages};
+use crate::model::message::{DeliveryState, Message};
+use crate::store::{StoreError, queue};
 use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
 
 /// Which lanes run, and whether somebody called them since they last looked.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    called: Mutex<HashMap<SessionId, bool>>,
+    called: Mutex<HashMap<SessionId, Lane>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    again: bool,
+    /// Rung when something about the conversation's queue has changed.
+    bell: Arc<Notify>,
 }
 
 impl Lanes {
@@ -27,18 +36,25 @@ impl Lanes {
     fn call(&self, session: &SessionId) -> bool {
         let Ok(mut called) = self.called.lock() else { return false };
         match called.get_mut(session) {
-            Some(again) => {
-                *again = true;
+            Some(lane) => {
+                lane.again = true;
+                lane.bell.notify_one();
                 false
             }
-            None => called.insert(session.clone(), false).is_none(),
+            None => called.insert(session.clone(), Lane::default()).is_none(),
         }
+    }
+
+    /// What is rung when the lane is to look at its queue again.
+    pub(super) fn bell(&self, session: &SessionId) -> Arc<Notify> {
+        let Ok(called) = self.called.lock() else { return Arc::default() };
+        called.get(session).map(|lane| lane.bell.clone()).unwrap_or_default()
     }
 
     /// The lane found nothing to do. Says whether it may go; otherwise it was called meanwhile.
     fn leave(&self, session: &SessionId) -> bool {
         let Ok(mut called) = self.called.lock() else { return true };
-        if called.get_mut(session).is_some_and(std::mem::take) {
+        if called.get_mut(session).is_some_and(|lane| std::mem::take(&mut lane.again)) {
             return false;
         }
         called.remove(session);
@@ -85,13 +101,18 @@ impl Router {
         });
     }
 
+    /// The same for one that waits; starts nobody.
+    pub(super) fn ring(&self, session: &SessionId) {
+        self.inner.lanes.bell(session).notify_one();
+    }
+
     async fn run_lane(&self, session: &SessionId) {
         let mut delays = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
         loop {
-            match self.oldest_open(session).await {
+            match self.head(session).await {
                 Ok(None) if self.inner.lanes.leave(session) => return,
                 Ok(None) => {}
-                Ok(Some(message)) => match self.deliver(message).await {
+                Ok(Some(message)) => match self.take_turn(message).await {
                     Ok(()) => delays.reset(),
                     Err(Halt::Stopping) => return,
                     Err(Halt::Store(error)) => {
@@ -109,10 +130,24 @@ impl Router {
         }
     }
 
-    async fn oldest_open(&self, session: &SessionId) -> Result<Option<Message>, StoreError> {
+    /// Delivers the message when it is its turn in the frame; one that was begun does not wait again.
+    async fn take_turn(&self, message: Message) -> Result<(), Halt> {
+        if message.stop.is_some() {
+            self.cancel_token(&message.id).cancel();
+        }
+        let _inside = match message.state {
+            DeliveryState::Queued => match self.may_go(&message).await? {
+                Some(inside) => inside,
+                None => return Ok(()),
+            },
+            _ => self.inner.crowd.join(&message.frame),
+        };
+        self.deliver(message).await
+    }
+
+    async fn head(&self, session: &SessionId) -> Result<Option<Message>, StoreError> {
         let session = session.clone();
-        let open = self.inner.deps.store.read(|db| messages::list_open(db, None)).await?;
-        Ok(open.into_iter().find(|message| message.session == session))
+        self.inner.deps.store.read(move |db| queue::head(db, &session)).await
     }
 }
 

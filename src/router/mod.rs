@@ -9,11 +9,14 @@
 //! Not here: opencode's JSON (see `opencode`), starting frames (see `frames`),
 //! sending events to clients (see `events`).
 
+mod crowd;
 mod delivery;
 pub mod error;
 mod follow;
 pub mod guard;
 mod lanes;
+mod queue;
+mod resend;
 mod verdict;
 
 use std::collections::HashMap;
@@ -29,7 +32,7 @@ use crate::frames::Places;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::{MessageId, SessionId};
-use crate::model::message::{DeliveryState, Message, Session};
+use crate::model::message::{Message, Session};
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::store::messages::NewMessage;
@@ -38,8 +41,9 @@ use crate::store::{Store, StoreError, Tx, events, frames, messages, prompts, ses
 use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
 
-pub use error::{CancelError, SendError};
+pub use error::{CancelError, EditError, SendError};
 pub use guard::Limits;
+pub use queue::Rules;
 pub use verdict::Patience;
 
 /// The longest message.
@@ -62,6 +66,8 @@ pub struct Settings {
     pub look_every: Duration,
     /// Limits of one turn.
     pub limits: Limits,
+    /// How many messages may wait, and for how long.
+    pub queue: Rules,
     /// How long an idle agent may take to show what it did.
     pub patience: Patience,
 }
@@ -77,6 +83,7 @@ impl Settings {
             return_after_loss: Duration::from_secs(90),
             look_every: Duration::from_secs(60),
             limits: Limits::default(),
+            queue: Rules::default(),
             patience: Patience::default(),
         }
     }
@@ -115,6 +122,10 @@ pub struct SendRequest {
     pub agent: Option<String>,
     /// Nobody is there: what the agent asks is denied after so long.
     pub unattended: Option<Duration>,
+    /// Stops what the conversation does and goes before everything that waits there.
+    pub interrupt: bool,
+    /// Refused unless it can be sent without waiting.
+    pub now: bool,
 }
 
 /// A message that was accepted.
@@ -128,6 +139,10 @@ pub struct Accepted {
     pub after_event: u64,
     /// The frame does not run and is being started.
     pub wakes_frame: bool,
+    /// What was stopped for it.
+    pub interrupted: Vec<MessageId>,
+    /// How many messages of the conversation come before it.
+    pub before: u64,
 }
 
 /// Sends messages to frames. Cheap to clone.
@@ -139,6 +154,7 @@ pub struct Router {
 struct Inner {
     deps: RouterDeps,
     lanes: lanes::Lanes,
+    crowd: crowd::Crowd,
     cancels: Mutex<HashMap<MessageId, CancellationToken>>,
 }
 
@@ -146,7 +162,12 @@ impl Router {
     /// Makes the service. Call [`Router::resume`] when frames can be woken.
     #[must_use]
     pub fn new(deps: RouterDeps) -> Self {
-        let inner = Inner { deps, lanes: lanes::Lanes::default(), cancels: Mutex::default() };
+        let inner = Inner {
+            deps,
+            lanes: lanes::Lanes::default(),
+            crowd: crowd::Crowd::default(),
+            cancels: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -162,58 +183,24 @@ impl Router {
     ) -> Result<Accepted, SendError> {
         check_text(&request.text)?;
         let name = FrameName::parse(&request.frame).map_err(|_| SendError::NoFrame(request.frame.clone()))?;
+        if request.now && !request.interrupt {
+            self.is_free_now(&name, request.session.as_deref()).await?;
+        }
         let principal = principal.clone();
+        let rules = self.inner.deps.settings.queue;
         let id = MessageId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
         let accepted = self
             .inner
             .deps
             .store
-            .write(move |tx| accept(tx, &principal, id, &name, request, idempotency_key))
+            .write(move |tx| accept(tx, &principal, rules, id, &name, request, idempotency_key))
             .await?;
         self.inner.deps.failpoints.hit("send.after_row").await;
+        self.interrupt(&accepted.interrupted);
         if !accepted.message.state.is_final() {
             self.nudge(&accepted.message.session);
         }
         Ok(accepted)
-    }
-
-    /// Stops a message: one that waits is never sent, one that runs is aborted. Waits a while for the
-    /// agent to let go and returns the message as it stands then; one that has ended stays as it ended.
-    ///
-    /// # Errors
-    /// [`CancelError::NotFound`].
-    pub async fn cancel(&self, principal: &Principal, id: &MessageId) -> Result<Message, CancelError> {
-        let by = principal.clone();
-        let wanted = id.clone();
-        let message = self
-            .inner
-            .deps
-            .store
-            .write(move |tx| {
-                let message = messages::get(tx, &wanted)?;
-                if message.state.is_final() {
-                    return Ok(message);
-                }
-                tx.audit(&by, "message.cancel", wanted.as_str(), &json!({"state": message.state}))?;
-                if message.state == DeliveryState::Queued {
-                    let reason = "cancelled before it was sent";
-                    return messages::move_to(tx, &wanted, DeliveryState::Cancelled, Some(reason));
-                }
-                Ok(message)
-            })
-            .await
-            .map_err(|error: StoreError| match error {
-                StoreError::NotFound { key, .. } => CancelError::NotFound(key),
-                error => CancelError::Store(error),
-            })?;
-        // Also for one that was only queued: its lane may be waiting for the frame on its behalf.
-        self.cancel_token(id).cancel();
-        if message.state.is_final() {
-            self.forget_cancel(id);
-            return Ok(message);
-        }
-        self.nudge(&message.session);
-        Ok(self.wait_for_end(id, CANCEL_WAIT).await?)
     }
 
     /// Takes up every message that is not at its end: after a start of the gateway.
@@ -274,6 +261,7 @@ fn check_text(text: &str) -> Result<(), SendError> {
 fn accept(
     tx: &mut Tx<'_>,
     principal: &Principal,
+    rules: Rules,
     id: MessageId,
     name: &FrameName,
     request: SendRequest,
@@ -282,7 +270,7 @@ fn accept(
     if let Some(key) = &key
         && let Some(known) = messages::find_by_key(tx, key)?
     {
-        if known.text != request.text || known.frame_name != *name {
+        if known.given.as_ref().unwrap_or(&known.text) != &request.text || known.frame_name != *name {
             return Err(SendError::KeyTaken);
         }
         return accepted(tx, known, false, None);
@@ -292,6 +280,15 @@ fn accept(
         return Err(SendError::BeingDestroyed(name.to_string()));
     }
     let session = choose_session(tx, &frame, request.session.as_deref(), &request.text)?;
+    let waiting = crate::store::queue::waiting(tx, &frame.id, &session.id)?;
+    if request.now && !request.interrupt {
+        rules.only_now(waiting, name, frame.state)?;
+    }
+    rules.make_room(waiting, name)?;
+    let interrupted = match request.interrupt {
+        true => queue::stop_what_runs(tx, &session.id, &id, principal)?,
+        false => Vec::new(),
+    };
     let new = NewMessage {
         id,
         idempotency_key: key,
@@ -301,6 +298,7 @@ fn accept(
         text: request.text,
         model: request.model,
         agent: request.agent,
+        urgent: request.interrupt,
     };
     let (message, is_new) = messages::insert_once(tx, &new)?;
     if let Some(within) = request.unattended {
@@ -311,7 +309,11 @@ fn accept(
     frames::touch(tx, &frame.id)?;
     let detail = json!({"frame": frame.name, "session": session.id, "bytes": message.text.len()});
     tx.audit(principal, "message.send", message.id.as_str(), &detail)?;
-    accepted(tx, message, is_new, Some(&frame))
+    let before = match request.interrupt {
+        true => 0,
+        false => waiting.open_in_session,
+    };
+    Ok(Accepted { interrupted, before, ..accepted(tx, message, is_new, Some(&frame))? })
 }
 
 fn accepted(
@@ -327,7 +329,7 @@ fn accepted(
         None => events::newest_id(tx)?,
     };
     let wakes_frame = frame.is_some_and(|frame| frame.state != FrameState::Running);
-    Ok(Accepted { message, is_new, after_event, wakes_frame })
+    Ok(Accepted { message, is_new, after_event, wakes_frame, interrupted: Vec::new(), before: 0 })
 }
 
 fn choose_session(

@@ -11,6 +11,8 @@ use crate::store::messages::Finish;
 pub enum Verdict {
     /// It goes on, or the last word is still on its way.
     NotYet,
+    /// The agent has the message, or said so, and does nothing about it.
+    NotBegun(String),
     /// There is an answer.
     Answered(Answer),
     /// There will be none; the sentence says why.
@@ -33,13 +35,19 @@ pub struct Answer {
 pub struct Patience {
     /// From taking a prompt to beginning with it; the first of a server's life takes up to 7 s.
     pub begin: Duration,
+    /// The same, after it was handed over again.
+    pub begin_again: Duration,
     /// From idle to the last update of its message; measured 0.05 to 0.9 s.
     pub settle: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { begin: Duration::from_secs(30), settle: Duration::from_secs(3) }
+        Self {
+            begin: Duration::from_secs(15),
+            begin_again: Duration::from_secs(30),
+            settle: Duration::from_secs(3),
+        }
     }
 }
 
@@ -87,9 +95,9 @@ fn without_answer(turn: &Transcript, idle_for: Duration, patience: Patience) -> 
         Some(failure) if idle_for >= patience.settle => broken(failure),
         _ if idle_for < patience.begin => Verdict::NotYet,
         _ if turn.has_prompt() => {
-            Verdict::Failed("the agent took the message and never began to answer".to_owned())
+            Verdict::NotBegun("the agent took the message and never began to answer".to_owned())
         }
-        _ => Verdict::Failed("the agent accepted the message and lost it".to_owned()),
+        _ => Verdict::NotBegun("the agent accepted the message and lost it".to_owned()),
     }
 }
 

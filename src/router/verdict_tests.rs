@@ -8,7 +8,11 @@ use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentSessionId, Pa
 use crate::model::usage::Tokens;
 use crate::opencode::recording;
 
-const PATIENCE: Patience = Patience { begin: Duration::from_secs(30), settle: Duration::from_secs(3) };
+const PATIENCE: Patience = Patience {
+    begin: Duration::from_secs(15),
+    begin_again: Duration::from_secs(30),
+    settle: Duration::from_secs(3),
+};
 const AT_ONCE: Duration = Duration::ZERO;
 const SETTLED: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(31);
@@ -119,9 +123,9 @@ fn turn(events: Vec<AgentEvent>) -> Transcript {
 fn a_prompt_that_was_taken_and_never_begun_fails_after_a_while() {
     let taken = turn(vec![AgentEvent::Message(head("msg_1", Role::User))]);
     assert_eq!(judge(&taken, SETTLED, PATIENCE), Verdict::NotYet);
-    assert!(matches!(judge(&taken, LONG, PATIENCE), Verdict::Failed(why) if why.contains("never began")));
+    assert!(matches!(judge(&taken, LONG, PATIENCE), Verdict::NotBegun(why) if why.contains("never began")));
     let lost = turn(Vec::new());
-    assert!(matches!(judge(&lost, LONG, PATIENCE), Verdict::Failed(why) if why.contains("lost it")));
+    assert!(matches!(judge(&lost, LONG, PATIENCE), Verdict::NotBegun(why) if why.contains("lost it")));
 }
 
 #[test]

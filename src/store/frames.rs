@@ -269,8 +269,9 @@ pub fn set_desired(tx: &mut Tx<'_>, id: &FrameId, desired: Desired) -> Result<()
     name_and_state(tx, id)?;
     tx.change_exactly_one(
         "the frame is being destroyed and takes no other wish; its row",
-        "UPDATE frames SET desired = ?2 WHERE id = ?1 AND (desired <> 'removed' OR ?2 = 'removed')",
-        (id, desired),
+        "UPDATE frames SET desired_at = CASE WHEN desired = ?2 THEN desired_at ELSE ?3 END, desired = ?2
+          WHERE id = ?1 AND (desired <> 'removed' OR ?2 = 'removed')",
+        (id, desired, tx.now()),
     )
 }
 

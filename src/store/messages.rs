@@ -31,6 +31,8 @@ pub struct NewMessage {
     pub model: Option<ModelRef>,
     /// With which of opencode's agents.
     pub agent: Option<String>,
+    /// Whether it goes before the others of its conversation.
+    pub urgent: bool,
 }
 
 /// How a turn ended well.
@@ -54,7 +56,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
     if let Some(key) = &new.idempotency_key
         && let Some(known) = find_by_key(tx, key)?
     {
-        if known.text != new.text || known.frame_name != new.frame_name {
+        if known.given.as_ref().unwrap_or(&known.text) != &new.text || known.frame_name != new.frame_name {
             let what = "the idempotency key belongs to another message, and".to_owned();
             return Err(StoreError::Conflict { what });
         }
@@ -62,8 +64,8 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
     }
     tx.change(
         "INSERT INTO messages (id, idempotency_key, frame_id, frame_name, session_id, text, model, agent,
-                               state, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'queued', ?9)",
+                               urgent, state, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10)",
         (
             &new.id,
             &new.idempotency_key,
@@ -73,6 +75,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
             &new.text,
             &new.model,
             &new.agent,
+            new.urgent,
             tx.now(),
         ),
     )?;
@@ -81,7 +84,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
     Ok((message, true))
 }
 
-fn message(row: &Row<'_>) -> Result<Message, StoreError> {
+pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
     Ok(Message {
         id: row.get("id")?,
         idempotency_key: row.get("idempotency_key")?,
@@ -100,6 +103,10 @@ fn message(row: &Row<'_>) -> Result<Message, StoreError> {
         created_at: unsigned(row, "created_at")?,
         sent_at: maybe_unsigned(row, "sent_at")?,
         ended_at: maybe_unsigned(row, "ended_at")?,
+        urgent: row.get("urgent")?,
+        stop: row.get("stop")?,
+        given: row.get("given")?,
+        resent_at: maybe_unsigned(row, "resent_at")?,
     })
 }
 
@@ -196,28 +203,10 @@ pub fn of_session(ask: &impl Ask, session: &SessionId) -> Result<Vec<Message>, S
     ask.rows("SELECT * FROM messages WHERE session_id = ?1 ORDER BY rowid", (session,), message)
 }
 
-/// The message whose turn is next: the oldest queued one of the frame, or of one conversation in it.
-///
-/// # Errors
-/// Whatever the database says.
-pub fn next_queued(
-    ask: &impl Ask,
-    frame: &FrameId,
-    session: Option<&SessionId>,
-) -> Result<Option<Message>, StoreError> {
-    ask.maybe_row(
-        "SELECT * FROM messages
-          WHERE frame_id = ?1 AND state = 'queued' AND (?2 IS NULL OR session_id = ?2)
-          ORDER BY rowid
-          LIMIT 1",
-        (frame, session),
-        message,
-    )
-}
-
 /// Moves a message, or reports that it cannot go there (any more). An answer goes through [`finish`].
 ///
-/// Back to `queued` forgets the agent's id: the next try chooses a new one.
+/// Back to `queued` keeps the agent's id: sent again under the same one, it stays one message whatever is
+/// still on its way.
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when deliveries have no such move.
@@ -246,7 +235,6 @@ fn set_state(
         "UPDATE messages
             SET state = ?3,
                 reason = ?4,
-                agent_message = CASE WHEN ?3 = 'queued' THEN NULL ELSE agent_message END,
                 sent_at = CASE WHEN ?3 IN ('sent', 'running') THEN coalesce(sent_at, ?5) ELSE sent_at END,
                 ended_at = CASE WHEN ?6 THEN ?5 ELSE NULL END
           WHERE id = ?1

@@ -20,6 +20,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0003_tokens.sql"),
     include_str!("migrations/0004_log.sql"),
     include_str!("migrations/0005_search.sql"),
+    include_str!("migrations/0006_queue.sql"),
 ];
 
 /// How many copies are kept.

@@ -20,6 +20,7 @@ mod open;
 pub mod ports;
 pub mod projects;
 pub mod prompts;
+pub mod queue;
 pub mod retention;
 mod ring;
 pub mod search;

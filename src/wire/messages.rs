@@ -28,6 +28,12 @@ pub struct SendMessage {
     /// Nobody is there to answer what the agent asks: it is denied after a while, and told so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unattended: Option<Unattended>,
+    /// Stop what the conversation does, and go before everything that waits there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupt: bool,
+    /// Refuse (409) unless it can be sent without waiting.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub now: bool,
 }
 
 /// How long an unattended run waits for an answer.
@@ -45,6 +51,21 @@ impl Unattended {
     pub fn within(self, usual: Duration) -> Duration {
         self.deadline_seconds.map_or(usual, Duration::from_secs)
     }
+}
+
+/// `PATCH /v1/messages/{id}`: what is absent stays. Only a message that is queued can be changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EditMessage {
+    /// What to ask instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// `provider/model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// One of opencode's agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 /// The answer to it (202), and `GET /v1/messages/{id}`.
@@ -78,6 +99,12 @@ pub struct MessageView {
     /// UTC ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
+    /// opencode's id of it, once it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_message: Option<String>,
+    /// It interrupted what ran, and goes before the others of its conversation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupt: bool,
     /// Follow `/v1/events?message=<id>&after=<this>` to miss nothing.
     pub after_event: u64,
     /// Something the sender should know: that the demo answers, that the frame is being started.

@@ -153,7 +153,7 @@ async fn a_providers_error_is_said_plainly_and_the_session_stays_usable() {
 #[tokio::test]
 async fn a_prompt_that_never_runs_fails_and_the_next_one_goes_through() {
     let world = World::new().await;
-    world.agent.plays([Play::NeverRuns, play("alive")]);
+    world.agent.plays([Play::NeverRuns, Play::NeverRuns, play("alive")]);
     let failed = world.end_of(&world.send("hi").await).await;
     assert_eq!(failed.state, Failed);
     assert!(failed.reason.as_deref().is_some_and(|why| why.contains("never began")), "{failed:?}");

@@ -28,7 +28,7 @@ use mimir::store::messages::{Finish, NewMessage};
 use mimir::store::sessions::{Among, Named, NewSession};
 use mimir::store::usage::ModelCall;
 use mimir::store::{
-    OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, retention,
+    OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, queue, retention,
     sessions, turns, usage,
 };
 
@@ -123,6 +123,7 @@ fn new_message(session: &Session, text: &str, key: Option<&str>) -> NewMessage {
         text: text.to_owned(),
         model: "demo/demo".parse().ok(),
         agent: None,
+        urgent: false,
     }
 }
 
@@ -371,15 +372,11 @@ async fn messages_wait_in_order_and_by_conversation() {
     for (session, text) in [(&one, "1a"), (&two, "2a"), (&one, "1b")] {
         world.message(session, text, None).await;
     }
-    let (id, second) = (frame.id.clone(), two.id.clone());
+    let (id, first, second) = (frame.id.clone(), one.id.clone(), two.id.clone());
     let (next, next_of_two, open) = world
         .store
         .read(move |db| {
-            Ok((
-                messages::next_queued(db, &id, None)?,
-                messages::next_queued(db, &id, Some(&second))?,
-                messages::list_open(db, Some(&id))?,
-            ))
+            Ok((queue::head(db, &first)?, queue::head(db, &second)?, messages::list_open(db, Some(&id))?))
         })
         .await
         .expect("the queue");
@@ -415,10 +412,10 @@ async fn a_delivery_saves_the_agents_id_with_sending_and_ends_once() {
     let found = world.store.read(move |db| messages::find_by_agent_message(db, &agent)).await.expect("found");
     assert_eq!(found.map(|found| found.id), Some(message.id.clone()));
 
-    // The agent never got it: back to the queue, and the next try takes a new id.
+    // The agent never got it: back to the queue. The next try may use the id again.
     let id = message.id.clone();
     let back = world.write(move |tx| messages::move_to(tx, &id, DeliveryState::Queued, None)).await;
-    assert_eq!(back.expect("queued again").agent_message, None);
+    assert_eq!(back.expect("queued again").agent_message, Some(agent_id.clone()));
 
     world.clock.advance_ms(100);
     let (id, agent) = (message.id.clone(), agent_id.clone());

@@ -9,6 +9,7 @@ pub mod image;
 pub mod init;
 pub mod open;
 pub mod projects;
+pub mod queue;
 pub mod send;
 pub mod serve;
 pub mod sessions;
@@ -38,6 +39,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
+        Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }
 }

@@ -10,11 +10,12 @@ use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views;
 use crate::model::agent::ModelRef;
-use crate::model::ids::MessageId;
+use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::Message;
 use crate::router::SendRequest;
 use crate::store;
-use crate::wire::messages::{MessageView, SendMessage};
+use crate::store::queue::Edit;
+use crate::wire::messages::{EditMessage, MessageView, SendMessage};
 use crate::wire::problem::Problem;
 
 /// How many messages a list shows.
@@ -27,7 +28,9 @@ const LONGEST_KEY: usize = 200;
 pub struct MessageQuery {
     /// Only of this frame, by name.
     pub frame: Option<String>,
-    /// Only those that are not at their end.
+    /// Only of this conversation, by its id.
+    pub session: Option<String>,
+    /// Only those that are not at their end, in the order in which they go.
     #[serde(default)]
     pub open: bool,
 }
@@ -37,7 +40,8 @@ pub struct MessageQuery {
 /// The header `Idempotency-Key` makes a repeat harmless: the same key gives the same message.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages", request_body = SendMessage,
     params(("Idempotency-Key" = Option<String>, Header, description = "the same key gives the same message")),
-    responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
     State(services): State<Services>,
     Who(principal): Who,
@@ -45,8 +49,11 @@ pub async fn send(
     Given(request): Given<SendMessage>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
     let key = idempotency_key(&headers)?;
-    let model = request.model.as_deref().map(str::parse::<ModelRef>).transpose();
-    let model = model.map_err(|error| Reply::bad_request("message.model", error.to_string()))?;
+    if request.interrupt && request.now {
+        return Err(Reply::bad_request("request.invalid", "`interrupt` and `now` exclude each other")
+            .hint("`interrupt` never waits for the conversation"));
+    }
+    let model = model(request.model.as_deref())?;
     let request = SendRequest {
         frame: request.frame,
         text: request.text,
@@ -54,9 +61,18 @@ pub async fn send(
         model,
         agent: request.agent,
         unattended: request.unattended.map(|it| it.within(services.about.unattended)),
+        interrupt: request.interrupt,
+        now: request.now,
     };
     let accepted = services.router.send(&principal, request, key).await?;
     let mut notes = Vec::new();
+    if let Some(stopped) = accepted.interrupted.first() {
+        notes.push(format!("{stopped} is being stopped for it"));
+    }
+    if accepted.before > 0 {
+        let others = if accepted.before == 1 { "message comes" } else { "messages come" };
+        notes.push(format!("{} {others} before it in this conversation", accepted.before));
+    }
     if accepted.wakes_frame {
         notes.push(format!("frame {} does not run; it is being started", accepted.message.frame_name));
     }
@@ -67,7 +83,7 @@ pub async fn send(
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
-/// Messages, newest first.
+/// Messages, newest first; with `open` those that wait or run, in the order in which they go.
 #[utoipa::path(get, path = "/v1/messages", tag = "messages", params(MessageQuery),
     responses((status = 200, body = Vec<MessageView>)))]
 pub async fn list(
@@ -75,16 +91,19 @@ pub async fn list(
     Asked(query): Asked<MessageQuery>,
 ) -> Answer<Json<Vec<MessageView>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
+    let session = query.session.as_deref().map(session_id).transpose()?;
     let found = services
         .store
         .read(move |db| {
-            if query.open {
-                let mut open = store::messages::list_open(db, None)?;
-                open.retain(|message| frame.as_ref().is_none_or(|name| *name == message.frame_name));
-                open.reverse();
-                return Ok(open);
-            }
-            store::messages::list(db, frame.as_ref(), LISTED)
+            let mut found = match query.open {
+                true => store::queue::list(db, None, session.as_ref())?,
+                false => match &session {
+                    Some(session) => store::messages::of_session(db, session)?.into_iter().rev().collect(),
+                    None => store::messages::list(db, frame.as_ref(), LISTED)?,
+                },
+            };
+            found.retain(|message| frame.as_ref().is_none_or(|name| *name == message.frame_name));
+            Ok(found)
         })
         .await?;
     let after = *services.store.last_event().borrow();
@@ -115,10 +134,44 @@ pub async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(views::message(message, after, Vec::new()))))
 }
 
+/// Changes a message that waits. Its place in the queue stays.
+#[utoipa::path(patch, path = "/v1/messages/{id}", tag = "messages", params(("id" = String, Path)),
+    request_body = EditMessage,
+    responses((status = 200, body = MessageView), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "it does not wait any more")))]
+pub async fn edit(
+    State(services): State<Services>,
+    Who(principal): Who,
+    Path(id): Path<String>,
+    Given(request): Given<EditMessage>,
+) -> Answer<Json<MessageView>> {
+    let id = parse(&id)?;
+    if request == EditMessage::default() {
+        return Err(Reply::bad_request("request.invalid", "there is nothing to change")
+            .hint("give `text`, `model` or `agent`"));
+    }
+    let edit = Edit { text: request.text, model: model(request.model.as_deref())?, agent: request.agent };
+    let after = *services.store.last_event().borrow();
+    let message = services.router.edit(&principal, &id, edit).await?;
+    Ok(Json(views::message(message, after, Vec::new())))
+}
+
+fn model(text: Option<&str>) -> Answer<Option<ModelRef>> {
+    let model = text.map(str::parse::<ModelRef>).transpose();
+    model.map_err(|error| Reply::bad_request("message.model", error.to_string()))
+}
+
+fn session_id(text: &str) -> Answer<SessionId> {
+    SessionId::parse(text).map_err(|_| {
+        Reply::bad_request("session.id", format!("`{text}` is not the id of a session"))
+            .hint("`mimir sessions list` shows the ids")
+    })
+}
+
 fn parse(id: &str) -> Answer<MessageId> {
     MessageId::parse(id).map_err(|_| {
         Reply::not_found("message.not_found", format!("there is no message {id}"))
-            .hint("`mimir sessions list` shows the conversations there are")
+            .hint("`mimir queue list` shows what waits, `mimir sessions list` the conversations there are")
     })
 }
 

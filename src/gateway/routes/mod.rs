@@ -109,6 +109,7 @@ routes! {
     post "/v1/messages" Send Body => messages::send;
     get "/v1/messages" Read Query => messages::list;
     get "/v1/messages/{id}" Read Message => messages::show;
+    patch "/v1/messages/{id}" Send Message => messages::edit;
     post "/v1/messages/{id}/cancel" Send Message => messages::cancel;
     get "/v1/sessions" Read Query => sessions::list;
     get "/v1/sessions/{id}" Read Session => sessions::show;

@@ -177,6 +177,25 @@ impl ScriptedAgent {
         state.messages.values().flatten().filter(|message| message["info"]["role"] == "user").count()
     }
 
+    /// What people wrote, as the agent keeps it: id and parts of every user message.
+    pub fn written(&self) -> Vec<(String, Vec<String>)> {
+        let state = self.state();
+        let users = state.messages.values().flatten().filter(|message| message["info"]["role"] == "user");
+        let text = |part: &Value| part["text"].as_str().unwrap_or_default().to_owned();
+        users
+            .map(|message| {
+                let parts = message["parts"].as_array().map(|parts| parts.iter().map(text).collect());
+                (message["info"]["id"].as_str().unwrap_or_default().to_owned(), parts.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn is_begun(&self, session: &str, id: &Value) -> bool {
+        let state = self.state();
+        let all = state.messages.get(session).into_iter().flatten();
+        all.into_iter().any(|message| message["info"]["parentID"] == *id)
+    }
+
     pub fn aborts(&self) -> usize {
         self.state().aborts
     }
@@ -446,6 +465,11 @@ impl ScriptedAgent {
     }
 
     async fn prompt(self: Arc<Self>, session: &str, body: &Value) -> Result<Response<Body>, Infallible> {
+        // The same message once more joins the turn it began, or leaves it as it ended.
+        if self.is_begun(session, &body["messageID"]) {
+            self.state().prompts += 1;
+            return Ok(reply(204, Value::Null));
+        }
         let play = {
             let mut state = self.state();
             state.prompts += 1;
@@ -465,7 +489,7 @@ impl ScriptedAgent {
         let id = body["messageID"].as_str().expect("an id of our own").to_owned();
         assert!(id.starts_with("msg_") && id.len() == 30, "{id}");
         let turn = TurnOf { agent: self.clone(), session: session.to_owned(), prompt: id };
-        turn.take(&body["parts"][0]["text"]);
+        turn.take(&body["parts"][0]);
         let lost = play == Play::AnswerLost;
         let running = self.state().running.clone();
         spawn(async move {
@@ -486,12 +510,25 @@ struct TurnOf {
 }
 
 impl TurnOf {
-    fn take(&self, text: &Value) {
+    /// As in the real server: a part that is known is put into its place, one without an id is appended.
+    fn take(&self, given: &Value) {
         let info =
             json!({"id": self.prompt, "sessionID": self.session, "role": "user", "time": {"created": 1}});
-        let part = json!({"id": format!("prt_{}", self.prompt), "sessionID": self.session,
-                          "messageID": self.prompt, "type": "text", "text": text});
-        self.store(&json!({"info": info, "parts": [part]}));
+        let mut parts = {
+            let state = self.agent.state();
+            let known = state.messages.get(&self.session).into_iter().flatten();
+            let known = known.filter(|known| known["info"]["id"] == *self.prompt).next_back();
+            known.and_then(|known| known["parts"].as_array().cloned()).unwrap_or_default()
+        };
+        let id = match given["id"].as_str() {
+            Some(id) => id.to_owned(),
+            None => format!("prt_{}{}", self.prompt, parts.len()),
+        };
+        parts.retain(|part| part["id"] != *id);
+        let part = json!({"id": id, "sessionID": self.session,
+                          "messageID": self.prompt, "type": "text", "text": given["text"]});
+        parts.push(part.clone());
+        self.store(&json!({"info": info, "parts": parts}));
         self.agent.emit("message.updated", json!({"sessionID": self.session, "info": info}));
         self.agent.emit("message.part.updated", json!({"sessionID": self.session, "part": part}));
     }

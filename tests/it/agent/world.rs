@@ -54,12 +54,16 @@ fn open(folder: &Path) -> Store {
     Store::open(options, Clock::system()).expect("a database")
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         return_after_loss: Duration::from_secs(2),
         look_every: Duration::from_millis(150),
         limits: Limits { steps: 5, ..Limits::default() },
-        patience: Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
+        patience: Patience {
+            begin: Duration::from_millis(800),
+            begin_again: Duration::from_millis(800),
+            settle: Duration::from_millis(400),
+        },
         ..Settings::new("scripted/scripted".parse().expect("a model"))
     }
 }

@@ -48,6 +48,12 @@ pub struct SendArgs {
     /// agent is told so
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = parse_duration)]
     unattended: Option<Option<Duration>>,
+    /// Stop what the conversation does, and go before everything that waits there
+    #[arg(long)]
+    interrupt: bool,
+    /// Send it at once or not at all: refused with the reason when it would have to wait
+    #[arg(long, conflicts_with = "interrupt")]
+    now: bool,
     /// Return as soon as the message is queued
     #[arg(long, conflicts_with_all = ["no_stream", "timeout"])]
     no_wait: bool,
@@ -58,7 +64,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// Show a message that was sent before, instead of sending one
-    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project"])]
+    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project", "interrupt", "now"])]
     follow: Option<String>,
 }
 
@@ -83,6 +89,8 @@ pub async fn run(args: SendArgs, context: &Context) -> Outcome {
         unattended: args
             .unattended
             .map(|given| Unattended { deadline_seconds: given.map(|it| it.as_secs()) }),
+        interrupt: args.interrupt,
+        now: args.now,
     };
     let message = context.out.while_waiting("handing over the message", send(&gateway, &request)).await?;
     for note in &message.notes {
@@ -138,7 +146,7 @@ fn text_of(args: &SendArgs) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn read_all(mut input: impl Read) -> Result<String, Failure> {
+pub(super) fn read_all(mut input: impl Read) -> Result<String, Failure> {
     let mut text = String::new();
     input.read_to_string(&mut text).map_err(|error| {
         usage("the message on standard input cannot be read")
