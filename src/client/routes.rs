@@ -254,10 +254,17 @@ impl GatewayClient {
         frame: Option<&str>,
         session: Option<&str>,
     ) -> Result<Vec<MessageView>, ClientError> {
-        let mut query = url::form_urlencoded::Serializer::new("/v1/messages?".to_owned());
+        let mut query = query_of("/v1/messages?");
         query.append_pair("open", "true");
         frame.map(|frame| query.append_pair("frame", frame));
         session.map(|session| query.append_pair("session", session));
+        self.get(query.finish()).await
+    }
+
+    /// `GET /v1/messages?session=`: all of a conversation, newest first.
+    pub async fn messages(&self, session: &str) -> Result<Vec<MessageView>, ClientError> {
+        let mut query = query_of("/v1/messages?");
+        query.append_pair("session", session);
         self.get(query.finish()).await
     }
 
@@ -443,6 +450,11 @@ fn of_session(id: &str, verb: &str, frame: Option<&str>) -> String {
         Some(frame) => url::form_urlencoded::Serializer::new(text + "?").append_pair("frame", frame).finish(),
         None => text,
     }
+}
+
+/// A path to which pairs are appended.
+fn query_of(path: &str) -> url::form_urlencoded::Serializer<'static, String> {
+    url::form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len())
 }
 
 /// Joins the parts of a path; whatever a part holds stays one part.

@@ -78,6 +78,8 @@ pub(super) async fn lay(
         http,
         fingerprint,
     };
+    #[cfg(feature = "test-support")]
+    let ground = super::rehearsal::stand_in(ground);
     Ok((ground, podman))
 }
 

@@ -6,6 +6,8 @@ mod examine;
 mod ground;
 mod lock;
 mod projects;
+#[cfg(feature = "test-support")]
+mod rehearsal;
 mod serve;
 mod services;
 mod settings;

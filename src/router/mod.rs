@@ -184,7 +184,7 @@ impl Router {
         check_text(&request.text)?;
         let name = FrameName::parse(&request.frame).map_err(|_| SendError::NoFrame(request.frame.clone()))?;
         if request.now && !request.interrupt {
-            self.is_free_now(&name, request.session.as_deref()).await?;
+            self.is_free_now(&name, request.session.as_deref(), idempotency_key.as_deref()).await?;
         }
         let principal = principal.clone();
         let rules = self.inner.deps.settings.queue;

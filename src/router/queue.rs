@@ -162,15 +162,32 @@ impl Router {
 
     /// Asks the agent itself whether it is free for a message that is to be sent now or not at all: somebody
     /// may be typing in the terminal.
-    pub(super) async fn is_free_now(&self, name: &FrameName, word: Option<&str>) -> Result<(), SendError> {
+    pub(super) async fn is_free_now(
+        &self,
+        name: &FrameName,
+        word: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<(), SendError> {
         let (wanted, word) = (name.clone(), word.unwrap_or("last").to_owned());
+        let key = key.map(str::to_owned);
         let found = move |db: &crate::store::Db<'_>| {
+            // A repeat of what was accepted is no new message, and may be what the agent is busy with.
+            if let Some(key) = &key
+                && messages::find_by_key(db, key)?.is_some()
+            {
+                return Ok(None);
+            }
             let Some(frame) = frames::find_by_name(db, &wanted)? else { return Ok(None) };
-            let session = sessions::find(db, &frame.id, &word)?;
-            Ok(Some((frame, session)))
+            let sessions::Named::One(session) = sessions::named(db, sessions::Among::Of(&frame.id), &word)?
+            else {
+                return Ok(None);
+            };
+            // What is open here is in the way by itself.
+            let is_open = queue::head(db, &session.id)?.is_some();
+            Ok((!is_open).then_some((frame, session)))
         };
         // What is not there, or does not run, is said in the transaction that would store the message.
-        let Some((frame, Some(Session { agent_session: Some(session), .. }))) =
+        let Some((frame, Session { agent_session: Some(session), .. })) =
             self.inner.deps.store.read(found).await?
         else {
             return Ok(());

@@ -12,6 +12,7 @@ macro_rules! snapshot {
 
 mod corpus;
 mod gateway;
+mod queue;
 mod real;
 mod send;
 pub mod terminal;

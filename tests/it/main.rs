@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod configuration;
 mod contract;
+mod delivery;
 mod feed;
 mod lifecycle;
 mod log;

@@ -1,6 +1,6 @@
 //! A stand-in for opencode 1.18: its requests and its event stream, and one way of misbehaving per prompt.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,6 +43,8 @@ pub enum Play {
     Refused,
     /// Taken with 204; nothing follows.
     NeverRuns,
+    /// Taken with 204; begins long after.
+    LateStart,
     /// The server dies behind the first word and comes back at once.
     DiesMidAnswer,
     /// The server dies behind the first word.
@@ -87,6 +89,9 @@ struct State {
     aborts: usize,
     swallow: usize,
     crumbs: bool,
+    /// Prompts whose turn was begun.
+    begun: BTreeSet<String>,
+    any_password: bool,
     version: String,
     counter: u64,
     weather: Option<Weather>,
@@ -178,7 +183,7 @@ impl ScriptedAgent {
     }
 
     /// What people wrote, as the agent keeps it: id and parts of every user message.
-    pub fn written(&self) -> Vec<(String, Vec<String>)> {
+    pub fn people_wrote(&self) -> Vec<(String, Vec<String>)> {
         let state = self.state();
         let users = state.messages.values().flatten().filter(|message| message["info"]["role"] == "user");
         let text = |part: &Value| part["text"].as_str().unwrap_or_default().to_owned();
@@ -190,14 +195,21 @@ impl ScriptedAgent {
             .collect()
     }
 
-    fn is_begun(&self, session: &str, id: &Value) -> bool {
-        let state = self.state();
-        let all = state.messages.get(session).into_iter().flatten();
-        all.into_iter().any(|message| message["info"]["parentID"] == *id)
+    fn is_begun(&self, id: &Value) -> bool {
+        id.as_str().is_some_and(|id| self.state().begun.contains(id))
     }
 
     pub fn aborts(&self) -> usize {
         self.state().aborts
+    }
+
+    /// For frames that invent passwords of their own.
+    pub fn accept_any_password(&self) {
+        self.state().any_password = true;
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.state().address.expect("an address")
     }
 
     /// The next requests are read and never answered.
@@ -293,7 +305,8 @@ impl ScriptedAgent {
         }
         let expected = base64::engine::general_purpose::STANDARD.encode(format!("mimir:{PASSWORD}"));
         let given = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        if given != Some(&format!("Basic {expected}")) {
+        let is_open = self.state().any_password;
+        if !is_open && given != Some(&format!("Basic {expected}")) {
             return Ok(reply(401, Value::Null));
         }
         let method = request.method().to_string();
@@ -466,7 +479,7 @@ impl ScriptedAgent {
 
     async fn prompt(self: Arc<Self>, session: &str, body: &Value) -> Result<Response<Body>, Infallible> {
         // The same message once more joins the turn it began, or leaves it as it ended.
-        if self.is_begun(session, &body["messageID"]) {
+        if self.is_begun(&body["messageID"]) {
             self.state().prompts += 1;
             return Ok(reply(204, Value::Null));
         }
@@ -490,6 +503,9 @@ impl ScriptedAgent {
         assert!(id.starts_with("msg_") && id.len() == 30, "{id}");
         let turn = TurnOf { agent: self.clone(), session: session.to_owned(), prompt: id };
         turn.take(&body["parts"][0]);
+        if play != Play::NeverRuns {
+            self.state().begun.insert(turn.prompt.clone());
+        }
         let lost = play == Play::AnswerLost;
         let running = self.state().running.clone();
         spawn(async move {
@@ -548,6 +564,10 @@ impl TurnOf {
             Play::AnswerLost => self.say("Ran once.", false).await,
             Play::Mute => self.say("Said in silence.", true).await,
             Play::NeverRuns | Play::PromptLost | Play::ServerError => {}
+            Play::LateStart => {
+                tokio::time::sleep(Duration::from_millis(1100)).await;
+                self.say("Late but once.", false).await;
+            }
             Play::Tool => self.use_a_tool().await,
             Play::Refused => self.refuse().await,
             Play::Slow => drop(self.begin("Hello ", false)),
@@ -773,7 +793,9 @@ impl TurnOf {
         for step in 0.. {
             let head = self.complete(step, "unknown");
             let part = json!({"id": format!("prt_{step:04}"), "sessionID": self.session,
-                              "messageID": self.answer_id(step), "type": "step-finish", "reason": "unknown"});
+                              "messageID": self.answer_id(step), "type": "step-finish", "reason": "unknown",
+                              "cost": 0.00141, "tokens": {"input": 200, "output": 30, "reasoning": 4,
+                              "cache": {"read": 1000, "write": 0}}});
             self.store(&json!({"info": head, "parts": [part]}));
             self.tell("message.updated", "info", &head);
             self.tell("message.part.updated", "part", &part);

@@ -41,6 +41,7 @@ pub struct World {
     pub places: Arc<ScriptedPlaces>,
     pub failpoints: Failpoints,
     pub frame: FrameId,
+    settings: Settings,
     tasks: Tasks,
     folder: tempfile::TempDir,
 }
@@ -85,8 +86,18 @@ impl World {
         let frame = FrameId::from_parts(1_000, entropy_128());
         insert_frame(&store, &frame).await;
         let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
-        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, places.clone(), settings());
-        Self { store, router, feeds, agent, places, failpoints, frame, tasks, folder }
+        let settings = settings();
+        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, places.clone(), settings.clone());
+        Self { store, router, feeds, agent, places, failpoints, settings, frame, tasks, folder }
+    }
+
+    /// A world with other settings than the usual ones.
+    pub async fn set(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut world = Self::new().await;
+        let _ = world.tasks.stop(LIMIT).await;
+        change(&mut world.settings);
+        world.take(gateway(&world.store, world.places.clone(), world.settings.clone()));
+        world
     }
 
     /// A world whose agent lives in `places`; the scripted one is there and not used.
@@ -123,7 +134,7 @@ impl World {
         self.stop_gateway().await;
         self.store = open(self.folder.path());
         self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
-        self.take(gateway(&self.store, self.places.clone(), settings()));
+        self.take(gateway(&self.store, self.places.clone(), self.settings.clone()));
         self.router.resume().await.expect("the open messages");
     }
 

@@ -159,6 +159,51 @@ async fn messages_that_cannot_be_sent_say_why() {
 }
 
 #[tokio::test]
+async fn messages_wait_in_order_are_changed_and_taken_back() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    // Nothing can be started, so everything waits.
+    world.engine.go_down();
+    let send = |body| world.post("/v1/messages", Some(body));
+    let first = send(json!({"frame": "blog", "text": "one"})).await.json();
+    let second = send(json!({"frame": "blog", "text": "two"})).await.json();
+    assert!(second["notes"].to_string().contains("1 message comes before it"), "{second}");
+    let path = |message: &Value| format!("/v1/messages/{}", message["id"].as_str().expect("an id"));
+
+    let world = &world;
+    let edit = |message: &Value, body| {
+        let path = path(message);
+        async move { world.ask("PATCH", &path, Some(body), &[]).await }
+    };
+    let edited = edit(&second, json!({"text": "zwei", "model": "demo/other"})).await;
+    assert_eq!((edited.status, &edited.json()["text"]), (200, &json!("zwei")));
+    assert_eq!(edit(&second, json!({})).await.code(), "request.invalid");
+    assert_eq!(edit(&second, json!({"text": ""})).await.code(), "send.empty");
+    assert_eq!(edit(&json!({"id": "msg_nope"}), json!({"text": "x"})).await.code(), "message.not_found");
+
+    let session = first["session"].as_str().expect("an id");
+    let queue = world.get(&format!("/v1/messages?open=true&frame=blog&session={session}")).await.json();
+    let texts: Vec<&str> =
+        queue.as_array().expect("a list").iter().filter_map(|m| m["text"].as_str()).collect();
+    assert_eq!(texts, ["one", "zwei"], "in the order in which they go");
+    assert_eq!(world.get("/v1/messages?session=mine").await.code(), "session.id");
+
+    let refused = send(json!({"frame": "blog", "text": "three", "now": true})).await;
+    assert_eq!((refused.status, refused.code()), (409, "send.not_now"));
+    let both = send(json!({"frame": "blog", "text": "three", "now": true, "interrupt": true})).await;
+    assert_eq!(both.code(), "request.invalid");
+    let urgent = send(json!({"frame": "blog", "text": "three", "interrupt": true})).await.json();
+    assert_eq!((&urgent["state"], &urgent["interrupt"]), (&json!("queued"), &json!(true)));
+    let queue = world.get("/v1/messages?open=true").await.json();
+    assert_eq!(queue[0]["id"], urgent["id"], "before the others: {queue}");
+
+    let cancelled = world.post(&format!("{}/cancel", path(&second)), None).await.json();
+    assert_eq!(cancelled["state"], "cancelled");
+    assert!(cancelled["reason"].as_str().is_some_and(|why| why.starts_with("cancelled by ")), "{cancelled}");
+    assert_eq!(edit(&second, json!({"text": "late"})).await.code(), "message.not_waiting");
+}
+
+#[tokio::test]
 async fn projects_come_and_go_and_their_folders_stay() {
     let world = World::new().await;
     let path = world.project("My API");

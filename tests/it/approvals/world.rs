@@ -216,6 +216,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         text: "do it".into(),
         model: None,
         agent: None,
+        urgent: false,
     };
     let change = move |tx: &mut Tx<'_>| {
         let frame = frames::insert(tx, &new)?.id;

@@ -1,0 +1,365 @@
+//! Messages that wait, are changed, taken back, interrupted, overlooked: each is answered once or ends with a reason.
+
+#[cfg(feature = "test-support")]
+#[path = "delivery/kills.rs"]
+mod kills;
+
+use std::time::Duration;
+
+use mimir::model::event::Happening;
+use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
+use mimir::model::message::Message;
+use mimir::router::{EditError, Limits, Rules, SendError, SendRequest};
+use mimir::store::queue::{self, Edit};
+use mimir::store::{StoreError, messages};
+
+use crate::agent::scripted::Play;
+use crate::agent::world::{OWNER, World};
+
+fn play(text: &str) -> Play {
+    Play::Answer(text.to_owned())
+}
+
+fn new_session(request: &mut SendRequest) {
+    request.session = Some("new".into());
+}
+
+fn words(text: &str) -> Edit {
+    Edit { text: Some(text.into()), ..Edit::default() }
+}
+
+/// Whether it stays like that for a moment in which the lane would have looked at it.
+async fn stays(world: &World, message: &Message, state: mimir::model::message::DeliveryState) {
+    let until = tokio::time::Instant::now() + Duration::from_millis(300);
+    while tokio::time::Instant::now() < until {
+        assert_eq!(world.state(message).await, state);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_interrupting_message_stops_what_runs_and_goes_before_what_waits() {
+    let world = World::new().await;
+    world.agent.plays([Play::Slow, play("now this"), play("and then that")]);
+    let first = world.send("first").await;
+    world.reaches(&first, Running).await;
+    let second = world.send("second").await;
+    let urgent = world.send_with("urgent", |request| request.interrupt = true).await;
+
+    let (first, urgent) = (world.end_of(&first).await, world.end_of(&urgent).await);
+    let second = world.end_of(&second).await;
+    assert_eq!((first.state, first.reason), (Cancelled, Some(format!("interrupted by {}", urgent.id))));
+    assert_eq!((urgent.state, urgent.answer.as_deref()), (Answered, Some("now this")));
+    assert_eq!((second.state, second.answer.as_deref()), (Answered, Some("and then that")));
+    assert!(urgent.agent_message < second.agent_message, "the agent got it first");
+    assert_eq!(world.agent.aborts(), 1);
+}
+
+/// The one that waits for a busy terminal is not the next any more when an urgent one comes, and the terminal is
+/// interrupted instead.
+#[tokio::test]
+async fn an_interrupting_message_stops_what_somebody_typed_as_well() {
+    let world = World::new().await;
+    world.agent.plays([play("first"), play("urgent"), play("second")]);
+    world.end_of(&world.send("a").await).await;
+    world.agent.set_busy(true);
+    let waits = world.send("b").await;
+    stays(&world, &waits, Queued).await;
+    let urgent = world.send_with("c", |request| request.interrupt = true).await;
+    assert_eq!(world.end_of(&urgent).await.answer.as_deref(), Some("urgent"));
+    assert_eq!(world.end_of(&waits).await.answer.as_deref(), Some("second"));
+}
+
+#[tokio::test]
+async fn now_means_at_once_or_not_at_all() {
+    let world = World::new().await;
+    world.agent.plays([play("at once"), Play::Slow]);
+    let now = |text: &str| SendRequest {
+        frame: "blog".into(),
+        text: text.into(),
+        now: true,
+        ..SendRequest::default()
+    };
+    let send = |request| world.router.send(&OWNER, request, None);
+    let refused = |sent: Result<_, SendError>| match sent {
+        Err(SendError::NotNow(why)) => why,
+        other => panic!("{:?}", other.map(|_: mimir::router::Accepted| ())),
+    };
+    let keyed = async || world.router.send(&OWNER, now("a"), Some("key".into())).await;
+    let first = keyed().await.expect("nothing is in the way").message;
+    assert_eq!(world.end_of(&first).await.state, Answered);
+    world.agent.set_busy(true);
+    let again = keyed().await.expect("a repeat of what was accepted");
+    assert_eq!((again.message.id, again.is_new), (first.id, false));
+
+    assert!(refused(send(now("b")).await).contains("somebody else works"), "in the terminal");
+    world.agent.set_busy(false);
+
+    let slow = world.send("c").await;
+    world.reaches(&slow, Running).await;
+    assert!(refused(send(now("d")).await).contains("1 message of this conversation comes first"));
+    world.router.cancel(&OWNER, &slow.id).await.expect("cancelled");
+
+    world.stop_frame().await;
+    assert!(refused(send(now("e")).await).contains("blog is stopped"));
+    assert_eq!(world.agent.prompts(), 2, "what was refused was never sent");
+}
+
+#[tokio::test]
+async fn a_message_that_waits_can_be_changed_and_one_that_runs_cannot() {
+    let world = World::new().await;
+    world.agent.plays([Play::Slow, play("better")]);
+    let running = world.send("first").await;
+    world.reaches(&running, Running).await;
+    let waiting = world.send_keyed("secnd", "a-key").await.expect("accepted").message;
+
+    let edited = world.router.edit(&OWNER, &waiting.id, words("second")).await.expect("it waits");
+    assert_eq!((edited.text.as_str(), edited.state), ("second", Queued));
+    let again = world.send_keyed("secnd", "a-key").await.expect("the same request");
+    assert_eq!((again.message.id, again.is_new), (waiting.id.clone(), false), "known by its first words");
+    assert!(matches!(world.send_keyed("third", "a-key").await, Err(SendError::KeyTaken)));
+
+    let refused = world.router.edit(&OWNER, &running.id, words("other")).await;
+    assert!(matches!(refused, Err(EditError::NotWaiting(Running))), "{refused:?}");
+    let empty = world.router.edit(&OWNER, &waiting.id, words(" ")).await;
+    assert!(matches!(empty, Err(EditError::Text(SendError::Empty))), "{empty:?}");
+
+    world.router.cancel(&OWNER, &running.id).await.expect("cancelled");
+    assert_eq!(world.end_of(&waiting).await.answer.as_deref(), Some("better"));
+    let written: Vec<Vec<String>> = world.agent.people_wrote().into_iter().map(|(_, parts)| parts).collect();
+    assert_eq!(written, [["first"], ["second"]]);
+    let told = world.told(&waiting).await;
+    assert!(told.contains(&Happening::MessageEdited { text: "second".into() }), "{told:?}");
+    let late = world.router.edit(&OWNER, &waiting.id, words("late")).await;
+    assert!(matches!(late, Err(EditError::NotWaiting(Answered))), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_stores_nothing() {
+    let rules = Rules { per_session: 2, per_frame: 3, ..Rules::default() };
+    let world = World::set(|settings| settings.queue = rules).await;
+    world.agent.plays([Play::Slow, Play::Slow]);
+    let request = |session: Option<&str>| SendRequest {
+        frame: "blog".into(),
+        text: "hi".into(),
+        session: session.map(Into::into),
+        ..SendRequest::default()
+    };
+    let send = |session: Option<&'static str>| world.router.send(&OWNER, request(session), None);
+    let running = world.send("runs").await;
+    world.reaches(&running, Running).await;
+    let waiting = [send(None).await.expect("room"), send(None).await.expect("room")];
+    assert_eq!((waiting[0].before, waiting[1].before), (1, 2));
+    let full = send(None).await.expect_err("two wait");
+    assert_eq!(full.to_string(), "2 messages wait already in this conversation, and 2 is the most");
+
+    let other = world.send_with("another conversation", new_session).await;
+    world.reaches(&other, Running).await;
+    let session = other.session.to_string();
+    let also = SendRequest { session: Some(session.clone()), ..request(None) };
+    world.router.send(&OWNER, also.clone(), None).await.expect("room for three in the frame");
+    let full = world.router.send(&OWNER, also, None).await.expect_err("three wait in the frame");
+    assert_eq!(full.to_string(), "3 messages wait already for frame blog, and 3 is the most");
+    let stored = world.store.read(|db| queue::list(db, None, None)).await.expect("rows");
+    assert_eq!(stored.len(), 5, "two run and three wait");
+
+    // A repeat of what is stored is no new message.
+    let keyed = world.send_keyed("hi", "key").await;
+    assert!(matches!(keyed, Err(SendError::QueueFull { .. })));
+    world.router.cancel(&OWNER, &waiting[0].message.id).await.expect("cancelled");
+    assert!(send(None).await.is_ok(), "there is room again");
+}
+
+#[tokio::test]
+async fn only_so_many_conversations_run_at_once_and_the_others_go_in_order() {
+    let rules = Rules { parallel: 2, ..Rules::default() };
+    let world = World::set(|settings| settings.queue = rules).await;
+    world.agent.plays([Play::Slow, Play::Slow, play("third"), play("fourth")]);
+    let mut sent = Vec::new();
+    for text in ["one", "two", "three", "four"] {
+        sent.push(world.send_with(text, new_session).await);
+        if sent.len() <= 2 {
+            world.reaches(&sent[sent.len() - 1], Running).await;
+        }
+    }
+    stays(&world, &sent[2], Queued).await;
+    stays(&world, &sent[3], Queued).await;
+    assert_eq!(world.agent.prompts(), 2);
+    world.router.cancel(&OWNER, &sent[1].id).await.expect("cancelled");
+    let (third, fourth) = (world.end_of(&sent[2]).await, world.end_of(&sent[3]).await);
+    assert_eq!((third.answer.as_deref(), fourth.answer.as_deref()), (Some("third"), Some("fourth")));
+    assert!(third.sent_at <= fourth.sent_at);
+}
+
+#[tokio::test]
+async fn a_message_whose_turn_never_comes_fails_with_the_reason() {
+    let rules = Rules { parallel: 1, wait: Duration::from_millis(300), ..Rules::default() };
+    let world = World::set(|settings| settings.queue = rules).await;
+    world.agent.plays([Play::Slow]);
+    let running = world.send("runs").await;
+    world.reaches(&running, Running).await;
+    let waits = world.end_of(&world.send_with("waits", new_session).await).await;
+    assert_eq!(waits.state, Failed);
+    assert!(waits.reason.as_deref().is_some_and(|why| why.contains("queue.wait")), "{waits:?}");
+}
+
+/// Somebody stopped the frame: what was waiting then stays until the frame is wanted again.
+#[tokio::test]
+async fn a_queue_does_not_wake_a_frame_that_was_stopped_and_goes_on_with_it() {
+    let world = World::new().await;
+    world.agent.plays([Play::Slow, play("fresh"), play("old")]);
+    let running = world.send("first").await;
+    world.reaches(&running, Running).await;
+    let waiting = world.send("second").await;
+    // The clock of rows has milliseconds.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.stop_frame().await;
+    world.agent.abort_all();
+    assert!(world.end_of(&running).await.state.is_final());
+    stays(&world, &waiting, Queued).await;
+    assert_eq!(world.places.wakes(), 1);
+
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let fresh = world.send_with("third", new_session).await;
+    assert_eq!(world.end_of(&fresh).await.state, Answered);
+    assert_eq!(world.end_of(&waiting).await.state, Answered);
+    assert_eq!(world.agent.user_messages(), 3);
+}
+
+/// opencode stores a prompt before it works on it; what comes between leaves a message that nobody answers.
+#[tokio::test]
+async fn a_message_that_was_accepted_and_never_runs_is_handed_over_again_once() {
+    let world = World::new().await;
+    world.agent.plays([Play::NeverRuns, play("after all")]);
+    let sent = world.send("hi").await;
+    let message = world.end_of(&sent).await;
+    assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("after all")));
+    assert_eq!(world.agent.prompts(), 2);
+    let written = world.agent.people_wrote();
+    let id = message.agent_message.expect("an id").to_string();
+    assert_eq!(written, [(id, vec!["hi".to_owned()])], "one message, its words once");
+    let told = world.told(&sent).await;
+    let notes = told.iter().filter(
+        |happening| matches!(happening, Happening::FrameNote { code, .. } if code == "message_resent"),
+    );
+    assert_eq!(notes.count(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_never_runs_twice_is_given_up_and_cannot_run_later() {
+    let world = World::new().await;
+    world.agent.plays([Play::NeverRuns, Play::NeverRuns]);
+    let message = world.end_of(&world.send("hi").await).await;
+    assert_eq!(message.state, Failed);
+    let why = "the agent took the message and never began to answer, also when it was sent again";
+    assert_eq!(message.reason.as_deref(), Some(why));
+    assert_eq!((world.agent.prompts(), world.agent.aborts()), (2, 1));
+}
+
+/// A turn that is slow to begin is no reason for a second one.
+#[tokio::test]
+async fn handing_over_again_joins_a_turn_that_had_begun_after_all() {
+    let world = World::new().await;
+    world.agent.plays([Play::LateStart]);
+    let message = world.end_of(&world.send("hi").await).await;
+    assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("Late but once.")));
+    assert_eq!(world.agent.user_messages(), 1);
+}
+
+#[tokio::test]
+async fn a_turn_that_costs_too_much_is_stopped() {
+    let limits = Limits { steps: 10_000, cost_microusd: 10_000, ..Limits::default() };
+    let world = World::set(|settings| settings.limits = limits).await;
+    world.agent.plays([Play::Loops]);
+    let failed = world.end_of(&world.send("hi").await).await;
+    assert_eq!(failed.state, Failed);
+    assert!(failed.reason.as_deref().is_some_and(|why| why.contains("(turn.cost)")), "{failed:?}");
+    assert_eq!(world.agent.aborts(), 1);
+    assert!(failed.cost_microusd > 10_000, "what it cost is in the row: {failed:?}");
+}
+
+#[tokio::test]
+async fn tokens_end_a_turn_as_well() {
+    let limits = Limits { steps: 10_000, tokens: 10_000, ..Limits::default() };
+    let world = World::set(|settings| settings.limits = limits).await;
+    world.agent.plays([Play::Loops]);
+    let failed = world.end_of(&world.send("hi").await).await;
+    assert!(failed.reason.as_deref().is_some_and(|why| why.contains("(turn.tokens)")), "{failed:?}");
+}
+
+#[cfg(feature = "test-support")]
+mod crashes {
+    use super::*;
+
+    /// The wish is saved before the agent is asked; a gateway that dies between the two is no excuse.
+    #[tokio::test]
+    async fn a_stop_that_was_asked_for_is_kept_by_the_next_gateway() {
+        let mut world = World::new().await;
+        world.agent.plays([Play::Slow, play("next")]);
+        let sent = world.send("hi").await;
+        world.reaches(&sent, Running).await;
+        let id = sent.id.clone();
+        let wish = move |tx: &mut mimir::store::Tx<'_>| queue::ask_to_stop(tx, &id, "cancelled by owner:0");
+        world.store.write::<_, StoreError, _>(wish).await.expect("saved");
+        world.restart_gateway().await;
+        let message = world.end_of(&sent).await;
+        let reason = message.reason.as_deref();
+        assert_eq!((message.state, reason), (Cancelled, Some("cancelled by owner:0")));
+        assert_eq!(world.agent.aborts(), 1, "the agent was told");
+        assert_eq!(world.end_of(&world.send("again").await).await.answer.as_deref(), Some("next"));
+    }
+
+    /// Whatever of the first try is still on its way joins the second: both have one id.
+    #[tokio::test]
+    async fn a_message_that_may_be_on_its_way_is_sent_again_under_the_same_id() {
+        let mut world = World::new().await;
+        world.agent.plays([play("once")]);
+        world.failpoints.arm("send.after_id_saved", 1);
+        let left = world.send_and_die_at("send.after_id_saved").await;
+        assert!(left.agent_message.is_some(), "saved before it was sent");
+        world.restart_gateway().await;
+        let message = world.end_of(&left).await;
+        assert_eq!((message.state, &message.agent_message), (Answered, &left.agent_message));
+        assert_eq!(world.agent.user_messages(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_dies_before_it_hands_over_again_does_so_no_second_time() {
+        let mut world = World::new().await;
+        world.agent.plays([Play::NeverRuns, play("too late")]);
+        world.failpoints.arm("send.before_resend", 1);
+        let left = world.send_and_die_at("send.before_resend").await;
+        assert!(left.resent_at.is_some(), "at most once is what was saved");
+        world.restart_gateway().await;
+        let message = world.end_of(&left).await;
+        assert_eq!((message.state, world.agent.prompts()), (Failed, 1), "{message:?}");
+    }
+
+    #[tokio::test]
+    async fn order_and_urgency_survive_a_restart() {
+        let mut world = World::new().await;
+        world.agent.plays([Play::Slow, play("urgent"), play("second")]);
+        let first = world.send("first").await;
+        world.reaches(&first, Running).await;
+        let second = world.send("second").await;
+        world.failpoints.arm("send.after_row", 1);
+        let router = world.router.clone();
+        let request = SendRequest {
+            frame: "blog".into(),
+            text: "urgent".into(),
+            interrupt: true,
+            ..SendRequest::default()
+        };
+        // It dies behind the row, before anything was stopped.
+        tokio::select! {
+            _ = router.send(&OWNER, request, Some("urgent".into())) => panic!("it dies"),
+            point = world.failpoints.died() => assert_eq!(point, "send.after_row"),
+        }
+        world.restart_gateway().await;
+        let urgent = world.store.read(|db| messages::find_by_key(db, "urgent")).await.expect("rows");
+        let urgent = world.end_of(&urgent.expect("it was stored")).await;
+        let (first, second) = (world.end_of(&first).await, world.end_of(&second).await);
+        assert_eq!(first.state, Cancelled);
+        assert_eq!((urgent.answer.as_deref(), second.answer.as_deref()), (Some("urgent"), Some("second")));
+    }
+}
