@@ -147,7 +147,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         places: Arc::new(frames.clone()),
         clock: clock.clone(),
         default_model: default_model.clone(),
-        wake: router::Settings::new(default_model.clone()).wake,
+        wake: settings::router(config).wake,
     });
     Ok(Services {
         approvals,
