@@ -117,6 +117,22 @@ fn is_reserved(name: &str) -> bool {
         || ["MIMIR_", "OPENCODE_SERVER_", "OPENCODE_CONFIG"].iter().any(|start| name.starts_with(start))
 }
 
+/// The image forbids these two, whatever a configuration says (`/etc/opencode/opencode.json`); only this variable
+/// stands above it. Rules of the owner may have them asked for instead.
+const FORBIDDEN_BY_IMAGE: [&str; 2] = ["external_directory", "doom_loop"];
+
+/// The variable that lets opencode ask for what its image forbids, when `agent_config` says that it shall.
+pub(super) fn loosened(agent_config: &serde_json::Value) -> Option<(String, String)> {
+    let permission = &agent_config["permission"];
+    let asked: serde_json::Map<String, serde_json::Value> = FORBIDDEN_BY_IMAGE
+        .into_iter()
+        .filter(|tool| !permission[*tool].is_null() && permission[*tool] != "deny")
+        .map(|tool| (tool.to_owned(), permission[tool].clone()))
+        .collect();
+    (!asked.is_empty())
+        .then(|| ("OPENCODE_PERMISSION".to_owned(), serde_json::Value::Object(asked).to_string()))
+}
+
 /// Checks the extra environment.
 pub(super) fn env(given: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, FrameError> {
     for (name, value) in given {
@@ -219,6 +235,17 @@ mod tests {
         }
         let half = CreateFrame { cpus: Some(0.5), ..CreateFrame::default() };
         assert_eq!(limits(&half, DEFAULTS).expect("fine"), Limits { cpus_milli: 500, ..DEFAULTS });
+    }
+
+    #[test]
+    fn what_the_image_forbids_is_asked_for_only_when_a_rule_has_a_say_in_it() {
+        let usual = serde_json::json!({"permission": {"external_directory": "deny", "doom_loop": "deny"}});
+        assert_eq!(loosened(&usual), None);
+        assert_eq!(loosened(&serde_json::json!({})), None);
+        let ruled = serde_json::json!({"permission": {"external_directory": {"*": "deny", "/tmp/*": "ask"}}});
+        let (name, value) = loosened(&ruled).expect("a variable");
+        assert_eq!(name, "OPENCODE_PERMISSION");
+        assert_eq!(value, r#"{"external_directory":{"*":"deny","/tmp/*":"ask"}}"#);
     }
 
     #[test]

@@ -118,10 +118,12 @@ impl Driver {
         if self.folders.is_written_for(start) {
             return Ok(());
         }
+        let agent_config = self.inner.deps.start_files.agent_config(frame).await;
+        let env: Vec<_> = frame.env.iter().cloned().chain(provision::loosened(&agent_config)).collect();
         let contents = StartContents {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
-            agent_config: self.inner.deps.start_files.agent_config(frame).await.to_string(),
-            env: provision::env_file(&frame.env),
+            agent_config: agent_config.to_string(),
+            env: provision::env_file(&env),
         };
         self.folders.write_start(frame, start, &contents)
     }

@@ -107,6 +107,35 @@ fn configuration() -> Vec<Situation> {
     ]
 }
 
+fn approvals() -> Vec<Situation> {
+    fn question() -> Value {
+        json!({"id": "apr_1", "frame": "blog", "form": "question", "state": "pending", "text": "Which?",
+            "from_child": false, "asked_at": 0, "questions": [{"header": "", "text": "Which?", "multiple": false,
+            "options": [{"label": "a", "description": ""}, {"label": "b", "description": ""}]}]})
+    }
+    vec![
+        refused("nothing waits for an answer", &["approvals", "allow"], |gateway| {
+            gateway.on("GET /v1/approvals", answer(json!([])));
+        }),
+        refused("several things wait for an answer", &["approvals", "deny"], |gateway| {
+            gateway.on("GET /v1/approvals", answer(json!([question(), question()])));
+        }),
+        refused("more answers than questions", &["approvals", "answer", "apr_1", "1", "2"], |gateway| {
+            gateway.on("GET /v1/approvals/apr_1", answer(question()));
+        }),
+        refused("an option that is not there", &["approvals", "answer", "apr_1", "7"], |gateway| {
+            gateway.on("GET /v1/approvals/apr_1", answer(question()));
+        }),
+        with_config("a rule that is none", &["config", "show"], |world| {
+            world.configure("approvals:\n  rules:\n    - {tool: edit, command: ls, action: deny}\n");
+        }),
+        with_config("a secret that cannot sign", &["config", "show"], |world| {
+            world.configure("notify:\n  webhooks:\n    - {url: 'https://x.test', secret: short}\n");
+        }),
+        typed("a policy that is not there", &["frame", "create", "x", "--policy", "nowhere.yaml"]),
+    ]
+}
+
 fn elsewhere() -> Vec<Situation> {
     const GATE: &str = "https://127.0.0.1:1";
     vec![
@@ -379,7 +408,7 @@ fn gateways() -> Vec<Situation> {
 #[test]
 fn every_error_says_what_why_and_what_next() {
     let situations: Vec<Situation> =
-        [usage(), configuration(), elsewhere(), frames(), messages(), gateways()]
+        [usage(), configuration(), elsewhere(), approvals(), frames(), messages(), gateways()]
             .into_iter()
             .flatten()
             .collect();

@@ -5,6 +5,7 @@
 
 pub(crate) mod support;
 
+mod approvals;
 mod attach;
 mod commands;
 mod crash;
