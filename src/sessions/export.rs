@@ -91,6 +91,9 @@ fn written(part: &AgentPart) -> String {
             let files: Vec<String> = files.iter().map(|file| format!("- `{file}`\n")).collect();
             format!("\nFiles changed:\n\n{}", files.concat())
         }
+        PartBody::Other { kind } if kind == "compaction" => {
+            "\n*(what was said so far is summed up)*\n".to_owned()
+        }
         _ => String::new(),
     }
 }

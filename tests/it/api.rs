@@ -4,6 +4,7 @@
 mod echo;
 mod passthrough;
 mod requests;
+mod sessions;
 mod streams;
 pub mod world;
 

@@ -177,4 +177,39 @@ fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
     terminal.type_text("\x03");
     terminal.type_text("\x03");
     terminal.hang_up();
+
+    every_verb_works_on_the_real_thing(&outside, &id);
+}
+
+/// What only opencode itself can prove of `mimir sessions …`.
+fn every_verb_works_on_the_real_thing(outside: &Outside, id: &str) {
+    let world = outside.world();
+    let of = |session: &str| {
+        let shown = world.json(&["sessions", "show", session]);
+        let turns = shown["turns"].as_array().cloned().unwrap_or_default();
+        turns.iter().map(|turn| turn["text"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let fork = world.json(&["sessions", "fork", id, "--title", "another way"]);
+    let forked = fork["id"].as_str().expect("an id");
+    assert_eq!(fork["forked_from"], id, "{fork}");
+    assert_eq!(of(forked), of(id), "it begins with what was said");
+    let _ = world.mimir(&["send", "--frame", "talk", "--session", forked, "@@text@@ only here"]).ok();
+    assert!(of(forked).iter().any(|text| text.contains("only here")));
+    assert!(!of(id).iter().any(|text| text.contains("only here")));
+
+    let before = of(forked).len();
+    let _ = world.mimir(&["sessions", "compact", forked]).ok();
+    assert!(of(forked).len() > before, "the summary is in the history");
+    let _ = world.mimir(&["sessions", "rename", forked, "shorter"]).ok();
+    let file = world.project.join("talk.md").display().to_string();
+    let _ = world.mimir(&["sessions", "export", forked, "--output", &file]).ok();
+    let _ = world.mimir(&["sessions", "export", forked, "--output", &file]).code(6);
+    let document = std::fs::read_to_string(&file).expect("a document");
+    assert!(document.starts_with("# shorter\n") && document.contains("only here"), "{document}");
+
+    let _ = world.mimir(&["sessions", "delete", forked, "--yes"]).ok();
+    let _ = world.mimir(&["sessions", "show", forked]).code(3);
+    let again = world.mimir(&["sessions", "search", "only here", "--json"]).ok();
+    assert_eq!(again.json(), serde_json::json!([]), "nothing of it is found any more");
+    assert_eq!(world.json(&["sessions", "show", id])["id"], id, "the other one is still there");
 }

@@ -167,11 +167,19 @@ fn print_text(turn: &TurnView, context: &Context) -> Result<(), Failure> {
     if !turn.text.is_empty() {
         context.out.line(printable(&turn.text))?;
     }
+    if turn.parts.iter().any(is_compaction) {
+        context.out.line("(what was said so far is summed up)")?;
+    }
     // Agents say what they are about to do, then do it.
     for tool in &turn.tools {
         context.out.line(format!("  · {}", clean(tool)))?;
     }
     Ok(())
+}
+
+/// opencode asks its model for a summary in a message of its own.
+fn is_compaction(part: &PartView) -> bool {
+    matches!(part, PartView::Other { kind } if kind == "compaction")
 }
 
 fn print_parts(turn: &TurnView, context: &Context) -> Result<(), Failure> {
@@ -195,6 +203,7 @@ fn print_parts(turn: &TurnView, context: &Context) -> Result<(), Failure> {
                     out.raw(&indented(output))?;
                 }
             }
+            part if is_compaction(part) => out.line("(what was said so far is summed up)")?,
             PartView::Files { paths } => out.line(format!("  · changed {}", clean(&paths.join(", "))))?,
             _ => {}
         }

@@ -24,8 +24,8 @@ enum Author {
 /// Find what was said, in the conversations of all frames there ever were
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// All of these words; `"words together"`, begin*, -without, this OR that
-    #[arg(required = true, allow_hyphen_values = true, value_name = "WORDS")]
+    /// All of these words; `"words together"`, begin*, this OR that; behind `--` also -without
+    #[arg(required = true, value_name = "WORDS")]
     words: Vec<String>,
     /// Only of this frame, also of one that is gone
     #[arg(long, value_parser = FrameName::parse, add = names::frames())]
