@@ -188,7 +188,8 @@ def until_ended(path, messages, limit):
                 sys.exit(f"message {message} is still {now['state']}")
             time.sleep(0.2)
         if now["state"] != "answered":
-            sys.exit(f"message {message}: {now['state']}: {now.get('reason')}")
+            _, notes = ask(path, "GET", "/v1/frames/seam/notes")
+            sys.exit(f"message {message}: {now['state']}: {now.get('reason')}\n{json.dumps(notes, indent=1)}")
 
 
 def cpu_seconds(pid):

@@ -106,7 +106,8 @@ impl Store {
             last_event: watch::channel(last).0,
             latencies: Arc::default(),
         };
-        let writer = writer::Writer::start(connection, clock, &options.path, outlet.clone());
+        let folder = open::keyed(&options);
+        let writer = writer::Writer::start(connection, folder, clock, &options.path, outlet.clone());
         Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, outlet }) })
     }
 

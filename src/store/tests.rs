@@ -401,3 +401,21 @@ async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody(
     let after = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
     assert!(after.is_ok(), "the next one finds a writer: {after:?}");
 }
+
+/// The writer never stands still for it, and the log does not grow for ever.
+#[tokio::test]
+async fn the_log_is_folded_into_the_database_while_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let size = || fs::metadata(folder.path().join("mimir.db")).expect("the database").len();
+    let before = size();
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while size() == before {
+        assert!(std::time::Instant::now() < end, "nothing was folded in");
+        let insert = |tx: &mut Tx<'_>| tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000)))", ());
+        store.write_soon::<_, StoreError, _>(insert).await.expect("saved");
+    }
+    let log = fs::metadata(folder.path().join("mimir.db-wal")).expect("the log").len();
+    assert!(log < 64 << 20, "{log}");
+    close(store);
+}

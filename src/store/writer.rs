@@ -1,10 +1,11 @@
-//! The one thread that writes, and the one that waits for the disk.
+//! The one thread that writes, and those that wait for the disk.
 //!
 //! Changes that wait at the same time become one transaction: each has a savepoint
 //! and an answer of its own, and all share one commit. A commit is in the file when
 //! it returns (it survives the end of this process); whoever wants it to survive a
 //! power cut is answered after the next sync of the log, which another thread does,
-//! so that text that streams by never waits for a disk.
+//! so that text that streams by never waits for a disk. A third folds the log into the
+//! database from time to time.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,10 @@ const QUEUE: usize = 1024;
 const MOST_CHANGES: usize = 256;
 /// or is put off for longer: the first one waits for the last.
 const LONGEST_BATCH: Duration = Duration::from_millis(8);
+/// After so many commits the log is folded into the database, as far as readers allow.
+const FOLD_EVERY: usize = 200;
+/// A log of more pages is folded in by the writer itself, which then writes it from its beginning.
+const LONGEST_LOG: u32 = 16_384;
 
 /// How sure a change must be when its caller is told that it is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,21 +124,35 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, clock: Clock, path: &Path, outlet: Outlet) -> Self {
+    /// `folder` is a connection of its own for the folding.
+    pub(super) fn start(
+        connection: Connection,
+        folder: Result<Connection, StoreError>,
+        clock: Clock,
+        path: &Path,
+        outlet: Outlet,
+    ) -> Self {
         let (changes, waiting) = mpsc::channel::<Waiting>(QUEUE);
         let (saved, unsynced) = queue::channel::<Vec<Waiting>>();
         let log = log_of(path);
         // The syncer does it, for those who want it. Before a checkpoint the log is always synced.
         let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         let latencies = outlet.latencies.clone();
-        let mut batches = Batches { connection, clock, outlet, saved };
+        let (fold, folding) = queue::sync_channel::<()>(1);
+        if folder.is_ok() {
+            let _ = connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG);
+        }
+        let mut batches = Batches { connection, clock, outlet, saved, fold, unfolded: 0 };
         // Without its threads every write answers "closed", which callers already handle.
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).ok()
         };
         let writer = spawn("store-writer", Box::new(move || batches.run(waiting)));
         let syncer = spawn("store-syncer", Box::new(move || sync_and_answer(&unsynced, &log, &latencies)));
-        Self { changes: Some(changes), threads: writer.into_iter().chain(syncer).collect() }
+        let folder = folder
+            .ok()
+            .and_then(|folder| spawn("store-folder", Box::new(move || fold_when_told(&folding, &folder))));
+        Self { changes: Some(changes), threads: writer.into_iter().chain(syncer).chain(folder).collect() }
     }
 
     pub(super) async fn submit(&self, change: Waiting) -> Result<(), StoreError> {
@@ -152,7 +171,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.changes = None;
         let here = std::thread::current().id();
-        // In this order: the syncer ends when the writer has.
+        // In this order: the others end when the writer has.
         for thread in std::mem::take(&mut self.threads) {
             if thread.thread().id() == here {
                 return;
@@ -175,6 +194,8 @@ struct Batches {
     clock: Clock,
     outlet: Outlet,
     saved: queue::Sender<Vec<Waiting>>,
+    fold: queue::SyncSender<()>,
+    unfolded: usize,
 }
 
 impl Batches {
@@ -204,7 +225,14 @@ impl Batches {
             }
         }
         match self.execute("COMMIT") {
-            Ok(()) => self.publish(made, events),
+            Ok(()) => {
+                self.publish(made, events);
+                self.unfolded += 1;
+                // One that is still at it will be told again.
+                if self.unfolded >= FOLD_EVERY && self.fold.try_send(()).is_ok() {
+                    self.unfolded = 0;
+                }
+            }
             Err(error) => self.undone(made, &error),
         }
     }
@@ -278,6 +306,17 @@ fn again(error: &rusqlite::Error) -> rusqlite::Error {
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
             Some(other.to_string()),
         ),
+    }
+}
+
+/// The folder's thread: syncs the log and then the database, for which a writer would stand still.
+fn fold_when_told(told: &queue::Receiver<()>, connection: &Connection) {
+    while told.recv().is_ok() {
+        // Passive: waits for nobody. What it cannot do now, it does the next time.
+        let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::debug!(%error, "the log could not be folded into the database: {error}");
+        }
     }
 }
 
