@@ -54,8 +54,10 @@ pub enum FrameIn {
     Handler,
     /// `{name}` in the path.
     Path,
-    /// `frame`, `message` or `session` in the query.
+    /// `frame` in the query.
     Query,
+    /// `frame`, `message` or `session` in the query: for handlers that obey all three.
+    Filter,
     /// `frame` in the body.
     Body,
     /// The frame of the message `{id}` in the path.
@@ -133,7 +135,7 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
             covered(&frame)?;
             Ok(Request::from_parts(parts, body))
         }
-        FrameIn::Query => {
+        FrameIn::Query | FrameIn::Filter => {
             let query: Vec<(String, String)> =
                 url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                     .into_owned()
@@ -143,6 +145,8 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
             for (name, value) in &query {
                 let frame = match name.as_str() {
                     "frame" => value.clone(),
+                    // To obey one that the handler does not know would open everything to whoever has one.
+                    _ if route.frame == FrameIn::Query => continue,
                     "message" => of_message(services, value).await?,
                     "session" => of_session(services, value).await?,
                     _ => continue,

@@ -95,6 +95,8 @@ fn help_reads_well() {
         &["image", "build"],
         &["sessions"],
         &["projects"],
+        &["token"],
+        &["token", "create"],
         &["config"],
         &["config", "set"],
         &["exit-codes"],

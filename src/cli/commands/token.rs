@@ -29,7 +29,7 @@ pub enum TokenCommand {
   read         look: frames, messages, conversations, events, logs
   send         talk: send, edit and cancel messages, change conversations
   approve      decide what agents ask for
-  frames       make, run and remove frames and projects: any folder of the gateway's user can become a workspace
+  frames       make, run and remove frames and projects; any folder there can become a workspace
   terminal     type in a frame's terminal and run commands in it
   passthrough  speak with a frame's opencode directly
   metrics      read the counters

@@ -120,7 +120,7 @@ routes! {
     post "/v1/sessions/{id}/compact" Send Session => sessions::compact;
     post "/v1/sessions/{id}/abort" Send Session => sessions::abort;
     get "/v1/search" Read Query => sessions::search;
-    get "/v1/events" Read Query => events::events;
+    get "/v1/events" Read Filter => events::events;
     get "/v1/approvals" Read Query => approvals::list;
     get "/v1/approvals/{id}" Read Approval => approvals::show;
     post "/v1/approvals/{id}/answer" Approve Approval => approvals::answer;

@@ -1,5 +1,6 @@
 //! Every route against every scope, and tokens for some frames alone.
 
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use mimir::gateway::ROUTES;
@@ -223,6 +224,11 @@ async fn messages_and_sessions_belong_to_their_frame() {
         (format!("/v1/events?session={}", field(&other, "session")), 403),
         // A beginning could be of any frame.
         (format!("/v1/sessions/{}", &field(&other, "session")[..12]), 404),
+        // What a list does not obey does not open it.
+        (format!("/v1/messages?message={}", field(&own, "id")), 403),
+        (format!("/v1/sessions?session={}", field(&own, "session")), 403),
+        (format!("/v1/approvals?session={}", field(&own, "session")), 403),
+        (format!("/v1/search?q=hello&session={}", field(&own, "session")), 403),
         ("/v1/messages?frame=blog".to_owned(), 200),
         ("/v1/sessions?frame=blog".to_owned(), 200),
     ] {
@@ -235,5 +241,19 @@ async fn messages_and_sessions_belong_to_their_frame() {
     let following = held.world.open_tcp("GET", &path, Some(&held.token), "").await;
     assert_eq!(following.status().as_u16(), 200);
     drop(following);
+    // A reader that starts anew is told of its own frame alone.
+    let reset =
+        held.world.open_tcp("GET", "/v1/events?after=99999999&frame=blog", Some(&held.token), "").await;
+    let mut body = reset.into_body();
+    let mut text = String::new();
+    let told = async {
+        while !text.contains("event: reset") || !text.ends_with("\n\n") {
+            let frame = body.frame().await.expect("it goes on").expect("the stream lives");
+            text.push_str(&String::from_utf8_lossy(&frame.into_data().expect("data")));
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), told).await.expect("in time");
+    assert!(text.contains("reset") && text.contains("blog") && !text.contains("\"api\""), "{text}");
+    drop(body);
     assert!(held.world.end().await, "it ends in time");
 }
