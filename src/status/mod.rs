@@ -18,7 +18,7 @@ use crate::model::event::Happening;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::message::DeliveryState;
-use crate::model::prompt::PromptForm;
+use crate::model::prompt::{PromptForm, PromptState};
 use crate::model::status::{FrameStatus, Known, derive};
 use crate::store::{Ask, Store, StoreError, frames, messages, prompts};
 
@@ -82,8 +82,9 @@ impl Statuses {
     /// Whatever the database says.
     pub fn look(&self, ask: &impl Ask, frames: Vec<Frame>) -> Result<Vec<FrameNow>, StoreError> {
         let open = messages::list_open(ask, None)?;
-        let asked = prompts::open(ask, None)?.into_iter().map(|prompt| (prompt.frame, prompt.ask.form()));
-        let prompts: Vec<_> = asked.chain(messages::waiting_prompts(ask)?).collect();
+        let pending =
+            prompts::open(ask, None)?.into_iter().filter(|prompt| prompt.state == PromptState::Pending);
+        let prompts: Vec<_> = pending.map(|prompt| (prompt.frame, prompt.ask.form())).collect();
         let now_ms = self.deps.clock.now_ms();
         let look_at = |frame: Frame| {
             let of_frame = open.iter().filter(|message| message.frame == frame.id);

@@ -9,7 +9,6 @@ use crate::model::event::{Happening, Subject};
 use crate::model::ids::{FrameId, MessageId, SessionId};
 use crate::model::message::{DeliveryState, Message};
 use crate::model::names::FrameName;
-use crate::model::prompt::PromptForm;
 use crate::model::usage::Tokens;
 
 /// A message to be.
@@ -157,29 +156,6 @@ pub fn list_open(ask: &impl Ask, frame: Option<&FrameId>) -> Result<Vec<Message>
           ORDER BY rowid",
         (frame,),
         message,
-    )
-}
-
-/// What waits for a person, oldest first: asked for a message that is not at its end, and not answered.
-///
-/// # Errors
-/// Whatever the database says.
-pub fn waiting_prompts(ask: &impl Ask) -> Result<Vec<(FrameId, PromptForm)>, StoreError> {
-    ask.rows(
-        "SELECT messages.frame_id AS frame_id, json_extract(asked.data, '$.form') AS form
-           FROM messages JOIN events AS asked ON asked.message_id = messages.id
-          WHERE messages.state IN ('sending', 'sent', 'running') AND asked.kind = 'prompt.asked'
-            AND NOT EXISTS (
-                SELECT 1 FROM events AS answered
-                 WHERE answered.message_id = messages.id AND answered.kind = 'prompt.answered'
-                   AND json_extract(answered.data, '$.prompt') = json_extract(asked.data, '$.prompt'))
-          ORDER BY asked.id",
-        (),
-        |row| {
-            let form: String = row.get("form")?;
-            let form = if form == "question" { PromptForm::Question } else { PromptForm::Permission };
-            Ok((row.get("frame_id")?, form))
-        },
     )
 }
 

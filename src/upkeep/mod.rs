@@ -217,14 +217,12 @@ impl Upkeep {
         let since_last = look.inside.as_ref().map_or(u64::MAX, |(then, _)| at.saturating_sub(*then));
         let was_active = look.inside.as_ref().is_some_and(|(then, _)| frame.last_active_at > *then);
         let due = if was_active { every.min(LOOK_INTO_BUSY) } else { every };
-        if since_last < millis(due.min(settings.tick * 10)) {
-            return Ok(());
+        if since_last >= millis(due.min(settings.tick * 10)) {
+            self.look_inside(frame).await?;
         }
-        self.look_inside(frame).await?;
-        let Some(why) = self.look(&frame.id).memory.verdict(frame.limits.memory_bytes, settings.recycle_at)
-        else {
-            return Ok(());
-        };
+        // What was too large while it was busy is so still when it is free.
+        let memory = self.look(&frame.id).memory;
+        let Some(why) = memory.verdict(frame.limits.memory_bytes, settings.recycle_at) else { return Ok(()) };
         if now.occupied.is_some() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use mimir::model::event::Happening;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::opencode::{OpencodeClient, OpencodeError, StreamEnd};
 use mimir::router::{SendError, SendRequest};
-use mimir::store::messages;
+use mimir::store::prompts;
 use scripted::Play;
 use world::World;
 
@@ -322,7 +322,7 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
             )
         })
         .await;
-    let waiting = async || world.store.read(|db| messages::waiting_prompts(db)).await.expect("rows").len();
+    let waiting = async || world.store.read(|db| prompts::waiting_frames(db)).await.expect("rows").len();
     assert_eq!(waiting().await, 1, "the list says that somebody is waited for");
     world.agent.answer_permission();
     assert_eq!(world.end_of(&sent).await.state, Answered);

@@ -1,6 +1,9 @@
 //! What frames are said to do, against what they really do.
 
 mod agent;
+mod dashboard;
 mod inside;
+mod model;
+mod upkeep;
 mod wedge;
 mod world;

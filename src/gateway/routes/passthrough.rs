@@ -26,6 +26,8 @@ use crate::wire::problem::Problem;
 
 /// How long a frame that is to be woken may take.
 const WAKE: Duration = Duration::from_secs(180);
+/// A client that only looks, again and again, uses the frame all the same; that is written down this often.
+const TOUCH_EVERY_MS: u64 = 60_000;
 
 /// Makes a handler per method, all alike: the document lists methods one by one.
 macro_rules! methods {
@@ -89,7 +91,10 @@ async fn pass(
         .map_err(|error| Reply::internal(&error))?;
     authorization.set_sensitive(true);
 
-    let open = services.counters.stream_opened();
+    let open = (services.counters.stream_opened(), services.frames.visit(&frame.id));
+    if services.clock.now_ms().saturating_sub(frame.last_active_at) > TOUCH_EVERY_MS {
+        services.frames.touch(&frame.id).await?;
+    }
     let carried = carry::carry(&access.connector, authorization, target, request).await;
     match carried.map_err(|error| not_carried(&frame, &error))? {
         // Ours was refused, not the client's: it was let in long ago.
@@ -162,11 +167,11 @@ fn not_carried(frame: &Frame, error: &CarryError) -> Reply {
     Reply(Problem::new(502, "frame.agent_unreachable", title)).hint(hint)
 }
 
-/// A stream ends when the gateway does, and is counted as long as it is open.
+/// A stream ends when the gateway does, and what is `open` with it lasts as long.
 fn until_stopped(
     body: axum::body::Body,
     stop: tokio_util::sync::CancellationToken,
-    open: crate::gateway::metrics::OpenStream,
+    open: impl Send + 'static,
 ) -> axum::body::Body {
     use futures_util::StreamExt as _;
     use hyper::body::Body as _;

@@ -18,3 +18,4 @@ mod story;
 mod talk;
 mod terminal;
 mod traps;
+mod upkeep;

@@ -226,9 +226,15 @@ impl Agent {
 
     /// The turn of a session ends well.
     pub fn finish(&self, session: &str) {
+        let asked: Vec<String> = {
+            let inside = self.inside();
+            let of_session = inside.asked.iter().filter(|(_, ask)| ask["sessionID"] == *session);
+            of_session.filter_map(|(_, ask)| ask["id"].as_str().map(str::to_owned)).collect()
+        };
+        // No turn goes on before its questions are answered.
+        asked.iter().for_each(|id| self.answered(id));
         let done = {
             let mut inside = self.inside();
-            inside.asked.retain(|(_, ask)| ask["sessionID"] != *session);
             let prompt = inside.working.remove(session);
             let last = inside.messages.get_mut(session).and_then(|all| all.last_mut());
             last.filter(|_| prompt.is_some()).map(|last| {

@@ -1,0 +1,128 @@
+//! Agents that grow, and frames that have nothing to do.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mimir::model::frame::{Desired, FrameState};
+use mimir::model::status::StatusWord;
+use mimir::router::SendRequest;
+use serde_json::json;
+
+use super::inside::{Inside, LIMIT, line, said};
+use super::world::{OWNER, World};
+
+#[tokio::test]
+async fn an_agent_that_is_large_is_restarted_when_nothing_is_lost_by_it() {
+    let world = World::with(&[("frames.limits.memory", "1g")]).await;
+    let inside = Inside::of(&world);
+    let frame = world.running("blog").await;
+    let agent = world.agent(&frame.id);
+    let session = agent.foreign_session(None);
+    agent.set(&session, json!({"type": "busy"}));
+    said(&world, &frame.id, StatusWord::Busy).await;
+
+    // 800 MiB of 1 GiB.
+    inside.agent_pages.store(204_800, Ordering::SeqCst);
+    world.services.upkeep.look_once().await.expect("looks");
+    assert_eq!(world.services.upkeep.memory(&frame.id).map(|(_, bytes)| bytes >> 20), Some(800));
+    assert_eq!(inside.kills(), 0, "a turn runs");
+
+    agent.finish(&session);
+    said(&world, &frame.id, StatusWord::Idle).await;
+    world.services.upkeep.forget_looks();
+    world
+        .until("it is restarted", LIMIT, async || {
+            world.services.upkeep.look_once().await.expect("looks");
+            if inside.kills() == 1 { Ok(()) } else { Err(format!("{:?}", world.notes(&frame.id).await)) }
+        })
+        .await;
+    said(&world, &frame.id, StatusWord::Idle).await;
+    let notes = world.services.frames.notes(&frame.id, 50).await.expect("reads");
+    let told = notes.iter().find(|note| note.code == "agent_recycled").expect("it is noted");
+    assert!(told.text.contains("uses 800 MiB, more than 75 % of the frame's 1024 MiB"), "{}", told.text);
+    assert_eq!(world.services.frames.recycled().memory, 1);
+}
+
+#[tokio::test]
+async fn restarts_are_capped_and_the_cap_is_told() {
+    let world = World::with(&[("frames.limits.memory", "1g"), ("frames.recycle_limit", "1")]).await;
+    let inside = Inside::of(&world);
+    let frame = world.running("blog").await;
+    for _ in 0..2 {
+        inside.agent_pages.store(240_000, Ordering::SeqCst);
+        world.services.upkeep.forget_looks();
+        world
+            .until("it is dealt with", LIMIT, async || {
+                said(&world, &frame.id, StatusWord::Idle).await;
+                world.services.upkeep.look_once().await.expect("looks");
+                let notes = world.notes(&frame.id).await;
+                let capped = notes.contains(&"recycle_capped".to_owned());
+                match inside.kills() {
+                    1 if capped || inside.agent_pages.load(Ordering::SeqCst) == 90_000 => Ok(()),
+                    kills => Err(format!("{kills} kills, {notes:?}")),
+                }
+            })
+            .await;
+    }
+    assert_eq!(inside.kills(), 1);
+    assert!(world.notes(&frame.id).await.contains(&"recycle_capped".to_owned()));
+}
+
+#[tokio::test]
+async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
+    let world = World::with(&[("frames.idle_stop", "1s")]).await;
+    let inside = Inside::of(&world);
+    let frame = world.running("blog").await;
+    let agent = world.agent(&frame.id);
+    let runs = async |for_how_long: Duration, why: &str| {
+        let end = std::time::Instant::now() + for_how_long;
+        while std::time::Instant::now() < end {
+            let state = world.now().await[&frame.id].frame.state;
+            assert_eq!(state, FrameState::Running, "it was stopped although {why}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let longer = Duration::from_millis(2500);
+
+    // Somebody else's turn, in the terminal.
+    let session = agent.foreign_session(None);
+    agent.set(&session, json!({"type": "busy"}));
+    said(&world, &frame.id, StatusWord::Busy).await;
+    runs(longer, "a turn runs").await;
+    agent.ask(&session, "permission");
+    said(&world, &frame.id, StatusWord::Waiting).await;
+    runs(longer, "somebody is asked").await;
+
+    // A command in the terminal, which begins before the turn ends.
+    inside.more.lock().expect("not poisoned").push(line(40, "cargo", "R", 22, 10, 10));
+    agent.finish(&session);
+    said(&world, &frame.id, StatusWord::Idle).await;
+    runs(longer, "a command runs in its shell").await;
+
+    // Somebody at its terminal, who comes before the command ends.
+    let visit = world.services.frames.visit(&frame.id);
+    inside.more.lock().expect("not poisoned").clear();
+    runs(longer, "somebody is attached").await;
+
+    drop(visit);
+    said(&world, &frame.id, StatusWord::Stopped).await;
+    assert!(world.notes(&frame.id).await.contains(&"idle_stopped".to_owned()));
+    assert_eq!(world.services.upkeep.idle_stops(), 1);
+    world.reach(&frame.id, Desired::Stopped).await;
+
+    let request = SendRequest { frame: "blog".into(), text: "wake up".into(), ..SendRequest::default() };
+    let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted");
+    assert!(sent.wakes_frame);
+    said(&world, &frame.id, StatusWord::Busy).await;
+    world
+        .until("the agent works on it", LIMIT, async || match agent.active().first() {
+            Some((session, _)) => {
+                agent.finish(session);
+                Ok(())
+            }
+            None => Err("nothing works".into()),
+        })
+        .await;
+    let end = world.services.router.wait_for_end(&sent.message.id, LIMIT).await.expect("a row");
+    assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
+}
