@@ -7,6 +7,7 @@ pub mod agent;
 pub mod allow;
 pub mod container;
 pub mod event;
+pub mod filter;
 pub mod fingerprint;
 pub mod frame;
 pub mod ids;

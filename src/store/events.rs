@@ -6,44 +6,8 @@ use super::values::{to_json, to_sql_int, unsigned};
 use super::{Ask, StoreError, retention};
 use crate::model::event::{Event, Happening, Subject};
 use crate::model::ids::{FrameId, MessageId, SessionId};
-use crate::model::names::FrameName;
 
-/// Which events; everything that is set must fit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this frame.
-    pub frame: Option<FrameId>,
-    /// Of frames of this name, also of those that are gone.
-    pub frame_name: Option<FrameName>,
-    /// Of this conversation.
-    pub session: Option<SessionId>,
-    /// Of this message.
-    pub message: Option<MessageId>,
-    /// Of these kinds, such as `frame.moved`, or of all that begin like that, such as `message.*`;
-    /// of all when empty.
-    pub kinds: Vec<String>,
-}
-
-impl Filter {
-    /// Whether it lets the event through.
-    #[must_use]
-    pub fn wants(&self, event: &Event) -> bool {
-        let subject = &event.subject;
-        fits(self.frame.as_ref(), subject.frame.as_ref())
-            && fits(self.frame_name.as_ref(), subject.frame_name.as_ref())
-            && fits(self.session.as_ref(), subject.session.as_ref())
-            && fits(self.message.as_ref(), subject.message.as_ref())
-            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| is_of(event.what.kind(), kind)))
-    }
-}
-
-fn fits<T: PartialEq>(wanted: Option<&T>, given: Option<&T>) -> bool {
-    wanted.is_none() || wanted == given
-}
-
-fn is_of(kind: &str, wanted: &str) -> bool {
-    wanted.strip_suffix('*').map_or(kind == wanted, |beginning| kind.starts_with(beginning))
-}
+pub use crate::model::filter::Filter;
 
 /// Events with an id greater than `after`, oldest first, at most `limit`.
 ///
@@ -53,9 +17,9 @@ fn is_of(kind: &str, wanted: &str) -> bool {
 /// # Errors
 /// Whatever the database says.
 pub fn after(ask: &impl Ask, after: u64, filter: &Filter, limit: usize) -> Result<Vec<Event>, StoreError> {
-    let kinds = match filter.kinds.as_slice() {
-        [] => None,
-        kinds => Some(to_json(&kinds, "kinds of events")?),
+    let kinds = match filter.globs() {
+        globs if globs.is_empty() => None,
+        globs => Some(to_json(&globs, "kinds of events")?),
     };
     let mut found = Vec::new();
     let mut position = after;
@@ -154,28 +118,6 @@ pub fn is_too_old(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
         |_| Ok(()),
     )?;
     Ok(position + 1 < first_kept || is_inside.is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::ids::FrameId;
-
-    #[test]
-    fn everything_that_is_set_must_fit_and_a_star_stands_for_any_ending() {
-        let id = FrameId::from_parts(1, 1);
-        let subject = Subject { frame: Some(id.clone()), ..Subject::default() };
-        let event = Event { id: 1, at: 1, subject, what: Happening::MessageQueued {} };
-        let wants = |frame: Option<&FrameId>, kinds: &[&str]| {
-            let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-            Filter { frame: frame.cloned(), kinds, ..Filter::default() }.wants(&event)
-        };
-        assert!(wants(None, &[]) && wants(Some(&id), &["frame.moved", "message.queued"]));
-        assert!(wants(None, &["message.*"]) && wants(None, &["*"]) && !wants(None, &["message"]));
-        assert!(!wants(Some(&FrameId::from_parts(2, 2)), &[]) && !wants(None, &["prompt.*"]));
-        let message = Some(MessageId::from_parts(1, 1));
-        assert!(!Filter { message, ..Filter::default() }.wants(&event), "it has no message at all");
-    }
 }
 
 /// The id of the newest event of a kind in a conversation, 0 without one.
