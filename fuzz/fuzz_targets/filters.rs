@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.splitn(3, '\n');
     let (kinds, name, json) = (lines.next(), lines.next(), lines.next());
-    let kinds: Vec<String> = kinds.unwrap_or_default().split(',').map(|kind| kind.trim().to_owned()).collect();
+    let kinds: Vec<String> =
+        kinds.unwrap_or_default().split(',').map(|kind| kind.trim().to_owned()).collect();
     let name = name.unwrap_or_default();
     let frame_name = FrameName::parse(name).ok();
     assert!(frame_name.as_ref().is_none_or(|parsed| parsed.as_str() == name));
@@ -39,5 +40,4 @@ fuzz_target!(|data: &[u8]| {
     assert!(all.wants(&event));
     assert!(Filter { kinds: vec![kind.to_owned()], ..all.clone() }.wants(&event));
     assert!(Filter { kinds: vec!["*".to_owned()], ..all }.wants(&event));
-}
-);
+});

@@ -4,44 +4,4 @@
 #[path = "../../src/model/mod.rs"]
 pub mod model;
 
-/// What of the agent's box needs no connection.
-pub mod opencode {
-    #[path = "../../../src/opencode/dialect.rs"]
-    pub mod dialect;
-    #[path = "../../../src/opencode/said.rs"]
-    mod said;
-    #[path = "../../../src/opencode/sse.rs"]
-    pub mod sse;
-    #[path = "../../../src/opencode/translate.rs"]
-    mod translate;
-    #[path = "../../../src/opencode/wire.rs"]
-    mod wire;
-
-    pub use said::{AgentSession, Turn};
-
-    use crate::model::agent::AgentEvent;
-    use crate::model::prompt::Ask;
-
-    /// One payload of the event stream.
-    pub fn event(payload: &[u8]) -> AgentEvent {
-        translate::event(payload)
-    }
-
-    /// The list of permission prompts.
-    pub fn permissions(body: &[u8]) -> Option<Vec<Ask>> {
-        let found: Vec<wire::Permission> = serde_json::from_slice(body).ok()?;
-        Some(found.into_iter().map(translate::permission).collect())
-    }
-
-    /// The list of questions.
-    pub fn questions(body: &[u8]) -> Option<Vec<Ask>> {
-        let found: Vec<wire::Question> = serde_json::from_slice(body).ok()?;
-        Some(found.into_iter().map(translate::question).collect())
-    }
-
-    /// The list of messages.
-    pub fn turns(body: &[u8]) -> Option<Vec<Turn>> {
-        let found: Vec<wire::Entry> = serde_json::from_slice(body).ok()?;
-        Some(found.into_iter().filter_map(translate::turn).collect())
-    }
-}
+pub mod opencode;

@@ -5,7 +5,7 @@ use rusqlite::Row;
 use super::values::{to_json, to_sql_int, unsigned};
 use super::{Ask, StoreError, retention};
 use crate::model::event::{Event, Happening, Subject};
-use crate::model::ids::{FrameId, MessageId, SessionId};
+use crate::model::ids::{FrameId, SessionId};
 
 pub use crate::model::filter::Filter;
 
