@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::stranger::{Asked, Play, Stranger, connected, json as answer, text};
 
 const SOON: Duration = Duration::from_secs(5);
+/// For megabytes on a machine with other things to do.
+const LONG: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(300);
 
 /// An event stream that goes on like that behind its first event, and may be silent for so long.
@@ -74,14 +76,14 @@ async fn a_part_of_ten_megabytes_comes_whole_and_an_event_without_an_end_is_refu
     let part = json!({"id": "prt_1", "sessionID": "ses_1", "messageID": "msg_1", "type": "text",
                       "text": words, "time": {"start": 1, "end": 2}});
     let event = json!({"type": "message.part.updated", "properties": {"part": part}});
-    let (_server, mut large) = stream(SOON, move || vec![data(&event), data(&idle())]).await;
-    let seen = within(Duration::from_secs(20), "ten megabytes", large.next()).await.expect("an event");
+    let (_server, mut large) = stream(LONG, move || vec![data(&event), data(&idle())]).await;
+    let seen = within(LONG, "ten megabytes", large.next()).await.expect("an event");
     let AgentEvent::Part(part) = seen else { panic!("not a part") };
     assert!(matches!(&part.body, PartBody::Text { text, .. } if text.len() == 10 * 1024 * 1024));
     assert!(is_idle(&large.next().await.expect("and the next one")));
 
-    let (_server, mut endless) = stream(SOON, || vec![Play::Flood(vec![b'x'; 64 * 1024])]).await;
-    let end = within(Duration::from_secs(20), "no end", endless.next()).await;
+    let (_server, mut endless) = stream(LONG, || vec![Play::Flood(vec![b'x'; 64 * 1024])]).await;
+    let end = within(LONG, "no end", endless.next()).await;
     assert!(matches!(&end, Err(StreamEnd::Unreadable(why)) if why.contains("longer than")), "{end:?}");
 }
 
@@ -136,12 +138,12 @@ async fn every_call(client: &OpencodeClient) -> Vec<OpencodeError> {
 async fn a_server_error_is_told_with_its_words_by_every_call() {
     let said = json!({"name": "UnknownError", "data": {"message": "Unexpected server error"}});
     let stranger = Stranger::start(move |_: &Asked| Some(vec![answer(500, &said)])).await;
-    for error in within(Duration::from_secs(20), "5xx", every_call(&stranger.client())).await {
+    for error in within(LONG, "5xx", every_call(&stranger.client())).await {
         assert!(error.to_string().contains("(500): Unexpected server error"), "{error}");
         assert!(error.may_have_arrived(), "{error:?}");
     }
     let stranger = Stranger::start(|_: &Asked| Some(vec![text(502, "text/html", "<html>bad gateway")])).await;
-    for error in within(Duration::from_secs(20), "502", every_call(&stranger.client())).await {
+    for error in within(LONG, "502", every_call(&stranger.client())).await {
         assert!(matches!(error, OpencodeError::Refused { status: 502, .. }), "{error:?}");
     }
 }
@@ -185,7 +187,7 @@ async fn an_answer_without_an_end_is_refused_before_it_fills_the_memory() {
         Some(vec![Play::Send(head.to_vec()), Play::Flood(vec![b' '; 256 * 1024])])
     })
     .await;
-    let long = within(Duration::from_secs(30), "no end", stranger.client().questions()).await;
+    let long = within(LONG, "no end", stranger.client().questions()).await;
     assert!(
         matches!(&long, Err(OpencodeError::Unreadable { why, .. }) if why.contains("too long")),
         "{long:?}"

@@ -1,6 +1,7 @@
 //! Whole messages through the router to a released opencode: every kind of end, and our history equals the agent's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mimir::model::event::Happening;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Running};
@@ -11,8 +12,12 @@ use mimir::store::{sessions, turns};
 use super::release::Release;
 use crate::agent::world::{self, World};
 
+/// How long a killed agent may be away on a busy machine.
+const RETURN: Duration = Duration::from_secs(180);
+
 pub async fn of_every_kind_go_through(release: Arc<Release>) {
-    let settings = Settings::new("scripted/scripted".parse().expect("a model"));
+    let look_every = Duration::from_secs(2);
+    let settings = Settings { look_every, ..Settings::new("scripted/scripted".parse().expect("a model")) };
     let world = World::with(release.clone(), settings).await;
     text_and_tools_are_streamed_and_counted(&world).await;
     what_is_refused_poisons_nothing(&world).await;
@@ -30,7 +35,8 @@ pub async fn of_every_kind_go_through(release: Arc<Release>) {
         })
         .await;
     release.kill();
-    let message = world.end_of(&sent).await;
+    // It has to be started again first.
+    let message = world.router.wait_for_end(&sent.id, RETURN).await.expect("a row");
     assert_eq!(message.state, Failed, "{message:?}");
     assert!(message.reason.as_deref().is_some_and(|why| why.contains("in the middle")), "{message:?}");
 
