@@ -134,7 +134,6 @@ impl Switched {
     }
 
     /// The answer for the client, and what remains to be done when it was sent.
-    #[must_use]
     pub fn split(
         self,
         stop: CancellationToken,
