@@ -48,10 +48,10 @@ pub struct SendArgs {
     /// agent is told so
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = parse_duration)]
     unattended: Option<Option<Duration>>,
-    /// Stop what the conversation does, and go before everything that waits there
+    /// Stop what the conversation does, and go before what waits there
     #[arg(long)]
     interrupt: bool,
-    /// Send it at once or not at all: refused with the reason when it would have to wait
+    /// At once, or refused with the reason why it would have to wait
     #[arg(long, conflicts_with = "interrupt")]
     now: bool,
     /// Return as soon as the message is queued
