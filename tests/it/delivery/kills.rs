@@ -23,7 +23,7 @@ const CLIENTS: usize = 40;
 const EACH: usize = 25;
 const KILLS: usize = 50;
 /// From the first message to the last end.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// Xorshift: the same seed, the same story.
 #[derive(Clone)]
@@ -60,6 +60,7 @@ impl Gateway {
             ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ("MIMIR_DB_KEY".to_owned(), "ab".repeat(32)),
             ("MIMIR_TEST_AGENT".to_owned(), agent.address().to_string()),
+            ("MIMIR_LOG".to_owned(), "warn".to_owned()),
         ]);
         at("work");
         let config = "server: {http_port: off}\n\
