@@ -37,8 +37,7 @@ fn asking(test: &str) -> Option<Asking> {
          - {{tool: bash, command: 'echo *', action: ask}}\n",
         model.base_url()
     );
-    let policy =
-        "rules:\n  - {tool: external_directory, path: '/etc*', action: deny, why: that is not yours to read}\n";
+    let policy = "rules:\n  - {tool: external_directory, path: '/etc*', action: deny, why: that is not yours to read}\n";
     for (name, text) in [("config.yaml", config.as_str()), ("policy.yaml", policy)] {
         let path = world.home.join(name);
         fs::write(&path, text).expect("a file");
@@ -112,7 +111,10 @@ fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     // A question, by the number of an option.
     let sender = asking.send("@@question@@");
     let ask = asking.waits();
-    assert_eq!((&ask["form"], &ask["questions"][0]["options"][1]["label"]), (&"question".into(), &"Postgres".into()));
+    assert_eq!(
+        (&ask["form"], &ask["questions"][0]["options"][1]["label"]),
+        (&"question".into(), &"Postgres".into())
+    );
     assert!(asking.say(&["answer", "-", "2"]).contains("answered"));
     let (output, said, told) = end_of(sender);
     assert!(output.status.success() && said.contains("Postgres"), "{said}\n{told}");
