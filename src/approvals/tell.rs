@@ -33,9 +33,9 @@ impl Approvals {
         let task = format!("tell {}", prompt.id);
         let work = async move { approvals.tell_now(&prompt).await };
         let told = tokio::time::timeout(WITHIN, self.inner.deps.tasks.run_to_end(task, work)).await;
-        // Later, or by the next gateway, when it takes longer: the row says how far it is.
-        if let Ok(Some(outcome)) = told {
-            outcome?;
+        match told {
+            Ok(Some(outcome)) => outcome?,
+            Ok(None) | Err(_) => {}
         }
         Ok(self.inner.deps.store.read(move |db| prompts::get(db, &id)).await?)
     }

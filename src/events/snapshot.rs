@@ -89,7 +89,7 @@ impl<'a> View<'a> {
 }
 
 fn told(db: &Db<'_>, message: &Message) -> Result<Vec<Event>, StoreError> {
-    let kinds = vec!["message.text".into()];
+    let kinds = vec!["message.text".into(), "message.rewritten".into()];
     let filter = Filter { message: Some(message.id.clone()), kinds, ..Filter::default() };
     events::after(db, 0, &filter, usize::MAX)
 }
@@ -98,7 +98,16 @@ fn told(db: &Db<'_>, message: &Message) -> Result<Vec<Event>, StoreError> {
 fn text_so_far(told: &[Event]) -> Vec<TextSoFar> {
     let mut parts: Vec<TextSoFar> = Vec::new();
     for event in told {
-        let Happening::Text { delta, part } = &event.what else { continue };
+        let (delta, part) = match &event.what {
+            Happening::Text { delta, part } => (delta, part),
+            Happening::Rewritten { text, part } => {
+                if let Some(known) = parts.iter_mut().find(|known| known.part == *part) {
+                    known.text.clone_from(text);
+                }
+                continue;
+            }
+            _ => continue,
+        };
         match parts.iter_mut().find(|known| known.part == *part) {
             Some(known) => known.text.push_str(delta),
             None => parts.push(TextSoFar { part: part.clone(), text: delta.clone() }),

@@ -28,7 +28,10 @@ impl Scribe<'_> {
             Err((question, why)) => {
                 tracing::debug!(frame = %self.feed.frame(), "the agent of frame {} does not answer: {why}", self.feed.frame());
                 match question {
-                    Question::Overview => self.overview_at = Some(now),
+                    Question::Overview => {
+                        self.overview_at = Some(now);
+                        self.must_look = true;
+                    }
                     Question::Sessions => self.sessions_wanted = true,
                     Question::Talk { session, .. } => drop(self.wanted.insert(session)),
                 }
@@ -67,8 +70,7 @@ impl Scribe<'_> {
                 self.wanted.insert(session.clone());
             }
         }
-        let runs =
-            self.talks.iter().filter(|(_, talk)| talk.run.is_some() || talk.is_late || talk.ours.is_some());
+        let runs = self.talks.iter().filter(|(_, talk)| talk.has_work());
         let open: Vec<AgentSessionId> = runs.map(|(id, _)| id.clone()).collect();
         self.wanted.extend(open);
         self.overview_at = Some(Instant::now() + self.inner.deps.settings.look_every);

@@ -84,6 +84,11 @@ impl Feed {
         self.known.lock().is_ok_and(|known| known.facts().sessions.contains_key(session))
     }
 
+    /// Whether any session works.
+    pub(super) fn is_working(&self) -> bool {
+        self.known.lock().is_ok_and(|known| !known.facts().sessions.is_empty())
+    }
+
     /// Others found so many things that had been missed.
     pub(super) fn repaired(&self, count: usize) {
         self.repaired.fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);

@@ -78,6 +78,8 @@ pub(super) struct Scribe<'a> {
     pub(super) listed: bool,
     pub(super) wanted: BTreeSet<AgentSessionId>,
     pub(super) overview_at: Option<Instant>,
+    /// Ask even if it rests, as far as we know.
+    pub(super) must_look: bool,
     pub(super) sessions_wanted: bool,
     asking: Option<(Question, BoxFuture<'static, Result<Answer, String>>)>,
     pub(super) ask_at: Instant,
@@ -119,6 +121,7 @@ async fn tell(inner: &Inner, feed: &Feed) -> Result<(), StoreError> {
         listed: false,
         wanted: BTreeSet::new(),
         overview_at: None,
+        must_look: false,
         sessions_wanted: false,
         asking: None,
         ask_at: Instant::now(),
@@ -161,6 +164,7 @@ impl Scribe<'_> {
         self.asking = None;
         self.ask_at = now;
         self.overview_at = Some(now);
+        self.must_look = true;
         self.sessions_wanted = true;
         self.listed = false;
         self.heard.clear();
@@ -210,8 +214,14 @@ impl Scribe<'_> {
     }
 
     fn next_question(&mut self, now: Instant) -> Option<Question> {
+        let has_work = self.must_look || self.feed.is_working() || self.talks.values().any(Talk::has_work);
+        if self.overview_at.is_some_and(|at| at <= now) && !has_work {
+            // Nothing is asked of an agent that rests.
+            self.overview_at = Some(now + self.inner.deps.settings.look_every);
+        }
         if self.overview_at.is_some_and(|at| at <= now) {
             self.overview_at = None;
+            self.must_look = false;
             self.asked_meanwhile.clear();
             self.answered_meanwhile.clear();
             return Some(Question::Overview);
@@ -253,7 +263,10 @@ impl Scribe<'_> {
         let ripe: Vec<AgentSessionId> =
             self.roots.iter().filter(|(_, root)| due(root)).map(|(id, _)| id.clone()).collect();
         for session in ripe {
-            self.talk(&session).await?;
+            let is_known = self.talk(&session).await?;
+            if let Some(root) = self.roots.get_mut(&session) {
+                root.adopt_at = (!is_known).then(|| now + GRACE);
+            }
         }
         let rests = self.listed && self.asking.is_none() && self.wanted.is_empty() && !self.sessions_wanted;
         let others = self.inner.claims.any(self.feed.frame());
@@ -292,6 +305,7 @@ impl Scribe<'_> {
             AgentEvent::Connected | AgentEvent::Heartbeat | AgentEvent::Other(_) => Ok(()),
             AgentEvent::Disposed => {
                 self.overview_at = Some(heard.at);
+                self.must_look = true;
                 Ok(())
             }
             AgentEvent::Asked(ask) => self.asked(ask).await,
@@ -339,8 +353,8 @@ impl Scribe<'_> {
         if let Some(run) = &mut talk.run {
             talk.speech.add(run.see(&heard.event), heard.at);
         }
-        let has_work = talk.run.is_some() || talk.is_late || (talk.ours.is_some() && !claimed);
-        if *status == AgentStatus::Idle && has_work {
+        let is_ours = talk.ours.is_some() && claimed;
+        if *status == AgentStatus::Idle && talk.has_work() && !is_ours {
             talk.look_at = Some(heard.at);
         }
     }

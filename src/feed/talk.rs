@@ -84,6 +84,11 @@ impl Talk {
         self.unfinished.iter().next().or(self.reached.as_ref()).cloned()
     }
 
+    /// Whether something of it is still to be told or kept.
+    pub(super) fn has_work(&self) -> bool {
+        self.run.is_some() || self.is_late || self.ours.is_some()
+    }
+
     /// Whether a message is behind everything that was told and kept.
     pub(super) fn is_news(&self, message: &AgentMessageId) -> bool {
         self.reached.as_ref().is_none_or(|reached| message > reached)

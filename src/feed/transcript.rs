@@ -43,6 +43,7 @@ impl Told {
             Happening::Text { delta, part } | Happening::Reasoning { delta, part } => {
                 self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
             }
+            Happening::Rewritten { part, text } => drop(self.texts.insert(AgentPartId(part), text)),
             Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
             _ => {}
         }
@@ -71,6 +72,8 @@ struct Progress {
     told: usize,
     /// Deltas may be missing; wait for the whole text.
     gap: bool,
+    /// What was told is not how it begins.
+    is_other: bool,
 }
 
 impl Transcript {
@@ -357,7 +360,7 @@ impl Progress {
         let text = before.unwrap_or_default();
         // Deltas that came before we looked are gone.
         let gap = source == Source::Reread || !text.is_empty();
-        let mut progress = Self { part: part.clone(), told: text.len(), text, gap };
+        let mut progress = Self { part: part.clone(), told: text.len(), text, gap, is_other: false };
         progress.replace(part, source);
         progress
     }
@@ -373,9 +376,12 @@ impl Progress {
         self.part = part.clone();
         let (PartBody::Text { text, .. } | PartBody::Reasoning { text }) = &part.body else { return };
         if part.ended || text.len() > self.text.len() {
-            // What was told stays told; if it is not how the text begins, only the answer can put it right.
             let told = self.text.get(..self.told).unwrap_or_default();
-            self.told = if text.starts_with(told) { self.told } else { text.len() };
+            // The agent cuts white space off at the end, which is no reason to tell all of it again.
+            if !text.starts_with(told) {
+                self.told = told.trim_end().len();
+                self.is_other |= !text.starts_with(told.trim_end());
+            }
             self.text = text.clone();
             self.gap = false;
         }
@@ -383,6 +389,10 @@ impl Progress {
 
     fn tell(&mut self, told: &mut Told) -> Option<Happening> {
         let part = self.part.id.to_string();
+        if std::mem::take(&mut self.is_other) {
+            self.told = self.text.len();
+            return Some(Happening::Rewritten { part, text: self.text.clone() });
+        }
         match &self.part.body {
             PartBody::Text { synthetic: false, .. } => {
                 self.rest().map(|delta| Happening::Text { delta, part })

@@ -220,3 +220,49 @@ fn a_tools_long_output_is_cut_between_characters() {
     let short = cut(&long);
     assert!(short.len() <= TOLD_OUTPUT && long.starts_with(&short) && !short.is_empty());
 }
+
+/// A model call fails in the middle and is made again: what it had said is taken back.
+#[test]
+fn what_was_told_and_is_not_so_is_told_anew() {
+    let part = |text: &str, ended: bool| {
+        AgentEvent::Part(AgentPart {
+            id: AgentPartId("prt".into()),
+            session: AgentSessionId("ses".into()),
+            message: AgentMessageId("msg_2".into()),
+            ended,
+            body: PartBody::Text { text: text.into(), synthetic: false },
+        })
+    };
+    let delta = |delta: &str| AgentEvent::PartDelta {
+        session: AgentSessionId("ses".into()),
+        message: AgentMessageId("msg_2".into()),
+        part: AgentPartId("prt".into()),
+        delta: delta.into(),
+    };
+    let head = replay("text").into_iter().find_map(|event| match event {
+        AgentEvent::Message(head) if head.role == Role::Assistant => Some(head),
+        _ => None,
+    });
+    let head = AgentMessage {
+        id: AgentMessageId("msg_2".into()),
+        session: AgentSessionId("ses".into()),
+        ..head.expect("a head")
+    };
+    let told_after = |last: &str| {
+        let mut turn =
+            Transcript::new(AgentSessionId("ses".into()), AgentMessageId("msg_1".into()), Told::default());
+        let events = [AgentEvent::Message(head.clone()), part("", false), delta("He "), part(last, true)];
+        (told_of(&events, &mut turn), turn)
+    };
+    let anew = |text: &str| vec![Happening::Rewritten { part: "prt".into(), text: text.into() }];
+    assert_eq!(told_after("").0[1..], anew("")[..]);
+    let (told, turn) = told_after("Hi there");
+    assert_eq!((&told[1..], turn.text_of(&head.id).as_str()), (&anew("Hi there")[..], "Hi there"));
+    assert_eq!(text_told(&told_after("He").0), "He ", "white space that was cut off is no change");
+    assert_eq!(text_told(&told_after("He\nsaid").0), "He \nsaid");
+    let mut before = Told::default();
+    told.into_iter().for_each(|happening| before.add(happening));
+    let mut later = Transcript::new(AgentSessionId("ses".into()), AgentMessageId("msg_1".into()), before);
+    let again = told_of(&[AgentEvent::Message(head.clone()), part("Hi there", true)], &mut later);
+    assert_eq!(again, [], "a later gateway knows what was told anew");
+}

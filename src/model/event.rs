@@ -150,6 +150,15 @@ pub enum Happening {
         /// Which part.
         part: String,
     },
+    /// What was told of a part is not what became of it: the agent took it back (a model call that failed and was
+    /// made again), or pieces of it were lost or came in the wrong order.
+    #[serde(rename = "message.rewritten")]
+    Rewritten {
+        /// Which part.
+        part: String,
+        /// All of it.
+        text: String,
+    },
     /// A tool call moved.
     #[serde(rename = "message.tool")]
     Tool {
@@ -285,6 +294,7 @@ impl Happening {
             Self::MessageMoved { .. } => "message.state",
             Self::Text { .. } => "message.text",
             Self::Reasoning { .. } => "message.reasoning",
+            Self::Rewritten { .. } => "message.rewritten",
             Self::Tool { .. } => "message.tool",
             Self::Retry { .. } => "message.retry",
             Self::PromptAsked { .. } => "prompt.asked",

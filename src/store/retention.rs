@@ -70,8 +70,17 @@ pub fn next_stretch(ask: &impl Ask, before_ms: u64) -> Result<Option<Stretch>, S
 /// Texts in more than one piece.
 fn mergers(events: impl Iterator<Item = Event>) -> Result<Vec<Merger>, StoreError> {
     let mut texts: BTreeMap<(Option<String>, &'static str, String), (Vec<u64>, String)> = BTreeMap::new();
+    let mut done = Vec::new();
     for event in events {
         let kind = event.what.kind();
+        if let Happening::Rewritten { part, .. } = &event.what {
+            // What follows begins behind it.
+            let frame = event.subject.frame.as_ref().map(|frame| frame.to_string());
+            for kind in ["message.text", "message.reasoning"] {
+                done.extend(texts.remove_entry(&(frame.clone(), kind, part.clone())));
+            }
+            continue;
+        }
         if let Happening::Text { delta, part } | Happening::Reasoning { delta, part } = event.what {
             let frame = event.subject.frame.map(|frame| frame.to_string());
             let (ids, text) = texts.entry((frame, kind, part)).or_default();
@@ -79,7 +88,7 @@ fn mergers(events: impl Iterator<Item = Event>) -> Result<Vec<Merger>, StoreErro
             text.push_str(&delta);
         }
     }
-    let several = texts.into_iter().filter(|(_, (ids, _))| ids.len() > 1);
+    let several = done.into_iter().chain(texts).filter(|(_, (ids, _))| ids.len() > 1);
     several
         .map(|((_, _, part), (mut ids, delta))| {
             let last = ids.pop().unwrap_or_default();

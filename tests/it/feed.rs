@@ -1,5 +1,10 @@
 //! What agents say, whoever makes them say it and whatever happens to the connection.
 
+#[path = "feed/cutter.rs"]
+mod cutter;
+#[path = "feed/real.rs"]
+mod real;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +13,7 @@ use mimir::model::agent::{AgentSessionId, AgentStatus};
 use mimir::model::event::{Event, Happening};
 use mimir::model::message::DeliveryState::{Answered, Queued, Running};
 use mimir::model::message::Session;
+use mimir::opencode::OpencodeClient;
 use mimir::store::{events, prompts, sessions, turns};
 
 use crate::agent::scripted::{Play, Weather, long_text};
@@ -57,8 +63,12 @@ impl World {
 
     /// Our history of a session equals the agent's own.
     async fn assert_same_history(&self, agent_session: &str) {
+        self.assert_same_history_as(&self.client(), agent_session).await;
+    }
+
+    async fn assert_same_history_as(&self, agent: &OpencodeClient, agent_session: &str) {
         let id = AgentSessionId(agent_session.to_owned());
-        let theirs = self.client().messages(&id, 10_000).await.expect("messages");
+        let theirs = agent.messages(&id, 10_000).await.expect("messages");
         let session = self.conversation(agent_session).await.expect("a conversation").id;
         let ours = self.store.read(move |db| turns::of_session(db, &session)).await.expect("turns");
         let ours: Vec<_> = ours.into_iter().map(|turn| (turn.message, turn.parts)).collect();
@@ -82,6 +92,26 @@ impl World {
 
 fn text(told: &[Happening]) -> String {
     crate::agent::world::text(told)
+}
+
+/// What somebody who follows has on the screen in the end.
+fn screen(told: &[Happening]) -> String {
+    let mut parts: Vec<(&str, String)> = Vec::new();
+    for happening in told {
+        let (Happening::Text { part, delta: words } | Happening::Rewritten { part, text: words }) = happening
+        else {
+            continue;
+        };
+        let at = parts.iter().position(|(known, _)| known == part).unwrap_or_else(|| {
+            parts.push((part, String::new()));
+            parts.len() - 1
+        });
+        if matches!(happening, Happening::Rewritten { .. }) {
+            parts[at].1.clear();
+        }
+        parts[at].1.push_str(words);
+    }
+    parts.into_iter().map(|(_, text)| text).collect()
 }
 
 fn kinds(told: &[Happening]) -> Vec<&'static str> {
@@ -331,6 +361,23 @@ mod gaps {
         assert!(world.feeds.counters().gaps.get() >= 1 && world.feeds.counters().reconnects.get() >= 1);
     }
 
+    /// opencode.md trap 1: a server that has just come back swallows the request for the stream.
+    #[tokio::test]
+    async fn trap_1_a_stream_that_is_swallowed_after_a_restart_is_asked_for_again() {
+        let world = World::new().await;
+        world.connected().await;
+        let session = world.agent.make_session("known");
+        world.agent.swallow(1);
+        world.agent.cut();
+        let away = async || world.feeds.facts(&world.frame).is_some_and(|facts| !facts.connected);
+        world.eventually("the connection is lost", away).await;
+        let since = std::time::Instant::now();
+        world.connected().await;
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+        world.agent.type_in(&session, "hi", play("hello"));
+        world.until_ended(&session, 1).await;
+    }
+
     #[tokio::test]
     async fn an_agent_that_answers_nothing_for_a_while_is_asked_again() {
         let world = World::new().await;
@@ -414,6 +461,8 @@ mod weather {
             let sent = world.send("go").await;
             let message = world.end_of(&sent).await;
             assert_eq!(message.state, Answered, "{weather:?} {play:?}: {message:?}");
+            let shown = screen(&world.told(&sent).await);
+            assert_eq!(Some(shown), message.answer, "{weather:?} {play:?}");
             let row = world.store.read(move |db| sessions::get(db, &message.session)).await.expect("a row");
             world.assert_same_history(&row.agent_session.expect("the agent's id").0).await;
         }
@@ -429,12 +478,12 @@ mod weather {
     }
 
     #[tokio::test]
-    async fn events_in_the_wrong_order_do_not_change_what_is_kept() {
+    async fn events_in_the_wrong_order_change_neither_what_is_shown_nor_what_is_kept() {
         in_weather(Weather::Shuffled, &[Play::Long(40), Play::Tool, play("one two three")]).await;
     }
 
     #[tokio::test]
-    async fn events_that_are_lost_unseen_do_not_change_what_is_kept() {
+    async fn events_that_are_lost_unseen_change_neither_what_is_shown_nor_what_is_kept() {
         in_weather(Weather::Lossy, &[Play::Long(40), Play::Tool, play("one two three")]).await;
     }
 

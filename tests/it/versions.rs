@@ -9,7 +9,7 @@ mod contract;
 #[path = "versions/negotiation.rs"]
 mod negotiation;
 #[path = "versions/release.rs"]
-mod release;
+pub mod release;
 #[path = "versions/stranger.rs"]
 mod stranger;
 #[path = "versions/turns.rs"]

@@ -73,7 +73,7 @@ impl ScriptedAgent {
         let now_ms = mimir::clock::Clock::system().now_ms();
         let id = ids::mint(now_ms, newest.map(AgentMessageId).as_ref(), mimir::clock::entropy::<14>());
         let turn = TurnOf { agent: self.clone(), session: session.to_owned(), prompt: id.to_string() };
-        turn.take(&json!(text));
+        turn.take(&json!({"text": text}));
         let running = self.state().running.clone();
         spawn(async move {
             tokio::select! {

@@ -31,7 +31,7 @@ use super::scripted::{PASSWORD, ScriptedAgent};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
 /// How long anything may take before a test gives up.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub store: Store,

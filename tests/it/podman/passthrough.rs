@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -129,36 +129,6 @@ fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
     }
 }
 
-/// The program's container, which does not go by itself when its terminal does.
-struct Guest<'a> {
-    world: &'a World,
-    name: String,
-}
-
-impl Drop for Guest<'_> {
-    fn drop(&mut self) {
-        let _ = self.world.podman(&["rm", "-f", "-t", "0", &self.name]);
-    }
-}
-
-/// The program, showing the conversation. On a busy machine the agent may be taken for dead and started again
-/// while the program asks it; it never asks twice, so a person would start the program again.
-fn attached(world: &World, argv: &[&str]) -> Terminal {
-    const SHOWN: &str = "Hello from the scripted model.";
-    let terminal = Terminal::run(world, "podman", argv, 120, 40);
-    let end = Instant::now() + LIMIT;
-    while Instant::now() < end {
-        if terminal.text().contains(SHOWN) {
-            return terminal;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    terminal.hang_up();
-    let again = Terminal::run(world, "podman", argv, 120, 40);
-    again.wait_for_text(SHOWN, LIMIT);
-    again
-}
-
 /// `opencode attach` in a real terminal: a prompt typed there is answered, and mimir has both.
 #[test]
 fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
@@ -167,15 +137,10 @@ fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
     // A conversation of mimir's is there before, and goes on in the TUI.
     let _ = outside.talk.send("@@text@@", &[]).ok();
     let password = format!("OPENCODE_SERVER_PASSWORD={}", outside.token);
-    let name = format!("mimir-test-tui-{}", std::process::id());
-    let _guest = Guest { world, name: name.clone() };
     let argv = [
         "run",
         "--rm",
         "-it",
-        "--replace",
-        "--name",
-        &name,
         "--network",
         "host",
         "-e",
@@ -189,7 +154,8 @@ fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
         &outside.base,
         "--continue",
     ];
-    let mut terminal = attached(world, &argv);
+    let mut terminal = Terminal::run(world, "podman", &argv, 120, 40);
+    terminal.wait_for_text("Hello from the scripted model.", LIMIT);
     terminal.type_text("@@text@@ typed in the TUI");
     terminal.wait_for_text("typed in the TUI", LIMIT);
     terminal.type_text("\r");

@@ -100,7 +100,7 @@ fn describe(what: &Happening) -> Option<String> {
             Some(reason) => format!("message {to}: {reason}"),
             None => format!("message {to}"),
         },
-        Happening::Text { .. } | Happening::Reasoning { .. } => return None,
+        Happening::Text { .. } | Happening::Reasoning { .. } | Happening::Rewritten { .. } => return None,
         Happening::Tool { tool, status, title, .. } => {
             let status = format!("{status:?}").to_lowercase();
             match title.as_deref().filter(|title| !title.is_empty()) {

@@ -1,6 +1,6 @@
 //! Events of a message → what to write where. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::commands::sessions::printable;
 use crate::cli::table::clean;
@@ -24,6 +24,8 @@ pub enum Piece {
 #[derive(Debug, Default)]
 pub struct Transcript {
     part: Option<String>,
+    /// Parts of the answer that were shown.
+    texts: BTreeSet<String>,
     /// Whether the cursor stands behind text.
     mid_line: bool,
     wrote_text: bool,
@@ -38,7 +40,16 @@ impl Transcript {
     /// Takes in what happened.
     pub fn take(&mut self, what: &Happening) -> Vec<Piece> {
         match what {
-            Happening::Text { delta, part } => self.text(delta, part),
+            Happening::Text { delta, part } => {
+                self.texts.insert(part.clone());
+                self.text(delta, part)
+            }
+            // Of thinking aloud nothing was shown.
+            Happening::Rewritten { part, text } if self.texts.contains(part) => {
+                let mut pieces = self.aside("the agent took back what it had written".to_owned());
+                pieces.extend(self.text(text, part));
+                pieces
+            }
             Happening::Tool { tool, status, title, output, .. } => {
                 self.tool(tool, *status, title.as_deref(), output.as_deref())
             }
