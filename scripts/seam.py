@@ -247,11 +247,8 @@ def seam(world, report, sessions):
 providers:
   seam: {{kind: openai-compatible, base_url: "http://127.0.0.1:{ports.get(timeout=10)}/v1", models: [seam]}}
 opencode: {{default_model: seam/seam, small_model: seam/seam}}
+queue: {{parallel: {sessions}}}
 """)
-    for key, value in (("queue.parallel", str(sessions)), ("queue.sessions", str(sessions))):
-        # Absent in some versions, which have no such limit.
-        if key in world.run("config", "show", "--origin", check=False):
-            world.run("config", "set", key, value)
     world.run("frame", "create", "seam", "--workspace", world.folder("seam"), "--network", "sealed", "--start")
     frame = world.json("frame", "show", "seam")
     status = world.json("status")
@@ -294,6 +291,7 @@ opencode: {{default_model: seam/seam, small_model: seam/seam}}
         readers = 200
         # A new one: memory that was used once is seldom given back, and would hide what readers take.
         world.run("serve", "--stop")
+        world.run("frame", "list")
         pid = world.json("status")["pid"]
         until_ended(gateway, [send("say 3")[1]["id"]], 120)
         before = resident(pid)
