@@ -12,6 +12,7 @@ use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::names::{FrameName, ProjectName};
+use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
 use crate::runtime::RuntimeError;
@@ -64,12 +65,21 @@ impl Frames {
         let (project, workspace) = self.workspace(request).await?;
 
         let image = request.image.clone().unwrap_or_else(|| settings.image.clone());
-        let rootless = deps.runtime.info().await?.rootless;
+        let engine = deps.runtime.info().await?;
+        if network == NetworkMode::Open && !engine.capabilities.network {
+            return Err(RuntimeError::Unsupported {
+                engine: engine.kind,
+                action: "make a frame with a network of its own",
+                why: "/dev/net/tun may not be used; create it with `--network allow`, or see `mimir doctor`"
+                    .to_owned(),
+            }
+            .into());
+        }
         let Some(found) = deps.runtime.find_image(&image).await? else {
             return Err(RuntimeError::ImageMissing { image }.into());
         };
         let ourselves = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let (owner_uid, owner_gid) = provision::owner(rootless, ourselves, (workspace.uid, workspace.gid));
+        let (owner_uid, owner_gid) = provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
         Ok(NewFrame {
             id: FrameId::from_parts(now_ms, entropy_128()),

@@ -8,6 +8,7 @@ use mimir::model::agent::AgentSessionId;
 use mimir::model::container::inside;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::SessionId;
+use mimir::model::network::NetworkMode;
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::runtime::{Capabilities, ExecOutput, ExecSpec};
 use mimir::store::sessions::{self, NewSession};
@@ -299,6 +300,17 @@ async fn an_engine_that_cannot_pause_says_so_and_the_frame_goes_on() {
     let refused = world.ask("blog", Desired::Paused).await;
     assert!(matches!(refused, Err(FrameError::Runtime(_))), "{refused:?}");
     assert_eq!(world.row(&frame.id).await.expect("there").desired, Desired::Running);
+}
+
+#[tokio::test]
+async fn an_open_network_where_there_is_none_is_refused_before_anything_is_made() {
+    let world = World::new().await;
+    world.engine.set_capabilities(Capabilities { pause: true, limits: true, stats: true, network: false });
+    let request = CreateFrame { network: Some(NetworkMode::Open), ..world.request("plaza") };
+    let refused = world.try_create(request).await.expect_err("refused");
+    assert!(refused.to_string().contains("--network allow"), "{refused}");
+    world.create("allowed").await;
+    world.check_books().await;
 }
 
 #[tokio::test]

@@ -101,6 +101,10 @@ fn an_open_frame_has_a_network_of_its_own() {
     let Some(world) = world("network mode open") else { return };
     let tun = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     if world.engine == Engine::Rootless && tun.is_err() {
+        // Refused before anything was made, and in words.
+        let refused = world.mimir(&["frame", "create", "plaza", "--network", "open"]).code(1);
+        assert!(refused.stderr.contains("--network allow"), "{refused:?}");
+        assert_eq!(world.containers(), Vec::<String>::new());
         return skip("network mode open", "an ordinary user may not use /dev/net/tun on this machine");
     }
     let _ = world.mimir(&["frame", "create", "plaza", "--network", "open", "--start"]).ok();
