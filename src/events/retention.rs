@@ -87,7 +87,7 @@ pub async fn tidy_once(store: &Store, now_ms: u64, keep: Retention) -> Result<Ti
     }
     let mut size = store.read(|db| retention::size(db)).await?;
     while size > keep.bytes {
-        let gone = store.write_soon::<_, StoreError, _>(|tx| retention::forget_oldest(tx)).await?;
+        let gone = store.write_soon::<_, StoreError, _>(retention::forget_oldest).await?;
         if gone == Forgotten::default() {
             break;
         }

@@ -138,13 +138,13 @@ impl Run {
         let mut ends = Vec::new();
         for (index, prompt) in prompts.iter().enumerate() {
             let before = |head: &AgentMessage| prompts.get(index + 1).is_none_or(|next| head.id < **next);
-            let own = answers.iter().filter(|head| head.id > **prompt && before(head));
+            let mut own = answers.iter().filter(|head| head.id > **prompt && before(head));
             let (tokens, cost_microusd) =
                 own.clone().fold((Tokens::default(), 0), |(mut sum, cost), head| {
                     sum += head.tokens;
                     (sum, cost + head.cost_microusd)
                 });
-            let own_end = own.last().filter(|head| is_end(head));
+            let own_end = own.next_back().filter(|head| is_end(head));
             let last =
                 own_end.or_else(|| answers.iter().filter(|head| head.id > **prompt).find(|h| is_end(h)));
             let last = last.or_else(|| answers.iter().rfind(|head| head.id > **prompt));

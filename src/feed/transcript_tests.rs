@@ -230,6 +230,8 @@ fn what_was_told_and_is_not_so_is_told_anew() {
             session: AgentSessionId("ses".into()),
             message: AgentMessageId("msg_2".into()),
             ended,
+            started_at: None,
+            ended_at: None,
             body: PartBody::Text { text: text.into(), synthetic: false },
         })
     };

@@ -79,7 +79,8 @@ impl Frames {
             return Err(RuntimeError::ImageMissing { image }.into());
         };
         let ourselves = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let (owner_uid, owner_gid) = provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
+        let (owner_uid, owner_gid) =
+            provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
         Ok(NewFrame {
             id: FrameId::from_parts(now_ms, entropy_128()),

@@ -67,9 +67,12 @@ pub fn next_stretch(ask: &impl Ask, before_ms: u64) -> Result<Option<Stretch>, S
     Ok(Some(Stretch { up_to, mergers }))
 }
 
+/// A piece of text is part of one with the same frame, kind and part.
+type TextKey = (Option<String>, &'static str, String);
+
 /// Texts in more than one piece.
 fn mergers(events: impl Iterator<Item = Event>) -> Result<Vec<Merger>, StoreError> {
-    let mut texts: BTreeMap<(Option<String>, &'static str, String), (Vec<u64>, String)> = BTreeMap::new();
+    let mut texts: BTreeMap<TextKey, (Vec<u64>, String)> = BTreeMap::new();
     let mut done = Vec::new();
     for event in events {
         let kind = event.what.kind();
