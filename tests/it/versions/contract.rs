@@ -78,7 +78,7 @@ async fn a_permission_is_asked_listed_and_granted_once(talk: &mut Talk) {
     assert!(ask.call.is_some(), "{ask:?}");
     assert_eq!(
         talk.client.permissions().await.expect("a list"),
-        [ask.clone()],
+        std::slice::from_ref(&ask),
         "the list and the event agree"
     );
     let status = talk.client.statuses().await.expect("statuses").remove(&talk.session);
@@ -123,7 +123,11 @@ async fn a_question_is_asked_listed_and_answered(talk: &mut Talk) {
     let ask = talk.asked(PromptForm::Question).await;
     let AskBody::Question { questions } = &ask.body else { panic!("{ask:?}") };
     assert_eq!(questions[0].text, "Which database?");
-    assert_eq!(talk.client.questions().await.expect("a list"), [ask.clone()], "the list and the event agree");
+    assert_eq!(
+        talk.client.questions().await.expect("a list"),
+        std::slice::from_ref(&ask),
+        "the list and the event agree"
+    );
     let answers = [vec!["Postgres".to_owned()]];
     talk.client.reply_question(&ask.id, &answers).await.expect("answered");
     talk.event(
@@ -143,7 +147,8 @@ async fn what_an_aborted_turn_asked_can_be_cleared_away(talk: &mut Talk) {
     let ask = talk.asked(PromptForm::Permission).await;
     assert!(matches!(&ask.body, AskBody::Permission { tool, .. } if tool == "external_directory"), "{ask:?}");
     talk.client.abort(&talk.session).await.expect("aborted");
-    talk.is_idle().await;
+    // The message of a turn that waits is not always completed: 1.1.16 leaves it as it was.
+    talk.is_told_idle().await;
     for left in talk.client.permissions().await.expect("a list") {
         let _ = talk.client.reply_permission(&left.id, PermissionReply::Reject, None).await;
     }
@@ -214,8 +219,7 @@ impl Talk {
     }
 
     fn mint(&mut self) -> AgentMessageId {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let now = u64::try_from(now.as_millis()).expect("before the end");
+        let now = mimir::clock::Clock::system().now_ms();
         let entropy = mimir::clock::entropy::<14>();
         self.last = Some(ids::mint(now, self.last.as_ref(), entropy));
         self.last.clone().expect("just made")
@@ -247,24 +251,31 @@ impl Talk {
     async fn asked(&self, form: PromptForm) -> Ask {
         self.event("it asks", |event| matches!(event, AgentEvent::Asked(ask) if ask.form() == form)).await;
         let heard = self.heard.lock().expect("a lock");
-        let asks = heard
+        let mut asks = heard
             .iter()
             .filter_map(|event| if let AgentEvent::Asked(ask) = event { Some(ask) } else { None });
-        asks.last().expect("it asked").clone()
+        asks.next_back().expect("it asked").clone()
     }
 
-    /// Told by an event, true in the list, and every message complete.
-    async fn is_idle(&self) {
+    async fn is_told_idle(&self) {
         let session = &self.session;
         self.event(
             "idle",
             |event| matches!(event, AgentEvent::Status(of, AgentStatus::Idle) if of == session),
         )
         .await;
+    }
+
+    /// Told by an event, true in the list, and every message complete.
+    async fn is_idle(&self) {
+        self.is_told_idle().await;
+        let (session, last) = (&self.session, self.last.as_ref());
         until("idle in the list, and complete", async || {
             let statuses = self.client.statuses().await.expect("statuses");
             let turns = self.client.messages(session, 100).await.expect("messages");
-            let is_whole = |turn: &Turn| turn.head.role == Role::User || turn.head.completed_at.is_some();
+            let is_whole = |turn: &Turn| {
+                turn.head.role == Role::User || turn.head.completed_at.is_some() || Some(&turn.head.id) < last
+            };
             !statuses.contains_key(session) && turns.iter().all(is_whole)
         })
         .await;
