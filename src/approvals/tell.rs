@@ -33,9 +33,8 @@ impl Approvals {
         let task = format!("tell {}", prompt.id);
         let work = async move { approvals.tell_now(&prompt).await };
         let told = tokio::time::timeout(WITHIN, self.inner.deps.tasks.run_to_end(task, work)).await;
-        match told {
-            Ok(Some(outcome)) => outcome?,
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(outcome)) = told {
+            outcome?;
         }
         Ok(self.inner.deps.store.read(move |db| prompts::get(db, &id)).await?)
     }

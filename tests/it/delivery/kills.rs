@@ -139,7 +139,7 @@ async fn send(client: &GatewayClient, request: &SendMessage, key: &str) -> Messa
 
 /// One conversation: its messages in order, each of them asked for up to three times.
 async fn talk(client: GatewayClient, who: usize, mut dice: Dice, sent: Arc<AtomicUsize>) -> String {
-    let frame = if who % 2 == 0 { "one" } else { "two" };
+    let frame = if who.is_multiple_of(2) { "one" } else { "two" };
     let mut session = "new".to_owned();
     for number in 0..EACH {
         let key = format!("key-{who}-{number}");

@@ -134,7 +134,7 @@ fn figures(event: &serde_json::Value) -> (u64, u64) {
 }
 
 fn form_of(number: usize) -> Form {
-    if number % 2 == 0 { Form::Sse } else { Form::Socket }
+    if number.is_multiple_of(2) { Form::Sse } else { Form::Socket }
 }
 
 async fn come_back(socket: &Path, mut stopped: Reader, form: Form) {
