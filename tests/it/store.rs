@@ -475,16 +475,20 @@ async fn a_conversation_is_found_by_last_id_or_title_or_how_its_id_begins() {
             }
         }
     };
-    assert_eq!(find("last").await, [new.id.clone()]);
+    assert_eq!(find("last").await, std::slice::from_ref(&new.id));
     assert_eq!(find("talk").await, [new.id.clone(), old.id.clone()], "nobody guesses which");
-    assert_eq!(find(old.id.as_str()).await, [old.id.clone()]);
-    assert_eq!(find(&old.id.as_str().to_uppercase()[..29]).await, [old.id.clone()], "as long as it is clear");
+    assert_eq!(find(old.id.as_str()).await, std::slice::from_ref(&old.id));
+    assert_eq!(
+        find(&old.id.as_str().to_uppercase()[..29]).await,
+        std::slice::from_ref(&old.id),
+        "as long as it is clear"
+    );
     assert_eq!(find("ssn_01").await.len(), 2);
     assert!(find("nothing").await.is_empty() && find("ssn_").await.is_empty());
 
     let id = old.id.clone();
     world.write(move |tx| sessions::touch(tx, &id)).await.expect("used");
-    assert_eq!(find("last").await, [old.id.clone()]);
+    assert_eq!(find("last").await, std::slice::from_ref(&old.id));
 }
 
 #[tokio::test]

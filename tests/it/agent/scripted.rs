@@ -533,8 +533,8 @@ impl TurnOf {
             json!({"id": self.prompt, "sessionID": self.session, "role": "user", "time": {"created": 1}});
         let mut parts = {
             let state = self.agent.state();
-            let known = state.messages.get(&self.session).into_iter().flatten();
-            let known = known.filter(|known| known["info"]["id"] == *self.prompt).next_back();
+            let mut known = state.messages.get(&self.session).into_iter().flatten();
+            let known = known.rfind(|known| known["info"]["id"] == *self.prompt);
             known.and_then(|known| known["parts"].as_array().cloned()).unwrap_or_default()
         };
         let id = match given["id"].as_str() {
