@@ -127,7 +127,7 @@ impl Settings {
             throwaway_ttl: Duration::from_secs(2 * 60 * 60),
             crashes: CrashSettings::default(),
             tick: Duration::from_secs(10),
-            silence: Duration::from_secs(12),
+            silence: Duration::from_secs(18),
             doubt: Duration::from_secs(60),
             recycle_limit: 6,
             stray_age: Duration::from_secs(60 * 60),
