@@ -161,7 +161,9 @@ impl Bench {
         write(&spec.link.join("exit"), &code.to_string());
         eventually("it ends", || async {
             let seen = self.observe(&spec.frame).await;
-            (seen.observed == Observed::Halted, format!("{seen:?}"))
+            // For a moment the engine calls it running although its process is gone.
+            let is_settled = seen.details.as_ref().is_none_or(|details| details.stuck.is_none());
+            (seen.observed == Observed::Halted && is_settled, format!("{seen:?}"))
         })
         .await;
     }

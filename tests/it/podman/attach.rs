@@ -51,9 +51,14 @@ fn a_terminal_works_as_a_terminal() {
     // One line is tmux's own.
     terminal.wait_for_text("29 100", SCREEN);
 
+    // What is typed may be there before the new size is, so ask until it is.
     terminal.resize(80, 24);
-    terminal.type_text("clear; stty size\r");
-    terminal.wait_for_text("23 80", SCREEN);
+    eventually("the new size", SCREEN, || {
+        terminal.type_text("clear; stty size\r");
+        std::thread::sleep(Duration::from_millis(300));
+        let seen = terminal.text();
+        if seen.contains("23 80") { Ok(()) } else { Err(seen) }
+    });
 
     terminal.type_text("printf '\\033[38;2;1;2;3mRGB\\033[0m\\n'; tput colors\r");
     terminal.wait_for_text("RGB", SCREEN);
