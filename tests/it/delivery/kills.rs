@@ -240,6 +240,7 @@ async fn a_thousand_sends_under_fifty_kills_are_a_thousand_messages() {
     }
 
     let mut keys = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     let mut answered = 0;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for session in &sessions {
@@ -251,6 +252,7 @@ async fn a_thousand_sends_under_fifty_kills_are_a_thousand_messages() {
                 *reasons.entry(reason).or_default() += 1;
             }
             let id = message.agent_message.clone().unwrap_or_default();
+            ends.insert(message.text.clone(), (message.state, message.reason.clone()));
             assert!(keys.insert(message.text.clone(), id).is_none(), "stored twice: {message:?}");
         }
     }
@@ -263,5 +265,15 @@ async fn a_thousand_sends_under_fifty_kills_are_a_thousand_messages() {
         let [words] = words.as_slice() else { panic!("{id} holds {words:?}") };
         assert!(written.insert(words.clone(), id).is_none(), "the agent has {words} twice");
     }
-    assert_eq!(written, keys, "each key is one message of the agent, under the id that is in the row");
+    let differ: Vec<String> = keys
+        .iter()
+        .filter(|(key, id)| written.get(*key) != Some(*id))
+        .map(|(key, id)| format!("{key}: ours {id:?}, the agent's {:?}, {:?}", written.get(key), ends[key]))
+        .collect();
+    let log = gateway.log();
+    assert!(
+        differ.is_empty(),
+        "each key is one message of the agent, under the id in the row: {differ:#?}\n{log}"
+    );
+    assert_eq!(written.len(), keys.len(), "and there are no others");
 }
