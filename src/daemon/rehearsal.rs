@@ -4,14 +4,21 @@
 //! else is what users run: the executable, the database, the sockets, the drivers, the router.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::services::Ground;
+use crate::model::container::ContainerSpec;
+use crate::model::frame::Observed;
 use crate::outbound::Connector;
-use crate::runtime::fake::FakeEngine;
+use crate::runtime::fake::{FakeEngine, StartedContainer};
+use crate::supervisor::OnExit;
 
 /// Where the scripted agent listens.
 const AGENT: &str = "MIMIR_TEST_AGENT";
+/// In a frame's folder while its container runs, so that it goes on running when the gateway is killed, as real
+/// ones do. Without it every kill would count as an end of every container.
+const RUNS: &str = "rehearsed.json";
 
 /// Puts the stand-ins in the place of the real things, if that was asked for.
 pub(super) fn stand_in(ground: Ground) -> Ground {
@@ -20,6 +27,37 @@ pub(super) fn stand_in(ground: Ground) -> Ground {
     };
     let engine = FakeEngine::new(ground.instance.clone(), ground.clock.clone());
     engine.add_image(&ground.config.frames.image);
+    let tasks = ground.tasks.clone();
+    engine.on_start(move |started| {
+        let mark = mark_of(&started.spec);
+        let text = serde_json::to_vec(&started.spec).unwrap_or_default();
+        if let Err(error) = std::fs::write(&mark, text) {
+            tracing::error!(%error, "{}: {error}", mark.display());
+        }
+        let StartedContainer { spec, ended } = started;
+        tasks.spawn(format!("rehearsal of {}", spec.frame), OnExit::Report, move |stop| {
+            let (mark, ended) = (mark.clone(), ended.clone());
+            async move {
+                tokio::select! {
+                    () = ended.cancelled() => drop(std::fs::remove_file(mark)),
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    });
+    let frames = ground.paths.frames();
+    for spec in std::fs::read_dir(frames).into_iter().flatten().flatten().filter_map(|at| ran(&at.path())) {
+        engine.plant(spec, Observed::Running);
+    }
     tracing::warn!("{AGENT} is set: frames are pretended, and {agent} is the agent of all of them");
     Ground { runtime: Arc::new(engine), agent_connector: Arc::new(move |_| Connector::tcp(agent)), ..ground }
+}
+
+fn mark_of(spec: &ContainerSpec) -> PathBuf {
+    spec.start.parent().unwrap_or(&spec.start).join(RUNS)
+}
+
+/// The container that ran in this frame's folder when the gateway was killed.
+fn ran(folder: &Path) -> Option<ContainerSpec> {
+    serde_json::from_slice(&std::fs::read(folder.join(RUNS)).ok()?).ok()
 }

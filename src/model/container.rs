@@ -43,6 +43,7 @@ pub mod inside {
 
 /// A container to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "test-support", derive(serde::Serialize, serde::Deserialize))]
 pub struct ContainerSpec {
     /// The gateway that owns it.
     pub instance: InstanceId,

@@ -14,6 +14,7 @@ mod lifecycle;
 mod log;
 mod net;
 mod podman;
+mod ports;
 mod scripted_model;
 mod sessions;
 mod status;

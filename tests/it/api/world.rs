@@ -87,7 +87,7 @@ impl World {
         let projects = tempfile::tempdir().expect("a folder for projects");
         let paths = Paths::new(home.path(), home.path().join("run"));
         paths.ensure_runtime().expect("a runtime folder");
-        let range = port_range();
+        let range = crate::ports::own(10).to_string();
         let flags = vec![FlagValue { flag: "test".into(), key: "frames.ports".into(), value: range }];
         let load = LoadOptions { paths: paths.clone(), env: Default::default(), flags };
         let config = Config::load(&load).expect("the built-in configuration").config;
@@ -266,15 +266,6 @@ impl Drop for World {
         self.stop.cancel();
         self.core.stop_token().cancel();
     }
-}
-
-/// Tests run side by side; each has its own corner of the ports.
-fn port_range() -> String {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first =
-        41_000 + (std::process::id() % 200) as u16 * 40 + (NEXT.fetch_add(1, Ordering::SeqCst) % 4) * 10;
-    format!("{first}-{}", first + 9)
 }
 
 async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Response<Incoming>

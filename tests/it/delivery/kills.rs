@@ -63,10 +63,14 @@ impl Gateway {
             ("MIMIR_LOG".to_owned(), "warn".to_owned()),
         ]);
         at("work");
-        let config = "server: {http_port: off}\n\
-                      frames: {ports: 46000-46009, crash_limit: 1000, network: sealed}\n\
-                      opencode: {default_model: demo/demo}\n\
-                      queue: {per_session: 100, per_frame: 2000, parallel: 8}\n";
+        // A frame without ports fails its messages before the agent ever sees them.
+        let ports = crate::ports::own(20);
+        let config = format!(
+            "server: {{http_port: off}}\n\
+             frames: {{ports: {ports}, network: sealed}}\n\
+             opencode: {{default_model: demo/demo}}\n\
+             queue: {{per_session: 100, per_frame: 2000, parallel: 8}}\n"
+        );
         std::fs::write(folder.path().join("home/.mimir/config.yaml"), config).expect("written");
         Self { folder, env, child: None }
     }

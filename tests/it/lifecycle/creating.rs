@@ -6,7 +6,6 @@ use mimir::frames::FrameError;
 use mimir::frames::workspace::WorkspaceError;
 use mimir::model::container::container_name;
 use mimir::model::frame::{Desired, FrameState, Observed};
-use mimir::model::port::PortRange;
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::runtime::{Runtime as _, RuntimeError};
 use mimir::wire::frames::CreateFrame;
@@ -168,7 +167,7 @@ async fn an_engine_that_is_down_is_said_so_before_anything_is_written() {
 
 #[tokio::test]
 async fn no_free_port_is_an_error_and_leaves_nothing() {
-    let range = PortRange { first: 39_990, last: 39_992 };
+    let range = crate::ports::own(3);
     let world = World::with(|settings| settings.ports = range).await;
     world.create("one").await;
     let refused = world.try_create(world.request("two")).await;
@@ -178,11 +177,11 @@ async fn no_free_port_is_an_error_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_port_that_somebody_else_holds_is_skipped_at_the_making() {
-    let range = PortRange { first: 39_970, last: 39_979 };
+    let range = crate::ports::own(10);
     let world = World::with(|settings| settings.ports = range).await;
-    let taken = std::net::TcpListener::bind("127.0.0.1:39970").expect("the test's own port is free");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", range.first)).expect("the test's own port is free");
     let frame = world.create("blog").await;
-    assert!(frame.agent_port.0 > 39_970, "{}", frame.agent_port);
+    assert!(frame.agent_port.0 > range.first, "{}", frame.agent_port);
     drop(taken);
 }
 

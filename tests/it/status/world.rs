@@ -52,7 +52,7 @@ impl World {
         let projects = tempfile::tempdir().expect("a folder for projects");
         let paths = Paths::new(home.path(), home.path().join("run"));
         paths.ensure_runtime().expect("a runtime folder");
-        let range = port_range();
+        let range = crate::ports::own(30).to_string();
         let flag = |(key, value): (&str, &str)| FlagValue {
             flag: "test".into(),
             key: key.into(),
@@ -181,13 +181,4 @@ impl Drop for World {
 
 pub fn named(name: &str) -> FrameName {
     FrameName::parse(name).expect("a name")
-}
-
-/// Tests run side by side; each world has its own corner of the ports.
-fn port_range() -> String {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let corner = (std::process::id() % 60) as u16 * 8 + NEXT.fetch_add(1, Ordering::SeqCst) % 8;
-    let first = 50_000 + corner * 30;
-    format!("{first}-{}", first + 29)
 }
