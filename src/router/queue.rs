@@ -70,10 +70,10 @@ impl Rules {
             format!("frame {frame} is {state} and would have to be started first")
         } else if waiting.open_in_session > 0 {
             let before = waiting.open_in_session;
-            format!(
-                "{before} {} of this conversation comes first",
-                if before == 1 { "message" } else { "messages" }
-            )
+            match before {
+                1 => "1 message of this conversation comes first".to_owned(),
+                _ => format!("{before} messages of this conversation come first"),
+            }
         } else if busy >= self.parallel {
             format!("{busy} conversations of frame {frame} are busy, and {} is the most", self.parallel)
         } else {

@@ -114,7 +114,7 @@ impl Sessions {
         }
     }
 
-    /// A conversation, how many messages were sent in it, and everything that was said, oldest first.
+    /// A conversation, how many messages people wrote in it, and everything that was said, oldest first.
     ///
     /// # Errors
     /// [`SessionError::NotFound`].
@@ -122,8 +122,7 @@ impl Sessions {
         let wanted = id.clone();
         let read = self.deps.store.read(move |db| {
             let session = sessions::get(db, &wanted)?;
-            let sent = crate::store::messages::of_session(db, &wanted)?.len() as u64;
-            Ok((session, sent, turns::of_session(db, &wanted)?))
+            Ok((session, sessions::written(db, &wanted)?, turns::of_session(db, &wanted)?))
         });
         match read.await {
             Err(StoreError::NotFound { key, .. }) => Err(SessionError::NotFound(key)),

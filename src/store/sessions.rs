@@ -220,21 +220,42 @@ pub fn touch(tx: &mut Tx<'_>, id: &SessionId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Conversations with the number of messages sent in them, last used first.
+/// How many messages people wrote in a conversation: what is in its history, in a terminal too and before it was
+/// split off another one, and what was sent and is not there yet. Not what the agent writes in people's name.
+const WRITTEN: &str = "(SELECT count(*) FROM turns
+             WHERE turns.session_id = sessions.id AND role = 'user' AND EXISTS (
+                   SELECT 1 FROM json_each(turns.parts) AS part
+                    WHERE json_extract(part.value, '$.body.type') = 'text'
+                      AND NOT coalesce(json_extract(part.value, '$.body.synthetic'), 0)))
+         + (SELECT count(*) FROM messages
+             WHERE messages.session_id = sessions.id AND NOT EXISTS (
+                   SELECT 1 FROM turns
+                    WHERE turns.session_id = sessions.id AND turns.agent_message = messages.agent_message))";
+
+/// How many messages people wrote in it.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn written(ask: &impl Ask, id: &SessionId) -> Result<u64, StoreError> {
+    let sql = format!("SELECT {WRITTEN} AS written FROM sessions WHERE id = ?1");
+    let found = ask.maybe_row(&sql, (id,), |row| unsigned(row, "written"))?;
+    found.ok_or_else(|| StoreError::NotFound { what: "session", key: id.to_string() })
+}
+
+/// Conversations with the number of messages that people wrote in them, last used first.
 ///
 /// By the frame's name, so that those of a frame that is gone are found too; all of them without a name.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn list(ask: &impl Ask, frame: Option<&FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
-    ask.rows(
-        "SELECT sessions.*, (SELECT count(*) FROM messages WHERE messages.session_id = sessions.id) AS sent
+    let sql = format!(
+        "SELECT sessions.*, {WRITTEN} AS written
            FROM sessions
           WHERE ?1 IS NULL OR frame_name = ?1
-          ORDER BY last_active_at DESC, rowid DESC",
-        (frame,),
-        |row| Ok((session(row)?, unsigned(row, "sent")?)),
-    )
+          ORDER BY last_active_at DESC, rowid DESC"
+    );
+    ask.rows(&sql, (frame,), |row| Ok((session(row)?, unsigned(row, "written")?)))
 }
 
 /// Gives a conversation another title, and tells of it.

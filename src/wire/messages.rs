@@ -127,7 +127,7 @@ pub struct SessionSummary {
     pub forked_from: Option<String>,
     /// A short name.
     pub title: String,
-    /// How many messages were sent in it.
+    /// How many messages people wrote in it, through mimir or past it.
     pub messages: u64,
     /// UTC ms.
     pub created_at: u64,

@@ -242,7 +242,7 @@ pub async fn abort(
 
 async fn summary(services: &Services, session: Session) -> Answer<Json<SessionSummary>> {
     let id = session.id.clone();
-    let read = services.store.read(move |db| store::messages::of_session(db, &id));
-    let sent = read.await.map_err(|error: StoreError| Reply::from(error))?.len() as u64;
-    Ok(Json(history::session(session, sent)))
+    let read = services.store.read(move |db| store::sessions::written(db, &id));
+    let written = read.await.map_err(|error: StoreError| Reply::from(error))?;
+    Ok(Json(history::session(session, written)))
 }

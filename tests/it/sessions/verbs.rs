@@ -33,6 +33,15 @@ async fn said(world: &World, id: &SessionId) -> Vec<String> {
     said.into_iter().map(|said| said.text).collect()
 }
 
+/// How many messages people wrote in it, which the list and the conversation itself say alike.
+async fn written(world: &World, id: &SessionId) -> u64 {
+    let (_, alone, _) = world.sessions().read(id).await.expect("reads");
+    let listed = world.store.read(|db| sessions::list(db, None)).await.expect("reads");
+    let (_, listed) = listed.into_iter().find(|(session, _)| session.id == *id).expect("it is in the list");
+    assert_eq!(alone, listed);
+    alone
+}
+
 async fn kinds(world: &World) -> Vec<&'static str> {
     let all = world.store.read(|db| events::after(db, 0, &events::Filter::default(), 10_000)).await;
     all.expect("events").iter().map(|event| event.what.kind()).collect()
@@ -110,6 +119,7 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
     );
     let expected = ["the first question", "Hello there.", "the second question", "And again."];
     assert_eq!(said(&world, &whole.id).await, expected);
+    assert_eq!(written(&world, &whole.id).await, 2, "what was written before counts");
     let kept = world.agent.session(&of_agent(&world, &whole.id).await).expect("the agent has it");
     assert_eq!(
         (&kept["title"], &kept["metadata"]["mimir"]["session"]),
@@ -132,6 +142,8 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
     let sent = world.send_with("go on", |request| request.session = Some(whole.id.to_string())).await;
     world.end_of(&sent).await;
     assert_eq!(said(&world, &whole.id).await.last().map(String::as_str), Some("Only here."));
+    assert_eq!(written(&world, &whole.id).await, 3);
+    assert_eq!(written(&world, &second.session).await, 2);
     assert_eq!(said(&world, &second.session).await, expected);
 }
 
@@ -139,7 +151,13 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
 async fn what_was_summed_up_is_in_the_history() {
     let (world, message) = talked().await;
     world.end_of(&message).await;
+    let before = written(&world, &message.session).await;
     world.sessions().compact(&OWNER, &message.session).await.expect("summed up");
+    assert_eq!(
+        written(&world, &message.session).await,
+        before,
+        "the agent's own words to itself do not count"
+    );
     assert_eq!(said(&world, &message.session).await.last().map(String::as_str), Some("In short: hello."));
 }
 
