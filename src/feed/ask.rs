@@ -37,7 +37,7 @@ pub(super) enum Question {
 pub(super) enum Answer {
     Overview { asked: Instant, statuses: BTreeMap<AgentSessionId, AgentStatus>, asks: Vec<Ask> },
     Sessions(Vec<AgentSession>),
-    Talk { session: AgentSessionId, page: Page },
+    Talk { session: AgentSessionId, asked: Instant, page: Page },
 }
 
 /// What is known of one session.
@@ -72,8 +72,9 @@ async fn answer(client: &OpencodeClient, question: Question) -> Result<Answer, O
         }
         Question::Sessions => Answer::Sessions(client.list_sessions(SESSIONS).await?),
         Question::Talk { session, oldest, is_root } => {
+            let asked = Instant::now();
             let page = page(client, &session, oldest.as_ref(), is_root).await?;
-            Answer::Talk { session, page }
+            Answer::Talk { session, asked, page }
         }
     })
 }

@@ -43,7 +43,7 @@ impl Scribe<'_> {
         match answer {
             Answer::Overview { asked, statuses, asks } => self.seen_all(asked, &statuses, asks).await,
             Answer::Sessions(sessions) => self.listed(sessions).await,
-            Answer::Talk { session, page } => self.read(session, page, now).await,
+            Answer::Talk { session, asked, page } => self.read(session, page, asked).await,
         }
     }
 
@@ -103,7 +103,8 @@ impl Scribe<'_> {
     }
 
     /// Takes what was read of a session.
-    async fn read(&mut self, session: AgentSessionId, page: Page, now: Instant) -> Result<(), StoreError> {
+    async fn read(&mut self, session: AgentSessionId, page: Page, asked: Instant) -> Result<(), StoreError> {
+        let now = Instant::now();
         let (turns, is_busy) = match page {
             Page::Gone => return Ok(()),
             Page::Child(parent) => {
@@ -125,10 +126,7 @@ impl Scribe<'_> {
         let claimed = self.inner.claims.prompt(self.feed.frame(), &session);
         let Some(talk) = self.talks.get_mut(&session) else { return Ok(()) };
         talk.is_read = true;
-        let finished = |turn: &&Turn| {
-            talk.unfinished.contains(&turn.head.id)
-                && (turn.head.completed_at.is_some() || turn.head.error.is_some())
-        };
+        let finished = |turn: &&Turn| talk.unfinished.contains(&turn.head.id) && talk::is_complete(turn);
         let finished: Vec<Turn> = turns.iter().filter(finished).cloned().collect();
         let is_free = |turn: &Turn| claimed.as_ref().is_none_or(|prompt| turn.head.id < *prompt);
         let news: Vec<Turn> =
@@ -141,7 +139,7 @@ impl Scribe<'_> {
         }
         let rests = !is_busy || claimed.is_some();
         if self.talks.get(&session).is_some_and(|talk| talk.run.is_some()) {
-            return self.go_on(&session, news, rests, now).await;
+            return self.go_on(&session, news, rests, asked).await;
         }
         self.sort_out(&session, news, rests, now).await
     }
@@ -152,8 +150,9 @@ impl Scribe<'_> {
         session: &AgentSessionId,
         news: Vec<Turn>,
         rests: bool,
-        now: Instant,
+        asked: Instant,
     ) -> Result<(), StoreError> {
+        let now = Instant::now();
         let patience = self.inner.deps.settings.patience;
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         let Some(run) = &mut talk.run else { return Ok(()) };
@@ -168,7 +167,9 @@ impl Scribe<'_> {
         if !rests {
             return Ok(());
         }
-        if run.is_over(now, patience) {
+        // The answer's end may have been heard while the question was on its way: what was read is the last
+        // word only when nothing was. Otherwise a head would be kept without the text that came with it.
+        if run.is_over(now, patience) && !run.was_heard_since(asked) {
             return self.finish(session, &written).await;
         }
         talk.look_at = Some(now + run.look_again());
@@ -257,7 +258,6 @@ impl Scribe<'_> {
         let (mut told, _) = talk.speech.take();
         told.extend(run.end(written));
         let said = run.turns();
-        let last = said.last().map(|turn| turn.head.id.clone());
         let (id, subject) = (talk.id.clone(), talk.subject.clone());
         let frame = self.feed.frame().clone();
         self.inner.deps.failpoints.hit("feed.before_end").await;
@@ -269,12 +269,13 @@ impl Scribe<'_> {
                 turns::upsert(tx, &id, &turn.head, &turn.parts)?;
             }
             sessions::touch(tx, &id)?;
-            frames::touch(tx, &frame)
+            frames::touch(tx, &frame)?;
+            Ok(said)
         };
-        self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        let said = self.inner.deps.store.write::<_, StoreError, _>(change).await?;
         self.inner.deps.failpoints.hit("feed.after_end").await;
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
-        talk.reach(last.as_ref());
+        talk.keep(&said);
         talk.look_at = None;
         // What was said of it after its end is late, not news.
         let claimed = self.inner.claims.prompt(self.feed.frame(), session).is_some();
@@ -288,16 +289,15 @@ impl Scribe<'_> {
     async fn keep_quietly(&mut self, session: &AgentSessionId, said: Vec<Turn>) -> Result<(), StoreError> {
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         let id = talk.id.clone();
-        let last = said.last().map(|turn| turn.head.id.clone());
         let change = move |tx: &mut Tx<'_>| {
             for turn in &said {
                 turns::upsert(tx, &id, &turn.head, &turn.parts)?;
             }
-            Ok(())
+            Ok(said)
         };
-        self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        let said = self.inner.deps.store.write::<_, StoreError, _>(change).await?;
         if let Some(talk) = self.talks.get_mut(session) {
-            talk.reach(last.as_ref());
+            talk.keep(&said);
         }
         Ok(())
     }
@@ -317,7 +317,7 @@ impl Scribe<'_> {
             talk.ours = None;
             talk.reach(reach.newest.as_ref());
             talk.unfinished = reach.unfinished.into_iter().collect();
-            if talk.has_news() {
+            if talk.has_news() || talk.is_late {
                 self.wanted.insert(session);
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Run {
     turn: Transcript,
     begun: BTreeSet<AgentMessageId>,
     idle_since: Option<Instant>,
+    /// When something was heard of its words.
+    heard_at: Option<Instant>,
 }
 
 impl Run {
@@ -45,16 +47,26 @@ impl Run {
         told: Told,
         begun: BTreeSet<AgentMessageId>,
     ) -> Self {
-        Self { turn: Transcript::new(session, prompt, told), begun, idle_since: None }
+        let turn = Transcript::new(session, prompt, told);
+        Self { turn, begun, idle_since: None, heard_at: None }
     }
 
     pub(super) fn prompt(&self) -> &AgentMessageId {
         self.turn.prompt()
     }
 
-    /// Takes an event and returns what is to be told.
-    pub(super) fn see(&mut self, event: &AgentEvent) -> Vec<Happening> {
+    /// Takes an event that was heard at `at` and returns what is to be told.
+    pub(super) fn see(&mut self, event: &AgentEvent, at: Instant) -> Vec<Happening> {
         self.idle_since = None;
+        if matches!(
+            event,
+            AgentEvent::Message(_)
+                | AgentEvent::Part(_)
+                | AgentEvent::PartDelta { .. }
+                | AgentEvent::MessageRemoved(..)
+        ) {
+            self.heard_at = self.heard_at.max(Some(at));
+        }
         let said = self.turn.see(event);
         self.begin_then(said)
     }
@@ -80,6 +92,11 @@ impl Run {
             Some(last) if last.finish.as_deref() == Some("tool-calls") => idle_for >= patience.settle,
             Some(_) => true,
         }
+    }
+
+    /// Whether more may have been heard of it than an answer to a question of `asked` shows.
+    pub(super) fn was_heard_since(&self, asked: Instant) -> bool {
+        self.heard_at.is_some_and(|at| at >= asked)
     }
 
     /// How soon it is worth looking again, when it rests and is not over.

@@ -182,7 +182,8 @@ fn recorded_turns_are_told_from_the_outside_too() {
             })
             .expect("a prompt");
         let mut run = Run::new(session, prompt.clone(), Told::default(), BTreeSet::new());
-        let mut told: Vec<Happening> = events.iter().flat_map(|event| run.see(event)).collect();
+        let mut told: Vec<Happening> =
+            events.iter().flat_map(|event| run.see(event, Instant::now())).collect();
         assert!(run.is_over(Instant::now(), PATIENCE), "{name}");
         let written = run.turns();
         told.extend(run.end(&written));

@@ -321,7 +321,7 @@ impl Scribe<'_> {
             AgentEvent::Failed(None, _) => {
                 for talk in self.talks.values_mut() {
                     if let Some(run) = &mut talk.run {
-                        talk.speech.add(run.see(&heard.event), heard.at);
+                        talk.speech.add(run.see(&heard.event, heard.at), heard.at);
                     }
                 }
                 Ok(())
@@ -339,7 +339,7 @@ impl Scribe<'_> {
                 if let Some(talk) = self.talks.get_mut(session)
                     && let Some(run) = &mut talk.run
                 {
-                    talk.speech.add(run.see(&heard.event), heard.at);
+                    talk.speech.add(run.see(&heard.event, heard.at), heard.at);
                     talk.look_at = Some(heard.at);
                 }
                 Ok(())
@@ -351,7 +351,7 @@ impl Scribe<'_> {
         let claimed = self.inner.claims.prompt(self.feed.frame(), session).is_some();
         let Some(talk) = self.talks.get_mut(session) else { return };
         if let Some(run) = &mut talk.run {
-            talk.speech.add(run.see(&heard.event), heard.at);
+            talk.speech.add(run.see(&heard.event, heard.at), heard.at);
         }
         let is_ours = talk.ours.is_some() && claimed;
         if *status == AgentStatus::Idle && talk.has_work() && !is_ours {
@@ -397,11 +397,13 @@ impl Scribe<'_> {
             return Ok(());
         }
         if !talk.is_news(message) {
-            talk.is_late |= talk.unfinished.contains(message);
+            if talk.unfinished.contains(message) {
+                self.came_late(session);
+            }
             return Ok(());
         }
         if let Some(run) = talk.run.as_mut().filter(|run| message >= run.prompt()) {
-            talk.speech.add(run.see(&heard.event), heard.at);
+            talk.speech.add(run.see(&heard.event, heard.at), heard.at);
             return Ok(());
         }
         match &*heard.event {
@@ -409,12 +411,19 @@ impl Scribe<'_> {
                 self.prompted(session, heard, message).await
             }
             _ => {
-                talk.is_late = true;
-                if !self.feed.is_busy(session) {
-                    self.wanted.insert(session.clone());
-                }
+                self.came_late(session);
                 Ok(())
             }
+        }
+    }
+
+    /// Something was said that only the history lacks.
+    fn came_late(&mut self, session: &AgentSessionId) {
+        if let Some(talk) = self.talks.get_mut(session) {
+            talk.is_late = true;
+        }
+        if !self.feed.is_busy(session) {
+            self.wanted.insert(session.clone());
         }
     }
 
@@ -440,7 +449,7 @@ impl Scribe<'_> {
                     super::transcript::Told::default(),
                     BTreeSet::new(),
                 );
-                talk.speech.add(run.see(&heard.event), heard.at);
+                talk.speech.add(run.see(&heard.event, heard.at), heard.at);
                 talk.run = Some(run);
             }
         }

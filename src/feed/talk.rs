@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::run::{Run, Whose};
 use super::speech::Speech;
 use super::transcript::Told;
-use crate::model::agent::{AgentMessageId, AgentSessionId};
+use crate::model::agent::{AgentMessageId, AgentSessionId, Role};
 use crate::model::event::{Happening, Subject};
 use crate::model::ids::{FrameId, SessionId};
 use crate::model::message::Session;
+use crate::opencode::Turn;
 use crate::store::{Db, StoreError, events, messages, sessions, turns};
 
 /// One conversation.
@@ -99,12 +100,24 @@ impl Talk {
         self.seen.as_ref().is_some_and(|seen| self.is_news(seen))
     }
 
+    /// These are in the history now. What was not complete is kept again when it is.
+    pub(super) fn keep(&mut self, said: &[Turn]) {
+        let open = said.iter().filter(|turn| turn.head.role == Role::Assistant && !is_complete(turn));
+        self.unfinished.extend(open.map(|turn| turn.head.id.clone()));
+        self.reach(said.last().map(|turn| &turn.head.id));
+    }
+
     /// Told and kept up to here.
     pub(super) fn reach(&mut self, message: Option<&AgentMessageId>) {
         if let Some(message) = message.filter(|message| self.is_news(message)) {
             self.reached = Some(message.clone());
         }
     }
+}
+
+/// Whether nothing more is said in a message.
+pub(super) fn is_complete(turn: &Turn) -> bool {
+    turn.head.completed_at.is_some() || turn.head.error.is_some()
 }
 
 /// The conversation that the agent knows by that id, as the database knows it.

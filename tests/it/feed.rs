@@ -294,6 +294,48 @@ async fn who_subscribes_is_told_when_there_is_nobody_to_listen_to() {
     assert!(matches!(nobody, Err(FeedError::Away(_))), "{nobody:?}");
 }
 
+/// What was read is older than what was heard while it was on its way: the end waits for the next look.
+#[tokio::test]
+async fn an_answer_is_in_the_history_with_its_text_or_not_at_all() {
+    let world = World::new().await;
+    world.connected().await;
+    let session = world.agent.make_session("typed");
+    world.agent.type_in(&session, "hi", play("hello"));
+    world.until_ended(&session, 1).await;
+
+    let reads = world.agent.hold_reads();
+    world.agent.type_in(&session, "and now", Play::EndsWhileRead("all of it".into()));
+    let heard = async || text(&world.told_past_us(&session).await).ends_with("all of it");
+    world.eventually("the text is told", heard).await;
+    assert_eq!(world.ends(&session).await, 1, "nobody has read the end yet");
+    reads.cancel();
+    world.until_ended(&session, 2).await;
+    world.assert_same_history(&session).await;
+    let told = world.told_past_us(&session).await;
+    assert!(
+        matches!(told.last(), Some(Happening::TurnEnded { answer, .. }) if answer == "all of it"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_completed_after_its_end_was_told_is_completed_in_the_history_too() {
+    let world = World::new().await;
+    world.connected().await;
+    let session = world.agent.make_session("typed");
+    world.agent.type_in(&session, "hi", Play::Afterthought);
+    world.until_ended(&session, 1).await;
+    let told = world.told_past_us(&session).await;
+    assert!(matches!(told.last(), Some(Happening::TurnEnded { error: Some(_), .. })), "{told:?}");
+    let id = world.conversation(&session).await.expect("a row").id;
+    let words = async || {
+        let id = id.clone();
+        world.sessions().history(&id).await.expect("a session").1.pop().expect("an answer").text
+    };
+    world.eventually("the whole answer", async || words().await == "The last word.").await;
+    world.assert_same_history(&session).await;
+}
+
 mod gaps {
     use super::*;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mimir::model::agent::AgentMessageId;
 use mimir::opencode::ids;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{Play, ScriptedAgent, TurnOf, spawn};
 
@@ -114,6 +115,26 @@ impl ScriptedAgent {
         self.state().refuse = count;
     }
 
+    /// From now on what was said is looked up at once and answered when that token is cancelled.
+    pub fn hold_reads(&self) -> CancellationToken {
+        let gate = CancellationToken::new();
+        let mut state = self.state();
+        state.reads = Some(gate.clone());
+        state.held_reads = 0;
+        gate
+    }
+
+    pub(super) async fn held(&self) {
+        let gate = {
+            let mut state = self.state();
+            state.held_reads += 1;
+            state.reads.clone()
+        };
+        if let Some(gate) = gate {
+            gate.cancelled().await;
+        }
+    }
+
     /// Sends an event, through the weather.
     pub(super) fn emit(&self, kind: &str, properties: Value) {
         let (id, weather, held) = {
@@ -156,6 +177,21 @@ impl TurnOf {
             self.delta(0, piece);
         }
         self.end(&text, false);
+    }
+
+    pub(super) async fn end_while_read(&self, text: &str) {
+        self.busy();
+        let head = self.head(0);
+        self.store(&json!({"info": head, "parts": []}));
+        self.tell("message.updated", "info", &head);
+        while self.agent.state().held_reads == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (head, part) = (self.complete(0, "stop"), self.text_part(0, text, true));
+        self.store(&json!({"info": head, "parts": [part]}));
+        self.tell("message.updated", "info", &head);
+        self.tell("message.part.updated", "part", &part);
+        self.idle();
     }
 
     /// One part of that many bytes, in one event.

@@ -59,6 +59,10 @@ pub enum Play {
     Mute,
     /// Idle is told before the message is complete.
     IdleTooEarly,
+    /// Idle is told, and the message is complete when nobody waits for it any more.
+    Afterthought,
+    /// Ends while somebody reads what was said: the head is complete first, then its text comes.
+    EndsWhileRead(String),
     /// The prompt runs; the connection breaks before the 204.
     AnswerLost,
     /// The connection breaks, and the prompt is forgotten.
@@ -97,6 +101,8 @@ struct State {
     weather: Option<Weather>,
     held: Option<String>,
     refuse: usize,
+    reads: Option<CancellationToken>,
+    held_reads: usize,
     no_streams: bool,
     address: Option<SocketAddr>,
     alive: CancellationToken,
@@ -339,7 +345,11 @@ impl ScriptedAgent {
             ("DELETE", ["session", id]) => found(self.delete_session(id)),
             ("POST", ["session", id, "fork"]) => found(self.fork(id, body["messageID"].as_str())),
             ("POST", ["session", id, "summarize"]) => found(self.summarize(id, &body)),
-            ("GET", ["session", id, "message"]) => found(self.messages(id, &query)),
+            ("GET", ["session", id, "message"]) => {
+                let messages = found(self.messages(id, &query));
+                self.held().await;
+                messages
+            }
             ("GET", ["session", id, "message", message]) => found(self.message(id, message)),
             ("POST", ["session", id, "prompt_async"]) => return self.prompt(id, &body).await,
             ("POST", ["session", _, "abort"]) => {
@@ -585,7 +595,9 @@ impl TurnOf {
             }
             Play::StreamBreaks => self.break_the_stream().await,
             Play::Noise => self.make_noise().await,
-            Play::IdleTooEarly => self.idle_too_early().await,
+            Play::IdleTooEarly => self.idle_too_early(Duration::from_millis(200)).await,
+            Play::Afterthought => self.idle_too_early(Duration::from_millis(1500)).await,
+            Play::EndsWhileRead(text) => self.end_while_read(&text).await,
             Play::Asks => self.ask().await,
             Play::Loops => self.loop_for_ever().await,
             Play::Long(words) => self.write_long(words).await,
@@ -766,10 +778,10 @@ impl TurnOf {
         self.delta(0, "late");
     }
 
-    async fn idle_too_early(&self) {
+    async fn idle_too_early(&self, before: Duration) {
         self.begin("The ", false);
         self.idle();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(before).await;
         self.end("The last word.", false);
     }
 

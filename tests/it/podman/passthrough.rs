@@ -115,10 +115,7 @@ fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
     let id = session["id"].as_str().expect("an id");
     let turns = outside.said(id, 1);
     assert!(turns[0]["text"].as_str().is_some_and(|text| text.contains("said through the SDK")), "{turns:?}");
-    eventually("the answer is in the history", LIMIT, || {
-        let turns = outside.said(id, 1);
-        if turns[1]["text"] == seen["answer"] { Ok(()) } else { Err(format!("{turns:?}")) }
-    });
+    assert_eq!(turns[1]["text"], seen["answer"]);
     let found = world.json(&["sessions", "search", "\"said through the SDK\""]);
     assert_eq!(found[0]["session"]["id"], *id, "{found}");
     let events = world.mimir(&["frame", "events", "talk", "--json"]).ok().lines();
