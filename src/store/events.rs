@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::values::{to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, retention};
+use super::{Ask, StoreError, reserve, retention};
 use crate::model::event::{Event, Happening, Subject};
 use crate::model::ids::{FrameId, SessionId};
 
@@ -99,7 +99,8 @@ pub fn newest_id(ask: &impl Ask) -> Result<u64, StoreError> {
 }
 
 /// Whether a reader who had everything up to `position` would miss something by reading on: events were
-/// forgotten, or pieces of a text that he had some of were made one. Position 0 misses nothing: it has had nothing.
+/// forgotten, pieces of a text that he had some of were made one, or a power cut took what he had. Position 0
+/// misses nothing: it has had nothing.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -117,7 +118,7 @@ pub fn is_too_old(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
         (to_sql_int(position), to_sql_int(retention::MERGED_SPAN)),
         |_| Ok(()),
     )?;
-    Ok(position + 1 < first_kept || is_inside.is_some())
+    Ok(position + 1 < first_kept || is_inside.is_some() || reserve::is_in_hole(ask, position)?)
 }
 
 /// The id of the newest event of a kind in a conversation, 0 without one.

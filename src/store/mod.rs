@@ -21,6 +21,7 @@ pub mod ports;
 pub mod projects;
 pub mod prompts;
 pub mod queue;
+mod reserve;
 pub mod retention;
 mod ring;
 pub mod search;
@@ -100,14 +101,15 @@ impl Store {
         }
         let mut connection = open::writer(&options)?;
         migrate::run(&mut connection, &options, steps, found, clock.now_ms())?;
-        let last = events::newest_id(&Db { transaction: connection.transaction()? })?;
+        let reserve = reserve::Reserve::begin(&mut connection)?;
+        let last = reserve.newest();
         let outlet = writer::Outlet {
             ring: Arc::new(Ring::new(last)),
             last_event: watch::channel(last).0,
             latencies: Arc::default(),
         };
         let folder = open::keyed(&options);
-        let writer = writer::Writer::start(connection, folder, clock, &options.path, outlet.clone());
+        let writer = writer::Writer::start(connection, folder, reserve, clock, &options.path, outlet.clone());
         Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, outlet }) })
     }
 
@@ -247,5 +249,7 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+mod power_cut_tests;
 #[cfg(test)]
 mod tests;

@@ -67,7 +67,10 @@ pub(super) fn probe(options: &OpenOptions) -> Result<i64, StoreError> {
 pub(super) fn writer(options: &OpenOptions) -> Result<Connection, StoreError> {
     let connection = keyed(options)?;
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;")
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA cache_size = -2000;",
+        )
         .map_err(|error| explained(error, &options.path))?;
     Ok(connection)
 }

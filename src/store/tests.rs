@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::*;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-const FIRST: &[&str] =
-    &["CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT) STRICT; CREATE TABLE a (x TEXT) STRICT;"];
+const FIRST: &[&str] = &["CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT) STRICT;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; CREATE TABLE a (x TEXT) STRICT;"];
 const SECOND: &[&str] = &[FIRST[0], "ALTER TABLE a ADD COLUMN y TEXT;"];
 const THIRD: &[&str] =
     &[FIRST[0], SECOND[1], "UPDATE a SET y = hex(zeroblob(100)) || x; CREATE INDEX a_y ON a (y);"];

@@ -19,6 +19,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::latency::Latencies;
+use super::reserve::Reserve;
 use super::ring::Ring;
 use super::{StoreError, Tx};
 use crate::clock::Clock;
@@ -121,6 +122,8 @@ pub(super) struct Writer {
     /// Present until this is dropped.
     changes: Option<mpsc::Sender<Waiting>>,
     threads: Vec<JoinHandle<()>>,
+    #[cfg(test)]
+    log: Log,
 }
 
 impl Writer {
@@ -128,13 +131,14 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         folder: Result<Connection, StoreError>,
+        reserve: Reserve,
         clock: Clock,
         path: &Path,
         outlet: Outlet,
     ) -> Self {
         let (changes, waiting) = mpsc::channel::<Waiting>(QUEUE);
         let (saved, unsynced) = queue::channel::<Vec<Waiting>>();
-        let log = log_of(path);
+        let log = Log::beside(path);
         // The syncer does it, for those who want it. Before a checkpoint the log is always synced.
         let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         let latencies = outlet.latencies.clone();
@@ -142,7 +146,10 @@ impl Writer {
         if folder.is_ok() {
             let _ = connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG);
         }
-        let mut batches = Batches { connection, clock, outlet, saved, fold, unfolded: 0 };
+        let mut batches =
+            Batches { connection, reserve, log: log.clone(), clock, outlet, saved, fold, unfolded: 0 };
+        #[cfg(test)]
+        let log_of_tests = log.clone();
         // Without its threads every write answers "closed", which callers already handle.
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).ok()
@@ -152,12 +159,23 @@ impl Writer {
         let folder = folder
             .ok()
             .and_then(|folder| spawn("store-folder", Box::new(move || fold_when_told(&folding, &folder))));
-        Self { changes: Some(changes), threads: writer.into_iter().chain(syncer).chain(folder).collect() }
+        Self {
+            changes: Some(changes),
+            threads: writer.into_iter().chain(syncer).chain(folder).collect(),
+            #[cfg(test)]
+            log: log_of_tests,
+        }
     }
 
     pub(super) async fn submit(&self, change: Waiting) -> Result<(), StoreError> {
         let changes = self.changes.as_ref().ok_or(StoreError::Closed)?;
         changes.send(change).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// How many bytes of the log a power cut would leave.
+    #[cfg(test)]
+    pub(super) fn synced(&self) -> u64 {
+        self.log.synced.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// How many changes wait.
@@ -182,15 +200,76 @@ impl Drop for Writer {
 }
 
 /// The log beside the database.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+#[derive(Clone, Debug)]
+struct Log {
+    path: PathBuf,
+    /// How much of it a power cut would leave.
+    #[cfg(test)]
+    synced: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Log {
+    fn beside(database: &Path) -> Self {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        #[cfg(test)]
+        let synced = Arc::new(std::fs::metadata(&path).map_or(0, |file| file.len()).into());
+        Self {
+            path: path.into(),
+            #[cfg(test)]
+            synced,
+        }
+    }
+
+    /// Everything that was committed before survives a power cut from now on.
+    fn sync(&self) -> std::io::Result<()> {
+        // Opened anew: the database may begin another log at any time. Without one, everything is in the file.
+        match File::open(&self.path) {
+            Ok(file) => {
+                #[cfg(test)]
+                let length = file.metadata()?.len();
+                file.sync_data()?;
+                #[cfg(test)]
+                self.synced.store(length, std::sync::atomic::Ordering::SeqCst);
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// More ids of events may be given out, as soon as the disk knows.
+struct Raise<F> {
+    when_synced: F,
+    submitted_at: Instant,
+}
+
+impl<F: FnOnce() + Send> Change for Raise<F> {
+    fn make(&mut self, _: &mut Tx<'_>) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, fate: Result<(), StoreError>) {
+        if fate.is_ok() {
+            (self.when_synced)();
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Disk
+    }
+
+    fn submitted_at(&self) -> Instant {
+        self.submitted_at
+    }
 }
 
 /// The writer's thread.
 struct Batches {
     connection: Connection,
+    reserve: Reserve,
+    log: Log,
     clock: Clock,
     outlet: Outlet,
     saved: queue::Sender<Vec<Waiting>>,
@@ -202,6 +281,10 @@ impl Batches {
     fn run(&mut self, mut waiting: mpsc::Receiver<Waiting>) {
         while let Some(first) = waiting.blocking_recv() {
             self.batch(first, &mut waiting);
+        }
+        // The next one goes on without a hole.
+        if let Err(error) = self.reserve.give_back(&self.connection) {
+            tracing::debug!(%error, "the ids that are left could not be given back: {error}");
         }
     }
 
@@ -224,9 +307,21 @@ impl Batches {
                 next = waiting.try_recv().ok();
             }
         }
+        let newest = events.last().map(|event: &Event| event.id);
+        let raised = match self.reserve.extend(&self.connection, newest.unwrap_or(0)) {
+            Ok(raised) => raised,
+            Err(error) => return self.undone(made, &error),
+        };
         match self.execute("COMMIT") {
             Ok(()) => {
+                self.reserve.committed(newest, raised);
+                if self.reserve.is_behind() {
+                    self.sync();
+                }
                 self.publish(made, events);
+                if raised.is_some() {
+                    self.raise();
+                }
                 self.unfolded += 1;
                 // One that is still at it will be told again.
                 if self.unfolded >= FOLD_EVERY && self.fold.try_send(()).is_ok() {
@@ -234,6 +329,20 @@ impl Batches {
                 }
             }
             Err(error) => self.undone(made, &error),
+        }
+    }
+
+    /// What was reserved is for sure when the syncer has seen it.
+    fn raise(&self) {
+        let raise = Raise { when_synced: self.reserve.when_synced(), submitted_at: Instant::now() };
+        // Without a syncer the writer itself waits for the disk, the next time.
+        let _ = self.saved.send(vec![Box::new(raise)]);
+    }
+
+    fn sync(&self) {
+        match self.log.sync() {
+            Ok(()) => (self.reserve.when_synced())(),
+            Err(error) => tracing::error!(%error, "ids of events may come twice after a power cut: {error}"),
         }
     }
 
@@ -321,26 +430,19 @@ fn fold_when_told(told: &queue::Receiver<()>, connection: &Connection) {
 }
 
 /// The syncer's thread: whatever was saved while one sync ran shares the next.
-fn sync_and_answer(unsynced: &queue::Receiver<Vec<Waiting>>, log: &Path, latencies: &Latencies) {
+fn sync_and_answer(unsynced: &queue::Receiver<Vec<Waiting>>, log: &Log, latencies: &Latencies) {
     while let Ok(mut saved) = unsynced.recv() {
         while let Ok(more) = unsynced.try_recv() {
             saved.extend(more);
         }
         let begun = Instant::now();
-        // Opened anew: the database may begin another log at any time. Without one, everything is in the file.
-        let synced = match File::open(log) {
-            Ok(file) => file.sync_data(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
+        let synced = log.sync();
         latencies.synced(begun.elapsed());
         for change in saved {
             latencies.saved(change.durability(), change.submitted_at().elapsed());
             change.answer(match &synced {
                 Ok(()) => Ok(()),
-                Err(error) => {
-                    Err(StoreError::Damaged(format!("the disk did not take {}: {error}", log.display())))
-                }
+                Err(error) => Err(StoreError::Damaged(error.to_string())),
             });
         }
     }

@@ -595,7 +595,9 @@ async fn the_position_of_events_survives_a_restart_after_pruning() {
     let world = World::new();
     world.frame("blog").await;
     world.write(|tx| retention::forget_older(tx, u64::MAX)).await.expect("forgotten");
-    let again = Store::open(options(world.folder.path(), KEY), world.clock.clone()).expect("opens");
+    let World { store, clock, folder } = world;
+    drop(store);
+    let again = Store::open(options(folder.path(), KEY), clock).expect("opens");
     assert_eq!(*again.last_event().borrow(), 1);
 }
 

