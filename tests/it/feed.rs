@@ -2,6 +2,8 @@
 
 #[path = "feed/cutter.rs"]
 mod cutter;
+#[path = "feed/faults.rs"]
+mod faults;
 #[path = "feed/real.rs"]
 mod real;
 

@@ -25,9 +25,12 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 
+#[path = "faults.rs"]
+mod faults;
 #[path = "outsider.rs"]
 mod outsider;
 
+pub use faults::Wire;
 pub use outsider::{Weather, long_text};
 
 pub const PASSWORD: &str = "scripted";
@@ -103,6 +106,10 @@ struct State {
     refuse: usize,
     reads: Option<CancellationToken>,
     held_reads: usize,
+    wire: Wire,
+    streams_asked: usize,
+    reads_fail: Option<u16>,
+    failed_reads: usize,
     no_streams: bool,
     address: Option<SocketAddr>,
     alive: CancellationToken,
@@ -346,6 +353,10 @@ impl ScriptedAgent {
             ("POST", ["session", id, "fork"]) => found(self.fork(id, body["messageID"].as_str())),
             ("POST", ["session", id, "summarize"]) => found(self.summarize(id, &body)),
             ("GET", ["session", id, "message"]) => {
+                if let Some(status) = self.failed_read() {
+                    let body = json!({"name": "UnknownError", "data": {"message": "no disk"}});
+                    return Ok(reply(status, body));
+                }
                 let messages = found(self.messages(id, &query));
                 self.held().await;
                 messages
@@ -374,9 +385,10 @@ impl ScriptedAgent {
     fn stream(&self) -> Response<Body> {
         let connected = json!({"id": "evt_0", "type": "server.connected", "properties": {}}).to_string();
         let later = BroadcastStream::new(self.events.subscribe()).filter_map(|event| async { event.ok() });
-        let (cut, crumbs) = {
-            let state = self.state();
-            (state.streams.clone(), state.crumbs)
+        let (cut, crumbs, wire) = {
+            let mut state = self.state();
+            state.streams_asked += 1;
+            (state.streams.clone(), state.crumbs, state.wire)
         };
         let lines = futures_util::stream::once(async move { connected })
             .chain(later)
@@ -391,11 +403,13 @@ impl ScriptedAgent {
                 .chain(half)
                 .chain(futures_util::stream::pending())
                 .map(|b| Ok(Frame::data(b)))
+                .take_until(cut.cancelled_owned())
                 .boxed()
+        } else if wire == Wire::HalfAtTheCut {
+            wire.frames(lines.take_until(cut.cancelled_owned()).boxed())
         } else {
-            lines.map(|line| Ok(Frame::data(line))).boxed()
+            wire.frames(lines.boxed()).take_until(cut.cancelled_owned()).boxed()
         };
-        let frames = frames.take_until(cut.cancelled_owned()).boxed();
         let response = Response::builder().header("content-type", "text/event-stream");
         response.body(StreamBody::new(frames)).expect("a response")
     }

@@ -84,7 +84,7 @@ impl World {
         let store = open(folder.path());
         let agent = ScriptedAgent::start();
         let frame = FrameId::from_parts(1_000, entropy_128());
-        insert_frame(&store, &frame).await;
+        insert_frame(&store, &frame, "blog").await;
         let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
         let settings = settings();
         let Gateway { router, feeds, tasks, failpoints } = gateway(&store, places.clone(), settings.clone());
@@ -271,10 +271,11 @@ fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gatewa
     Gateway { router, feeds, tasks, failpoints }
 }
 
-async fn insert_frame(store: &Store, id: &FrameId) {
+/// A frame that runs.
+pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
     let new = frames::NewFrame {
         id: id.clone(),
-        name: FrameName::parse("blog").expect("a name"),
+        name: FrameName::parse(name).expect("a name"),
         project: None,
         workspace: "/nowhere".into(),
         image: "image".into(),
