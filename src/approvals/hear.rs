@@ -15,7 +15,7 @@ use crate::model::policy::{Action, Ruling};
 use crate::model::principal::Principal;
 use crate::model::prompt::{Ask, AskBody, Decision, Prompt, PromptState};
 use crate::notify::Notifier;
-use crate::store::prompts::{Decided, NewPrompt};
+use crate::store::prompts::Decided;
 use crate::store::{StoreError, Tx, frames, messages, sessions};
 
 /// How somebody answered past us: in the terminal, or over the agent's own API.
@@ -258,17 +258,15 @@ fn take(
     };
     // Who did not come for the first one is not waited for again.
     let deadline_at = within.map(|within| tx.now_ms() + if missed > 0 { 0 } else { within });
-    let new = NewPrompt {
-        id,
-        frame: frame.id,
-        frame_name: frame.name,
+    let from_child = heard.root.as_ref().is_some_and(|root| *root != heard.ask.session);
+    let new = Prompt {
         session: session.map(|session| session.id),
         message: message.map(|message| message.id),
-        from_child: heard.root.as_ref().is_some_and(|root| *root != heard.ask.session),
-        ask: heard.ask,
+        from_child,
         deadline_at: deadline_at.filter(|_| ruling.action == Action::Ask),
+        ..Prompt::pending(id, frame.id, frame.name, heard.ask, tx.now_ms())
     };
-    let (prompt, is_new) = prompts::insert_once(tx, &new)?;
+    let (prompt, is_new) = prompts::insert_once(tx, new)?;
     if !is_new {
         return Ok(None);
     }

@@ -262,6 +262,28 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// One that was asked at `asked_at` and waits.
+    #[must_use]
+    pub fn pending(id: PromptId, frame: FrameId, frame_name: FrameName, ask: Ask, asked_at: u64) -> Self {
+        Self {
+            id,
+            frame,
+            frame_name,
+            session: None,
+            message: None,
+            from_child: false,
+            ask,
+            state: PromptState::Pending,
+            decision: None,
+            decided_by: None,
+            rule: None,
+            reason: None,
+            deadline_at: None,
+            asked_at,
+            decided_at: None,
+        }
+    }
+
     /// What to type to answer it.
     #[must_use]
     pub fn command(&self) -> String {

@@ -8,31 +8,10 @@ use serde_json::json;
 use super::values::{json as column, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Ask, StoreError, Tx};
 use crate::model::event::{Happening, Subject};
-use crate::model::ids::{FrameId, MessageId, PromptId, SessionId};
+use crate::model::ids::{FrameId, MessageId, PromptId};
 use crate::model::names::FrameName;
 use crate::model::policy::Rule;
-use crate::model::prompt::{Ask as Asked, AskBody, Decision, Prompt, PromptState};
-
-/// A prompt to be.
-#[derive(Clone, Debug)]
-pub struct NewPrompt {
-    /// Chosen by the caller.
-    pub id: PromptId,
-    /// Whose agent asks.
-    pub frame: FrameId,
-    /// The frame's name.
-    pub frame_name: FrameName,
-    /// The conversation, if it is known.
-    pub session: Option<SessionId>,
-    /// The message whose turn waits, if it is one of ours.
-    pub message: Option<MessageId>,
-    /// Whether a sub-agent asks.
-    pub from_child: bool,
-    /// As the agent puts it.
-    pub ask: Asked,
-    /// When it is denied by itself (UTC ms).
-    pub deadline_at: Option<u64>,
-}
+use crate::model::prompt::{AskBody, Decision, Prompt, PromptState};
 
 /// Who decided what, and why.
 #[derive(Clone, Debug)]
@@ -76,14 +55,14 @@ fn prompt(row: &Row<'_>) -> Result<Prompt, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn insert_once(tx: &mut Tx<'_>, new: &NewPrompt) -> Result<(Prompt, bool), StoreError> {
+pub fn insert_once(tx: &mut Tx<'_>, new: Prompt) -> Result<(Prompt, bool), StoreError> {
     if let Some(known) = find_by_agent_prompt(tx, &new.frame, &new.ask.id)? {
         return Ok((known, false));
     }
     tx.change(
         "INSERT INTO prompts (id, frame_id, frame_name, session_id, message_id, agent_prompt, from_child, ask,
                               state, deadline_at, asked_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?9, ?10)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         (
             &new.id,
             &new.frame,
@@ -93,11 +72,12 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewPrompt) -> Result<(Prompt, bool), S
             &new.ask.id,
             new.from_child,
             to_json(&new.ask, "what an agent asks")?,
+            new.state,
             new.deadline_at.map(to_sql_int),
-            tx.now(),
+            to_sql_int(new.asked_at),
         ),
     )?;
-    Ok((get(tx, &new.id)?, true))
+    Ok((new, true))
 }
 
 /// The prompt of that id.
