@@ -13,6 +13,8 @@ mod ask;
 mod claims;
 mod counters;
 mod facts;
+#[cfg(test)]
+pub(crate) mod imagined;
 mod keep;
 mod reader;
 pub mod reread;

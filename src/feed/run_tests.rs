@@ -3,41 +3,14 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::agent::{AgentPart, AgentPartId, PartBody, Role};
+use crate::feed::imagined::{self, finished, head, id};
+use crate::model::agent::Role;
 use crate::opencode::recording;
 
 const PATIENCE: Patience = Patience { begin: Duration::from_secs(30), settle: Duration::from_secs(3) };
 
-fn id(text: &str) -> AgentMessageId {
-    AgentMessageId(text.into())
-}
-
-fn head(name: &str, role: Role) -> AgentMessage {
-    AgentMessage {
-        id: id(name),
-        session: AgentSessionId("ses".into()),
-        role,
-        parent: None,
-        model: None,
-        created_at: 1,
-        completed_at: None,
-        finish: None,
-        error: None,
-        tokens: Tokens { input: 10, ..Tokens::default() },
-        cost_microusd: 5,
-    }
-}
-
 fn said(head: AgentMessage, text: &str, synthetic: bool) -> Turn {
-    let part = AgentPart {
-        id: AgentPartId(format!("prt_{}", head.id)),
-        session: head.session.clone(),
-        message: head.id.clone(),
-        ended: true,
-        started_at: None,
-        ended_at: None,
-        body: PartBody::Text { text: text.into(), synthetic },
-    };
+    let part = imagined::text(head.id.as_str(), text, synthetic);
     Turn { head, parts: vec![part] }
 }
 
@@ -46,9 +19,7 @@ fn user(name: &str, text: &str) -> Turn {
 }
 
 fn agent(name: &str, text: &str, finish: &str) -> Turn {
-    let done =
-        AgentMessage { completed_at: Some(2), finish: Some(finish.into()), ..head(name, Role::Assistant) };
-    said(done, text, false)
+    said(finished(name, finish), text, false)
 }
 
 fn run() -> Run {

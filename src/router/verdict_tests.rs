@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::*;
+use crate::feed::imagined::{self, finished, head, id};
 use crate::feed::transcript::Told;
-use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentSessionId, PartBody, Role};
-use crate::model::usage::Tokens;
+use crate::model::agent::{AgentEvent, AgentSessionId, Role};
 use crate::opencode::recording;
 
 const PATIENCE: Patience = Patience {
@@ -75,40 +75,8 @@ fn an_agent_that_was_killed_is_not_waited_for_for_ever() {
     );
 }
 
-fn id(text: &str) -> AgentMessageId {
-    AgentMessageId(text.into())
-}
-
-fn head(name: &str, role: Role) -> AgentMessage {
-    AgentMessage {
-        id: id(name),
-        session: AgentSessionId("ses".into()),
-        role,
-        parent: None,
-        model: None,
-        created_at: 1,
-        completed_at: None,
-        finish: None,
-        error: None,
-        tokens: Tokens::default(),
-        cost_microusd: 0,
-    }
-}
-
-fn finished(name: &str, reason: &str) -> AgentMessage {
-    AgentMessage { completed_at: Some(2), finish: Some(reason.into()), ..head(name, Role::Assistant) }
-}
-
 fn text(message: &str, text: &str) -> AgentEvent {
-    AgentEvent::Part(AgentPart {
-        id: AgentPartId(format!("prt_{message}")),
-        session: AgentSessionId("ses".into()),
-        message: id(message),
-        ended: true,
-        started_at: None,
-        ended_at: None,
-        body: PartBody::Text { text: text.into(), synthetic: false },
-    })
+    AgentEvent::Part(imagined::text(message, text, false))
 }
 
 fn turn(events: Vec<AgentEvent>) -> Transcript {
