@@ -1,109 +1,23 @@
-//! What the scribe does with answers, and what it writes.
+//! What is kept of what was read: runs that somebody began past mimir, and what only the history lacks.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::ask::{Answer, Page, Question};
+use super::ask::Page;
 use super::run::{Piece, Run, Sorted, sort};
-use super::scribe::{OVERLAP_MS, READ_ANYWAY, Scribe};
+use super::scribe::Scribe;
 use super::talk;
-use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, Role};
-use crate::model::event::{Happening, Subject};
-use crate::model::prompt::Ask;
-use crate::opencode::{AgentSession, Turn};
+use crate::model::agent::{AgentMessageId, AgentSessionId, Role};
+use crate::opencode::Turn;
 use crate::store::{StoreError, Tx, frames, sessions, turns};
 
 impl Scribe<'_> {
-    pub(super) async fn answered(
-        &mut self,
-        answer: Result<Answer, (Question, String)>,
-    ) -> Result<(), StoreError> {
-        let now = Instant::now();
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err((question, why)) => {
-                tracing::debug!(frame = %self.feed.frame(), "the agent of frame {} does not answer: {why}", self.feed.frame());
-                match question {
-                    Question::Overview => {
-                        self.overview_at = Some(now);
-                        self.must_look = true;
-                    }
-                    Question::Sessions => self.sessions_wanted = true,
-                    Question::Talk { session, .. } => drop(self.wanted.insert(session)),
-                }
-                self.ask_at = now + self.patience.next_delay();
-                return Ok(());
-            }
-        };
-        self.patience.reset();
-        match answer {
-            Answer::Overview { asked, statuses, asks } => self.seen_all(asked, &statuses, asks).await,
-            Answer::Sessions(sessions) => self.listed(sessions).await,
-            Answer::Talk { session, asked, page } => self.read(session, page, asked).await,
-        }
-    }
-
-    async fn seen_all(
-        &mut self,
-        asked: Instant,
-        statuses: &BTreeMap<AgentSessionId, AgentStatus>,
-        asks: Vec<Ask>,
-    ) -> Result<(), StoreError> {
-        let now_ms = self.inner.deps.clock.now_ms();
-        self.feed.reread(statuses, asked, now_ms);
-        // What was heard while the question was on its way is newer than the answer.
-        let mut waiting: BTreeMap<String, Ask> = asks.into_iter().map(|ask| (ask.id.clone(), ask)).collect();
-        waiting.extend(self.asked_meanwhile.drain(..).map(|ask| (ask.id.clone(), ask)));
-        waiting.retain(|id, _| !self.answered_meanwhile.contains(id));
-        let waiting: Vec<Ask> = waiting.into_values().collect();
-        for ask in &waiting {
-            let root = self.root_of(&ask.session).await;
-            self.talk(&root).await?;
-        }
-        self.inner.deps.approvals.listed(self.feed.frame(), &waiting).await?;
-        for session in statuses.keys() {
-            if !self.is_known(session) {
-                self.wanted.insert(session.clone());
-            }
-        }
-        let runs = self.talks.iter().filter(|(_, talk)| talk.has_work());
-        let open: Vec<AgentSessionId> = runs.map(|(id, _)| id.clone()).collect();
-        self.wanted.extend(open);
-        self.overview_at = Some(Instant::now() + self.inner.deps.settings.look_every);
-        Ok(())
-    }
-
-    async fn listed(&mut self, listed: Vec<AgentSession>) -> Result<(), StoreError> {
-        for (place, session) in listed.into_iter().enumerate() {
-            if let Some(parent) = &session.parent {
-                self.feed.found_parent(&session.id, parent);
-                continue;
-            }
-            self.found_root(&session.id, session.title, session.metadata, None);
-            if !self.talk(&session.id).await? {
-                continue;
-            }
-            let Some(talk) = self.talks.get_mut(&session.id) else { continue };
-            let is_unknown = session.updated_at == 0;
-            let is_behind = session.updated_at.saturating_sub(OVERLAP_MS) > talk.read_until;
-            let is_near = place < READ_ANYWAY && session.updated_at >= talk.read_until;
-            if is_unknown || is_behind || is_near || talk.run.is_some() || talk.is_late {
-                self.wanted.insert(session.id.clone());
-            } else {
-                talk.is_read = true;
-            }
-            talk.read_until = talk.read_until.max(session.updated_at);
-        }
-        self.listed = true;
-        Ok(())
-    }
-
     /// Takes what was read of a session.
-    async fn read(&mut self, session: AgentSessionId, page: Page, asked: Instant) -> Result<(), StoreError> {
+    pub(super) async fn read(
+        &mut self,
+        session: AgentSessionId,
+        page: Page,
+        asked: Instant,
+    ) -> Result<(), StoreError> {
         let now = Instant::now();
         let (turns, is_busy) = match page {
             Page::Gone => return Ok(()),
@@ -161,7 +75,7 @@ impl Scribe<'_> {
         if std::mem::take(&mut talk.is_cut)
             && let Some(gap) = &mut self.gap
         {
-            gap.repaired += u32::try_from(told.len()).unwrap_or(u32::MAX);
+            gap.found(told.len());
         }
         talk.speech.add(told, now);
         if !rests {
@@ -243,12 +157,6 @@ impl Scribe<'_> {
         if over { self.finish(session, &written).await } else { Ok(()) }
     }
 
-    fn missed(&mut self, count: usize) {
-        if let Some(gap) = &mut self.gap {
-            gap.repaired += u32::try_from(count).unwrap_or(u32::MAX);
-        }
-    }
-
     /// The run is over: what is left to tell, the history, and the end, in one transaction.
     async fn finish(&mut self, session: &AgentSessionId, written: &[Turn]) -> Result<(), StoreError> {
         // What is left to tell goes with the end.
@@ -322,61 +230,5 @@ impl Scribe<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Begins to store what waits to be told.
-    pub(super) fn write(&mut self) -> Option<BoxFuture<'static, Result<(), StoreError>>> {
-        let waiting: Vec<AgentSessionId> = self.talks.keys().cloned().collect();
-        self.write_of(&waiting)
-    }
-
-    fn write_of(
-        &mut self,
-        sessions: &[AgentSessionId],
-    ) -> Option<BoxFuture<'static, Result<(), StoreError>>> {
-        let mut all: Vec<(Subject, Vec<Happening>)> = Vec::new();
-        let mut oldest: Option<Instant> = None;
-        for session in sessions {
-            let Some(talk) = self.talks.get_mut(session).filter(|talk| !talk.speech.is_empty()) else {
-                continue;
-            };
-            let (told, since) = talk.speech.take();
-            oldest = oldest.into_iter().chain(since).min();
-            all.push((talk.subject.clone(), told));
-        }
-        if all.is_empty() {
-            return None;
-        }
-        let (store, counters) = (self.inner.deps.store.clone(), self.inner.counters.clone());
-        let change = move |tx: &mut Tx<'_>| {
-            for (subject, told) in &all {
-                for happening in told {
-                    tx.emit(subject, happening)?;
-                }
-            }
-            Ok(())
-        };
-        let writing = async move {
-            store.write_soon::<_, StoreError, _>(change).await?;
-            counters.relayed(oldest.map(|at| at.elapsed()).unwrap_or(Duration::ZERO));
-            Ok(())
-        };
-        Some(writing.boxed())
-    }
-
-    /// Stores everything that waits to be told.
-    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
-        while let Some(writing) = self.writing.take().or_else(|| self.write()) {
-            writing.await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for what is being written.
-    async fn settle_write(&mut self) -> Result<(), StoreError> {
-        match self.writing.take() {
-            Some(writing) => writing.await,
-            None => Ok(()),
-        }
     }
 }

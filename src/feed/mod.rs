@@ -13,17 +13,23 @@ mod ask;
 mod claims;
 mod counters;
 mod facts;
+mod gap;
+mod hear;
 #[cfg(test)]
 pub(crate) mod imagined;
 mod keep;
+mod progress;
+mod questions;
 mod reader;
 pub mod reread;
+mod roots;
 mod run;
 mod scribe;
 pub mod speech;
 mod subscription;
 mod talk;
 pub mod transcript;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

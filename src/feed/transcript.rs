@@ -5,16 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::progress::{Known, Progress, Source};
 use crate::model::agent::{
     AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
-    AgentStatus, PartBody, Role, ToolStatus,
+    AgentStatus, PartBody, Role,
 };
 use crate::model::event::Happening;
 use crate::model::usage::Tokens;
 use crate::opencode::Turn;
 
-/// The most of a tool's output that an event carries; the whole is in the history.
-const TOLD_OUTPUT: usize = 16 * 1024;
+pub use super::progress::Told;
 
 /// One turn, from our prompt on.
 #[derive(Debug)]
@@ -27,53 +27,6 @@ pub struct Transcript {
     failure: Option<AgentFailure>,
     waiting: BTreeSet<String>,
     retry: u32,
-}
-
-/// What followers were told before, by part and by tool call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    texts: BTreeMap<AgentPartId, String>,
-    tools: BTreeMap<String, ToolStatus>,
-}
-
-impl Told {
-    /// Adds an event that was stored.
-    pub fn add(&mut self, happening: Happening) {
-        match happening {
-            Happening::Text { delta, part } | Happening::Reasoning { delta, part } => {
-                self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
-            }
-            Happening::Rewritten { part, text } => drop(self.texts.insert(AgentPartId(part), text)),
-            Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    head: Option<AgentMessage>,
-    parts: BTreeMap<AgentPartId, Progress>,
-}
-
-/// Where we learned of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Stream,
-    Reread,
-}
-
-#[derive(Debug)]
-struct Progress {
-    part: AgentPart,
-    /// The text as far as we know it.
-    text: String,
-    /// How many bytes of it were told.
-    told: usize,
-    /// Deltas may be missing; wait for the whole text.
-    gap: bool,
-    /// What was told is not how it begins.
-    is_other: bool,
 }
 
 impl Transcript {
@@ -339,108 +292,6 @@ impl Transcript {
         }
         known.tell(&mut self.told)
     }
-}
-
-impl Known {
-    /// What was not told yet. Only the agent's own words are told, so its head has to be known.
-    fn tell(&mut self, told: &mut Told) -> Vec<Happening> {
-        if self.head.as_ref().is_none_or(|head| head.role != Role::Assistant) {
-            return Vec::new();
-        }
-        self.parts.values_mut().filter_map(|progress| progress.tell(told)).collect()
-    }
-
-    fn parts(&self) -> Vec<AgentPart> {
-        self.parts.values().map(Progress::whole).collect()
-    }
-}
-
-impl Progress {
-    fn new(part: &AgentPart, source: Source, before: Option<String>) -> Self {
-        let text = before.unwrap_or_default();
-        // Deltas that came before we looked are gone.
-        let gap = source == Source::Reread || !text.is_empty();
-        let mut progress = Self { part: part.clone(), told: text.len(), text, gap, is_other: false };
-        progress.replace(part, source);
-        progress
-    }
-
-    fn replace(&mut self, part: &AgentPart, source: Source) {
-        if self.part.ended && !part.ended {
-            return;
-        }
-        // The stream shows an empty part once, at its beginning: all deltas follow.
-        if source == Source::Stream && self.text.is_empty() {
-            self.gap = false;
-        }
-        self.part = part.clone();
-        let (PartBody::Text { text, .. } | PartBody::Reasoning { text }) = &part.body else { return };
-        if part.ended || text.len() > self.text.len() {
-            let told = self.text.get(..self.told).unwrap_or_default();
-            // The agent cuts white space off at the end, which is no reason to tell all of it again.
-            if !text.starts_with(told) {
-                self.told = told.trim_end().len();
-                self.is_other |= !text.starts_with(told.trim_end());
-            }
-            self.text = text.clone();
-            self.gap = false;
-        }
-    }
-
-    fn tell(&mut self, told: &mut Told) -> Option<Happening> {
-        let part = self.part.id.to_string();
-        if std::mem::take(&mut self.is_other) {
-            self.told = self.text.len();
-            return Some(Happening::Rewritten { part, text: self.text.clone() });
-        }
-        match &self.part.body {
-            PartBody::Text { synthetic: false, .. } => {
-                self.rest().map(|delta| Happening::Text { delta, part })
-            }
-            PartBody::Reasoning { .. } => self.rest().map(|delta| Happening::Reasoning { delta, part }),
-            PartBody::Tool { tool, call_id, status, title, input, output } => {
-                let before = told.tools.get(call_id).copied();
-                if *status == ToolStatus::Pending || before == Some(*status) {
-                    return None;
-                }
-                told.tools.insert(call_id.clone(), *status);
-                let ended = matches!(status, ToolStatus::Completed | ToolStatus::Error);
-                Some(Happening::Tool {
-                    call: call_id.clone(),
-                    tool: tool.clone(),
-                    status: *status,
-                    title: title.clone(),
-                    input: before.is_none().then(|| input.clone()),
-                    output: output.as_deref().filter(|_| ended).map(cut),
-                })
-            }
-            _ => None,
-        }
-    }
-
-    fn rest(&mut self) -> Option<String> {
-        let rest = self.text.get(self.told..).filter(|rest| !rest.is_empty())?.to_owned();
-        self.told = self.text.len();
-        Some(rest)
-    }
-
-    /// The part with the text as far as it is known, which is more than the agent stores of a part
-    /// that it did not end.
-    fn whole(&self) -> AgentPart {
-        let mut part = self.part.clone();
-        if let PartBody::Text { text, .. } | PartBody::Reasoning { text } = &mut part.body {
-            text.clone_from(&self.text);
-        }
-        part
-    }
-}
-
-fn cut(output: &str) -> String {
-    let mut end = output.len().min(TOLD_OUTPUT);
-    while !output.is_char_boundary(end) {
-        end -= 1;
-    }
-    output[..end].to_owned()
 }
 
 #[cfg(test)]

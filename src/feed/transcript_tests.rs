@@ -4,7 +4,9 @@ use crate::model::prompt::{Ask, AskBody};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::progress::{TOLD_OUTPUT, cut};
 use super::*;
+use crate::model::agent::ToolStatus;
 use crate::opencode::recording;
 
 fn replay(name: &str) -> Vec<AgentEvent> {
