@@ -89,6 +89,18 @@ pub fn age(from_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// How long it is until then, to the nearest unit: what was to last 30 days has `30d` a moment later.
+pub fn left(until_ms: u64, now_ms: u64) -> String {
+    let left = until_ms.saturating_sub(now_ms);
+    let unit: u64 = match left {
+        0..60_000 => 1_000,
+        60_000..3_600_000 => 60_000,
+        3_600_000..172_800_000 => 3_600_000,
+        _ => 86_400_000,
+    };
+    age(0, left.saturating_add(unit / 2) / unit * unit)
+}
+
 /// `0.8 s`, `42 s`, `3 min 12 s`, `2 h 5 min`.
 pub fn took(milliseconds: u64) -> String {
     let seconds = milliseconds / 1_000;
@@ -175,6 +187,9 @@ mod tests {
         assert_eq!(size(812 << 20), "812 MiB");
         assert_eq!(age(0, 47 * 3_600_000), "47h");
         assert_eq!(age(5_000, 0), "0s", "a clock that was set back");
+        assert_eq!(left(30 * 86_400_000 + 5_000, 5_900), "30d", "a moment after it was made");
+        assert_eq!(left(90_400, 5_000), "1m");
+        assert_eq!(left(5_000, 9_000), "0s", "it is over");
         assert_eq!(took(192_000), "3 min 12 s");
         assert_eq!((money(0), money(42), money(1_234_567)), ("$0".into(), "$0.0001".into(), "$1.23".into()));
         assert_eq!((money(99_999), money(99_901)), ("$0.1000".into(), "$0.1000".into()));

@@ -9,7 +9,7 @@ use crate::cli::exit::{DONE, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, column, inked};
-use crate::cli::units::{age, parse_duration};
+use crate::cli::units::{age, left, parse_duration};
 use crate::model::names::{FrameName, TokenName};
 use crate::model::scope::{Scope, Scopes};
 use crate::wire::tokens::{CreateToken, TokenView};
@@ -125,27 +125,34 @@ async fn create(args: CreateArgs, context: &Context) -> Outcome {
     let about = &made.about;
     let with = about.frames.as_ref().map(|frames| format!(" with {} alone", frames.join(", ")));
     let until = match about.expires_at {
-        Some(at) => format!("for {}", age(context.now_ms(), at)),
+        Some(at) => format!("for {}", left(at, context.now_ms())),
         None => "until it is revoked".to_owned(),
     };
+    let status = if gateway.is_remote() { None } else { Some(gateway.status().await?) };
+    let url = status.as_ref().filter(|status| status.fingerprint.is_some());
+    let url = url.map_or("…".to_owned(), |status| elsewhere(&status.http));
     context.out.say(format!(
-        "{} may {}{} {until}; keep it now, it is not shown again\n  use it     MIMIR_URL=… MIMIR_TOKEN=… mimir status\n  end it     mimir token revoke {}",
+        "{} may {}{} {until}; keep it now, it is not shown again\n  use it     MIMIR_URL={url} MIMIR_TOKEN=… mimir token show\n  end it     mimir token revoke {}",
         about.name,
         Scopes::from(about.scopes.clone()),
         with.unwrap_or_default(),
         about.name
     ));
-    if !gateway.is_remote() {
-        let status = gateway.status().await?;
-        match status.fingerprint {
-            Some(fingerprint) => context.out.say(context.dim(&format!("  the gateway is {} {fingerprint}", status.http))),
-            None => context.out.say(context.dim(&format!(
-                "  only clients on this machine reach the gateway ({}); `server.bind` and `server.tls` change that",
-                status.http
-            ))),
+    match status.map(|status| (status.fingerprint, status.http)) {
+        Some((Some(fingerprint), _)) => {
+            context.out.say(context.dim(&format!("  it shows   {fingerprint}")));
         }
+        Some((None, http)) => context.out.say(context.dim(&format!(
+            "  only clients on this machine reach the gateway ({http}); `server.bind` and `server.tls` change that"
+        ))),
+        None => {}
     }
     Ok(DONE)
+}
+
+/// The gateway's address as others know it, as far as this machine can say.
+fn elsewhere(http: &str) -> String {
+    http.replace("0.0.0.0", "THIS-MACHINE").replace("[::]", "THIS-MACHINE")
 }
 
 async fn list(args: &ListArgs, context: &Context) -> Outcome {
@@ -176,7 +183,7 @@ fn table(tokens: &[TokenView], now_ms: u64) -> Table {
     for token in tokens {
         let ink = if token.state == "active" { Ink::Green } else { Ink::Dim };
         let expires = match token.expires_at {
-            Some(at) if at > now_ms => format!("in {}", age(now_ms, at)),
+            Some(at) if at > now_ms => format!("in {}", left(at, now_ms)),
             Some(_) => "over".to_owned(),
             None => "never".to_owned(),
         };

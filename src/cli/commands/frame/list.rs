@@ -8,7 +8,7 @@ use super::state_cell;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::table::{Table, column};
-use crate::cli::units::{age, money};
+use crate::cli::units::{age, left, money};
 use crate::wire::frames::FrameSummary;
 
 /// All frames: state, what the agent does, ports, age, cost
@@ -80,7 +80,7 @@ fn table(frames: &[FrameSummary], now_ms: u64) -> Table {
         column("WORKSPACE").shrinks().spare(6),
     ]);
     for frame in frames {
-        let expires = frame.expires_at.map(|at| format!(" (gone in {})", age(now_ms, at)));
+        let expires = frame.expires_at.map(|at| format!(" (gone in {})", left(at, now_ms)));
         table.row(vec![
             frame.name.as_str().into(),
             state_cell(frame.state),

@@ -8,7 +8,7 @@ use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units::{age, money, size, time};
+use crate::cli::units::{age, left, money, size, time};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
@@ -111,7 +111,7 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
             age(frame.state_changed_at, now)
         ),
     ));
-    facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", age(now, at)))));
+    facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", left(at, now)))));
     facts.push(("cost", money(summary.cost_microusd)));
     facts
 }
@@ -120,7 +120,7 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
 fn agent_line(word: &str, status: &FrameStatus, now: u64) -> String {
     if let Some(retry) = &status.retry {
         let again =
-            if retry.until > now { format!("in {}", age(now, retry.until)) } else { "now".to_owned() };
+            if retry.until > now { format!("in {}", left(retry.until, now)) } else { "now".to_owned() };
         return format!("{word}: {}; attempt {} {again}", retry.message, retry.attempt);
     }
     match status.since {
