@@ -147,6 +147,9 @@ fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
         &password,
         "-e",
         "TERM=xterm-256color",
+        // Nothing is mounted at the home of the image, which is nobody's to write then.
+        "-e",
+        "HOME=/tmp",
         "--entrypoint",
         "opencode",
         IMAGE,
