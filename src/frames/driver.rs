@@ -18,7 +18,7 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::plan::{self, Step};
 use super::readiness::Signs;
-use super::recycle::Silence;
+use super::silence::Silence;
 use super::{Inner, store_error};
 use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};

@@ -26,6 +26,7 @@ mod reconcile;
 mod recycle;
 mod requests;
 pub mod settings;
+mod silence;
 mod steps;
 mod wait;
 pub mod workspace;
