@@ -201,7 +201,12 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
                 let connection = feed.stands(feeds.deps.clock.now_ms());
                 loop {
                     match stream.next().await {
-                        Ok(event) => feed.hear(connection, event, feeds.deps.clock.now_ms()),
+                        Ok(event) => {
+                            if event.shows_life() {
+                                feeds.deps.places.heard(&feed.frame);
+                            }
+                            feed.hear(connection, event, feeds.deps.clock.now_ms());
+                        }
                         Err(end) => break FeedError::Away(end.to_string()),
                     }
                 }

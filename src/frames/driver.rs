@@ -48,6 +48,8 @@ pub(super) struct Handle {
     pub(super) seen: Arc<watch::Sender<Seen>>,
     /// Why the agent is to be recycled as soon as it is free, if it is.
     pub(super) recycle: Arc<Mutex<Option<String>>>,
+    /// When the agent said something last without having been asked.
+    heard: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Handle {
@@ -56,7 +58,20 @@ impl Handle {
             nudge: Arc::new(Notify::new()),
             seen: Arc::new(watch::Sender::new(Seen::default())),
             recycle: Arc::default(),
+            heard: Arc::default(),
         }
+    }
+
+    /// The agent says something.
+    pub(super) fn hear(&self) {
+        if let Ok(mut heard) = self.heard.lock() {
+            *heard = Some(Instant::now());
+        }
+    }
+
+    /// When it said something last, if that was after `since`.
+    pub(super) fn heard_after(&self, since: Instant) -> Option<Instant> {
+        self.heard.lock().ok()?.filter(|heard| *heard > since)
     }
 }
 

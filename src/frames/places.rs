@@ -33,6 +33,10 @@ pub trait Places: Send + Sync {
     /// Sees to it that the terminal's agent window, when it opens, opens on this conversation. A window that
     /// is open already is told by the agent itself. Nothing depends on it, so it has no outcome.
     async fn show(&self, frame: &FrameId, session: &AgentSessionId);
+
+    /// The frame's agent said something that shows that it gets on: it is not silent, whatever else it leaves
+    /// unanswered. Called for each word of an answer, so it must be cheap.
+    fn heard(&self, _frame: &FrameId) {}
 }
 
 #[async_trait]
@@ -51,6 +55,12 @@ impl Places for Frames {
 
     async fn show(&self, frame: &FrameId, session: &AgentSessionId) {
         self.show_session(frame, session).await;
+    }
+
+    fn heard(&self, frame: &FrameId) {
+        if let Some(handle) = self.inner.drivers().by_frame.get(frame) {
+            handle.hear();
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Process {
     pub name: String,
     /// Whether it is stopped (SIGSTOP, Ctrl-Z).
     pub is_stopped: bool,
+    /// Whether it runs, or would if it had a processor or what it reads from the disk.
+    pub is_at_work: bool,
     /// Processor time it has used, in ms.
     pub cpu_ms: u64,
     /// Resident memory.
@@ -130,6 +132,7 @@ fn process(line: &str) -> Option<Process> {
         pid: pid.parse().ok()?,
         name: name.to_owned(),
         is_stopped: matches!(state, "T" | "t"),
+        is_at_work: matches!(state, "R" | "D"),
         is_dead: matches!(state, "Z" | "X"),
         parent: u32::try_from(field(4)?).ok()?,
         cpu_ms: (field(14)? + field(15)?) * MS_PER_TICK,
@@ -177,9 +180,11 @@ mod tests {
         let rest = with(&[]);
         let agent = rest.agent().expect("found");
         assert_eq!((agent.pid, agent.memory_bytes, agent.cpu_ms), (7, 409_600_000, 4000));
-        assert!(!agent.is_stopped);
+        assert!(!agent.is_stopped && !agent.is_at_work);
         let stopped = with(&[line(7, "opencode", "T", 2, 400, 100_000)]);
         assert!(stopped.agent().expect("found").is_stopped);
+        let starved = with(&[line(7, "opencode", "R", 2, 400, 100_000)]);
+        assert!(starved.agent().expect("found").is_at_work);
         assert_eq!(Processes::parse("").agent(), None);
         let zombie = with(&[line(7, "opencode", "Z", 2, 400, 0)]);
         assert_eq!(zombie.agent(), None);

@@ -73,7 +73,7 @@ pub struct Settings {
     pub crashes: CrashSettings,
     /// How often everything is looked at without a reason.
     pub tick: Duration,
-    /// How long the agent of a running frame may be silent before it is ended and begins again.
+    /// How long the agent of a running frame may neither answer nor say anything before it is ended and begins again.
     pub silence: Duration,
     /// How long before its container is doubted; also how long an agent may be silent that works hard.
     pub doubt: Duration,
@@ -127,7 +127,7 @@ impl Settings {
             throwaway_ttl: Duration::from_secs(2 * 60 * 60),
             crashes: CrashSettings::default(),
             tick: Duration::from_secs(10),
-            silence: Duration::from_secs(18),
+            silence: Duration::from_secs(12),
             doubt: Duration::from_secs(60),
             recycle_limit: 6,
             stray_age: Duration::from_secs(60 * 60),

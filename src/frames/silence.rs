@@ -1,5 +1,8 @@
 //! The agent of a running frame is asked from time to time, and found out when it is silent.
 //!
+//! What it says unasked over its event stream is as good as an answer: on a machine with far too much to do, one that
+//! writes a long answer has no time for questions. Heartbeats are not: they go on when nothing else does.
+//!
 //! One that is stopped or does nothing is ended (see `recycle`); one that works hard gets more time. The container is
 //! doubted only when that does not help, or when not even a list of processes can be had.
 
@@ -47,7 +50,7 @@ impl Driver {
     pub(super) async fn look_after_agent(&mut self, frame: &Frame) -> Result<Option<Next>, FrameError> {
         let pause = match (self.memory.restarting_since, self.memory.silent_since) {
             (Some(_), _) => BREATH,
-            (None, Some(_)) => ASK_AGAIN.min(self.inner.deps.settings.silence / 4),
+            (None, Some(_)) => self.ask_again(),
             (None, None) => self.inner.deps.settings.tick / 2,
         };
         if let Some(asked) = self.memory.asked_at.filter(|asked| asked.elapsed() < pause) {
@@ -61,8 +64,14 @@ impl Driver {
             self.is_back(frame).await?;
             return Ok(None);
         }
+        let since = *self.memory.silent_since.get_or_insert(began);
+        if self.memory.restarting_since.is_none()
+            && let Some(heard) = self.handle.heard_after(since)
+        {
+            return Ok(Some(self.speaks(frame, heard)));
+        }
         self.memory.silence.tries += 1;
-        let silent = self.memory.silent_since.get_or_insert(began).elapsed();
+        let silent = since.elapsed();
         if let Some(since) = self.memory.restarting_since {
             self.show("its agent begins again");
             if since.elapsed() < self.inner.deps.settings.start_timeout {
@@ -79,10 +88,22 @@ impl Driver {
             self.set_health(AgentHealth::Silent { since: now_ms.saturating_sub(millis(silent)) });
         }
         match self.judge_silence(silent).await {
-            Verdict::Wait => Ok(Some(Next::After(ASK_AGAIN.min(self.inner.deps.settings.silence / 4)))),
+            Verdict::Wait => Ok(Some(Next::After(self.ask_again()))),
             Verdict::End(pid) => self.end_wedged(frame, pid, silent).await.map(Some),
             Verdict::Doubt => self.doubt(silent).await.map(Some),
         }
+    }
+
+    fn ask_again(&self) -> Duration {
+        ASK_AGAIN.min(self.inner.deps.settings.silence / 4)
+    }
+
+    /// It did not answer, and said something meanwhile: its silence begins with its last word.
+    fn speaks(&mut self, frame: &Frame, heard: Instant) -> Next {
+        self.forget_silence();
+        self.memory.silent_since = Some(heard);
+        self.settled(frame);
+        Next::After(self.ask_again())
     }
 
     async fn agent_answers(&self) -> Result<bool, FrameError> {
@@ -127,7 +148,7 @@ impl Driver {
         }
     }
 
-    /// One that is stopped or does nothing is wedged; one that works hard may only be slow.
+    /// One that is stopped or does nothing is wedged; one that works hard, or would if it were let, may only be slow.
     async fn judge_silence(&mut self, silent: Duration) -> Verdict {
         let settings = &self.inner.deps.settings;
         let (patience, doubt) = (settings.silence, settings.doubt.max(settings.silence));
@@ -148,6 +169,7 @@ impl Driver {
             }
             _ => true,
         };
+        let works = works || agent.is_at_work;
         let pid = agent.pid;
         let is_wedged = agent.is_stopped || !works || silent >= doubt;
         self.memory.silence.process = Some((now, agent));

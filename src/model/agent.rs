@@ -318,6 +318,13 @@ pub enum AgentEvent {
 }
 
 impl AgentEvent {
+    /// Whether it shows that the agent gets on with something. One that answers nothing any more may go on
+    /// beating, and one that is asked to listen says so before it does anything else.
+    #[must_use]
+    pub fn shows_life(&self) -> bool {
+        !matches!(self, Self::Connected | Self::Heartbeat | Self::Disposed)
+    }
+
     /// The session it is about, if it is about one.
     #[must_use]
     pub fn session(&self) -> Option<&AgentSessionId> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -40,8 +40,10 @@ struct Inside {
 pub struct Agent {
     inside: Mutex<Inside>,
     events: broadcast::Sender<String>,
-    /// Holds its port and answers nothing.
+    /// Holds its port and answers nothing. What it has to say over the event stream it goes on to say.
     pub silent: AtomicBool,
+    /// How often it was asked in vain whether it is well.
+    unanswered: AtomicUsize,
     /// Cancelled when its process ends.
     run: Mutex<CancellationToken>,
 }
@@ -49,7 +51,13 @@ pub struct Agent {
 impl Default for Agent {
     fn default() -> Self {
         let events = broadcast::Sender::new(1024);
-        Self { inside: Mutex::default(), events, silent: AtomicBool::new(false), run: Mutex::default() }
+        Self {
+            inside: Mutex::default(),
+            events,
+            silent: AtomicBool::default(),
+            unanswered: AtomicUsize::default(),
+            run: Mutex::default(),
+        }
     }
 }
 
@@ -115,8 +123,30 @@ impl Agent {
         let _ = self.events.send(json!({"id": "evt_1", "type": kind, "properties": properties}).to_string());
     }
 
+    /// Its heart beats.
+    pub fn beat(&self) {
+        self.emit("server.heartbeat", json!({}));
+    }
+
+    /// It writes on.
+    pub fn write(&self, session: &str) {
+        self.emit(
+            "message.part.delta",
+            json!({"sessionID": session, "messageID": "msg_0", "partID": "prt_0", "field": "text",
+                   "delta": "and "}),
+        );
+    }
+
+    /// How often it was asked in vain whether it is well.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::SeqCst)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if self.silent.load(Ordering::SeqCst) {
+            if request.uri().path() == "/global/health" {
+                self.unanswered.fetch_add(1, Ordering::SeqCst);
+            }
             std::future::pending::<()>().await;
         }
         if request.headers().get("authorization").is_none() {
