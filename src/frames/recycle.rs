@@ -110,8 +110,9 @@ impl Driver {
         let often = self.inner.recycled_lately(&self.id).await?;
         if often >= self.inner.deps.settings.recycle_limit {
             let reason = format!(
-                "its agent did not answer for {seconds} s and was restarted {often} times within the last hour; \
-                 it is not tried again by itself"
+                "its agent did not answer for {seconds} s and was restarted {} within the last hour; \
+                 it is not tried again by itself",
+                if often == 1 { "once".to_owned() } else { format!("{often} times") }
             );
             self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.deps.settings.stop_grace).await?;
             self.forget_silence();

@@ -157,12 +157,18 @@ impl Router {
             }
             tokio::time::sleep(FREE_POLL).await;
         };
+        // First: a frame that fails is not wanted to run any more either, and that is not the reason.
+        if let (FrameState::Error, Some(why)) = (frame.state, &frame.reason) {
+            if in_flight {
+                return Ok(Err(format!("frame {} failed before the agent had answered: {why}", frame.name)));
+            }
+            // It was sent to a frame that worked; only who knows about the error may have it tried again.
+            if message.created_at < frame.state_changed_at {
+                return Ok(Err(format!("frame {} failed while the message waited: {why}", frame.name)));
+            }
+        }
         if in_flight && frame.desired != Desired::Running {
             return Ok(Err(format!("frame {} was stopped before the agent had answered", frame.name)));
-        }
-        if in_flight && frame.state == FrameState::Error {
-            let why = frame.reason.unwrap_or_else(|| "no reason is known".to_owned());
-            return Ok(Err(format!("frame {} failed before the agent had answered: {why}", frame.name)));
         }
         let reached = if after_loss && in_flight && frame.state == FrameState::Running {
             self.inner.deps.places.agent(&frame.id).await

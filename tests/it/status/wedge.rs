@@ -3,12 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mimir::model::frame::{Desired, FrameState};
+use mimir::model::message::DeliveryState;
 use mimir::model::status::StatusWord;
 use mimir::router::SendRequest;
+use mimir::runtime::fake::Op;
 use serde_json::json;
 
 use super::inside::{Inside, LIMIT, said};
-use super::world::{OWNER, World};
+use super::world::{OWNER, World, named};
 
 /// SIGSTOP: the port is held and nothing is answered.
 #[tokio::test]
@@ -31,7 +34,7 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
     );
     assert_eq!(world.services.frames.recycled().wedged, 1);
     // Its container is the same: the terminal and everything in it went on.
-    assert_eq!(world.engine.calls(mimir::runtime::fake::Op::Start), 1);
+    assert_eq!(world.engine.calls(Op::Start), 1);
 
     let request = SendRequest { frame: "blog".into(), text: "still there?".into(), ..SendRequest::default() };
     let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted").message;
@@ -89,4 +92,84 @@ async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_h
         })
         .await;
     said(&world, &frame.id, StatusWord::Idle).await;
+}
+
+/// A frame whose agent does not answer once more than it may be restarted: whatever waits for it hears why, and it
+/// runs again when somebody who knows about it says so.
+#[tokio::test]
+async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_starts_its_frame() {
+    let world = World::with(&[("frames.recycle_limit", "1")]).await;
+    let inside = Inside::of(&world);
+    let frame = world.running("blog").await;
+    let agent = world.agent(&frame.id);
+    let send = async |text: &str| {
+        let request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
+        world.services.router.send(&OWNER, request, None).await.expect("accepted").message
+    };
+    // Any restart counts.
+    world.services.frames.recycle(&frame.id, "it was too large");
+    world
+        .until("it has been restarted once", LIMIT, async || match world.notes(&frame.id).await {
+            notes if notes.contains(&"agent_back".to_owned()) => Ok(()),
+            notes => Err(format!("{notes:?}")),
+        })
+        .await;
+    let running = send("first").await;
+    world
+        .until("the agent works on it", LIMIT, async || match agent.working() {
+            1 => Ok(()),
+            others => Err(format!("{others}")),
+        })
+        .await;
+    let queued = send("second").await;
+
+    agent.silent.store(true, Ordering::SeqCst);
+    inside.is_stopped.store(true, Ordering::SeqCst);
+    let row = async || world.services.frames.get_by_id(&frame.id).await.expect("a row");
+    world
+        .until("it is given up", LIMIT * 2, async || match row().await {
+            row if row.state == FrameState::Error => Ok(()),
+            row => Err(format!("{row:?}, {:?}", world.notes(&frame.id).await)),
+        })
+        .await;
+    let starts = world.engine.calls(Op::Start);
+    let reason = row().await.reason.expect("a reason");
+    for words in ["did not answer for ", " and was restarted once within the last hour", "not tried again"] {
+        assert!(reason.contains(words), "{reason}");
+    }
+    let said_to_be = world.status(&frame.id).await;
+    assert_eq!((said_to_be.word, said_to_be.reason.as_ref()), (StatusWord::Error, Some(&reason)));
+
+    for (message, when) in
+        [(&running, "before the agent had answered"), (&queued, "while the message waited")]
+    {
+        let end = world.services.router.wait_for_end(&message.id, LIMIT).await.expect("a row");
+        let why = end.reason.clone().unwrap_or_default();
+        assert_eq!(end.state, DeliveryState::Failed, "{end:?}");
+        assert!(why.contains(when) && why.contains(&reason), "{why}");
+    }
+    for _ in 0..2 {
+        world.services.frames.reconcile_once().await.expect("looks around");
+    }
+    let left = row().await;
+    assert_eq!((left.state, left.desired), (FrameState::Error, Desired::Stopped));
+    assert_eq!((world.engine.calls(Op::Start), inside.kills()), (starts, 1), "nobody has tried it again");
+
+    agent.silent.store(false, Ordering::SeqCst);
+    inside.is_stopped.store(false, Ordering::SeqCst);
+    world.services.frames.ask(&OWNER, &named("blog"), Desired::Running).await.expect("asked");
+    world.reach(&frame.id, Desired::Running).await;
+    let third = send("third").await;
+    world
+        .until("the agent works again", LIMIT, async || match agent.active().first() {
+            Some((session, _)) => {
+                agent.finish(session);
+                Ok(())
+            }
+            None => Err("nothing works".into()),
+        })
+        .await;
+    let end = world.services.router.wait_for_end(&third.id, LIMIT).await.expect("a row");
+    assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
+    assert_eq!(row().await.reason, None);
 }
