@@ -119,6 +119,7 @@ impl Driver {
             return self.fail(reason).await;
         }
         tracing::warn!(frame.id = %self.id, "the agent of frame {} does not answer; it is restarted", frame.name);
+        // First: a gateway that dies behind it has counted one too many, and never one too few.
         self.note(WEDGED, format!("its agent did not answer for {seconds} s; it was restarted")).await?;
         self.inner.failpoints.hit("wedged.after_note").await;
         self.inner.recycled.wedged.fetch_add(1, Ordering::Relaxed);

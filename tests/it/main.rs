@@ -10,6 +10,7 @@ mod configuration;
 mod contract;
 mod delivery;
 mod feed;
+mod inside;
 mod lifecycle;
 mod log;
 mod net;

@@ -2,7 +2,6 @@
 
 mod agent;
 mod dashboard;
-mod inside;
 mod model;
 mod upkeep;
 mod wedge;

@@ -1,8 +1,10 @@
 //! The gateway dies at every named point; the next one finishes what was begun.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::ids::FrameId;
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::wire::frames::CreateFrame;
 
@@ -29,6 +31,10 @@ enum Act {
     GetStuck,
     /// The agent is silent although the engine says running.
     FallSilent,
+    /// The agent alone does not answer any more.
+    Wedge,
+    /// The agent has grown too large.
+    Grow,
 }
 
 /// Every named point, what is going on there, and where it ends: a state, or gone.
@@ -68,6 +74,8 @@ const MATRIX: &[(&str, Act, Option<FrameState>)] = &[
     ("end.after_record", Act::End, Some(FrameState::Running)),
     ("end.after_record", Act::EndForGood, Some(FrameState::Error)),
     ("silence.after_engine", Act::FallSilent, Some(FrameState::Running)),
+    ("wedged.after_note", Act::Wedge, Some(FrameState::Running)),
+    ("recycle.after_note", Act::Grow, Some(FrameState::Running)),
     ("destroy.after_wish", Act::Destroy, None),
     ("destroy.before_remove", Act::Destroy, None),
     ("destroy.after_remove", Act::Destroy, None),
@@ -91,7 +99,7 @@ async fn whatever_the_point_at_which_the_gateway_dies_the_next_one_finishes_the_
 #[test]
 fn every_point_of_this_part_is_in_the_matrix() {
     let mut missing = Vec::new();
-    for file in ["create", "driver", "readiness", "reconcile", "requests", "steps"] {
+    for file in ["create", "driver", "readiness", "reconcile", "recycle", "requests", "silence", "steps"] {
         let path = format!("{}/src/frames/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("source");
         for (at, found) in text.match_indices("failpoints.hit(\"") {
@@ -121,7 +129,10 @@ async fn die_and_recover((point, act, end): (&'static str, Act, Option<FrameStat
             () = waiting => None,
         }
     };
-    world.set_agent(super::world::Agent::Answers);
+    // One that does not answer any more does not begin to because a gateway died.
+    if act != Act::Wedge {
+        world.set_agent(super::world::Agent::Answers);
+    }
     assert_eq!(died, Some(point), "{act:?} never came to {point}: {:?}", world.failpoints.passed());
 
     world.restart_gateway().await;
@@ -140,12 +151,35 @@ async fn die_and_recover((point, act, end): (&'static str, Act, Option<FrameStat
         Some(state) => {
             let wish = world.row(&id).await.expect("there").desired;
             if state != FrameState::Error {
-                world.frames.wait_for(&id, wish, Duration::from_secs(5)).await.expect("settles");
+                // It is asked twice, for three seconds each, before it is ended.
+                let patience = Duration::from_secs(if act == Act::Wedge { 15 } else { 5 });
+                world.frames.wait_for(&id, wish, patience).await.expect("settles");
             }
+            check_restarts(&world, &id, act).await;
             world.check_books().await;
             assert_eq!(world.engine.containers_of(&id), 1, "{act:?} at {point}");
         }
     }
+}
+
+/// The note comes before the end of an agent: a gateway that dies in between has counted one too many, and never one
+/// too few. The agent itself is ended when it has to be, and once.
+async fn check_restarts(world: &World, id: &FrameId, act: Act) {
+    let (code, noted, ended) = match act {
+        Act::Wedge => ("agent_wedged", 2, 1),
+        Act::Grow => ("agent_recycled", 1, 0),
+        _ => return,
+    };
+    let notes = world.notes(id).await;
+    let times = |code: &str| notes.iter().filter(|note| *note == code).count();
+    assert_eq!(
+        (times(code), times("agent_back"), world.inside().kills()),
+        (noted, ended, ended),
+        "{notes:?}"
+    );
+    let recycled = world.frames.recycled();
+    assert_eq!((recycled.wedged, recycled.memory), (ended as u64, 0), "what this gateway did");
+    assert_eq!(world.engine.calls(Op::Start), 1, "its container went on");
 }
 
 /// Brings a frame to where the act begins.
@@ -217,6 +251,17 @@ async fn perform(world: &World, act: Act, frame: Option<&Frame>) {
                 .until("it is noted", || async { !world.notes(&frame.id).await.is_empty() }, &frame.id)
                 .await;
             world.set_agent(super::world::Agent::Answers);
+        }
+        (Act::Wedge, Some(frame)) => {
+            world.inside().is_stopped.store(true, Ordering::SeqCst);
+            world.set_agent(super::world::Agent::Swallows);
+            world
+                .until("it is noted", || async { !world.notes(&frame.id).await.is_empty() }, &frame.id)
+                .await;
+        }
+        (Act::Grow, Some(frame)) => {
+            let _ = world.inside();
+            world.frames.recycle(&frame.id, "it is too large");
         }
         (Act::Expire, _) => {}
         (act, None) => panic!("{act:?} needs a frame"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ use mimir::store::{OpenOptions, Store, events, frames, ports};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
 use mimir::wire::frames::CreateFrame;
+
+use crate::inside::Inside;
 
 pub const IMAGE: &str = "localhost/mimir-frame:latest";
 const OWNER: Principal = Principal::Owner { uid: 1000 };
@@ -54,6 +56,7 @@ pub struct World {
     pub agent: Arc<Mutex<Agent>>,
     pub store: Store,
     pub settings: Settings,
+    inside: OnceLock<Arc<Inside>>,
     tasks: Tasks,
     agents: Tasks,
     home: tempfile::TempDir,
@@ -144,6 +147,7 @@ impl World {
             agent,
             store,
             settings,
+            inside: OnceLock::new(),
             tasks,
             agents,
             home,
@@ -325,6 +329,15 @@ impl World {
         assert!(self.frame_folders().is_empty(), "{:?}", self.frame_folders());
         assert!(self.attendant.open.lock().expect("not poisoned").is_empty());
         self.check_books().await;
+    }
+
+    /// What runs inside frames. Nothing can be listed there before this was asked for the first time. An agent
+    /// that begins again answers.
+    pub fn inside(&self) -> &Inside {
+        self.inside.get_or_init(|| {
+            let agent = self.agent.clone();
+            Inside::of(&self.engine, move |_| *agent.lock().expect("not poisoned") = Agent::Answers)
+        })
     }
 
     pub fn set_agent(&self, agent: Agent) {

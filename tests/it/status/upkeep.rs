@@ -8,13 +8,13 @@ use mimir::model::status::StatusWord;
 use mimir::router::SendRequest;
 use serde_json::json;
 
-use super::inside::{Inside, LIMIT, line, said};
-use super::world::{OWNER, World};
+use super::world::{LIMIT, OWNER, World, said};
+use crate::inside::line;
 
 #[tokio::test]
 async fn an_agent_that_is_large_is_restarted_when_nothing_is_lost_by_it() {
     let world = World::with(&[("frames.limits.memory", "1g")]).await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     let session = agent.foreign_session(None);
@@ -46,7 +46,7 @@ async fn an_agent_that_is_large_is_restarted_when_nothing_is_lost_by_it() {
 #[tokio::test]
 async fn restarts_are_capped_and_the_cap_is_told() {
     let world = World::with(&[("frames.limits.memory", "1g"), ("frames.recycle_limit", "1")]).await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     for _ in 0..2 {
         inside.agent_pages.store(240_000, Ordering::SeqCst);
@@ -71,7 +71,7 @@ async fn restarts_are_capped_and_the_cap_is_told() {
 #[tokio::test]
 async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     let world = World::with(&[("frames.idle_stop", "1s")]).await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     let runs = async |for_how_long: Duration, why: &str| {

@@ -10,14 +10,13 @@ use mimir::router::SendRequest;
 use mimir::runtime::fake::Op;
 use serde_json::json;
 
-use super::inside::{Inside, LIMIT, said};
-use super::world::{OWNER, World, named};
+use super::world::{LIMIT, OWNER, World, named, said};
 
 /// SIGSTOP: the port is held and nothing is answered.
 #[tokio::test]
 async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_its_sessions() {
     let world = World::new().await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     agent.silent.store(true, Ordering::SeqCst);
@@ -56,7 +55,7 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
 #[tokio::test]
 async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_heart_beats() {
     let world = World::new().await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     let session = agent.foreign_session(None);
@@ -99,7 +98,7 @@ async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_h
 #[tokio::test]
 async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_starts_its_frame() {
     let world = World::with(&[("frames.recycle_limit", "1")]).await;
-    let inside = Inside::of(&world);
+    let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     let send = async |text: &str| {

@@ -15,7 +15,7 @@ use mimir::model::ids::{FrameId, InstanceId};
 use mimir::model::names::FrameName;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
-use mimir::model::status::FrameStatus;
+use mimir::model::status::{FrameStatus, StatusWord};
 use mimir::runtime::fake::FakeEngine;
 use mimir::status::FrameNow;
 use mimir::store::{OpenOptions, Store};
@@ -24,10 +24,11 @@ use mimir::wire::frames::CreateFrame;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
+use crate::inside::Inside;
 
 pub const OWNER: Principal = Principal::Owner { uid: 1000 };
 /// How long anything may take that has no limit of its own.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// The agents of all frames.
 pub type Agents = Arc<Mutex<HashMap<FrameId, Arc<Agent>>>>;
@@ -114,25 +115,30 @@ impl World {
             ..CreateFrame::default()
         };
         let frame = self.services.frames.create(&OWNER, request).await.expect("created");
-        self.services.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("it runs")
+        self.services.frames.wait_for(&frame.id, Desired::Running, LIMIT).await.expect("it runs")
     }
 
     pub fn agent(&self, frame: &FrameId) -> Arc<Agent> {
         self.agents.lock().expect("not poisoned").entry(frame.clone()).or_default().clone()
     }
 
-    /// All agents, by frame.
-    pub fn agents(&self) -> Agents {
-        self.agents.clone()
+    /// What runs inside the frames of this world, from now on.
+    pub fn inside(&self) -> Arc<Inside> {
+        let agents = self.agents.clone();
+        Inside::of(&self.engine, move |frame| {
+            if let Some(agent) = agents.lock().expect("not poisoned").get(frame) {
+                agent.restart();
+            }
+        })
     }
 
     pub async fn reach(&self, frame: &FrameId, desired: Desired) {
-        self.services.frames.wait_for(frame, desired, PATIENCE).await.expect("as desired");
+        self.services.frames.wait_for(frame, desired, LIMIT).await.expect("as desired");
     }
 
     /// Waits for a frame that somebody else wakes.
     pub async fn eventually_runs(&self, frame: &FrameId) {
-        self.until("the frame runs", PATIENCE, async || {
+        self.until("the frame runs", LIMIT, async || {
             let row = self.services.frames.get_by_id(frame).await.map_err(|error| error.to_string())?;
             if row.state == FrameState::Running { Ok(()) } else { Err(format!("{row:?}")) }
         })
@@ -177,6 +183,17 @@ impl Drop for World {
     fn drop(&mut self) {
         self.core.stop_token().cancel();
     }
+}
+
+/// Waits until the frame is said to do that; says how long it took.
+pub async fn said(world: &World, frame: &FrameId, word: StatusWord) -> Duration {
+    let what = format!("the frame is {word}");
+    world
+        .until(&what, LIMIT, async || match world.status(frame).await {
+            status if status.word == word => Ok(()),
+            other => Err(format!("{other}, notes {:?}", world.notes(frame).await)),
+        })
+        .await
 }
 
 pub fn named(name: &str) -> FrameName {

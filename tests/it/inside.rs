@@ -2,16 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use mimir::model::ids::FrameId;
-use mimir::model::status::StatusWord;
 use mimir::runtime::ExecOutput;
-
-use super::world::World;
-
-/// How long anything may take that has no limit of its own.
-pub const LIMIT: Duration = Duration::from_secs(30);
+use mimir::runtime::fake::FakeEngine;
 
 /// What runs inside a frame, as its kernel would list it.
 #[derive(Default)]
@@ -28,11 +22,12 @@ pub fn line(pid: u64, name: &str, state: &str, parent: u64, ticks: u64, pages: u
 }
 
 impl Inside {
-    /// Answers what upkeep and drivers run inside. A kill ends the agent; its supervisor starts another at once.
-    pub fn of(world: &World) -> Arc<Self> {
+    /// Answers what upkeep and drivers run inside. A kill ends the agent, and its supervisor starts another at once:
+    /// `begins` is told of it.
+    pub fn of(engine: &FakeEngine, begins: impl Fn(&FrameId) + Send + Sync + 'static) -> Arc<Self> {
         let inside = Arc::new(Self { agent_pid: 7.into(), agent_pages: 90_000.into(), ..Self::default() });
-        let (answers, agents) = (inside.clone(), world.agents());
-        world.engine.on_exec(move |frame, command| {
+        let answers = inside.clone();
+        engine.on_exec(move |frame, command| {
             let script = command.argv.get(2)?;
             if script.contains("/proc/") && script.contains("stat") && script.starts_with("echo $$") {
                 return Some(ExecOutput { stdout: answers.list(), ..ExecOutput::default() });
@@ -42,9 +37,7 @@ impl Inside {
                 answers.agent_pid.fetch_add(100, Ordering::SeqCst);
                 answers.is_stopped.store(false, Ordering::SeqCst);
                 answers.agent_pages.store(90_000, Ordering::SeqCst);
-                if let Some(agent) = agents.lock().expect("not poisoned").get(frame) {
-                    agent.restart();
-                }
+                begins(frame);
                 return Some(ExecOutput::default());
             }
             None
@@ -71,14 +64,4 @@ impl Inside {
     pub fn kills(&self) -> usize {
         self.killed.lock().expect("not poisoned").len()
     }
-}
-
-pub async fn said(world: &World, frame: &FrameId, word: StatusWord) -> Duration {
-    let what = format!("the frame is {word}");
-    world
-        .until(&what, LIMIT, async || match world.status(frame).await {
-            status if status.word == word => Ok(()),
-            other => Err(format!("{other}, notes {:?}", world.notes(frame).await)),
-        })
-        .await
 }
