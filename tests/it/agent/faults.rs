@@ -1,12 +1,10 @@
 //! How an event stream goes wrong, and answers that are errors.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, iter, once, pending};
-use hyper::body::Frame;
 
 use super::ScriptedAgent;
 
@@ -24,12 +22,10 @@ pub enum Wire {
     HalfAtTheCut,
 }
 
-type Frames = BoxStream<'static, Result<Frame<Bytes>, Infallible>>;
-
 impl Wire {
     /// What is sent of `events`, which end with the connection.
-    pub(super) fn frames(self, events: BoxStream<'static, Bytes>) -> Frames {
-        let bytes = match self {
+    pub(super) fn bytes(self, events: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+        match self {
             Self::Whole => events,
             Self::Drip(pause) => events
                 .flat_map(|event| iter(event.to_vec()))
@@ -43,8 +39,7 @@ impl Wire {
                 let half = r#"data: {"id":"evt_half","type":"message.part.delta","properties":{"delta":"hal"#;
                 events.chain(once(async move { Bytes::from_static(half.as_bytes()) })).boxed()
             }
-        };
-        bytes.map(|bytes| Ok(Frame::data(bytes))).boxed()
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -22,8 +22,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::replies::{Body, found, lines, reply, streamed};
 
 #[path = "faults.rs"]
 mod faults;
@@ -81,8 +82,6 @@ pub enum Play {
     /// One part of so many bytes.
     Huge(usize),
 }
-
-type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
 #[derive(Default)]
 struct State {
@@ -383,17 +382,13 @@ impl ScriptedAgent {
     }
 
     fn stream(&self) -> Response<Body> {
-        let connected = json!({"id": "evt_0", "type": "server.connected", "properties": {}}).to_string();
-        let later = BroadcastStream::new(self.events.subscribe()).filter_map(|event| async { event.ok() });
+        let lines = lines(&self.events);
         let (cut, crumbs, wire) = {
             let mut state = self.state();
             state.streams_asked += 1;
             (state.streams.clone(), state.crumbs, state.wire)
         };
-        let lines = futures_util::stream::once(async move { connected })
-            .chain(later)
-            .map(|event| Bytes::from(format!("data: {event}\n\n")));
-        let frames: BoxStream<'static, _> = if crumbs {
+        let bytes: BoxStream<'static, Bytes> = if crumbs {
             let bytes = lines.flat_map(|line| {
                 futures_util::stream::iter(line.to_vec()).map(|byte| Bytes::copy_from_slice(&[byte]))
             });
@@ -402,16 +397,14 @@ impl ScriptedAgent {
                 .take(64)
                 .chain(half)
                 .chain(futures_util::stream::pending())
-                .map(|b| Ok(Frame::data(b)))
                 .take_until(cut.cancelled_owned())
                 .boxed()
         } else if wire == Wire::HalfAtTheCut {
-            wire.frames(lines.take_until(cut.cancelled_owned()).boxed())
+            wire.bytes(lines.take_until(cut.cancelled_owned()).boxed())
         } else {
-            wire.frames(lines.boxed()).take_until(cut.cancelled_owned()).boxed()
+            wire.bytes(lines.boxed()).take_until(cut.cancelled_owned()).boxed()
         };
-        let response = Response::builder().header("content-type", "text/event-stream");
-        response.body(StreamBody::new(frames)).expect("a response")
+        streamed(bytes)
     }
 
     fn create_session(&self, body: &Value) -> Value {
@@ -834,19 +827,6 @@ impl TurnOf {
 #[expect(clippy::disallowed_methods, reason = "the scripted server ends with the test's runtime")]
 fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work);
-}
-
-fn found(value: Option<Value>) -> Response<Body> {
-    match value {
-        Some(value) => reply(200, value),
-        None => reply(404, json!({"name": "NotFoundError", "data": {"message": "not found"}})),
-    }
-}
-
-fn reply(status: u16, body: Value) -> Response<Body> {
-    let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let frames = futures_util::stream::iter([Ok(Frame::data(bytes))]).boxed();
-    Response::builder().status(status).body(StreamBody::new(frames)).expect("a response")
 }
 
 /// Promises a body and breaks off.

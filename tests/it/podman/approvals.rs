@@ -1,62 +1,41 @@
 //! What a real agent asks: of its own, of a sub-agent, outside its folder, a question; answered by a person, by a rule,
 //! by nobody.
 
-use std::fs;
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Engine, World, eventually, skip};
-use crate::scripted_model::ScriptedModel;
+use super::scripted::Scripted;
+use super::support::eventually;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A world whose agent asks before it echoes anything and may not look at /etc, and a frame that runs.
+/// A frame that runs, whose agent asks before it echoes anything and may not look at /etc.
 struct Asking {
-    world: World,
-    _model: ScriptedModel,
-    _threads: tokio::runtime::Runtime,
+    place: Scripted,
 }
 
 fn asking(test: &str) -> Option<Asking> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
-    let world = match World::new(engine) {
-        Ok(world) => world,
-        Err(why) => {
-            skip(test, &why);
-            return None;
-        }
-    };
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let threads = threads.expect("a runtime");
-    let model = threads.block_on(ScriptedModel::start());
-    let config = format!(
-        "providers:\n  scripted:\n    kind: openai-compatible\n    base_url: {}\n    key: any\n    \
-         models: [scripted]\nopencode:\n  default_model: scripted/scripted\napprovals:\n  rules:\n    \
-         - {{tool: bash, command: 'echo *', action: ask}}\n",
-        model.base_url()
+    let rules = "approvals:\n  rules:\n    - {tool: bash, command: 'echo *', action: ask}\n";
+    let place = Scripted::new(test, rules)?;
+    let policy = place.write(
+        "policy.yaml",
+        "rules:\n  - {tool: external_directory, path: '/etc*', action: deny, why: that is not yours to read}\n",
     );
-    let policy = "rules:\n  - {tool: external_directory, path: '/etc*', action: deny, why: that is not yours to read}\n";
-    for (name, text) in [("config.yaml", config.as_str()), ("policy.yaml", policy)] {
-        let path = world.home.join(name);
-        fs::write(&path, text).expect("a file");
-        std::os::unix::fs::chown(&path, Some(world.uid()), None).expect("the user's own file");
-    }
-    let policy = world.home.join("policy.yaml").display().to_string();
-    let _ = world.mimir(&["frame", "create", "talk", "--policy", &policy, "--start"]).ok();
-    Some(Asking { world, _model: model, _threads: threads })
+    let _ = place.world.mimir(&["frame", "create", "talk", "--policy", &policy, "--start"]).ok();
+    Some(Asking { place })
 }
 
 impl Asking {
     fn send(&self, text: &str) -> Child {
-        self.world.spawn(&["send", "--frame", "talk", text])
+        self.place.world.spawn(&["send", "--frame", "talk", text])
     }
 
     /// The one thing that waits.
     fn waits(&self) -> Value {
         eventually("something waits for a person", LIMIT, || {
-            let waiting = self.world.json(&["approvals", "list"]);
+            let waiting = self.place.world.json(&["approvals", "list"]);
             match waiting.as_array().map(Vec::as_slice) {
                 Some([one]) if one["state"] == "pending" => Ok(one.clone()),
                 other => Err(format!("{other:?}")),
@@ -65,7 +44,7 @@ impl Asking {
     }
 
     fn say(&self, args: &[&str]) -> String {
-        self.world.mimir(&[&["approvals"], args].concat()).ok().stdout
+        self.place.world.mimir(&[&["approvals"], args].concat()).ok().stdout
     }
 }
 
@@ -82,7 +61,7 @@ fn end_of(child: Child) -> (Output, String, String) {
 #[test]
 fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     let Some(asking) = asking("approvals of a real agent") else { return };
-    let world = &asking.world;
+    let world = &asking.place.world;
 
     // Its own command: both halves of the line are named.
     let sender = asking.send("@@bash@@");

@@ -3,6 +3,7 @@
 //! The model is the built-in demo or a scripted one; everything else is what runs in earnest.
 //! One world at a time: a frame start wants both cores of a small machine.
 
+mod scripted;
 pub(crate) mod support;
 
 mod approvals;

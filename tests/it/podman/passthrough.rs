@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::scripted::Scripted;
 use super::support::{World, eventually, skip};
-use super::talk::{Talk, prepared};
+use super::talk::prepared;
 use super::terminal::Terminal;
 
 const IMAGE: &str = "localhost/mimir-frame:latest";
@@ -17,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// A frame whose gateway listens on TCP as well, the address of its API, and the token.
 struct Outside {
-    talk: Talk,
+    talk: Scripted,
     base: String,
     token: String,
 }

@@ -1,56 +1,28 @@
 //! What can go wrong between a message and its answer: said plainly, and the conversation goes on.
-//!
-//! The model is scripted and reached as any other: real opencode, its frame's broker, a key that only the
-//! host has.
 
 use std::fs;
 use std::process::{Child, Output};
 use std::time::Duration;
 
-use super::support::{Engine, Run, World, eventually, kill, skip};
-use crate::scripted_model::ScriptedModel;
+use super::scripted::{KEY, Scripted};
+use super::support::{Run, World, eventually, kill};
 
-const KEY: &str = "sk-scripted-0123456789abcdef";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A world whose default model is scripted, and a frame that runs.
-pub(super) struct Talk {
-    pub(super) world: World,
-    pub(super) model: ScriptedModel,
-    threads: tokio::runtime::Runtime,
-}
-
-fn talk(test: &str) -> Option<Talk> {
+/// A frame that runs.
+fn talk(test: &str) -> Option<Scripted> {
     prepared(test, |_| {})
 }
 
 /// The same, with something done before the gateway starts.
-pub(super) fn prepared(test: &str, prepare: impl FnOnce(&mut World)) -> Option<Talk> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
-    let mut world = match World::new(engine) {
-        Ok(world) => world,
-        Err(why) => {
-            skip(test, &why);
-            return None;
-        }
-    };
-    prepare(&mut world);
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let threads = threads.expect("a runtime");
-    let model = threads.block_on(ScriptedModel::start());
-    let config = format!(
-        "providers:\n  scripted:\n    kind: openai-compatible\n    base_url: {}\n    key: {KEY}\n    \
-         models: [scripted]\nopencode:\n  default_model: scripted/scripted\n",
-        model.base_url()
-    );
-    let path = world.home.join("config.yaml");
-    fs::write(&path, config).expect("a configuration");
-    std::os::unix::fs::chown(&path, Some(world.uid()), None).expect("the user's own file");
-    let _ = world.mimir(&["frame", "create", "talk", "--start"]).ok();
-    Some(Talk { world, model, threads })
+pub(super) fn prepared(test: &str, prepare: impl FnOnce(&mut World)) -> Option<Scripted> {
+    let mut talk = Scripted::new(test, "")?;
+    prepare(&mut talk.world);
+    let _ = talk.world.mimir(&["frame", "create", "talk", "--start"]).ok();
+    Some(talk)
 }
 
-impl Talk {
+impl Scripted {
     pub(super) fn send(&self, text: &str, more: &[&str]) -> Run {
         let mut args = vec!["send", "--frame", "talk", text];
         args.extend(more);
@@ -277,12 +249,4 @@ fn an_agent_that_dies_in_the_middle_of_its_answer_is_said_plainly() {
     assert!(said.contains("in the middle of its answer"), "{said}");
     talk.goes_on();
     assert_eq!(talk.world.state("talk"), "running");
-}
-
-impl Drop for Talk {
-    fn drop(&mut self) {
-        // Answers that wait for nobody any more.
-        let _inside = self.threads.enter();
-        self.model.release();
-    }
 }

@@ -1,50 +1,25 @@
 //! An agent that is stopped like SIGSTOP stops it, and a frame that nobody uses.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Engine, World, eventually, skip};
-use crate::scripted_model::ScriptedModel;
+use super::scripted::Scripted;
+use super::support::eventually;
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// The promise.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 const PROMPT: &str = "user=mimir:$(cat /run/mimir/start/password)";
 
-/// A frame that runs, whose model is scripted.
-struct Place {
-    world: World,
-    model: ScriptedModel,
-    threads: tokio::runtime::Runtime,
+/// A frame that runs, with `more` in the configuration.
+fn place(test: &str, more: &str) -> Option<Scripted> {
+    let place = Scripted::new(test, more)?;
+    let _ = place.world.mimir(&["frame", "create", "blog", "--start"]).ok();
+    Some(place)
 }
 
-fn place(test: &str, more: &str) -> Option<Place> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
-    let world = match World::new(engine) {
-        Ok(world) => world,
-        Err(why) => {
-            skip(test, &why);
-            return None;
-        }
-    };
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let threads = threads.expect("a runtime");
-    let model = threads.block_on(ScriptedModel::start());
-    let config = format!(
-        "providers:\n  scripted:\n    kind: openai-compatible\n    base_url: {}\n    key: sk-scripted\n    \
-         models: [scripted]\nopencode:\n  default_model: scripted/scripted\n{more}",
-        model.base_url()
-    );
-    let path = world.home.join("config.yaml");
-    fs::write(&path, config).expect("a configuration");
-    std::os::unix::fs::chown(&path, Some(world.uid()), None).expect("the user's own file");
-    let _ = world.mimir(&["frame", "create", "blog", "--start"]).ok();
-    Some(Place { world, model, threads })
-}
-
-impl Place {
+impl Scripted {
     fn word(&self) -> String {
         self.world.json(&["frame", "show", "blog"])["status"]["word"].as_str().unwrap_or("?").to_owned()
     }
@@ -89,14 +64,6 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        // Answers that wait for nobody any more.
-        let _inside = self.threads.enter();
-        self.model.release();
-    }
-}
-
 /// The turn that was running ends with the reason, what was queued behind it is answered, nothing is said twice.
 #[test]
 fn a_wedged_agent_is_noticed_within_30_s_and_the_queue_goes_on() {
@@ -131,11 +98,8 @@ fn a_wedged_agent_is_noticed_within_30_s_and_the_queue_goes_on() {
         notes => Err(format!("{notes:?}")),
     });
     let back = stopped.elapsed();
-    {
-        // The turn that hangs would hang again if it were begun a second time.
-        let _inside = place.threads.enter();
-        place.model.release();
-    }
+    // The turn that hangs would hang again if it were begun a second time.
+    place.release();
 
     let first = world.mimir(&["send", "--follow", &running, "--no-stream", "--json"]).code(1);
     assert!(first.stderr.contains("message.failed"), "it failed, and says why: {first:?}");

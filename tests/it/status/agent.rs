@@ -5,11 +5,8 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -19,10 +16,9 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 
-type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+use crate::replies::{Body, found, lines, reply, streamed};
 
 /// What the agent of one frame has and does. Sessions and messages outlive its restarts.
 #[derive(Default)]
@@ -158,7 +154,7 @@ impl Agent {
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (method.as_str(), segments.as_slice()) {
             ("GET", ["global", "health"]) => reply(200, json!({"healthy": true, "version": "1.18.33"})),
-            ("GET", ["event"]) => self.stream(),
+            ("GET", ["event"]) => streamed(lines(&self.events)),
             ("GET", ["session"]) => reply(200, Value::Array(self.inside().sessions.clone())),
             ("POST", ["session"]) => reply(200, self.new_session(&body)),
             ("GET", ["session", "status"]) => reply(200, json!(self.inside().statuses)),
@@ -188,16 +184,6 @@ impl Agent {
             | ("POST", ["tui", "select-session"] | ["instance", "dispose"]) => reply(200, json!(true)),
             _ => reply(404, json!({"name": "NotFoundError", "data": {"message": path}})),
         }
-    }
-
-    fn stream(&self) -> Response<Body> {
-        let connected = json!({"id": "evt_0", "type": "server.connected", "properties": {}}).to_string();
-        let later = BroadcastStream::new(self.events.subscribe()).filter_map(|event| async { event.ok() });
-        let lines = futures_util::stream::once(async move { connected })
-            .chain(later)
-            .map(|event| Ok(Frame::data(Bytes::from(format!("data: {event}\n\n")))));
-        let response = Response::builder().header("content-type", "text/event-stream");
-        response.body(StreamBody::new(lines.boxed())).expect("a response")
     }
 
     fn new_session(&self, body: &Value) -> Value {
@@ -358,17 +344,4 @@ impl Agent {
         leaves.peek()?;
         Some(if leaves.all(|(_, status)| status["type"] == "retry") { "retrying" } else { "busy" })
     }
-}
-
-fn found(value: Option<Value>) -> Response<Body> {
-    match value {
-        Some(value) => reply(200, value),
-        None => reply(404, json!({"name": "NotFoundError", "data": {"message": "not found"}})),
-    }
-}
-
-fn reply(status: u16, body: Value) -> Response<Body> {
-    let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    let frames = futures_util::stream::iter([Ok(Frame::data(bytes))]).boxed();
-    Response::builder().status(status).body(StreamBody::new(frames)).expect("a response")
 }
