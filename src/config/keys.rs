@@ -136,7 +136,11 @@ pub const CONFIG: &[Key] = &[
         Kind::Switch,
         "Whether agents obey the opencode configuration found in a project",
     ),
-    key("turn.work", Kind::Time, "How long a turn may work, without the time it waits for a person"),
+    key(
+        "turn.work",
+        Kind::Time,
+        "How long a turn may work, over restarts of the gateway, without the time it waits for a person",
+    ),
     key("turn.silence", Kind::Time, "How long a working agent may give no sign"),
     key("turn.person", Kind::Time, "How long a question or permission prompt may wait for a person"),
     key("turn.steps", Kind::Whole(1, 1_000_000), "How many model calls a turn may make, sub-agents included"),

@@ -181,6 +181,11 @@ pub fn start_core(core: &Tasks, services: &Services) {
         let feeds = feeds.clone();
         async move { feeds.run(stop).await }
     });
+    let router = services.router.clone();
+    core.spawn("queue", OnExit::Restart, move |stop| {
+        let router = router.clone();
+        async move { router.watch_queue(stop).await }
+    });
     let access = services.access.clone();
     core.spawn("tokens", OnExit::Restart, move |stop| {
         let access = access.clone();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Router;
 use super::follow::LET_GO;
-use super::guard::Guard;
+use super::guard::{Guard, Past};
 use super::queue::stop_asked;
 use super::transcript::{Told, Transcript};
 use super::verdict::{self, Verdict};
@@ -23,7 +23,7 @@ use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message, Session};
 use crate::opencode::{OpencodeClient, OpencodeError, Prompt, ids};
-use crate::store::{StoreError, Tx, events, frames, messages, queue, sessions, turns};
+use crate::store::{StoreError, Tx, events, frames, messages, prompts, queue, sessions, turns};
 use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
 
@@ -222,8 +222,10 @@ impl Router {
             Some(known) => known,
             None => held.transcript.insert(self.begin_transcript(&attempt).await?),
         };
-        let limits = self.inner.deps.settings.limits;
-        let guard = held.guard.get_or_insert_with(|| Guard::new(limits, Instant::now()));
+        let guard = match &mut held.guard {
+            Some(guard) => guard,
+            None => held.guard.insert(self.begin_guard(&attempt.message).await?),
+        };
         self.follow(&mut attempt, feed, known, guard, is_return).await
     }
 
@@ -396,6 +398,15 @@ impl Router {
         let prompt = attempt.message.agent_message.clone();
         let prompt = prompt.unwrap_or_else(|| AgentMessageId(String::new()));
         Ok(Transcript::new(attempt.session.clone(), prompt, told))
+    }
+
+    /// Counts from when the agent got the message, also when that was another gateway's doing.
+    async fn begin_guard(&self, message: &Message) -> Result<Guard, Halt> {
+        let id = message.id.clone();
+        let waits = self.inner.deps.store.read(move |db| prompts::waits_of(db, &id)).await?;
+        let now = self.inner.deps.clock.now_ms();
+        let past = Past::reckon(message.sent_at.unwrap_or(now), now, &waits);
+        Ok(Guard::new(self.inner.deps.settings.limits, Instant::now(), past))
     }
 
     async fn reread(&self, id: &MessageId) -> Result<Message, Halt> {

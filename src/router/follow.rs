@@ -108,6 +108,10 @@ impl Router {
                 }
                 () = tokio::time::sleep_until(wake_at) => {}
             }
+            // What another gateway began may be over: that is looked at first.
+            if watch.may_have_missed {
+                continue;
+            }
             if let Some(why) = watch.guard.check(turn.waits_for_person(), Instant::now()) {
                 self.abort(attempt, turn).await;
                 self.flush(attempt, &mut watch, turn).await?;

@@ -3,6 +3,10 @@
 //! opencode has none that can be relied on: a model stream without a finish
 //! reason makes it call the model for ever, a question waits for ever, and a
 //! provider may ask for any pause before a retry (opencode.md, traps 2, 3, 20, 21).
+//!
+//! Time counts from when the agent was given the message, whichever gateway gave it: one that takes a turn over
+//! reckons from the rows how long it worked and waited ([`Past`]). Only the time in which a prompt waited for a
+//! person is no work; time in which no gateway ran is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -47,6 +51,36 @@ impl Default for Limits {
     }
 }
 
+/// What a turn did before somebody began to watch it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    worked: Duration,
+    waited: Duration,
+}
+
+impl Past {
+    /// Of a turn that began at `began`. `waits` are the times in which something waited for a person, by when they
+    /// began; one without an end still does.
+    #[must_use]
+    pub fn reckon(began: u64, now: u64, waits: &[(u64, Option<u64>)]) -> Self {
+        let (mut waited, mut until, mut this_wait) = (0, began, 0);
+        for (from, to) in waits {
+            let to = to.unwrap_or(now).min(now);
+            // Prompts overlap: a sub-agent asks while another one waits.
+            let (from, is_same) = ((*from).max(until), *from <= until);
+            let more = to.saturating_sub(from);
+            waited += more;
+            this_wait = if is_same { this_wait + more } else { more };
+            until = until.max(to);
+        }
+        let waits_still = waits.iter().any(|(_, to)| to.is_none());
+        Self {
+            worked: Duration::from_millis(now.saturating_sub(began).saturating_sub(waited)),
+            waited: Duration::from_millis(if waits_still { this_wait } else { 0 }),
+        }
+    }
+}
+
 /// Watches one turn.
 #[derive(Debug)]
 pub struct Guard {
@@ -64,15 +98,15 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Begins now.
+    /// Begins to watch.
     #[must_use]
-    pub fn new(limits: Limits, now: Instant) -> Self {
+    pub fn new(limits: Limits, now: Instant, past: Past) -> Self {
         Self {
             limits,
             seen_at: now,
             last_sign: now,
-            worked: Duration::ZERO,
-            waited: Duration::ZERO,
+            worked: past.worked,
+            waited: past.waited,
             steps: BTreeSet::new(),
             tokens: 0,
             cost_microusd: 0,
@@ -141,11 +175,11 @@ impl Guard {
             let pause = self.pause.unwrap_or_default().as_secs();
             format!(": the provider asks to wait for {pause} s (turn.retry_pause)")
         } else if self.waited > limits.person {
-            format!(": nobody answered its question within {} (turn.person)", time(limits.person))
+            format!(": nobody answered its question within {} (turn.person)", span(limits.person))
         } else if silent > limits.silence {
-            format!(": the agent gave no sign for {} (turn.silence)", time(silent))
+            format!(": the agent gave no sign for {} (turn.silence)", span(silent))
         } else if self.worked > limits.work {
-            format!("after {} of work (turn.work)", time(limits.work))
+            format!("after {} of work (turn.work)", span(limits.work))
         } else {
             return None;
         };
@@ -158,8 +192,9 @@ fn dollars(microusd: u64) -> String {
     format!("${}.{:02}", microusd / 1_000_000, microusd % 1_000_000 / 10_000)
 }
 
-fn time(span: Duration) -> String {
-    match span.as_secs() {
+/// A time as people say it.
+pub(super) fn span(of: Duration) -> String {
+    match of.as_secs() {
         seconds if seconds < 120 => format!("{seconds} s"),
         seconds if seconds < 7200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3600),
@@ -196,7 +231,7 @@ mod tests {
     #[test]
     fn tokens_and_money_have_an_end_and_each_call_counts_once() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { tokens: 3000, ..Limits::default() }, now);
+        let mut guard = Guard::new(Limits { tokens: 3000, ..Limits::default() }, now, Past::default());
         for id in [1, 2, 3, 3] {
             guard.see(&step(id), now, 0);
         }
@@ -204,7 +239,8 @@ mod tests {
         guard.see(&step(4), now, 0);
         assert!(guard.check(false, now).is_some_and(|why| why.contains("4000 tokens of at most 3000")));
 
-        let mut guard = Guard::new(Limits { cost_microusd: 1_000_000, ..Limits::default() }, now);
+        let mut guard =
+            Guard::new(Limits { cost_microusd: 1_000_000, ..Limits::default() }, now, Past::default());
         for id in 1..=3 {
             guard.see(&step(id), now, 0);
         }
@@ -217,7 +253,7 @@ mod tests {
     #[test]
     fn retries_are_counted_over_all_calls_of_a_turn() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { retries: 3, ..Limits::default() }, now);
+        let mut guard = Guard::new(Limits { retries: 3, ..Limits::default() }, now, Past::default());
         for (attempt, call) in [(1, 1), (1, 1), (2, 1), (1, 2)] {
             guard.see(&retry(attempt, 0), now, 0);
             if attempt == 2 {
@@ -233,7 +269,7 @@ mod tests {
     #[test]
     fn an_endless_loop_ends_at_the_limit_of_model_calls() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { steps: 3, ..Limits::default() }, now);
+        let mut guard = Guard::new(Limits { steps: 3, ..Limits::default() }, now, Past::default());
         for id in [1, 2, 3, 3, 3] {
             guard.see(&step(id), now, 0);
         }
@@ -252,23 +288,49 @@ mod tests {
             person: Duration::from_secs(3600),
             ..Limits::default()
         };
-        let mut guard = Guard::new(limits, now);
+        let mut guard = Guard::new(limits, now, Past::default());
         assert_eq!(guard.check(true, minutes(50)), None);
         assert_eq!(guard.check(false, minutes(51)), None);
         assert!(guard.check(true, minutes(120)).is_some_and(|why| why.contains("nobody answered")));
 
-        let mut guard = Guard::new(limits, now);
+        let mut guard = Guard::new(limits, now, Past::default());
         assert!(guard.check(false, minutes(6)).is_some_and(|why| why.contains("no sign")));
-        let mut guard = Guard::new(limits, now);
+        let mut guard = Guard::new(limits, now, Past::default());
         guard.see(&AgentEvent::Heartbeat, minutes(11), 0);
         assert!(guard.check(false, minutes(11)).is_some_and(|why| why.contains("of work")));
+    }
+
+    #[test]
+    fn a_turn_that_is_taken_over_has_worked_since_it_began_without_its_waits() {
+        let past = |waits: &[(u64, Option<u64>)]| {
+            let Past { worked, waited } = Past::reckon(1_000, 11_000, waits);
+            (worked.as_secs(), waited.as_secs())
+        };
+        assert_eq!(past(&[]), (10, 0));
+        assert_eq!(past(&[(2_000, Some(5_000))]), (7, 0));
+        assert_eq!(
+            past(&[(2_000, Some(5_000)), (3_000, Some(4_000)), (4_000, Some(6_000))]),
+            (6, 0),
+            "overlaps"
+        );
+        assert_eq!(past(&[(2_000, Some(3_000)), (7_000, None)]), (5, 4), "the person's time goes on");
+        assert_eq!(past(&[(7_000, None), (8_000, Some(9_000))]), (6, 4));
+        assert_eq!(past(&[(0, Some(500))]), (10, 0), "of before");
+        assert_eq!(Past::reckon(11_000, 1_000, &[]), Past::default(), "a clock that was set back");
+
+        let now = Instant::now();
+        let limits = Limits { work: Duration::from_secs(9), ..Limits::default() };
+        let mut guard = Guard::new(limits, now, Past::reckon(1_000, 11_000, &[]));
+        assert!(guard.check(false, now).is_some_and(|why| why.contains("after 9 s of work (turn.work)")));
+        let mut guard = Guard::new(limits, now, Past::reckon(1_000, 11_000, &[(2_000, Some(5_000))]));
+        assert_eq!(guard.check(false, now), None);
     }
 
     /// opencode.md trap 21: `retry-after` is obeyed without an upper bound.
     #[test]
     fn a_pause_of_weeks_is_not_waited_for() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits::default(), now);
+        let mut guard = Guard::new(Limits::default(), now, Past::default());
         guard.see(&retry(1, 1_000_000 + 2_000), now, 1_000_000);
         assert_eq!(guard.check(false, now), None);
         guard.see(&retry(1, 1_000_000 + (1 << 31)), now, 1_000_000);

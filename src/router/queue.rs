@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::crowd::Inside;
 use super::delivery::{Attempt, FREE_POLL, Halt, Pass, passing};
 use super::error::{CancelError, EditError, SendError};
+use super::guard::span;
 use super::verdict::Verdict;
 use super::{CANCEL_WAIT, Router, check_text};
 use crate::model::agent::AgentStatus;
@@ -21,6 +22,8 @@ use crate::store::{StoreError, Tx, frames, messages, queue, sessions};
 
 /// How often a waiting message is looked at when nobody calls.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often it is looked for messages that waited too long, at least; a clock may be set.
+const SWEEP: Duration = Duration::from_secs(30);
 /// How long the agent may take to say whether it is free for a message that cannot wait.
 const ASK_NOW: Duration = Duration::from_secs(3);
 
@@ -255,12 +258,7 @@ impl Router {
                 head.is_some_and(|head| head.id == wanted.id && head.state == DeliveryState::Queued);
             Ok((is_next, queue::rests(db, &wanted)?))
         };
-        let (is_next, rests) = self.inner.deps.store.read(asked).await?;
-        if is_next && self.is_overdue(message) {
-            self.give_up_waiting(message).await?;
-            return Ok(Now::Changed);
-        }
-        Ok(match (is_next, rests) {
+        Ok(match self.inner.deps.store.read(asked).await? {
             (false, _) => Now::Changed,
             (true, true) => Now::Rest,
             (true, false) => Now::Go,
@@ -276,21 +274,59 @@ impl Router {
         Ok(self.inner.deps.store.read(move |db| queue::rests(db, &wanted)).await?)
     }
 
-    fn is_overdue(&self, message: &Message) -> bool {
-        let waited = self.inner.deps.clock.now_ms().saturating_sub(message.created_at);
-        Duration::from_millis(waited) > self.inner.deps.settings.queue.wait
+    /// Ends messages whose time to wait is over, wherever in a queue they stand. Runs until `stop`.
+    pub async fn watch_queue(&self, stop: CancellationToken) {
+        loop {
+            let pause = match self.end_overdue().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(%error, "messages that waited too long cannot be ended: {error}; again in {SWEEP:?}");
+                    SWEEP
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
     }
 
-    async fn give_up_waiting(&self, message: &Message) -> Result<(), Halt> {
-        let id = message.id.clone();
-        let hours = self.inner.deps.settings.queue.wait.as_secs() / 3600;
-        let why = format!("it waited for more than {hours} h and could not be sent (queue.wait)");
-        let change = move |tx: &mut Tx<'_>| messages::move_to(tx, &id, DeliveryState::Failed, Some(&why));
-        match self.inner.deps.store.write::<_, StoreError, _>(change).await {
-            // Moved in this very moment: then it does not wait.
-            Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// Says when to look again. What is sent meanwhile is due later than what was there.
+    async fn end_overdue(&self) -> Result<Duration, StoreError> {
+        let store = &self.inner.deps.store;
+        let wait = self.inner.deps.settings.queue.wait;
+        loop {
+            let Some(oldest) = store.read(|db| queue::oldest(db)).await? else { return Ok(wait.min(SWEEP)) };
+            let waited =
+                Duration::from_millis(self.inner.deps.clock.now_ms().saturating_sub(oldest.created_at));
+            if waited <= wait {
+                // Past its time and not just at it.
+                return Ok((wait - waited + Duration::from_millis(1)).min(SWEEP));
+            }
+            self.give_up_waiting(&oldest).await?;
         }
+    }
+
+    async fn give_up_waiting(&self, message: &Message) -> Result<(), StoreError> {
+        let id = message.id.clone();
+        let wait = span(self.inner.deps.settings.queue.wait);
+        let why = format!("it waited for more than {wait} and could not be sent (queue.wait)");
+        let change = move |tx: &mut Tx<'_>| {
+            // Only one that still waits: it may have been taken in this very moment.
+            match messages::get(tx, &id)?.state {
+                DeliveryState::Queued => {
+                    messages::move_to(tx, &id, DeliveryState::Failed, Some(&why)).map(Some)
+                }
+                _ => Ok(None),
+            }
+        };
+        if self.inner.deps.store.write::<_, StoreError, _>(change).await?.is_some() {
+            // Its lane may be starting the frame on its behalf.
+            self.cancel_token(&message.id).cancel();
+            self.forget_cancel(&message.id);
+            self.ring(&message.session);
+        }
+        Ok(())
     }
 
     /// Waits while the session does something else (somebody types in the terminal). An urgent message does

@@ -299,6 +299,18 @@ pub fn unattended(ask: &impl Ask, message: &MessageId) -> Result<Option<u64>, St
     })
 }
 
+/// When the turn of a message waited for a decision, and until when, in the order in which it was asked.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn waits_of(ask: &impl Ask, message: &MessageId) -> Result<Vec<(u64, Option<u64>)>, StoreError> {
+    ask.rows(
+        "SELECT asked_at, decided_at FROM prompts WHERE message_id = ?1 ORDER BY asked_at",
+        (message,),
+        |row| Ok((unsigned(row, "asked_at")?, maybe_unsigned(row, "decided_at")?)),
+    )
+}
+
 /// How many prompts of a message were denied because nobody came.
 ///
 /// # Errors

@@ -47,6 +47,22 @@ pub fn head(ask: &impl Ask, session: &SessionId) -> Result<Option<Message>, Stor
     )
 }
 
+/// The message that has waited longest, wherever it stands.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn oldest(ask: &impl Ask) -> Result<Option<Message>, StoreError> {
+    // The first condition is the index's.
+    ask.maybe_row(
+        "SELECT * FROM messages
+          WHERE state IN ('queued', 'sending', 'sent', 'running') AND state = 'queued'
+          ORDER BY created_at, rowid
+          LIMIT 1",
+        (),
+        message,
+    )
+}
+
 /// Messages that are not at their end yet, in the order in which they go, conversation by conversation.
 ///
 /// # Errors

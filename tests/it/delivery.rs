@@ -11,7 +11,7 @@ use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, 
 use mimir::model::message::Message;
 use mimir::router::{EditError, Limits, Rules, SendError, SendRequest};
 use mimir::store::queue::{self, Edit};
-use mimir::store::{StoreError, messages};
+use mimir::store::{StoreError, messages, prompts};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -203,6 +203,25 @@ async fn a_message_whose_turn_never_comes_fails_with_the_reason() {
     assert!(waits.reason.as_deref().is_some_and(|why| why.contains("queue.wait")), "{waits:?}");
 }
 
+/// Also far back in a queue, behind a turn that takes long; what was taken in time is not touched.
+#[tokio::test]
+async fn every_message_of_a_queue_fails_when_its_own_time_is_over() {
+    let rules = Rules { wait: Duration::from_millis(400), ..Rules::default() };
+    let world = World::set(|settings| settings.queue = rules).await;
+    world.agent.plays([Play::Slow]);
+    let running = world.send("runs").await;
+    world.reaches(&running, Running).await;
+    let (next, last) = (world.send("next").await, world.send("last").await);
+    for waits in [last, next] {
+        let ended = world.end_of(&waits).await;
+        assert_eq!(ended.state, Failed);
+        assert!(ended.reason.as_deref().is_some_and(|why| why.contains("queue.wait")), "{ended:?}");
+        let waited = ended.ended_at.unwrap_or_default() - ended.created_at;
+        assert!(waited > 400, "{waited} ms");
+    }
+    assert_eq!((world.state(&running).await, world.agent.prompts()), (Running, 1));
+}
+
 /// Somebody stopped the frame: what was waiting then stays until the frame is wanted again.
 #[tokio::test]
 async fn a_queue_does_not_wake_a_frame_that_was_stopped_and_goes_on_with_it() {
@@ -307,6 +326,69 @@ mod crashes {
         assert_eq!((message.state, reason), (Cancelled, Some("cancelled by owner:0")));
         assert_eq!(world.agent.aborts(), 1, "the agent was told");
         assert_eq!(world.end_of(&world.send("again").await).await.answer.as_deref(), Some("next"));
+    }
+
+    /// Moves what happened to a message into the past.
+    async fn long_ago(world: &World, table: &'static str, set: &'static str) {
+        let change = move |tx: &mut mimir::store::Tx<'_>| tx.change(&format!("UPDATE {table} SET {set}"), ());
+        assert_eq!(world.store.write::<_, StoreError, _>(change).await.expect("changed"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_turn_has_no_more_time_because_a_gateway_was_restarted() {
+        let mut world = World::new().await;
+        world.agent.plays([Play::Slow, Play::Slow]);
+        let sent = world.send("hi").await;
+        world.reaches(&sent, Running).await;
+        world.stop_gateway().await;
+        long_ago(&world, "messages", "sent_at = sent_at - 3 * 3600 * 1000").await;
+        world.restart_gateway().await;
+        let message = world.end_of(&sent).await;
+        assert_eq!(message.state, Failed);
+        assert!(message.reason.as_deref().is_some_and(|why| why.contains("(turn.work)")), "{message:?}");
+        assert_eq!(world.agent.aborts(), 1);
+    }
+
+    /// The time in which it waited for a person is no work, and has an end of its own.
+    #[tokio::test]
+    async fn a_question_has_no_more_time_either() {
+        let mut world = World::new().await;
+        world.agent.plays([Play::Asks]);
+        let sent = world.send("hi").await;
+        let asked = async || {
+            let id = sent.id.clone();
+            !world.store.read(move |db| prompts::waits_of(db, &id)).await.expect("rows").is_empty()
+        };
+        world.eventually("it waits for a person", asked).await;
+        world.reaches(&sent, Running).await;
+        world.stop_gateway().await;
+        long_ago(&world, "messages", "sent_at = sent_at - 13 * 3600 * 1000").await;
+        long_ago(&world, "prompts", "asked_at = asked_at - 13 * 3600 * 1000").await;
+        world.restart_gateway().await;
+        let message = world.end_of(&sent).await;
+        assert_eq!(message.state, Failed);
+        assert!(message.reason.as_deref().is_some_and(|why| why.contains("(turn.person)")), "{message:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_while_no_gateway_ran_is_an_answer_however_long_ago_it_was_asked() {
+        let mut world = World::new().await;
+        world.agent.plays([play("in time")]);
+        world.failpoints.arm("send.after_sent", 1);
+        let left = world.send_and_die_at("send.after_sent").await;
+        let answered = async || {
+            let session = world.sessions().get(&left.session).await.expect("a session").agent_session;
+            let client = world.client();
+            let said = client.messages(&session.expect("made"), 10).await.expect("messages");
+            let is_whole = said.last().is_some_and(|turn| turn.head.completed_at.is_some());
+            is_whole && client.statuses().await.expect("statuses").is_empty()
+        };
+        world.eventually("the agent has answered", answered).await;
+        world.stop_gateway().await;
+        long_ago(&world, "messages", "sent_at = sent_at - 3 * 3600 * 1000").await;
+        world.restart_gateway().await;
+        let message = world.end_of(&left).await;
+        assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("in time")), "{message:?}");
     }
 
     /// Whatever of the first try is still on its way joins the second: both have one id.

@@ -268,6 +268,11 @@ fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gatewa
         settings,
         failpoints: failpoints.clone(),
     });
+    let queues = router.clone();
+    tasks.spawn("queue", OnExit::Restart, move |stop| {
+        let router = queues.clone();
+        async move { router.watch_queue(stop).await }
+    });
     Gateway { router, feeds, tasks, failpoints }
 }
 
