@@ -11,6 +11,7 @@ use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
 use crate::model::ids::FrameId;
 use crate::model::prompt::Ask;
 use crate::opencode::{AgentSession, OpencodeClient, OpencodeError, Turn};
+use crate::store::sessions::Untold;
 
 /// How many sessions are looked through, the ones that were used last.
 const SESSIONS: u32 = 200;
@@ -30,14 +31,27 @@ pub(super) enum Question {
         /// Whether it is known to be nobody's child.
         is_root: bool,
     },
+    /// To take a title that it slept through. It is told rather than asked.
+    Title(Untold),
 }
 
 /// The answer.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Overview { asked: Instant, statuses: BTreeMap<AgentSessionId, AgentStatus>, asks: Vec<Ask> },
+    Overview {
+        asked: Instant,
+        statuses: BTreeMap<AgentSessionId, AgentStatus>,
+        asks: Vec<Ask>,
+    },
     Sessions(Vec<AgentSession>),
-    Talk { session: AgentSessionId, asked: Instant, page: Page },
+    Talk {
+        session: AgentSessionId,
+        asked: Instant,
+        page: Page,
+    },
+    Title(Untold),
+    /// It does not want to hear it.
+    Refused,
 }
 
 /// What is known of one session.
@@ -76,6 +90,15 @@ async fn answer(client: &OpencodeClient, question: Question) -> Result<Answer, O
             let page = page(client, &session, oldest.as_ref(), is_root).await?;
             Answer::Talk { session, asked, page }
         }
+        Question::Title(untold) => match client.rename_session(&untold.agent_session, &untold.title).await {
+            Ok(()) => Answer::Title(untold),
+            Err(error) if error.is_passing() => return Err(error),
+            // Tried again after the next connection; until then there is nothing better to do.
+            Err(error) => {
+                tracing::warn!(session = %untold.session, %error, "the agent does not take the title of session {}: {error}", untold.session);
+                Answer::Refused
+            }
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use super::talk::Talk;
 use crate::model::agent::{AgentSessionId, AgentStatus};
 use crate::model::prompt::Ask;
 use crate::opencode::AgentSession;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx, sessions};
 
 /// For so long after its newest known message a session is read to be sure; clocks and updates overlap.
 const OVERLAP_MS: u64 = 5_000;
@@ -51,6 +51,9 @@ impl Scribe<'_> {
         if std::mem::take(&mut self.sessions_wanted) {
             return Some(Question::Sessions);
         }
+        if let Some(untold) = self.untold.pop() {
+            return Some(Question::Title(untold));
+        }
         let looked_at = |(id, talk): (&AgentSessionId, &Talk)| {
             talk.look_at.is_some_and(|at| at <= now).then(|| id.clone())
         };
@@ -81,6 +84,7 @@ impl Scribe<'_> {
                     }
                     Question::Sessions => self.sessions_wanted = true,
                     Question::Talk { session, .. } => drop(self.wanted.insert(session)),
+                    Question::Title(untold) => self.untold.push(untold),
                 }
                 self.ask_at = now + self.patience.next_delay();
                 return Ok(());
@@ -91,6 +95,11 @@ impl Scribe<'_> {
             Answer::Overview { asked, statuses, asks } => self.seen_all(asked, &statuses, asks).await,
             Answer::Sessions(sessions) => self.listed(sessions).await,
             Answer::Talk { session, asked, page } => self.read(session, page, asked).await,
+            Answer::Title(untold) => {
+                let told = move |tx: &mut Tx<'_>| sessions::told(tx, &untold.session, &untold.title);
+                self.inner.deps.store.write::<_, StoreError, _>(told).await
+            }
+            Answer::Refused => Ok(()),
         }
     }
 
@@ -146,6 +155,8 @@ impl Scribe<'_> {
             talk.read_until = talk.read_until.max(session.updated_at);
         }
         self.listed = true;
+        let frame = self.feed.frame().clone();
+        self.untold = self.inner.deps.store.read(move |db| sessions::untold(db, &frame)).await?;
         Ok(())
     }
 }

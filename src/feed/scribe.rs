@@ -22,6 +22,7 @@ use super::writing::Writing;
 use crate::model::agent::{AgentMessageId, AgentSessionId};
 use crate::model::names::FrameName;
 use crate::model::prompt::Ask;
+use crate::store::sessions::Untold;
 use crate::store::{StoreError, frames};
 use crate::supervisor::backoff::Backoff;
 
@@ -41,6 +42,8 @@ pub(super) struct Scribe<'a> {
     /// Ask even if it rests, as far as we know.
     pub(super) must_look: bool,
     pub(super) sessions_wanted: bool,
+    /// Titles that were given while the agent slept.
+    pub(super) untold: Vec<Untold>,
     pub(super) asking: Option<Asking>,
     pub(super) ask_at: Instant,
     pub(super) patience: Backoff,
@@ -83,6 +86,7 @@ async fn tell(inner: &Inner, feed: &Feed) -> Result<(), StoreError> {
         overview_at: None,
         must_look: false,
         sessions_wanted: false,
+        untold: Vec::new(),
         asking: None,
         ask_at: Instant::now(),
         patience: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
@@ -128,6 +132,7 @@ impl Scribe<'_> {
         self.overview_at = Some(now);
         self.must_look = true;
         self.sessions_wanted = true;
+        self.untold.clear();
         self.listed = false;
         self.heard.clear();
         self.gap.get_or_insert_with(Gap::before_us);
@@ -162,7 +167,7 @@ impl Scribe<'_> {
         let mut due = adopts.chain(self.gap.iter().filter_map(|gap| gap.tell_at)).fold(idle, Instant::min);
         if self.asking.is_none() {
             let asks = looks.chain(self.overview_at).fold(idle, Instant::min);
-            let waiting = self.sessions_wanted || !self.wanted.is_empty();
+            let waiting = self.sessions_wanted || !self.wanted.is_empty() || !self.untold.is_empty();
             due = due.min(if waiting { self.ask_at } else { asks.max(self.ask_at) });
         }
         due

@@ -22,7 +22,8 @@ const ALL: u32 = 100_000;
 const LONGEST_TITLE: usize = 200;
 
 impl Sessions {
-    /// Gives a conversation another title. The agent is told when it runs; one that sleeps is not woken for it.
+    /// Gives a conversation another title. The agent is told when it runs; one that sleeps is not woken for it and
+    /// told when it wakes next (see `feed`).
     ///
     /// # Errors
     /// [`SessionError::Title`], [`SessionError::NotFound`].
@@ -34,6 +35,7 @@ impl Sessions {
             .store
             .write::<_, StoreError, _>(move |tx| {
                 let session = sessions::rename(tx, &wanted, &given)?;
+                sessions::note_untold(tx, &wanted)?;
                 tx.audit(&by, "session.rename", wanted.as_str(), &json!({"title": given}))?;
                 Ok(session)
             })
@@ -43,11 +45,11 @@ impl Sessions {
             match client.rename_session(agent_session, &title).await {
                 Ok(()) => {
                     let id = id.clone();
-                    let told = move |tx: &mut Tx<'_>| sessions::retitle(tx, &id, &title);
+                    let told = move |tx: &mut Tx<'_>| sessions::told(tx, &id, &title);
                     self.deps.store.write::<_, StoreError, _>(told).await?;
                 }
                 Err(error) => {
-                    tracing::warn!(session = %id, %error, "the agent goes on calling session {id} by its old title: {error}");
+                    tracing::warn!(session = %id, %error, "the agent calls session {id} by its old title until it is told again: {error}");
                 }
             }
         }

@@ -21,6 +21,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0004_log.sql"),
     include_str!("migrations/0005_search.sql"),
     include_str!("migrations/0006_queue.sql"),
+    include_str!("migrations/0007_titles.sql"),
 ];
 
 /// How many copies are kept.

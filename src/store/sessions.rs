@@ -272,15 +272,71 @@ pub fn rename(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<Session, S
     get(tx, id)
 }
 
+/// A title that its agent does not know yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// Of which conversation.
+    pub session: SessionId,
+    /// The agent's id of it.
+    pub agent_session: AgentSessionId,
+    /// The title.
+    pub title: String,
+}
+
+/// Notes that the agent of a conversation is to be told its title. A conversation that no agent knows is made under
+/// the right one.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn note_untold(tx: &mut Tx<'_>, id: &SessionId) -> Result<(), StoreError> {
+    tx.change("UPDATE sessions SET title_untold = 1 WHERE id = ?1 AND agent_session IS NOT NULL", (id,))?;
+    Ok(())
+}
+
+/// The titles that the agent of a frame is still to be told.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn untold(ask: &impl Ask, frame: &FrameId) -> Result<Vec<Untold>, StoreError> {
+    ask.rows(
+        "SELECT id, agent_session, title FROM sessions
+          WHERE frame_id = ?1 AND title_untold = 1 AND agent_session IS NOT NULL
+          ORDER BY rowid",
+        (frame,),
+        |row| {
+            Ok(Untold {
+                session: row.get("id")?,
+                agent_session: row.get("agent_session")?,
+                title: row.get("title")?,
+            })
+        },
+    )
+}
+
+/// The agent was told that title. One that was given meanwhile is still to be told.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn told(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<(), StoreError> {
+    tx.change(
+        "UPDATE sessions SET agent_title = ?2, title_untold = title <> ?2
+          WHERE id = ?1 AND (title_untold = 1 OR title = ?2)",
+        (id, title),
+    )?;
+    Ok(())
+}
+
 /// Takes over what the agent calls a conversation, if that is news. An agent that slept while its
-/// conversation was renamed goes on telling the old title; that is none.
+/// conversation was renamed goes on telling the old title; that is none, and ours is kept until it was told.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn retitle(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<(), StoreError> {
     let is_news =
         tx.change("UPDATE sessions SET agent_title = ?2 WHERE id = ?1 AND agent_title <> ?2", (id, title))?;
-    if is_news > 0 && !title.trim().is_empty() {
+    let is_ours =
+        tx.maybe_row("SELECT 1 FROM sessions WHERE id = ?1 AND title_untold = 1", (id,), |_| Ok(()))?;
+    if is_news > 0 && is_ours.is_none() && !title.trim().is_empty() {
         rename(tx, id, title)?;
     }
     Ok(())

@@ -86,18 +86,35 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     assert_eq!(world.agent.session(&agent_id).expect("there")["title"], "dark mode");
     assert!(kinds(&world).await.contains(&"session.renamed"));
 
-    // While its frame sleeps, the agent is not woken; it goes on telling what it knows.
+    // One that is given while its frame sleeps wakes nobody, and is told when the frame wakes next.
     world.stop_frame().await;
+    let hears = async || world.feeds.facts(&world.frame).is_some_and(|facts| facts.connected);
+    world.eventually("nobody listens to a frame that sleeps", async || !hears().await).await;
     let wakes = world.places.wakes();
     world.sessions().rename(&OWNER, &id, "while you slept").await.expect("renamed");
     assert_eq!(world.places.wakes(), wakes);
+    let title = async || world.sessions().get(&id).await.expect("a session").title;
     let tell = |title: &'static str| {
         let id = id.clone();
         world.store.write::<_, StoreError, _>(move |tx| sessions::retitle(tx, &id, title))
     };
-    tell("dark mode").await.expect("told");
-    let title = async || world.sessions().get(&id).await.expect("a session").title;
+    for older in ["dark mode", "renamed in the terminal"] {
+        tell(older).await.expect("told");
+        assert_eq!(title().await, "while you slept", "ours is the newest until it was told");
+    }
+    assert_eq!(world.agent.session(&agent_id).expect("there")["title"], "dark mode");
+    world.agent.plays([answer("Awake.")]);
+    let woken = world.send("good morning").await;
+    world.end_of(&woken).await;
+    let untold = async || {
+        let frame = world.frame.clone();
+        world.store.read(move |db| sessions::untold(db, &frame)).await.expect("rows")
+    };
+    world.eventually("the agent was told", async || untold().await.is_empty()).await;
+    assert_eq!(world.agent.session(&agent_id).expect("there")["title"], "while you slept");
     assert_eq!(title().await, "while you slept");
+
+    // From then on what happens in the terminal is news again.
     tell("renamed in the terminal").await.expect("told");
     assert_eq!(title().await, "renamed in the terminal");
 
