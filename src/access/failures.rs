@@ -71,8 +71,9 @@ impl Failures {
     }
 }
 
-/// Whoever has one address of IPv6 has the 2^64 around it as well.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+/// Where somebody is, as far as it is counted: whoever has one address of IPv6 has the 2^64 around it as well.
+#[must_use]
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

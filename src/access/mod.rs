@@ -7,6 +7,7 @@
 pub mod certificate;
 mod error;
 mod failures;
+mod notes;
 mod registry;
 
 use std::net::IpAddr;
@@ -19,7 +20,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{AccessError, Denied};
+pub use failures::neighbourhood;
 use failures::{Failures, Noted};
+use notes::Notes;
 use registry::Registry;
 
 use crate::clock::{self, Clock};
@@ -45,6 +48,7 @@ struct Inner {
     clock: Clock,
     registry: Registry,
     failures: Failures,
+    notes: Notes,
     changed: Notify,
 }
 
@@ -60,6 +64,32 @@ pub struct Admitted {
 impl From<Grant> for Admitted {
     fn from(grant: Grant) -> Self {
         Self { grant, ended: None }
+    }
+}
+
+/// Somebody who was refused, as it is written down.
+#[derive(Debug)]
+pub struct Refusal {
+    by: Principal,
+    action: &'static str,
+    subject: String,
+    /// Of each of these only so many are written down.
+    whom: String,
+    detail: serde_json::Value,
+}
+
+impl Refusal {
+    /// Of somebody of whom no more is known than where they are.
+    #[must_use]
+    pub fn of_address(action: &'static str, from: IpAddr, detail: serde_json::Value) -> Self {
+        let whom = neighbourhood(from).to_string();
+        Self { by: Principal::Gateway, action, subject: from.to_string(), whom, detail }
+    }
+
+    /// Of somebody who is known and wants more than they may.
+    #[must_use]
+    pub fn of_token(by: Principal, wanted: String, detail: serde_json::Value) -> Self {
+        Self { whom: by.to_string(), by, action: "auth.forbidden", subject: wanted, detail }
     }
 }
 
@@ -85,6 +115,7 @@ impl Access {
             clock,
             registry: Registry::default(),
             failures: Failures::default(),
+            notes: Notes::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -124,19 +155,27 @@ impl Access {
             Noted::Beyond { first, seconds } => (first, Denied::TooMany { seconds }),
         };
         if write_down {
-            tracing::warn!(%from, "somebody was refused: {why}");
             let detail = json!({ "why": why, "too_many": matches!(denied, Denied::TooMany { .. }) });
-            let subject = from.to_string();
-            let written = self
-                .inner
-                .store
-                .write(move |tx| tx.audit(&Principal::Gateway, "auth.refused", &subject, &detail));
-            if let Err(error) = written.await {
-                let error: StoreError = error;
-                tracing::warn!(%error, "a refusal could not be written down: {error}");
-            }
+            self.write_down(Refusal::of_address("auth.refused", from, detail)).await;
         }
         denied
+    }
+
+    /// Writes down that somebody was refused. Of many in one minute only a few are; the next row says how many
+    /// were not.
+    pub async fn write_down(&self, refusal: Refusal) {
+        let Refusal { by, action, subject, whom, mut detail } = refusal;
+        let whom = format!("{action} {whom}");
+        let Some(unwritten) = self.inner.notes.note(&whom, self.inner.clock.now_ms()) else { return };
+        if unwritten > 0 {
+            detail["unwritten_before"] = unwritten.into();
+        }
+        tracing::warn!(%by, %subject, "somebody was refused ({action}): {detail}");
+        let written = self.inner.store.write(move |tx| tx.audit(&by, action, &subject, &detail));
+        if let Err(error) = written.await {
+            let error: StoreError = error;
+            tracing::warn!(%error, "a refusal could not be written down: {error}");
+        }
     }
 
     /// Makes a token. Its secret is told here and never again.
@@ -169,6 +208,8 @@ impl Access {
             return Err(AccessError::AlreadyOver);
         }
         if !by.may_give(token.scopes, token.frames.as_deref()) {
+            let detail = json!({ "code": "auth.scope", "wanted": token.scopes, "own": by.scopes });
+            self.write_down(Refusal::of_token(by.principal.clone(), "token.create".to_owned(), detail)).await;
             return Err(AccessError::MoreThanOwn { own: by.scopes });
         }
         let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));

@@ -90,6 +90,11 @@ pub const CONFIG: &[Key] = &[
         Kind::HostNames,
         "Names under which clients reach the gateway, besides its addresses",
     ),
+    key(
+        "server.connections_per_address",
+        Kind::Whole(1, 512),
+        "How many connections one address may hold on the HTTP port, this machine's included",
+    ),
     key("server.tls.auto", Kind::Switch, "Speak TLS with a certificate that mimir makes and keeps"),
     key("server.tls.cert", Kind::Path, "Speak TLS with this certificate (PEM, the whole chain)"),
     key("server.tls.key", Kind::Path, "The key of that certificate (PEM)"),

@@ -59,6 +59,8 @@ pub struct Server {
     pub bind: IpAddr,
     /// Names under which clients reach it, each with or without a port.
     pub hosts: Vec<String>,
+    /// How many connections one address may hold.
+    pub connections_per_address: u32,
     /// How it is encrypted, if it is.
     pub tls: Option<Tls>,
 }
@@ -392,6 +394,7 @@ fn server(read: &Reader<'_>) -> Result<Server, ConfigProblem> {
         http_port: read.must("server.http_port", values::port_or_off)?,
         bind,
         hosts: read.texts("server.hosts", values::host_name)?,
+        connections_per_address: read.must("server.connections_per_address", number)?,
         tls,
     })
 }

@@ -128,7 +128,9 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
     let unix = socket::bind_unix(&paths.gateway_socket())
         .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
-    start_edge(&edge, &services, unix, tcp, TcpRules { paths: &paths, hosts: server.hosts, certificate })?;
+    let connections = usize::try_from(server.connections_per_address).unwrap_or(usize::MAX);
+    let rules = TcpRules { paths: &paths, hosts: server.hosts, connections, certificate };
+    start_edge(&edge, &services, unix, tcp, rules)?;
     tracing::info!(socket = %services.about.socket, http = %services.about.http,
         "the gateway answers at {}", services.about.socket);
     if let Some(fingerprint) = &services.about.fingerprint {
@@ -223,6 +225,7 @@ pub fn start_core(core: &Tasks, services: &Services) {
 struct TcpRules<'a> {
     paths: &'a Paths,
     hosts: Vec<String>,
+    connections: usize,
     certificate: Option<Certificate>,
 }
 
@@ -277,7 +280,8 @@ fn start_edge(
     let path = rules.paths.token();
     let token = token::load_or_make(&path)
         .map_err(|error| start_failed(&format!("read {}", path.display()), &error))?;
-    let gate = Gate::new(token, services.access.clone(), rules.hosts, rules.certificate.as_ref());
+    let gate = Gate::new(token, services.access.clone(), rules.hosts, rules.certificate.as_ref())
+        .with_connections(rules.connections);
     edge.spawn("tcp listener", OnExit::StopGateway, move |stop| {
         gateway::serve::tcp(listener.clone(), gate.clone(), app.clone(), stop)
     });

@@ -9,16 +9,23 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::{HeaderMap, Method, Uri, header, request::Parts};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio_rustls::TlsAcceptor;
 
 use super::names::Names;
+use super::seats::Seats;
 use crate::access::certificate::Certificate;
-use crate::access::{Access, Admitted, Denied};
+use crate::access::{Access, Admitted, Denied, Refusal};
 use crate::model::principal::Principal;
 use crate::model::scope::Grant;
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
+
+/// Of what a stranger sends, no more than this is written down.
+const WRITTEN: usize = 200;
+/// How many connections one address may hold unless the configuration says otherwise.
+const CONNECTIONS: usize = 128;
 
 /// The rules of the TCP listener.
 #[derive(Clone)]
@@ -26,6 +33,7 @@ pub struct Gate {
     home: Secret,
     access: Access,
     names: Names,
+    seats: Seats,
     acceptor: Option<TlsAcceptor>,
 }
 
@@ -47,8 +55,27 @@ impl Gate {
             home,
             access,
             names: Names::new(certificate.is_some(), hosts),
+            seats: Seats::new(CONNECTIONS),
             acceptor: certificate.map(|certificate| certificate.config.clone().into()),
         }
+    }
+
+    /// The same with another number of connections that one address may hold.
+    #[must_use]
+    pub fn with_connections(self, most: usize) -> Self {
+        Self { seats: Seats::new(most), ..self }
+    }
+
+    /// The places of connections.
+    #[must_use]
+    pub fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    /// Writes down that an address has all the connections that it may have.
+    pub async fn note_crowd(&self, from: IpAddr) {
+        let refusal = Refusal::of_address("connection.refused", from, json!({ "why": "too many" }));
+        self.access.write_down(refusal).await;
     }
 
     /// How connections are encrypted, if they are.
@@ -63,7 +90,15 @@ impl Gate {
     /// 421 for a wrong `Host`, 403 for a foreign page, 401 without a token that opens anything, 429 after
     /// too many of those.
     pub async fn check(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
-        self.names.check(ends.local, &asked.headers)?;
+        if let Err(problem) = self.names.check(ends.local, &asked.headers) {
+            let said = |name| asked.headers.get(name).and_then(|value| value.to_str().ok()).map(cut);
+            let detail = json!({
+                "code": problem.code, "method": asked.method.as_str(), "path": cut(asked.uri.path()),
+                "host": said(header::HOST), "origin": said(header::ORIGIN),
+            });
+            self.access.write_down(Refusal::of_address("request.refused", ends.peer, detail)).await;
+            return Err(problem);
+        }
         match secret(&asked.uri, &asked.headers) {
             Some(secret) if same(&secret, self.home.reveal()) => {
                 if ends.peer.to_canonical().is_loopback() {
@@ -83,6 +118,11 @@ impl Gate {
             )),
         }
     }
+}
+
+/// The beginning of what a stranger sent.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(WRITTEN).collect()
 }
 
 /// What somebody brought to open the gate with.

@@ -8,9 +8,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use serde_json::json;
 
+use super::guard::cut;
 use super::problem::{Answer, Reply};
 use super::state::Services;
+use crate::access::Refusal;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::scope::{Grant, Scope};
 use crate::store::{self, StoreError};
@@ -80,17 +83,32 @@ pub async fn check(
     let Some(grant) = request.extensions().get::<Grant>().cloned() else {
         return Err(Problem::new(401, "auth.required", "nobody knows who asks").into());
     };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    match admit(&grant, route, request, &services).await {
+        Ok(request) => Ok(next.run(request).await),
+        Err(reply) => {
+            if reply.0.status == 403 {
+                let detail = json!({ "code": reply.0.code, "method": method.as_str() });
+                let refusal = Refusal::of_token(grant.principal, cut(uri.path()), detail);
+                services.access.write_down(refusal).await;
+            }
+            Err(reply)
+        }
+    }
+}
+
+/// The request again, if its caller may.
+async fn admit(grant: &Grant, route: Route, request: Request, services: &Services) -> Answer<Request> {
     match route.needs {
-        Needs::Open => return Ok(next.run(request).await),
+        Needs::Open => return Ok(request),
         Needs::Known => {}
         Needs::Scope(scope) if grant.scopes.has(scope) => {}
-        Needs::Scope(scope) => return Err(lacks(&grant, scope)),
+        Needs::Scope(scope) => return Err(lacks(grant, scope)),
     }
-    let request = match &grant.frames {
-        None => request,
-        Some(_) => within(&grant, route, request, &services).await?,
-    };
-    Ok(next.run(request).await)
+    match &grant.frames {
+        None => Ok(request),
+        Some(_) => within(grant, route, request, services).await,
+    }
 }
 
 fn lacks(grant: &Grant, scope: Scope) -> Reply {

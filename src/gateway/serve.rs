@@ -55,7 +55,12 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: C
     let accept = || async { listener.accept().await };
     let serve = |(stream, peer): (TcpStream, SocketAddr)| {
         let (gate, routes, stop) = (gate.clone(), routes.clone(), stop.clone());
+        let seat = gate.seats().take(peer.ip());
         async move {
+            let Some(_seat) = seat else {
+                gate.note_crowd(peer.ip()).await;
+                return gate.seats().turn_away(stream, gate.acceptor().is_some()).await;
+            };
             // Small answers should not wait for more.
             let _ = stream.set_nodelay(true);
             // A connection without our own end is gone already.

@@ -3,6 +3,7 @@
 
 mod remote;
 mod scopes;
+mod seats;
 mod tokens;
 
 use mimir::access::Wish;
@@ -13,7 +14,7 @@ use mimir::model::scope::{Grant, Scope};
 use crate::api::world::World;
 
 /// A token of that gateway with these scopes (words with blanks between), for these frames alone.
-async fn token(world: &World, scopes: &str, frames: Option<&[&str]>) -> String {
+pub async fn token(world: &World, scopes: &str, frames: Option<&[&str]>) -> String {
     let wish = Wish {
         name: None,
         scopes: scopes.split_whitespace().map(|word| word.parse::<Scope>().expect("a scope")).collect(),

@@ -11,9 +11,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use mimir::access::certificate;
@@ -74,15 +78,25 @@ impl World {
 
     /// The same with names besides its addresses, and perhaps with TLS.
     pub async fn with(hosts: Vec<String>, is_tls: bool) -> Self {
-        Self::made(hosts, is_tls, |_| {}).await
+        Self::made(hosts, is_tls, None, |_| {}).await
+    }
+
+    /// A world in which one address may hold so many connections.
+    pub async fn seated(connections: usize, is_tls: bool) -> Self {
+        Self::made(Vec::new(), is_tls, Some(connections), |_| {}).await
     }
 
     /// A world whose services are changed before anybody asks them.
     pub async fn changed(change: impl FnOnce(&mut Services)) -> Self {
-        Self::made(Vec::new(), false, change).await
+        Self::made(Vec::new(), false, None, change).await
     }
 
-    async fn made(hosts: Vec<String>, is_tls: bool, change: impl FnOnce(&mut Services)) -> Self {
+    async fn made(
+        hosts: Vec<String>,
+        is_tls: bool,
+        connections: Option<usize>,
+        change: impl FnOnce(&mut Services),
+    ) -> Self {
         let home = tempfile::tempdir().expect("a home");
         let projects = tempfile::tempdir().expect("a folder for projects");
         let paths = Paths::new(home.path(), home.path().join("run"));
@@ -140,6 +154,10 @@ impl World {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("binds"));
         let tcp = listener.local_addr().expect("an address");
         let gate = Gate::new(Secret::new(TOKEN), services.access.clone(), hosts, certificate.as_ref());
+        let gate = match connections {
+            Some(most) => gate.with_connections(most),
+            None => gate,
+        };
         edge.spawn("tcp", OnExit::Report, move |stop| {
             gateway::serve::tcp(listener.clone(), gate.clone(), routes.clone(), stop)
         });
@@ -214,6 +232,17 @@ impl World {
         token: Option<&str>,
         body: &str,
     ) -> Response<Incoming> {
+        let request = self.tcp_request(method, path, token, body);
+        send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
+    }
+
+    /// The same over TLS.
+    pub async fn open_tls(&self, method: &str, path: &str, token: &str, body: &str) -> Response<Incoming> {
+        let request = self.tcp_request(method, path, Some(token), body);
+        send(self.greet().await, request).await
+    }
+
+    fn tcp_request(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Request<Full<Bytes>> {
         let mut request = Request::builder().method(method).uri(path).header("host", self.tcp.to_string());
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -221,8 +250,26 @@ impl World {
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
-        send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
+        request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request")
+    }
+
+    /// An encrypted connection, as any client has it who trusts the gateway's certificate.
+    pub async fn greet(&self) -> TlsStream<TcpStream> {
+        self.greet_over(TcpStream::connect(self.tcp).await.expect("connects")).await
+    }
+
+    pub async fn greet_over(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        let pem = PathBuf::from(&self.services.about.home).join("tls/certificate.pem");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(pem).expect("a certificate")).expect("one to trust");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
     }
 
     /// The same with a whole answer.
