@@ -5,15 +5,20 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::world::{TOKEN, World};
+use super::world::{TOKEN, World, whole};
 
 const IN: Duration = Duration::from_secs(10);
 
 async fn running(name: &str) -> World {
-    let world = World::new().await;
+    run(World::new().await, name).await
+}
+
+async fn run(world: World, name: &str) -> World {
     world.frame(name).await;
     let started = world.post(&format!("/v1/frames/{name}/start?wait=20"), None).await;
     assert_eq!(started.status, 200, "{}", started.text);
@@ -85,11 +90,12 @@ async fn opencodes_own_ways_to_bring_a_password_take_the_token() {
     assert_eq!(world.ask_tcp("/v1/frames", with(basic("opencode", TOKEN))).await.status, 401);
 }
 
-#[tokio::test]
-async fn events_stream_through_as_they_come_and_end_with_the_gateway() {
-    let world = running("blog").await;
-    let answer = world.open("GET", "/v1/frames/blog/opencode/event", None, &[]).await;
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+/// Reads a stream of events for a while, and gives what is still to come.
+async fn listen(answer: Response<Incoming>) -> Incoming {
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"text/event-stream".parse().expect("a value"))
+    );
     let mut body = answer.into_body();
     let mut text = String::new();
     while !text.contains("data: 3") {
@@ -97,6 +103,13 @@ async fn events_stream_through_as_they_come_and_end_with_the_gateway() {
         text.push_str(&String::from_utf8_lossy(&frame.expect("bytes").into_data().unwrap_or_default()));
     }
     assert!(text.starts_with("data: 0\n\ndata: 1\n\n"), "{text}");
+    body
+}
+
+#[tokio::test]
+async fn events_stream_through_as_they_come_and_end_with_the_gateway() {
+    let world = running("blog").await;
+    let _goes_on = listen(world.open("GET", "/v1/frames/blog/opencode/event", None, &[]).await).await;
     assert!(world.end().await, "an open stream does not hold the gateway");
 }
 
@@ -140,6 +153,44 @@ async fn a_socket_is_carried_both_ways_over_either_listener() {
     let pair = STANDARD.encode(format!("opencode:{TOKEN}"));
     let head = format!("GET {path}?auth_token={pair} HTTP/1.1\r\nhost: {}\r\n{asks}", world.tcp);
     shout(tcp, head).await;
+}
+
+/// What a client on another machine has: TLS, a token for this and nothing else, and every kind of request.
+#[tokio::test]
+async fn streams_uploads_and_sockets_go_through_tls_with_a_token_until_it_is_revoked() {
+    let world = run(World::with(Vec::new(), true).await, "blog").await;
+    let token = crate::access::token(&world, "passthrough", Some(&["blog"])).await;
+    let inside = "/v1/frames/blog/opencode";
+    let mut stream = listen(world.open_tls("GET", &format!("{inside}/event"), &token, "").await).await;
+
+    let large = "x".repeat(5 << 20);
+    let arrived =
+        whole(world.open_tls("POST", &format!("{inside}/upload"), &token, &large).await).await.json();
+    assert_eq!(arrived["bytes"], 5 << 20);
+    assert!(arrived["pieces"].as_u64() > Some(1), "streamed: {arrived}");
+
+    let host = world.tcp;
+    let asks = "connection: Upgrade\r\nupgrade: loud\r\n";
+    let head = |more: String| format!("GET {inside}/ws{more} HTTP/1.1\r\nhost: {host}\r\n{asks}");
+    shout(world.greet().await, format!("{}authorization: Bearer {token}\r\n\r\n", head(String::new()))).await;
+    let pair = STANDARD.encode(format!("opencode:{token}"));
+    shout(world.greet().await, format!("{}\r\n", head(format!("?auth_token={pair}")))).await;
+
+    // It opens nothing else, and another one does not open this.
+    for (path, token, code) in [
+        ("/v1/frames/blog", token.clone(), "auth.scope"),
+        ("/v1/frames/shop/opencode/x", token.clone(), "auth.frame"),
+        (&format!("{inside}/x"), crate::access::token(&world, "terminal read", None).await, "auth.scope"),
+        (&format!("{inside}/x"), "mim_guessed".to_owned(), "auth.unknown_token"),
+    ] {
+        assert_eq!(whole(world.open_tls("GET", path, &token, "").await).await.code(), code, "{path}");
+    }
+    let tokens = world.services.access.list().await.expect("rows");
+    let revoked = world.ask("DELETE", &format!("/v1/tokens/{}", tokens[0].name), None, &[]).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    let end = async { while stream.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+    tokio::time::timeout(IN, end).await.expect("the stream ends with its token");
+    assert!(world.end().await, "it ends in time");
 }
 
 #[tokio::test]
