@@ -200,9 +200,11 @@ pub fn start_core(core: &Tasks, services: &Services) {
     });
     let (notifier, store, clock) =
         (services.notifier.clone(), services.store.clone(), services.clock.clone());
+    let failpoints = core.failpoints();
     core.spawn("webhooks", OnExit::Restart, move |stop| {
         let (notifier, store, clock) = (notifier.clone(), store.clone(), clock.clone());
-        async move { notifier.run(store, clock, stop).await }
+        let failpoints = failpoints.clone();
+        async move { notifier.run(store, clock, failpoints, stop).await }
     });
     let statuses = services.statuses.clone();
     core.spawn("status", OnExit::Restart, move |stop| {
@@ -216,8 +218,9 @@ pub fn start_core(core: &Tasks, services: &Services) {
     });
     let (store, clock) = (services.store.clone(), services.clock.clone());
     let keep = services.events.settings().keep;
+    let failpoints = core.failpoints();
     core.spawn("old events", OnExit::Restart, move |stop| {
-        events::tidy(store.clone(), clock.clone(), keep, stop)
+        events::tidy(store.clone(), clock.clone(), keep, failpoints.clone(), stop)
     });
 }
 

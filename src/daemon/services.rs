@@ -148,6 +148,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         clock: clock.clone(),
         default_model: default_model.clone(),
         wake: settings::router(config).wake,
+        failpoints: tasks.failpoints(),
     });
     Ok(Services {
         approvals,

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::store::retention::{self, Forgotten};
 use crate::store::{Store, StoreError};
+use crate::supervisor::failpoint::Failpoints;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -42,9 +43,15 @@ pub struct Tidied {
 }
 
 /// Keeps the log as large as it may be, until stopped.
-pub async fn tidy(store: Store, clock: Clock, keep: Retention, stop: CancellationToken) {
+pub async fn tidy(
+    store: Store,
+    clock: Clock,
+    keep: Retention,
+    failpoints: Failpoints,
+    stop: CancellationToken,
+) {
     loop {
-        match tidy_once(&store, clock.now_ms(), keep).await {
+        match tidy_once(&store, clock.now_ms(), keep, &failpoints).await {
             Ok(done) if done != Tidied::default() => {
                 tracing::info!(
                     merged = done.merged,
@@ -68,12 +75,18 @@ pub async fn tidy(store: Store, clock: Clock, keep: Retention, stop: Cancellatio
 ///
 /// # Errors
 /// Whatever the database says.
-pub async fn tidy_once(store: &Store, now_ms: u64, keep: Retention) -> Result<Tidied, StoreError> {
+pub async fn tidy_once(
+    store: &Store,
+    now_ms: u64,
+    keep: Retention,
+    failpoints: &Failpoints,
+) -> Result<Tidied, StoreError> {
     let before = |age: Duration| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let mut done = Tidied::default();
     let whole = before(keep.pieces);
     while let Some(stretch) = store.read(move |db| retention::next_stretch(db, whole)).await? {
         done.merged += store.write_soon::<_, StoreError, _>(move |tx| retention::merge(tx, &stretch)).await?;
+        failpoints.hit("events.after_merge").await;
         tokio::time::sleep(BREATH).await;
     }
     let young = before(keep.age);
@@ -83,6 +96,7 @@ pub async fn tidy_once(store: &Store, now_ms: u64, keep: Retention) -> Result<Ti
             break;
         }
         done.forgotten += gone.rows;
+        failpoints.hit("events.after_forget_older").await;
         tokio::time::sleep(BREATH).await;
     }
     let mut size = store.read(|db| retention::size(db)).await?;
@@ -92,6 +106,7 @@ pub async fn tidy_once(store: &Store, now_ms: u64, keep: Retention) -> Result<Ti
             break;
         }
         done.forgotten += gone.rows;
+        failpoints.hit("events.after_forget_oldest").await;
         size = size.saturating_sub(gone.bytes);
         tokio::time::sleep(BREATH).await;
     }

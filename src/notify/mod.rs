@@ -21,6 +21,7 @@ use crate::model::prompt::{AskBody, Prompt};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
 use crate::store::{Store, StoreError, Tx};
+use crate::supervisor::failpoint::Failpoints;
 
 pub use desktop::session_bus;
 pub use webhook::Pace;
@@ -95,9 +96,12 @@ impl Notifier {
     }
 
     /// Makes calls until it is stopped.
-    pub async fn run(&self, store: Store, clock: Clock, stop: CancellationToken) {
+    pub async fn run(&self, store: Store, clock: Clock, failpoints: Failpoints, stop: CancellationToken) {
+        let Inner { settings, http, bell, .. } = &*self.inner;
+        let caller =
+            webhook::Caller { settings, http, store: &store, clock: &clock, failpoints: &failpoints };
         tokio::select! {
-            () = webhook::run(&self.inner.settings, &self.inner.http, &self.inner.bell, &store, &clock) => {}
+            () = webhook::run(&caller, bell) => {}
             () = stop.cancelled() => {}
         }
     }

@@ -15,6 +15,7 @@ use crate::model::prompt::Prompt;
 use crate::outbound::HttpClients;
 use crate::store::deliveries::{self, Delivery};
 use crate::store::{Store, StoreError, Tx};
+use crate::supervisor::failpoint::Failpoints;
 
 /// So many calls are read at once.
 const PAGE: u32 = 100;
@@ -61,11 +62,20 @@ pub(super) fn note(
     deliveries::insert(tx, id.as_str(), hook.url.as_str(), &body.to_string())
 }
 
+/// What calls are made with.
+pub(super) struct Caller<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) http: &'a HttpClients,
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+    pub(super) failpoints: &'a Failpoints,
+}
+
 /// Makes calls for ever.
-pub(super) async fn run(settings: &Settings, http: &HttpClients, bell: &Bell, store: &Store, clock: &Clock) {
+pub(super) async fn run(caller: &Caller<'_>, bell: &Bell) {
     loop {
         let rung = bell.notified();
-        let pause = match pass(settings, http, store, clock).await {
+        let pause = match pass(caller).await {
             Ok(Some(pause)) => pause,
             // Nothing waits.
             Ok(None) => Duration::from_secs(3600),
@@ -82,12 +92,8 @@ pub(super) async fn run(settings: &Settings, http: &HttpClients, bell: &Bell, st
 }
 
 /// Makes the calls that are due, those to one receiver in order; says when the next one is.
-async fn pass(
-    settings: &Settings,
-    http: &HttpClients,
-    store: &Store,
-    clock: &Clock,
-) -> Result<Option<Duration>, StoreError> {
+async fn pass(caller: &Caller<'_>) -> Result<Option<Duration>, StoreError> {
+    let Caller { settings, store, clock, failpoints, .. } = *caller;
     let now = clock.now_ms();
     let due = store.read(move |db| deliveries::due(db, now, PAGE)).await?;
     let mut by_receiver: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
@@ -99,11 +105,13 @@ async fn pass(
         let hook = settings.hooks.iter().find(|hook| hook.url.as_str() == url);
         for delivery in deliveries {
             let failed = match hook {
-                Some(hook) => call(hook, &delivery, settings.pace.within, http, clock).await.err(),
+                Some(hook) => call(hook, &delivery, caller).await.err(),
                 // It was taken out of the configuration.
                 None => None,
             };
-            settle(&delivery, failed.as_deref(), &settings.pace, store, clock).await?;
+            failpoints.hit("webhook.after_call").await;
+            settle(&delivery, failed.as_deref(), caller).await?;
+            failpoints.hit("webhook.after_outcome").await;
         }
         Ok::<_, StoreError>(())
     });
@@ -114,19 +122,15 @@ async fn pass(
     Ok(next.map(|at| Duration::from_millis(at.saturating_sub(clock.now_ms()))))
 }
 
-async fn settle(
-    delivery: &Delivery,
-    failed: Option<&str>,
-    pace: &Pace,
-    store: &Store,
-    clock: &Clock,
-) -> Result<(), StoreError> {
+/// Died before this: the call is made again, and its receiver knows it by its id.
+async fn settle(delivery: &Delivery, failed: Option<&str>, caller: &Caller<'_>) -> Result<(), StoreError> {
+    let Caller { settings, store, clock, .. } = *caller;
     let id = delivery.id.clone();
     let Some(why) = failed else {
         return store.write(move |tx| deliveries::remove(tx, &id)).await;
     };
     let tried = usize::try_from(delivery.attempts).unwrap_or(usize::MAX);
-    let Some(pause) = pace.retries.get(tried) else {
+    let Some(pause) = settings.pace.retries.get(tried) else {
         tracing::error!("webhook {}: given up after {} tries: {why}", delivery.url, tried + 1);
         return store.write(move |tx| deliveries::remove(tx, &id)).await;
     };
@@ -137,13 +141,8 @@ async fn settle(
 }
 
 /// One try. The signature is of this moment, the id that of the row.
-async fn call(
-    hook: &Hook,
-    delivery: &Delivery,
-    within: Duration,
-    http: &HttpClients,
-    clock: &Clock,
-) -> Result<(), String> {
+async fn call(hook: &Hook, delivery: &Delivery, caller: &Caller<'_>) -> Result<(), String> {
+    let Caller { settings, http, clock, .. } = *caller;
     let seconds = i64::try_from(clock.now_ms() / 1000).unwrap_or(i64::MAX);
     let signature = Webhook::new(hook.secret.reveal())
         .and_then(|signer| signer.sign(&delivery.id, seconds, delivery.body.as_bytes()))
@@ -152,7 +151,7 @@ async fn call(
         .to(&hook.url)
         .map_err(|error| error.to_string())?
         .post(hook.url.clone())
-        .timeout(within)
+        .timeout(settings.pace.within)
         .header("content-type", "application/json")
         .header(HEADER_WEBHOOK_ID, &delivery.id)
         .header(HEADER_WEBHOOK_TIMESTAMP, seconds.to_string())

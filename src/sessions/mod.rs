@@ -18,6 +18,7 @@ use crate::store::search::{self, Found, Wanted};
 use crate::store::sessions::{Among, Named};
 use crate::store::turns::Turn;
 use crate::store::{Store, StoreError, sessions, turns};
+use crate::supervisor::failpoint::Failpoints;
 
 pub use error::SessionError;
 
@@ -66,6 +67,8 @@ pub struct SessionsDeps {
     pub default_model: ModelRef,
     /// How long a frame may take to start.
     pub wake: Duration,
+    /// Where tests let the gateway die.
+    pub failpoints: Failpoints,
 }
 
 /// Conversations: reading them, finding what was said, and what can be done to them. Cheap to clone.

@@ -156,6 +156,8 @@ impl Sessions {
 
     /// Deletes a conversation: the agent's first, then its history here. One whose frame is gone has only that.
     ///
+    /// Whoever dies in between leaves the history: what was not confirmed is not gone, and can be deleted again.
+    ///
     /// # Errors
     /// [`SessionError::Busy`] while a message of it is on its way; [`SessionError::NoAgent`] when its frame cannot
     /// be started, and then nothing is deleted.
@@ -174,6 +176,7 @@ impl Sessions {
                 return Err(SessionError::Busy(session.id));
             }
             client.delete_session(agent_session).await?;
+            self.deps.failpoints.hit("sessions.delete.after_agent").await;
         }
         let (by, gone) = (by.clone(), session.clone());
         let write = move |tx: &mut Tx<'_>| {

@@ -214,6 +214,7 @@ impl World {
             clock: Clock::system(),
             default_model: settings().default_model,
             wake: LIMIT,
+            failpoints: self.failpoints.clone(),
         })
     }
 

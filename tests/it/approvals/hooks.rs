@@ -150,10 +150,63 @@ async fn a_call_that_fails_is_repeated_under_the_same_id_also_after_a_restart() 
     let before = receiver.calls().len();
     let calls = receiver.has(before + 1).await;
     assert!(calls.iter().all(|(id, _)| *id == calls[0].0), "the same id each time: {calls:?}");
-    // It is done: nothing is left.
+    nothing_is_left(&world).await;
+}
+
+/// All calls are made, or given up.
+async fn nothing_is_left(world: &World) {
     let until = Instant::now() + Duration::from_secs(10);
     while world.store.read(|db| deliveries::next_at(db)).await.expect("rows").is_some() {
         assert!(Instant::now() < until, "a call is left");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A prompt is told of by a gateway that dies at `point`; the receiver answers with `status` until then, and well from
+/// then on.
+#[cfg(feature = "test-support")]
+async fn told_and_died(point: &'static str, status: u16) -> (Receiver, World) {
+    let receiver = Receiver::start().await;
+    receiver.answers(status);
+    let mut world = World::with(receiver.settings()).await;
+    world.failpoints.arm(point, 1);
+    world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
+    let died = tokio::time::timeout(Duration::from_secs(20), world.failpoints.died()).await;
+    assert_eq!((died.expect("it dies in time"), receiver.calls().len()), (point, 1));
+    receiver.answers(204);
+    world.restart_gateway().await;
+    (receiver, world)
+}
+
+/// What came of it was not saved: the call is made again, and is the same one to whoever gets it twice.
+#[cfg(feature = "test-support")]
+#[tokio::test]
+async fn a_call_whose_outcome_died_with_the_gateway_is_repeated_word_for_word() {
+    for status in [204, 503] {
+        let (receiver, world) = told_and_died("webhook.after_call", status).await;
+        let calls = receiver.has(2).await;
+        assert_eq!(calls[0], calls[1], "after {status}");
+        nothing_is_left(&world).await;
+        assert_eq!(receiver.calls().len(), 2, "after {status}");
+    }
+}
+
+/// Between an outcome and the next try: what was taken is not told again, what was not is.
+#[cfg(feature = "test-support")]
+#[tokio::test]
+async fn a_call_goes_on_from_the_outcome_that_was_saved() {
+    let (receiver, world) = told_and_died("webhook.after_outcome", 204).await;
+    nothing_is_left(&world).await;
+    world.ask(permission("per_2", ROOT, "bash", &["git pull"])).await;
+    let calls = receiver.has(2).await;
+    assert_eq!(
+        calls[1].1["data"]["event"]["patterns"][0], "git pull",
+        "the next call is about the next prompt"
+    );
+
+    let (receiver, world) = told_and_died("webhook.after_outcome", 503).await;
+    let calls = receiver.has(2).await;
+    assert_eq!(calls[0], calls[1]);
+    nothing_is_left(&world).await;
+    assert_eq!(receiver.calls().len(), 2);
 }

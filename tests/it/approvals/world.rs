@@ -25,6 +25,7 @@ use mimir::store::audit::AuditEntry;
 use mimir::store::messages::NewMessage;
 use mimir::store::sessions::NewSession;
 use mimir::store::{OpenOptions, Store, StoreError, Tx, audit, events, frames, messages, prompts, sessions};
+use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
 
 use super::prompter::Prompter;
@@ -41,6 +42,7 @@ pub struct World {
     pub frame: FrameId,
     pub session: SessionId,
     pub message: MessageId,
+    pub failpoints: Failpoints,
     settings: Settings,
     tasks: Tasks,
     folder: tempfile::TempDir,
@@ -63,15 +65,15 @@ impl World {
             MessageId::from_parts(1_000, entropy_128()),
         );
         fill(&store, &frame, &session, &message, workspace.display().to_string()).await;
-        let (approvals, tasks) = gateway(&store, &agent, &settings);
-        Self { store, approvals, agent, frame, session, message, settings, tasks, folder }
+        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings);
+        Self { store, approvals, agent, frame, session, message, failpoints, settings, tasks, folder }
     }
 
-    /// The gateway dies and comes back; the agent does not notice.
+    /// The gateway dies and comes back; the agent does not notice. What is armed dies with the old one.
     pub async fn restart_gateway(&mut self) {
         assert!(self.tasks.stop(LIMIT).await, "its tasks end");
         self.store = open(self.folder.path());
-        (self.approvals, self.tasks) = gateway(&self.store, &self.agent, &self.settings);
+        (self.approvals, self.tasks, self.failpoints) = gateway(&self.store, &self.agent, &self.settings);
     }
 
     pub fn workspace(&self) -> std::path::PathBuf {
@@ -158,7 +160,8 @@ fn open(folder: &std::path::Path) -> Store {
     Store::open(options, Clock::system()).expect("a database")
 }
 
-fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approvals, Tasks) {
+fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approvals, Tasks, Failpoints) {
+    let failpoints = Failpoints::default();
     let tasks = Tasks::default();
     let approvals = Approvals::new(ApprovalsDeps {
         store: store.clone(),
@@ -173,11 +176,12 @@ fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approv
         async move { running.run(stop).await }
     });
     let (notifier, calls): (Notifier, Store) = (settings.notifier.clone(), store.clone());
+    let points = failpoints.clone();
     tasks.spawn("webhooks", OnExit::Report, move |stop| {
-        let (notifier, calls) = (notifier.clone(), calls.clone());
-        async move { notifier.run(calls, Clock::system(), stop).await }
+        let (notifier, calls, points) = (notifier.clone(), calls.clone(), points.clone());
+        async move { notifier.run(calls, Clock::system(), points, stop).await }
     });
-    (approvals, tasks)
+    (approvals, tasks, failpoints)
 }
 
 async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &MessageId, workspace: String) {

@@ -11,6 +11,7 @@ use mimir::model::ids::{FrameId, MessageId, SessionId};
 use mimir::model::names::FrameName;
 use mimir::model::secret::Secret;
 use mimir::store::{OpenOptions, Store, StoreError, events};
+use mimir::supervisor::failpoint::Failpoints;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const NOW: u64 = 100 * DAY_MS;
@@ -75,7 +76,23 @@ impl World {
 
     async fn tidy(&self, days: u64, bytes: u64) {
         let keep = Retention::new(Duration::from_millis(days * DAY_MS), bytes);
-        tidy_once(&self.store, self.clock.now_ms(), keep).await.expect("tidied");
+        tidy_once(&self.store, self.clock.now_ms(), keep, &Failpoints::default()).await.expect("tidied");
+    }
+
+    /// The same by a gateway that dies at the first step it takes; says where, or that there was none to take.
+    async fn tidy_and_die(&mut self, days: u64, bytes: u64) -> Option<&'static str> {
+        let keep = Retention::new(Duration::from_millis(days * DAY_MS), bytes);
+        let failpoints = Failpoints::default();
+        failpoints.arm_any(1);
+        let died = tokio::select! {
+            tidied = tidy_once(&self.store, self.clock.now_ms(), keep, &failpoints) => {
+                tidied.expect("tidied");
+                None
+            }
+            point = failpoints.died() => Some(point),
+        };
+        self.store = open_at(self.folder.path(), self.clock.clone());
+        died
     }
 
     async fn rows(&self) -> Vec<Event> {
@@ -170,4 +187,64 @@ async fn the_log_stays_within_its_size_and_turns_that_run_stay_whole() {
     let rows = world.rows().await;
     let of_running = rows.iter().filter(|event| event.subject.message.as_ref() == Some(&running)).count();
     assert_eq!(of_running, 51, "after a crash they say what was told");
+}
+
+/// Texts in more than one stretch, more old events than go in one step, and more than there is room for.
+async fn a_long_log() -> World {
+    let world = World::new();
+    for number in 1..=10 {
+        world.told(number, "answered", &["old"]).await;
+    }
+    world.clock.advance_ms(40 * DAY_MS);
+    let large = "x".repeat(100);
+    for number in 11..=13 {
+        world.told(number, "answered", &vec![large.as_str(); 900]).await;
+    }
+    for number in 14..=270 {
+        world.told(number, "answered", &["new"]).await;
+    }
+    world.told(271, "answered", &["the ", "very ", "last"]).await;
+    world.clock.advance_ms(2 * 60 * 60 * 1000);
+    world
+}
+
+/// The whole texts that a reader gets, by their part.
+fn texts(rows: &[Event]) -> std::collections::BTreeMap<String, String> {
+    let mut texts = std::collections::BTreeMap::<String, String>::new();
+    for event in rows {
+        if let Happening::Text { delta, part } = &event.what {
+            texts.entry(part.clone()).or_default().push_str(delta);
+        }
+    }
+    texts
+}
+
+/// A gateway dies behind each step there is: no word is lost or there twice, and the last one ends where one that
+/// never died does.
+#[tokio::test]
+async fn tidying_up_can_be_cut_off_anywhere_and_goes_on() {
+    const SMALL: u64 = 200_000;
+    let undisturbed = a_long_log().await;
+    undisturbed.tidy(30, SMALL).await;
+    let expected = words(&undisturbed.rows().await);
+
+    let mut world = a_long_log().await;
+    let before = texts(&world.rows().await);
+    let mut points = Vec::new();
+    while let Some(point) = world.tidy_and_die(30, SMALL).await {
+        points.push(point);
+        let rows = world.rows().await;
+        for (part, text) in texts(&rows) {
+            assert_eq!(Some(&text), before.get(&part), "{part} behind {points:?}");
+        }
+        let is_kept = |number: u32| texts(&rows).contains_key(&format!("prt_{number}"));
+        assert!(is_kept(271), "behind {points:?}");
+        assert!(is_kept(1) || points.contains(&"events.after_forget_older"), "behind {points:?}");
+        assert!(points.len() < 100, "it comes to an end: {points:?}");
+    }
+    for point in ["events.after_merge", "events.after_forget_older", "events.after_forget_oldest"] {
+        assert!(points.contains(&point), "{point} in {points:?}");
+    }
+    assert!(points.iter().filter(|point| **point == "events.after_merge").count() > 1, "{points:?}");
+    assert_eq!(words(&world.rows().await), expected);
 }

@@ -4,7 +4,7 @@ use mimir::model::ids::SessionId;
 use mimir::model::message::Message;
 use mimir::sessions::{SessionError, export};
 use mimir::store::search::Wanted;
-use mimir::store::{StoreError, events, messages, sessions, turns};
+use mimir::store::{StoreError, audit, events, messages, sessions, turns};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -227,6 +227,40 @@ async fn a_deleted_conversation_is_gone_everywhere_also_from_a_frame_that_sleeps
     let sent = world.send("hello").await;
     world.end_of(&sent).await;
     assert_ne!(sent.session, id);
+}
+
+/// It was not confirmed, so it did not happen: what was said is here, can be gone on with, and can be deleted again.
+#[cfg(feature = "test-support")]
+#[tokio::test]
+async fn a_deletion_that_was_cut_off_behind_the_agents_leaves_the_history_and_can_be_repeated() {
+    let (mut world, message) = talked().await;
+    world.end_of(&message).await;
+    let id = message.session.clone();
+    let agent_id = of_agent(&world, &id).await;
+    world.failpoints.arm("sessions.delete.after_agent", 1);
+    let sessions = world.sessions();
+    tokio::select! {
+        deleted = sessions.delete(&OWNER, &id) => panic!("it dies: {deleted:?}"),
+        point = world.failpoints.died() => assert_eq!(point, "sessions.delete.after_agent"),
+    }
+    world.restart_gateway().await;
+    assert_eq!(world.agent.session(&agent_id), None, "the agent's copy is gone");
+    let before = ["the first question", "Hello there.", "the second question", "And again."];
+    assert_eq!(said(&world, &id).await, before);
+
+    world.agent.plays([answer("Here I am.")]);
+    let sent = world.send_with("go on", |request| request.session = Some(id.to_string())).await;
+    assert_eq!(world.end_of(&sent).await.answer.as_deref(), Some("Here I am."));
+    assert_eq!(said(&world, &id).await[..4], before);
+
+    world.sessions().delete(&OWNER, &id).await.expect("deleted");
+    assert!(matches!(world.sessions().get(&id).await, Err(SessionError::NotFound(_))));
+    let rows = world.store.read(|db| audit::list(db, None, 1000)).await.expect("rows");
+    assert_eq!(rows.iter().filter(|row| row.action == "session.delete").count(), 1);
+    let of_it = events::Filter { session: Some(id.clone()), ..events::Filter::default() };
+    let told = world.store.read(move |db| events::after(db, 0, &of_it, 100)).await.expect("events");
+    assert_eq!(told.iter().map(|event| event.what.kind()).collect::<Vec<_>>(), ["session.removed"]);
+    world.store.check().await.expect("the tables hang together");
 }
 
 #[tokio::test]
