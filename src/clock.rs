@@ -46,8 +46,18 @@ impl Clock {
 /// A time as other programs read it: `2026-11-21T11:49:16.000Z`.
 #[must_use]
 pub fn rfc3339(at_ms: u64) -> String {
+    format!("{}.{:03}Z", date_and_time(at_ms, 'T'), at_ms % 1_000)
+}
+
+/// A time as people read it: `2026-11-21 11:49:16`, UTC.
+#[must_use]
+pub fn utc(at_ms: u64) -> String {
+    date_and_time(at_ms, ' ')
+}
+
+fn date_and_time(at_ms: u64, between: char) -> String {
     // Howard Hinnant's `civil_from_days`, for days since 1970.
-    let (seconds, ms) = (at_ms / 1_000, at_ms % 1_000);
+    let seconds = at_ms / 1_000;
     let (shifted, clock) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -57,7 +67,7 @@ pub fn rfc3339(at_ms: u64) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (clock / 3_600, clock % 3_600 / 60, clock % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
 }
 
 /// Fresh entropy for ids and passwords.
@@ -80,12 +90,13 @@ pub fn entropy_128() -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{rfc3339, utc};
 
     #[test]
     fn times_are_written_as_other_programs_read_them() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(951_782_400_007), "2000-02-29T00:00:00.007Z");
         assert_eq!(rfc3339(1_795_261_756_000), "2026-11-21T11:49:16.000Z");
+        assert_eq!(utc(1_795_261_756_999), "2026-11-21 11:49:16");
     }
 }

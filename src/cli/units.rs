@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::clock::utc as time;
+
 /// Reads `90s`, `15m`, `2h`, `1d`, `1h30m`.
 ///
 /// # Errors
@@ -132,27 +134,6 @@ pub fn count(number: u64) -> String {
         1_000..1_000_000 => format!("{}.{}k", number / 1_000, number % 1_000 / 100),
         _ => format!("{}.{}M", number / 1_000_000, number % 1_000_000 / 100_000),
     }
-}
-
-/// `2026-11-21 11:49:16` (UTC).
-pub fn time(at_ms: u64) -> String {
-    let seconds = at_ms / 1_000;
-    let (year, month, day) = civil(seconds / 86_400);
-    let clock = seconds % 86_400;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", clock / 3_600, clock % 3_600 / 60, clock % 60)
-}
-
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn civil(day: u64) -> (u64, u64, u64) {
-    let shifted = day + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -81,8 +81,27 @@ const fn key(path: &'static str, kind: Kind, about: &'static str) -> Key {
 /// The words for what a rule does; [`crate::model::policy::Action`] has the same.
 const ACTIONS: &[&str] = &["allow", "ask", "deny"];
 
+/// A table with the keys of rules at its end; `$action` is what their actions are for.
+macro_rules! with_rules {
+    ($action:expr, $($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            key(
+                "approvals.rules.[].tool",
+                Kind::Text,
+                "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
+            ),
+            key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
+            key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
+            key("approvals.rules.[].action", Kind::OneOf(ACTIONS), $action),
+            key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
+        ]
+    };
+}
+
 /// The keys of `config.yaml`.
-pub const CONFIG: &[Key] = &[
+pub const CONFIG: &[Key] = with_rules![
+    "allow, ask a person, or deny",
     key("server.http_port", Kind::PortOrOff, "TCP port of the HTTP API; off for the Unix socket alone"),
     key("server.bind", Kind::Address, "Address the HTTP API listens on; another than loopback needs TLS"),
     key(
@@ -176,15 +195,6 @@ pub const CONFIG: &[Key] = &[
     key("providers.*.models.[].context", Kind::Whole(1, u32::MAX), "How many tokens fit"),
     key("providers.*.models.[].output", Kind::Whole(1, u32::MAX), "How many tokens it may write at once"),
     key(
-        "approvals.rules.[].tool",
-        Kind::Text,
-        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
-    ),
-    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
-    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
-    key("approvals.rules.[].action", Kind::OneOf(ACTIONS), "allow, ask a person, or deny"),
-    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
-    key(
         "approvals.unattended",
         Kind::Time,
         "How long an unattended run waits for an answer before it is denied",
@@ -201,7 +211,8 @@ pub const CONFIG: &[Key] = &[
 ];
 
 /// The keys of a frame file (`mimir frame create --config`).
-pub const FRAME_FILE: &[Key] = &[
+pub const FRAME_FILE: &[Key] = with_rules![
+    "allow, ask a person, or deny",
     key("name", Kind::Name, "The frame's name"),
     key("workspace", Kind::Path, "The folder that is /workspace inside"),
     key("project", Kind::Name, "A registered project, instead of workspace"),
@@ -215,35 +226,14 @@ pub const FRAME_FILE: &[Key] = &[
     key("throwaway", Kind::Switch, "Whether it destroys itself"),
     key("ttl", Kind::Time, "After how long"),
     key("start", Kind::Switch, "Start it at once"),
-    key(
-        "approvals.rules.[].tool",
-        Kind::Text,
-        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
-    ),
-    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
-    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
-    key("approvals.rules.[].action", Kind::OneOf(ACTIONS), "allow, ask a person, or deny"),
-    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
 ];
 
 /// The keys of a project's own `.mimir/config.yml` that are obeyed.
-pub const PROJECT_FILE: &[Key] = &[
+pub const PROJECT_FILE: &[Key] = with_rules![
+    "ask a person, or deny; a project's own file cannot allow",
     key("image", Kind::Text, "The image its frames are made from"),
     key("model", Kind::Model, "The model for its frames"),
     key("instructions", Kind::Text, "What the agent should know about the project"),
-    key(
-        "approvals.rules.[].tool",
-        Kind::Text,
-        "Which tool: bash, edit, external_directory, webfetch, …; * fits all",
-    ),
-    key("approvals.rules.[].command", Kind::Text, "Of bash: which commands, such as git push *"),
-    key("approvals.rules.[].path", Kind::Text, "Of other tools: which paths or addresses"),
-    key(
-        "approvals.rules.[].action",
-        Kind::OneOf(ACTIONS),
-        "ask a person, or deny; a project's own file cannot allow",
-    ),
-    key("approvals.rules.[].why", Kind::Text, "Why; an agent that is denied is told"),
 ];
 
 impl Kind {

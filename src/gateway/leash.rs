@@ -6,11 +6,12 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+use super::ruled::{Rule, Ruled};
 
 /// What holds one connection.
 #[derive(Clone, Default)]
@@ -37,12 +38,8 @@ impl Leash {
     /// Puts a stream on it.
     pub fn on<S>(&self, stream: S) -> Leashed<S> {
         let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());
-        Leashed {
-            stream,
-            cut_reading: cut(),
-            cut_writing: cut(),
-            _closed: self.inner.closed.clone().drop_guard(),
-        }
+        let _closed = self.inner.closed.clone().drop_guard();
+        Ruled::by(Cut { reading: cut(), writing: cut(), _closed }, stream)
     }
 
     /// Waits until the stream is gone, and cuts it when what holds it ends before.
@@ -67,59 +64,29 @@ impl Leash {
 }
 
 /// A stream that can be cut from elsewhere.
-pub struct Leashed<S> {
-    stream: S,
-    cut_reading: Pin<Box<WaitForCancellationFutureOwned>>,
-    cut_writing: Pin<Box<WaitForCancellationFutureOwned>>,
+pub type Leashed<S> = Ruled<S, Cut>;
+
+/// Lets nothing through any more once it is cancelled; each direction wakes on its own.
+pub struct Cut {
+    reading: Pin<Box<WaitForCancellationFutureOwned>>,
+    writing: Pin<Box<WaitForCancellationFutureOwned>>,
     _closed: DropGuard,
 }
 
-fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the token of this connection is over")
+fn unless_over(cut: &mut Pin<Box<WaitForCancellationFutureOwned>>, cx: &mut Context<'_>) -> io::Result<()> {
+    if cut.as_mut().poll(cx).is_pending() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the token of this connection is over"))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Leashed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.cut_reading.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(ended()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Leashed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.cut_writing.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(ended()));
-        }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+impl Rule for Cut {
+    fn before_read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        unless_over(&mut self.reading, cx)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.cut_writing.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(ended()));
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn before_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        unless_over(&mut self.writing, cx)
     }
 }
 

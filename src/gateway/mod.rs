@@ -17,6 +17,7 @@ pub mod needs;
 pub mod problem;
 pub mod request;
 mod routes;
+mod ruled;
 mod seats;
 pub mod serve;
 mod size;

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::ruled::{Rule, Ruled};
 
 /// How long the peer of one connection may take nothing. Handlers find it among a request's extensions.
 #[derive(Clone, Debug, Default)]
@@ -33,68 +34,37 @@ impl Patience {
 }
 
 /// A stream whose writes fail when the peer takes nothing for longer than patience lasts.
-pub struct Impatient<S> {
-    stream: S,
-    patience: Patience,
-    stalled: Option<(Instant, Pin<Box<Sleep>>)>,
-}
+pub type Impatient<S> = Ruled<S, Stall>;
 
 impl<S> Impatient<S> {
     /// Wraps a stream.
     pub fn new(stream: S, patience: Patience) -> Self {
-        Self { stream, patience, stalled: None }
+        Ruled::by(Stall { patience, since: None }, stream)
     }
+}
 
-    /// Passes on what the stream said, and counts the time while it says "later".
-    fn judge<T>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+/// Counts the time while a stream says "later" to what is written.
+pub struct Stall {
+    patience: Patience,
+    since: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Rule for Stall {
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if said.is_ready() {
-            self.stalled = None;
+            self.since = None;
             return said;
         }
         let Some(limit) = self.patience.current() else { return Poll::Pending };
-        let (since, timer) = self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(limit))));
+        let (since, timer) = self.since.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(limit))));
         // Patience may have been set while the stream was stalled already.
         timer.as_mut().reset(*since + limit);
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let said = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, said)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let said = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.judge(cx, said)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

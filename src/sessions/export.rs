@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::clock;
 use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
 use crate::model::message::Session;
 use crate::model::usage::Tokens;
@@ -136,24 +137,7 @@ fn seconds(ms: u64) -> String {
 
 /// `2026-11-21 14:05:09 UTC`
 fn utc(at_ms: u64) -> String {
-    let seconds = at_ms / 1_000;
-    let (year, month, day) = civil(seconds / 86_400);
-    let clock = seconds % 86_400;
-    let (hour, minute, second) = (clock / 3_600, clock % 3_600 / 60, clock % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn civil(day: u64) -> (u64, u64, u64) {
-    let shifted = day + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + u64::from(month <= 2), month, day)
+    format!("{} UTC", clock::utc(at_ms))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! A word that fits several is refused.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -39,13 +40,25 @@ impl SessionQuery {
     }
 }
 
+/// The conversation that `{id}` and `?frame=` of a request mean.
+pub struct Meant(Session);
+
+impl FromRequestParts<Services> for Meant {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Reply> {
+        let id = Path::<String>::from_request_parts(parts, services).await;
+        let Path(id) = id.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
+        let Asked(query) = Asked::<SessionQuery>::from_request_parts(parts, services).await?;
+        Ok(Self(services.sessions.named(&id, query.frame()?).await?))
+    }
+}
+
 /// In which form a conversation is wanted.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 pub struct ExportQuery {
     /// `json` (the default) or `markdown`.
     pub format: Option<String>,
-    /// Only of this frame, by name.
-    pub frame: Option<String>,
 }
 
 /// What is looked for.
@@ -115,28 +128,21 @@ pub async fn search(
 /// A conversation with everything that was said.
 #[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionDetails), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn show(
-    State(services): State<Services>,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
-) -> Answer<Json<SessionDetails>> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
+pub async fn show(State(services): State<Services>, Meant(session): Meant) -> Answer<Json<SessionDetails>> {
     let (session, messages, turns) = services.sessions.read(&session.id).await?;
     Ok(Json(history::details(session, messages, turns)))
 }
 
 /// A conversation as a document: JSON with everything, or Markdown for people.
 #[utoipa::path(get, path = "/v1/sessions/{id}/export", tag = "sessions",
-    params(("id" = String, Path), ExportQuery),
+    params(("id" = String, Path), ExportQuery, SessionQuery),
     responses((status = 200, body = SessionDetails, description = "or text/markdown"),
         (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn export(
     State(services): State<Services>,
-    Path(id): Path<String>,
+    Meant(session): Meant,
     Asked(query): Asked<ExportQuery>,
 ) -> Answer<Response> {
-    let frame = query.frame.as_deref().map(frame_name).transpose()?;
-    let session = services.sessions.named(&id, frame).await?;
     let (session, messages, turns) = services.sessions.read(&session.id).await?;
     match query.format.as_deref().unwrap_or("json") {
         "json" => Ok(Json(history::details(session, messages, turns)).into_response()),
@@ -156,11 +162,9 @@ pub async fn export(
 pub async fn rename(
     State(services): State<Services>,
     Who(principal): Who,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
+    Meant(session): Meant,
     Given(change): Given<ChangeSession>,
 ) -> Answer<Json<SessionSummary>> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
     let session = services.sessions.rename(&principal, &session.id, &change.title).await?;
     summary(&services, session).await
 }
@@ -172,10 +176,8 @@ pub async fn rename(
 pub async fn delete(
     State(services): State<Services>,
     Who(principal): Who,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
+    Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
     let gone = services.sessions.delete(&principal, &session.id).await?;
     Ok(Json(history::session(gone, 0)))
 }
@@ -187,11 +189,9 @@ pub async fn delete(
 pub async fn fork(
     State(services): State<Services>,
     Who(principal): Who,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
+    Meant(session): Meant,
     Given(wish): Given<ForkSession>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
     let (before, title) = (wish.before.as_deref(), wish.title.as_deref());
     let made = services.sessions.fork(&principal, &session.id, before, title).await?;
     Ok((StatusCode::CREATED, summary(&services, made).await?))
@@ -204,10 +204,8 @@ pub async fn fork(
 pub async fn compact(
     State(services): State<Services>,
     Who(principal): Who,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
+    Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
     let session = services.sessions.compact(&principal, &session.id).await?;
     summary(&services, session).await
 }
@@ -219,10 +217,8 @@ pub async fn compact(
 pub async fn abort(
     State(services): State<Services>,
     Who(principal): Who,
-    Path(id): Path<String>,
-    Asked(query): Asked<SessionQuery>,
+    Meant(session): Meant,
 ) -> Answer<Json<SessionAborted>> {
-    let session = services.sessions.named(&id, query.frame()?).await?;
     let wanted = session.id.clone();
     let sent = services.store.read(move |db| store::messages::of_session(db, &wanted)).await?;
     let open = sent.into_iter().filter(|message| !message.state.is_final());
