@@ -107,6 +107,21 @@ fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     assert_eq!(all[0]["tool"], "external_directory", "{all}");
     assert_eq!((&all[0]["by"], &all[0]["state"]), (&"policy".into(), &"denied".into()));
 
+    // A sub-agent is held by the same rule, and has no tool to ask a question with: nobody waits for either.
+    for (scenario, words) in
+        [("@@task-external@@", "that is not yours to read"), ("@@task-question@@", "sub: ")]
+    {
+        let (output, said, told) = end_of(asking.send(scenario));
+        assert!(output.status.success() && said.contains(words), "{scenario}: {said}\n{told}");
+        let newest = &world.json(&["approvals", "list", "--all"])[0];
+        assert_eq!(
+            (&newest["tool"], &newest["from_child"]),
+            (&"external_directory".into(), &true.into()),
+            "{newest}"
+        );
+        assert_eq!((&newest["by"], &newest["state"]), (&"policy".into(), &"denied".into()), "{newest}");
+    }
+
     // The gateway dies while it waits: the same prompt is there again, and its answer arrives.
     let queued = world.mimir(&["send", "--frame", "talk", "--no-wait", "@@bash@@"]).ok();
     let before = asking.waits();
@@ -123,4 +138,15 @@ fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     let unattended = world.mimir(&["send", "--frame", "talk", "--unattended=2s", "@@bash@@"]).code(7);
     assert!(unattended.stdout.contains("unattended"), "{unattended:?}");
     assert_eq!(world.json(&["approvals", "list"]), Value::Array(Vec::new()));
+
+    // `always`, said to a sub-agent, holds for the next one. The last thing here: it holds for the parent as well.
+    let sender = asking.send("@@task-bash@@");
+    assert_eq!(asking.waits()["from_child"], true);
+    assert!(asking.say(&["allow", "--always"]).contains("allowed"));
+    let (output, said, told) = end_of(sender);
+    assert!(output.status.success() && said.contains("from-sub-agent"), "{said}\n{told}");
+    let asked = world.json(&["approvals", "list", "--all"]);
+    let (output, said, told) = end_of(asking.send("@@task-bash@@"));
+    assert!(output.status.success() && said.contains("from-sub-agent"), "{said}\n{told}");
+    assert_eq!(world.json(&["approvals", "list", "--all"]), asked, "nobody was asked again");
 }

@@ -2,6 +2,7 @@
 //!
 //! They run in containers of their own on the machine's network: what a person would run on another machine.
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
@@ -23,12 +24,22 @@ struct Outside {
     token: String,
 }
 
-fn outside(test: &str) -> Option<Outside> {
+fn outside(test: &str, is_tls: bool) -> Option<Outside> {
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-    let talk = prepared(test, |world| world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string()))?;
-    let token = std::fs::read_to_string(talk.world.home.join("gateway.token")).expect("the home's token");
-    let base = format!("http://127.0.0.1:{port}/v1/frames/talk/opencode");
+    let talk = prepared(test, |world| {
+        world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string());
+        world.set_env("MIMIR_SERVER_TLS_AUTO", if is_tls { "on" } else { "off" });
+    })?;
+    let (scheme, token) = if is_tls {
+        let words =
+            ["token", "create", "sdk", "--scope", "passthrough", "--frame", "talk", "--expires", "1h"];
+        ("https", talk.world.mimir(&words).ok().stdout)
+    } else {
+        let token = std::fs::read_to_string(talk.world.home.join("gateway.token"));
+        ("http", token.expect("the home's token"))
+    };
+    let base = format!("{scheme}://127.0.0.1:{port}/v1/frames/talk/opencode");
     Some(Outside { talk, base, token: token.trim().to_owned() })
 }
 
@@ -58,7 +69,8 @@ impl Outside {
     }
 }
 
-/// Sessions, a turn with an upload, the event stream, files, a terminal over a WebSocket; both of its faces.
+/// Sessions, a turn with an upload, the event stream, files, a terminal over a WebSocket; both of its faces. Over TLS, as
+/// on another machine.
 #[test]
 fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
     const TEST: &str = "the official SDK";
@@ -66,12 +78,19 @@ fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
     else {
         return skip(TEST, "there is no SDK; ./scripts/test fetches it (scripts/opencode-sdk)");
     };
-    let Some(outside) = outside(TEST) else { return };
+    let Some(outside) = outside(TEST, true) else { return };
     let world = outside.world();
     let script = world.root.join("talk.mjs");
     std::fs::write(&script, include_str!("../../fixtures/sdk/talk.mjs")).expect("a script");
-    let mounts =
-        [format!("{}:/sdk:ro", Path::new(&sdk).display()), format!("{}:/talk.mjs:ro", script.display())];
+    // What anybody may know, where the container's user can read it.
+    let certificate = world.root.join("gateway.pem");
+    let shown = fs::read_to_string(world.home.join("tls/certificate.pem")).expect("a certificate");
+    fs::write(&certificate, shown).expect("a copy");
+    let mounts = [
+        format!("{}:/sdk:ro", Path::new(&sdk).display()),
+        format!("{}:/talk.mjs:ro", script.display()),
+        format!("{}:/gateway.pem:ro", certificate.display()),
+    ];
     let (base, token) = (format!("BASE={}", outside.base), format!("TOKEN={}", outside.token));
     let run = world
         .podman(&[
@@ -83,6 +102,10 @@ fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
             &mounts[0],
             "-v",
             &mounts[1],
+            "-v",
+            &mounts[2],
+            "-e",
+            "NODE_EXTRA_CA_CERTS=/gateway.pem",
             "-e",
             &base,
             "-e",
@@ -133,7 +156,7 @@ fn the_official_sdk_works_against_a_frame_and_mimir_sees_what_it_does() {
 /// `opencode attach` in a real terminal: a prompt typed there is answered, and mimir has both.
 #[test]
 fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
-    let Some(outside) = outside("the official TUI") else { return };
+    let Some(outside) = outside("the official TUI", false) else { return };
     let world = outside.world();
     // A conversation of mimir's is there before, and goes on in the TUI.
     let _ = outside.talk.send("@@text@@", &[]).ok();
