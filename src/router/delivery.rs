@@ -24,7 +24,6 @@ use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message, Session};
 use crate::opencode::{OpencodeClient, OpencodeError, Prompt, ids};
 use crate::store::{StoreError, Tx, events, frames, messages, prompts, queue, sessions, turns};
-use crate::supervisor::OnExit;
 use crate::supervisor::backoff::Backoff;
 
 /// How long the event stream's answer may take to begin; the first one of a server's life boots it.
@@ -355,26 +354,6 @@ impl Router {
         if let Some(prompt) = &attempt.message.agent_message {
             held.claim = Some(self.inner.deps.feeds.claim(&attempt.message.frame, &attempt.session, prompt));
         }
-    }
-
-    /// The terminal shows what is being talked about. Beside the turn: nothing depends on it.
-    fn show(&self, attempt: &Attempt) {
-        let places = self.inner.deps.places.clone();
-        let (client, session) = (attempt.client.clone(), attempt.session.clone());
-        let frame = attempt.message.frame.clone();
-        let name = format!("show {session} in {frame}");
-        self.inner.deps.tasks.spawn(name, OnExit::Report, move |stop| {
-            let (places, client) = (places.clone(), client.clone());
-            let (session, frame) = (session.clone(), frame.clone());
-            async move {
-                let shown =
-                    async { tokio::join!(client.select_session(&session), places.show(&frame, &session)) };
-                tokio::select! {
-                    _ = shown => {}
-                    () = stop.cancelled() => {}
-                }
-            }
-        });
     }
 
     pub(super) fn prompt(&self, message: &Message, id: AgentMessageId) -> Prompt {

@@ -17,6 +17,7 @@ pub mod guard;
 mod lanes;
 mod queue;
 mod resend;
+mod shown;
 mod verdict;
 
 use std::collections::HashMap;
@@ -155,6 +156,7 @@ struct Inner {
     deps: RouterDeps,
     lanes: lanes::Lanes,
     crowd: crowd::Crowd,
+    shown: shown::Shown,
     cancels: Mutex<HashMap<MessageId, CancellationToken>>,
 }
 
@@ -166,6 +168,7 @@ impl Router {
             deps,
             lanes: lanes::Lanes::default(),
             crowd: crowd::Crowd::default(),
+            shown: shown::Shown::default(),
             cancels: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }

@@ -46,8 +46,14 @@ async fn an_answer_is_streamed_stored_and_counted() {
 async fn a_conversation_goes_on_and_a_new_one_is_another() {
     let world = World::new().await;
     world.agent.plays([play("one"), play("two"), play("three")]);
+    // The terminal follows: what it opens on is what is being talked about.
+    let shown = async |count| {
+        world.eventually("it was shown", async || world.places.shown().len() == count).await;
+    };
     let first = world.end_of(&world.send("a").await).await;
+    shown(1).await;
     let second = world.end_of(&world.send("b").await).await;
+    shown(2).await;
     assert_eq!(first.session, second.session);
     let third = world.send_with("c", |request| request.session = Some("new".into())).await;
     let third = world.end_of(&third).await;
@@ -55,8 +61,7 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     assert_eq!(world.agent.sessions(), 2);
     assert!(first.agent_message < second.agent_message, "ids are the order of the talk");
 
-    // The terminal follows: what it opens on is what is being talked about.
-    world.eventually("three were shown", async || world.places.shown().len() == 3).await;
+    shown(3).await;
     let shown = world.places.shown();
     assert_eq!(shown[0], shown[1]);
     assert_ne!(shown[1], shown[2], "the new conversation is shown");
