@@ -35,6 +35,16 @@ fn viewers(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// What is typed may be there before a size is, so the shell is asked until it has it.
+fn wait_for_size(terminal: &mut Terminal, wanted: &str) {
+    eventually("the size", SCREEN, || {
+        terminal.type_text("clear; stty size\r");
+        std::thread::sleep(Duration::from_millis(300));
+        let seen = terminal.text();
+        if seen.contains(wanted) { Ok(()) } else { Err(seen) }
+    });
+}
+
 /// Typing, size, UTF-8 and true colour arrive; detaching ends with 0 and leaves nothing inside.
 #[test]
 fn a_terminal_works_as_a_terminal() {
@@ -46,19 +56,12 @@ fn a_terminal_works_as_a_terminal() {
     });
     // tmux throws away what was typed before it was there, so look first.
     terminal.wait_for_text("2:shell", SCREEN);
-    terminal.type_text("echo grüße-$((40+2)); stty size\r");
+    terminal.type_text("echo grüße-$((40+2))\r");
     terminal.wait_for_text("grüße-42", SCREEN);
     // One line is tmux's own.
-    terminal.wait_for_text("29 100", SCREEN);
-
-    // What is typed may be there before the new size is, so ask until it is.
+    wait_for_size(&mut terminal, "29 100");
     terminal.resize(80, 24);
-    eventually("the new size", SCREEN, || {
-        terminal.type_text("clear; stty size\r");
-        std::thread::sleep(Duration::from_millis(300));
-        let seen = terminal.text();
-        if seen.contains("23 80") { Ok(()) } else { Err(seen) }
-    });
+    wait_for_size(&mut terminal, "23 80");
 
     terminal.type_text("printf '\\033[38;2;1;2;3mRGB\\033[0m\\n'; tput colors\r");
     terminal.wait_for_text("RGB", SCREEN);
