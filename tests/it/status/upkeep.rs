@@ -114,15 +114,5 @@ async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted");
     assert!(sent.wakes_frame);
     said(&world, &frame.id, StatusWord::Busy).await;
-    world
-        .until("the agent works on it", LIMIT, async || match agent.active().first() {
-            Some((session, _)) => {
-                agent.finish(session);
-                Ok(())
-            }
-            None => Err("nothing works".into()),
-        })
-        .await;
-    let end = world.services.router.wait_for_end(&sent.message.id, LIMIT).await.expect("a row");
-    assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
+    world.is_answered(&agent, &sent.message.id).await;
 }

@@ -37,17 +37,7 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
 
     let request = SendRequest { frame: "blog".into(), text: "still there?".into(), ..SendRequest::default() };
     let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted").message;
-    world
-        .until("the agent works on it", LIMIT, async || match agent.active().first() {
-            Some((session, _)) => {
-                agent.finish(session);
-                Ok(())
-            }
-            None => Err("nothing works".into()),
-        })
-        .await;
-    let end = world.services.router.wait_for_end(&sent.id, LIMIT).await.expect("a row");
-    assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
+    world.is_answered(&agent, &sent.id).await;
 }
 
 /// A machine with far too much to do: no time for questions, and a turn that goes on. Then the turn stops, and nothing
@@ -159,16 +149,6 @@ async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_star
     world.services.frames.ask(&OWNER, &named("blog"), Desired::Running).await.expect("asked");
     world.reach(&frame.id, Desired::Running).await;
     let third = send("third").await;
-    world
-        .until("the agent works again", LIMIT, async || match agent.active().first() {
-            Some((session, _)) => {
-                agent.finish(session);
-                Ok(())
-            }
-            None => Err("nothing works".into()),
-        })
-        .await;
-    let end = world.services.router.wait_for_end(&third.id, LIMIT).await.expect("a row");
-    assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
+    world.is_answered(&agent, &third.id).await;
     assert_eq!(row().await.reason, None);
 }

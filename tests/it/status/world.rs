@@ -11,7 +11,7 @@ use mimir::daemon::{Ground, build};
 use mimir::gateway::{ImageSource, Services};
 use mimir::link;
 use mimir::model::frame::{Desired, Frame, FrameState};
-use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::ids::{FrameId, InstanceId, MessageId};
 use mimir::model::names::FrameName;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
@@ -116,6 +116,20 @@ impl World {
         };
         let frame = self.services.frames.create(&OWNER, request).await.expect("created");
         self.services.frames.wait_for(&frame.id, Desired::Running, LIMIT).await.expect("it runs")
+    }
+
+    /// Waits until the agent works on what it was sent, has it finish, and sees to it that the answer arrives.
+    pub async fn is_answered(&self, agent: &Agent, message: &MessageId) {
+        self.until("the agent works on it", LIMIT, async || match agent.active().first() {
+            Some((session, _)) => {
+                agent.finish(session);
+                Ok(())
+            }
+            None => Err("nothing works".into()),
+        })
+        .await;
+        let end = self.services.router.wait_for_end(message, LIMIT).await.expect("a row");
+        assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
     }
 
     pub fn agent(&self, frame: &FrameId) -> Arc<Agent> {
