@@ -6,18 +6,18 @@
 //! Modules in reading order. A module may use only modules of the groups above
 //! its own; `tests/it/architecture.rs` keeps it so.
 
-// Words and rules; no I/O.
-pub mod model;
+// Words and rules, and what crosses the socket; no I/O (`crates/model`).
+pub use mimir_model as model;
+pub use mimir_model::wire;
 
 // Small tools that know no business rule.
 pub mod clock;
 pub mod outbound;
 pub mod supervisor;
 pub mod telemetry;
-pub mod wire;
 
-// The outside world, one box each.
-pub mod client;
+// The outside world, one box each; the gateway itself is one for its clients (`crates/client`).
+pub use mimir_client as client;
 pub mod config;
 pub mod link;
 pub mod models;
@@ -37,9 +37,9 @@ pub mod sessions;
 
 // Services over services.
 pub mod approvals;
+pub mod delivery;
 pub mod doctor;
 pub mod feed;
-pub mod router;
 
 // What frames do, put together from all of these.
 pub mod status;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mimir_fuzz::model::agent::{AgentEvent, AgentMessage, AgentPart};
+use mimir_fuzz::model::agent::{AgentEvent, MessageInfo, AgentPart};
 use mimir_fuzz::opencode;
 
 fuzz_target!(|data: &[u8]| {
@@ -18,9 +18,9 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn keep_head(head: &AgentMessage) {
+fn keep_head(head: &MessageInfo) {
     let stored = serde_json::to_string(head).expect("it can be stored");
-    let read: AgentMessage = serde_json::from_str(&stored).expect("and read again");
+    let read: MessageInfo = serde_json::from_str(&stored).expect("and read again");
     assert_eq!(&read, head);
 }
 

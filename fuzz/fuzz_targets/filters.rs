@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mimir_fuzz::model::event::{Event, Happening, Subject};
+use mimir_fuzz::model::event::{Event, EventKind, Subject};
 use mimir_fuzz::model::filter::Filter;
 use mimir_fuzz::model::ids::{FrameId, MessageId, SessionId};
 use mimir_fuzz::model::names::FrameName;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(frame.as_ref().is_none_or(|parsed| FrameId::parse(&parsed.to_string()).as_ref() == Ok(parsed)));
     let (session, message) = (SessionId::parse(name).ok(), MessageId::parse(name).ok());
 
-    let ours = Event { id: 1, at: 1, subject: Subject::default(), what: Happening::MessageQueued {} };
+    let ours = Event { id: 1, at: 1, subject: Subject::default(), what: EventKind::MessageQueued {} };
     let event = serde_json::from_str::<Event>(json.unwrap_or_default()).unwrap_or(ours);
     let stored = serde_json::to_string(&event).expect("an event can be written");
     assert_eq!(serde_json::from_str::<Event>(&stored).expect("and read again"), event);

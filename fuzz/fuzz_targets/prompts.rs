@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use mimir_fuzz::model::agent::AgentEvent;
 use mimir_fuzz::model::policy::{Action, Rule, rule_on};
-use mimir_fuzz::model::prompt::Ask;
+use mimir_fuzz::model::approval::AgentRequest;
 use mimir_fuzz::opencode;
 
 fuzz_target!(|data: &[u8]| {
@@ -20,9 +20,9 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(ask: &Ask, pattern: &str) {
+fn check(ask: &AgentRequest, pattern: &str) {
     let stored = serde_json::to_string(ask).expect("it can be stored");
-    let read: Ask = serde_json::from_str(&stored).expect("and read again");
+    let read: AgentRequest = serde_json::from_str(&stored).expect("and read again");
     assert_eq!(&read, ask);
     let _ = (ask.line(), ask.form());
 

@@ -11,10 +11,10 @@ mod translate;
 #[path = "../../src/opencode/wire.rs"]
 mod wire;
 
-pub use said::{AgentSession, Turn};
+pub use said::{AgentSession, AgentMessage};
 
 use crate::model::agent::AgentEvent;
-use crate::model::prompt::Ask;
+use crate::model::approval::AgentRequest;
 
 /// One payload of the event stream.
 pub fn event(payload: &[u8]) -> AgentEvent {
@@ -22,19 +22,19 @@ pub fn event(payload: &[u8]) -> AgentEvent {
 }
 
 /// The list of permission prompts.
-pub fn permissions(body: &[u8]) -> Option<Vec<Ask>> {
+pub fn permissions(body: &[u8]) -> Option<Vec<AgentRequest>> {
     let found: Vec<wire::Permission> = serde_json::from_slice(body).ok()?;
     Some(found.into_iter().map(translate::permission).collect())
 }
 
 /// The list of questions.
-pub fn questions(body: &[u8]) -> Option<Vec<Ask>> {
+pub fn questions(body: &[u8]) -> Option<Vec<AgentRequest>> {
     let found: Vec<wire::Question> = serde_json::from_slice(body).ok()?;
     Some(found.into_iter().map(translate::question).collect())
 }
 
 /// The list of messages.
-pub fn turns(body: &[u8]) -> Option<Vec<Turn>> {
+pub fn turns(body: &[u8]) -> Option<Vec<AgentMessage>> {
     let found: Vec<wire::Entry> = serde_json::from_slice(body).ok()?;
     Some(found.into_iter().filter_map(translate::turn).collect())
 }

@@ -95,7 +95,7 @@ impl Refusal {
 
 /// A token that is wished for.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct TokenRequest {
     /// Its name; made up when absent.
     pub name: Option<TokenName>,
     /// What it may do.
@@ -182,7 +182,7 @@ impl Access {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn create(&self, by: &Grant, wish: Wish) -> Result<(Token, Secret), AccessError> {
+    pub async fn create(&self, by: &Grant, wish: TokenRequest) -> Result<(Token, Secret), AccessError> {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
         let now = inner.clock.now_ms();

@@ -1,6 +1,6 @@
 //! What can go wrong when somebody answers a prompt, as the caller must tell it apart.
 
-use crate::model::prompt::{PromptForm, PromptState};
+use crate::model::approval::{ApprovalState, RequestForm};
 use crate::store::StoreError;
 
 /// Why an answer was not taken.
@@ -16,13 +16,13 @@ pub enum AnswerError {
     #[error("it is {state} already{}", by.as_deref().map(|by| format!(" (by {by})")).unwrap_or_default())]
     TooLate {
         /// What became of it.
-        state: PromptState,
+        state: ApprovalState,
         /// Through whom.
         by: Option<String>,
     },
     /// A permission is allowed or denied, a question is answered or denied.
     #[error("a {0} cannot be answered like that")]
-    WrongForm(PromptForm),
+    WrongForm(RequestForm),
     /// Answer each question.
     #[error("{0}")]
     Incomplete(String),

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Approvals, prompts};
+use super::Approvals;
 use crate::clock;
 use crate::model::agent::AgentSessionId;
-use crate::model::ids::{FrameId, PromptId};
+use crate::model::approval::{AgentRequest, ApprovalRequest, ApprovalState, AskBody, Decision};
+use crate::model::ids::{ApprovalId, FrameId};
 use crate::model::message::DeliveryState;
 use crate::model::policy::{Action, Ruling};
 use crate::model::principal::Principal;
-use crate::model::prompt::{Ask, AskBody, Decision, Prompt, PromptState};
 use crate::notify::Notifier;
-use crate::store::prompts::Decided;
-use crate::store::{StoreError, Tx, frames, messages, sessions};
+use crate::store::approvals::Decided;
+use crate::store::{StoreError, Tx, approvals, frames, messages, sessions};
 
 /// How somebody answered past us: in the terminal, or over the agent's own API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +43,9 @@ impl Approvals {
         &self,
         frame: &FrameId,
         root: Option<&AgentSessionId>,
-        ask: &Ask,
+        ask: &AgentRequest,
     ) -> Result<(), StoreError> {
-        let id = PromptId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
+        let id = ApprovalId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
         let ruling = self.ruling(frame, ask).await?;
         let new = Heard { frame: frame.clone(), root: root.cloned(), ask: ask.clone() };
         let notifier = self.notifier();
@@ -53,7 +53,7 @@ impl Approvals {
         let Some(prompt) = self.inner.deps.store.write(take).await? else {
             return Ok(());
         };
-        if prompt.state == PromptState::Answering {
+        if prompt.state == ApprovalState::Answering {
             self.tell_soon(prompt);
         } else {
             self.notifier().told(&prompt);
@@ -69,7 +69,8 @@ impl Approvals {
     pub async fn replied(&self, frame: &FrameId, agent_prompt: &str, how: Replied) -> Result<(), StoreError> {
         let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
         let notifier = self.notifier();
-        let settle = move |tx: &mut Tx<'_>| match prompts::find_by_agent_prompt(tx, &frame, &agent_prompt)? {
+        let settle = move |tx: &mut Tx<'_>| match approvals::find_by_agent_prompt(tx, &frame, &agent_prompt)?
+        {
             Some(prompt) => settle(tx, &prompt, &how, &notifier),
             None => Ok(None),
         };
@@ -83,19 +84,19 @@ impl Approvals {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn listed(&self, frame: &FrameId, listed: &[Ask]) -> Result<(), StoreError> {
+    pub async fn listed(&self, frame: &FrameId, listed: &[AgentRequest]) -> Result<(), StoreError> {
         let waiting: BTreeSet<String> = listed.iter().map(|ask| ask.id.clone()).collect();
         let of_frame = frame.clone();
         let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
             let mut ended = Vec::new();
-            for prompt in prompts::open(tx, Some(&of_frame))? {
+            for prompt in approvals::open(tx, Some(&of_frame))? {
                 if waiting.contains(&prompt.ask.id) {
                     continue;
                 }
                 // Decided by us and not asked any more: the agent was told before we could note it.
                 ended.extend(match (prompt.state, &prompt.decision) {
-                    (PromptState::Answering, Some(decision)) => {
+                    (ApprovalState::Answering, Some(decision)) => {
                         over(tx, &prompt.id, decision.outcome(), None, &notifier)?
                     }
                     _ => expire(tx, &prompt, NOT_ASKED, &notifier)?,
@@ -111,15 +112,15 @@ impl Approvals {
                 .inner
                 .deps
                 .store
-                .read(move |db| prompts::find_by_agent_prompt(db, &of_frame, &agent_prompt))
+                .read(move |db| approvals::find_by_agent_prompt(db, &of_frame, &agent_prompt))
                 .await?;
             match known {
                 None => {
                     let root = self.root_of(frame, &ask.session).await?;
                     self.asked(frame, root.as_ref(), ask).await?;
                 }
-                Some(prompt) if prompt.state == PromptState::Expired => self.reopen(prompt).await?,
-                Some(prompt) if prompt.state != PromptState::Pending && prompt.decision.is_some() => {
+                Some(prompt) if prompt.state == ApprovalState::Expired => self.reopen(prompt).await?,
+                Some(prompt) if prompt.state != ApprovalState::Pending && prompt.decision.is_some() => {
                     self.tell_soon(prompt)
                 }
                 Some(_) => {}
@@ -141,7 +142,7 @@ impl Approvals {
         let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
             let mut ended = Vec::new();
-            for prompt in prompts::open(tx, Some(&frame))? {
+            for prompt in approvals::open(tx, Some(&frame))? {
                 ended.extend(expire(tx, &prompt, why, &notifier)?);
             }
             Ok::<_, StoreError>(ended)
@@ -154,8 +155,8 @@ impl Approvals {
     /// Ends a prompt, and tells everybody.
     pub(super) async fn end(
         &self,
-        prompt: &Prompt,
-        to: PromptState,
+        prompt: &ApprovalRequest,
+        to: ApprovalState,
         decided: Option<Decided>,
     ) -> Result<(), StoreError> {
         let (id, notifier) = (prompt.id.clone(), self.notifier());
@@ -165,18 +166,18 @@ impl Approvals {
         Ok(())
     }
 
-    fn told(&self, prompts: impl IntoIterator<Item = Prompt>) {
+    fn told(&self, prompts: impl IntoIterator<Item = ApprovalRequest>) {
         for prompt in prompts {
             self.notifier().told(&prompt);
         }
     }
 
     /// It was taken for over and is not.
-    async fn reopen(&self, prompt: Prompt) -> Result<(), StoreError> {
+    async fn reopen(&self, prompt: ApprovalRequest) -> Result<(), StoreError> {
         let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
-            prompts::undecide(tx, &prompt.id)?;
-            let prompt = prompts::get(tx, &prompt.id)?;
+            approvals::undecide(tx, &prompt.id)?;
+            let prompt = approvals::get(tx, &prompt.id)?;
             ask_people(tx, &prompt, &notifier)?;
             Ok::<_, StoreError>(prompt)
         };
@@ -208,7 +209,7 @@ impl Approvals {
                 return Ok(Some(at));
             }
             if client.is_none() {
-                client = self.inner.deps.places.agent(frame).await.ok();
+                client = self.inner.deps.locator.agent(frame).await.ok();
             }
             let Some(client) = &client else { return Ok(None) };
             match client.find_session(&at).await.ok().flatten().and_then(|found| found.parent) {
@@ -219,7 +220,7 @@ impl Approvals {
         Ok(None)
     }
 
-    async fn ruling(&self, frame: &FrameId, ask: &Ask) -> Result<Ruling, StoreError> {
+    async fn ruling(&self, frame: &FrameId, ask: &AgentRequest) -> Result<Ruling, StoreError> {
         Ok(self.inner.rules.of(frame).await?.rule_on(&ask.body))
     }
 }
@@ -227,17 +228,17 @@ impl Approvals {
 struct Heard {
     frame: FrameId,
     root: Option<AgentSessionId>,
-    ask: Ask,
+    ask: AgentRequest,
 }
 
 /// Row, events and, when a rule decides, the decision. `None` when it is known already.
 fn take(
     tx: &mut Tx<'_>,
-    id: PromptId,
+    id: ApprovalId,
     heard: Heard,
     ruling: &Ruling,
     notifier: &Notifier,
-) -> Result<Option<Prompt>, StoreError> {
+) -> Result<Option<ApprovalRequest>, StoreError> {
     let Some(frame) = frames::find(tx, &heard.frame)? else { return Ok(None) };
     let root = heard.root.as_ref().unwrap_or(&heard.ask.session);
     let session = sessions::find_by_agent_session(tx, &frame.id, root)?;
@@ -249,24 +250,24 @@ fn take(
         None => None,
     };
     let within = match &message {
-        Some(message) => prompts::unattended(tx, &message.id)?,
+        Some(message) => approvals::unattended(tx, &message.id)?,
         None => None,
     };
     let missed = match (&message, within) {
-        (Some(message), Some(_)) => prompts::missed(tx, &message.id)?,
+        (Some(message), Some(_)) => approvals::missed(tx, &message.id)?,
         _ => 0,
     };
     // Who did not come for the first one is not waited for again.
     let deadline_at = within.map(|within| tx.now_ms() + if missed > 0 { 0 } else { within });
     let from_child = heard.root.as_ref().is_some_and(|root| *root != heard.ask.session);
-    let new = Prompt {
+    let new = ApprovalRequest {
         session: session.map(|session| session.id),
         message: message.map(|message| message.id),
         from_child,
         deadline_at: deadline_at.filter(|_| ruling.action == Action::Ask),
-        ..Prompt::pending(id, frame.id, frame.name, heard.ask, tx.now_ms())
+        ..ApprovalRequest::pending(id, frame.id, frame.name, heard.ask, tx.now_ms())
     };
-    let (prompt, is_new) = prompts::insert_once(tx, new)?;
+    let (prompt, is_new) = approvals::insert_once(tx, new)?;
     if !is_new {
         return Ok(None);
     }
@@ -280,8 +281,8 @@ fn take(
     };
     let decided =
         Decided { decision, by: "policy".to_owned(), rule: ruling.rule.clone(), reason: ruling.why.clone() };
-    let prompt = prompts::decide(tx, &prompt.id, &decided)?;
-    tx.audit(&Principal::Gateway, "approval.rule", prompt.id.as_str(), &prompts::audit_detail(&prompt))?;
+    let prompt = approvals::decide(tx, &prompt.id, &decided)?;
+    tx.audit(&Principal::Gateway, "approval.rule", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
     Ok(Some(prompt))
 }
 
@@ -295,10 +296,10 @@ fn denied_by_rule(ruling: &Ruling) -> String {
 /// What the agent says of the answer, compared with what we know of it.
 fn settle(
     tx: &mut Tx<'_>,
-    prompt: &Prompt,
+    prompt: &ApprovalRequest,
     how: &Replied,
     notifier: &Notifier,
-) -> Result<Option<Prompt>, StoreError> {
+) -> Result<Option<ApprovalRequest>, StoreError> {
     let theirs = match how {
         Replied::Permission(reply) => match reply.as_str() {
             "always" => Decision::Always,
@@ -307,14 +308,14 @@ fn settle(
         },
         Replied::Question => Decision::Answer { answers: Vec::new() },
     };
-    let is_ours = prompt.state == PromptState::Answering
+    let is_ours = prompt.state == ApprovalState::Answering
         && match (&prompt.decision, how) {
             (Some(ours), Replied::Permission(_)) => ours.as_str() == theirs.as_str(),
             (ours, Replied::Question) => ours.is_some(),
             (None, _) => false,
         };
     if is_ours {
-        let to = prompt.decision.as_ref().map_or(PromptState::Answered, Decision::outcome);
+        let to = prompt.decision.as_ref().map_or(ApprovalState::Answered, Decision::outcome);
         return over(tx, &prompt.id, to, None, notifier);
     }
     if !prompt.state.is_open() {
@@ -324,51 +325,51 @@ fn settle(
     let decided = Decided { decision: theirs, by: "elsewhere".to_owned(), rule: None, reason: None };
     let ended = over(tx, &prompt.id, to, Some(&decided), notifier)?;
     if let Some(prompt) = &ended {
-        let detail = prompts::audit_detail(prompt);
+        let detail = approvals::audit_detail(prompt);
         tx.audit(&Principal::Gateway, "approval.elsewhere", prompt.id.as_str(), &detail)?;
     }
     Ok(ended)
 }
 
 /// Tells everybody that an agent waits.
-fn ask_people(tx: &mut Tx<'_>, prompt: &Prompt, notifier: &Notifier) -> Result<(), StoreError> {
-    let what = prompts::asked(prompt);
-    tx.emit(&prompts::subject(prompt), &what)?;
+fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest, notifier: &Notifier) -> Result<(), StoreError> {
+    let what = approvals::asked(prompt);
+    tx.emit(&approvals::subject(prompt), &what)?;
     notifier.note(tx, prompt, &what)
 }
 
 /// Ends a prompt. Nobody outside hears the end of what a rule decided: they never heard its beginning.
 fn over(
     tx: &mut Tx<'_>,
-    id: &PromptId,
-    to: PromptState,
+    id: &ApprovalId,
+    to: ApprovalState,
     decided: Option<&Decided>,
     notifier: &Notifier,
-) -> Result<Option<Prompt>, StoreError> {
-    let ended = prompts::end(tx, id, to, decided)?;
+) -> Result<Option<ApprovalRequest>, StoreError> {
+    let ended = approvals::end(tx, id, to, decided)?;
     if let Some(prompt) = ended.as_ref().filter(|prompt| prompt.decided_by.as_deref() != Some("policy")) {
-        notifier.note(tx, prompt, &prompts::answered(prompt))?;
+        notifier.note(tx, prompt, &approvals::answered(prompt))?;
     }
     Ok(ended)
 }
 
 fn expire(
     tx: &mut Tx<'_>,
-    prompt: &Prompt,
+    prompt: &ApprovalRequest,
     why: &str,
     notifier: &Notifier,
-) -> Result<Option<Prompt>, StoreError> {
+) -> Result<Option<ApprovalRequest>, StoreError> {
     let decided = Decided {
         decision: Decision::Reject { why: None },
         by: "elsewhere".to_owned(),
         rule: None,
         reason: Some(why.to_owned()),
     };
-    over(tx, &prompt.id, PromptState::Expired, Some(&decided), notifier)
+    over(tx, &prompt.id, ApprovalState::Expired, Some(&decided), notifier)
 }
 
 /// What an agent is told when nobody came.
-pub(super) fn nobody_came(prompt: &Prompt, missed: u64, waited_ms: u64) -> (Decision, String) {
+pub(super) fn nobody_came(prompt: &ApprovalRequest, missed: u64, waited_ms: u64) -> (Decision, String) {
     let waited = std::time::Duration::from_millis(waited_ms);
     let why = if missed == 0 {
         format!("Nobody answered within {} s: this run is unattended.", waited.as_secs_f32().round())
@@ -388,6 +389,6 @@ pub(super) fn nobody_came(prompt: &Prompt, missed: u64, waited_ms: u64) -> (Deci
 }
 
 /// For the audit log.
-pub(super) fn by_deadline(prompt: &Prompt) -> serde_json::Value {
-    json!({"deadline_at": prompt.deadline_at, "approval": prompts::audit_detail(prompt)})
+pub(super) fn by_deadline(prompt: &ApprovalRequest) -> serde_json::Value {
+    json!({"deadline_at": prompt.deadline_at, "approval": approvals::audit_detail(prompt)})
 }

@@ -21,14 +21,14 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::frames::Places;
-use crate::model::ids::PromptId;
+use crate::frames::AgentLocator;
+use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody, Decision};
+use crate::model::ids::ApprovalId;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
-use crate::model::prompt::{AskBody, Decision, Prompt, PromptState};
 use crate::notify::Notifier;
-use crate::store::prompts::Decided;
-use crate::store::{Store, StoreError, Tx, prompts};
+use crate::store::approvals::Decided;
+use crate::store::{Store, StoreError, Tx, approvals};
 use crate::supervisor::Tasks;
 
 pub use error::AnswerError;
@@ -50,7 +50,7 @@ pub struct ApprovalsDeps {
     /// The database.
     pub store: Store,
     /// Where agents live.
-    pub places: Arc<dyn Places>,
+    pub locator: Arc<dyn AgentLocator>,
     /// The time.
     pub clock: Clock,
     /// Owner of what runs on.
@@ -88,10 +88,10 @@ impl Approvals {
     ///
     /// # Errors
     /// [`AnswerError::NotFound`], [`AnswerError::Ambiguous`].
-    pub async fn find(&self, word: &str) -> Result<Prompt, AnswerError> {
+    pub async fn find(&self, word: &str) -> Result<ApprovalRequest, AnswerError> {
         let piece = word.to_owned();
         let mut found =
-            self.inner.deps.store.read(move |db| prompts::find_by_piece(db, &piece)).await?.into_iter();
+            self.inner.deps.store.read(move |db| approvals::find_by_piece(db, &piece)).await?.into_iter();
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only),
             (Some(first), Some(_)) if first.id.as_str() == word => Ok(first),
@@ -108,9 +108,9 @@ impl Approvals {
     pub async fn answer(
         &self,
         principal: &Principal,
-        id: &PromptId,
+        id: &ApprovalId,
         decision: Decision,
-    ) -> Result<Prompt, AnswerError> {
+    ) -> Result<ApprovalRequest, AnswerError> {
         let reason = match &decision {
             Decision::Reject { why } => why.clone(),
             _ => None,
@@ -119,13 +119,13 @@ impl Approvals {
         let by = principal.clone();
         let wanted = id.clone();
         let change = move |tx: &mut Tx<'_>| {
-            let before = prompts::get(tx, &wanted).map_err(|error| match error {
+            let before = approvals::get(tx, &wanted).map_err(|error| match error {
                 StoreError::NotFound { key, .. } => AnswerError::NotFound(key),
                 error => error.into(),
             })?;
             check(&before, &decided.decision)?;
-            let prompt = prompts::decide(tx, &wanted, &decided)?;
-            tx.audit(&by, "approval.answer", prompt.id.as_str(), &prompts::audit_detail(&prompt))?;
+            let prompt = approvals::decide(tx, &wanted, &decided)?;
+            tx.audit(&by, "approval.answer", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
             Ok::<_, AnswerError>(prompt)
         };
         let prompt = self.inner.deps.store.write(change).await?;
@@ -134,8 +134,8 @@ impl Approvals {
 }
 
 /// Whether it can be answered, and like that.
-fn check(prompt: &Prompt, decision: &Decision) -> Result<(), AnswerError> {
-    if prompt.state != PromptState::Pending {
+fn check(prompt: &ApprovalRequest, decision: &Decision) -> Result<(), AnswerError> {
+    if prompt.state != ApprovalState::Pending {
         return Err(AnswerError::TooLate { state: prompt.state, by: prompt.decided_by.clone() });
     }
     if !decision.fits(prompt.ask.form()) {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::config::project_file;
+use crate::model::approval::AskBody;
 use crate::model::ids::FrameId;
 use crate::model::policy::{Rule, Ruling, rule_with_project};
-use crate::model::prompt::AskBody;
-use crate::store::{Store, StoreError, frames, prompts};
+use crate::store::{Store, StoreError, approvals, frames};
 
 /// Knows the rules. Cheap to clone.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Rules {
         let configured = self.configured.clone();
         self.store
             .read(move |db| {
-                let own = prompts::rules_of(db, &id)?;
+                let own = approvals::rules_of(db, &id)?;
                 let workspace = frames::find(db, &id)?.map(|frame| PathBuf::from(frame.workspace));
                 // Reading connections live on threads that may block.
                 let project = workspace.map(|folder| of_project(&folder)).unwrap_or_default();

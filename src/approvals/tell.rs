@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::hear::NOT_ASKED;
 use super::{AnswerError, Approvals};
 use crate::frames::PlaceError;
-use crate::model::prompt::{Decision, Prompt, PromptForm, PromptState};
+use crate::model::approval::{ApprovalRequest, ApprovalState, Decision, RequestForm};
 use crate::opencode::{OpencodeClient, OpencodeError, PermissionReply};
-use crate::store::prompts::Decided;
-use crate::store::{StoreError, Tx, prompts};
+use crate::store::approvals::Decided;
+use crate::store::{StoreError, Tx, approvals};
 use crate::supervisor::OnExit;
 
 /// How long somebody who answers waits for the agent; it is told in any case.
@@ -28,7 +28,7 @@ enum Told {
 
 impl Approvals {
     /// Tells the agent, whoever waits for it.
-    pub(super) async fn tell(&self, prompt: Prompt) -> Result<Prompt, AnswerError> {
+    pub(super) async fn tell(&self, prompt: ApprovalRequest) -> Result<ApprovalRequest, AnswerError> {
         let (approvals, id) = (self.clone(), prompt.id.clone());
         let task = format!("tell {}", prompt.id);
         let work = async move { approvals.tell_now(&prompt).await };
@@ -36,11 +36,11 @@ impl Approvals {
         if let Ok(Some(outcome)) = told {
             outcome?;
         }
-        Ok(self.inner.deps.store.read(move |db| prompts::get(db, &id)).await?)
+        Ok(self.inner.deps.store.read(move |db| approvals::get(db, &id)).await?)
     }
 
     /// The same, without anybody waiting.
-    pub(super) fn tell_soon(&self, prompt: Prompt) {
+    pub(super) fn tell_soon(&self, prompt: ApprovalRequest) {
         let approvals = self.clone();
         let task = format!("tell {}", prompt.id);
         self.inner.deps.tasks.spawn(task, OnExit::Report, move |stop| {
@@ -57,9 +57,9 @@ impl Approvals {
         });
     }
 
-    async fn tell_now(&self, prompt: &Prompt) -> Result<(), AnswerError> {
+    async fn tell_now(&self, prompt: &ApprovalRequest) -> Result<(), AnswerError> {
         let Some(decision) = &prompt.decision else { return Ok(()) };
-        let told = match self.inner.deps.places.agent(&prompt.frame).await {
+        let told = match self.inner.deps.locator.agent(&prompt.frame).await {
             Ok(client) => tell_agent(&client, prompt, decision).await,
             Err(PlaceError::NotThere(why)) => Told::Later(why),
             Err(PlaceError::Stopping) => Told::Later("the gateway stops".to_owned()),
@@ -73,7 +73,7 @@ impl Approvals {
                     rule: None,
                     reason: Some(NOT_ASKED.to_owned()),
                 };
-                self.end(prompt, PromptState::Expired, Some(decided)).await?;
+                self.end(prompt, ApprovalState::Expired, Some(decided)).await?;
             }
             Told::Later(why) => {
                 tracing::warn!(prompt = %prompt.id, "frame {}: the answer is told later: {why}", prompt.frame_name);
@@ -81,8 +81,8 @@ impl Approvals {
             }
             Told::Refused(why) => {
                 let id = prompt.id.clone();
-                let undo = move |tx: &mut Tx<'_>| match prompts::get(tx, &id)?.state {
-                    PromptState::Answering => prompts::undecide(tx, &id),
+                let undo = move |tx: &mut Tx<'_>| match approvals::get(tx, &id)?.state {
+                    ApprovalState::Answering => approvals::undecide(tx, &id),
                     _ => Ok(()),
                 };
                 self.inner.deps.store.write::<_, StoreError, _>(undo).await?;
@@ -93,15 +93,15 @@ impl Approvals {
     }
 }
 
-async fn tell_agent(client: &OpencodeClient, prompt: &Prompt, decision: &Decision) -> Told {
+async fn tell_agent(client: &OpencodeClient, prompt: &ApprovalRequest, decision: &Decision) -> Told {
     let id = &prompt.ask.id;
     let told = match (prompt.ask.form(), decision) {
         (_, Decision::Once) => client.reply_permission(id, PermissionReply::Once, None).await,
         (_, Decision::Always) => client.reply_permission(id, PermissionReply::Always, None).await,
-        (PromptForm::Permission, Decision::Reject { why }) => {
+        (RequestForm::Permission, Decision::Reject { why }) => {
             client.reply_permission(id, PermissionReply::Reject, why.as_deref()).await
         }
-        (PromptForm::Question, Decision::Reject { .. }) => client.reject_question(id).await,
+        (RequestForm::Question, Decision::Reject { .. }) => client.reject_question(id).await,
         (_, Decision::Answer { answers }) => client.reply_question(id, answers).await,
     };
     match told {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Approvals, hear};
+use crate::model::approval::{ApprovalRequest, ApprovalState};
 use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
-use crate::model::prompt::{Prompt, PromptState};
-use crate::store::prompts::Decided;
-use crate::store::{StoreError, Tx, frames, prompts};
+use crate::store::approvals::Decided;
+use crate::store::{StoreError, Tx, approvals, frames};
 
 /// How often is looked while something is open.
 const LOOK: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ impl Approvals {
 
     /// Does what is due; says when to look again.
     async fn look(&self) -> Result<Duration, StoreError> {
-        let open = self.inner.deps.store.read(|db| prompts::open(db, None)).await?;
+        let open = self.inner.deps.store.read(|db| approvals::open(db, None)).await?;
         let now = self.inner.deps.clock.now_ms();
         let mut pause = if open.is_empty() { IDLE } else { LOOK };
         for prompt in open {
@@ -48,7 +48,7 @@ impl Approvals {
                 continue;
             }
             match (prompt.state, prompt.deadline_at) {
-                (PromptState::Answering, _) => {
+                (ApprovalState::Answering, _) => {
                     let since = now.saturating_sub(prompt.decided_at.unwrap_or(now));
                     // The one who decided tells it first.
                     if since >= LOOK.as_millis().try_into().unwrap_or(u64::MAX) {
@@ -74,20 +74,20 @@ impl Approvals {
         })
     }
 
-    async fn deny_unattended(&self, prompt: Prompt) -> Result<(), StoreError> {
+    async fn deny_unattended(&self, prompt: ApprovalRequest) -> Result<(), StoreError> {
         let change = move |tx: &mut Tx<'_>| {
-            let now = prompts::get(tx, &prompt.id)?;
-            if now.state != PromptState::Pending {
+            let now = approvals::get(tx, &prompt.id)?;
+            if now.state != ApprovalState::Pending {
                 return Ok(None);
             }
             let missed = match &prompt.message {
-                Some(message) => prompts::missed(tx, message)?,
+                Some(message) => approvals::missed(tx, message)?,
                 None => 0,
             };
             let waited = tx.now_ms().saturating_sub(prompt.asked_at);
             let (decision, why) = hear::nobody_came(&prompt, missed, waited);
             let decided = Decided { decision, by: "deadline".to_owned(), rule: None, reason: Some(why) };
-            let prompt = prompts::decide(tx, &prompt.id, &decided)?;
+            let prompt = approvals::decide(tx, &prompt.id, &decided)?;
             tx.audit(
                 &Principal::Gateway,
                 "approval.deadline",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Client;
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::store::usage::{self, ModelCall};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{OnExit, Tasks};
@@ -109,7 +109,7 @@ impl Refusals {
             frame_name: Some(client.name.clone()),
             ..Subject::default()
         };
-        let what = Happening::ConnectionRefused { host, port, why: why.to_owned() };
+        let what = EventKind::ConnectionRefused { host, port, why: why.to_owned() };
         let kept: Result<u64, StoreError> = store.write_soon(move |tx| tx.emit(&subject, &what)).await;
         if let Err(error) = kept {
             tracing::warn!(%error, "a refusal could not be kept: {error}");

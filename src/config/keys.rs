@@ -6,7 +6,7 @@
 
 use super::error::ConfigProblem;
 use super::tree::{Node, Value};
-use super::values::{self, Misfit};
+use super::values::{self, Invalid};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ impl Kind {
     ///
     /// # Errors
     /// Why it does not, as the end of a sentence that begins with the key.
-    pub fn check(self, text: &str) -> Result<(), Misfit> {
+    pub fn check(self, text: &str) -> Result<(), Invalid> {
         match self {
             Self::Free | Self::Secret => Ok(()),
             Self::Text => values::text(text).map(drop),

@@ -12,7 +12,7 @@ use super::error::ConfigProblem;
 use super::keys::PROVIDER_KINDS;
 use super::rules;
 use super::tree::{Node, Value};
-use super::values::{self, Misfit};
+use super::values::{self, Invalid};
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
 use crate::model::names::ProjectName;
@@ -499,7 +499,7 @@ fn webhook(item: &Reader<'_>) -> Result<Webhook, ConfigProblem> {
     }
 }
 
-fn number(text: &str) -> Result<u32, Misfit> {
+fn number(text: &str) -> Result<u32, Invalid> {
     values::whole(text, 0, u32::MAX)
 }
 
@@ -514,7 +514,7 @@ impl Reader<'_> {
     pub(super) fn must<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Misfit>,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<T, ConfigProblem> {
         self.may(key, parse)?.ok_or_else(|| self.invalid(self.node, key, "is missing"))
     }
@@ -523,7 +523,7 @@ impl Reader<'_> {
     pub(super) fn may<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Misfit>,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<Option<T>, ConfigProblem> {
         match self.node.at(key) {
             None | Some(Node { value: Value::Empty, .. }) => Ok(None),
@@ -543,7 +543,7 @@ impl Reader<'_> {
     pub(super) fn texts<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Misfit>,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<Vec<T>, ConfigProblem> {
         let Some(Value::List(items)) = self.node.at(key).map(|node| &node.value) else {
             return Ok(Vec::new());

@@ -9,15 +9,15 @@ use crate::model::network::NetworkMode;
 use crate::model::port::PortRange;
 
 /// Why a text does not fit, as the end of a sentence that begins with the key.
-pub type Misfit = String;
+pub type Invalid = String;
 
 /// A text with something in it.
-pub(super) fn text(text: &str) -> Result<String, Misfit> {
+pub(super) fn text(text: &str) -> Result<String, Invalid> {
     if text.trim().is_empty() { Err("must not be empty".into()) } else { Ok(text.to_owned()) }
 }
 
 /// `on` or `off`, and the other words people use.
-pub(super) fn switch(text: &str) -> Result<bool, Misfit> {
+pub(super) fn switch(text: &str) -> Result<bool, Invalid> {
     match text.to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" => Ok(true),
         "off" | "false" | "no" => Ok(false),
@@ -26,7 +26,7 @@ pub(super) fn switch(text: &str) -> Result<bool, Misfit> {
 }
 
 /// A whole number between two ends, both included.
-pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, Misfit> {
+pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, Invalid> {
     text.parse::<u32>()
         .ok()
         .filter(|number| (least..=most).contains(number))
@@ -34,7 +34,7 @@ pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, Misfit> {
 }
 
 /// A TCP port, or `off`.
-pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, Misfit> {
+pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, Invalid> {
     if matches!(switch(text), Ok(false)) || text == "0" {
         return Ok(None);
     }
@@ -45,12 +45,12 @@ pub(super) fn port_or_off(text: &str) -> Result<Option<u16>, Misfit> {
 }
 
 /// An address of this machine to listen on.
-pub(super) fn address(text: &str) -> Result<IpAddr, Misfit> {
+pub(super) fn address(text: &str) -> Result<IpAddr, Invalid> {
     text.parse().map_err(|_| format!("must be an IP address such as 127.0.0.1, not `{text}`"))
 }
 
 /// Thousandths of a core.
-pub(super) fn cpus(text: &str) -> Result<u32, Misfit> {
+pub(super) fn cpus(text: &str) -> Result<u32, Invalid> {
     let refuse = || format!("must be a number of cores such as 1.5, from 0.1 to 1024, not `{text}`");
     let cores: f64 = text.parse().map_err(|_| refuse())?;
     if !(0.1..=1024.0).contains(&cores) {
@@ -65,7 +65,7 @@ pub(super) fn cpus(text: &str) -> Result<u32, Misfit> {
 ///
 /// # Errors
 /// When it is something else, or less than 512 MiB, with which the agent is killed over and over.
-pub fn memory(text: &str) -> Result<u64, Misfit> {
+pub fn memory(text: &str) -> Result<u64, Invalid> {
     let refuse = || format!("must be an amount of memory such as 4g or 512m, not `{text}`");
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -89,7 +89,7 @@ pub fn memory(text: &str) -> Result<u64, Misfit> {
 ///
 /// # Errors
 /// When it is something else.
-pub fn duration(text: &str) -> Result<Duration, Misfit> {
+pub fn duration(text: &str) -> Result<Duration, Invalid> {
     let refuse = || format!("must be a time such as 90s, 15m or 2h, not `{text}`");
     let mut rest = text.trim();
     let mut total: u64 = 0;
@@ -114,7 +114,7 @@ pub fn duration(text: &str) -> Result<Duration, Misfit> {
 }
 
 /// A time that is not none at all.
-pub(super) fn some_time(text: &str) -> Result<Duration, Misfit> {
+pub(super) fn some_time(text: &str) -> Result<Duration, Invalid> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than nothing".into()),
         time => Ok(time),
@@ -122,12 +122,12 @@ pub(super) fn some_time(text: &str) -> Result<Duration, Misfit> {
 }
 
 /// A time, or `off`.
-pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Misfit> {
+pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Invalid> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { some_time(text).map(Some) }
 }
 
 /// US dollars, as millionths of one.
-pub(super) fn dollars(text: &str) -> Result<u64, Misfit> {
+pub(super) fn dollars(text: &str) -> Result<u64, Invalid> {
     let refuse = || format!("must be an amount of US dollars such as 25 or 2.50, not `{text}`");
     let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -143,7 +143,7 @@ pub(super) fn dollars(text: &str) -> Result<u64, Misfit> {
 }
 
 /// `provider/model`, or `auto`.
-pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
+pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Invalid> {
     if text == "auto" {
         return Ok(None);
     }
@@ -151,26 +151,26 @@ pub(super) fn model_or_auto(text: &str) -> Result<Option<ModelRef>, Misfit> {
 }
 
 /// `provider/model`.
-pub(super) fn model(text: &str) -> Result<ModelRef, Misfit> {
+pub(super) fn model(text: &str) -> Result<ModelRef, Invalid> {
     text.parse().map_err(|_| {
         format!("must be provider/model, such as anthropic/claude-sonnet-4-20250514, not `{text}`")
     })
 }
 
 /// A range of host ports.
-pub(super) fn ports(text: &str) -> Result<PortRange, Misfit> {
+pub(super) fn ports(text: &str) -> Result<PortRange, Invalid> {
     text.parse().map_err(|_| {
         format!("must be a range such as 33000-34000, from 1024 up, at least two ports, not `{text}`")
     })
 }
 
 /// How much of the network a frame sees.
-pub(super) fn network(text: &str) -> Result<NetworkMode, Misfit> {
+pub(super) fn network(text: &str) -> Result<NetworkMode, Invalid> {
     text.parse().map_err(|_| format!("must be sealed, allow or open, not `{text}`"))
 }
 
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.
-pub(super) fn host(text: &str) -> Result<String, Misfit> {
+pub(super) fn host(text: &str) -> Result<String, Invalid> {
     let text = text.to_ascii_lowercase();
     AllowGroups::built_in()?
         .resolve([text.as_str()])
@@ -179,7 +179,7 @@ pub(super) fn host(text: &str) -> Result<String, Misfit> {
 }
 
 /// A name of this machine as clients write it: `gate.example`, with or without `:8443`.
-pub(super) fn host_name(text: &str) -> Result<String, Misfit> {
+pub(super) fn host_name(text: &str) -> Result<String, Invalid> {
     let lower = text.trim().to_ascii_lowercase();
     let (name, port) = match lower.rsplit_once(':') {
         Some((name, port)) => (name, Some(port)),
@@ -197,7 +197,7 @@ pub(super) fn host_name(text: &str) -> Result<String, Misfit> {
 }
 
 /// An address of an HTTP service.
-pub(super) fn http_url(text: &str) -> Result<url::Url, Misfit> {
+pub(super) fn http_url(text: &str) -> Result<url::Url, Invalid> {
     url::Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -205,7 +205,7 @@ pub(super) fn http_url(text: &str) -> Result<url::Url, Misfit> {
 }
 
 /// An absolute path; `~` has been replaced before.
-pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Misfit> {
+pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Invalid> {
     let path = std::path::PathBuf::from(text);
     if path.is_absolute() && !text.contains('\0') {
         Ok(path)
@@ -215,7 +215,7 @@ pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Misfit> {
 }
 
 /// A name of an environment variable.
-pub(super) fn variable(text: &str) -> Result<String, Misfit> {
+pub(super) fn variable(text: &str) -> Result<String, Invalid> {
     let mut bytes = text.bytes();
     let head = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if head && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {

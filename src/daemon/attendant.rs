@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::Broker;
-use crate::frames::{AttendError, Attendant, StartFiles};
+use crate::frames::{AttendError, HostNetworking, StartFiles};
 use crate::link::{HostPorts, Link, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::frame::Frame;
@@ -24,7 +24,7 @@ pub struct HostSide {
 }
 
 #[async_trait]
-impl Attendant for HostSide {
+impl HostNetworking for HostSide {
     async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
         self.broker
             .open(frame, link)

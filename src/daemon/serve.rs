@@ -16,7 +16,7 @@ use crate::access::certificate::{self, Certificate};
 use crate::config::schema::{Server, Tls};
 use crate::config::{Config, LoadOptions, Paths};
 use crate::events;
-use crate::gateway::guard::Gate;
+use crate::gateway::auth::Authenticator;
 use crate::gateway::{self, Services};
 use crate::supervisor::{OnExit, Tasks};
 use crate::telemetry::{self, LogFile, Sinks};
@@ -283,7 +283,7 @@ fn start_edge(
     let path = rules.paths.token();
     let token = token::load_or_make(&path)
         .map_err(|error| start_failed(&format!("read {}", path.display()), &error))?;
-    let gate = Gate::new(token, services.access.clone(), rules.hosts, rules.certificate.as_ref())
+    let gate = Authenticator::new(token, services.access.clone(), rules.hosts, rules.certificate.as_ref())
         .with_connections(rules.connections);
     edge.spawn("tcp listener", OnExit::StopGateway, move |stop| {
         gateway::serve::tcp(listener.clone(), gate.clone(), app.clone(), stop)

@@ -11,6 +11,7 @@ use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
+use crate::delivery::{Delivery, DeliveryDeps};
 use crate::doctor;
 use crate::events::{self, Events};
 use crate::feed::{self, FeedDeps, Feeds};
@@ -23,7 +24,6 @@ use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
 use crate::notify::Notifier;
 use crate::outbound::HttpClients;
-use crate::router::{Router, RouterDeps};
 use crate::runtime::Runtime;
 use crate::runtime::timed::Timed;
 use crate::sessions::{Sessions, SessionsDeps};
@@ -106,23 +106,23 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
     let notifier = Notifier::new(settings::notify(config));
     let approvals = Approvals::new(ApprovalsDeps {
         store: store.clone(),
-        places: Arc::new(frames.clone()),
+        locator: Arc::new(frames.clone()),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: approvals::Settings { rules: config.approvals.rules.clone(), notifier: notifier.clone() },
     });
     let feeds = Feeds::new(FeedDeps {
         store: store.clone(),
-        places: Arc::new(frames.clone()),
+        locator: Arc::new(frames.clone()),
         approvals: approvals.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: feed::Settings::default(),
         failpoints: tasks.failpoints(),
     });
-    let router = Router::new(RouterDeps {
+    let router = Delivery::new(DeliveryDeps {
         store: store.clone(),
-        places: Arc::new(frames.clone()),
+        locator: Arc::new(frames.clone()),
         feeds: feeds.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
@@ -144,7 +144,7 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
     });
     let sessions = Sessions::new(SessionsDeps {
         store: store.clone(),
-        places: Arc::new(frames.clone()),
+        locator: Arc::new(frames.clone()),
         clock: clock.clone(),
         default_model: default_model.clone(),
         wake: settings::router(config).wake,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::config::schema::Provider;
 use crate::config::{Config, Paths};
+use crate::delivery::{Limits, Rules};
 use crate::doctor::ProviderPresence;
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
-use crate::router::{Limits, Rules};
 use crate::upkeep;
 
 /// What frames want to know.
@@ -64,9 +64,9 @@ pub fn retention(config: &Config) -> Retention {
 }
 
 /// What messages want to know.
-pub fn router(config: &Config) -> crate::router::Settings {
+pub fn router(config: &Config) -> crate::delivery::Settings {
     let (turn, queue) = (&config.turn, &config.queue);
-    crate::router::Settings {
+    crate::delivery::Settings {
         limits: Limits {
             work: turn.work,
             steps: usize::try_from(turn.steps).unwrap_or(usize::MAX),
@@ -83,7 +83,7 @@ pub fn router(config: &Config) -> crate::router::Settings {
             parallel: usize::try_from(queue.parallel).unwrap_or(usize::MAX),
             wait: queue.wait,
         },
-        ..crate::router::Settings::new(config.default_model())
+        ..crate::delivery::Settings::new(config.default_model())
     }
 }
 

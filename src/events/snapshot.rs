@@ -1,11 +1,11 @@
 //! How things stand at one moment of the log.
 
-use crate::model::event::{Event, Happening};
+use crate::model::event::{Event, EventKind};
 use crate::model::ids::{FrameId, MessageId, SessionId};
 use crate::model::message::Message;
 use crate::model::names::FrameName;
 use crate::store::events::{self, Filter};
-use crate::store::{Db, StoreError, frames, messages, prompts, sessions};
+use crate::store::{Db, StoreError, approvals, frames, messages, sessions};
 use crate::wire::events::{FrameInSnapshot, OpenMessage, OpenPrompt, Snapshot, TextSoFar};
 
 /// Everything that a reader with that filter needs to go on from here; all of it from one moment.
@@ -35,7 +35,7 @@ pub(super) fn take(db: &Db<'_>, filter: &Filter) -> Result<Snapshot, StoreError>
             })
         })
         .collect();
-    let waiting = prompts::open(db, None)?.into_iter().filter(|prompt| {
+    let waiting = approvals::open(db, None)?.into_iter().filter(|prompt| {
         view.shows(&prompt.frame, &prompt.frame_name)
             && view.is_of(prompt.session.as_ref(), prompt.message.as_ref())
     });
@@ -99,8 +99,8 @@ fn text_so_far(told: &[Event]) -> Vec<TextSoFar> {
     let mut parts: Vec<TextSoFar> = Vec::new();
     for event in told {
         let (delta, part) = match &event.what {
-            Happening::Text { delta, part } => (delta, part),
-            Happening::Rewritten { text, part } => {
+            EventKind::Text { delta, part } => (delta, part),
+            EventKind::Rewritten { text, part } => {
                 if let Some(known) = parts.iter_mut().find(|known| known.part == *part) {
                     known.text.clone_from(text);
                 }

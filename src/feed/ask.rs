@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::reread::messages_from;
-use crate::frames::Places;
+use crate::frames::AgentLocator;
 use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus};
+use crate::model::approval::AgentRequest;
 use crate::model::ids::FrameId;
-use crate::model::prompt::Ask;
-use crate::opencode::{AgentSession, OpencodeClient, OpencodeError, Turn};
+use crate::opencode::{AgentMessage, AgentSession, OpencodeClient, OpencodeError};
 use crate::store::sessions::Untold;
 
 /// How many sessions are looked through, the ones that were used last.
@@ -41,7 +41,7 @@ pub(super) enum Answer {
     Overview {
         asked: Instant,
         statuses: BTreeMap<AgentSessionId, AgentStatus>,
-        asks: Vec<Ask>,
+        asks: Vec<AgentRequest>,
     },
     Sessions(Vec<AgentSession>),
     Talk {
@@ -62,16 +62,16 @@ pub(super) enum Page {
     /// It is a sub-agent's.
     Child(AgentSessionId),
     /// What was said, and whether it works.
-    Read { session: Option<AgentSession>, turns: Vec<Turn>, is_busy: bool },
+    Read { session: Option<AgentSession>, turns: Vec<AgentMessage>, is_busy: bool },
 }
 
 /// Asks. The error is a sentence; whatever it is, the answer is to try again.
 pub(super) async fn ask(
-    places: Arc<dyn Places>,
+    locator: Arc<dyn AgentLocator>,
     frame: FrameId,
     question: Question,
 ) -> Result<Answer, String> {
-    let client = places.agent(&frame).await.map_err(|error| error.to_string())?;
+    let client = locator.agent(&frame).await.map_err(|error| error.to_string())?;
     answer(&client, question).await.map_err(|error| error.to_string())
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::scribe::Scribe;
 use crate::model::agent::{AgentMessageId, AgentSessionId};
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::store::StoreError;
 
 /// How long those who claim turns may take to say what they had missed.
@@ -96,7 +96,7 @@ impl Scribe<'_> {
             frame_name: Some(self.frame_name.clone()),
             ..Subject::default()
         };
-        let told = Happening::AgentGap { since: gap.since, why: gap.why, repaired };
+        let told = EventKind::AgentGap { since: gap.since, why: gap.why, repaired };
         let write =
             self.inner.deps.store.write::<_, StoreError, _>(move |tx| tx.emit(&subject, &told).map(drop));
         write.await

@@ -9,7 +9,7 @@ use super::talk;
 use super::transcript::Told;
 use crate::approvals::Replied;
 use crate::model::agent::{AgentEvent, AgentMessageId, AgentSessionId, AgentStatus, Role};
-use crate::model::prompt::Ask;
+use crate::model::approval::AgentRequest;
 use crate::store::StoreError;
 
 impl Scribe<'_> {
@@ -164,7 +164,7 @@ impl Scribe<'_> {
         }
     }
 
-    async fn asked(&mut self, ask: &Ask) -> Result<(), StoreError> {
+    async fn asked(&mut self, ask: &AgentRequest) -> Result<(), StoreError> {
         self.asked_meanwhile.push(ask.clone());
         let root = self.root_of(&ask.session).await;
         self.talk(&root).await?;

@@ -1,7 +1,7 @@
 //! Messages that nobody wrote, for tests.
 
 use crate::model::agent::{
-    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, PartBody, Role,
+    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
 };
 use crate::model::usage::Tokens;
 
@@ -11,8 +11,8 @@ pub(crate) fn id(text: &str) -> AgentMessageId {
 }
 
 /// A message that was begun in the session `ses`.
-pub(crate) fn head(name: &str, role: Role) -> AgentMessage {
-    AgentMessage {
+pub(crate) fn head(name: &str, role: Role) -> MessageInfo {
+    MessageInfo {
         id: id(name),
         session: AgentSessionId("ses".into()),
         role,
@@ -28,8 +28,8 @@ pub(crate) fn head(name: &str, role: Role) -> AgentMessage {
 }
 
 /// An answer that ended.
-pub(crate) fn finished(name: &str, reason: &str) -> AgentMessage {
-    AgentMessage { completed_at: Some(2), finish: Some(reason.into()), ..head(name, Role::Assistant) }
+pub(crate) fn finished(name: &str, reason: &str) -> MessageInfo {
+    MessageInfo { completed_at: Some(2), finish: Some(reason.into()), ..head(name, Role::Assistant) }
 }
 
 /// The text of a message.

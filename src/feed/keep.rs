@@ -7,8 +7,8 @@ use super::run::{Piece, Run, Sorted, sort};
 use super::scribe::Scribe;
 use super::talk;
 use crate::model::agent::{AgentMessageId, AgentSessionId, Role};
-use crate::opencode::Turn;
-use crate::store::{StoreError, Tx, frames, sessions, turns};
+use crate::opencode::AgentMessage;
+use crate::store::{StoreError, Tx, agent_messages, frames, sessions};
 
 impl Scribe<'_> {
     /// Takes what was read of a session.
@@ -40,10 +40,11 @@ impl Scribe<'_> {
         let claimed = self.inner.claims.prompt(self.feed.frame(), &session);
         let Some(talk) = self.talks.get_mut(&session) else { return Ok(()) };
         talk.is_read = true;
-        let finished = |turn: &&Turn| talk.unfinished.contains(&turn.head.id) && talk::is_complete(turn);
-        let finished: Vec<Turn> = turns.iter().filter(finished).cloned().collect();
-        let is_free = |turn: &Turn| claimed.as_ref().is_none_or(|prompt| turn.head.id < *prompt);
-        let news: Vec<Turn> =
+        let finished =
+            |turn: &&AgentMessage| talk.unfinished.contains(&turn.head.id) && talk::is_complete(turn);
+        let finished: Vec<AgentMessage> = turns.iter().filter(finished).cloned().collect();
+        let is_free = |turn: &AgentMessage| claimed.as_ref().is_none_or(|prompt| turn.head.id < *prompt);
+        let news: Vec<AgentMessage> =
             turns.into_iter().filter(|turn| talk.is_news(&turn.head.id) && is_free(turn)).collect();
         for turn in &finished {
             talk.unfinished.remove(&turn.head.id);
@@ -62,7 +63,7 @@ impl Scribe<'_> {
     async fn go_on(
         &mut self,
         session: &AgentSessionId,
-        news: Vec<Turn>,
+        news: Vec<AgentMessage>,
         rests: bool,
         asked: Instant,
     ) -> Result<(), StoreError> {
@@ -70,7 +71,8 @@ impl Scribe<'_> {
         let patience = self.inner.deps.settings.patience;
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         let Some(run) = &mut talk.run else { return Ok(()) };
-        let written: Vec<Turn> = news.into_iter().filter(|turn| turn.head.id >= *run.prompt()).collect();
+        let written: Vec<AgentMessage> =
+            news.into_iter().filter(|turn| turn.head.id >= *run.prompt()).collect();
         let told = run.absorb(&written);
         if std::mem::take(&mut talk.is_cut)
             && let Some(gap) = &mut self.gap
@@ -94,7 +96,7 @@ impl Scribe<'_> {
     async fn sort_out(
         &mut self,
         session: &AgentSessionId,
-        news: Vec<Turn>,
+        news: Vec<AgentMessage>,
         rests: bool,
         now: Instant,
     ) -> Result<(), StoreError> {
@@ -131,7 +133,7 @@ impl Scribe<'_> {
     async fn found_run(
         &mut self,
         session: &AgentSessionId,
-        written: Vec<Turn>,
+        written: Vec<AgentMessage>,
         is_last: bool,
         rests: bool,
         now: Instant,
@@ -158,7 +160,7 @@ impl Scribe<'_> {
     }
 
     /// The run is over: what is left to tell, the history, and the end, in one transaction.
-    async fn finish(&mut self, session: &AgentSessionId, written: &[Turn]) -> Result<(), StoreError> {
+    async fn finish(&mut self, session: &AgentSessionId, written: &[AgentMessage]) -> Result<(), StoreError> {
         // What is left to tell goes with the end.
         self.settle_write().await?;
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
@@ -174,7 +176,7 @@ impl Scribe<'_> {
                 tx.emit(&subject, happening)?;
             }
             for turn in &said {
-                turns::upsert(tx, &id, &turn.head, &turn.parts)?;
+                agent_messages::upsert(tx, &id, &turn.head, &turn.parts)?;
             }
             sessions::touch(tx, &id)?;
             frames::touch(tx, &frame)?;
@@ -194,12 +196,16 @@ impl Scribe<'_> {
     }
 
     /// Only the history lacks it.
-    async fn keep_quietly(&mut self, session: &AgentSessionId, said: Vec<Turn>) -> Result<(), StoreError> {
+    async fn keep_quietly(
+        &mut self,
+        session: &AgentSessionId,
+        said: Vec<AgentMessage>,
+    ) -> Result<(), StoreError> {
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         let id = talk.id.clone();
         let change = move |tx: &mut Tx<'_>| {
             for turn in &said {
-                turns::upsert(tx, &id, &turn.head, &turn.parts)?;
+                agent_messages::upsert(tx, &id, &turn.head, &turn.parts)?;
             }
             Ok(said)
         };
@@ -219,7 +225,7 @@ impl Scribe<'_> {
             of_lanes.filter(|(id, _)| !held(id)).map(|(id, _)| id.clone()).collect();
         for session in given_back {
             let Some(id) = self.talks.get(&session).map(|talk| talk.id.clone()) else { continue };
-            let reach = self.inner.deps.store.read(move |db| turns::reach(db, &id)).await?;
+            let reach = self.inner.deps.store.read(move |db| agent_messages::reach(db, &id)).await?;
             let Some(talk) = self.talks.get_mut(&session) else { continue };
             talk.was_claimed = false;
             talk.ours = None;

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::approvals::Approvals;
 use crate::clock::Clock;
-use crate::frames::Places;
+use crate::frames::AgentLocator;
 use crate::model::agent::{AgentMessageId, AgentSessionId};
 use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
@@ -92,7 +92,7 @@ pub struct FeedDeps {
     /// The database.
     pub store: Store,
     /// Where agents live.
-    pub places: Arc<dyn Places>,
+    pub locator: Arc<dyn AgentLocator>,
     /// Who hears of prompts.
     pub approvals: Approvals,
     /// The time.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::agent::{AgentMessage, AgentPart, AgentPartId, PartBody, Role, ToolStatus};
-use crate::model::event::Happening;
+use crate::model::agent::{AgentPart, AgentPartId, MessageInfo, PartBody, Role, ToolStatus};
+use crate::model::event::EventKind;
 
 /// The most of a tool's output that an event carries; the whole is in the history.
 pub(super) const TOLD_OUTPUT: usize = 16 * 1024;
@@ -17,13 +17,13 @@ pub struct Told {
 
 impl Told {
     /// Adds an event that was stored.
-    pub fn add(&mut self, happening: Happening) {
+    pub fn add(&mut self, happening: EventKind) {
         match happening {
-            Happening::Text { delta, part } | Happening::Reasoning { delta, part } => {
+            EventKind::Text { delta, part } | EventKind::Reasoning { delta, part } => {
                 self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
             }
-            Happening::Rewritten { part, text } => drop(self.texts.insert(AgentPartId(part), text)),
-            Happening::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
+            EventKind::Rewritten { part, text } => drop(self.texts.insert(AgentPartId(part), text)),
+            EventKind::Tool { call, status, .. } => drop(self.tools.insert(call, status)),
             _ => {}
         }
     }
@@ -32,7 +32,7 @@ impl Told {
 /// What is known of a message.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) head: Option<AgentMessage>,
+    pub(super) head: Option<MessageInfo>,
     pub(super) parts: BTreeMap<AgentPartId, Progress>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Progress {
 
 impl Known {
     /// What was not told yet. Only the agent's own words are told, so its head has to be known.
-    pub(super) fn tell(&mut self, told: &mut Told) -> Vec<Happening> {
+    pub(super) fn tell(&mut self, told: &mut Told) -> Vec<EventKind> {
         if self.head.as_ref().is_none_or(|head| head.role != Role::Assistant) {
             return Vec::new();
         }
@@ -103,17 +103,17 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, told: &mut Told) -> Option<Happening> {
+    fn tell(&mut self, told: &mut Told) -> Option<EventKind> {
         let part = self.part.id.to_string();
         if std::mem::take(&mut self.is_other) {
             self.told = self.text.len();
-            return Some(Happening::Rewritten { part, text: self.text.clone() });
+            return Some(EventKind::Rewritten { part, text: self.text.clone() });
         }
         match &self.part.body {
             PartBody::Text { synthetic: false, .. } => {
-                self.rest().map(|delta| Happening::Text { delta, part })
+                self.rest().map(|delta| EventKind::Text { delta, part })
             }
-            PartBody::Reasoning { .. } => self.rest().map(|delta| Happening::Reasoning { delta, part }),
+            PartBody::Reasoning { .. } => self.rest().map(|delta| EventKind::Reasoning { delta, part }),
             PartBody::Tool { tool, call_id, status, title, input, output } => {
                 let before = told.tools.get(call_id).copied();
                 if *status == ToolStatus::Pending || before == Some(*status) {
@@ -121,7 +121,7 @@ impl Progress {
                 }
                 told.tools.insert(call_id.clone(), *status);
                 let ended = matches!(status, ToolStatus::Completed | ToolStatus::Error);
-                Some(Happening::Tool {
+                Some(EventKind::Tool {
                     call: call_id.clone(),
                     tool: tool.clone(),
                     status: *status,

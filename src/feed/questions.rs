@@ -10,7 +10,7 @@ use super::ask::{Answer, Question, ask};
 use super::scribe::Scribe;
 use super::talk::Talk;
 use crate::model::agent::{AgentSessionId, AgentStatus};
-use crate::model::prompt::Ask;
+use crate::model::approval::AgentRequest;
 use crate::opencode::AgentSession;
 use crate::store::{StoreError, Tx, sessions};
 
@@ -30,7 +30,7 @@ impl Scribe<'_> {
             return;
         }
         if let Some(question) = self.next_question(now) {
-            let (places, frame) = (self.inner.deps.places.clone(), self.feed.frame().clone());
+            let (places, frame) = (self.inner.deps.locator.clone(), self.feed.frame().clone());
             self.asking = Some((question.clone(), ask(places, frame, question).boxed()));
         }
     }
@@ -107,15 +107,16 @@ impl Scribe<'_> {
         &mut self,
         asked: Instant,
         statuses: &BTreeMap<AgentSessionId, AgentStatus>,
-        asks: Vec<Ask>,
+        asks: Vec<AgentRequest>,
     ) -> Result<(), StoreError> {
         let now_ms = self.inner.deps.clock.now_ms();
         self.feed.reread(statuses, asked, now_ms);
         // What was heard while the question was on its way is newer than the answer.
-        let mut waiting: BTreeMap<String, Ask> = asks.into_iter().map(|ask| (ask.id.clone(), ask)).collect();
+        let mut waiting: BTreeMap<String, AgentRequest> =
+            asks.into_iter().map(|ask| (ask.id.clone(), ask)).collect();
         waiting.extend(self.asked_meanwhile.drain(..).map(|ask| (ask.id.clone(), ask)));
         waiting.retain(|id, _| !self.answered_meanwhile.contains(id));
-        let waiting: Vec<Ask> = waiting.into_values().collect();
+        let waiting: Vec<AgentRequest> = waiting.into_values().collect();
         for ask in &waiting {
             let root = self.root_of(&ask.session).await;
             self.talk(&root).await?;

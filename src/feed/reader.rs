@@ -203,7 +203,7 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
                     match stream.next().await {
                         Ok(event) => {
                             if event.shows_life() {
-                                feeds.deps.places.heard(&feed.frame);
+                                feeds.deps.locator.heard(&feed.frame);
                             }
                             feed.hear(connection, event, feeds.deps.clock.now_ms());
                         }
@@ -225,7 +225,7 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
 /// The stream, once it says that it stands: from then on nothing is missed.
 async fn open(feeds: &Inner, feed: &Feed, head: Duration) -> Result<EventStream, FeedError> {
     // Asked each time: the password changes with every start of the frame.
-    let client = match feeds.deps.places.agent(&feed.frame).await {
+    let client = match feeds.deps.locator.agent(&feed.frame).await {
         Ok(client) => client,
         Err(error @ (PlaceError::NotThere(_) | PlaceError::Stopping)) => {
             return Err(FeedError::Away(error.to_string()));

@@ -1,7 +1,7 @@
 //! What the agent answers when it is asked what it did.
 
 use crate::model::agent::{AgentMessageId, AgentSessionId};
-use crate::opencode::{OpencodeClient, OpencodeError, Turn};
+use crate::opencode::{AgentMessage, OpencodeClient, OpencodeError};
 
 /// How many messages are re-read at first; more when the one looked for is not among them.
 const PAGE: u32 = 40;
@@ -18,7 +18,7 @@ pub async fn messages_from(
     client: &OpencodeClient,
     session: &AgentSessionId,
     oldest: Option<&AgentMessageId>,
-) -> Result<Vec<Turn>, OpencodeError> {
+) -> Result<Vec<AgentMessage>, OpencodeError> {
     let mut limit = PAGE;
     loop {
         let page = client.messages(session, limit).await?;

@@ -8,7 +8,7 @@ use super::scribe::Scribe;
 use super::talk::{self, Talk};
 use crate::clock;
 use crate::model::agent::AgentSessionId;
-use crate::model::event::Happening;
+use crate::model::event::EventKind;
 use crate::model::ids::SessionId;
 use crate::store::sessions::NewSession;
 use crate::store::{StoreError, Tx, sessions};
@@ -55,7 +55,7 @@ impl Scribe<'_> {
             if self.roots.contains_key(&at) || self.talks.contains_key(&at) {
                 break;
             }
-            let Ok(client) = self.inner.deps.places.agent(self.feed.frame()).await else { break };
+            let Ok(client) = self.inner.deps.locator.agent(self.feed.frame()).await else { break };
             match client.find_session(&at).await {
                 Ok(Some(found)) => match found.parent {
                     Some(parent) => self.feed.found_parent(&at, &parent),
@@ -113,7 +113,7 @@ impl Scribe<'_> {
                 // Whoever deleted it through mimir has told of it.
                 Err(StoreError::Conflict { .. }) => Ok(()),
                 Err(error) => Err(error),
-                Ok(()) => tx.emit(&subject, &Happening::SessionRemoved {}).map(drop),
+                Ok(()) => tx.emit(&subject, &EventKind::SessionRemoved {}).map(drop),
             }
         };
         self.inner.deps.store.write(change).await

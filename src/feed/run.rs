@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::transcript::{Told, Transcript};
-use crate::model::agent::{AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentSessionId};
-use crate::model::event::Happening;
+use crate::model::agent::{AgentEvent, AgentFailure, AgentMessageId, AgentSessionId, MessageInfo};
+use crate::model::event::EventKind;
 use crate::model::usage::Tokens;
-use crate::opencode::Turn;
+use crate::opencode::AgentMessage;
 
 /// How long an idle agent may take to show what it did.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl Run {
     }
 
     /// Takes an event that was heard at `at` and returns what is to be told.
-    pub(super) fn see(&mut self, event: &AgentEvent, at: Instant) -> Vec<Happening> {
+    pub(super) fn see(&mut self, event: &AgentEvent, at: Instant) -> Vec<EventKind> {
         self.idle_since = None;
         if matches!(
             event,
@@ -72,7 +72,7 @@ impl Run {
     }
 
     /// Takes what was re-read; see [`Transcript::absorb`].
-    pub(super) fn absorb(&mut self, turns: &[Turn]) -> Vec<Happening> {
+    pub(super) fn absorb(&mut self, turns: &[AgentMessage]) -> Vec<EventKind> {
         let said = self.turn.absorb(turns);
         self.begin_then(said)
     }
@@ -109,7 +109,7 @@ impl Run {
     }
 
     /// What is told at the end, after `written` was read, which is the last word on what was said.
-    pub(super) fn end(&mut self, written: &[Turn]) -> Vec<Happening> {
+    pub(super) fn end(&mut self, written: &[AgentMessage]) -> Vec<EventKind> {
         let mut told = self.absorb(written);
         self.turn.align(written);
         told.extend(self.begins(true));
@@ -118,26 +118,26 @@ impl Run {
     }
 
     /// Everything that was said.
-    pub(super) fn turns(&self) -> Vec<Turn> {
+    pub(super) fn turns(&self) -> Vec<AgentMessage> {
         self.turn.turns()
     }
 
     /// Words first, then what is said about them.
-    fn begin_then(&mut self, said: Vec<Happening>) -> Vec<Happening> {
+    fn begin_then(&mut self, said: Vec<EventKind>) -> Vec<EventKind> {
         let mut told = self.begins(!said.is_empty());
         told.extend(said);
         told
     }
 
     /// Prompts whose words are known and were not told; with `all` also those without any words.
-    fn begins(&mut self, all: bool) -> Vec<Happening> {
+    fn begins(&mut self, all: bool) -> Vec<EventKind> {
         let prompts: Vec<AgentMessageId> = self.prompts().cloned().collect();
         let mut told = Vec::new();
         for prompt in prompts {
             let text = self.turn.words_of(&prompt);
             if !self.begun.contains(&prompt) && (all || !text.is_empty()) {
                 self.begun.insert(prompt.clone());
-                told.push(Happening::TurnStarted { prompt: prompt.to_string(), text });
+                told.push(EventKind::TurnStarted { prompt: prompt.to_string(), text });
             }
         }
         told
@@ -149,12 +149,12 @@ impl Run {
 
     /// One end for each prompt. One that was answered together with a later one has that one's answer, and
     /// the later one has the cost.
-    fn ends(&self) -> Vec<Happening> {
+    fn ends(&self) -> Vec<EventKind> {
         let prompts: Vec<&AgentMessageId> = self.prompts().collect();
-        let answers: Vec<&AgentMessage> = self.turn.answers().collect();
+        let answers: Vec<&MessageInfo> = self.turn.answers().collect();
         let mut ends = Vec::new();
         for (index, prompt) in prompts.iter().enumerate() {
-            let before = |head: &AgentMessage| prompts.get(index + 1).is_none_or(|next| head.id < **next);
+            let before = |head: &MessageInfo| prompts.get(index + 1).is_none_or(|next| head.id < **next);
             let mut own = answers.iter().filter(|head| head.id > **prompt && before(head));
             let (tokens, cost_microusd) =
                 own.clone().fold((Tokens::default(), 0), |(mut sum, cost), head| {
@@ -167,7 +167,7 @@ impl Run {
             let last = last.or_else(|| answers.iter().rfind(|head| head.id > **prompt));
             let answer = last.map(|last| self.answer_of(prompt, last)).unwrap_or_default();
             let error = last.map_or_else(|| self.turn.failure().map(said), |last| why(last));
-            ends.push(Happening::TurnEnded {
+            ends.push(EventKind::TurnEnded {
                 prompt: prompt.to_string(),
                 answer,
                 error,
@@ -179,7 +179,7 @@ impl Run {
     }
 
     /// The text of the last message that has any: a turn may end with a step that only used a tool.
-    fn answer_of(&self, prompt: &AgentMessageId, last: &AgentMessage) -> String {
+    fn answer_of(&self, prompt: &AgentMessageId, last: &MessageInfo) -> String {
         let heads = self.turn.answers().filter(|head| head.id > *prompt && head.id <= last.id);
         let texts = heads.map(|head| self.turn.text_of(&head.id));
         texts.filter(|text| !text.is_empty()).last().unwrap_or_default()
@@ -187,11 +187,11 @@ impl Run {
 }
 
 /// Whether a message of the agent is the last one of an answer.
-pub(super) fn is_end(head: &AgentMessage) -> bool {
+pub(super) fn is_end(head: &MessageInfo) -> bool {
     head.error.is_some() || (head.completed_at.is_some() && head.finish.as_deref() != Some("tool-calls"))
 }
 
-fn why(last: &AgentMessage) -> Option<String> {
+fn why(last: &MessageInfo) -> Option<String> {
     if let Some(error) = &last.error {
         return Some(said(error));
     }
@@ -219,9 +219,9 @@ pub(super) struct Sorted {
 #[derive(Debug, PartialEq)]
 pub(super) enum Piece {
     /// Belongs to a message of ours that has ended, or to a run that was told: only the history lacks it.
-    Quiet(Vec<Turn>),
+    Quiet(Vec<AgentMessage>),
     /// Somebody spoke past mimir.
-    Foreign(Vec<Turn>),
+    Foreign(Vec<AgentMessage>),
 }
 
 /// Whose a message is.
@@ -234,7 +234,7 @@ pub(super) enum Whose {
 }
 
 /// Sorts what was read; `whose` says which prompts are ours.
-pub(super) fn sort(turns: Vec<Turn>, whose: impl Fn(&AgentMessageId) -> Option<Whose>) -> Sorted {
+pub(super) fn sort(turns: Vec<AgentMessage>, whose: impl Fn(&AgentMessageId) -> Option<Whose>) -> Sorted {
     let mut sorted = Sorted::default();
     for turn in turns {
         let is_prompt = is_prompt(&turn);
@@ -258,7 +258,7 @@ pub(super) fn sort(turns: Vec<Turn>, whose: impl Fn(&AgentMessageId) -> Option<W
 }
 
 /// Whether somebody's words begin here; the agent writes user messages of its own when it compacts.
-fn is_prompt(turn: &Turn) -> bool {
+fn is_prompt(turn: &AgentMessage) -> bool {
     use crate::model::agent::{PartBody, Role};
     let is_word = |body: &PartBody| matches!(body, PartBody::Text { synthetic: false, .. });
     turn.head.role == Role::User && turn.parts.iter().any(|part| is_word(&part.body))

@@ -9,16 +9,16 @@ use crate::opencode::recording;
 
 const PATIENCE: Patience = Patience { begin: Duration::from_secs(30), settle: Duration::from_secs(3) };
 
-fn said(head: AgentMessage, text: &str, synthetic: bool) -> Turn {
+fn said(head: MessageInfo, text: &str, synthetic: bool) -> AgentMessage {
     let part = imagined::text(head.id.as_str(), text, synthetic);
-    Turn { head, parts: vec![part] }
+    AgentMessage { head, parts: vec![part] }
 }
 
-fn user(name: &str, text: &str) -> Turn {
+fn user(name: &str, text: &str) -> AgentMessage {
     said(head(name, Role::User), text, false)
 }
 
-fn agent(name: &str, text: &str, finish: &str) -> Turn {
+fn agent(name: &str, text: &str, finish: &str) -> AgentMessage {
     said(finished(name, finish), text, false)
 }
 
@@ -26,11 +26,11 @@ fn run() -> Run {
     Run::new(AgentSessionId("ses".into()), id("msg_1"), Told::default(), BTreeSet::new())
 }
 
-fn words(told: &[Happening]) -> Vec<String> {
-    let word = |happening: &Happening| match happening {
-        Happening::TurnStarted { prompt, text } => format!("{prompt} asks {text}"),
-        Happening::Text { delta, .. } => format!("says {delta}"),
-        Happening::TurnEnded { prompt, answer, error, cost_microusd, .. } => {
+fn words(told: &[EventKind]) -> Vec<String> {
+    let word = |happening: &EventKind| match happening {
+        EventKind::TurnStarted { prompt, text } => format!("{prompt} asks {text}"),
+        EventKind::Text { delta, .. } => format!("says {delta}"),
+        EventKind::TurnEnded { prompt, answer, error, cost_microusd, .. } => {
             format!("{prompt} ends {answer} {error:?} {cost_microusd}")
         }
         other => other.kind().to_owned(),
@@ -67,7 +67,7 @@ fn words_that_steer_a_run_are_answered_with_the_first_and_later_ones_on_their_ow
 #[test]
 fn a_run_that_was_told_of_in_part_is_told_to_its_end_without_a_word_twice() {
     let mut told = Told::default();
-    told.add(Happening::Text { delta: "hel".into(), part: "prt_msg_2".into() });
+    told.add(EventKind::Text { delta: "hel".into(), part: "prt_msg_2".into() });
     let begun = BTreeSet::from([id("msg_1")]);
     let mut run = Run::new(AgentSessionId("ses".into()), id("msg_1"), told, begun);
     let ends = run.end(&[user("msg_1", "hi"), agent("msg_2", "hello", "stop")]);
@@ -153,13 +153,13 @@ fn recorded_turns_are_told_from_the_outside_too() {
             })
             .expect("a prompt");
         let mut run = Run::new(session, prompt.clone(), Told::default(), BTreeSet::new());
-        let mut told: Vec<Happening> =
+        let mut told: Vec<EventKind> =
             events.iter().flat_map(|event| run.see(event, Instant::now())).collect();
         assert!(run.is_over(Instant::now(), PATIENCE), "{name}");
         let written = run.turns();
         told.extend(run.end(&written));
         assert!(
-            matches!(told.first(), Some(Happening::TurnStarted { prompt: first, .. }) if *first == prompt.0),
+            matches!(told.first(), Some(EventKind::TurnStarted { prompt: first, .. }) if *first == prompt.0),
             "{name}: {told:?}"
         );
         let ends = told.iter().filter(|happening| happening.kind() == "turn.ended").count();

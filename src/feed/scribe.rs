@@ -20,8 +20,8 @@ use super::subscription::{FeedItem, Subscription};
 use super::talk::Talk;
 use super::writing::Writing;
 use crate::model::agent::{AgentMessageId, AgentSessionId};
+use crate::model::approval::AgentRequest;
 use crate::model::names::FrameName;
-use crate::model::prompt::Ask;
 use crate::store::sessions::Untold;
 use crate::store::{StoreError, frames};
 use crate::supervisor::backoff::Backoff;
@@ -47,7 +47,7 @@ pub(super) struct Scribe<'a> {
     pub(super) asking: Option<Asking>,
     pub(super) ask_at: Instant,
     pub(super) patience: Backoff,
-    pub(super) asked_meanwhile: Vec<Ask>,
+    pub(super) asked_meanwhile: Vec<AgentRequest>,
     pub(super) answered_meanwhile: BTreeSet<String>,
     pub(super) writing: Option<Writing>,
     pub(super) gap: Option<Gap>,

@@ -2,29 +2,29 @@
 
 use tokio::time::Instant;
 
-use crate::model::event::Happening;
+use crate::model::event::EventKind;
 
 /// Happenings that wait to be stored.
 #[derive(Debug, Default)]
 pub struct Speech {
-    waiting: Vec<Happening>,
+    waiting: Vec<EventKind>,
     since: Option<Instant>,
 }
 
 impl Speech {
     /// Adds happenings that come from something heard at `now`; text of one part becomes one piece.
-    pub fn add(&mut self, happenings: Vec<Happening>, now: Instant) {
+    pub fn add(&mut self, happenings: Vec<EventKind>, now: Instant) {
         for happening in happenings {
             self.since.get_or_insert(now);
             match (self.waiting.last_mut(), happening) {
-                (Some(Happening::Text { delta, part }), Happening::Text { delta: more, part: same })
+                (Some(EventKind::Text { delta, part }), EventKind::Text { delta: more, part: same })
                     if *part == same =>
                 {
                     delta.push_str(&more);
                 }
                 (
-                    Some(Happening::Reasoning { delta, part }),
-                    Happening::Reasoning { delta: more, part: same },
+                    Some(EventKind::Reasoning { delta, part }),
+                    EventKind::Reasoning { delta: more, part: same },
                 ) if *part == same => {
                     delta.push_str(&more);
                 }
@@ -40,7 +40,7 @@ impl Speech {
     }
 
     /// Hands over everything that waits, and since when the oldest of it does.
-    pub fn take(&mut self) -> (Vec<Happening>, Option<Instant>) {
+    pub fn take(&mut self) -> (Vec<EventKind>, Option<Instant>) {
         (std::mem::take(&mut self.waiting), self.since.take())
     }
 }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn text_of_one_part_becomes_one_piece_and_the_order_stays() {
-        let text = |delta: &str, part: &str| Happening::Text { delta: delta.into(), part: part.into() };
+        let text = |delta: &str, part: &str| EventKind::Text { delta: delta.into(), part: part.into() };
         let mut speech = Speech::default();
         speech.add(vec![text("a", "p1"), text("b", "p1"), text("c", "p2"), text("d", "p1")], Instant::now());
         let (told, since) = speech.take();

@@ -8,11 +8,11 @@ use super::run::{Run, Whose};
 use super::speech::Speech;
 use super::transcript::Told;
 use crate::model::agent::{AgentMessageId, AgentSessionId, Role};
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{FrameId, SessionId};
 use crate::model::message::Session;
-use crate::opencode::Turn;
-use crate::store::{Db, StoreError, events, messages, sessions, turns};
+use crate::opencode::AgentMessage;
+use crate::store::{Db, StoreError, agent_messages, events, messages, sessions};
 
 /// One conversation.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) struct Talk {
 impl Talk {
     /// What the database knows of it.
     pub(super) fn load(db: &Db<'_>, row: Session) -> Result<Self, StoreError> {
-        let reach = turns::reach(db, &row.id)?;
+        let reach = agent_messages::reach(db, &row.id)?;
         Ok(Self {
             subject: Subject {
                 frame: Some(row.frame),
@@ -101,7 +101,7 @@ impl Talk {
     }
 
     /// These are in the history now. What was not complete is kept again when it is.
-    pub(super) fn keep(&mut self, said: &[Turn]) {
+    pub(super) fn keep(&mut self, said: &[AgentMessage]) {
         let open = said.iter().filter(|turn| turn.head.role == Role::Assistant && !is_complete(turn));
         self.unfinished.extend(open.map(|turn| turn.head.id.clone()));
         self.reach(said.last().map(|turn| &turn.head.id));
@@ -116,7 +116,7 @@ impl Talk {
 }
 
 /// Whether nothing more is said in a message.
-pub(super) fn is_complete(turn: &Turn) -> bool {
+pub(super) fn is_complete(turn: &AgentMessage) -> bool {
     turn.head.completed_at.is_some() || turn.head.error.is_some()
 }
 
@@ -172,7 +172,7 @@ pub(super) fn told_before(
         if event.subject.message.is_some() {
             continue;
         }
-        if let Happening::TurnStarted { prompt, .. } = &event.what {
+        if let EventKind::TurnStarted { prompt, .. } = &event.what {
             begun.insert(AgentMessageId(prompt.clone()));
         }
         told.add(event.what);

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::progress::{Known, Progress, Source};
 use crate::model::agent::{
-    AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
-    AgentStatus, PartBody, Role,
+    AgentEvent, AgentFailure, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, AgentStatus,
+    MessageInfo, PartBody, Role,
 };
-use crate::model::event::Happening;
+use crate::model::event::EventKind;
 use crate::model::usage::Tokens;
-use crate::opencode::Turn;
+use crate::opencode::AgentMessage;
 
 pub use super::progress::Told;
 
@@ -47,7 +47,7 @@ impl Transcript {
     }
 
     /// Takes an event and returns what is to be told. Events of other sessions say nothing.
-    pub fn see(&mut self, event: &AgentEvent) -> Vec<Happening> {
+    pub fn see(&mut self, event: &AgentEvent) -> Vec<EventKind> {
         match event {
             AgentEvent::SessionUpdated { session, parent: Some(parent), .. } if self.is_ours(parent) => {
                 self.children.insert(session.clone());
@@ -82,7 +82,7 @@ impl Transcript {
 
     /// Takes what was re-read. Text that streams is not in it (opencode.md trap 14), so parts that have
     /// not ended are told again only when they are whole.
-    pub fn absorb(&mut self, turns: &[Turn]) -> Vec<Happening> {
+    pub fn absorb(&mut self, turns: &[AgentMessage]) -> Vec<EventKind> {
         let mut happenings = Vec::new();
         for turn in turns {
             happenings.extend(self.message(&turn.head));
@@ -141,7 +141,7 @@ impl Transcript {
     }
 
     /// Forgets what is not among `written`, which was read when the session was idle: the agent took it back.
-    pub fn align(&mut self, written: &[Turn]) {
+    pub fn align(&mut self, written: &[AgentMessage]) {
         let parts: BTreeMap<&AgentMessageId, BTreeSet<&AgentPartId>> = written
             .iter()
             .map(|turn| (&turn.head.id, turn.parts.iter().map(|part| &part.id).collect()))
@@ -184,7 +184,7 @@ impl Transcript {
     }
 
     /// The agent's messages of this turn, oldest first.
-    pub fn answers(&self) -> impl Iterator<Item = &AgentMessage> {
+    pub fn answers(&self) -> impl Iterator<Item = &MessageInfo> {
         self.after_prompt()
             .filter_map(|known| known.head.as_ref())
             .filter(|head| head.role == Role::Assistant)
@@ -192,9 +192,10 @@ impl Transcript {
 
     /// Everything that was said from our prompt on, oldest first.
     #[must_use]
-    pub fn turns(&self) -> Vec<Turn> {
+    pub fn turns(&self) -> Vec<AgentMessage> {
         let all = self.messages.range(&self.prompt..);
-        all.filter_map(|(_, known)| Some(Turn { head: known.head.clone()?, parts: known.parts() })).collect()
+        all.filter_map(|(_, known)| Some(AgentMessage { head: known.head.clone()?, parts: known.parts() }))
+            .collect()
     }
 
     /// Messages that somebody else wrote into the session after our prompt (in the terminal, say).
@@ -242,17 +243,17 @@ impl Transcript {
         self.messages.range((Excluded(&self.prompt), Unbounded)).map(|(_, known)| known)
     }
 
-    fn status(&mut self, status: &AgentStatus) -> Vec<Happening> {
+    fn status(&mut self, status: &AgentStatus) -> Vec<EventKind> {
         match status {
             AgentStatus::Retry { attempt, message, next_at } if *attempt != self.retry => {
                 self.retry = *attempt;
-                vec![Happening::Retry { attempt: *attempt, message: message.clone(), next_at: *next_at }]
+                vec![EventKind::Retry { attempt: *attempt, message: message.clone(), next_at: *next_at }]
             }
             _ => Vec::new(),
         }
     }
 
-    fn message(&mut self, head: &AgentMessage) -> Vec<Happening> {
+    fn message(&mut self, head: &MessageInfo) -> Vec<EventKind> {
         if head.session != self.session || head.id < self.prompt {
             return Vec::new();
         }
@@ -267,7 +268,7 @@ impl Transcript {
         known.tell(&mut self.told)
     }
 
-    fn part(&mut self, part: &AgentPart, source: Source) -> Vec<Happening> {
+    fn part(&mut self, part: &AgentPart, source: Source) -> Vec<EventKind> {
         if part.session != self.session || part.message < self.prompt {
             return Vec::new();
         }
@@ -282,7 +283,7 @@ impl Transcript {
         known.tell(&mut self.told)
     }
 
-    fn delta(&mut self, message: &AgentMessageId, part: &AgentPartId, delta: &str) -> Vec<Happening> {
+    fn delta(&mut self, message: &AgentMessageId, part: &AgentPartId, delta: &str) -> Vec<EventKind> {
         let Some(known) = self.messages.get_mut(message) else { return Vec::new() };
         if let Some(progress) = known.parts.get_mut(part)
             && !progress.part.ended

@@ -1,6 +1,6 @@
 //! Recordings of the real server, told through a transcript.
 
-use crate::model::prompt::{Ask, AskBody};
+use crate::model::approval::{AgentRequest, AskBody};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -29,15 +29,15 @@ fn transcript(events: &[AgentEvent]) -> Transcript {
     Transcript::new(session, prompt.expect("a prompt"), Told::default())
 }
 
-fn text_told(happenings: &[Happening]) -> String {
-    let text = |happening: &Happening| match happening {
-        Happening::Text { delta, .. } => Some(delta.clone()),
+fn text_told(happenings: &[EventKind]) -> String {
+    let text = |happening: &EventKind| match happening {
+        EventKind::Text { delta, .. } => Some(delta.clone()),
         _ => None,
     };
     happenings.iter().filter_map(text).collect()
 }
 
-fn told_of(events: &[AgentEvent], turn: &mut Transcript) -> Vec<Happening> {
+fn told_of(events: &[AgentEvent], turn: &mut Transcript) -> Vec<EventKind> {
     events.iter().flat_map(|event| turn.see(event)).collect()
 }
 
@@ -68,7 +68,7 @@ fn a_tool_call_is_told_when_it_runs_and_when_it_ends() {
     let mut turn = transcript(&events);
     let mut statuses = Vec::new();
     for happening in told_of(&events, &mut turn) {
-        if let Happening::Tool { status, input, output, .. } = happening {
+        if let EventKind::Tool { status, input, output, .. } = happening {
             assert_eq!(input.is_some(), status == ToolStatus::Running, "arguments come once");
             assert_eq!(output.is_some(), status == ToolStatus::Completed, "output comes at the end");
             statuses.push(status);
@@ -128,14 +128,14 @@ fn a_new_gateway_goes_on_where_the_old_one_stopped() {
         told.extend(turn.absorb(&stored_by(&events[..cut])));
         told.extend(told_of(&events[cut..], &mut turn));
         assert_eq!(text_told(&told), text_told(&whole), "cut at {cut}");
-        let tools = |told: &[Happening]| told.iter().filter(|h| h.kind() == "message.tool").count();
+        let tools = |told: &[EventKind]| told.iter().filter(|h| h.kind() == "message.tool").count();
         assert_eq!(tools(&told), tools(&whole), "cut at {cut}");
     }
 }
 
 /// What the agent would answer to a re-read: whole heads and parts, but of streaming text nothing.
-fn stored_by(events: &[AgentEvent]) -> Vec<Turn> {
-    let mut turns: BTreeMap<AgentMessageId, (Option<AgentMessage>, BTreeMap<AgentPartId, AgentPart>)> =
+fn stored_by(events: &[AgentEvent]) -> Vec<AgentMessage> {
+    let mut turns: BTreeMap<AgentMessageId, (Option<MessageInfo>, BTreeMap<AgentPartId, AgentPart>)> =
         BTreeMap::new();
     for event in events {
         match event {
@@ -147,8 +147,8 @@ fn stored_by(events: &[AgentEvent]) -> Vec<Turn> {
             _ => {}
         }
     }
-    let turn = |(head, parts): (Option<AgentMessage>, BTreeMap<AgentPartId, AgentPart>)| {
-        Some(Turn { head: head?, parts: parts.into_values().collect() })
+    let turn = |(head, parts): (Option<MessageInfo>, BTreeMap<AgentPartId, AgentPart>)| {
+        Some(AgentMessage { head: head?, parts: parts.into_values().collect() })
     };
     turns.into_values().filter_map(turn).collect()
 }
@@ -195,7 +195,7 @@ fn a_sub_agents_words_are_not_told_and_its_prompts_are_waited_for() {
     let mut turn = transcript(&events);
     let told = told_of(&events, &mut turn);
     let child = turn.children.iter().next().expect("a child").clone();
-    let ask = Ask {
+    let ask = AgentRequest {
         id: "per_1".into(),
         session: child,
         call: None,
@@ -211,9 +211,9 @@ fn a_sub_agents_words_are_not_told_and_its_prompts_are_waited_for() {
     assert!(turn.waits_for_person());
     turn.still_waiting(&BTreeSet::new());
     assert!(!turn.waits_for_person());
-    let answers: Vec<&AgentMessage> = turn.answers().collect();
+    let answers: Vec<&MessageInfo> = turn.answers().collect();
     assert!(answers.iter().all(|head| head.session == turn.session));
-    assert!(told.iter().any(|happening| matches!(happening, Happening::Tool { tool, .. } if tool == "task")));
+    assert!(told.iter().any(|happening| matches!(happening, EventKind::Tool { tool, .. } if tool == "task")));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn what_was_told_and_is_not_so_is_told_anew() {
         AgentEvent::Message(head) if head.role == Role::Assistant => Some(head),
         _ => None,
     });
-    let head = AgentMessage {
+    let head = MessageInfo {
         id: AgentMessageId("msg_2".into()),
         session: AgentSessionId("ses".into()),
         ..head.expect("a head")
@@ -258,7 +258,7 @@ fn what_was_told_and_is_not_so_is_told_anew() {
         let events = [AgentEvent::Message(head.clone()), part("", false), delta("He "), part(last, true)];
         (told_of(&events, &mut turn), turn)
     };
-    let anew = |text: &str| vec![Happening::Rewritten { part: "prt".into(), text: text.into() }];
+    let anew = |text: &str| vec![EventKind::Rewritten { part: "prt".into(), text: text.into() }];
     assert_eq!(told_after("").0[1..], anew("")[..]);
     let (told, turn) = told_after("Hi there");
     assert_eq!((&told[1..], turn.text_of(&head.id).as_str()), (&anew("Hi there")[..], "Hi there"));

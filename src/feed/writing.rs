@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::scribe::Scribe;
 use crate::model::agent::AgentSessionId;
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::store::{StoreError, Tx};
 
 /// A write in flight.
@@ -22,7 +22,7 @@ impl Scribe<'_> {
     }
 
     fn write_of(&mut self, sessions: &[AgentSessionId]) -> Option<Writing> {
-        let mut all: Vec<(Subject, Vec<Happening>)> = Vec::new();
+        let mut all: Vec<(Subject, Vec<EventKind>)> = Vec::new();
         let mut oldest: Option<Instant> = None;
         for session in sessions {
             let Some(talk) = self.talks.get_mut(session).filter(|talk| !talk.speech.is_empty()) else {

@@ -17,7 +17,7 @@ use crate::model::policy::Rule;
 use crate::model::principal::Principal;
 use crate::runtime::RuntimeError;
 use crate::store::frames::NewFrame;
-use crate::store::{StoreError, frames, projects, prompts};
+use crate::store::{StoreError, approvals, frames, projects};
 use crate::wire::frames::CreateFrame;
 
 impl Frames {
@@ -138,7 +138,7 @@ impl Frames {
         let (principal, range) = (principal.clone(), new.ports);
         let written = self.inner.deps.store.write::<_, StoreError, _>(move |tx| {
             let frame = frames::insert(tx, &new)?;
-            prompts::set_rules(tx, &frame.id, &rules)?;
+            approvals::set_rules(tx, &frame.id, &rules)?;
             let detail = json!({ "frame": frame.id, "workspace": frame.workspace, "image": frame.image });
             tx.audit(&principal, "frame.create", frame.name.as_str(), &detail)?;
             Ok(frame)

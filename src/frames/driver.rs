@@ -364,21 +364,21 @@ impl Driver {
 
 /// A container that cannot be worked with, whatever was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub(super) enum ContainerMismatch {
     /// It belongs to an earlier run, or to a database that was restored.
     OtherGeneration,
     /// The engine cannot move it any more.
     Stuck,
 }
 
-fn misfit(frame: &Frame, seen: &Observation) -> Option<Misfit> {
+fn misfit(frame: &Frame, seen: &Observation) -> Option<ContainerMismatch> {
     let details = seen.details.as_ref()?;
     if frame.desired == Desired::Removed || seen.observed == Observed::Missing {
         None
     } else if details.stuck.is_some() {
-        Some(Misfit::Stuck)
+        Some(ContainerMismatch::Stuck)
     } else {
-        (details.generation != frame.generation).then_some(Misfit::OtherGeneration)
+        (details.generation != frame.generation).then_some(ContainerMismatch::OtherGeneration)
     }
 }
 

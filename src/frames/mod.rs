@@ -3,7 +3,7 @@
 //! A request writes what is desired and wakes the frame's driver; the driver is
 //! the only one that moves the frame's state. Readers read rows and never wait.
 //!
-//! Not here: what an agent is told (see `router`), who may ask (see `gateway`),
+//! Not here: what an agent is told (see `delivery`), who may ask (see `gateway`),
 //! and the two things called back: the host's side of a frame and the agent's
 //! configuration (see [`settings`]).
 
@@ -16,7 +16,7 @@ mod gc;
 mod guest;
 mod idle;
 mod inside;
-pub mod places;
+pub mod locator;
 pub mod plan;
 mod ports;
 mod processes;
@@ -56,10 +56,10 @@ pub use error::FrameError;
 pub use guest::Guest;
 pub use idle::Visit;
 pub use inside::Viewer;
-pub use places::{PlaceError, Places};
+pub use locator::{AgentLocator, PlaceError};
 pub use processes::{Process, Processes};
 pub use recycle::Recycled;
-pub use settings::{AttendError, Attendant, CrashSettings, FramesDeps, Settings, StartFiles};
+pub use settings::{AttendError, CrashSettings, FramesDeps, HostNetworking, Settings, StartFiles};
 
 /// All frames of this gateway. Cheap to clone.
 #[derive(Clone)]

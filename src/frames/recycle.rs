@@ -4,7 +4,7 @@
 //! sessions, the workspace and everything in the terminal stay.
 //!
 //! Not here: who finds that an agent does not answer (see `silence`) or is too large (see `upkeep`), and what becomes
-//! of a turn that ended with its agent (see `router`).
+//! of a turn that ended with its agent (see `delivery`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -29,7 +29,7 @@ pub struct FramesDeps {
     /// From the configuration.
     pub settings: Settings,
     /// Who keeps the host's side of a frame open: its broker and its host ports.
-    pub attendant: Arc<dyn Attendant>,
+    pub attendant: Arc<dyn HostNetworking>,
     /// Who knows what the agent is to be told at its start.
     pub start_files: Arc<dyn StartFiles>,
     /// How the agent in a link folder is reached.
@@ -137,7 +137,7 @@ impl Settings {
 
 /// Keeps the host's side of frames open. Implemented where the broker and the host ports are known.
 #[async_trait]
-pub trait Attendant: Send + Sync {
+pub trait HostNetworking: Send + Sync {
     /// Opens the broker's socket in the link folder and listens on the frame's host ports.
     /// Called before each start and when a running frame is adopted; what is open already stays so.
     ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::driver::{Driver, Misfit, Next, run_of};
+use super::driver::{ContainerMismatch, Driver, Next, run_of};
 use super::error::FrameError;
 use super::folders::StartContents;
 use super::plan::{self, Step};
@@ -233,9 +233,13 @@ impl Driver {
     }
 
     /// Takes a container away that cannot be worked with; the next pass makes another if one is wanted.
-    pub(super) async fn replace(&mut self, frame: &Frame, misfit: Misfit) -> Result<Next, FrameError> {
+    pub(super) async fn replace(
+        &mut self,
+        frame: &Frame,
+        misfit: ContainerMismatch,
+    ) -> Result<Next, FrameError> {
         self.handle.seen.send_modify(|seen| seen.settled = None);
-        if misfit == Misfit::OtherGeneration {
+        if misfit == ContainerMismatch::OtherGeneration {
             self.stop(frame).await?;
         }
         let left = matches!(frame.state, FrameState::Running | FrameState::Paused);
@@ -243,7 +247,7 @@ impl Driver {
             self.record(FrameEvent::StopConfirmed, None).await?;
         }
         self.inner.failpoints.hit("replace.after_stop").await;
-        if misfit == Misfit::Stuck {
+        if misfit == ContainerMismatch::Stuck {
             self.note(
                 "replaced",
                 "the engine could not move its container any more; it gets a new one".into(),

@@ -5,12 +5,12 @@
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
 use crate::approvals::AnswerError;
+use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
+use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
-use crate::model::prompt::PromptForm;
 use crate::opencode::OpencodeError;
-use crate::router::{CancelError, EditError, SendError};
 use crate::runtime::RuntimeError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
@@ -322,9 +322,9 @@ impl From<AnswerError> for Reply {
             }
             AnswerError::TooLate { .. } => Self(Problem::new(409, "approval.too_late", title))
                 .hint("whoever is first decides; `mimir approvals list` shows what still waits"),
-            AnswerError::WrongForm(PromptForm::Permission) => Self::bad_request("approval.form", title)
+            AnswerError::WrongForm(RequestForm::Permission) => Self::bad_request("approval.form", title)
                 .hint("`mimir approvals allow ID`, or `mimir approvals deny ID --why \"…\"`"),
-            AnswerError::WrongForm(PromptForm::Question) => Self::bad_request("approval.form", title)
+            AnswerError::WrongForm(RequestForm::Question) => Self::bad_request("approval.form", title)
                 .hint("`mimir approvals answer ID \"…\"`, or `mimir approvals deny ID`"),
             AnswerError::Incomplete(_) => Self::bad_request("approval.answer", title)
                 .hint("`mimir approvals show ID` shows the questions and their options"),

@@ -18,9 +18,9 @@ use crate::model::scope::Grant;
 ///
 /// The media type must be JSON: a page of another origin can send a form or plain
 /// text without asking first, but not this.
-pub struct Given<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<S, T> FromRequest<S> for Given<T>
+impl<S, T> FromRequest<S> for JsonBody<T>
 where
     S: Send + Sync,
     T: DeserializeOwned,
@@ -52,9 +52,9 @@ where
 }
 
 /// Query parameters.
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<S, T> FromRequestParts<S> for Asked<T>
+impl<S, T> FromRequestParts<S> for QueryParams<T>
 where
     S: Send + Sync,
     T: DeserializeOwned,
@@ -69,9 +69,9 @@ where
 }
 
 /// Who asks. The listeners put it there; without it nothing is answered.
-pub struct Who(pub Principal);
+pub struct Caller(pub Principal);
 
-impl<S: Send + Sync> FromRequestParts<S> for Who {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Reply;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
@@ -82,9 +82,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
 }
 
 /// What the caller may do; for handlers whose answer depends on it.
-pub struct May(pub Grant);
+pub struct Permissions(pub Grant);
 
-impl<S: Send + Sync> FromRequestParts<S> for May {
+impl<S: Send + Sync> FromRequestParts<S> for Permissions {
     type Rejection = Reply;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {

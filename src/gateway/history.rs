@@ -2,8 +2,8 @@
 
 use crate::model::agent::{AgentPart, PartBody, Role};
 use crate::model::message::Session;
+use crate::store::agent_messages::MessageRecord;
 use crate::store::search::Found;
-use crate::store::turns::Turn;
 use crate::wire::messages::{SessionDetails, SessionSummary, TurnView};
 use crate::wire::sessions::{PartView, SearchHit, SnippetPiece};
 
@@ -22,7 +22,7 @@ pub fn session(session: Session, messages: u64) -> SessionSummary {
 }
 
 /// A conversation with everything that was said.
-pub fn details(head: Session, messages: u64, turns: Vec<Turn>) -> SessionDetails {
+pub fn details(head: Session, messages: u64, turns: Vec<MessageRecord>) -> SessionDetails {
     SessionDetails { summary: session(head, messages), turns: turns.into_iter().map(turn).collect() }
 }
 
@@ -34,7 +34,7 @@ fn role_word(role: Role) -> String {
     .to_owned()
 }
 
-fn turn(turn: Turn) -> TurnView {
+fn turn(turn: MessageRecord) -> TurnView {
     let mut text = String::new();
     let mut tools = Vec::new();
     for part in &turn.parts {

@@ -5,26 +5,26 @@
 //! the one that composes the gateway.
 
 mod advice;
+pub mod auth;
 mod carry;
+mod connection_limit;
 pub mod extract;
-pub mod guard;
+mod guarded_stream;
 mod history;
-mod leash;
 pub mod metrics;
 mod names;
 pub mod ndjson;
 pub mod needs;
 pub mod problem;
 pub mod request;
+mod revocable;
 mod routes;
-mod ruled;
-mod seats;
 pub mod serve;
 mod size;
-pub mod stall;
 pub mod state;
 mod tls;
 mod views;
+pub mod write_timeout;
 
 use axum::Router;
 

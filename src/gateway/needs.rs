@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
-use super::guard::cut;
+use super::auth::cut;
 use super::problem::{Answer, Reply};
 use super::state::Services;
 use crate::access::Refusal;

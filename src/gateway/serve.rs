@@ -21,10 +21,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{self, Ends, Gate};
-use super::leash::Leash;
-use super::stall::{Impatient, Patience};
+use super::auth::{self, Authenticator, Ends};
+use super::revocable::Revocable;
 use super::tls;
+use super::write_timeout::{Impatient, Patience};
 use crate::access::Admitted;
 use crate::wire::problem::Problem;
 
@@ -41,7 +41,7 @@ pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: Cancellatio
     let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
     let serve = |stream: UnixStream| {
         let who = match stream.peer_cred() {
-            Ok(peer) => guard::check_peer(peer.uid(), our_uid),
+            Ok(peer) => auth::check_peer(peer.uid(), our_uid),
             Err(error) => Err(Problem::new(403, "auth.unknown_peer", "the kernel does not say who asks")
                 .detail(error.to_string())),
         };
@@ -51,7 +51,7 @@ pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: Cancellatio
 }
 
 /// Answers on TCP until stopped. Every request is checked at the gate.
-pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: CancellationToken) {
+pub async fn tcp(listener: Arc<TcpListener>, gate: Authenticator, routes: Router, stop: CancellationToken) {
     let accept = || async { listener.accept().await };
     let serve = |(stream, peer): (TcpStream, SocketAddr)| {
         let (gate, routes, stop) = (gate.clone(), routes.clone(), stop.clone());
@@ -66,7 +66,7 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: C
             // A connection without our own end is gone already.
             let Ok(local) = stream.local_addr() else { return };
             let acceptor = gate.acceptor().cloned();
-            let admission = Admission::Gate(gate, Ends { peer: peer.ip(), local });
+            let admission = Admission::Authenticator(gate, Ends { peer: peer.ip(), local });
             let Some(acceptor) = acceptor else { return answer(stream, admission, routes, stop).await };
             match tls::greet(&acceptor, stream).await {
                 Ok(stream) => answer(stream, admission, routes, stop).await,
@@ -81,14 +81,14 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Gate, routes: Router, stop: C
 #[derive(Clone)]
 enum Admission {
     Peer(Result<Admitted, Problem>),
-    Gate(Gate, Ends),
+    Authenticator(Authenticator, Ends),
 }
 
 impl Admission {
     async fn admit(&self, asked: &Parts) -> Result<Admitted, Problem> {
         match self {
             Self::Peer(who) => who.clone(),
-            Self::Gate(gate, ends) => gate.check(*ends, asked).await,
+            Self::Authenticator(gate, ends) => gate.check(*ends, asked).await,
         }
     }
 }
@@ -129,7 +129,7 @@ async fn answer<S>(stream: S, admission: Admission, routes: Router, stop: Cancel
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let leash = Leash::default();
+    let leash = Revocable::default();
     let patience = Patience::default();
     let stream = Impatient::new(leash.on(stream), patience.clone());
     let held = leash.clone();

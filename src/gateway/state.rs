@@ -9,12 +9,12 @@ use super::metrics::Counters;
 use crate::access::Access;
 use crate::approvals::Approvals;
 use crate::clock::Clock;
+use crate::delivery::Delivery;
 use crate::events::Events;
 use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
 use crate::notify::Notifier;
-use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::timed::Calls;
@@ -38,7 +38,7 @@ pub struct Services {
     /// What agents say.
     pub feeds: Feeds,
     /// Messages on their way.
-    pub router: Router,
+    pub router: Delivery,
     /// Tokens.
     pub access: Access,
     /// What agents ask people.

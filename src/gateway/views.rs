@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::approval::{ApprovalRequest, AskBody, Decision};
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::Message;
-use crate::model::prompt::{AskBody, Decision, Prompt};
 use crate::model::status::{FrameStatus, StatusWord};
 use crate::runtime::LogLine;
 use crate::status::FrameNow;
@@ -120,7 +120,7 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
 }
 
 /// What an agent asks.
-pub fn approval(prompt: Prompt) -> ApprovalView {
+pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
     let (form, text) = (prompt.ask.form(), prompt.ask.line());
     let (tool, patterns, always, metadata, questions) = match prompt.ask.body {
         AskBody::Permission { tool, patterns, always, metadata } => {

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::model::event::Happening;
-use crate::model::prompt::{AskBody, Prompt};
+use crate::model::approval::{ApprovalRequest, AskBody};
+use crate::model::event::EventKind;
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
 use crate::store::{Store, StoreError, Tx};
@@ -78,7 +78,12 @@ impl Notifier {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub fn note(&self, tx: &mut Tx<'_>, prompt: &Prompt, what: &Happening) -> Result<(), StoreError> {
+    pub fn note(
+        &self,
+        tx: &mut Tx<'_>,
+        prompt: &ApprovalRequest,
+        what: &EventKind,
+    ) -> Result<(), StoreError> {
         for hook in &self.inner.settings.hooks {
             webhook::note(tx, hook, prompt, what)?;
         }
@@ -86,7 +91,7 @@ impl Notifier {
     }
 
     /// The change is saved: makes the calls, and tells the desktop.
-    pub fn told(&self, prompt: &Prompt) {
+    pub fn told(&self, prompt: &ApprovalRequest) {
         self.inner.bell.notify_one();
         if prompt.state.is_open() {
             self.inner.desktop.show(prompt.id.as_str(), title(prompt), body(prompt));
@@ -107,13 +112,13 @@ impl Notifier {
     }
 }
 
-fn title(prompt: &Prompt) -> String {
+fn title(prompt: &ApprovalRequest) -> String {
     match &prompt.ask.body {
         AskBody::Permission { tool, .. } => format!("{}: may the agent use {tool}?", prompt.frame_name),
         AskBody::Question { .. } => format!("{}: the agent has a question", prompt.frame_name),
     }
 }
 
-fn body(prompt: &Prompt) -> String {
+fn body(prompt: &ApprovalRequest) -> String {
     format!("{}\n{}", prompt.ask.line(), prompt.command())
 }

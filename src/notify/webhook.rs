@@ -9,9 +9,9 @@ use tokio::sync::Notify as Bell;
 
 use super::{Hook, Settings};
 use crate::clock::{self, Clock};
-use crate::model::event::Happening;
+use crate::model::approval::ApprovalRequest;
+use crate::model::event::EventKind;
 use crate::model::ids::DeliveryId;
-use crate::model::prompt::Prompt;
 use crate::outbound::HttpClients;
 use crate::store::deliveries::{self, Delivery};
 use crate::store::{Store, StoreError, Tx};
@@ -43,8 +43,8 @@ impl Default for Pace {
 pub(super) fn note(
     tx: &mut Tx<'_>,
     hook: &Hook,
-    prompt: &Prompt,
-    what: &Happening,
+    prompt: &ApprovalRequest,
+    what: &EventKind,
 ) -> Result<(), StoreError> {
     let body = json!({
         "type": what.kind(),

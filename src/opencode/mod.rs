@@ -4,7 +4,7 @@
 //! types of [`crate::model::agent`]. How the frame is reached is the connector's
 //! business; every request takes a new connection and has a deadline.
 //!
-//! Not here: deciding what an answer means for a message (see `router`).
+//! Not here: deciding what an answer means for a message (see `delivery`).
 
 mod call;
 mod contract;
@@ -29,8 +29,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, ModelRef};
+use crate::model::approval::AgentRequest;
 use crate::model::container::inside;
-use crate::model::prompt::Ask;
 use crate::model::secret::Secret;
 use crate::outbound::Connector;
 use call::Call;
@@ -41,7 +41,7 @@ pub const VERSION: &str = "1.18.33";
 
 pub use error::OpencodeError;
 pub use events::{EventStream, StreamEnd};
-pub use said::{AgentSession, Turn};
+pub use said::{AgentMessage, AgentSession};
 
 /// The first requests of a server's life boot it and may take long.
 const BOOT: Duration = Duration::from_secs(90);
@@ -78,7 +78,7 @@ impl PermissionReply {
 /// What is sent with a prompt. Model and agent are always given: a session remembers the last ones,
 /// and a bad one would poison every prompt after it.
 #[derive(Clone, Debug)]
-pub struct Prompt {
+pub struct UserPrompt {
     /// Its id, made by [`ids::mint`] and saved before the prompt is sent.
     pub message: AgentMessageId,
     /// The words.
@@ -249,7 +249,7 @@ impl OpencodeClient {
     /// The same prompt twice is one message: its part has an id as well, so that the second one puts what is
     /// there into its own place. It starts the turn when there was none, and joins the one that runs. Only
     /// behind a newer message of somebody else it would begin a turn of its own.
-    pub async fn prompt(&self, session: &AgentSessionId, prompt: &Prompt) -> Result<(), OpencodeError> {
+    pub async fn prompt(&self, session: &AgentSessionId, prompt: &UserPrompt) -> Result<(), OpencodeError> {
         // `tools` is left out on purpose: it would overwrite the session's permission rules for ever.
         let body = json!({
             "messageID": prompt.message,
@@ -269,7 +269,7 @@ impl OpencodeClient {
         &self,
         session: &AgentSessionId,
         message: &AgentMessageId,
-    ) -> Result<Option<Turn>, OpencodeError> {
+    ) -> Result<Option<AgentMessage>, OpencodeError> {
         let path = format!("/session/{}/message/{}", segment(session.as_str()), segment(message.as_str()));
         let found: Option<wire::Entry> = absent(self.ask(Call::get("message", path)).await)?;
         Ok(found.and_then(translate::turn))
@@ -279,7 +279,11 @@ impl OpencodeClient {
     ///
     /// # Errors
     /// See [`OpencodeError`].
-    pub async fn messages(&self, session: &AgentSessionId, limit: u32) -> Result<Vec<Turn>, OpencodeError> {
+    pub async fn messages(
+        &self,
+        session: &AgentSessionId,
+        limit: u32,
+    ) -> Result<Vec<AgentMessage>, OpencodeError> {
         let path = format!("/session/{}/message?limit={limit}", segment(session.as_str()));
         let found: Vec<wire::Entry> = self.ask(Call::get("messages", path)).await?;
         Ok(found.into_iter().filter_map(translate::turn).collect())
@@ -309,7 +313,7 @@ impl OpencodeClient {
     ///
     /// # Errors
     /// See [`OpencodeError`].
-    pub async fn permissions(&self) -> Result<Vec<Ask>, OpencodeError> {
+    pub async fn permissions(&self) -> Result<Vec<AgentRequest>, OpencodeError> {
         let found: Vec<wire::Permission> = self.ask(Call::get("permissions", "/permission")).await?;
         Ok(found.into_iter().map(translate::permission).collect())
     }
@@ -318,7 +322,7 @@ impl OpencodeClient {
     ///
     /// # Errors
     /// See [`OpencodeError`].
-    pub async fn questions(&self) -> Result<Vec<Ask>, OpencodeError> {
+    pub async fn questions(&self) -> Result<Vec<AgentRequest>, OpencodeError> {
         let found: Vec<wire::Question> = self.ask(Call::get("questions", "/question")).await?;
         Ok(found.into_iter().map(translate::question).collect())
     }
@@ -395,7 +399,7 @@ impl OpencodeClient {
     async fn still_waits(
         &self,
         id: &str,
-        waiting: impl Future<Output = Result<Vec<Ask>, OpencodeError>>,
+        waiting: impl Future<Output = Result<Vec<AgentRequest>, OpencodeError>>,
     ) -> Result<(), OpencodeError> {
         if self.dialect().await.says_who_was_late || waiting.await?.iter().any(|ask| ask.id == id) {
             return Ok(());

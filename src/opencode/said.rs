@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::model::agent::{AgentMessage, AgentPart, AgentSessionId};
+use crate::model::agent::{AgentPart, AgentSessionId, MessageInfo};
 
 /// A message with its parts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
+pub struct AgentMessage {
     /// Its head.
-    pub head: AgentMessage,
+    pub head: MessageInfo,
     /// Its parts, in order.
     pub parts: Vec<AgentPart>,
 }

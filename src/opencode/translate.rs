@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::wire;
-use super::{AgentSession, Turn};
+use super::{AgentMessage, AgentSession};
 use crate::model::agent::{
-    AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
-    AgentStatus, PartBody, Role, ToolStatus,
+    AgentEvent, AgentFailure, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, AgentStatus,
+    MessageInfo, PartBody, Role, ToolStatus,
 };
-use crate::model::prompt::{Ask, AskBody, AskedCall, AskedOption, AskedQuestion};
+use crate::model::approval::{AgentRequest, AskBody, AskedCall, AskedOption, AskedQuestion};
 use crate::model::usage::Tokens;
 
 /// Reads one payload of the event stream. What cannot be read is [`AgentEvent::Other`]: a kind that
@@ -104,12 +104,12 @@ pub(super) fn status(found: wire::Status) -> Option<AgentStatus> {
 }
 
 /// A message with its parts; `None` when somebody wrote it whom we do not know.
-pub(super) fn turn(entry: wire::Entry) -> Option<Turn> {
+pub(super) fn turn(entry: wire::Entry) -> Option<AgentMessage> {
     let parts = entry.parts.iter().filter_map(|value| read(value).map(part)).collect();
-    Some(Turn { head: head(entry.info)?, parts })
+    Some(AgentMessage { head: head(entry.info)?, parts })
 }
 
-fn head(found: wire::Head) -> Option<AgentMessage> {
+fn head(found: wire::Head) -> Option<MessageInfo> {
     let role = match found.role.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -117,7 +117,7 @@ fn head(found: wire::Head) -> Option<AgentMessage> {
     };
     let sent_with = found.model.map(|model| (model.provider, model.model));
     let model = found.provider_id.zip(found.model_id).or(sent_with);
-    Some(AgentMessage {
+    Some(MessageInfo {
         id: AgentMessageId(found.id),
         session: AgentSessionId(found.session),
         role,
@@ -185,8 +185,8 @@ pub(super) fn failure(found: wire::Failure) -> AgentFailure {
     AgentFailure { name: found.name, message, status }
 }
 
-pub(super) fn permission(found: wire::Permission) -> Ask {
-    Ask {
+pub(super) fn permission(found: wire::Permission) -> AgentRequest {
+    AgentRequest {
         id: found.id,
         session: AgentSessionId(found.session),
         call: found.tool.map(call),
@@ -199,7 +199,7 @@ pub(super) fn permission(found: wire::Permission) -> Ask {
     }
 }
 
-fn old_permission(found: wire::OldPermission) -> Ask {
+fn old_permission(found: wire::OldPermission) -> AgentRequest {
     let call = found.message.zip(found.call).map(|(message, call)| wire::AskedCall { message, call });
     let mut metadata = found.metadata;
     if let (Some(fields), false) = (metadata.as_object_mut(), found.title.is_empty()) {
@@ -216,8 +216,8 @@ fn old_permission(found: wire::OldPermission) -> Ask {
     })
 }
 
-pub(super) fn question(found: wire::Question) -> Ask {
-    Ask {
+pub(super) fn question(found: wire::Question) -> AgentRequest {
+    AgentRequest {
         id: found.id,
         session: AgentSessionId(found.session),
         call: found.tool.map(call),

@@ -16,11 +16,11 @@ fn replay(name: &str) -> Vec<AgentEvent> {
     payloads.iter().map(|payload| event(payload)).collect()
 }
 
-fn stored(name: &str) -> Vec<Turn> {
+fn stored(name: &str) -> Vec<AgentMessage> {
     let body: Value = serde_json::from_slice(&fixture(&format!("{name}.rest.json"))).expect("json");
     let entries: Vec<wire::Entry> = serde_json::from_value(body["messages"].clone()).expect("messages");
     let count = entries.len();
-    let turns: Vec<Turn> = entries.into_iter().filter_map(turn).collect();
+    let turns: Vec<AgentMessage> = entries.into_iter().filter_map(turn).collect();
     assert_eq!(turns.len(), count, "every message can be read");
     turns
 }
@@ -82,7 +82,7 @@ fn deltas_add_up_to_the_stored_text() {
 #[test]
 fn what_the_stream_said_last_is_what_is_stored() {
     for name in ["text", "bash", "http401", "permission-reject"] {
-        let mut heads: BTreeMap<AgentMessageId, AgentMessage> = BTreeMap::new();
+        let mut heads: BTreeMap<AgentMessageId, MessageInfo> = BTreeMap::new();
         let mut parts: BTreeMap<AgentPartId, AgentPart> = BTreeMap::new();
         for event in replay(name) {
             match event {

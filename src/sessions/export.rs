@@ -6,11 +6,11 @@ use crate::clock;
 use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
 use crate::model::message::Session;
 use crate::model::usage::Tokens;
-use crate::store::turns::Turn;
+use crate::store::agent_messages::MessageRecord;
 
 /// The conversation as Markdown: everything that was said and done, what the model thought folded away.
 #[must_use]
-pub fn markdown(session: &Session, turns: &[Turn]) -> String {
+pub fn markdown(session: &Session, turns: &[MessageRecord]) -> String {
     let mut text = String::new();
     head(&mut text, session, turns);
     for turn in turns.iter().filter(|turn| is_worth_a_heading(turn)) {
@@ -19,7 +19,7 @@ pub fn markdown(session: &Session, turns: &[Turn]) -> String {
     text
 }
 
-fn head(text: &mut String, session: &Session, turns: &[Turn]) {
+fn head(text: &mut String, session: &Session, turns: &[MessageRecord]) {
     let (tokens, cost) = total(turns);
     let _ = writeln!(text, "# {}\n", one_line(&session.title));
     let _ = writeln!(text, "- Session: `{}`", session.id);
@@ -29,7 +29,7 @@ fn head(text: &mut String, session: &Session, turns: &[Turn]) {
     let _ = writeln!(text, "- Used: {}", used(&tokens, cost));
 }
 
-fn total(turns: &[Turn]) -> (Tokens, u64) {
+fn total(turns: &[MessageRecord]) -> (Tokens, u64) {
     let mut tokens = Tokens::default();
     let mut cost = 0;
     for turn in turns {
@@ -40,11 +40,11 @@ fn total(turns: &[Turn]) -> (Tokens, u64) {
 }
 
 /// A step that left nothing behind says nothing either.
-fn is_worth_a_heading(turn: &Turn) -> bool {
+fn is_worth_a_heading(turn: &MessageRecord) -> bool {
     turn.message.error.is_some() || turn.parts.iter().any(|part| !written(part).is_empty())
 }
 
-fn one(text: &mut String, turn: &Turn) {
+fn one(text: &mut String, turn: &MessageRecord) {
     let head = &turn.message;
     let who = match (head.role, &head.model) {
         (Role::User, _) => "User".to_owned(),
@@ -143,13 +143,13 @@ fn utc(at_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{AgentFailure, AgentMessage, AgentMessageId, AgentPartId, AgentSessionId};
+    use crate::model::agent::{AgentFailure, AgentMessageId, AgentPartId, AgentSessionId, MessageInfo};
     use crate::model::ids::{FrameId, SessionId};
     use crate::model::names::FrameName;
 
     const AT: u64 = 1_795_269_909_000;
 
-    fn turn(role: Role, bodies: Vec<PartBody>) -> Turn {
+    fn turn(role: Role, bodies: Vec<PartBody>) -> MessageRecord {
         let session = AgentSessionId("ses_1".into());
         let id = AgentMessageId("msg_1".into());
         let part = |body| AgentPart {
@@ -161,9 +161,9 @@ mod tests {
             ended_at: Some(2_240),
             body,
         };
-        Turn {
+        MessageRecord {
             parts: bodies.into_iter().map(part).collect(),
-            message: AgentMessage {
+            message: MessageInfo {
                 id: id.clone(),
                 session: session.clone(),
                 role,

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::frames::Places;
+use crate::frames::AgentLocator;
 use crate::model::agent::{AgentPart, ModelRef, PartBody, Role, ToolStatus};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
+use crate::store::agent_messages::MessageRecord;
 use crate::store::search::{self, Found, Wanted};
 use crate::store::sessions::{Among, Named};
-use crate::store::turns::Turn;
-use crate::store::{Store, StoreError, sessions, turns};
+use crate::store::{Store, StoreError, agent_messages, sessions};
 use crate::supervisor::failpoint::Failpoints;
 
 pub use error::SessionError;
@@ -60,7 +60,7 @@ pub struct SessionsDeps {
     /// The database.
     pub store: Store,
     /// Where agents live.
-    pub places: Arc<dyn Places>,
+    pub locator: Arc<dyn AgentLocator>,
     /// The time.
     pub clock: Clock,
     /// For summing up a conversation that has no answer yet.
@@ -121,11 +121,11 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::NotFound`].
-    pub async fn read(&self, id: &SessionId) -> Result<(Session, u64, Vec<Turn>), SessionError> {
+    pub async fn read(&self, id: &SessionId) -> Result<(Session, u64, Vec<MessageRecord>), SessionError> {
         let wanted = id.clone();
         let read = self.deps.store.read(move |db| {
             let session = sessions::get(db, &wanted)?;
-            Ok((session, sessions::written(db, &wanted)?, turns::of_session(db, &wanted)?))
+            Ok((session, sessions::written(db, &wanted)?, agent_messages::of_session(db, &wanted)?))
         });
         match read.await {
             Err(StoreError::NotFound { key, .. }) => Err(SessionError::NotFound(key)),
@@ -161,14 +161,14 @@ impl Sessions {
             .store
             .read(move |db| {
                 let session = sessions::get(db, &id)?;
-                let said = turns::of_session(db, &id)?.into_iter().map(said).collect();
+                let said = agent_messages::of_session(db, &id)?.into_iter().map(said).collect();
                 Ok((session, said))
             })
             .await
     }
 }
 
-fn said(turn: turns::Turn) -> Said {
+fn said(turn: agent_messages::MessageRecord) -> Said {
     let texts = turn.parts.iter().filter_map(|part| match &part.body {
         PartBody::Text { text, synthetic: false } if !text.trim().is_empty() => Some(text.trim_end()),
         _ => None,

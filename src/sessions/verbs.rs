@@ -12,9 +12,9 @@ use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::Session;
 use crate::model::principal::Principal;
-use crate::opencode::{OpencodeClient, Turn};
+use crate::opencode::{AgentMessage, OpencodeClient};
 use crate::store::sessions::NewSession;
-use crate::store::{StoreError, Tx, frames, messages, sessions, turns};
+use crate::store::{StoreError, Tx, agent_messages, frames, messages, sessions};
 
 /// How many messages of a conversation are read again after it changed as a whole.
 const ALL: u32 = 100_000;
@@ -171,7 +171,7 @@ impl Sessions {
         if let Some(agent_session) = &session.agent_session
             && self.frame_of(&session).await?.is_some()
         {
-            let client = self.deps.places.wake(&session.frame, self.deps.wake).await?;
+            let client = self.deps.locator.wake(&session.frame, self.deps.wake).await?;
             if is_busy(&client, agent_session).await? {
                 return Err(SessionError::Busy(session.id));
             }
@@ -205,7 +205,7 @@ impl Sessions {
         let Some(agent_session) = session.agent_session.clone() else {
             return Err(SessionError::NotBegun(session.id));
         };
-        let client = self.deps.places.wake(&frame.id, self.deps.wake).await?;
+        let client = self.deps.locator.wake(&frame.id, self.deps.wake).await?;
         Ok((session, frame, agent_session, client))
     }
 
@@ -213,7 +213,7 @@ impl Sessions {
     async fn running_agent(&self, session: &Session) -> Result<Option<OpencodeClient>, SessionError> {
         match self.frame_of(session).await? {
             Some(frame) if frame.state == FrameState::Running => {
-                Ok(self.deps.places.agent(&frame.id).await.map(Some)?)
+                Ok(self.deps.locator.agent(&frame.id).await.map(Some)?)
             }
             _ => Ok(None),
         }
@@ -240,7 +240,7 @@ impl Sessions {
 
     async fn last_model(&self, session: &Session) -> Result<ModelRef, SessionError> {
         let id = session.id.clone();
-        let said = self.deps.store.read(move |db| turns::of_session(db, &id)).await?;
+        let said = self.deps.store.read(move |db| agent_messages::of_session(db, &id)).await?;
         let answers = said.into_iter().rev().filter(|turn| turn.message.role == Role::Assistant);
         let model = answers.filter_map(|turn| turn.message.model?.parse().ok()).next();
         Ok(model.unwrap_or_else(|| self.deps.default_model.clone()))
@@ -252,8 +252,8 @@ async fn is_busy(client: &OpencodeClient, session: &AgentSessionId) -> Result<bo
     Ok(statuses.get(session).is_some_and(|status| *status != AgentStatus::Idle))
 }
 
-fn keep(tx: &mut Tx<'_>, session: &SessionId, said: &[Turn]) -> Result<(), StoreError> {
-    said.iter().try_for_each(|turn| turns::upsert(tx, session, &turn.head, &turn.parts))
+fn keep(tx: &mut Tx<'_>, session: &SessionId, said: &[AgentMessage]) -> Result<(), StoreError> {
+    said.iter().try_for_each(|turn| agent_messages::upsert(tx, session, &turn.head, &turn.parts))
 }
 
 /// What the agent keeps for us with a conversation, so that it is found again.

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::feed::Feeds;
 use crate::frames::Frames;
-use crate::model::event::Happening;
+use crate::model::approval::{ApprovalState, RequestForm};
+use crate::model::event::EventKind;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::message::DeliveryState;
-use crate::model::prompt::{PromptForm, PromptState};
 use crate::model::status::{FrameStatus, Known, derive};
-use crate::store::{Ask, Store, StoreError, frames, messages, prompts};
+use crate::store::{Queryable, Store, StoreError, approvals, frames, messages};
 
 /// Changes within this time are told as one.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ pub struct FrameNow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupied {
     /// A turn runs, whoever began it.
-    Turn,
+    AgentMessage,
     /// Messages wait.
     Queue,
     /// Somebody is asked something.
@@ -80,10 +80,10 @@ impl Statuses {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub fn look(&self, ask: &impl Ask, frames: Vec<Frame>) -> Result<Vec<FrameNow>, StoreError> {
+    pub fn look(&self, ask: &impl Queryable, frames: Vec<Frame>) -> Result<Vec<FrameNow>, StoreError> {
         let open = messages::list_open(ask, None)?;
         let pending =
-            prompts::open(ask, None)?.into_iter().filter(|prompt| prompt.state == PromptState::Pending);
+            approvals::open(ask, None)?.into_iter().filter(|prompt| prompt.state == ApprovalState::Pending);
         let prompts: Vec<_> = pending.map(|prompt| (prompt.frame, prompt.ask.form())).collect();
         let now_ms = self.deps.clock.now_ms();
         let look_at = |frame: Frame| {
@@ -92,7 +92,7 @@ impl Statuses {
                 of_frame.partition(|message| message.state == DeliveryState::Queued);
             let working: Vec<Option<String>> =
                 working.iter().map(|message| message.model.as_ref().map(ToString::to_string)).collect();
-            let asked: Vec<PromptForm> =
+            let asked: Vec<RequestForm> =
                 prompts.iter().filter(|(of, _)| *of == frame.id).map(|(_, form)| *form).collect();
             let agent = self.deps.feeds.facts(&frame.id);
             let status = derive(&Known {
@@ -107,11 +107,11 @@ impl Statuses {
             });
             let heard = agent.as_ref().filter(|facts| facts.is_fresh(now_ms));
             let occupied = match heard {
-                _ if !working.is_empty() => Some(Occupied::Turn),
+                _ if !working.is_empty() => Some(Occupied::AgentMessage),
                 _ if !queued.is_empty() => Some(Occupied::Queue),
                 _ if !asked.is_empty() => Some(Occupied::Prompt),
                 None => Some(Occupied::Unheard),
-                Some(facts) => facts.works().then_some(Occupied::Turn),
+                Some(facts) => facts.works().then_some(Occupied::AgentMessage),
             };
             FrameNow { frame, status, occupied }
         };
@@ -179,7 +179,7 @@ impl Statuses {
             .store
             .write_soon::<_, StoreError, _>(move |tx| {
                 for (id, Told { status, detail }) in news {
-                    frames::tell(tx, &id, &Happening::StatusChanged { status, detail })?;
+                    frames::tell(tx, &id, &EventKind::StatusChanged { status, detail })?;
                 }
                 Ok(())
             })

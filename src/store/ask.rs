@@ -4,7 +4,7 @@ use rusqlite::{Connection, Params, Row};
 
 use super::StoreError;
 use super::values::to_sql_int;
-use crate::model::event::{Event, Happening, Subject};
+use crate::model::event::{Event, EventKind, Subject};
 use crate::model::principal::Principal;
 
 /// A reading connection, holding one consistent view of the database.
@@ -40,8 +40,8 @@ impl Connected for Tx<'_> {
     }
 }
 
-/// What both a reading connection and a transaction can be asked; SQL functions take `&impl Ask`.
-pub trait Ask: Connected {
+/// What both a reading connection and a transaction can be asked; SQL functions take `&impl Queryable`.
+pub trait Queryable: Connected {
     /// At most one row.
     ///
     /// # Errors
@@ -80,8 +80,8 @@ pub trait Ask: Connected {
     }
 }
 
-impl Ask for Db<'_> {}
-impl Ask for Tx<'_> {}
+impl Queryable for Db<'_> {}
+impl Queryable for Tx<'_> {}
 
 impl<'a> Tx<'a> {
     /// A change that begins now.
@@ -133,7 +133,7 @@ impl<'a> Tx<'a> {
     ///
     /// # Errors
     /// Whatever SQLite says.
-    pub fn emit(&mut self, subject: &Subject, what: &Happening) -> Result<u64, StoreError> {
+    pub fn emit(&mut self, subject: &Subject, what: &EventKind) -> Result<u64, StoreError> {
         let body = serde_json::to_value(what)
             .ok()
             .and_then(|mut value| value.get_mut("data").map(serde_json::Value::take))

@@ -1,7 +1,7 @@
 //! Who changed what. Written by [`Tx::audit`](super::Tx::audit) in the transaction of the change.
 
 use super::values::{json, to_sql_int, unsigned};
-use super::{Ask, StoreError};
+use super::{Queryable, StoreError};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub struct AuditEntry {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask, before: Option<u64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+pub fn list(ask: &impl Queryable, before: Option<u64>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
     ask.rows(
         "SELECT * FROM audit WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
         (before.map(to_sql_int), limit),

@@ -1,7 +1,7 @@
 //! What is to be told to other programs over webhooks; written with the change it tells of.
 
 use super::values::{to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 
 /// One call that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn insert(tx: &mut Tx<'_>, id: &str, url: &str, body: &str) -> Result<(), St
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn due(ask: &impl Ask, now_ms: u64, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+pub fn due(ask: &impl Queryable, now_ms: u64, limit: u32) -> Result<Vec<Delivery>, StoreError> {
     ask.rows(
         "SELECT * FROM webhook_deliveries WHERE next_at <= ?1 ORDER BY rowid LIMIT ?2",
         (to_sql_int(now_ms), limit),
@@ -54,7 +54,7 @@ pub fn due(ask: &impl Ask, now_ms: u64, limit: u32) -> Result<Vec<Delivery>, Sto
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn next_at(ask: &impl Ask) -> Result<Option<u64>, StoreError> {
+pub fn next_at(ask: &impl Queryable) -> Result<Option<u64>, StoreError> {
     ask.maybe_row("SELECT next_at FROM webhook_deliveries ORDER BY next_at LIMIT 1", (), |row| {
         unsigned(row, "next_at")
     })

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::values::Foreign;
 use crate::model::port::PortRange;
+use crate::model::sqlite::Foreign;
 
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]

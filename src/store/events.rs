@@ -3,8 +3,8 @@
 use rusqlite::Row;
 
 use super::values::{to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, reserve, retention};
-use crate::model::event::{Event, Happening, Subject};
+use super::{Queryable, StoreError, reserve, retention};
+use crate::model::event::{Event, EventKind, Subject};
 use crate::model::ids::{FrameId, SessionId};
 
 pub use crate::model::filter::Filter;
@@ -16,7 +16,12 @@ pub use crate::model::filter::Filter;
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn after(ask: &impl Ask, after: u64, filter: &Filter, limit: usize) -> Result<Vec<Event>, StoreError> {
+pub fn after(
+    ask: &impl Queryable,
+    after: u64,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<Event>, StoreError> {
     let kinds = match filter.globs() {
         globs if globs.is_empty() => None,
         globs => Some(to_json(&globs, "kinds of events")?),
@@ -61,7 +66,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
     let kind: String = row.get("kind")?;
     let data: String = row.get("data")?;
     let Ok(data) = serde_json::from_str::<serde_json::Value>(&data) else { return Ok(None) };
-    let Ok(what) = serde_json::from_value::<Happening>(serde_json::json!({"kind": kind, "data": data}))
+    let Ok(what) = serde_json::from_value::<EventKind>(serde_json::json!({"kind": kind, "data": data}))
     else {
         return Ok(None);
     };
@@ -82,7 +87,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn oldest_id(ask: &impl Ask) -> Result<u64, StoreError> {
+pub fn oldest_id(ask: &impl Queryable) -> Result<u64, StoreError> {
     let id = ask.maybe_row("SELECT coalesce(min(id), 0) AS id FROM events", (), |row| unsigned(row, "id"))?;
     Ok(id.unwrap_or(0))
 }
@@ -91,7 +96,7 @@ pub fn oldest_id(ask: &impl Ask) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn newest_id(ask: &impl Ask) -> Result<u64, StoreError> {
+pub fn newest_id(ask: &impl Queryable) -> Result<u64, StoreError> {
     let id = ask.maybe_row("SELECT seq AS id FROM sqlite_sequence WHERE name = 'events'", (), |row| {
         unsigned(row, "id")
     })?;
@@ -104,7 +109,7 @@ pub fn newest_id(ask: &impl Ask) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn is_too_old(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
+pub fn is_too_old(ask: &impl Queryable, position: u64) -> Result<bool, StoreError> {
     if position == 0 {
         return Ok(false);
     }
@@ -126,7 +131,7 @@ pub fn is_too_old(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
 /// # Errors
 /// Whatever the database says.
 pub fn last_of_kind(
-    ask: &impl Ask,
+    ask: &impl Queryable,
     frame: &FrameId,
     session: &SessionId,
     kind: &str,

@@ -6,8 +6,8 @@ use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
 use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx, messages, ports};
-use crate::model::event::{Happening, Subject};
+use super::{Queryable, StoreError, Tx, messages, ports};
+use crate::model::event::{EventKind, Subject};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::DeliveryState;
@@ -136,7 +136,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
     )?;
     ports::lease(tx, &new.id, PortPurpose::Agent, new.ports, &new.avoid)?;
     ports::lease(tx, &new.id, PortPurpose::Preview, new.ports, &new.avoid)?;
-    tx.emit(&subject(&new.id, &new.name), &Happening::FrameCreated {})?;
+    tx.emit(&subject(&new.id, &new.name), &EventKind::FrameCreated {})?;
     get(tx, &new.id)
 }
 
@@ -191,7 +191,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find(ask: &impl Ask, id: &FrameId) -> Result<Option<Frame>, StoreError> {
+pub fn find(ask: &impl Queryable, id: &FrameId) -> Result<Option<Frame>, StoreError> {
     ask.maybe_row(select_frames!("WHERE frames.id = ?1"), (id,), frame)
 }
 
@@ -199,7 +199,7 @@ pub fn find(ask: &impl Ask, id: &FrameId) -> Result<Option<Frame>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn get(ask: &impl Ask, id: &FrameId) -> Result<Frame, StoreError> {
+pub fn get(ask: &impl Queryable, id: &FrameId) -> Result<Frame, StoreError> {
     find(ask, id)?.ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
 }
 
@@ -207,7 +207,7 @@ pub fn get(ask: &impl Ask, id: &FrameId) -> Result<Frame, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find_by_name(ask: &impl Ask, name: &FrameName) -> Result<Option<Frame>, StoreError> {
+pub fn find_by_name(ask: &impl Queryable, name: &FrameName) -> Result<Option<Frame>, StoreError> {
     ask.maybe_row(select_frames!("WHERE frames.name = ?1"), (name,), frame)
 }
 
@@ -215,7 +215,7 @@ pub fn find_by_name(ask: &impl Ask, name: &FrameName) -> Result<Option<Frame>, S
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask) -> Result<Vec<Frame>, StoreError> {
+pub fn list(ask: &impl Queryable) -> Result<Vec<Frame>, StoreError> {
     ask.rows(select_frames!("ORDER BY frames.name"), (), frame)
 }
 
@@ -223,7 +223,7 @@ pub fn list(ask: &impl Ask) -> Result<Vec<Frame>, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn expired(ask: &impl Ask, now_ms: u64) -> Result<Vec<Frame>, StoreError> {
+pub fn expired(ask: &impl Queryable, now_ms: u64) -> Result<Vec<Frame>, StoreError> {
     ask.rows(
         select_frames!(
             "WHERE frames.expires_at IS NOT NULL AND frames.expires_at <= ?1 AND frames.desired <> 'removed'
@@ -256,7 +256,7 @@ pub fn apply(
             AND state = ?2",
         (id, from, to, reason, tx.now()),
     )?;
-    let moved = Happening::FrameMoved { from, to, reason: reason.map(str::to_owned) };
+    let moved = EventKind::FrameMoved { from, to, reason: reason.map(str::to_owned) };
     tx.emit(&subject(id, &name), &moved)?;
     Ok(to)
 }
@@ -342,7 +342,7 @@ pub fn forget(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
         messages::move_to(tx, &message.id, DeliveryState::Failed, Some("the frame was destroyed"))?;
     }
     tx.change("DELETE FROM frames WHERE id = ?1", (id,))?;
-    tx.emit(&subject(id, &frame.name), &Happening::FrameRemoved {})?;
+    tx.emit(&subject(id, &frame.name), &EventKind::FrameRemoved {})?;
     Ok(true)
 }
 
@@ -350,7 +350,7 @@ pub fn forget(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn config_of(ask: &impl Ask, id: &FrameId) -> Result<FrameConfig, StoreError> {
+pub fn config_of(ask: &impl Queryable, id: &FrameId) -> Result<FrameConfig, StoreError> {
     ask.maybe_row("SELECT given, resolved FROM frame_configs WHERE frame_id = ?1", (id,), |row| {
         Ok(FrameConfig {
             given: row.get("given")?,
@@ -378,7 +378,7 @@ pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(),
             AND id <= (SELECT id FROM frame_events WHERE frame_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
         (id, NOTES_KEPT),
     )?;
-    let told = Happening::FrameNote { code: code.to_owned(), text: text.to_owned() };
+    let told = EventKind::FrameNote { code: code.to_owned(), text: text.to_owned() };
     tx.emit(&subject(id, &name), &told)?;
     Ok(())
 }
@@ -387,7 +387,7 @@ pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(),
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn tell(tx: &mut Tx<'_>, id: &FrameId, what: &Happening) -> Result<(), StoreError> {
+pub fn tell(tx: &mut Tx<'_>, id: &FrameId, what: &EventKind) -> Result<(), StoreError> {
     let name: Option<FrameName> =
         tx.maybe_row("SELECT name FROM frames WHERE id = ?1", (id,), |row| Ok(row.get(0)?))?;
     if let Some(name) = name {
@@ -401,7 +401,7 @@ pub fn tell(tx: &mut Tx<'_>, id: &FrameId, what: &Happening) -> Result<(), Store
 /// # Errors
 /// Whatever the database says.
 pub fn last_status_told(
-    ask: &impl Ask,
+    ask: &impl Queryable,
     id: &FrameId,
 ) -> Result<Option<(String, Option<String>)>, StoreError> {
     ask.maybe_row(
@@ -419,7 +419,7 @@ pub fn last_status_told(
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn notes(ask: &impl Ask, id: &FrameId, limit: u32) -> Result<Vec<Note>, StoreError> {
+pub fn notes(ask: &impl Queryable, id: &FrameId, limit: u32) -> Result<Vec<Note>, StoreError> {
     let mut found = ask.rows(
         "SELECT at, code, text FROM frame_events WHERE frame_id = ?1 ORDER BY id DESC LIMIT ?2",
         (id, limit),
@@ -433,7 +433,7 @@ pub fn notes(ask: &impl Ask, id: &FrameId, limit: u32) -> Result<Vec<Note>, Stor
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn notes_since(ask: &impl Ask, id: &FrameId, code: &str, since_ms: u64) -> Result<u32, StoreError> {
+pub fn notes_since(ask: &impl Queryable, id: &FrameId, code: &str, since_ms: u64) -> Result<u32, StoreError> {
     let count = ask.maybe_row(
         "SELECT count(*) FROM frame_events WHERE frame_id = ?1 AND code = ?2 AND at >= ?3",
         (id, code, to_sql_int(since_ms)),

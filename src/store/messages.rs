@@ -3,9 +3,9 @@
 use rusqlite::Row;
 
 use super::values::{maybe_unsigned, to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::agent::{AgentMessageId, ModelRef};
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{FrameId, MessageId, SessionId};
 use crate::model::message::{DeliveryState, Message};
 use crate::model::names::FrameName;
@@ -79,7 +79,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
         ),
     )?;
     let message = get(tx, &new.id)?;
-    tx.emit(&subject(&message), &Happening::MessageQueued {})?;
+    tx.emit(&subject(&message), &EventKind::MessageQueued {})?;
     Ok((message, true))
 }
 
@@ -124,7 +124,7 @@ pub(super) fn tokens(row: &Row<'_>) -> Result<Tokens, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn get(ask: &impl Ask, id: &MessageId) -> Result<Message, StoreError> {
+pub fn get(ask: &impl Queryable, id: &MessageId) -> Result<Message, StoreError> {
     ask.maybe_row("SELECT * FROM messages WHERE id = ?1", (id,), message)?
         .ok_or_else(|| StoreError::NotFound { what: "message", key: id.to_string() })
 }
@@ -133,7 +133,7 @@ pub fn get(ask: &impl Ask, id: &MessageId) -> Result<Message, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find_by_key(ask: &impl Ask, key: &str) -> Result<Option<Message>, StoreError> {
+pub fn find_by_key(ask: &impl Queryable, key: &str) -> Result<Option<Message>, StoreError> {
     ask.maybe_row("SELECT * FROM messages WHERE idempotency_key = ?1", (key,), message)
 }
 
@@ -141,7 +141,10 @@ pub fn find_by_key(ask: &impl Ask, key: &str) -> Result<Option<Message>, StoreEr
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find_by_agent_message(ask: &impl Ask, id: &AgentMessageId) -> Result<Option<Message>, StoreError> {
+pub fn find_by_agent_message(
+    ask: &impl Queryable,
+    id: &AgentMessageId,
+) -> Result<Option<Message>, StoreError> {
     ask.maybe_row("SELECT * FROM messages WHERE agent_message = ?1", (id,), message)
 }
 
@@ -149,7 +152,7 @@ pub fn find_by_agent_message(ask: &impl Ask, id: &AgentMessageId) -> Result<Opti
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list_open(ask: &impl Ask, frame: Option<&FrameId>) -> Result<Vec<Message>, StoreError> {
+pub fn list_open(ask: &impl Queryable, frame: Option<&FrameId>) -> Result<Vec<Message>, StoreError> {
     ask.rows(
         "SELECT * FROM messages
           WHERE state IN ('queued', 'sending', 'sent', 'running') AND (?1 IS NULL OR frame_id = ?1)
@@ -163,7 +166,7 @@ pub fn list_open(ask: &impl Ask, frame: Option<&FrameId>) -> Result<Vec<Message>
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask, frame: Option<&FrameName>, limit: u32) -> Result<Vec<Message>, StoreError> {
+pub fn list(ask: &impl Queryable, frame: Option<&FrameName>, limit: u32) -> Result<Vec<Message>, StoreError> {
     ask.rows(
         "SELECT * FROM messages WHERE ?1 IS NULL OR frame_name = ?1 ORDER BY rowid DESC LIMIT ?2",
         (frame, limit),
@@ -175,7 +178,7 @@ pub fn list(ask: &impl Ask, frame: Option<&FrameName>, limit: u32) -> Result<Vec
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn of_session(ask: &impl Ask, session: &SessionId) -> Result<Vec<Message>, StoreError> {
+pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<Message>, StoreError> {
     ask.rows("SELECT * FROM messages WHERE session_id = ?1 ORDER BY rowid", (session,), message)
 }
 
@@ -194,7 +197,7 @@ pub fn move_to(
 ) -> Result<Message, StoreError> {
     let before = get(tx, id)?;
     set_state(tx, &before, to, reason)?;
-    let moved = Happening::MessageMoved { to, reason: reason.map(str::to_owned) };
+    let moved = EventKind::MessageMoved { to, reason: reason.map(str::to_owned) };
     tx.emit(&subject(&before), &moved)?;
     get(tx, id)
 }
@@ -273,7 +276,7 @@ pub fn finish(tx: &mut Tx<'_>, id: &MessageId, end: &Finish) -> Result<Message, 
     set_state(tx, &before, DeliveryState::Answered, None)?;
     set_usage(tx, id, &end.tokens, end.cost_microusd)?;
     tx.change("UPDATE messages SET answer = ?2 WHERE id = ?1", (id, &end.answer))?;
-    let answered = Happening::Answered {
+    let answered = EventKind::Answered {
         answer: end.answer.clone(),
         tokens: end.tokens,
         cost_microusd: end.cost_microusd,

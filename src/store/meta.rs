@@ -1,6 +1,6 @@
 //! Facts about this database itself.
 
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::ids::InstanceId;
 
 const INSTANCE: &str = "instance";
@@ -19,7 +19,7 @@ pub fn ensure_instance(tx: &mut Tx<'_>, fresh: &InstanceId) -> Result<InstanceId
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find(ask: &impl Ask, key: &str) -> Result<Option<String>, StoreError> {
+pub fn find(ask: &impl Queryable, key: &str) -> Result<Option<String>, StoreError> {
     ask.maybe_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| Ok(row.get(0)?))
 }
 

@@ -4,6 +4,8 @@
 //! function per question, in the file of its table. A change, its audit row and
 //! its event are one transaction: see [`Tx::audit`] and [`Tx::emit`].
 
+pub mod agent_messages;
+pub mod approvals;
 mod ask;
 pub mod audit;
 pub mod deliveries;
@@ -19,7 +21,6 @@ mod migrate;
 mod open;
 pub mod ports;
 pub mod projects;
-pub mod prompts;
 pub mod queue;
 mod reserve;
 pub mod retention;
@@ -27,7 +28,6 @@ mod ring;
 pub mod search;
 pub mod sessions;
 pub mod tokens;
-pub mod turns;
 pub mod usage;
 pub mod values;
 mod writer;
@@ -42,7 +42,7 @@ use crate::clock::Clock;
 use crate::model::secret::Secret;
 use writer::Durability;
 
-pub use ask::{Ask, Db, Tx};
+pub use ask::{Db, Queryable, Tx};
 pub use error::StoreError;
 pub use latency::{Times, WriteTimes};
 pub use ring::{Ring, Window};
@@ -70,7 +70,7 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     writer: writer::Writer,
     options: OpenOptions,
-    outlet: writer::Outlet,
+    outlet: writer::Published,
 }
 
 impl Store {
@@ -103,7 +103,7 @@ impl Store {
         migrate::run(&mut connection, &options, steps, found, clock.now_ms())?;
         let reserve = reserve::Reserve::begin(&mut connection)?;
         let last = reserve.newest();
-        let outlet = writer::Outlet {
+        let outlet = writer::Published {
             ring: Arc::new(Ring::new(last)),
             last_event: watch::channel(last).0,
             latencies: Arc::default(),
@@ -171,7 +171,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        let (change, answer) = writer::Asked::new(change, durability);
+        let (change, answer) = writer::WriteJob::new(change, durability);
         self.inner.writer.submit(change).await?;
         answer.await.map_err(|_| E::from(StoreError::Closed))?
     }

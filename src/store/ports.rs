@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::frames::subject;
-use super::{Ask, StoreError, Tx};
-use crate::model::event::Happening;
+use super::{Queryable, StoreError, Tx};
+use crate::model::event::EventKind;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::port::{Port, PortPurpose, PortRange};
@@ -13,7 +13,7 @@ use crate::model::port::{Port, PortPurpose, PortRange};
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn leased(ask: &impl Ask) -> Result<Vec<(Port, FrameId, PortPurpose)>, StoreError> {
+pub fn leased(ask: &impl Queryable) -> Result<Vec<(Port, FrameId, PortPurpose)>, StoreError> {
     ask.rows("SELECT port, frame_id, purpose FROM ports ORDER BY port", (), |row| {
         Ok((row.get("port")?, row.get("frame_id")?, row.get("purpose")?))
     })
@@ -23,7 +23,7 @@ pub fn leased(ask: &impl Ask) -> Result<Vec<(Port, FrameId, PortPurpose)>, Store
 ///
 /// # Errors
 /// [`StoreError::NoFreePort`].
-pub fn choose(ask: &impl Ask, range: PortRange, avoid: &BTreeSet<Port>) -> Result<Port, StoreError> {
+pub fn choose(ask: &impl Queryable, range: PortRange, avoid: &BTreeSet<Port>) -> Result<Port, StoreError> {
     let taken: BTreeSet<Port> =
         ask.rows("SELECT port FROM ports", (), |row| Ok(row.get(0)?))?.into_iter().collect();
     range
@@ -75,6 +75,6 @@ pub fn exchange(
         "UPDATE ports SET port = ?3, leased_at = ?4 WHERE frame_id = ?1 AND port = ?2",
         (frame, from, to, tx.now()),
     )?;
-    tx.emit(&subject(frame, &name), &Happening::PortExchanged { purpose, from, to })?;
+    tx.emit(&subject(frame, &name), &EventKind::PortExchanged { purpose, from, to })?;
     Ok(to)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 
 /// A quarter of what is reserved at once.
 const MANY: u64 = 16_384;
@@ -16,7 +16,7 @@ fn open(folder: &Path) -> Store {
 }
 
 fn emit(tx: &mut Tx<'_>, count: u64) -> Result<u64, StoreError> {
-    let delta = Happening::Text { delta: "a".into(), part: "p".into() };
+    let delta = EventKind::Text { delta: "a".into(), part: "p".into() };
     (0..count).try_fold(0, |_, _| tx.emit(&Subject::default(), &delta))
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::values::{to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::ids::ProjectId;
 use crate::model::names::ProjectName;
 use crate::model::project::Project;
@@ -42,7 +42,7 @@ fn project(row: &Row<'_>) -> Result<Project, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn get(ask: &impl Ask, id: &ProjectId) -> Result<Project, StoreError> {
+pub fn get(ask: &impl Queryable, id: &ProjectId) -> Result<Project, StoreError> {
     ask.maybe_row("SELECT * FROM projects WHERE id = ?1", (id,), project)?
         .ok_or_else(|| StoreError::NotFound { what: "project", key: id.to_string() })
 }
@@ -51,7 +51,7 @@ pub fn get(ask: &impl Ask, id: &ProjectId) -> Result<Project, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find_by_name(ask: &impl Ask, name: &ProjectName) -> Result<Option<Project>, StoreError> {
+pub fn find_by_name(ask: &impl Queryable, name: &ProjectName) -> Result<Option<Project>, StoreError> {
     ask.maybe_row("SELECT * FROM projects WHERE name = ?1", (name,), project)
 }
 
@@ -59,7 +59,7 @@ pub fn find_by_name(ask: &impl Ask, name: &ProjectName) -> Result<Option<Project
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn find_by_path(ask: &impl Ask, path: &str) -> Result<Option<Project>, StoreError> {
+pub fn find_by_path(ask: &impl Queryable, path: &str) -> Result<Option<Project>, StoreError> {
     ask.maybe_row("SELECT * FROM projects WHERE path = ?1", (path,), project)
 }
 
@@ -67,7 +67,7 @@ pub fn find_by_path(ask: &impl Ask, path: &str) -> Result<Option<Project>, Store
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask) -> Result<Vec<Project>, StoreError> {
+pub fn list(ask: &impl Queryable) -> Result<Vec<Project>, StoreError> {
     ask.rows("SELECT * FROM projects ORDER BY name", (), project)
 }
 

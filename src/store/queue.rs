@@ -2,9 +2,9 @@
 
 use super::messages::{get, message, subject};
 use super::values::to_sql_int;
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::agent::ModelRef;
-use crate::model::event::Happening;
+use crate::model::event::EventKind;
 use crate::model::ids::{FrameId, MessageId, SessionId};
 use crate::model::message::Message;
 
@@ -36,7 +36,7 @@ pub struct Waiting {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn head(ask: &impl Ask, session: &SessionId) -> Result<Option<Message>, StoreError> {
+pub fn head(ask: &impl Queryable, session: &SessionId) -> Result<Option<Message>, StoreError> {
     ask.maybe_row(
         "SELECT * FROM messages
           WHERE session_id = ?1 AND state IN ('queued', 'sending', 'sent', 'running')
@@ -51,7 +51,7 @@ pub fn head(ask: &impl Ask, session: &SessionId) -> Result<Option<Message>, Stor
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn oldest(ask: &impl Ask) -> Result<Option<Message>, StoreError> {
+pub fn oldest(ask: &impl Queryable) -> Result<Option<Message>, StoreError> {
     // The first condition is the index's.
     ask.maybe_row(
         "SELECT * FROM messages
@@ -68,7 +68,7 @@ pub fn oldest(ask: &impl Ask) -> Result<Option<Message>, StoreError> {
 /// # Errors
 /// Whatever the database says.
 pub fn list(
-    ask: &impl Ask,
+    ask: &impl Queryable,
     frame: Option<&FrameId>,
     session: Option<&SessionId>,
 ) -> Result<Vec<Message>, StoreError> {
@@ -86,7 +86,7 @@ pub fn list(
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn waiting(ask: &impl Ask, frame: &FrameId, session: &SessionId) -> Result<Waiting, StoreError> {
+pub fn waiting(ask: &impl Queryable, frame: &FrameId, session: &SessionId) -> Result<Waiting, StoreError> {
     let counted = ask.maybe_row(
         "SELECT count(*) FILTER (WHERE state = 'queued' AND session_id = ?2),
                 count(*) FILTER (WHERE state = 'queued'),
@@ -112,7 +112,7 @@ pub fn waiting(ask: &impl Ask, frame: &FrameId, session: &SessionId) -> Result<W
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn begun(ask: &impl Ask, session: &SessionId) -> Result<Vec<Message>, StoreError> {
+pub fn begun(ask: &impl Queryable, session: &SessionId) -> Result<Vec<Message>, StoreError> {
     ask.rows(
         "SELECT * FROM messages WHERE session_id = ?1 AND state IN ('sending', 'sent', 'running') ORDER BY rowid",
         (session,),
@@ -125,7 +125,7 @@ pub fn begun(ask: &impl Ask, session: &SessionId) -> Result<Vec<Message>, StoreE
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn rests(ask: &impl Ask, waiting: &Message) -> Result<bool, StoreError> {
+pub fn rests(ask: &impl Queryable, waiting: &Message) -> Result<bool, StoreError> {
     let rests = ask.maybe_row(
         "SELECT frames.desired IN ('stopped', 'paused') AND frames.state <> 'error' AND ?2 < frames.desired_at
                 AND NOT EXISTS (SELECT 1 FROM messages
@@ -168,7 +168,7 @@ pub fn edit(tx: &mut Tx<'_>, id: &MessageId, edit: &Edit) -> Result<Message, Sto
         (id, &edit.text, &edit.model, &edit.agent),
     )?;
     let edited = get(tx, id)?;
-    tx.emit(&subject(&edited), &Happening::MessageEdited { text: edited.text.clone() })?;
+    tx.emit(&subject(&edited), &EventKind::MessageEdited { text: edited.text.clone() })?;
     Ok(edited)
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::values::{to_json, to_sql_int};
-use super::{Ask, StoreError, Tx, events, meta};
+use super::{Queryable, StoreError, Tx, events, meta};
 
 /// So many ids are reserved at once. Far more than one transaction gives out.
 const BLOCK: u64 = 1 << 16;
@@ -126,7 +126,7 @@ fn remember_hole(tx: &mut Tx<'_>, from: u64, to: u64) -> Result<(), StoreError> 
 }
 
 /// Whether a reader who had everything up to `position` had something that is not there any more.
-pub(super) fn is_in_hole(ask: &impl Ask, position: u64) -> Result<bool, StoreError> {
+pub(super) fn is_in_hole(ask: &impl Queryable, position: u64) -> Result<bool, StoreError> {
     let hole = ask.maybe_row(
         "SELECT 1 FROM meta, json_each(meta.value) AS hole
           WHERE meta.key = ?1 AND ?2 > json_extract(hole.value, '$[0]') AND ?2 <= json_extract(hole.value, '$[1]')",

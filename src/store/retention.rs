@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::values::{to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx, events, meta};
-use crate::model::event::{Event, Happening};
+use super::{Queryable, StoreError, Tx, events, meta};
+use crate::model::event::{Event, EventKind};
 
 /// Pieces of text are made one only when their ids are at most so far apart.
 pub const MERGED_SPAN: u64 = 2_000;
@@ -48,7 +48,7 @@ pub struct Forgotten {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn next_stretch(ask: &impl Ask, before_ms: u64) -> Result<Option<Stretch>, StoreError> {
+pub fn next_stretch(ask: &impl Queryable, before_ms: u64) -> Result<Option<Stretch>, StoreError> {
     let from = meta::find(ask, MERGED_UP_TO)?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     // Not from where the last stretch ended: what lies between may be gone.
     let first =
@@ -76,7 +76,7 @@ fn mergers(events: impl Iterator<Item = Event>) -> Result<Vec<Merger>, StoreErro
     let mut done = Vec::new();
     for event in events {
         let kind = event.what.kind();
-        if let Happening::Rewritten { part, .. } = &event.what {
+        if let EventKind::Rewritten { part, .. } = &event.what {
             // What follows begins behind it.
             let frame = event.subject.frame.as_ref().map(|frame| frame.to_string());
             for kind in ["message.text", "message.reasoning"] {
@@ -84,7 +84,7 @@ fn mergers(events: impl Iterator<Item = Event>) -> Result<Vec<Merger>, StoreErro
             }
             continue;
         }
-        if let Happening::Text { delta, part } | Happening::Reasoning { delta, part } = event.what {
+        if let EventKind::Text { delta, part } | EventKind::Reasoning { delta, part } = event.what {
             let frame = event.subject.frame.map(|frame| frame.to_string());
             let (ids, text) = texts.entry((frame, kind, part)).or_default();
             ids.push(event.id);
@@ -159,7 +159,7 @@ fn forget(tx: &mut Tx<'_>, before_ms: Option<u64>) -> Result<Forgotten, StoreErr
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn size(ask: &impl Ask) -> Result<u64, StoreError> {
+pub fn size(ask: &impl Queryable) -> Result<u64, StoreError> {
     let size = ask.maybe_row(
         "SELECT count(*) AS rows, coalesce(sum(length(data)), 0) AS bytes FROM events",
         (),
@@ -169,7 +169,7 @@ pub fn size(ask: &impl Ask) -> Result<u64, StoreError> {
 }
 
 /// The first event of a message that the agent works on. It and everything after it is kept.
-fn first_of_running(ask: &impl Ask) -> Result<u64, StoreError> {
+fn first_of_running(ask: &impl Queryable) -> Result<u64, StoreError> {
     let first = ask.maybe_row(
         "SELECT min(events.id) AS id
            FROM messages JOIN events ON events.message_id = messages.id

@@ -110,10 +110,10 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Happening, Subject};
+    use crate::model::event::{EventKind, Subject};
 
     fn event(id: u64, delta: &str) -> Event {
-        let what = Happening::Text { delta: delta.into(), part: "p".into() };
+        let what = EventKind::Text { delta: delta.into(), part: "p".into() };
         Event { id, at: 1, subject: Subject::default(), what }
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_window_ends_at_the_limit_and_goes_on_from_there() {
         let ring = Ring::with_room(0, 100);
         ring.push((1..=10).map(|id| event(id, if id % 2 == 0 { "even" } else { "odd" })).collect());
-        let even = |event: &Event| matches!(&event.what, Happening::Text { delta, .. } if delta == "even");
+        let even = |event: &Event| matches!(&event.what, EventKind::Text { delta, .. } if delta == "even");
         let first = ring.after(0, 2, even).expect("here");
         assert_eq!((ids(&first), first.position), (vec![2, 4], 4));
         let rest = ring.after(first.position, 9, even).expect("here");

@@ -1,8 +1,8 @@
 //! Finding what was said, in all conversations there ever were.
 
 use super::values::{json, role_word, to_sql_int, unsigned};
-use super::{Ask, StoreError, sessions};
-use crate::model::agent::{AgentMessage, AgentMessageId, Role};
+use super::{Queryable, StoreError, sessions};
+use crate::model::agent::{AgentMessageId, MessageInfo, Role};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
@@ -53,7 +53,7 @@ const CLOSES: char = '\u{3}';
 ///
 /// # Errors
 /// [`StoreError::Unexpected`] when the expression is not FTS5's.
-pub fn find(ask: &impl Ask, wanted: &Wanted) -> Result<Vec<Found>, StoreError> {
+pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreError> {
     ask.rows(
         "SELECT sessions.*, turns.agent_message AS found_message, turns.role AS found_role,
                 turns.created_at AS found_at, turns.head AS found_head,
@@ -80,7 +80,7 @@ pub fn find(ask: &impl Ask, wanted: &Wanted) -> Result<Vec<Found>, StoreError> {
             wanted.limit,
         ),
         |row| {
-            let head: AgentMessage = json(row, "found_head", "an agent's message")?;
+            let head: MessageInfo = json(row, "found_head", "an agent's message")?;
             let snippet: String = row.get("found_snippet")?;
             Ok(Found {
                 session: sessions::session(row)?,

@@ -3,9 +3,9 @@
 use rusqlite::Row;
 
 use super::values::unsigned;
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::agent::AgentSessionId;
-use crate::model::event::{Happening, Subject};
+use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{FrameId, SessionId};
 use crate::model::message::Session;
 use crate::model::names::FrameName;
@@ -34,7 +34,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSession) -> Result<Session, StoreError> 
         (&new.id, &new.frame, &new.frame_name, &new.title, tx.now()),
     )?;
     let made = get(tx, &new.id)?;
-    tx.emit(&subject(&made), &Happening::SessionCreated { title: new.title.clone() })?;
+    tx.emit(&subject(&made), &EventKind::SessionCreated { title: new.title.clone() })?;
     Ok(made)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn session(row: &Row<'_>) -> Result<Session, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn get(ask: &impl Ask, id: &SessionId) -> Result<Session, StoreError> {
+pub fn get(ask: &impl Queryable, id: &SessionId) -> Result<Session, StoreError> {
     ask.maybe_row("SELECT * FROM sessions WHERE id = ?1", (id,), session)?
         .ok_or_else(|| StoreError::NotFound { what: "session", key: id.to_string() })
 }
@@ -100,7 +100,7 @@ const SHORTEST_PREFIX: usize = 6;
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn named(ask: &impl Ask, among: Among<'_>, word: &str) -> Result<Named, StoreError> {
+pub fn named(ask: &impl Queryable, among: Among<'_>, word: &str) -> Result<Named, StoreError> {
     if word == "last" {
         let newest = matching(ask, among, "?3 = 'last'", word, 1)?.pop();
         return Ok(newest.map_or(Named::Nothing, Named::One));
@@ -121,7 +121,7 @@ pub fn named(ask: &impl Ask, among: Among<'_>, word: &str) -> Result<Named, Stor
 }
 
 fn matching(
-    ask: &impl Ask,
+    ask: &impl Queryable,
     among: Among<'_>,
     way: &str,
     word: &str,
@@ -145,7 +145,7 @@ fn matching(
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn last_of(ask: &impl Ask, frame: &FrameId) -> Result<Option<Session>, StoreError> {
+pub fn last_of(ask: &impl Queryable, frame: &FrameId) -> Result<Option<Session>, StoreError> {
     Ok(matching(ask, Among::Of(frame), "?3 = ''", "", 1)?.pop())
 }
 
@@ -154,7 +154,7 @@ pub fn last_of(ask: &impl Ask, frame: &FrameId) -> Result<Option<Session>, Store
 /// # Errors
 /// Whatever the database says.
 pub fn find_by_agent_session(
-    ask: &impl Ask,
+    ask: &impl Queryable,
     frame: &FrameId,
     agent_session: &AgentSessionId,
 ) -> Result<Option<Session>, StoreError> {
@@ -236,7 +236,7 @@ const WRITTEN: &str = "(SELECT count(*) FROM turns
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn written(ask: &impl Ask, id: &SessionId) -> Result<u64, StoreError> {
+pub fn written(ask: &impl Queryable, id: &SessionId) -> Result<u64, StoreError> {
     let sql = format!("SELECT {WRITTEN} AS written FROM sessions WHERE id = ?1");
     let found = ask.maybe_row(&sql, (id,), |row| unsigned(row, "written"))?;
     found.ok_or_else(|| StoreError::NotFound { what: "session", key: id.to_string() })
@@ -248,7 +248,7 @@ pub fn written(ask: &impl Ask, id: &SessionId) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask, frame: Option<&FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
+pub fn list(ask: &impl Queryable, frame: Option<&FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
     let sql = format!(
         "SELECT sessions.*, {WRITTEN} AS written
            FROM sessions
@@ -268,7 +268,7 @@ pub fn rename(tx: &mut Tx<'_>, id: &SessionId, title: &str) -> Result<Session, S
         return Ok(before);
     }
     tx.change("UPDATE sessions SET title = ?2 WHERE id = ?1", (id, title))?;
-    tx.emit(&subject(&before), &Happening::SessionRenamed { title: title.to_owned() })?;
+    tx.emit(&subject(&before), &EventKind::SessionRenamed { title: title.to_owned() })?;
     get(tx, id)
 }
 
@@ -297,7 +297,7 @@ pub fn note_untold(tx: &mut Tx<'_>, id: &SessionId) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn untold(ask: &impl Ask, frame: &FrameId) -> Result<Vec<Untold>, StoreError> {
+pub fn untold(ask: &impl Queryable, frame: &FrameId) -> Result<Vec<Untold>, StoreError> {
     ask.rows(
         "SELECT id, agent_session, title FROM sessions
           WHERE frame_id = ?1 AND title_untold = 1 AND agent_session IS NOT NULL
@@ -367,6 +367,6 @@ pub fn remove(tx: &mut Tx<'_>, id: &SessionId) -> Result<Session, StoreError> {
         tx.change(&format!("DELETE FROM {table} WHERE session_id = ?1"), (id,))?;
     }
     tx.change("DELETE FROM sessions WHERE id = ?1", (id,))?;
-    tx.emit(&subject(&session), &Happening::SessionRemoved {})?;
+    tx.emit(&subject(&session), &EventKind::SessionRemoved {})?;
     Ok(session)
 }

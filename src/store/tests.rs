@@ -195,7 +195,7 @@ async fn a_row_that_is_not_one_of_ours_is_named_with_its_value() {
         .write::<_, StoreError, _>(|tx| {
             tx.change("INSERT INTO projects VALUES ('prj_x', 'a', '/a', 1)", ())?;
             tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'from.the.future', '{}')", ())?;
-            tx.emit(&Default::default(), &crate::model::event::Happening::FrameRemoved {})
+            tx.emit(&Default::default(), &crate::model::event::EventKind::FrameRemoved {})
         })
         .await;
     assert_eq!(planted.expect("planted"), 2);

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::ids::TokenId;
 use crate::model::token::{Token, TokenState};
 
@@ -54,7 +54,7 @@ fn token(row: &Row<'_>) -> Result<Token, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list(ask: &impl Ask) -> Result<Vec<Token>, StoreError> {
+pub fn list(ask: &impl Queryable) -> Result<Vec<Token>, StoreError> {
     ask.rows("SELECT * FROM tokens ORDER BY created_at, id", (), token)
 }
 
@@ -62,7 +62,7 @@ pub fn list(ask: &impl Ask) -> Result<Vec<Token>, StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn list_with_hashes(ask: &impl Ask) -> Result<Vec<(String, Token)>, StoreError> {
+pub fn list_with_hashes(ask: &impl Queryable) -> Result<Vec<(String, Token)>, StoreError> {
     ask.rows("SELECT * FROM tokens", (), |row| Ok((row.get("hash")?, token(row)?)))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::messages::tokens;
 use super::values::{to_sql_int, unsigned};
-use super::{Ask, StoreError, Tx};
+use super::{Queryable, StoreError, Tx};
 use crate::model::agent::AgentSessionId;
 use crate::model::ids::FrameId;
 use crate::model::usage::Tokens;
@@ -76,7 +76,7 @@ pub fn insert(tx: &mut Tx<'_>, call: &ModelCall) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn sum(ask: &impl Ask, frame: Option<&FrameId>, since_ms: u64) -> Result<Sum, StoreError> {
+pub fn sum(ask: &impl Queryable, frame: Option<&FrameId>, since_ms: u64) -> Result<Sum, StoreError> {
     let sum = ask.maybe_row(
         "SELECT count(*) AS calls,
                 coalesce(sum(priced = 0), 0) AS unpriced,
@@ -105,7 +105,7 @@ pub fn sum(ask: &impl Ask, frame: Option<&FrameId>, since_ms: u64) -> Result<Sum
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn cost_by_frame(ask: &impl Ask) -> Result<BTreeMap<FrameId, u64>, StoreError> {
+pub fn cost_by_frame(ask: &impl Queryable) -> Result<BTreeMap<FrameId, u64>, StoreError> {
     let pairs = ask.rows("SELECT frame_id, sum(cost_microusd) AS cost FROM usage GROUP BY 1", (), |row| {
         Ok((row.get("frame_id")?, unsigned(row, "cost")?))
     })?;
@@ -128,7 +128,7 @@ pub struct OfModel {
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn by_model_after(ask: &impl Ask, after: u64) -> Result<(Vec<OfModel>, u64), StoreError> {
+pub fn by_model_after(ask: &impl Queryable, after: u64) -> Result<(Vec<OfModel>, u64), StoreError> {
     let newest =
         ask.maybe_row("SELECT coalesce(max(id), 0) AS newest FROM usage", (), |row| unsigned(row, "newest"))?;
     let newest = newest.unwrap_or(0);

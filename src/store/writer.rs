@@ -47,7 +47,7 @@ pub(super) enum Durability {
 
 /// What everybody outside sees of the writer's work.
 #[derive(Clone)]
-pub(super) struct Outlet {
+pub(super) struct Published {
     pub(super) ring: Arc<Ring>,
     pub(super) last_event: watch::Sender<u64>,
     pub(super) latencies: Arc<Latencies>,
@@ -64,7 +64,7 @@ pub(super) trait Change: Send {
 }
 
 /// The usual change: a closure and where its answer goes.
-pub(super) struct Asked<T, E, F> {
+pub(super) struct WriteJob<T, E, F> {
     change: Option<F>,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -72,7 +72,7 @@ pub(super) struct Asked<T, E, F> {
     submitted_at: Instant,
 }
 
-impl<T, E, F> Asked<T, E, F> {
+impl<T, E, F> WriteJob<T, E, F> {
     pub(super) fn new(change: F, durability: Durability) -> (Box<Self>, oneshot::Receiver<Result<T, E>>) {
         let (reply, answer) = oneshot::channel();
         let asked =
@@ -81,7 +81,7 @@ impl<T, E, F> Asked<T, E, F> {
     }
 }
 
-impl<T, E, F> Change for Asked<T, E, F>
+impl<T, E, F> Change for WriteJob<T, E, F>
 where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
@@ -134,7 +134,7 @@ impl Writer {
         reserve: Reserve,
         clock: Clock,
         path: &Path,
-        outlet: Outlet,
+        outlet: Published,
     ) -> Self {
         let (changes, waiting) = mpsc::channel::<Waiting>(QUEUE);
         let (saved, unsynced) = queue::channel::<Vec<Waiting>>();
@@ -271,7 +271,7 @@ struct Batches {
     reserve: Reserve,
     log: Log,
     clock: Clock,
-    outlet: Outlet,
+    outlet: Published,
     saved: queue::Sender<Vec<Waiting>>,
     fold: queue::SyncSender<()>,
     unfolded: usize,

@@ -6,7 +6,7 @@ mod scopes;
 mod seats;
 mod tokens;
 
-use mimir::access::Wish;
+use mimir::access::TokenRequest;
 use mimir::model::names::FrameName;
 use mimir::model::principal::Principal;
 use mimir::model::scope::{Grant, Scope};
@@ -15,7 +15,7 @@ use crate::api::world::World;
 
 /// A token of that gateway with these scopes (words with blanks between), for these frames alone.
 pub async fn token(world: &World, scopes: &str, frames: Option<&[&str]>) -> String {
-    let wish = Wish {
+    let wish = TokenRequest {
         name: None,
         scopes: scopes.split_whitespace().map(|word| word.parse::<Scope>().expect("a scope")).collect(),
         frames: frames

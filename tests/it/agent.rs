@@ -10,11 +10,11 @@ pub mod world;
 
 use std::time::Duration;
 
-use mimir::model::event::Happening;
+use mimir::delivery::{SendError, SendRequest};
+use mimir::model::event::EventKind;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::opencode::{OpencodeClient, OpencodeError, StreamEnd};
-use mimir::router::{SendError, SendRequest};
-use mimir::store::prompts;
+use mimir::store::approvals;
 use scripted::Play;
 use world::World;
 
@@ -33,9 +33,9 @@ async fn an_answer_is_streamed_stored_and_counted() {
     assert_eq!((message.tokens.input, message.tokens.output, message.cost_microusd), (200, 30, 1410));
     let told = world.told(&sent).await;
     assert_eq!(world::text(&told), "Hello there.");
-    assert!(matches!(told.first(), Some(Happening::MessageQueued {})), "{told:?}");
+    assert!(matches!(told.first(), Some(EventKind::MessageQueued {})), "{told:?}");
     assert!(
-        matches!(told.last(), Some(Happening::Answered { finish: Some(finish), .. }) if finish == "stop")
+        matches!(told.last(), Some(EventKind::Answered { finish: Some(finish), .. }) if finish == "stop")
     );
     let said = world.history(&message).await;
     let texts: Vec<&str> = said.iter().map(|said| said.text.as_str()).collect();
@@ -48,7 +48,7 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     world.agent.plays([play("one"), play("two"), play("three")]);
     // The terminal follows: what it opens on is what is being talked about.
     let shown = async |count| {
-        world.eventually("it was shown", async || world.places.shown().len() == count).await;
+        world.eventually("it was shown", async || world.locator.shown().len() == count).await;
     };
     let first = world.end_of(&world.send("a").await).await;
     shown(1).await;
@@ -62,7 +62,7 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     assert!(first.agent_message < second.agent_message, "ids are the order of the talk");
 
     shown(3).await;
-    let shown = world.places.shown();
+    let shown = world.locator.shown();
     assert_eq!(shown[0], shown[1]);
     assert_ne!(shown[1], shown[2], "the new conversation is shown");
 
@@ -81,7 +81,7 @@ async fn a_conversation_that_rests_has_nobody_left_who_delivers() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let message = world.end_of(&sent).await;
     assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("three four")));
-    assert_eq!((world.agent.prompts(), world.places.wakes()), (2, 2));
+    assert_eq!((world.agent.prompts(), world.locator.wakes()), (2, 2));
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn tool_calls_and_retries_are_told_as_they_happen() {
     world.agent.plays([Play::Tool]);
     let sent = world.send("list").await;
     assert_eq!(world.end_of(&sent).await.state, Answered);
-    let kinds: Vec<&str> = world.told(&sent).await.iter().map(Happening::kind).collect();
+    let kinds: Vec<&str> = world.told(&sent).await.iter().map(EventKind::kind).collect();
     let tools = kinds.iter().filter(|kind| **kind == "message.tool").count();
     assert_eq!((tools, kinds.contains(&"message.retry")), (2, true), "{kinds:?}");
 }
@@ -132,10 +132,10 @@ async fn a_stopped_frame_is_woken_and_one_that_cannot_start_says_why() {
     world.agent.plays([play("awake")]);
     let sent = world.send("hi").await;
     assert_eq!(world.end_of(&sent).await.state, Answered);
-    assert_eq!(world.places.wakes(), 1);
+    assert_eq!(world.locator.wakes(), 1);
 
     world.stop_frame().await;
-    world.places.cannot_start("frame blog failed: the image is gone");
+    world.locator.cannot_start("frame blog failed: the image is gone");
     let message = world.end_of(&world.send("again").await).await;
     assert_eq!(message.state, Failed);
     assert_eq!(message.reason.as_deref(), Some("frame blog failed: the image is gone"));
@@ -199,7 +199,7 @@ async fn a_frame_that_is_stopped_in_the_middle_says_so() {
     world.agent.kill();
     let failed = world.end_of(&sent).await;
     assert!(failed.reason.as_deref().is_some_and(|why| why.contains("was stopped before")), "{failed:?}");
-    assert_eq!(world.places.wakes(), 1, "a stopped frame is not started to hear the end of an old turn");
+    assert_eq!(world.locator.wakes(), 1, "a stopped frame is not started to hear the end of an old turn");
 }
 
 /// The stream breaks, the turn goes on: nothing is lost, nothing is doubled.
@@ -323,11 +323,11 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
         .eventually("the prompt is told", async || {
             let told = world.told(&sent).await;
             told.iter().any(
-                |happening| matches!(happening, Happening::PromptAsked { form, .. } if form == "permission"),
+                |happening| matches!(happening, EventKind::PromptAsked { form, .. } if form == "permission"),
             )
         })
         .await;
-    let waiting = async || world.store.read(|db| prompts::waiting_frames(db)).await.expect("rows").len();
+    let waiting = async || world.store.read(|db| approvals::waiting_frames(db)).await.expect("rows").len();
     assert_eq!(waiting().await, 1, "the list says that somebody is waited for");
     world.agent.answer_permission();
     assert_eq!(world.end_of(&sent).await.state, Answered);

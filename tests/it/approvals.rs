@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use mimir::approvals::{AnswerError, Replied, Settings};
 use mimir::model::agent::AgentSessionId;
-use mimir::model::event::Happening;
-use mimir::model::prompt::{Decision, PromptState};
+use mimir::model::approval::{ApprovalState, Decision};
+use mimir::model::event::EventKind;
 use prompter::{permission, question};
 use world::{OWNER, ROOT, World, rule};
 
@@ -40,7 +40,7 @@ async fn every_kind_of_prompt_is_a_row_and_an_event_of_its_message_at_once() {
         assert_eq!(event.subject.session.as_ref(), Some(&world.session));
     }
     let from_child = |event: &mimir::model::event::Event| match &event.what {
-        Happening::PromptAsked { from_child, id: Some(_), .. } => *from_child,
+        EventKind::PromptAsked { from_child, id: Some(_), .. } => *from_child,
         other => panic!("{other:?}"),
     };
     assert_eq!(told.iter().map(from_child).collect::<Vec<_>>(), [false, true, true, false, true]);
@@ -50,20 +50,20 @@ async fn every_kind_of_prompt_is_a_row_and_an_event_of_its_message_at_once() {
 async fn each_answer_reaches_the_agent_as_it_was_meant() {
     let world = World::new().await;
     let answers = [
-        (permission("per_1", ROOT, "bash", &["a"]), Decision::Once, PromptState::Allowed),
-        (permission("per_2", ROOT, "bash", &["b"]), Decision::Always, PromptState::Allowed),
-        (permission("per_3", ROOT, "bash", &["c"]), NO, PromptState::Denied),
+        (permission("per_1", ROOT, "bash", &["a"]), Decision::Once, ApprovalState::Allowed),
+        (permission("per_2", ROOT, "bash", &["b"]), Decision::Always, ApprovalState::Allowed),
+        (permission("per_3", ROOT, "bash", &["c"]), NO, ApprovalState::Denied),
         (
             permission("per_4", ROOT, "bash", &["d"]),
             Decision::Reject { why: Some("use make".into()) },
-            PromptState::Denied,
+            ApprovalState::Denied,
         ),
         (
             question("que_1", ROOT),
             Decision::Answer { answers: vec![vec!["SQLite".into()], vec!["Fred".into()]] },
-            PromptState::Answered,
+            ApprovalState::Answered,
         ),
-        (question("que_2", ROOT), NO, PromptState::Denied),
+        (question("que_2", ROOT), NO, ApprovalState::Denied),
     ];
     for (ask, decision, state) in answers {
         let prompt = world.ask(ask).await;
@@ -101,7 +101,7 @@ async fn whoever_is_first_decides_and_the_others_are_told_by_whom() {
         (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
         other => panic!("one of them: {other:?}"),
     };
-    assert!(matches!(won.state, PromptState::Allowed | PromptState::Denied), "{won:?}");
+    assert!(matches!(won.state, ApprovalState::Allowed | ApprovalState::Denied), "{won:?}");
     assert!(matches!(lost, AnswerError::TooLate { by: Some(_), .. }), "{lost:?}");
     assert_eq!(world.agent.replies().len(), 1, "the agent hears one answer");
 
@@ -114,7 +114,7 @@ async fn whoever_is_first_decides_and_the_others_are_told_by_whom() {
         .await
         .expect("heard");
     let after = world.prompt("per_2").await;
-    assert_eq!((after.state, after.decided_by.as_deref()), (PromptState::Denied, Some("elsewhere")));
+    assert_eq!((after.state, after.decided_by.as_deref()), (ApprovalState::Denied, Some("elsewhere")));
     let late = world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect_err("too late");
     assert!(late.to_string().contains("denied already (by elsewhere)"), "{late}");
 
@@ -122,7 +122,7 @@ async fn whoever_is_first_decides_and_the_others_are_told_by_whom() {
     let prompt = world.ask(permission("per_3", ROOT, "bash", &["ls"])).await;
     world.agent.answered_in_the_terminal("per_3");
     let after = world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect("taken");
-    assert_eq!(after.state, PromptState::Expired);
+    assert_eq!(after.state, ApprovalState::Expired);
     let ends = world.told().await.iter().filter(|it| it.what.kind() == "prompt.answered").count();
     assert_eq!(ends, 3, "the end of each is told once");
 }
@@ -132,7 +132,7 @@ async fn what_does_not_fit_is_refused_and_it_still_waits() {
     let world = World::new().await;
     let per = world.ask(permission("per_1", ROOT, "bash", &["ls"])).await.id;
     let que = world.ask(question("que_1", ROOT)).await.id;
-    let answer = |id: &mimir::model::ids::PromptId, decision: Decision| {
+    let answer = |id: &mimir::model::ids::ApprovalId, decision: Decision| {
         let id = id.clone();
         let approvals = world.approvals.clone();
         async move { approvals.answer(&OWNER, &id, decision).await.expect_err("refused").to_string() }
@@ -149,7 +149,7 @@ async fn what_does_not_fit_is_refused_and_it_still_waits() {
     assert!(answer(&per, Decision::Once).await.contains("no such answer"));
     world.agent.refuses(false);
     assert_eq!(world.open().await.len(), 2);
-    assert_eq!(world.prompt("per_1").await.state, PromptState::Pending, "the decision was taken back");
+    assert_eq!(world.prompt("per_1").await.state, ApprovalState::Pending, "the decision was taken back");
     world.approvals.answer(&OWNER, &per, Decision::Once).await.expect("taken now");
 }
 
@@ -177,13 +177,13 @@ async fn ten_that_wait_are_back_within_three_seconds_after_a_restart() {
     assert_eq!(after.intersection(&before).count(), 9, "under the same ids");
     let new = world.prompt("per_new").await;
     assert!(new.from_child && new.session.as_ref() == Some(&world.session), "found through its parent");
-    assert_eq!(world.prompt("per_0").await.state, PromptState::Expired);
+    assert_eq!(world.prompt("per_0").await.state, ApprovalState::Expired);
     // They can be answered.
     for id in after {
         let prompt = world.approvals.find(id.as_str()).await.expect("there");
         let decision = match prompt.ask.form() {
-            mimir::model::prompt::PromptForm::Permission => Decision::Once,
-            mimir::model::prompt::PromptForm::Question => NO,
+            mimir::model::approval::RequestForm::Permission => Decision::Once,
+            mimir::model::approval::RequestForm::Question => NO,
         };
         world.approvals.answer(&OWNER, &id, decision).await.expect("answered");
     }
@@ -196,12 +196,12 @@ async fn an_answer_that_could_not_be_told_is_told_later_and_only_once() {
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     world.agent.goes_away(true);
     let after = world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect("taken");
-    assert_eq!(after.state, PromptState::Answering);
+    assert_eq!(after.state, ApprovalState::Answering);
     // The gateway dies before it could tell.
     world.restart_gateway().await;
     world.agent.goes_away(false);
     world.approvals.listed(&world.frame, &world.agent.waiting()).await.expect("listed");
-    let told = world.becomes(&prompt.id, PromptState::Allowed).await;
+    let told = world.becomes(&prompt.id, ApprovalState::Allowed).await;
     assert_eq!(told.decided_by.as_deref(), Some("owner:0"));
     assert_eq!(world.agent.replies().len(), 1);
 
@@ -211,7 +211,7 @@ async fn an_answer_that_could_not_be_told_is_told_later_and_only_once() {
     world.approvals.answer(&OWNER, &prompt.id, Decision::Always).await.expect("taken");
     world.agent.answered_in_the_terminal("per_2");
     world.approvals.listed(&world.frame, &[]).await.expect("listed");
-    assert_eq!(world.prompt("per_2").await.state, PromptState::Allowed);
+    assert_eq!(world.prompt("per_2").await.state, ApprovalState::Allowed);
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn without_a_word_of_the_agent_an_answer_is_told_again_by_itself() {
     world.agent.goes_away(true);
     world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect("taken");
     world.agent.goes_away(false);
-    world.becomes(&prompt.id, PromptState::Allowed).await;
+    world.becomes(&prompt.id, ApprovalState::Allowed).await;
 }
 
 #[tokio::test]
@@ -261,18 +261,18 @@ async fn trap_16_what_an_agent_forgot_is_over_and_asked_anew() {
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     world.agent.answered_in_the_terminal("per_1");
     world.approvals.agent_restarted(&world.frame).await.expect("heard");
-    let over = world.becomes(&prompt.id, PromptState::Expired).await;
+    let over = world.becomes(&prompt.id, ApprovalState::Expired).await;
     assert!(over.reason.expect("why").contains("restarted"));
     world.ask(permission("per_2", ROOT, "bash", &["git push"])).await;
     assert_eq!(world.open().await.len(), 1);
     // And what was taken for over and is not, waits again.
     world.agent.asks(permission("per_1", ROOT, "bash", &["git push"]));
     world.approvals.listed(&world.frame, &world.agent.waiting()).await.expect("listed");
-    assert_eq!(world.becomes(&prompt.id, PromptState::Pending).await.decided_by, None);
+    assert_eq!(world.becomes(&prompt.id, ApprovalState::Pending).await.decided_by, None);
     // A frame that is stopped asks nothing.
     world.frame_stops().await;
     world.ask(permission("per_3", ROOT, "bash", &["ls"])).await;
-    let over = world.becomes(&prompt.id, PromptState::Expired).await;
+    let over = world.becomes(&prompt.id, ApprovalState::Expired).await;
     assert_eq!(over.reason.as_deref(), Some("the frame was stopped"));
 }
 
@@ -290,18 +290,18 @@ async fn rules_decide_before_people_and_the_agent_is_told_why() {
     world.frame_has_rules(&[rule("allow external_directory /tmp/*"), rule("allow bash ls")]).await;
 
     let allowed = world.ask(permission("per_1", ROOT, "bash", &["git status", "ls"])).await.id;
-    let allowed = world.becomes(&allowed, PromptState::Allowed).await;
+    let allowed = world.becomes(&allowed, ApprovalState::Allowed).await;
     assert_eq!((allowed.decided_by.as_deref(), allowed.rule.is_some()), (Some("policy"), true));
     let denied = world.ask(permission("per_2", "ses_child", "bash", &["ls", "git push origin"])).await.id;
-    let denied = world.becomes(&denied, PromptState::Denied).await;
+    let denied = world.becomes(&denied, ApprovalState::Denied).await;
     assert_eq!(denied.rule.as_deref(), Some("deny bash git push *"));
     let outside = world.ask(permission("per_3", ROOT, "external_directory", &["/etc/*"])).await.id;
-    world.becomes(&outside, PromptState::Denied).await;
+    world.becomes(&outside, ApprovalState::Denied).await;
     let tmp = world.ask(permission("per_4", ROOT, "external_directory", &["/tmp/x"])).await.id;
-    world.becomes(&tmp, PromptState::Allowed).await;
+    world.becomes(&tmp, ApprovalState::Allowed).await;
     let asked = world.ask(permission("per_5", ROOT, "bash", &["ls", "make"])).await;
-    assert_eq!(asked.state, PromptState::Pending, "make is covered by no rule");
-    assert_eq!(world.ask(question("que_1", ROOT)).await.state, PromptState::Pending);
+    assert_eq!(asked.state, ApprovalState::Pending, "make is covered by no rule");
+    assert_eq!(world.ask(question("que_1", ROOT)).await.state, ApprovalState::Pending);
 
     let replies = world.agent.replies();
     let of =
@@ -324,16 +324,16 @@ async fn a_projects_own_file_may_forbid_and_never_allow() {
     let text = "approvals:\n  rules:\n    - {tool: bash, command: 'make deploy*', action: deny, why: not from here}\n    - {tool: bash, command: 'curl *', action: allow}\n";
     std::fs::write(&file, text).expect("written");
     let deploy = world.ask(permission("per_1", ROOT, "bash", &["make deploy"])).await.id;
-    let denied = world.becomes(&deploy, PromptState::Denied).await;
+    let denied = world.becomes(&deploy, ApprovalState::Denied).await;
     assert_eq!(denied.reason.as_deref(), Some("not from here"));
     let test = world.ask(permission("per_2", ROOT, "bash", &["make test"])).await.id;
-    world.becomes(&test, PromptState::Allowed).await;
+    world.becomes(&test, ApprovalState::Allowed).await;
     let curl = world.ask(permission("per_3", ROOT, "bash", &["curl evil.test"])).await;
-    assert_eq!(curl.state, PromptState::Pending, "the file cannot allow it");
+    assert_eq!(curl.state, ApprovalState::Pending, "the file cannot allow it");
     // One that cannot be read has no say.
     std::fs::write(&file, "approvals: [").expect("written");
     let again = world.ask(permission("per_4", ROOT, "bash", &["make deploy"])).await.id;
-    world.becomes(&again, PromptState::Allowed).await;
+    world.becomes(&again, ApprovalState::Allowed).await;
 }
 
 #[tokio::test]
@@ -343,20 +343,20 @@ async fn an_unattended_run_is_told_that_nobody_comes_and_never_hangs() {
     let began = Instant::now();
     let first = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     assert!(first.deadline_at.is_some());
-    assert_eq!(first.state, PromptState::Pending, "somebody may still come");
-    let first = world.becomes(&first.id, PromptState::Denied).await;
+    assert_eq!(first.state, ApprovalState::Pending, "somebody may still come");
+    let first = world.becomes(&first.id, ApprovalState::Denied).await;
     let waited = began.elapsed();
     assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(2), "{waited:?}");
     assert_eq!(first.decided_by.as_deref(), Some("deadline"));
     assert!(first.reason.expect("why").contains("unattended"));
     // Who did not come for the first is not waited for again.
     let second = world.ask(question("que_1", "ses_child")).await.id;
-    world.becomes(&second, PromptState::Answered).await;
+    world.becomes(&second, ApprovalState::Answered).await;
     let third = world.ask(permission("per_2", ROOT, "edit", &["a"])).await.id;
-    world.becomes(&third, PromptState::Denied).await;
+    world.becomes(&third, ApprovalState::Denied).await;
     // It was told three times and asks on: its turn is ended.
     let fourth = world.ask(permission("per_3", ROOT, "bash", &["git push"])).await.id;
-    world.becomes(&fourth, PromptState::Denied).await;
+    world.becomes(&fourth, ApprovalState::Denied).await;
     assert!(began.elapsed() < waited + Duration::from_secs(3), "{:?}", began.elapsed());
 
     let replies = world.agent.replies();
@@ -376,13 +376,13 @@ async fn a_deadline_passes_while_no_gateway_runs_and_an_answer_in_time_wins() {
     world.unattended(Duration::from_millis(400)).await;
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     world.restart_gateway().await;
-    world.becomes(&prompt.id, PromptState::Denied).await;
+    world.becomes(&prompt.id, ApprovalState::Denied).await;
 
     let world = World::new().await;
     world.unattended(Duration::from_secs(60)).await;
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     let after = world.approvals.answer(&OWNER, &prompt.id, Decision::Once).await.expect("in time");
-    assert_eq!(after.state, PromptState::Allowed);
+    assert_eq!(after.state, ApprovalState::Allowed);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["frames", "access", "notify"],
     &["approvals", "sessions"],
     &["feed"],
-    &["router", "doctor"],
+    &["delivery", "doctor"],
     &["status"],
     &["upkeep"],
     &["gateway", "broker"],

@@ -6,12 +6,12 @@ mod kills;
 
 use std::time::Duration;
 
-use mimir::model::event::Happening;
+use mimir::delivery::{EditError, Limits, Rules, SendError, SendRequest};
+use mimir::model::event::EventKind;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::model::message::Message;
-use mimir::router::{EditError, Limits, Rules, SendError, SendRequest};
 use mimir::store::queue::{self, Edit};
-use mimir::store::{StoreError, messages, prompts};
+use mimir::store::{StoreError, approvals, messages};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -83,7 +83,7 @@ async fn now_means_at_once_or_not_at_all() {
     let send = |request| world.router.send(&OWNER, request, None);
     let refused = |sent: Result<_, SendError>| match sent {
         Err(SendError::NotNow(why)) => why,
-        other => panic!("{:?}", other.map(|_: mimir::router::Accepted| ())),
+        other => panic!("{:?}", other.map(|_: mimir::delivery::Accepted| ())),
     };
     let keyed = async || world.router.send(&OWNER, now("a"), Some("key".into())).await;
     let first = keyed().await.expect("nothing is in the way").message;
@@ -129,7 +129,7 @@ async fn a_message_that_waits_can_be_changed_and_one_that_runs_cannot() {
     let written: Vec<Vec<String>> = world.agent.people_wrote().into_iter().map(|(_, parts)| parts).collect();
     assert_eq!(written, [["first"], ["second"]]);
     let told = world.told(&waiting).await;
-    assert!(told.contains(&Happening::MessageEdited { text: "second".into() }), "{told:?}");
+    assert!(told.contains(&EventKind::MessageEdited { text: "second".into() }), "{told:?}");
     let late = world.router.edit(&OWNER, &waiting.id, words("late")).await;
     assert!(matches!(late, Err(EditError::NotWaiting(Answered))), "{late:?}");
 }
@@ -236,7 +236,7 @@ async fn a_queue_does_not_wake_a_frame_that_was_stopped_and_goes_on_with_it() {
     world.agent.abort_all();
     assert!(world.end_of(&running).await.state.is_final());
     stays(&world, &waiting, Queued).await;
-    assert_eq!(world.places.wakes(), 1);
+    assert_eq!(world.locator.wakes(), 1);
 
     tokio::time::sleep(Duration::from_millis(5)).await;
     let fresh = world.send_with("third", new_session).await;
@@ -259,7 +259,7 @@ async fn a_message_that_was_accepted_and_never_runs_is_handed_over_again_once() 
     assert_eq!(written, [(id, vec!["hi".to_owned()])], "one message, its words once");
     let told = world.told(&sent).await;
     let notes = told.iter().filter(
-        |happening| matches!(happening, Happening::FrameNote { code, .. } if code == "message_resent"),
+        |happening| matches!(happening, EventKind::FrameNote { code, .. } if code == "message_resent"),
     );
     assert_eq!(notes.count(), 1, "{told:?}");
 }
@@ -357,7 +357,7 @@ mod crashes {
         let sent = world.send("hi").await;
         let asked = async || {
             let id = sent.id.clone();
-            !world.store.read(move |db| prompts::waits_of(db, &id)).await.expect("rows").is_empty()
+            !world.store.read(move |db| approvals::waits_of(db, &id)).await.expect("rows").is_empty()
         };
         world.eventually("it waits for a person", asked).await;
         world.reaches(&sent, Running).await;

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use mimir::feed::{FeedError, FeedItem};
 use mimir::model::agent::{AgentSessionId, AgentStatus};
-use mimir::model::event::{Event, Happening};
+use mimir::model::event::{Event, EventKind};
 use mimir::model::message::DeliveryState::{Answered, Queued, Running};
 use mimir::model::message::Session;
 use mimir::opencode::OpencodeClient;
-use mimir::store::{events, prompts, sessions, turns};
+use mimir::store::{agent_messages, approvals, events, sessions};
 
 use crate::agent::scripted::{Play, Weather, long_text};
 use crate::agent::world::World;
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// What was told of a session past mimir's messages.
-    async fn told_past_us(&self, agent_session: &str) -> Vec<Happening> {
+    async fn told_past_us(&self, agent_session: &str) -> Vec<EventKind> {
         let Some(session) = self.conversation(agent_session).await else { return Vec::new() };
         let log = self.log().await;
         let of_it = log.into_iter().filter(|event| {
@@ -72,7 +72,7 @@ impl World {
         let id = AgentSessionId(agent_session.to_owned());
         let theirs = agent.messages(&id, 10_000).await.expect("messages");
         let session = self.conversation(agent_session).await.expect("a conversation").id;
-        let ours = self.store.read(move |db| turns::of_session(db, &session)).await.expect("turns");
+        let ours = self.store.read(move |db| agent_messages::of_session(db, &session)).await.expect("turns");
         let ours: Vec<_> = ours.into_iter().map(|turn| (turn.message, turn.parts)).collect();
         let theirs: Vec<_> = theirs.into_iter().map(|turn| (turn.head, turn.parts)).collect();
         assert_eq!(ours, theirs);
@@ -85,22 +85,22 @@ impl World {
 
     async fn gaps(&self) -> Vec<u32> {
         let repaired = |event: Event| match event.what {
-            Happening::AgentGap { repaired, .. } => Some(repaired),
+            EventKind::AgentGap { repaired, .. } => Some(repaired),
             _ => None,
         };
         self.log().await.into_iter().filter_map(repaired).collect()
     }
 }
 
-fn text(told: &[Happening]) -> String {
+fn text(told: &[EventKind]) -> String {
     crate::agent::world::text(told)
 }
 
 /// What somebody who follows has on the screen in the end.
-fn screen(told: &[Happening]) -> String {
+fn screen(told: &[EventKind]) -> String {
     let mut parts: Vec<(&str, String)> = Vec::new();
     for happening in told {
-        let (Happening::Text { part, delta: words } | Happening::Rewritten { part, text: words }) = happening
+        let (EventKind::Text { part, delta: words } | EventKind::Rewritten { part, text: words }) = happening
         else {
             continue;
         };
@@ -108,7 +108,7 @@ fn screen(told: &[Happening]) -> String {
             parts.push((part, String::new()));
             parts.len() - 1
         });
-        if matches!(happening, Happening::Rewritten { .. }) {
+        if matches!(happening, EventKind::Rewritten { .. }) {
             parts[at].1.clear();
         }
         parts[at].1.push_str(words);
@@ -116,8 +116,8 @@ fn screen(told: &[Happening]) -> String {
     parts.into_iter().map(|(_, text)| text).collect()
 }
 
-fn kinds(told: &[Happening]) -> Vec<&'static str> {
-    told.iter().map(Happening::kind).filter(|kind| *kind != "message.text").collect()
+fn kinds(told: &[EventKind]) -> Vec<&'static str> {
+    told.iter().map(EventKind::kind).filter(|kind| *kind != "message.text").collect()
 }
 
 #[tokio::test]
@@ -131,12 +131,12 @@ async fn what_somebody_types_in_the_terminal_is_told_and_kept() {
     let told = world.told_past_us(&session).await;
     assert_eq!(kinds(&told), ["session.created", "turn.started", "turn.ended"]);
     assert!(
-        matches!(&told[1], Happening::TurnStarted { prompt: at, text } if *at == prompt && text == "hi there")
+        matches!(&told[1], EventKind::TurnStarted { prompt: at, text } if *at == prompt && text == "hi there")
     );
     assert_eq!(text(&told), "Hello you.");
     let end = told.last().expect("an end");
     assert!(
-        matches!(end, Happening::TurnEnded { answer, error: None, cost_microusd: 1410, .. } if answer == "Hello you."),
+        matches!(end, EventKind::TurnEnded { answer, error: None, cost_microusd: 1410, .. } if answer == "Hello you."),
         "{end:?}"
     );
     assert_eq!(world.conversation(&session).await.expect("a row").title, "typed");
@@ -222,7 +222,7 @@ async fn renaming_and_deleting_past_us_is_seen() {
         })
         .await;
     let id = row.clone();
-    let said = world.store.read(move |db| turns::of_session(db, &id)).await.expect("turns");
+    let said = world.store.read(move |db| agent_messages::of_session(db, &id)).await.expect("turns");
     assert_eq!(said.len(), 2, "our own history stays");
 }
 
@@ -232,7 +232,7 @@ async fn what_waits_for_a_person_past_us_is_an_approval() {
     world.connected().await;
     let session = world.agent.make_session("careful");
     world.agent.type_in(&session, "push it", Play::Asks);
-    let open = async || world.store.read(|db| prompts::open(db, None)).await.expect("rows");
+    let open = async || world.store.read(|db| approvals::open(db, None)).await.expect("rows");
     world.eventually("a prompt", async || open().await.len() == 1).await;
     let prompt = open().await.remove(0);
     assert_eq!(prompt.session, world.conversation(&session).await.map(|row| row.id));
@@ -261,7 +261,7 @@ async fn facts_follow_the_agent_and_end_with_the_frame() {
     world.until_ended(&session, 1).await;
     let told = world.told_past_us(&session).await;
     assert!(
-        matches!(told.last(), Some(Happening::TurnEnded { error: Some(why), .. }) if why == "the turn was stopped"),
+        matches!(told.last(), Some(EventKind::TurnEnded { error: Some(why), .. }) if why == "the turn was stopped"),
         "{told:?}"
     );
     world.stop_frame().await;
@@ -315,7 +315,7 @@ async fn an_answer_is_in_the_history_with_its_text_or_not_at_all() {
     world.assert_same_history(&session).await;
     let told = world.told_past_us(&session).await;
     assert!(
-        matches!(told.last(), Some(Happening::TurnEnded { answer, .. }) if answer == "all of it"),
+        matches!(told.last(), Some(EventKind::TurnEnded { answer, .. }) if answer == "all of it"),
         "{told:?}"
     );
 }
@@ -328,7 +328,7 @@ async fn an_answer_that_is_completed_after_its_end_was_told_is_completed_in_the_
     world.agent.type_in(&session, "hi", Play::Afterthought);
     world.until_ended(&session, 1).await;
     let told = world.told_past_us(&session).await;
-    assert!(matches!(told.last(), Some(Happening::TurnEnded { error: Some(_), .. })), "{told:?}");
+    assert!(matches!(told.last(), Some(EventKind::TurnEnded { error: Some(_), .. })), "{told:?}");
     let id = world.conversation(&session).await.expect("a row").id;
     let words = async || {
         let id = id.clone();
@@ -517,7 +517,7 @@ mod weather {
     async fn events_that_come_twice_are_told_once() {
         let world = in_weather(Weather::Doubled, &[Play::Long(40), Play::Tool]).await;
         let log = world.log().await;
-        let told: Vec<Happening> = log.into_iter().map(|event| event.what).collect();
+        let told: Vec<EventKind> = log.into_iter().map(|event| event.what).collect();
         assert_eq!(text(&told), format!("{}Two files.", long_text(40)));
     }
 

@@ -10,7 +10,7 @@ mod retention;
 mod rows;
 mod stalls;
 
-use mimir::model::event::{Happening, Subject};
+use mimir::model::event::{EventKind, Subject};
 use mimir::store::{Store, StoreError};
 
 /// Stores events whose text is what `text` makes of their number, many in one transaction.
@@ -22,7 +22,7 @@ async fn emit(
     let told = store.write_soon::<_, StoreError, _>(move |tx| {
         let mut last = 0;
         for number in numbers {
-            let what = Happening::Text { delta: text(number), part: "prt_1".into() };
+            let what = EventKind::Text { delta: text(number), part: "prt_1".into() };
             last = tx.emit(&Subject::default(), &what)?;
         }
         Ok(last)

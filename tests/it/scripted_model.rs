@@ -215,7 +215,7 @@ struct Player {
     actions: Vec<Value>,
     finish: Value,
     usage: Option<Value>,
-    places: Vec<(&'static str, String)>,
+    locator: Vec<(&'static str, String)>,
 }
 
 impl Player {
@@ -242,7 +242,7 @@ impl Player {
             actions,
             finish: plan.get("finish").cloned().unwrap_or(natural),
             usage: (plan["send_usage"] != false).then_some(usage),
-            places: vec![
+            locator: vec![
                 ("{{cwd}}", folder.unwrap_or("/tmp").trim().to_owned()),
                 ("{{user}}", last("user")),
                 ("{{tool_result}}", last("tool")),
@@ -251,7 +251,7 @@ impl Player {
     }
 
     fn fill(&self, text: &str) -> String {
-        self.places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
+        self.locator.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value))
     }
 
     fn arguments(&self, action: &Value) -> String {
@@ -260,7 +260,7 @@ impl Player {
             // The placeholders' values must be escaped as JSON wants it.
             None => {
                 let arguments = action.get("args").cloned().unwrap_or_else(|| json!({})).to_string();
-                self.places.iter().fold(arguments, |text, (place, value)| {
+                self.locator.iter().fold(arguments, |text, (place, value)| {
                     let quoted = Value::from(value.as_str()).to_string();
                     text.replace(place, &quoted[1..quoted.len() - 1])
                 })

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
-    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, PartBody, Role,
+    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
 };
-use mimir::model::event::{Happening, Subject};
+use mimir::model::event::{EventKind, Subject};
 use mimir::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
 use mimir::model::ids::{FrameId, InstanceId, MessageId, ProjectId, SessionId};
 use mimir::model::message::{DeliveryState, Message, Session};
@@ -28,8 +28,8 @@ use mimir::store::messages::{Finish, NewMessage};
 use mimir::store::sessions::{Among, Named, NewSession};
 use mimir::store::usage::ModelCall;
 use mimir::store::{
-    OpenOptions, Store, StoreError, audit, events, frames, messages, meta, ports, projects, queue, retention,
-    sessions, turns, usage,
+    OpenOptions, Store, StoreError, agent_messages, audit, events, frames, messages, meta, ports, projects,
+    queue, retention, sessions, usage,
 };
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -207,7 +207,7 @@ async fn a_port_that_somebody_else_holds_is_skipped_or_exchanged_and_told() {
     let all = world.store.read(|db| events::after(db, 0, &Filter::default(), 10)).await.expect("events");
     assert_eq!(
         all.last().map(|event| event.what.clone()),
-        Some(Happening::PortExchanged { purpose: PortPurpose::Agent, from: Port(33001), to: Port(33003) })
+        Some(EventKind::PortExchanged { purpose: PortPurpose::Agent, from: Port(33001), to: Port(33003) })
     );
 }
 
@@ -446,7 +446,7 @@ async fn a_delivery_saves_the_agents_id_with_sending_and_ends_once() {
     assert!(matches!(twice, Err(StoreError::Conflict { .. })), "an answer comes once: {twice:?}");
     let all = world.store.read(|db| events::after(db, 0, &Filter::default(), 100)).await.expect("events");
     match &all.last().expect("an event").what {
-        Happening::Answered { duration_ms, answer, .. } => {
+        EventKind::Answered { duration_ms, answer, .. } => {
             assert_eq!((*duration_ms, answer.as_str()), (250, "done"))
         }
         other => panic!("the last event is {other:?}"),
@@ -517,7 +517,7 @@ async fn a_newer_version_of_a_turn_replaces_the_older_one() {
     let frame = world.frame("blog").await;
     let session = world.conversation(&frame, "talk").await;
     let turn = |id: &str, text: &str| {
-        let message = AgentMessage {
+        let message = MessageInfo {
             id: AgentMessageId(id.into()),
             session: AgentSessionId("ses_1".into()),
             role: Role::Assistant,
@@ -540,13 +540,13 @@ async fn a_newer_version_of_a_turn_replaces_the_older_one() {
             body: PartBody::Text { text: text.into(), synthetic: false },
         };
         let key = session.id.clone();
-        world.write(move |tx| turns::upsert(tx, &key, &message, &[part]))
+        world.write(move |tx| agent_messages::upsert(tx, &key, &message, &[part]))
     };
     turn("msg_2", "second").await.expect("a turn");
     turn("msg_1", "fir").await.expect("a turn");
     turn("msg_1", "first").await.expect("a turn");
     let key = session.id.clone();
-    let said = world.store.read(move |db| turns::of_session(db, &key)).await.expect("turns");
+    let said = world.store.read(move |db| agent_messages::of_session(db, &key)).await.expect("turns");
     let texts: Vec<_> = said
         .iter()
         .map(|turn| match &turn.parts[0].body {
@@ -609,7 +609,7 @@ async fn a_change_that_fails_saves_nothing_and_tells_nobody() {
     let error = world
         .write(|tx| {
             tx.audit(&Principal::Owner { uid: 1 }, "frame.create", "blog", &serde_json::Value::Null)?;
-            tx.emit(&Subject::default(), &Happening::FrameCreated {})?;
+            tx.emit(&Subject::default(), &EventKind::FrameCreated {})?;
             Err::<(), _>(StoreError::Conflict { what: "something".into() })
         })
         .await;
@@ -624,7 +624,7 @@ async fn a_panic_in_one_change_undoes_it_and_the_next_one_works() {
     let world = World::new();
     let outcome = world
         .write::<()>(|tx| {
-            tx.emit(&Subject::default(), &Happening::FrameCreated {})?;
+            tx.emit(&Subject::default(), &EventKind::FrameCreated {})?;
             panic!("a bug");
         })
         .await;

@@ -10,8 +10,8 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::cli::units::{age, time};
 use crate::client::GatewayClient;
+use crate::model::approval::{ApprovalState, AskedQuestion, RequestForm, command};
 use crate::model::names::FrameName;
-use crate::model::prompt::{AskedQuestion, PromptForm, PromptState, command};
 use crate::wire::approvals::{AnswerApproval, ApprovalView, Say};
 use crate::wire::problem::Problem;
 
@@ -125,7 +125,7 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
         column("ASKS").shrinks(),
     ]);
     for approval in &found {
-        let ink = if approval.state == PromptState::Pending { Ink::Yellow } else { Ink::Dim };
+        let ink = if approval.state == ApprovalState::Pending { Ink::Yellow } else { Ink::Dim };
         table.row(vec![
             approval.id.clone().into(),
             approval.frame.clone().into(),
@@ -136,7 +136,7 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
         ]);
     }
     context.out.table(&table)?;
-    if let Some(first) = found.iter().find(|approval| approval.state == PromptState::Pending) {
+    if let Some(first) = found.iter().find(|approval| approval.state == ApprovalState::Pending) {
         context.out.say(format!(
             "answer it with `{}`; `mimir approvals show` says more",
             command(first.form.as_str(), &first.id)
@@ -159,7 +159,7 @@ async fn which(id: Option<&str>, gateway: &GatewayClient) -> Result<ApprovalView
         return Ok(gateway.approval(id).await?);
     }
     let mut waiting = gateway.approvals(None, false).await?;
-    waiting.retain(|approval| approval.state == PromptState::Pending);
+    waiting.retain(|approval| approval.state == ApprovalState::Pending);
     match (waiting.pop(), waiting.len()) {
         (Some(only), 0) => Ok(only),
         (Some(_), others) => Err(usage(format!("{} approvals wait: say which", others + 1))
@@ -202,7 +202,7 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
             }
         }
     }
-    if let Some(at) = approval.deadline_at.filter(|_| approval.state == PromptState::Pending) {
+    if let Some(at) = approval.deadline_at.filter(|_| approval.state == ApprovalState::Pending) {
         out.line(format!("denied by itself at {} UTC: the run is unattended", time(at)))?;
     }
     if approval.by.is_some() {
@@ -214,7 +214,7 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
     for answer in &approval.answers {
         out.line(format!("answered: {}", printable(&answer.join(", "))))?;
     }
-    if approval.state == PromptState::Pending {
+    if approval.state == ApprovalState::Pending {
         out.say(format!("answer it with `{}`", command(approval.form.as_str(), &approval.id)));
     }
     Ok(DONE)
@@ -247,10 +247,10 @@ async fn say(
     }
     context.out.line(format!("{} {}", after.id, after.state))?;
     match after.state {
-        PromptState::Answering => {
+        ApprovalState::Answering => {
             context.out.say("the agent cannot be reached now; it is told as soon as it can be")
         }
-        PromptState::Expired => context.out.warn(format!(
+        ApprovalState::Expired => context.out.warn(format!(
             "it came too late: {}",
             clean(after.reason.as_deref().unwrap_or("it is not asked any more"))
         )),
@@ -261,7 +261,7 @@ async fn say(
 
 /// Words into answers: a number or the words of an option is that option, anything else is free text.
 fn answers(approval: &ApprovalView, given: &[String]) -> Result<Vec<Vec<String>>, Failure> {
-    if approval.form != PromptForm::Question {
+    if approval.form != RequestForm::Question {
         return Err(usage(format!("{} is no question", approval.id))
             .hint(format!("`{}`, or `mimir approvals deny`", command("permission", &approval.id)))
             .into());
@@ -314,7 +314,7 @@ fn answer(question: &AskedQuestion, text: &str) -> Result<Vec<String>, Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::prompt::AskedOption;
+    use crate::model::approval::AskedOption;
 
     fn question(multiple: bool) -> AskedQuestion {
         let option = |label: &str| AskedOption { label: label.to_owned(), description: String::new() };

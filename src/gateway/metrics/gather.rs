@@ -6,9 +6,9 @@ use super::page::{Label, Page};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::routes::engine;
 use crate::gateway::state::Services;
+use crate::model::approval::RequestForm;
 use crate::model::frame::FrameState;
 use crate::model::message::{DeliveryState, Message};
-use crate::model::prompt::PromptForm;
 use crate::model::status::StatusWord;
 use crate::status::FrameNow;
 use crate::store::usage::{OfModel, Sum};
@@ -44,7 +44,7 @@ impl Used {
 struct Rows {
     all: Vec<FrameNow>,
     open: Vec<Message>,
-    prompts: Vec<(PromptForm, u64)>,
+    prompts: Vec<(RequestForm, u64)>,
     used: (Vec<OfModel>, u64),
     cost_today_microusd: u64,
 }
@@ -81,7 +81,7 @@ async fn rows(services: &Services) -> Result<Rows, StoreError> {
             Ok(Rows {
                 all: statuses.look(db, store::frames::list(db)?)?,
                 open: store::messages::list_open(db, None)?,
-                prompts: store::prompts::open(db, None)?
+                prompts: store::approvals::open(db, None)?
                     .into_iter()
                     .map(|prompt| (prompt.ask.form(), prompt.asked_at))
                     .collect(),
@@ -152,7 +152,7 @@ fn about_messages(page: &mut Page, services: &Services, rows: &Rows) {
         "How long the oldest of them waits",
         age(queued().map(|message| message.created_at).min()),
     );
-    let forms = [PromptForm::Permission, PromptForm::Question];
+    let forms = [RequestForm::Permission, RequestForm::Question];
     let pending = forms.map(|form| {
         let count = rows.prompts.iter().filter(|(of, _)| *of == form).count() as u64;
         (labels([("form", form.as_str())]), count)

@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use crate::gateway::extract::{Asked, Given, Who, frame_name};
+use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views;
-use crate::model::prompt::{Decision, PromptState};
+use crate::model::approval::{ApprovalState, Decision};
 use crate::store::{self, StoreError};
 use crate::wire::approvals::{AnswerApproval, ApprovalView, Policy, Say};
 use crate::wire::problem::Problem;
@@ -38,16 +38,16 @@ pub struct ApprovalQuery {
     responses((status = 200, body = Vec<ApprovalView>)))]
 pub async fn list(
     State(services): State<Services>,
-    Asked(query): Asked<ApprovalQuery>,
+    QueryParams(query): QueryParams<ApprovalQuery>,
 ) -> Answer<Json<Vec<ApprovalView>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
     let found = services
         .store
         .read(move |db| {
             if query.all {
-                return store::prompts::list(db, frame.as_ref(), LISTED);
+                return store::approvals::list(db, frame.as_ref(), LISTED);
             }
-            let mut open = store::prompts::open(db, None)?;
+            let mut open = store::approvals::open(db, None)?;
             open.retain(|prompt| frame.as_ref().is_none_or(|name| *name == prompt.frame_name));
             Ok(open)
         })
@@ -72,14 +72,14 @@ pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> A
         (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn answer(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(id): Path<String>,
-    Given(request): Given<AnswerApproval>,
+    JsonBody(request): JsonBody<AnswerApproval>,
 ) -> Answer<(StatusCode, Json<ApprovalView>)> {
     let decision = decision(request)?;
     let prompt = services.approvals.find(&id).await?;
     let prompt = services.approvals.answer(&principal, &prompt.id, decision).await?;
-    let status = if prompt.state == PromptState::Answering { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = if prompt.state == ApprovalState::Answering { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(views::approval(prompt))))
 }
 
@@ -109,7 +109,7 @@ fn decision(request: AnswerApproval) -> Answer<Decision> {
     responses((status = 200, body = Policy), (status = 404, body = Problem)))]
 pub async fn policy(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<Policy>> {
     let frame = services.frames.get(&frame_name(&name)?).await?;
-    let rules = services.store.read(move |db| store::prompts::rules_of(db, &frame.id)).await?;
+    let rules = services.store.read(move |db| store::approvals::rules_of(db, &frame.id)).await?;
     Ok(Json(Policy { rules }))
 }
 
@@ -119,16 +119,16 @@ pub async fn policy(State(services): State<Services>, Path(name): Path<String>) 
     request_body = Policy, responses((status = 200, body = Policy), (status = 404, body = Problem)))]
 pub async fn set_policy(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
-    Given(policy): Given<Policy>,
+    JsonBody(policy): JsonBody<Policy>,
 ) -> Answer<Json<Policy>> {
     let frame = services.frames.get(&frame_name(&name)?).await?;
     let written = policy.clone();
     services
         .store
         .write(move |tx| {
-            store::prompts::set_rules(tx, &frame.id, &written.rules)?;
+            store::approvals::set_rules(tx, &frame.id, &written.rules)?;
             let lines: Vec<String> = written.rules.iter().map(crate::model::policy::Rule::line).collect();
             let detail = serde_json::json!({"rules": lines});
             tx.audit(&principal, "frame.policy", frame.name.as_str(), &detail)

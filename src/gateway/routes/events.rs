@@ -19,11 +19,11 @@ use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::{Filter, Follow, Followed};
-use crate::gateway::extract::{Asked, frame_name};
+use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::metrics::OpenStream;
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::stall::Patience;
 use crate::gateway::state::Services;
+use crate::gateway::write_timeout::Patience;
 use crate::model::ids::{MessageId, SessionId};
 use crate::wire::events::{Notice, Noticed, Snapshot};
 use crate::wire::problem::Problem;
@@ -64,7 +64,7 @@ pub struct EventQuery {
 pub async fn events(
     State(services): State<Services>,
     headers: HeaderMap,
-    Asked(query): Asked<EventQuery>,
+    QueryParams(query): QueryParams<EventQuery>,
     patience: Option<Extension<Patience>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use crate::frames::FrameError;
-use crate::gateway::extract::{Asked, Given, May, Wait, Who, frame_name};
+use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views::{self, Surroundings};
@@ -26,7 +26,10 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 /// All frames, by name.
 #[utoipa::path(get, path = "/v1/frames", tag = "frames",
     responses((status = 200, body = Vec<FrameSummary>)))]
-pub async fn list(State(services): State<Services>, May(grant): May) -> Answer<Json<Vec<FrameSummary>>> {
+pub async fn list(
+    State(services): State<Services>,
+    Permissions(grant): Permissions,
+) -> Answer<Json<Vec<FrameSummary>>> {
     let statuses = services.statuses.clone();
     let read = services.store.read(move |db| {
         let around = surroundings(db)?;
@@ -43,8 +46,8 @@ pub async fn list(State(services): State<Services>, May(grant): May) -> Answer<J
     responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub async fn create(
     State(services): State<Services>,
-    Who(principal): Who,
-    Given(request): Given<CreateFrame>,
+    Caller(principal): Caller,
+    JsonBody(request): JsonBody<CreateFrame>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let frame = services.frames.create(&principal, request).await?;
     Ok((StatusCode::CREATED, Json(summary(&services, frame).await?)))
@@ -99,9 +102,9 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 404, body = Problem)))]
 pub async fn destroy(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
-    Asked(wait): Asked<Wait>,
+    QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let name = frame_name(&name)?;
     let frame = services.frames.destroy(&principal, &name).await?;
@@ -113,9 +116,9 @@ pub async fn destroy(
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
 pub async fn start(
     state: State<Services>,
-    who: Who,
+    who: Caller,
     name: Path<String>,
-    wait: Asked<Wait>,
+    wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     ask(state, who, name, wait, Desired::Running).await
 }
@@ -125,9 +128,9 @@ pub async fn start(
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn stop(
     state: State<Services>,
-    who: Who,
+    who: Caller,
     name: Path<String>,
-    wait: Asked<Wait>,
+    wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     ask(state, who, name, wait, Desired::Stopped).await
 }
@@ -137,9 +140,9 @@ pub async fn stop(
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
 pub async fn pause(
     state: State<Services>,
-    who: Who,
+    who: Caller,
     name: Path<String>,
-    wait: Asked<Wait>,
+    wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     ask(state, who, name, wait, Desired::Paused).await
 }
@@ -149,9 +152,9 @@ pub async fn pause(
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
 pub async fn resume(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
-    Asked(wait): Asked<Wait>,
+    QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let frame = services.frames.resume(&principal, &frame_name(&name)?).await?;
     reach(&services, frame, Desired::Running, wait).await
@@ -162,9 +165,9 @@ pub async fn resume(
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
 pub async fn restart(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
-    Asked(wait): Asked<Wait>,
+    QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let frame = services.frames.restart(&principal, &frame_name(&name)?).await?;
     reach(&services, frame, Desired::Running, wait).await
@@ -209,9 +212,9 @@ pub async fn notes_of(services: &Services, frame: &Frame) -> Answer<Vec<FrameNot
 
 async fn ask(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
-    Asked(wait): Asked<Wait>,
+    QueryParams(wait): QueryParams<Wait>,
     desired: Desired,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let frame = services.frames.ask(&principal, &frame_name(&name)?, desired).await?;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use crate::gateway::extract::Who;
+use crate::gateway::extract::Caller;
 use crate::gateway::problem::Answer;
 use crate::gateway::state::Services;
 use crate::wire::frames::Leftover;
@@ -16,7 +16,10 @@ pub async fn look(State(services): State<Services>) -> Answer<Json<Vec<Leftover>
 
 /// Removes it.
 #[utoipa::path(post, path = "/v1/gc", tag = "frames", responses((status = 200, body = Vec<Leftover>)))]
-pub async fn sweep(State(services): State<Services>, Who(principal): Who) -> Answer<Json<Vec<Leftover>>> {
+pub async fn sweep(
+    State(services): State<Services>,
+    Caller(principal): Caller,
+) -> Answer<Json<Vec<Leftover>>> {
     tracing::info!("{principal} asked to remove what is left over");
     Ok(Json(services.frames.gc(false).await?))
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
-use crate::gateway::extract::{Given, Who};
+use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::ndjson;
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
@@ -42,8 +42,8 @@ pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ImageView
     responses((status = 200, body = BuildLine, content_type = "application/x-ndjson"), (status = 503, body = Problem)))]
 pub async fn build(
     State(services): State<Services>,
-    Who(principal): Who,
-    Given(request): Given<BuildImage>,
+    Caller(principal): Caller,
+    JsonBody(request): JsonBody<BuildImage>,
 ) -> Answer<Response> {
     let Some(engine) = services.images.engine.clone() else {
         return Err(Reply::unavailable(

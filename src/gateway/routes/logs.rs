@@ -8,12 +8,12 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 
 use crate::events::{Filter, Followed};
-use crate::gateway::extract::{Asked, frame_name};
+use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::ndjson;
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views;
-use crate::model::event::{Event, Happening};
+use crate::model::event::{Event, EventKind};
 use crate::model::frame::Frame;
 use crate::runtime::{LogRequest, RuntimeError};
 use crate::wire::frames::FrameLogLine;
@@ -39,7 +39,7 @@ type Lines = Pin<Box<dyn Stream<Item = Result<FrameLogLine, Problem>> + Send>>;
 pub async fn logs(
     State(services): State<Services>,
     Path(name): Path<String>,
-    Asked(query): Asked<LogQuery>,
+    QueryParams(query): QueryParams<LogQuery>,
 ) -> Answer<Response> {
     let frame = services.frames.get(&frame_name(&name)?).await?;
     let old = old_lines(&services, &frame, query).await?;
@@ -114,9 +114,9 @@ async fn new_lines(
 
 fn event_line(event: &Event) -> Option<FrameLogLine> {
     let text = match &event.what {
-        Happening::FrameNote { text, .. } => text.clone(),
-        Happening::FrameMoved { from, to, reason: None } => format!("{from} -> {to}"),
-        Happening::FrameMoved { from, to, reason: Some(reason) } => format!("{from} -> {to}: {reason}"),
+        EventKind::FrameNote { text, .. } => text.clone(),
+        EventKind::FrameMoved { from, to, reason: None } => format!("{from} -> {to}"),
+        EventKind::FrameMoved { from, to, reason: Some(reason) } => format!("{from} -> {to}: {reason}"),
         _ => return None,
     };
     Some(FrameLogLine { at: event.at, source: "gateway".into(), text })

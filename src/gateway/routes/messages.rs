@@ -5,14 +5,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::gateway::extract::{Asked, Given, Who, frame_name};
+use crate::delivery::SendRequest;
+use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::gateway::views;
 use crate::model::agent::ModelRef;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::Message;
-use crate::router::SendRequest;
 use crate::store;
 use crate::store::queue::Edit;
 use crate::wire::messages::{EditMessage, MessageView, SendMessage};
@@ -44,9 +44,9 @@ pub struct MessageQuery {
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     headers: HeaderMap,
-    Given(request): Given<SendMessage>,
+    JsonBody(request): JsonBody<SendMessage>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
     let key = idempotency_key(&headers)?;
     if request.interrupt && request.now {
@@ -88,7 +88,7 @@ pub async fn send(
     responses((status = 200, body = Vec<MessageView>)))]
 pub async fn list(
     State(services): State<Services>,
-    Asked(query): Asked<MessageQuery>,
+    QueryParams(query): QueryParams<MessageQuery>,
 ) -> Answer<Json<Vec<MessageView>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
     let session = query.session.as_deref().map(session_id).transpose()?;
@@ -125,7 +125,7 @@ pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> A
     responses((status = 202, body = MessageView), (status = 404, body = Problem)))]
 pub async fn cancel(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
     let id = parse(&id)?;
@@ -141,9 +141,9 @@ pub async fn cancel(
         (status = 409, body = Problem, description = "it does not wait any more")))]
 pub async fn edit(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(id): Path<String>,
-    Given(request): Given<EditMessage>,
+    JsonBody(request): JsonBody<EditMessage>,
 ) -> Answer<Json<MessageView>> {
     let id = parse(&id)?;
     if request == EditMessage::default() {

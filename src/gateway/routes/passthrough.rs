@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::frames::FrameError;
 use crate::gateway::carry::{self, Carried, CarryError};
-use crate::gateway::extract::{Who, frame_name};
+use crate::gateway::extract::{Caller, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::model::container::inside;
@@ -41,7 +41,7 @@ macro_rules! methods {
                 (status = 404, body = Problem), (status = 409, body = Problem), (status = 502, body = Problem)))]
         pub async fn $at(
             services: State<Services>,
-            who: Who,
+            who: Caller,
             Path((name, _)): Path<(String, String)>,
             request: Request,
         ) -> Answer<Response> {
@@ -56,7 +56,7 @@ macro_rules! methods {
                 (status = 404, body = Problem), (status = 409, body = Problem), (status = 502, body = Problem)))]
         pub async fn $root(
             services: State<Services>,
-            who: Who,
+            who: Caller,
             Path(name): Path<String>,
             request: Request,
         ) -> Answer<Response> {
@@ -75,7 +75,7 @@ methods! {
 
 async fn pass(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     name: String,
     request: Request,
 ) -> Answer<Response> {

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use crate::clock;
-use crate::gateway::extract::{Given, Who};
+use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::model::ids::ProjectId;
@@ -32,8 +32,8 @@ pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ProjectVi
     responses((status = 201, body = ProjectView), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub async fn add(
     State(services): State<Services>,
-    Who(principal): Who,
-    Given(request): Given<AddProject>,
+    Caller(principal): Caller,
+    JsonBody(request): JsonBody<AddProject>,
 ) -> Answer<(StatusCode, Json<ProjectView>)> {
     let path = existing_folder(&request.path)?;
     let name = choose_name(request.name.as_deref(), &path)?;
@@ -68,7 +68,7 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
     responses((status = 204), (status = 404, body = Problem)))]
 pub async fn remove(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(name): Path<String>,
 ) -> Answer<StatusCode> {
     let wanted = parse(&name)?;

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::gateway::extract::{Asked, Given, Who, frame_name};
+use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::history;
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
@@ -49,7 +49,7 @@ impl FromRequestParts<Services> for Meant {
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Reply> {
         let id = Path::<String>::from_request_parts(parts, services).await;
         let Path(id) = id.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
-        let Asked(query) = Asked::<SessionQuery>::from_request_parts(parts, services).await?;
+        let QueryParams(query) = QueryParams::<SessionQuery>::from_request_parts(parts, services).await?;
         Ok(Self(services.sessions.named(&id, query.frame()?).await?))
     }
 }
@@ -85,7 +85,7 @@ pub struct SearchQuery {
     responses((status = 200, body = Vec<SessionSummary>)))]
 pub async fn list(
     State(services): State<Services>,
-    Asked(query): Asked<SessionQuery>,
+    QueryParams(query): QueryParams<SessionQuery>,
 ) -> Answer<Json<Vec<SessionSummary>>> {
     let found = services.sessions.list(query.frame()?).await?;
     Ok(Json(found.into_iter().map(|(session, messages)| history::session(session, messages)).collect()))
@@ -96,7 +96,7 @@ pub async fn list(
     responses((status = 200, body = Vec<SearchHit>), (status = 400, body = Problem)))]
 pub async fn search(
     State(services): State<Services>,
-    Asked(query): Asked<SearchQuery>,
+    QueryParams(query): QueryParams<SearchQuery>,
 ) -> Answer<Json<Vec<SearchHit>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
     let role = match query.role.as_deref() {
@@ -141,7 +141,7 @@ pub async fn show(State(services): State<Services>, Meant(session): Meant) -> An
 pub async fn export(
     State(services): State<Services>,
     Meant(session): Meant,
-    Asked(query): Asked<ExportQuery>,
+    QueryParams(query): QueryParams<ExportQuery>,
 ) -> Answer<Response> {
     let (session, messages, turns) = services.sessions.read(&session.id).await?;
     match query.format.as_deref().unwrap_or("json") {
@@ -161,9 +161,9 @@ pub async fn export(
     responses((status = 200, body = SessionSummary), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub async fn rename(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Meant(session): Meant,
-    Given(change): Given<ChangeSession>,
+    JsonBody(change): JsonBody<ChangeSession>,
 ) -> Answer<Json<SessionSummary>> {
     let session = services.sessions.rename(&principal, &session.id, &change.title).await?;
     summary(&services, session).await
@@ -175,7 +175,7 @@ pub async fn rename(
     responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn delete(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
     let gone = services.sessions.delete(&principal, &session.id).await?;
@@ -188,9 +188,9 @@ pub async fn delete(
     responses((status = 201, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn fork(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Meant(session): Meant,
-    Given(wish): Given<ForkSession>,
+    JsonBody(wish): JsonBody<ForkSession>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
     let (before, title) = (wish.before.as_deref(), wish.title.as_deref());
     let made = services.sessions.fork(&principal, &session.id, before, title).await?;
@@ -203,7 +203,7 @@ pub async fn fork(
     responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn compact(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
     let session = services.sessions.compact(&principal, &session.id).await?;
@@ -216,7 +216,7 @@ pub async fn compact(
     responses((status = 200, body = SessionAborted), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn abort(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionAborted>> {
     let wanted = session.id.clone();

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::gateway::extract::Who;
+use crate::gateway::extract::Caller;
 use crate::gateway::metrics;
 use crate::gateway::problem::{self, Answer};
 use crate::gateway::state::Services;
@@ -57,7 +57,7 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
 
 /// Stops the gateway. Frames go on.
 #[utoipa::path(post, path = "/v1/stop", tag = "gateway", responses((status = 202)))]
-pub async fn stop(State(services): State<Services>, Who(principal): Who) -> StatusCode {
+pub async fn stop(State(services): State<Services>, Caller(principal): Caller) -> StatusCode {
     tracing::info!("{principal} asked the gateway to stop");
     services.stop.cancel();
     StatusCode::ACCEPTED

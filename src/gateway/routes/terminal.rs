@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::frames::{Guest, Viewer};
-use crate::gateway::extract::{Asked, frame_name};
+use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::model::container::inside;
@@ -41,7 +41,7 @@ enum Inside {
 pub async fn terminal(
     State(services): State<Services>,
     Path(name): Path<String>,
-    Asked(query): Asked<TerminalQuery>,
+    QueryParams(query): QueryParams<TerminalQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
     let frame = services.frames.get(&frame_name(&name)?).await?;

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use crate::access::Wish;
-use crate::gateway::extract::{Given, May, Who};
+use crate::access::TokenRequest;
+use crate::gateway::extract::{Caller, JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
 use crate::model::names::{FrameName, TokenName};
@@ -27,8 +27,8 @@ pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<TokenView
         (status = 409, body = Problem)))]
 pub async fn create(
     State(services): State<Services>,
-    May(grant): May,
-    Given(request): Given<CreateToken>,
+    Permissions(grant): Permissions,
+    JsonBody(request): JsonBody<CreateToken>,
 ) -> Answer<(StatusCode, Json<NewToken>)> {
     let bad_name = |error: &dyn std::fmt::Display| {
         Reply::bad_request("token.name", error.to_string())
@@ -37,8 +37,12 @@ pub async fn create(
     let name = request.name.as_deref().map(TokenName::parse).transpose().map_err(|error| bad_name(&error))?;
     let frames = request.frames.map(|names| names.iter().map(|name| FrameName::parse(name)).collect());
     let frames: Option<Vec<FrameName>> = frames.transpose().map_err(|error| bad_name(&error))?;
-    let wish =
-        Wish { name, scopes: request.scopes.into_iter().collect(), frames, expires_at: request.expires_at };
+    let wish = TokenRequest {
+        name,
+        scopes: request.scopes.into_iter().collect(),
+        frames,
+        expires_at: request.expires_at,
+    };
     let (token, secret) = services.access.create(&grant, wish).await?;
     let about = view(token, services.clock.now_ms());
     Ok((StatusCode::CREATED, Json(NewToken { token: secret.reveal().to_owned(), about })))
@@ -46,7 +50,7 @@ pub async fn create(
 
 /// What the caller may do.
 #[utoipa::path(get, path = "/v1/tokens/current", tag = "tokens", responses((status = 200, body = Whoami)))]
-pub async fn current(May(grant): May) -> Json<Whoami> {
+pub async fn current(Permissions(grant): Permissions) -> Json<Whoami> {
     Json(Whoami {
         principal: grant.principal.to_string(),
         scopes: grant.scopes.into(),
@@ -59,7 +63,7 @@ pub async fn current(May(grant): May) -> Json<Whoami> {
     responses((status = 200, body = TokenView), (status = 404, body = Problem)))]
 pub async fn revoke(
     State(services): State<Services>,
-    Who(principal): Who,
+    Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<TokenView>> {
     let token = services.access.revoke(&principal, &id).await?;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mimir::approvals::{self, Approvals, ApprovalsDeps};
 use mimir::clock::{Clock, entropy_128};
+use mimir::delivery::{Accepted, Delivery, DeliveryDeps, Limits, Patience, SendError, SendRequest, Settings};
 use mimir::feed::{self, FeedDeps, Feeds};
-use mimir::frames::{PlaceError, Places};
+use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::AgentSessionId;
-use mimir::model::event::Happening;
+use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
 use mimir::model::ids::FrameId;
 use mimir::model::message::{DeliveryState, Message};
@@ -21,7 +22,6 @@ use mimir::model::network::NetworkMode;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
-use mimir::router::{Accepted, Limits, Patience, Router, RouterDeps, SendError, SendRequest, Settings};
 use mimir::sessions::{Said, Sessions, SessionsDeps};
 use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
 use mimir::supervisor::failpoint::Failpoints;
@@ -35,10 +35,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub store: Store,
-    pub router: Router,
+    pub router: Delivery,
     pub feeds: Feeds,
     pub agent: Arc<ScriptedAgent>,
-    pub places: Arc<ScriptedPlaces>,
+    pub locator: Arc<ScriptedPlaces>,
     pub failpoints: Failpoints,
     pub frame: FrameId,
     settings: Settings,
@@ -85,10 +85,10 @@ impl World {
         let agent = ScriptedAgent::start();
         let frame = FrameId::from_parts(1_000, entropy_128());
         insert_frame(&store, &frame, "blog").await;
-        let places = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
+        let locator = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
         let settings = settings();
-        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, places.clone(), settings.clone());
-        Self { store, router, feeds, agent, places, failpoints, settings, frame, tasks, folder }
+        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, locator.clone(), settings.clone());
+        Self { store, router, feeds, agent, locator, failpoints, settings, frame, tasks, folder }
     }
 
     /// A world with other settings than the usual ones.
@@ -96,15 +96,15 @@ impl World {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
         change(&mut world.settings);
-        world.take(gateway(&world.store, world.places.clone(), world.settings.clone()));
+        world.take(gateway(&world.store, world.locator.clone(), world.settings.clone()));
         world
     }
 
-    /// A world whose agent lives in `places`; the scripted one is there and not used.
-    pub async fn with(places: Arc<dyn Places>, settings: Settings) -> Self {
+    /// A world whose agent is found by `locator`; the scripted one is there and not used.
+    pub async fn with(locator: Arc<dyn AgentLocator>, settings: Settings) -> Self {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
-        world.take(gateway(&world.store, places, settings));
+        world.take(gateway(&world.store, locator, settings));
         world
     }
 
@@ -133,8 +133,8 @@ impl World {
     pub async fn restart_gateway(&mut self) {
         self.stop_gateway().await;
         self.store = open(self.folder.path());
-        self.places = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
-        self.take(gateway(&self.store, self.places.clone(), self.settings.clone()));
+        self.locator = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
+        self.take(gateway(&self.store, self.locator.clone(), self.settings.clone()));
         self.router.resume().await.expect("the open messages");
     }
 
@@ -197,7 +197,7 @@ impl World {
     }
 
     /// Everything that was told of a message, in order.
-    pub async fn told(&self, message: &Message) -> Vec<Happening> {
+    pub async fn told(&self, message: &Message) -> Vec<EventKind> {
         let filter = events::Filter { message: Some(message.id.clone()), ..events::Filter::default() };
         let stored = self.store.read(move |db| events::after(db, 0, &filter, usize::MAX)).await;
         stored.expect("events").into_iter().map(|event| event.what).collect()
@@ -210,7 +210,7 @@ impl World {
     pub fn sessions(&self) -> Sessions {
         Sessions::new(SessionsDeps {
             store: self.store.clone(),
-            places: self.places.clone(),
+            locator: self.locator.clone(),
             clock: Clock::system(),
             default_model: settings().default_model,
             wake: LIMIT,
@@ -230,25 +230,25 @@ impl World {
 
 /// What dies together.
 struct Gateway {
-    router: Router,
+    router: Delivery,
     feeds: Feeds,
     tasks: Tasks,
     failpoints: Failpoints,
 }
 
-fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gateway {
+fn gateway(store: &Store, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
     let tasks = Tasks::default();
     let failpoints = Failpoints::default();
     let approvals = Approvals::new(ApprovalsDeps {
         store: store.clone(),
-        places: places.clone(),
+        locator: locator.clone(),
         clock: Clock::system(),
         tasks: tasks.clone(),
         settings: approvals::Settings::default(),
     });
     let feeds = Feeds::new(FeedDeps {
         store: store.clone(),
-        places: places.clone(),
+        locator: locator.clone(),
         approvals,
         clock: Clock::system(),
         tasks: tasks.clone(),
@@ -260,9 +260,9 @@ fn gateway(store: &Store, places: Arc<dyn Places>, settings: Settings) -> Gatewa
         let feeds = running.clone();
         async move { feeds.run(stop).await }
     });
-    let router = Router::new(RouterDeps {
+    let router = Delivery::new(DeliveryDeps {
         store: store.clone(),
-        places,
+        locator,
         feeds: feeds.clone(),
         clock: Clock::system(),
         tasks: tasks.clone(),
@@ -308,9 +308,9 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
 }
 
 /// All text that was told, as one.
-pub fn text(told: &[Happening]) -> String {
-    let delta = |happening: &Happening| match happening {
-        Happening::Text { delta, .. } => Some(delta.clone()),
+pub fn text(told: &[EventKind]) -> String {
+    let delta = |happening: &EventKind| match happening {
+        EventKind::Text { delta, .. } => Some(delta.clone()),
         _ => None,
     };
     told.iter().filter_map(delta).collect()
@@ -345,7 +345,7 @@ impl ScriptedPlaces {
 }
 
 #[async_trait]
-impl Places for ScriptedPlaces {
+impl AgentLocator for ScriptedPlaces {
     async fn wake(&self, frame: &FrameId, _deadline: Duration) -> Result<OpencodeClient, PlaceError> {
         self.wakes.fetch_add(1, Ordering::SeqCst);
         if let Some(why) = self.refusal.lock().expect("a lock").clone() {

@@ -2,13 +2,13 @@
 
 use mimir::clock::entropy_128;
 use mimir::model::agent::{
-    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, PartBody, Role, ToolStatus,
+    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role, ToolStatus,
 };
 use mimir::model::ids::{FrameId, SessionId};
 use mimir::model::names::FrameName;
 use mimir::model::usage::Tokens;
 use mimir::store::sessions::NewSession;
-use mimir::store::{StoreError, sessions, turns};
+use mimir::store::{StoreError, agent_messages, sessions};
 use serde_json::json;
 
 use super::world::World;
@@ -23,7 +23,7 @@ async fn conversation(world: &World, title: &str) -> String {
     };
     let id = new.id.to_string();
     let session = AgentSessionId("ses_1".into());
-    let message = AgentMessage {
+    let message = MessageInfo {
         id: AgentMessageId("msg_1".into()),
         session: session.clone(),
         role: Role::Assistant,
@@ -61,7 +61,7 @@ async fn conversation(world: &World, title: &str) -> String {
     let parts: Vec<AgentPart> = bodies.into_iter().enumerate().map(part).collect();
     let write = world.services.store.write::<_, StoreError, _>(move |tx| {
         sessions::insert(tx, &new)?;
-        turns::upsert(tx, &new.id, &message, &parts)
+        agent_messages::upsert(tx, &new.id, &message, &parts)
     });
     write.await.expect("kept");
     id

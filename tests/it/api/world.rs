@@ -24,7 +24,7 @@ use mimir::access::certificate;
 use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
 use mimir::daemon::{Ground, build};
-use mimir::gateway::{self, ImageSource, Services, guard::Gate};
+use mimir::gateway::{self, ImageSource, Services, auth::Authenticator};
 use mimir::link;
 use mimir::model::fingerprint::Fingerprint;
 use mimir::model::ids::InstanceId;
@@ -153,7 +153,8 @@ impl World {
         edge.spawn("unix", OnExit::Report, move |stop| gateway::serve::unix(unix.clone(), app.clone(), stop));
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("binds"));
         let tcp = listener.local_addr().expect("an address");
-        let gate = Gate::new(Secret::new(TOKEN), services.access.clone(), hosts, certificate.as_ref());
+        let gate =
+            Authenticator::new(Secret::new(TOKEN), services.access.clone(), hosts, certificate.as_ref());
         let gate = match connections {
             Some(most) => gate.with_connections(most),
             None => gate,

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mimir::approvals::Settings;
-use mimir::model::prompt::Decision;
+use mimir::model::approval::Decision;
 use mimir::notify::{self, Notifier, session_bus};
 
 use super::prompter::permission;

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mimir::approvals::Settings;
-use mimir::model::prompt::Decision;
+use mimir::model::approval::Decision;
 use mimir::model::secret::Secret;
 use mimir::notify::{self, Hook, Notifier, Pace};
 use mimir::store::deliveries;

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mimir::model::agent::AgentSessionId;
-use mimir::model::prompt::{Ask, AskBody, AskedOption, AskedQuestion};
+use mimir::model::approval::{AgentRequest, AskBody, AskedOption, AskedQuestion};
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::outbound::Connector;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Ask>,
+    waiting: Vec<AgentRequest>,
     replies: Vec<(String, Value)>,
     parents: BTreeMap<String, String>,
     is_away: bool,
@@ -79,12 +79,12 @@ impl Prompter {
     }
 
     /// Asks, and returns what it asks.
-    pub fn asks(&self, ask: Ask) -> Ask {
+    pub fn asks(&self, ask: AgentRequest) -> AgentRequest {
         self.state().waiting.push(ask.clone());
         ask
     }
 
-    pub fn waiting(&self) -> Vec<Ask> {
+    pub fn waiting(&self) -> Vec<AgentRequest> {
         self.state().waiting.clone()
     }
 
@@ -158,9 +158,9 @@ fn reply(status: u16, body: &Value) -> Response<Full<Bytes>> {
 }
 
 /// Leave to use a tool.
-pub fn permission(id: &str, session: &str, tool: &str, patterns: &[&str]) -> Ask {
+pub fn permission(id: &str, session: &str, tool: &str, patterns: &[&str]) -> AgentRequest {
     let metadata = if tool == "bash" { json!({"command": patterns.join(" && ")}) } else { json!({}) };
-    Ask {
+    AgentRequest {
         id: id.to_owned(),
         session: AgentSessionId(session.to_owned()),
         call: None,
@@ -174,7 +174,7 @@ pub fn permission(id: &str, session: &str, tool: &str, patterns: &[&str]) -> Ask
 }
 
 /// A question with two options, and one without.
-pub fn question(id: &str, session: &str) -> Ask {
+pub fn question(id: &str, session: &str) -> AgentRequest {
     let option = |label: &str| AskedOption { label: label.to_owned(), description: String::new() };
     let questions = vec![
         AskedQuestion {
@@ -185,7 +185,7 @@ pub fn question(id: &str, session: &str) -> Ask {
         },
         AskedQuestion { header: "Name".into(), text: "Its name?".into(), options: vec![], multiple: false },
     ];
-    Ask {
+    AgentRequest {
         id: id.to_owned(),
         session: AgentSessionId(session.to_owned()),
         call: None,

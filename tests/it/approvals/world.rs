@@ -7,24 +7,26 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use mimir::approvals::{Approvals, ApprovalsDeps, Settings};
 use mimir::clock::{Clock, entropy_128};
-use mimir::frames::{PlaceError, Places};
+use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::{AgentMessageId, AgentSessionId};
+use mimir::model::approval::{ApprovalRequest, ApprovalState};
 use mimir::model::event::Event;
 use mimir::model::frame::{Desired, FrameEvent, Limits};
-use mimir::model::ids::{FrameId, MessageId, PromptId, SessionId};
+use mimir::model::ids::{ApprovalId, FrameId, MessageId, SessionId};
 use mimir::model::message::DeliveryState;
 use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
-use mimir::model::prompt::{Prompt, PromptState};
 use mimir::model::secret::Secret;
 use mimir::notify::Notifier;
 use mimir::opencode::OpencodeClient;
 use mimir::store::audit::AuditEntry;
 use mimir::store::messages::NewMessage;
 use mimir::store::sessions::NewSession;
-use mimir::store::{OpenOptions, Store, StoreError, Tx, audit, events, frames, messages, prompts, sessions};
+use mimir::store::{
+    OpenOptions, Store, StoreError, Tx, approvals, audit, events, frames, messages, sessions,
+};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
 
@@ -81,7 +83,7 @@ impl World {
     }
 
     /// The agent asks, and the feed says so.
-    pub async fn ask(&self, ask: mimir::model::prompt::Ask) -> Prompt {
+    pub async fn ask(&self, ask: mimir::model::approval::AgentRequest) -> ApprovalRequest {
         let ask = self.agent.asks(ask);
         let root = AgentSessionId(ROOT.to_owned());
         self.approvals.asked(&self.frame, Some(&root), &ask).await.expect("taken in");
@@ -89,21 +91,22 @@ impl World {
     }
 
     /// The row of what the agent knows by that id.
-    pub async fn prompt(&self, agent_prompt: &str) -> Prompt {
+    pub async fn prompt(&self, agent_prompt: &str) -> ApprovalRequest {
         self.maybe_prompt(agent_prompt).await.expect("a row")
     }
 
-    pub async fn maybe_prompt(&self, agent_prompt: &str) -> Option<Prompt> {
+    pub async fn maybe_prompt(&self, agent_prompt: &str) -> Option<ApprovalRequest> {
         let (frame, agent_prompt) = (self.frame.clone(), agent_prompt.to_owned());
-        let found = self.store.read(move |db| prompts::find_by_agent_prompt(db, &frame, &agent_prompt)).await;
+        let found =
+            self.store.read(move |db| approvals::find_by_agent_prompt(db, &frame, &agent_prompt)).await;
         found.expect("rows")
     }
 
-    pub async fn becomes(&self, id: &PromptId, state: PromptState) -> Prompt {
+    pub async fn becomes(&self, id: &ApprovalId, state: ApprovalState) -> ApprovalRequest {
         let until = Instant::now() + LIMIT;
         loop {
             let wanted = id.clone();
-            let prompt = self.store.read(move |db| prompts::get(db, &wanted)).await.expect("a row");
+            let prompt = self.store.read(move |db| approvals::get(db, &wanted)).await.expect("a row");
             if prompt.state == state {
                 return prompt;
             }
@@ -113,8 +116,8 @@ impl World {
     }
 
     /// The ids of what is open, ours.
-    pub async fn open(&self) -> BTreeSet<PromptId> {
-        let open = self.store.read(|db| prompts::open(db, None)).await.expect("rows");
+    pub async fn open(&self) -> BTreeSet<ApprovalId> {
+        let open = self.store.read(|db| approvals::open(db, None)).await.expect("rows");
         open.into_iter().map(|prompt| prompt.id).collect()
     }
 
@@ -134,13 +137,13 @@ impl World {
 
     pub async fn unattended(&self, within: Duration) {
         let (message, ms) = (self.message.clone(), u64::try_from(within.as_millis()).expect("small"));
-        let set = move |tx: &mut Tx<'_>| prompts::set_unattended(tx, &message, ms);
+        let set = move |tx: &mut Tx<'_>| approvals::set_unattended(tx, &message, ms);
         self.store.write::<_, StoreError, _>(set).await.expect("noted");
     }
 
     pub async fn frame_has_rules(&self, rules: &[Rule]) {
         let (frame, rules) = (self.frame.clone(), rules.to_vec());
-        let set = move |tx: &mut Tx<'_>| prompts::set_rules(tx, &frame, &rules);
+        let set = move |tx: &mut Tx<'_>| approvals::set_rules(tx, &frame, &rules);
         self.store.write::<_, StoreError, _>(set).await.expect("noted");
     }
 
@@ -165,7 +168,7 @@ fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approv
     let tasks = Tasks::default();
     let approvals = Approvals::new(ApprovalsDeps {
         store: store.clone(),
-        places: Arc::new(OnePlace(agent.clone())),
+        locator: Arc::new(OnePlace(agent.clone())),
         clock: Clock::system(),
         tasks: tasks.clone(),
         settings: settings.clone(),
@@ -239,7 +242,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
 struct OnePlace(Arc<Prompter>);
 
 #[async_trait]
-impl Places for OnePlace {
+impl AgentLocator for OnePlace {
     async fn wake(&self, frame: &FrameId, _: Duration) -> Result<OpencodeClient, PlaceError> {
         self.agent(frame).await
     }

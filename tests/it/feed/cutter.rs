@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mimir::frames::{PlaceError, Places};
+use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::ids::FrameId;
 use mimir::model::secret::Secret;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Leads to an agent over connections that can all be cut at once.
 pub struct Cutter {
-    agent: Arc<dyn Places>,
+    agent: Arc<dyn AgentLocator>,
     connector: Box<dyn Fn() -> (Connector, Secret) + Send + Sync>,
     wire: Arc<Mutex<CancellationToken>>,
 }
@@ -22,7 +22,7 @@ pub struct Cutter {
 impl Cutter {
     /// `connector` says how the agent is reached and with which password, once it runs.
     pub fn new(
-        agent: Arc<dyn Places>,
+        agent: Arc<dyn AgentLocator>,
         connector: impl Fn() -> (Connector, Secret) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { agent, connector: Box::new(connector), wire: Arc::default() })
@@ -61,7 +61,7 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 #[async_trait]
-impl Places for Cutter {
+impl AgentLocator for Cutter {
     async fn wake(&self, frame: &FrameId, deadline: Duration) -> Result<OpencodeClient, PlaceError> {
         self.agent.wake(frame, deadline).await?;
         Ok(self.client())

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mimir::clock::entropy_128;
-use mimir::frames::{PlaceError, Places};
+use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::ids::FrameId;
 use mimir::opencode::OpencodeClient;
-use mimir::store::{events, sessions, turns};
+use mimir::store::{agent_messages, events, sessions};
 
 use super::{kinds, play, screen, text};
 use crate::agent::scripted::{Play, ScriptedAgent, Wire, long_text};
@@ -30,7 +30,7 @@ struct Doors {
 }
 
 #[async_trait]
-impl Places for Doors {
+impl AgentLocator for Doors {
     async fn wake(&self, frame: &FrameId, _: Duration) -> Result<OpencodeClient, PlaceError> {
         self.agent(frame).await
     }
@@ -83,7 +83,7 @@ impl Street {
             let read = self.world.store.read(move |db| {
                 let Some(row) = sessions::find_by_agent_session(db, &frame, &id)? else { return Ok(0) };
                 let ended = events::last_of_kind(db, &frame, &row.id, "turn.ended")?;
-                Ok(if ended > 0 { turns::of_session(db, &row.id)?.len() } else { 0 })
+                Ok(if ended > 0 { agent_messages::of_session(db, &row.id)?.len() } else { 0 })
             });
             read.await.expect("rows") == 2
         };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::clock::{Clock, entropy};
+use mimir::delivery::Settings;
 use mimir::model::agent::AgentSessionId;
 use mimir::model::message::DeliveryState::{Answered, Running};
 use mimir::model::secret::Secret;
-use mimir::opencode::{OpencodeClient, Prompt, ids};
+use mimir::opencode::{OpencodeClient, UserPrompt, ids};
 use mimir::outbound::Connector;
-use mimir::router::Settings;
 use mimir::store::sessions;
 use serde_json::json;
 
@@ -33,7 +33,7 @@ impl Sdk {
     async fn prompt(&self, words: &str) {
         let newest = self.client.messages(&self.session, 1).await.expect("messages");
         let newest = newest.last().map(|turn| turn.head.id.clone());
-        let prompt = Prompt {
+        let prompt = UserPrompt {
             message: ids::mint(Clock::system().now_ms(), newest.as_ref(), entropy::<14>()),
             text: words.to_owned(),
             model: "scripted/scripted".parse().expect("a model"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
-use mimir::frames::{AttendError, Attendant, Frames, FramesDeps, Settings, StartFiles};
+use mimir::frames::{AttendError, Frames, FramesDeps, HostNetworking, Settings, StartFiles};
 use mimir::link::{self, Link};
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::{FrameId, InstanceId};
@@ -28,7 +28,7 @@ const OWNER: Principal = Principal::Gateway;
 struct Nobody;
 
 #[async_trait]
-impl Attendant for Nobody {
+impl HostNetworking for Nobody {
     async fn open(&self, _: &Frame, _: &std::path::Path) -> Result<(), AttendError> {
         Ok(())
     }

@@ -12,10 +12,10 @@ use tokio::net::UnixListener;
 
 use mimir::clock::Clock;
 use mimir::frames::{
-    AttendError, Attendant, CrashSettings, FrameError, Frames, FramesDeps, Settings, StartFiles,
+    AttendError, CrashSettings, FrameError, Frames, FramesDeps, HostNetworking, Settings, StartFiles,
 };
 use mimir::link;
-use mimir::model::event::Happening;
+use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::{FrameId, InstanceId};
 use mimir::model::names::FrameName;
@@ -71,7 +71,7 @@ pub struct HostSide {
 }
 
 #[async_trait]
-impl Attendant for HostSide {
+impl HostNetworking for HostSide {
     async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
         assert!(link.is_dir(), "the link folder is there before the host's side is opened");
         let busy = self.busy.lock().expect("not poisoned");
@@ -302,14 +302,14 @@ impl World {
         for event in told {
             let Some(id) = event.subject.frame.clone() else { continue };
             match event.what {
-                Happening::FrameCreated {} => {
+                EventKind::FrameCreated {} => {
                     let before = states.insert(id, FrameState::Created);
                     assert_eq!(before, None, "created twice");
                 }
-                Happening::FrameMoved { from, to, .. } => {
+                EventKind::FrameMoved { from, to, .. } => {
                     assert_eq!(states.insert(id, to), Some(from), "a gap before {from} -> {to}");
                 }
-                Happening::FrameRemoved {} => {
+                EventKind::FrameRemoved {} => {
                     assert!(states.remove(&id).is_some(), "removed twice");
                 }
                 _ => {}

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::emit;
 use super::reader::{Form, Reader};
 use crate::api::world::World;
-use mimir::model::event::Happening;
+use mimir::model::event::EventKind;
 use mimir::store::{StoreError, messages};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
     let tell = world.services.store.write::<_, StoreError, _>(move |tx| {
         let subject = messages::subject(&messages::get(tx, &parsed)?);
         for delta in ["half an ", "answer"] {
-            tx.emit(&subject, &Happening::Text { delta: delta.into(), part: "prt_1".into() })?;
+            tx.emit(&subject, &EventKind::Text { delta: delta.into(), part: "prt_1".into() })?;
         }
         Ok(())
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use mimir::clock::Clock;
 use mimir::events::{Events, Filter, Followed, Retention, tidy_once};
-use mimir::model::event::{Event, Happening, Subject};
+use mimir::model::event::{Event, EventKind, Subject};
 use mimir::model::ids::{FrameId, MessageId, SessionId};
 use mimir::model::names::FrameName;
 use mimir::model::secret::Secret;
@@ -63,10 +63,10 @@ impl World {
                  VALUES (?1, ?2, 'blog', ?3, 'hi', ?4, 1)",
                 (&subject.message, &subject.frame, &subject.session, state),
             )?;
-            tx.emit(&subject, &Happening::MessageQueued {})?;
+            tx.emit(&subject, &EventKind::MessageQueued {})?;
             for piece in pieces {
                 let part = format!("prt_{number}");
-                tx.emit(&subject, &Happening::Text { delta: piece, part })?;
+                tx.emit(&subject, &EventKind::Text { delta: piece, part })?;
             }
             Ok(())
         });
@@ -111,7 +111,7 @@ impl World {
 fn words(rows: &[Event]) -> Vec<String> {
     rows.iter()
         .map(|event| match &event.what {
-            Happening::Text { delta, .. } => format!("{} {delta}", event.id),
+            EventKind::Text { delta, .. } => format!("{} {delta}", event.id),
             what => format!("{} {}", event.id, what.kind()),
         })
         .collect()
@@ -212,7 +212,7 @@ async fn a_long_log() -> World {
 fn texts(rows: &[Event]) -> std::collections::BTreeMap<String, String> {
     let mut texts = std::collections::BTreeMap::<String, String>::new();
     for event in rows {
-        if let Happening::Text { delta, part } = &event.what {
+        if let EventKind::Text { delta, part } = &event.what {
             texts.entry(part.clone()).or_default().push_str(delta);
         }
     }

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use mimir::events::{Events, Filter, Followed};
-use mimir::model::event::{Happening, Subject};
+use mimir::model::event::{EventKind, Subject};
 use mimir::store::{Store, StoreError};
 
 use super::Dice;
@@ -55,11 +55,11 @@ async fn a_reader_gets_what_the_table_has_wherever_it_comes_from() {
 
 /// Large enough that memory holds a few dozen.
 async fn some(store: &Store, dice: &mut Dice) {
-    let told: Vec<Happening> = (0..1 + dice.throw(12))
+    let told: Vec<EventKind> = (0..1 + dice.throw(12))
         .map(|_| match dice.throw(4) {
-            0 => Happening::FrameRemoved {},
-            1 => Happening::MessageQueued {},
-            _ => Happening::Text { delta: "x".repeat(dice.throw(90_000) as usize), part: "p".into() },
+            0 => EventKind::FrameRemoved {},
+            1 => EventKind::MessageQueued {},
+            _ => EventKind::Text { delta: "x".repeat(dice.throw(90_000) as usize), part: "p".into() },
         })
         .collect();
     let write = store.write_soon::<_, StoreError, _>(move |tx| {

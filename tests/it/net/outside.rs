@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mimir::broker::Dialer;
-use mimir::model::event::Happening;
+use mimir::model::event::EventKind;
 use mimir::model::network::NetworkMode;
 use mimir::store::events::{self, Filter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +36,7 @@ async fn refusals(world: &World, count: usize) -> Vec<(String, u16, String)> {
             .map_err(|error| error.to_string())?
             .into_iter()
             .filter_map(|event| match event.what {
-                Happening::ConnectionRefused { host, port, why } => Some((host, port, why)),
+                EventKind::ConnectionRefused { host, port, why } => Some((host, port, why)),
                 _ => None,
             })
             .collect();

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
-    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, PartBody, Role, ToolStatus,
+    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role, ToolStatus,
 };
 use mimir::model::ids::{FrameId, SessionId};
 use mimir::model::message::Session;
@@ -14,7 +14,7 @@ use mimir::model::usage::Tokens;
 use mimir::sessions::query;
 use mimir::store::search::{self, Found, Wanted};
 use mimir::store::sessions::NewSession;
-use mimir::store::{OpenOptions, Store, StoreError, sessions, turns};
+use mimir::store::{OpenOptions, Store, StoreError, agent_messages, sessions};
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 struct Archive {
@@ -70,7 +70,7 @@ impl Archive {
 
     async fn keep(&self, said: Said) {
         let session = AgentSessionId("ses_1".into());
-        let message = AgentMessage {
+        let message = MessageInfo {
             id: AgentMessageId(said.id.clone()),
             session: session.clone(),
             role: said.role,
@@ -94,7 +94,9 @@ impl Archive {
         };
         let parts: Vec<AgentPart> = said.parts.into_iter().enumerate().map(part).collect();
         let key = said.session;
-        let write = self.store.write::<_, StoreError, _>(move |tx| turns::upsert(tx, &key, &message, &parts));
+        let write = self
+            .store
+            .write::<_, StoreError, _>(move |tx| agent_messages::upsert(tx, &key, &message, &parts));
         write.await.expect("kept");
     }
 
@@ -226,7 +228,7 @@ async fn a_long_history_is_searched_at_once() {
     let id = blog.id.clone();
     let write = archive.store.write::<_, StoreError, _>(move |tx| {
         for number in 0..3_000 {
-            let message = AgentMessage {
+            let message = MessageInfo {
                 id: AgentMessageId(format!("msg_{number:05}")),
                 session: AgentSessionId("ses_1".into()),
                 role: Role::Assistant,
@@ -248,7 +250,7 @@ async fn a_long_history_is_searched_at_once() {
                 ended_at: None,
                 body: text(&format!("common words number{number} and so on {}", "lorem ipsum ".repeat(20))),
             };
-            turns::upsert(tx, &id, &message, &[part])?;
+            agent_messages::upsert(tx, &id, &message, &[part])?;
         }
         Ok(())
     });

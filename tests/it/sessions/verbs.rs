@@ -4,7 +4,7 @@ use mimir::model::ids::SessionId;
 use mimir::model::message::Message;
 use mimir::sessions::{SessionError, export};
 use mimir::store::search::Wanted;
-use mimir::store::{StoreError, audit, events, messages, sessions, turns};
+use mimir::store::{StoreError, agent_messages, audit, events, messages, sessions};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -90,9 +90,9 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     world.stop_frame().await;
     let hears = async || world.feeds.facts(&world.frame).is_some_and(|facts| facts.connected);
     world.eventually("nobody listens to a frame that sleeps", async || !hears().await).await;
-    let wakes = world.places.wakes();
+    let wakes = world.locator.wakes();
     world.sessions().rename(&OWNER, &id, "while you slept").await.expect("renamed");
-    assert_eq!(world.places.wakes(), wakes);
+    assert_eq!(world.locator.wakes(), wakes);
     let title = async || world.sessions().get(&id).await.expect("a session").title;
     let tell = |title: &'static str| {
         let id = id.clone();
@@ -213,8 +213,9 @@ async fn a_deleted_conversation_is_gone_everywhere_also_from_a_frame_that_sleeps
     let within = Wanted { limit: 5, ..Wanted::default() };
     assert!(world.sessions().search("question", within).await.expect("searched").is_empty());
     let (gone, sent) = (id.clone(), id.clone());
-    let left =
-        world.store.read(move |db| Ok((turns::of_session(db, &gone)?, messages::of_session(db, &sent)?)));
+    let left = world
+        .store
+        .read(move |db| Ok((agent_messages::of_session(db, &gone)?, messages::of_session(db, &sent)?)));
     let (turns, messages) = left.await.expect("asked");
     assert!(turns.is_empty() && messages.is_empty());
     let of_it = events::Filter { session: Some(id.clone()), ..events::Filter::default() };

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use mimir::model::event::Happening;
+use mimir::delivery::SendRequest;
+use mimir::model::approval::RequestForm;
+use mimir::model::event::EventKind;
 use mimir::model::frame::Desired;
 use mimir::model::ids::{FrameId, MessageId, SessionId};
-use mimir::model::prompt::PromptForm;
 use mimir::model::status::{FrameStatus, StatusWord};
-use mimir::router::SendRequest;
 use mimir::store::{events, frames, sessions};
 use serde_json::json;
 
@@ -95,8 +95,8 @@ impl Strand {
         match (model.desired, self.world.agent(&model.id).word()) {
             (Desired::Stopped, _) => status(StatusWord::Stopped, None),
             (Desired::Paused, _) => status(StatusWord::Paused, None),
-            (_, Some("waiting (question)")) => status(StatusWord::Waiting, Some(PromptForm::Question)),
-            (_, Some("waiting (permission)")) => status(StatusWord::Waiting, Some(PromptForm::Permission)),
+            (_, Some("waiting (question)")) => status(StatusWord::Waiting, Some(RequestForm::Question)),
+            (_, Some("waiting (permission)")) => status(StatusWord::Waiting, Some(RequestForm::Permission)),
             (_, Some("retrying")) => status(StatusWord::Retrying, None),
             (_, Some(_)) => status(StatusWord::Busy, None),
             (_, None) if runs => status(StatusWord::Busy, None),
@@ -313,7 +313,7 @@ impl Strand {
         let mut last: HashMap<FrameId, (String, Option<String>)> = HashMap::new();
         let mut told = 0;
         for event in all.await.expect("reads") {
-            let (Some(frame), Happening::StatusChanged { status, detail }) =
+            let (Some(frame), EventKind::StatusChanged { status, detail }) =
                 (event.subject.frame, event.what)
             else {
                 continue;

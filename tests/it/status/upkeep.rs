@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mimir::delivery::SendRequest;
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::status::StatusWord;
-use mimir::router::SendRequest;
 use serde_json::json;
 
 use super::world::{LIMIT, OWNER, World, said};

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mimir::delivery::SendRequest;
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::message::DeliveryState;
 use mimir::model::status::StatusWord;
-use mimir::router::SendRequest;
 use mimir::runtime::fake::Op;
 use serde_json::json;
 

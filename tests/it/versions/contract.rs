@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimir::model::agent::{AgentEvent, AgentMessageId, AgentSessionId, AgentStatus, PartBody, Role};
-use mimir::model::prompt::{Ask, AskBody, PromptForm};
+use mimir::model::approval::{AgentRequest, AskBody, RequestForm};
 use mimir::opencode::dialect::Dialect;
-use mimir::opencode::{Health, OpencodeClient, OpencodeError, PermissionReply, Prompt, Turn, ids};
+use mimir::opencode::{
+    AgentMessage, Health, OpencodeClient, OpencodeError, PermissionReply, UserPrompt, ids,
+};
 use serde_json::json;
 
 use super::release::Release;
@@ -72,7 +74,7 @@ async fn a_prompt_has_our_id_and_is_answered(talk: &mut Talk) {
 
 async fn a_permission_is_asked_listed_and_granted_once(talk: &mut Talk) {
     let ours = talk.says("@@ask@@").await;
-    let ask = talk.asked(PromptForm::Permission).await;
+    let ask = talk.asked(RequestForm::Permission).await;
     assert_eq!(ask.session, talk.session);
     let AskBody::Permission { tool, patterns, .. } = &ask.body else { panic!("{ask:?}") };
     assert_eq!((tool.as_str(), patterns.as_slice()), ("bash", ["ls -d .".to_owned()].as_slice()));
@@ -98,7 +100,7 @@ async fn a_permission_is_asked_listed_and_granted_once(talk: &mut Talk) {
 
 async fn a_refusal_with_a_reason_lets_the_turn_go_on(talk: &mut Talk) {
     let ours = talk.says("@@ask@@").await;
-    let ask = talk.asked(PromptForm::Permission).await;
+    let ask = talk.asked(RequestForm::Permission).await;
     let why = Some("not on a Friday");
     talk.client.reply_permission(&ask.id, PermissionReply::Reject, why).await.expect("refused");
     talk.is_idle().await;
@@ -107,7 +109,7 @@ async fn a_refusal_with_a_reason_lets_the_turn_go_on(talk: &mut Talk) {
 
 async fn a_sub_agent_asks_with_a_session_of_its_own(talk: &mut Talk) {
     let ours = talk.says("@@task-bash@@").await;
-    let ask = talk.asked(PromptForm::Permission).await;
+    let ask = talk.asked(RequestForm::Permission).await;
     assert_ne!(ask.session, talk.session, "the child asks");
     let parent = talk.session.clone();
     talk.event("whose child it is", |event| {
@@ -121,7 +123,7 @@ async fn a_sub_agent_asks_with_a_session_of_its_own(talk: &mut Talk) {
 
 async fn a_question_is_asked_listed_and_answered(talk: &mut Talk) {
     let ours = talk.says("@@question@@").await;
-    let ask = talk.asked(PromptForm::Question).await;
+    let ask = talk.asked(RequestForm::Question).await;
     let AskBody::Question { questions } = &ask.body else { panic!("{ask:?}") };
     assert_eq!(questions[0].text, "Which database?");
     assert_eq!(
@@ -145,7 +147,7 @@ async fn a_question_is_asked_listed_and_answered(talk: &mut Talk) {
 /// opencode.md trap 16: the prompt of an aborted turn stays in the list.
 async fn what_an_aborted_turn_asked_can_be_cleared_away(talk: &mut Talk) {
     talk.says("@@external@@").await;
-    let ask = talk.asked(PromptForm::Permission).await;
+    let ask = talk.asked(RequestForm::Permission).await;
     assert!(matches!(&ask.body, AskBody::Permission { tool, .. } if tool == "external_directory"), "{ask:?}");
     talk.client.abort(&talk.session).await.expect("aborted");
     // The message of a turn that waits is not always completed: 1.1.16 leaves it as it was.
@@ -229,7 +231,7 @@ impl Talk {
     async fn says(&mut self, words: &str) -> AgentMessageId {
         self.heard.lock().expect("a lock").clear();
         let message = self.mint();
-        let prompt = Prompt {
+        let prompt = UserPrompt {
             message: message.clone(),
             text: words.to_owned(),
             model: "scripted/scripted".parse().expect("a model"),
@@ -249,7 +251,7 @@ impl Talk {
         assert!(waited.await.is_ok(), "{what}: not in {:#?}", self.heard.lock().expect("a lock"));
     }
 
-    async fn asked(&self, form: PromptForm) -> Ask {
+    async fn asked(&self, form: RequestForm) -> AgentRequest {
         self.event("it asks", |event| matches!(event, AgentEvent::Asked(ask) if ask.form() == form)).await;
         let heard = self.heard.lock().expect("a lock");
         let mut asks = heard
@@ -274,7 +276,7 @@ impl Talk {
         until("idle in the list, and complete", async || {
             let statuses = self.client.statuses().await.expect("statuses");
             let turns = self.client.messages(session, 100).await.expect("messages");
-            let is_whole = |turn: &Turn| {
+            let is_whole = |turn: &AgentMessage| {
                 turn.head.role == Role::User || turn.head.completed_at.is_some() || Some(&turn.head.id) < last
             };
             !statuses.contains_key(session) && turns.iter().all(is_whole)
@@ -282,7 +284,7 @@ impl Talk {
         .await;
     }
 
-    async fn since(&self, message: &AgentMessageId) -> Vec<Turn> {
+    async fn since(&self, message: &AgentMessageId) -> Vec<AgentMessage> {
         let turns = self.client.messages(&self.session, 100).await.expect("messages");
         turns.into_iter().filter(|turn| turn.head.id >= *message).collect()
     }
@@ -309,7 +311,7 @@ impl Talk {
     }
 }
 
-fn text(turn: &Turn) -> String {
+fn text(turn: &AgentMessage) -> String {
     let texts = turn.parts.iter().filter_map(|part| match &part.body {
         PartBody::Text { text, .. } => Some(text.as_str()),
         _ => None,

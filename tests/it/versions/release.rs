@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mimir::frames::{PlaceError, Places};
+use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::ids::FrameId;
 use mimir::model::secret::Secret;
@@ -154,7 +154,7 @@ fn config(base_url: &str) -> String {
 
 /// The one frame of a world lives in this process.
 #[async_trait]
-impl Places for Release {
+impl AgentLocator for Release {
     async fn wake(&self, _frame: &FrameId, _deadline: Duration) -> Result<OpencodeClient, PlaceError> {
         self.meet().await.map_err(|error| PlaceError::NotThere(error.to_string()))?;
         Ok(self.client())

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::model::event::Happening;
+use mimir::delivery::Settings;
+use mimir::model::event::EventKind;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Running};
 use mimir::model::message::Message;
-use mimir::router::Settings;
-use mimir::store::{sessions, turns};
+use mimir::store::{agent_messages, sessions};
 
 use super::release::Release;
 use crate::agent::world::{self, World};
@@ -31,7 +31,7 @@ pub async fn of_every_kind_go_through(release: Arc<Release>) {
     world.reaches(&sent, Running).await;
     world
         .eventually("it speaks", async || {
-            world.told(&sent).await.iter().any(|happening| matches!(happening, Happening::Text { .. }))
+            world.told(&sent).await.iter().any(|happening| matches!(happening, EventKind::Text { .. }))
         })
         .await;
     release.kill();
@@ -58,7 +58,7 @@ async fn text_and_tools_are_streamed_and_counted(world: &World) {
     assert_eq!(message.state, Answered, "{message:?}");
     assert!(message.answer.as_deref().is_some_and(|answer| answer.contains("hi-from-bash")), "{message:?}");
     let told = world.told(&sent).await;
-    assert!(told.iter().any(|happening| matches!(happening, Happening::Tool { tool, .. } if tool == "bash")));
+    assert!(told.iter().any(|happening| matches!(happening, EventKind::Tool { tool, .. } if tool == "bash")));
 }
 
 /// The provider refuses; a model is unknown (opencode.md trap 18).
@@ -78,7 +78,7 @@ async fn our_history_is_the_agents(world: &World, release: &Release, message: &M
     let theirs = row.agent_session.expect("the agent's id");
     let theirs = release.client().messages(&theirs, 1000).await.expect("messages");
     let session = message.session.clone();
-    let ours = world.store.read(move |db| turns::of_session(db, &session)).await.expect("turns");
+    let ours = world.store.read(move |db| agent_messages::of_session(db, &session)).await.expect("turns");
     let our_ids: Vec<&str> = ours.iter().map(|turn| turn.message.id.as_str()).collect();
     let their_ids: Vec<&str> = theirs.iter().map(|turn| turn.head.id.as_str()).collect();
     assert_eq!(our_ids, their_ids);

@@ -11,7 +11,7 @@ use crate::cli::names;
 use crate::cli::table::clean;
 use crate::cli::units::time;
 use crate::client::{EventFilter, Followed};
-use crate::model::event::{Event, Happening};
+use crate::model::event::{Event, EventKind};
 use crate::model::names::FrameName;
 
 /// The stream tells what is stored without a pause; after this much silence the past has been told.
@@ -66,60 +66,60 @@ fn print(event: &Event, context: &Context) -> Result<(), Failure> {
 }
 
 /// An event in one line; none for what only makes sense as part of a stream of text.
-fn describe(what: &Happening) -> Option<String> {
+fn describe(what: &EventKind) -> Option<String> {
     Some(match what {
-        Happening::FrameCreated {} => "created".to_owned(),
-        Happening::FrameMoved { from, to, reason } => match reason {
+        EventKind::FrameCreated {} => "created".to_owned(),
+        EventKind::FrameMoved { from, to, reason } => match reason {
             Some(reason) => format!("{from} → {to}: {reason}"),
             None => format!("{from} → {to}"),
         },
-        Happening::FrameRemoved {} => "destroyed".to_owned(),
-        Happening::FrameNote { code, text } => format!("{code}: {text}"),
-        Happening::PortExchanged { purpose, from, to } => {
+        EventKind::FrameRemoved {} => "destroyed".to_owned(),
+        EventKind::FrameNote { code, text } => format!("{code}: {text}"),
+        EventKind::PortExchanged { purpose, from, to } => {
             format!("the {} port moved from {from} to {to}: somebody else uses {from}", purpose.as_str())
         }
-        Happening::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
-        Happening::AgentGap { why, repaired, .. } => {
+        EventKind::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
+        EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }
-        Happening::StatusChanged { status, detail } => match detail {
+        EventKind::StatusChanged { status, detail } => match detail {
             Some(detail) => format!("agent {status}: {detail}"),
             None => format!("agent {status}"),
         },
-        Happening::SessionCreated { title } => format!("a conversation began: {title}"),
-        Happening::SessionRenamed { title } => format!("the conversation is called {title} now"),
-        Happening::SessionRemoved {} => "the conversation was deleted".to_owned(),
-        Happening::TurnStarted { text, .. } => format!("somebody asked past mimir: {text}"),
-        Happening::TurnEnded { error, .. } => match error {
+        EventKind::SessionCreated { title } => format!("a conversation began: {title}"),
+        EventKind::SessionRenamed { title } => format!("the conversation is called {title} now"),
+        EventKind::SessionRemoved {} => "the conversation was deleted".to_owned(),
+        EventKind::TurnStarted { text, .. } => format!("somebody asked past mimir: {text}"),
+        EventKind::TurnEnded { error, .. } => match error {
             Some(error) => format!("that turn failed: {error}"),
             None => "that turn ended".to_owned(),
         },
-        Happening::MessageEdited { .. } => "a waiting message was changed".to_owned(),
-        Happening::MessageQueued {} => "a message was queued".to_owned(),
-        Happening::MessageMoved { to, reason } => match reason {
+        EventKind::MessageEdited { .. } => "a waiting message was changed".to_owned(),
+        EventKind::MessageQueued {} => "a message was queued".to_owned(),
+        EventKind::MessageMoved { to, reason } => match reason {
             Some(reason) => format!("message {to}: {reason}"),
             None => format!("message {to}"),
         },
-        Happening::Text { .. } | Happening::Reasoning { .. } | Happening::Rewritten { .. } => return None,
-        Happening::Tool { tool, status, title, .. } => {
+        EventKind::Text { .. } | EventKind::Reasoning { .. } | EventKind::Rewritten { .. } => return None,
+        EventKind::Tool { tool, status, title, .. } => {
             let status = format!("{status:?}").to_lowercase();
             match title.as_deref().filter(|title| !title.is_empty()) {
                 Some(title) => format!("{tool} {title} {status}"),
                 None => format!("{tool} {status}"),
             }
         }
-        Happening::Retry { attempt, message, .. } => {
+        EventKind::Retry { attempt, message, .. } => {
             format!("model call failed, attempt {attempt} comes: {message}")
         }
-        Happening::PromptAsked { form, text, .. } => format!("waits for a {form}: {text}"),
-        Happening::PromptAnswered { text, state, by, rule, .. } => match (text, state, by) {
+        EventKind::PromptAsked { form, text, .. } => format!("waits for a {form}: {text}"),
+        EventKind::PromptAnswered { text, state, by, rule, .. } => match (text, state, by) {
             (Some(text), Some(state), Some(by)) => {
                 let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
                 format!("{text}: {state} by {by}{of}")
             }
             _ => "what it waited for was answered".to_owned(),
         },
-        Happening::Answered { duration_ms, .. } => {
+        EventKind::Answered { duration_ms, .. } => {
             format!("answered after {}", crate::cli::units::took(*duration_ms))
         }
     })

@@ -264,11 +264,11 @@ impl Screen<'_> {
 }
 
 /// Whether a message can be done after this.
-fn ends(what: &crate::model::event::Happening) -> bool {
-    use crate::model::event::Happening;
+fn ends(what: &crate::model::event::EventKind) -> bool {
+    use crate::model::event::EventKind;
     match what {
-        Happening::Answered { .. } => true,
-        Happening::MessageMoved { to, .. } => to.is_final(),
+        EventKind::Answered { .. } => true,
+        EventKind::MessageMoved { to, .. } => to.is_final(),
         _ => false,
     }
 }
@@ -276,11 +276,11 @@ fn ends(what: &crate::model::event::Happening) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::Happening;
+    use crate::model::event::EventKind;
 
     #[test]
     fn only_a_final_state_is_a_reason_to_look() {
-        let moved = |to| Happening::MessageMoved { to, reason: None };
+        let moved = |to| EventKind::MessageMoved { to, reason: None };
         assert!(ends(&moved(DeliveryState::Failed)));
         assert!(!ends(&moved(DeliveryState::Running)));
     }

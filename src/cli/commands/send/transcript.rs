@@ -6,9 +6,9 @@ use crate::cli::commands::sessions::printable;
 use crate::cli::table::clean;
 use crate::cli::units::{count, money, took};
 use crate::model::agent::ToolStatus;
-use crate::model::event::Happening;
+use crate::model::approval::{AskedQuestion, command};
+use crate::model::event::EventKind;
 use crate::model::message::DeliveryState;
-use crate::model::prompt::{AskedQuestion, command};
 use crate::wire::messages::MessageView;
 
 /// Something to write.
@@ -38,25 +38,25 @@ pub struct Transcript {
 
 impl Transcript {
     /// Takes in what happened.
-    pub fn take(&mut self, what: &Happening) -> Vec<Piece> {
+    pub fn take(&mut self, what: &EventKind) -> Vec<Piece> {
         match what {
-            Happening::Text { delta, part } => {
+            EventKind::Text { delta, part } => {
                 self.texts.insert(part.clone());
                 self.text(delta, part)
             }
             // Of thinking aloud nothing was shown.
-            Happening::Rewritten { part, text } if self.texts.contains(part) => {
+            EventKind::Rewritten { part, text } if self.texts.contains(part) => {
                 let mut pieces = self.aside("the agent took back what it had written".to_owned());
                 pieces.extend(self.text(text, part));
                 pieces
             }
-            Happening::Tool { tool, status, title, output, .. } => {
+            EventKind::Tool { tool, status, title, output, .. } => {
                 self.tool(tool, *status, title.as_deref(), output.as_deref())
             }
-            Happening::Retry { attempt, message, .. } => {
+            EventKind::Retry { attempt, message, .. } => {
                 self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
             }
-            Happening::PromptAsked { prompt, form, text, id, questions, from_child, .. } => {
+            EventKind::PromptAsked { prompt, form, text, id, questions, from_child, .. } => {
                 self.waiting.insert(prompt.clone(), id.clone());
                 let who = if *from_child { "a sub-agent" } else { "the agent" };
                 let mut pieces = self.aside(format!("{who} waits for {}: {text}", wanted(form)));
@@ -69,7 +69,7 @@ impl Transcript {
                 }
                 pieces
             }
-            Happening::PromptAnswered { prompt, text, state, by, rule, reason, .. } => {
+            EventKind::PromptAnswered { prompt, text, state, by, rule, reason, .. } => {
                 let was_shown = self.waiting.remove(prompt).is_some();
                 self.missed |= by.as_deref() == Some("deadline");
                 match (state, by) {
@@ -82,12 +82,12 @@ impl Transcript {
                     _ => Vec::new(),
                 }
             }
-            Happening::Answered { answer, .. } => {
+            EventKind::Answered { answer, .. } => {
                 self.answer = Some(answer.clone());
                 Vec::new()
             }
-            Happening::FrameMoved { to, .. } => self.aside(format!("the frame is {to}")),
-            Happening::FrameNote { text, .. } => self.aside(text.clone()),
+            EventKind::FrameMoved { to, .. } => self.aside(format!("the frame is {to}")),
+            EventKind::FrameNote { text, .. } => self.aside(text.clone()),
             // Thinking aloud is no answer; the rest shows in the end.
             _ => Vec::new(),
         }
@@ -191,11 +191,11 @@ pub fn summary(message: &MessageView) -> String {
 mod tests {
     use super::*;
 
-    fn text(delta: &str, part: &str) -> Happening {
-        Happening::Text { delta: delta.to_owned(), part: part.to_owned() }
+    fn text(delta: &str, part: &str) -> EventKind {
+        EventKind::Text { delta: delta.to_owned(), part: part.to_owned() }
     }
 
-    fn written(transcript: &mut Transcript, events: &[Happening]) -> String {
+    fn written(transcript: &mut Transcript, events: &[EventKind]) -> String {
         let mut screen = String::new();
         for piece in events.iter().flat_map(|event| transcript.take(event)) {
             match piece {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn text_and_tools_share_a_screen_without_mixing() {
-        let tool = |status| Happening::Tool {
+        let tool = |status| EventKind::Tool {
             call: "c".to_owned(),
             tool: "read".to_owned(),
             status,
@@ -236,7 +236,7 @@ mod tests {
     fn a_question_is_open_until_it_is_answered() {
         let mut transcript = Transcript::default();
         let ask =
-            Happening::asked("per_1".to_owned(), "permission".to_owned(), "bash: rm -rf build".to_owned());
+            EventKind::asked("per_1".to_owned(), "permission".to_owned(), "bash: rm -rf build".to_owned());
         assert_eq!(
             written(&mut transcript, &[ask]),
             "[the agent waits for permission: bash: rm -rf build]\n"
@@ -245,7 +245,7 @@ mod tests {
         // A sub-agent may go on working beside it.
         written(&mut transcript, &[text("ok", "p")]);
         assert!(transcript.is_waiting());
-        written(&mut transcript, &[Happening::prompt_over("per_1".to_owned())]);
+        written(&mut transcript, &[EventKind::prompt_over("per_1".to_owned())]);
         assert!(!transcript.is_waiting());
     }
 }

@@ -1,0 +1,25 @@
+//! Talks to a gateway: one method per route, over its Unix socket or from elsewhere.
+//!
+//! Answers are wire types; what goes wrong is a [`ClientError`], which becomes a
+//! [`Problem`](mimir_model::wire::problem::Problem) for whoever has to read it.
+
+mod error;
+mod events;
+mod http;
+mod known;
+mod launch;
+mod lines;
+mod pin;
+mod place;
+mod routes;
+mod terminal;
+mod tokens;
+
+pub use error::ClientError;
+pub use events::{EventFilter, Follow, Followed};
+pub use known::KnownGateways;
+pub use launch::{Launch, Launched, NotStarted};
+pub use lines::JsonLines;
+pub use place::{BadAddress, Place, Remote};
+pub use routes::{FrameVerb, GatewayClient, Reached, SearchFor};
+pub use terminal::{TerminalInput, TerminalOutput, TerminalOutputs};

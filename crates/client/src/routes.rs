@@ -1,0 +1,485 @@
+//! The routes of a gateway.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::ClientError;
+use super::events::{EventFilter, Follow};
+use super::http::{Call, ask, ask_whole};
+use super::lines::JsonLines;
+use super::place::{Place, Remote};
+use super::terminal::{self, TerminalInput, TerminalOutputs};
+use mimir_model::wire::approvals::{AnswerApproval, ApprovalView};
+use mimir_model::wire::doctor::Check;
+use mimir_model::wire::frames::{
+    CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
+};
+use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
+use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
+use mimir_model::wire::projects::{AddProject, ProjectView};
+use mimir_model::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
+use mimir_model::wire::status::{Health, Status};
+use mimir_model::wire::terminal::TerminalQuery;
+
+/// Added to what the gateway was told to wait, before we stop believing in an answer.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// A frame that is woken for something may take that long.
+const WAKES: Duration = Duration::from_secs(240);
+/// And a model that sums up, longer.
+const SUMS_UP: Duration = Duration::from_secs(900);
+
+/// What is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct SearchFor {
+    /// As a person types it.
+    pub words: String,
+    /// Only of this frame.
+    pub frame: Option<String>,
+    /// Only in this conversation.
+    pub session: Option<String>,
+    /// `user` or `assistant`.
+    pub role: Option<&'static str>,
+    /// Not before (UTC ms).
+    pub since: Option<u64>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// What to ask of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameVerb {
+    /// Run it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it and run it again.
+    Restart,
+    /// Freeze it.
+    Pause,
+    /// Let it go on.
+    Resume,
+}
+
+impl FrameVerb {
+    /// The word in the path.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// An answer to something that takes time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reached<T> {
+    /// It is done.
+    Yes(T),
+    /// It was asked for and goes on.
+    NotYet(T),
+}
+
+/// A gateway, by where it is.
+#[derive(Clone, Debug)]
+pub struct GatewayClient {
+    place: Place,
+}
+
+impl GatewayClient {
+    /// The gateway of this machine that listens there, or will.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { place: Place::Socket(socket) }
+    }
+
+    /// A gateway elsewhere.
+    #[must_use]
+    pub fn remote(remote: Remote) -> Self {
+        Self { place: Place::Remote(Arc::new(remote)) }
+    }
+
+    /// Whether it is elsewhere.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(_))
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(StatusCode, T), ClientError> {
+        let action = call.action();
+        let (status, body) = ask_whole(&self.place, call).await?;
+        serde_json::from_slice(&body)
+            .map(|value| (status, value))
+            .map_err(|error| ClientError::Garbled { action, why: error.to_string() })
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
+        self.json(Call::new(Method::GET, path)).await.map(|(_, value)| value)
+    }
+
+    async fn stream<T: DeserializeOwned>(&self, call: Call) -> Result<JsonLines<T>, ClientError> {
+        Ok(JsonLines::new(ask(&self.place, call).await?))
+    }
+
+    /// `GET /health`
+    ///
+    /// # Errors
+    /// See [`ClientError`]; the same holds for every method below.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        let call = Call::new(Method::GET, "/health").within(Duration::from_secs(5));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/status`
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status".to_owned()).await
+    }
+
+    /// `GET /v1/doctor`: the checks as they finish.
+    pub async fn doctor(&self) -> Result<JsonLines<Check>, ClientError> {
+        self.stream(Call::new(Method::GET, "/v1/doctor")).await
+    }
+
+    /// `POST /v1/stop`: frames go on.
+    pub async fn stop(&self) -> Result<(), ClientError> {
+        ask_whole(&self.place, Call::new(Method::POST, "/v1/stop")).await.map(|_| ())
+    }
+
+    /// `POST /v1/frames`
+    pub async fn create_frame(&self, frame: &CreateFrame) -> Result<FrameSummary, ClientError> {
+        let call = with_body(Call::new(Method::POST, "/v1/frames"), frame)?.within(Duration::from_secs(60));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/frames`
+    pub async fn frames(&self) -> Result<Vec<FrameSummary>, ClientError> {
+        self.get("/v1/frames".to_owned()).await
+    }
+
+    /// `GET /v1/frames/{name}`
+    pub async fn frame(&self, name: &str) -> Result<FrameDetails, ClientError> {
+        self.get(path(&["v1", "frames", name])).await
+    }
+
+    /// `POST /v1/frames/{name}/{verb}`
+    pub async fn ask_frame(
+        &self,
+        name: &str,
+        verb: FrameVerb,
+        wait: Duration,
+    ) -> Result<Reached<FrameSummary>, ClientError> {
+        let path = format!("{}?wait={}", path(&["v1", "frames", name, verb.as_str()]), wait.as_secs());
+        let call = Call::new(Method::POST, path).within(wait + GRACE);
+        let (status, frame) = self.json(call).await?;
+        Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(frame) } else { Reached::Yes(frame) })
+    }
+
+    /// `DELETE /v1/frames/{name}`
+    pub async fn destroy_frame(&self, name: &str, wait: Duration) -> Result<Reached<()>, ClientError> {
+        let path = format!("{}?wait={}", path(&["v1", "frames", name]), wait.as_secs());
+        let (status, _) =
+            ask_whole(&self.place, Call::new(Method::DELETE, path).within(wait + GRACE)).await?;
+        Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(()) } else { Reached::Yes(()) })
+    }
+
+    /// `GET /v1/frames/{name}/logs`
+    pub async fn logs(
+        &self,
+        name: &str,
+        follow: bool,
+        since_ms: Option<u64>,
+        tail: Option<u32>,
+    ) -> Result<JsonLines<FrameLogLine>, ClientError> {
+        let mut query = vec![format!("follow={follow}")];
+        query.extend(since_ms.map(|since| format!("since_ms={since}")));
+        query.extend(tail.map(|tail| format!("tail={tail}")));
+        let path = format!("{}?{}", path(&["v1", "frames", name, "logs"]), query.join("&"));
+        self.stream(Call::new(Method::GET, path)).await
+    }
+
+    /// `GET /v1/frames/{name}/stats`
+    pub async fn stats(&self, name: &str) -> Result<FrameStats, ClientError> {
+        self.get(path(&["v1", "frames", name, "stats"])).await
+    }
+
+    /// `GET /v1/frames/{name}/notes`
+    pub async fn notes(&self, name: &str) -> Result<Vec<FrameNote>, ClientError> {
+        self.get(path(&["v1", "frames", name, "notes"])).await
+    }
+
+    /// `GET /v1/frames/{name}/terminal`
+    pub async fn terminal(
+        &self,
+        name: &str,
+        query: &TerminalQuery,
+    ) -> Result<(TerminalInput, TerminalOutputs), ClientError> {
+        terminal::open(&self.place, &path(&["v1", "frames", name, "terminal"]), query).await
+    }
+
+    /// `GET /v1/gc`: what is left over.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, ClientError> {
+        self.get("/v1/gc".to_owned()).await
+    }
+
+    /// `POST /v1/gc`: removes what is left over.
+    pub async fn gc(&self) -> Result<Vec<Leftover>, ClientError> {
+        let call = Call::new(Method::POST, "/v1/gc").within(Duration::from_secs(300));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/messages`: the same `key` gives the same message.
+    pub async fn send(&self, message: &SendMessage, key: &str) -> Result<MessageView, ClientError> {
+        let call =
+            with_body(Call::new(Method::POST, "/v1/messages"), message)?.header("idempotency-key", key);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/messages/{id}`
+    pub async fn message(&self, id: &str) -> Result<MessageView, ClientError> {
+        self.get(path(&["v1", "messages", id])).await
+    }
+
+    /// `GET /v1/messages?open=true`: what waits and what runs, in the order in which it goes.
+    pub async fn queue(
+        &self,
+        frame: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<Vec<MessageView>, ClientError> {
+        let mut query = query_of("/v1/messages?");
+        query.append_pair("open", "true");
+        frame.map(|frame| query.append_pair("frame", frame));
+        session.map(|session| query.append_pair("session", session));
+        self.get(query.finish()).await
+    }
+
+    /// `GET /v1/messages?session=`: all of a conversation, newest first.
+    pub async fn messages(&self, session: &str) -> Result<Vec<MessageView>, ClientError> {
+        let mut query = query_of("/v1/messages?");
+        query.append_pair("session", session);
+        self.get(query.finish()).await
+    }
+
+    /// `PATCH /v1/messages/{id}`
+    pub async fn edit(&self, id: &str, edit: &EditMessage) -> Result<MessageView, ClientError> {
+        let call = with_body(Call::new(Method::PATCH, path(&["v1", "messages", id])), edit)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/messages/{id}/cancel`: as it stands after a moment.
+    pub async fn cancel(&self, id: &str) -> Result<MessageView, ClientError> {
+        let call = Call::new(Method::POST, path(&["v1", "messages", id, "cancel"]));
+        self.json(call.within(Duration::from_secs(30))).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/sessions`, of one frame or of all.
+    pub async fn sessions(&self, frame: Option<&str>) -> Result<Vec<SessionSummary>, ClientError> {
+        let query = frame.map(|frame| {
+            url::form_urlencoded::Serializer::new("?".to_owned()).append_pair("frame", frame).finish()
+        });
+        self.get(format!("/v1/sessions{}", query.unwrap_or_default())).await
+    }
+
+    /// `GET /v1/sessions/{id}`: by an id, a title or `last`, among those of a frame or all.
+    pub async fn session(&self, id: &str, frame: Option<&str>) -> Result<SessionDetails, ClientError> {
+        self.get(of_session(id, "", frame)).await
+    }
+
+    /// `GET /v1/sessions/{id}/export`
+    pub async fn export_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        format: &str,
+    ) -> Result<bytes::Bytes, ClientError> {
+        let mut path = of_session(id, "export", frame);
+        path.push_str(if frame.is_some() { "&format=" } else { "?format=" });
+        path.push_str(format);
+        ask_whole(&self.place, Call::new(Method::GET, path)).await.map(|(_, body)| body)
+    }
+
+    /// `PATCH /v1/sessions/{id}`
+    pub async fn rename_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        change: &ChangeSession,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = with_body(Call::new(Method::PATCH, of_session(id, "", frame)), change)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/fork`: wakes the frame.
+    pub async fn fork_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+        wish: &ForkSession,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = with_body(Call::new(Method::POST, of_session(id, "fork", frame)), wish)?;
+        self.json(call.within(WAKES)).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/compact`: answers when the model has summed up.
+    pub async fn compact_session(
+        &self,
+        id: &str,
+        frame: Option<&str>,
+    ) -> Result<SessionSummary, ClientError> {
+        let call = Call::new(Method::POST, of_session(id, "compact", frame)).within(SUMS_UP);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/sessions/{id}/abort`
+    pub async fn abort_session(&self, id: &str, frame: Option<&str>) -> Result<SessionAborted, ClientError> {
+        let call = Call::new(Method::POST, of_session(id, "abort", frame)).within(Duration::from_secs(60));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `DELETE /v1/sessions/{id}`: wakes the frame.
+    pub async fn delete_session(&self, id: &str) -> Result<SessionSummary, ClientError> {
+        let call = Call::new(Method::DELETE, of_session(id, "", None)).within(WAKES);
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/search`
+    pub async fn search(&self, wanted: &SearchFor) -> Result<Vec<SearchHit>, ClientError> {
+        let mut query = url::form_urlencoded::Serializer::new("/v1/search?".to_owned());
+        query.append_pair("q", &wanted.words).append_pair("limit", &wanted.limit.to_string());
+        let since = wanted.since.map(|since| since.to_string());
+        let more = [
+            ("frame", wanted.frame.as_deref()),
+            ("session", wanted.session.as_deref()),
+            ("role", wanted.role),
+            ("since", since.as_deref()),
+        ];
+        for (name, value) in more {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        self.get(query.finish()).await
+    }
+
+    /// `GET /v1/approvals`, of one frame or of all; also those that are over.
+    pub async fn approvals(&self, frame: Option<&str>, all: bool) -> Result<Vec<ApprovalView>, ClientError> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("all", if all { "true" } else { "false" });
+        if let Some(frame) = frame {
+            query.append_pair("frame", frame);
+        }
+        self.get(format!("/v1/approvals?{}", query.finish())).await
+    }
+
+    /// `GET /v1/approvals/{id}`
+    pub async fn approval(&self, id: &str) -> Result<ApprovalView, ClientError> {
+        self.get(path(&["v1", "approvals", id])).await
+    }
+
+    /// `POST /v1/approvals/{id}/answer`
+    pub async fn answer_approval(
+        &self,
+        id: &str,
+        answer: &AnswerApproval,
+    ) -> Result<ApprovalView, ClientError> {
+        let call = Call::new(Method::POST, path(&["v1", "approvals", id, "answer"]));
+        self.json(with_body(call, answer)?).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/events`, from `after` on; from now on when there is none.
+    #[must_use]
+    pub fn follow(&self, filter: EventFilter, after: Option<u64>) -> Follow {
+        Follow::new(self.place.clone(), filter, after)
+    }
+
+    /// `GET /v1/projects`
+    pub async fn projects(&self) -> Result<Vec<ProjectView>, ClientError> {
+        self.get("/v1/projects".to_owned()).await
+    }
+
+    /// `POST /v1/projects`
+    pub async fn add_project(&self, project: &AddProject) -> Result<ProjectView, ClientError> {
+        let call = with_body(Call::new(Method::POST, "/v1/projects"), project)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/projects/{name}`
+    pub async fn project(&self, name: &str) -> Result<ProjectView, ClientError> {
+        self.get(path(&["v1", "projects", name])).await
+    }
+
+    /// `DELETE /v1/projects/{name}`
+    pub async fn remove_project(&self, name: &str) -> Result<(), ClientError> {
+        ask_whole(&self.place, Call::new(Method::DELETE, path(&["v1", "projects", name]))).await.map(|_| ())
+    }
+
+    /// `GET /v1/images`
+    pub async fn images(&self) -> Result<Vec<ImageView>, ClientError> {
+        self.get("/v1/images".to_owned()).await
+    }
+
+    /// `POST /v1/images/build`: its progress, line by line.
+    pub async fn build_image(&self, build: &BuildImage) -> Result<JsonLines<BuildLine>, ClientError> {
+        self.stream(with_body(Call::new(Method::POST, "/v1/images/build"), build)?).await
+    }
+}
+
+pub(super) fn with_body<T: Serialize>(mut call: Call, body: &T) -> Result<Call, ClientError> {
+    let bytes = serde_json::to_vec(body)
+        .map_err(|error| ClientError::Garbled { action: call.action(), why: error.to_string() })?;
+    call.body = Some(bytes);
+    Ok(call)
+}
+
+/// The path of a conversation, or of one of its verbs.
+fn of_session(id: &str, verb: &str, frame: Option<&str>) -> String {
+    let mut text = path(&["v1", "sessions", id]);
+    if !verb.is_empty() {
+        text.push('/');
+        text.push_str(verb);
+    }
+    match frame {
+        Some(frame) => url::form_urlencoded::Serializer::new(text + "?").append_pair("frame", frame).finish(),
+        None => text,
+    }
+}
+
+/// A path to which pairs are appended.
+fn query_of(path: &str) -> url::form_urlencoded::Serializer<'static, String> {
+    url::form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len())
+}
+
+/// Joins the parts of a path; whatever a part holds stays one part.
+pub(super) fn path(parts: &[&str]) -> String {
+    let mut path = String::new();
+    for part in parts {
+        path.push('/');
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_path_cannot_become_two() {
+        assert_eq!(path(&["v1", "frames", "my-api", "start"]), "/v1/frames/my-api/start");
+        assert_eq!(path(&["v1", "frames", "../x?y#z ü"]), "/v1/frames/%2E%2E%2Fx%3Fy%23z%20%C3%BC");
+    }
+}

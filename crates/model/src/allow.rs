@@ -1,0 +1,210 @@
+//! Which hosts a frame may reach: names, and named groups of names.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// The groups that mimir carries.
+const BUILT_IN: &str = include_str!("../../../config/allow-groups.yaml");
+
+/// Ports of a host that is listed without one.
+const WEB_PORTS: [u16; 2] = [443, 80];
+
+/// An entry of an allow-list that is neither a group nor a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{entry}` is neither a group ({groups}) nor a host such as example.com, *.example.com or example.com:8443{}",
+    meant(nearest)
+)]
+pub struct InvalidAllow {
+    /// As given.
+    pub entry: String,
+    /// The groups that exist.
+    pub groups: String,
+    /// The group that was probably meant.
+    pub nearest: Option<String>,
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|group| format!("; did you mean `{group}`?")).unwrap_or_default()
+}
+
+/// One host, or all hosts beneath a domain; on the web's ports or on one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct HostRule {
+    /// Lower case.
+    name: String,
+    /// Beneath `name`, not `name` itself.
+    beneath: bool,
+    port: Option<u16>,
+}
+
+/// Named groups of hosts.
+#[derive(Clone, Debug, Default)]
+pub struct AllowGroups {
+    groups: BTreeMap<String, Vec<HostRule>>,
+}
+
+/// The hosts that one frame may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowList {
+    rules: Vec<HostRule>,
+}
+
+impl AllowGroups {
+    /// The groups that mimir carries.
+    ///
+    /// # Errors
+    /// Never, as long as the tests pass.
+    pub fn built_in() -> Result<Self, String> {
+        let named: BTreeMap<String, Vec<String>> =
+            serde_saphyr::from_str(BUILT_IN).map_err(|error| error.to_string())?;
+        let mut groups = BTreeMap::new();
+        for (name, hosts) in named {
+            let rules: Result<Vec<HostRule>, String> = hosts.iter().map(|host| host.parse()).collect();
+            groups.insert(name, rules?);
+        }
+        Ok(Self { groups })
+    }
+
+    /// Reads the entries of an allow-list. A word without a dot is a group.
+    ///
+    /// # Errors
+    /// The first entry that is neither.
+    pub fn resolve<'a>(&self, entries: impl IntoIterator<Item = &'a str>) -> Result<AllowList, InvalidAllow> {
+        let mut rules = Vec::new();
+        for entry in entries {
+            match self.groups.get(entry) {
+                Some(group) => rules.extend(group.iter().cloned()),
+                None => rules.push(entry.parse().map_err(|_: String| InvalidAllow {
+                    entry: entry.to_owned(),
+                    groups: self.groups.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                    nearest: self.nearest(entry).map(str::to_owned),
+                })?),
+            }
+        }
+        Ok(AllowList { rules })
+    }
+
+    /// The group whose name is a slip or two away.
+    fn nearest(&self, entry: &str) -> Option<&str> {
+        let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.to_ascii_lowercase());
+        let name = self.groups.keys().min_by_key(|name| distance(name))?;
+        (distance(name) <= 2).then_some(name)
+    }
+}
+
+impl FromStr for HostRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| text.to_owned())?)),
+            None => (text, None),
+        };
+        let (name, beneath) = match host.strip_prefix("*.") {
+            Some(domain) => (domain, true),
+            None => (host, false),
+        };
+        let label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        // At least one dot: `*.com` would be too much, and `localhost` is not for frames.
+        let good = name.contains('.') && name.len() <= 253 && name.split('.').all(label) && port != Some(0);
+        if good { Ok(Self { name: name.to_ascii_lowercase(), beneath, port }) } else { Err(text.to_owned()) }
+    }
+}
+
+impl AllowList {
+    /// Whether a connection to `host` and `port` is on the list.
+    #[must_use]
+    pub fn permits(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        self.rules.iter().any(|rule| {
+            let named = match rule.beneath {
+                true => {
+                    host.strip_suffix(&rule.name).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+                }
+                false => host == rule.name,
+            };
+            named && rule.port.map_or(WEB_PORTS.contains(&port), |only| only == port)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(entries: &[&str]) -> AllowList {
+        let groups = AllowGroups::built_in().expect("the groups we carry read");
+        groups.resolve(entries.iter().copied()).expect("a good list")
+    }
+
+    #[test]
+    fn a_list_permits_what_is_on_it_and_nothing_that_looks_like_it() {
+        let list = list(&["github", "Example.com", "*.corp.test", "git.test:8443"]);
+        for (host, port) in [
+            ("github.com", 443),
+            ("example.com", 80),
+            ("EXAMPLE.com.", 443),
+            ("a.b.corp.test", 443),
+            ("git.test", 8443),
+        ] {
+            assert!(list.permits(host, port), "{host}:{port}");
+        }
+        for (host, port) in [
+            ("files.example.org", 443),
+            ("github.com", 22),
+            ("xexample.com", 443),
+            ("example.com.evil.test", 443),
+            ("www.example.com", 443),
+            ("corp.test", 443),
+            (".corp.test", 443),
+            ("xcorp.test", 443),
+            ("git.test", 443),
+            ("", 443),
+        ] {
+            assert!(!list.permits(host, port), "{host}:{port}");
+        }
+        assert!(!AllowList::default().permits("example.com", 443));
+    }
+
+    #[test]
+    fn every_promised_group_is_there() {
+        for group in ["npm", "pypi", "crates", "debian", "github"] {
+            assert!(!list(&[group]).rules.is_empty(), "{group}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_group_nor_host_is_named() {
+        let groups = AllowGroups::built_in().expect("groups");
+        for bad in [
+            "nmp",
+            "localhost",
+            "*.",
+            "*",
+            "a b.test",
+            "x.test:",
+            "x.test:99999",
+            "x.test:0",
+            "https://x.test",
+            "",
+        ] {
+            let error = groups.resolve([bad]).expect_err(bad);
+            assert_eq!(error.entry, bad);
+            assert!(error.to_string().contains("npm"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_group_is_no_host_and_the_nearest_group_is_named() {
+        let groups = AllowGroups::built_in().expect("groups");
+        for (slip, meant) in [("npmm", Some("npm")), ("Crates", Some("crates")), ("githbu", Some("github"))] {
+            let error = groups.resolve(["npm", slip]).expect_err(slip);
+            assert_eq!(error.nearest.as_deref(), meant, "{error}");
+        }
+        let error = groups.resolve(["somewhere"]).expect_err("no group");
+        assert_eq!(error.nearest, None, "{error}");
+    }
+}

@@ -1,0 +1,29 @@
+//! Values and decisions: what mimir talks about, and which moves are legal.
+//!
+//! Everything here is pure. It reads no clock, opens no file and knows nothing
+//! of SQL, HTTP, tokio or containers, so every rule can be tested by calling it.
+
+pub mod agent;
+pub mod allow;
+pub mod approval;
+pub mod container;
+pub mod event;
+pub mod filter;
+pub mod fingerprint;
+pub mod frame;
+pub mod ids;
+pub mod message;
+pub mod names;
+pub mod network;
+pub mod policy;
+pub mod port;
+pub mod principal;
+pub mod project;
+pub mod scope;
+pub mod secret;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod status;
+pub mod token;
+pub mod usage;
+pub mod wire;

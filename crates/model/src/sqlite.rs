@@ -1,0 +1,113 @@
+//! Our ids, names and words, as SQLite keeps them.
+//!
+//! Here and not in the store, because a trait of another crate can be implemented only beside the type.
+//! Nothing else in this crate knows of SQL.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::agent::{AgentMessageId, AgentSessionId, ModelRef};
+use crate::approval::ApprovalState;
+use crate::frame::{Desired, FrameState};
+use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, SessionId, TokenId};
+use crate::message::DeliveryState;
+use crate::names::{FrameName, ProjectName, TokenName};
+use crate::network::NetworkMode;
+use crate::port::{Port, PortPurpose};
+
+/// A value in a row that is not one of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("{value:?} where {expected} is expected")]
+pub struct Foreign {
+    /// What it should have been.
+    pub expected: &'static str,
+    /// What it is.
+    pub value: String,
+}
+
+fn foreign(expected: &'static str, value: &str) -> FromSqlError {
+    FromSqlError::Other(Box::new(Foreign { expected, value: value.to_owned() }))
+}
+
+/// Text that is parsed when it is read.
+macro_rules! parsed {
+    ($($type:ty => $what:literal),+ $(,)?) => {$(
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.to_string()))
+            }
+        }
+        impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let text = value.as_str()?;
+                text.parse().map_err(|_| foreign($what, text))
+            }
+        }
+    )+};
+}
+parsed! {
+    FrameId => "a frame id",
+    InstanceId => "an instance id",
+    MessageId => "a message id",
+    ProjectId => "a project id",
+    ApprovalId => "a prompt id",
+    SessionId => "a session id",
+    TokenId => "a token id",
+    FrameName => "a frame name",
+    ProjectName => "a project name",
+    TokenName => "a token name",
+    NetworkMode => "a network mode",
+    ModelRef => "a model",
+}
+
+/// One of a closed list of words.
+macro_rules! words {
+    ($($type:ty => $what:literal, $all:expr);+ $(;)?) => {$(
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_str()))
+            }
+        }
+        impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let text = value.as_str()?;
+                $all.into_iter().find(|word| word.as_str() == text).ok_or_else(|| foreign($what, text))
+            }
+        }
+    )+};
+}
+words! {
+    FrameState => "a frame's state", FrameState::ALL;
+    Desired => "a wish for a frame", Desired::ALL;
+    DeliveryState => "a message's state", DeliveryState::ALL;
+    ApprovalState => "a prompt's state", ApprovalState::ALL;
+    PortPurpose => "a port's purpose", [PortPurpose::Agent, PortPurpose::Preview];
+}
+
+/// Ids that somebody else makes; any text is one.
+macro_rules! opaque {
+    ($($type:ident),+) => {$(
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_str()))
+            }
+        }
+        impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                Ok(Self(value.as_str()?.to_owned()))
+            }
+        }
+    )+};
+}
+opaque!(AgentSessionId, AgentMessageId);
+
+impl ToSql for Port {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0))
+    }
+}
+
+impl FromSql for Port {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u16::column_result(value).map(Self)
+    }
+}

@@ -1,0 +1,204 @@
+//! Frames, as clients see them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{Desired, FrameState, Limits};
+use crate::network::NetworkMode;
+use crate::policy::Rule;
+use crate::status::FrameStatus;
+
+/// `POST /v1/frames`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateFrame {
+    /// 1 to 40 of a-z, 0-9 and inner -.
+    pub name: String,
+    /// Absolute host folder. Either this or `project`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The name of a registered project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Image name or id; the configured one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What it may reach; the configured mode when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
+    /// Hosts and groups for mode `allow`, in addition to the configured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Cores, such as 1.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    /// Extra environment inside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Destroyed by itself after `ttl_seconds`.
+    #[serde(default)]
+    pub throwaway: bool,
+    /// How long a throwaway frame lives; the default is 2 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+    /// Start it at once.
+    #[serde(default)]
+    pub start: bool,
+    /// A frame file (YAML), word for word; the fields above win over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_yaml: Option<String>,
+    /// What its agent may do without asking, behind the configured rules and those of the frame file; later ones win.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+}
+
+/// A frame in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameSummary {
+    /// For its whole life.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What was last confirmed.
+    pub state: FrameState,
+    /// What was asked for.
+    pub desired: Desired,
+    /// Why it is in `error`, or another note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `status` for people: `idle`, `busy, queued (1)`, `waiting (permission)`; absent when `state` says it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// What the agent does, true at the moment of asking.
+    #[serde(default)]
+    pub status: FrameStatus,
+    /// Host folder.
+    pub workspace: String,
+    /// 127.0.0.1 port of the agent.
+    pub agent_port: u16,
+    /// 127.0.0.1 port of what the project serves on 3000.
+    pub preview_port: u16,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// UTC ms.
+    pub created_at: u64,
+    /// UTC ms.
+    pub last_active_at: u64,
+    /// Only throwaway frames have one (UTC ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// Millionths of a US dollar.
+    pub cost_microusd: u64,
+    /// The project's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// `GET /v1/frames/{name}`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameDetails {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub summary: FrameSummary,
+    /// The image reference that was asked for.
+    pub image: String,
+    /// What it runs on.
+    pub image_id: String,
+    /// The engine's name for the container.
+    pub container: String,
+    /// Which container of this frame it is.
+    pub generation: u32,
+    /// What it may use.
+    pub limits: Limits,
+    /// Whether the engine enforces them here.
+    pub limits_enforced: bool,
+    /// Hosts and groups for mode `allow`.
+    pub allow: Vec<String>,
+    /// Names of the extra environment; values are not shown.
+    pub env: Vec<String>,
+    /// Who owns what the agent writes.
+    pub owner: String,
+    /// What the engine says right now: missing, halted, running, paused; or why it cannot be asked.
+    pub observed: String,
+    /// How the last run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// How often the kernel killed something in it for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+    /// Resident memory of its agent when it was looked at last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_memory_bytes: Option<u64>,
+    /// What to do about an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// UTC ms.
+    pub state_changed_at: u64,
+    /// The newest notes, newest last.
+    pub notes: Vec<FrameNote>,
+    /// The frame file as given; empty when none was.
+    pub config_yaml: String,
+}
+
+/// A note on a frame's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameNote {
+    /// UTC ms.
+    pub at: u64,
+    /// A stable word.
+    pub code: String,
+    /// A sentence.
+    pub text: String,
+}
+
+/// `GET /v1/frames/{name}/stats`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameStats {
+    /// The frame's name.
+    pub name: String,
+    /// Cores in use.
+    pub cpu_cores: f64,
+    /// Processor time since start in milliseconds.
+    pub cpu_ms: u64,
+    /// Bytes in use.
+    pub memory_bytes: u64,
+    /// 0 when no limit is enforced.
+    pub memory_limit_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Bytes in the frame's home folder on the host.
+    pub home_bytes: u64,
+}
+
+/// A line of `GET /v1/frames/{name}/logs` (one JSON object a line).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameLogLine {
+    /// UTC ms.
+    pub at: u64,
+    /// `frame` (lifecycle lines), `opencode`, `forwarder`.
+    pub source: String,
+    /// The line.
+    pub text: String,
+}
+
+/// Something that is left over: `GET /v1/gc`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Leftover {
+    /// `container`, `folder`, `image`, `expired_frame`.
+    pub kind: String,
+    /// Which.
+    pub what: String,
+    /// Why it is left over.
+    pub why: String,
+    /// Bytes, if known.
+    pub size_bytes: u64,
+    /// What became of it: `found` or `removed`, or why it could not be removed.
+    pub outcome: String,
+}

@@ -1,0 +1,74 @@
+//! What services above need from frames: a running agent to talk to.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{FrameError, Frames};
+use crate::model::agent::AgentSessionId;
+use crate::model::ids::FrameId;
+use crate::opencode::OpencodeClient;
+
+/// Why there is no agent to talk to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// It will not come; tell the sender why.
+    #[error("{0}")]
+    NotThere(String),
+    /// The gateway stops. The message stays where it is and goes on after the next start.
+    #[error("the gateway stops")]
+    Stopping,
+}
+
+/// Where agents live. Implemented by [`Frames`]; tests lead it to a scripted server.
+#[async_trait]
+pub trait AgentLocator: Send + Sync {
+    /// Starts the frame unless it runs, waits until its agent answers, and says how to talk to it.
+    async fn wake(&self, frame: &FrameId, deadline: Duration) -> Result<OpencodeClient, PlaceError>;
+
+    /// How to talk to the agent as the frame stands now. The password changes with every start, so
+    /// ask again after a connection was lost.
+    async fn agent(&self, frame: &FrameId) -> Result<OpencodeClient, PlaceError>;
+
+    /// Sees to it that the terminal's agent window, when it opens, opens on this conversation. A window that
+    /// is open already is told by the agent itself. Nothing depends on it, so it has no outcome.
+    async fn show(&self, frame: &FrameId, session: &AgentSessionId);
+
+    /// The frame's agent said something that shows that it gets on: it is not silent, whatever else it leaves
+    /// unanswered. Called for each word of an answer, so it must be cheap.
+    fn heard(&self, _frame: &FrameId) {}
+}
+
+#[async_trait]
+impl AgentLocator for Frames {
+    async fn wake(&self, frame: &FrameId, deadline: Duration) -> Result<OpencodeClient, PlaceError> {
+        let awake = Frames::wake(self, frame, deadline).await?;
+        let access = self.agent_access(&awake).await?;
+        Ok(OpencodeClient::new(access.connector, &access.password))
+    }
+
+    async fn agent(&self, frame: &FrameId) -> Result<OpencodeClient, PlaceError> {
+        let frame = self.get_by_id(frame).await?;
+        let access = self.agent_access(&frame).await?;
+        Ok(OpencodeClient::new(access.connector, &access.password))
+    }
+
+    async fn show(&self, frame: &FrameId, session: &AgentSessionId) {
+        self.show_session(frame, session).await;
+    }
+
+    fn heard(&self, frame: &FrameId) {
+        if let Some(handle) = self.inner.drivers().by_frame.get(frame) {
+            handle.hear();
+        }
+    }
+}
+
+impl From<FrameError> for PlaceError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Interrupted => Self::Stopping,
+            error => Self::NotThere(error.to_string()),
+        }
+    }
+}

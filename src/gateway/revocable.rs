@@ -1,0 +1,122 @@
+//! Ends connections whose token is over, whatever they have become: a request, a stream, a terminal.
+//!
+//! A WebSocket outlives the HTTP connection that it was, so the end is not told to
+//! the connection but built into the stream underneath it.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+
+use super::guarded_stream::{GuardedStream, Rule};
+
+/// What holds one connection.
+#[derive(Clone, Default)]
+pub struct Revocable {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The token of the newest request: the ones before it on this connection are answered.
+    held: Mutex<Option<CancellationToken>>,
+    other: Notify,
+    cut: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Revocable {
+    /// From now on the connection ends with that; with nothing when there is none.
+    pub fn hold(&self, ended: Option<CancellationToken>) {
+        *self.lock() = ended;
+        self.inner.other.notify_one();
+    }
+
+    /// Puts a stream on it.
+    pub fn on<S>(&self, stream: S) -> Leashed<S> {
+        let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());
+        let _closed = self.inner.closed.clone().drop_guard();
+        GuardedStream::by(Cut { reading: cut(), writing: cut(), _closed }, stream)
+    }
+
+    /// Waits until the stream is gone, and cuts it when what holds it ends before.
+    pub async fn watch(&self) {
+        let mut closed = pin!(self.inner.closed.cancelled());
+        loop {
+            let held = self.lock().clone().unwrap_or_default();
+            tokio::select! {
+                () = &mut closed => return,
+                () = held.cancelled() => {
+                    self.inner.cut.cancel();
+                    return;
+                }
+                () = self.inner.other.notified() => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<CancellationToken>> {
+        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that can be cut from elsewhere.
+pub type Leashed<S> = GuardedStream<S, Cut>;
+
+/// Lets nothing through any more once it is cancelled; each direction wakes on its own.
+pub struct Cut {
+    reading: Pin<Box<WaitForCancellationFutureOwned>>,
+    writing: Pin<Box<WaitForCancellationFutureOwned>>,
+    _closed: DropGuard,
+}
+
+fn unless_over(cut: &mut Pin<Box<WaitForCancellationFutureOwned>>, cx: &mut Context<'_>) -> io::Result<()> {
+    if cut.as_mut().poll(cx).is_pending() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the token of this connection is over"))
+}
+
+impl Rule for Cut {
+    fn before_read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        unless_over(&mut self.reading, cx)
+    }
+
+    fn before_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        unless_over(&mut self.writing, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn a_stream_is_cut_when_its_newest_token_ends_and_let_go_when_it_is_closed() {
+        let (near, _far) = tokio::io::duplex(16);
+        let leash = Revocable::default();
+        let mut stream = leash.on(near);
+        let (first, second) = (CancellationToken::new(), CancellationToken::new());
+        leash.hold(Some(first.clone()));
+        let mut byte = [0_u8; 1];
+        let read = async { stream.read(&mut byte).await.expect_err("cut").kind() };
+        let end = async {
+            leash.hold(Some(second.clone()));
+            first.cancel();
+            tokio::task::yield_now().await;
+            second.cancel();
+        };
+        let all = async { tokio::join!(read, end, leash.watch()).0 };
+        let kind = tokio::time::timeout(Duration::from_secs(5), all).await.expect("in time");
+        assert_eq!(kind, io::ErrorKind::ConnectionAborted);
+
+        let leash = Revocable::default();
+        drop(leash.on(tokio::io::duplex(16).0));
+        tokio::time::timeout(Duration::from_secs(5), leash.watch()).await.expect("nothing left to watch");
+    }
+}

@@ -1,0 +1,95 @@
+//! What was said, as the agent keeps it.
+
+use super::values::{json, role_word, to_json, to_sql_int, unsigned};
+use super::{Queryable, StoreError, Tx};
+use crate::model::agent::{AgentMessageId, AgentPart, MessageInfo};
+use crate::model::ids::SessionId;
+
+/// One message of a conversation with its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageRecord {
+    /// Its head.
+    pub message: MessageInfo,
+    /// What it consists of, in order.
+    pub parts: Vec<AgentPart>,
+}
+
+/// Keeps a message; a newer version of it replaces the older one.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such conversation.
+pub fn upsert(
+    tx: &mut Tx<'_>,
+    session: &SessionId,
+    message: &MessageInfo,
+    parts: &[AgentPart],
+) -> Result<(), StoreError> {
+    tx.change(
+        "INSERT INTO turns (session_id, agent_message, role, head, parts, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (session_id, agent_message)
+         DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts
+             WHERE role IS NOT excluded.role OR head IS NOT excluded.head OR parts IS NOT excluded.parts",
+        (
+            session,
+            &message.id,
+            role_word(message.role),
+            to_json(message, "an agent's message")?,
+            to_json(&parts, "an agent's parts")?,
+            to_sql_int(message.created_at),
+        ),
+    )?;
+    Ok(())
+}
+
+/// Everything that was said in a conversation, oldest first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<MessageRecord>, StoreError> {
+    ask.rows(
+        "SELECT head, parts FROM turns WHERE session_id = ?1 ORDER BY agent_message",
+        (session,),
+        |row| {
+            Ok(MessageRecord {
+                message: json(row, "head", "an agent's message")?,
+                parts: json(row, "parts", "an agent's parts")?,
+            })
+        },
+    )
+}
+
+/// How far a conversation's history goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The newest message that is kept.
+    pub newest: Option<AgentMessageId>,
+    /// The agent's messages among the last ones that were not complete when they were kept.
+    pub unfinished: Vec<AgentMessageId>,
+    /// When the newest message was written (UTC ms), 0 without one.
+    pub until: u64,
+}
+
+/// How far a conversation's history goes.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn reach(ask: &impl Queryable, session: &SessionId) -> Result<Reach, StoreError> {
+    /// How far back is looked for messages that were not complete.
+    const LOOK_BACK: i64 = 40;
+    let rows = ask.rows(
+        "SELECT agent_message, created_at,
+                role = 'assistant' AND json_extract(head, '$.completed_at') IS NULL
+                    AND json_extract(head, '$.error') IS NULL AS unfinished
+           FROM turns WHERE session_id = ?1 ORDER BY agent_message DESC LIMIT ?2",
+        (session, LOOK_BACK),
+        |row| {
+            let id: AgentMessageId = row.get("agent_message")?;
+            Ok((id, unsigned(row, "created_at")?, row.get::<_, bool>("unfinished")?))
+        },
+    )?;
+    let until = rows.iter().map(|(_, at, _)| *at).max().unwrap_or_default();
+    let newest = rows.first().map(|(id, ..)| id.clone());
+    let unfinished = rows.into_iter().filter(|(_, _, open)| *open).map(|(id, ..)| id).collect();
+    Ok(Reach { newest, unfinished, until })
+}
