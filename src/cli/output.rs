@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::exit::Failure;
 use super::paint::{ColorChoice, Ink, Paint};
 use super::table::{Table, clean};
+use crate::model::visible;
 use crate::wire::problem::Problem;
 
 /// The two streams and how to write to them.
@@ -88,7 +89,8 @@ impl Out {
     /// # Errors
     /// See [`Out::raw`].
     pub fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.line(serde_json::to_string_pretty(value).map_err(|error| unserialisable(&error))?)
+        let text = serde_json::to_string_pretty(value).map_err(|error| unserialisable(&error))?;
+        self.line(visible::json(&text))
     }
 
     /// One object of a stream as JSON.
@@ -96,7 +98,8 @@ impl Out {
     /// # Errors
     /// See [`Out::raw`].
     pub fn object(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.line(serde_json::to_string(value).map_err(|error| unserialisable(&error))?)
+        let text = serde_json::to_string(value).map_err(|error| unserialisable(&error))?;
+        self.line(visible::json(&text))
     }
 
     /// Something to know that is no result. Silent with `--json` and `--quiet`.
@@ -177,13 +180,13 @@ pub fn as_json(problem: &Problem) -> String {
         Some(detail) => format!("{}: {detail}", problem.title),
         None => problem.title.clone(),
     };
-    serde_json::json!({"error": {
+    let error = serde_json::json!({"error": {
         "code": problem.code,
         "message": message,
         "hint": problem.hint,
         "request_id": problem.request_id,
-    }})
-    .to_string()
+    }});
+    visible::json(&error.to_string())
 }
 
 /// Three lines at most, and the request's id when somebody will have to look it up.

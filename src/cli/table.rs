@@ -59,10 +59,8 @@ pub fn inked(ink: Ink, text: impl Into<String>) -> Text {
     Text { text: clean(&text.into()), ink: Some(ink) }
 }
 
-/// One line without control characters: a folder's name must not move the cursor.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
+/// One line in which nothing moves the cursor and nothing is invisible.
+pub use crate::model::visible::line as clean;
 
 /// Rows under titles.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::model::approval::{ApprovalRequest, AskBody};
 use crate::model::event::EventKind;
 use crate::model::secret::Secret;
+use crate::model::visible::exact;
 use crate::outbound::HttpClients;
 use crate::store::{Store, StoreError, Tx};
 use crate::supervisor::failpoint::Failpoints;
@@ -114,11 +115,13 @@ impl Notifier {
 
 fn title(prompt: &ApprovalRequest) -> String {
     match &prompt.ask.body {
-        AskBody::Permission { tool, .. } => format!("{}: may the agent use {tool}?", prompt.frame_name),
+        AskBody::Permission { tool, .. } => {
+            format!("{}: may the agent use {}?", prompt.frame_name, exact(tool))
+        }
         AskBody::Question { .. } => format!("{}: the agent has a question", prompt.frame_name),
     }
 }
 
 fn body(prompt: &ApprovalRequest) -> String {
-    format!("{}\n{}", prompt.ask.line(), prompt.command())
+    format!("{}\n{}", exact(&prompt.ask.line()), prompt.command())
 }

@@ -12,6 +12,7 @@ use crate::clock::{self, Clock};
 use crate::model::approval::ApprovalRequest;
 use crate::model::event::EventKind;
 use crate::model::ids::DeliveryId;
+use crate::model::visible;
 use crate::outbound::HttpClients;
 use crate::store::deliveries::{self, Delivery};
 use crate::store::{Store, StoreError, Tx};
@@ -59,7 +60,7 @@ pub(super) fn note(
         },
     });
     let id = DeliveryId::from_parts(tx.now_ms(), clock::entropy_128());
-    deliveries::insert(tx, id.as_str(), hook.url.as_str(), &body.to_string())
+    deliveries::insert(tx, id.as_str(), hook.url.as_str(), &visible::json(&body.to_string()))
 }
 
 /// What calls are made with.

@@ -26,4 +26,5 @@ pub mod sqlite;
 pub mod status;
 pub mod token;
 pub mod usage;
+pub mod visible;
 pub mod wire;

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cli::commands::sessions::printable;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
@@ -12,6 +11,7 @@ use crate::cli::units::{age, time};
 use crate::client::GatewayClient;
 use crate::model::approval::{ApprovalState, AskedQuestion, RequestForm, command};
 use crate::model::names::FrameName;
+use crate::model::visible::{exact, prose};
 use crate::wire::approvals::{AnswerApproval, ApprovalView, Say};
 use crate::wire::problem::Problem;
 
@@ -132,7 +132,7 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
             inked(ink, approval.state.as_str()),
             by(approval).into(),
             age(approval.asked_at, context.now_ms()).into(),
-            approval.text.clone().into(),
+            exact(&approval.text).into(),
         ]);
     }
     context.out.table(&table)?;
@@ -151,6 +151,10 @@ fn by(approval: &ApprovalView) -> String {
         (Some(by), None) => by.clone(),
         (None, _) => String::new(),
     }
+}
+
+fn indented(text: &str) -> String {
+    format!("  {}", text.replace('\n', "\n  "))
 }
 
 /// The one that is meant.
@@ -183,16 +187,16 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         Some(tool) => {
             out.line(format!("{who} {} asks leave to use {}", approval.frame, clean(tool)))?;
             for pattern in &approval.patterns {
-                out.line(format!("  {}", clean(pattern)))?;
+                out.line(indented(&exact(pattern)))?;
             }
             if let Some(command) = approval.metadata["command"].as_str() {
-                out.line(format!("the whole command:\n  {}", printable(command).replace('\n', "\n  ")))?;
+                out.line(format!("the whole command:\n{}", indented(&exact(command))))?;
             }
             if let Some(diff) = approval.metadata["diff"].as_str() {
-                out.line(printable(diff.trim_end()))?;
+                out.line(exact(diff.trim_end()))?;
             }
             if !approval.always.is_empty() {
-                out.line(format!("`--always` would allow: {}", clean(&approval.always.join(", "))))?;
+                out.line(format!("`--always` would allow: {}", exact(&approval.always.join(", "))))?;
             }
         }
         None => {
@@ -209,10 +213,10 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         out.line(format!("decided by {}", clean(&by(approval))))?;
     }
     if let Some(reason) = &approval.reason {
-        out.line(format!("because: {}", printable(reason)))?;
+        out.line(format!("because: {}", prose(reason)))?;
     }
     for answer in &approval.answers {
-        out.line(format!("answered: {}", printable(&answer.join(", "))))?;
+        out.line(format!("answered: {}", prose(&answer.join(", "))))?;
     }
     if approval.state == ApprovalState::Pending {
         out.say(format!("answer it with `{}`", command(approval.form.as_str(), &approval.id)));
@@ -222,13 +226,13 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
 
 fn print_question(question: &AskedQuestion, context: &Context) -> Result<(), Failure> {
     let several = if question.multiple { " (several may be chosen)" } else { "" };
-    context.out.line(format!("  {}{several}", printable(&question.text)))?;
+    context.out.line(format!("  {}{several}", exact(&question.text)))?;
     for (n, option) in question.options.iter().enumerate() {
         let about = match option.description.as_str() {
             "" => String::new(),
-            text => format!(" – {}", clean(text)),
+            text => format!(" – {}", exact(text)),
         };
-        context.out.line(format!("    {}  {}{about}", n + 1, clean(&option.label)))?;
+        context.out.line(format!("    {}  {}{about}", n + 1, exact(&option.label)))?;
     }
     Ok(())
 }

@@ -204,7 +204,7 @@ impl Screen<'_> {
             let pieces = self.transcript.finish(message);
             self.write(&pieces)?;
         } else if let Some(answer) = &message.answer {
-            out.line(crate::cli::commands::sessions::printable(answer.trim_end()))?;
+            out.line(crate::model::visible::prose(answer.trim_end()))?;
         }
         match message.state {
             DeliveryState::Answered => {

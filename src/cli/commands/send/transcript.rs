@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cli::commands::sessions::printable;
 use crate::cli::table::clean;
 use crate::cli::units::{count, money, took};
 use crate::model::agent::ToolStatus;
 use crate::model::approval::{AskedQuestion, command};
 use crate::model::event::EventKind;
 use crate::model::message::DeliveryState;
+use crate::model::visible::{exact, prose};
 use crate::wire::messages::MessageView;
 
 /// Something to write.
@@ -59,7 +59,7 @@ impl Transcript {
             EventKind::PromptAsked { prompt, form, text, id, questions, from_child, .. } => {
                 self.waiting.insert(prompt.clone(), id.clone());
                 let who = if *from_child { "a sub-agent" } else { "the agent" };
-                let mut pieces = self.aside(format!("{who} waits for {}: {text}", wanted(form)));
+                let mut pieces = self.aside(format!("{who} waits for {}: {}", wanted(form), exact(text)));
                 pieces.extend(questions.iter().flat_map(options));
                 if let Some(id) = id {
                     pieces.push(Piece::Aside(format!("  {}", command(form, id))));
@@ -118,7 +118,7 @@ impl Transcript {
         let mut pieces = self.end_line();
         let answer = message.answer.clone().or_else(|| self.answer.take()).unwrap_or_default();
         if message.state == DeliveryState::Answered && !self.wrote_text && !answer.is_empty() {
-            pieces.push(Piece::Answer(format!("{}\n", printable(answer.trim_end()))));
+            pieces.push(Piece::Answer(format!("{}\n", prose(answer.trim_end()))));
         }
         pieces
     }
@@ -129,7 +129,7 @@ impl Transcript {
             pieces.extend(self.end_line());
             self.part = Some(part.to_owned());
         }
-        let text = printable(delta);
+        let text = prose(delta);
         if !text.is_empty() {
             self.wrote_text = true;
             self.mid_line = !text.ends_with('\n');
@@ -173,7 +173,7 @@ fn wanted(form: &str) -> &'static str {
 
 fn options(question: &AskedQuestion) -> Vec<Piece> {
     let numbered = question.options.iter().enumerate();
-    numbered.map(|(n, option)| Piece::Aside(format!("  {}  {}", n + 1, clean(&option.label)))).collect()
+    numbered.map(|(n, option)| Piece::Aside(format!("  {}  {}", n + 1, exact(&option.label)))).collect()
 }
 
 /// The last line: what it took.
@@ -247,5 +247,24 @@ mod tests {
         assert!(transcript.is_waiting());
         written(&mut transcript, &[EventKind::prompt_over("per_1".to_owned())]);
         assert!(!transcript.is_waiting());
+    }
+
+    /// A person must be able to read what will run.
+    #[test]
+    fn what_waits_for_permission_reads_as_it_runs() {
+        let asked = EventKind::PromptAsked {
+            prompt: "per_1".to_owned(),
+            form: "permission".to_owned(),
+            text: "bash: rm \u{202e}txt.elif\u{202c}\r safe".to_owned(),
+            id: None,
+            questions: Vec::new(),
+            from_child: false,
+            tool: None,
+            patterns: Vec::new(),
+            deadline_at: None,
+        };
+        let pieces = Transcript::default().take(&asked);
+        let shown = "the agent waits for permission: bash: rm \\u{202e}txt.elif\\u{202c}\\u{d} safe";
+        assert_eq!(pieces, [Piece::Aside(shown.to_owned())]);
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
 use crate::cli::units::{age, money, time};
 use crate::model::names::FrameName;
+use crate::model::visible::prose;
 use crate::wire::messages::{SessionDetails, TurnView};
 use crate::wire::sessions::PartView;
 
@@ -165,7 +166,7 @@ fn print(session: &SessionDetails, full: bool, context: &Context) -> Result<(), 
 
 fn print_text(turn: &TurnView, context: &Context) -> Result<(), Failure> {
     if !turn.text.is_empty() {
-        context.out.line(printable(&turn.text))?;
+        context.out.line(prose(&turn.text))?;
     }
     if turn.parts.iter().any(is_compaction) {
         context.out.line("(what was said so far is summed up)")?;
@@ -185,13 +186,13 @@ fn is_compaction(part: &PartView) -> bool {
 fn print_parts(turn: &TurnView, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     let indented = |text: &str| -> String {
-        printable(text.trim_end()).lines().map(|line| format!("    {line}\n")).collect()
+        prose(text.trim_end()).lines().map(|line| format!("    {line}\n")).collect()
     };
     for part in &turn.parts {
         match part {
-            PartView::Text { text, .. } if !text.trim().is_empty() => out.line(printable(text.trim_end()))?,
+            PartView::Text { text, .. } if !text.trim().is_empty() => out.line(prose(text.trim_end()))?,
             PartView::Reasoning { text, .. } if !text.trim().is_empty() => {
-                out.line(out.paint.ink(Ink::Dim, &format!("(thinks) {}", printable(text.trim_end()))))?;
+                out.line(out.paint.ink(Ink::Dim, &format!("(thinks) {}", prose(text.trim_end()))))?;
             }
             PartView::Tool { tool, title, input, output, .. } => {
                 let title = title.as_deref().unwrap_or_default();
@@ -209,9 +210,4 @@ fn print_parts(turn: &TurnView, context: &Context) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// A model's text keeps its lines and tabs, but cannot steer this terminal.
-pub fn printable(text: &str) -> String {
-    text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect()
 }
