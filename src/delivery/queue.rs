@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::check_text;
 use super::crowd::Inside;
 use super::delivery::{Attempt, FREE_POLL, Halt, Pass, passing};
 use super::error::{CancelError, EditError, SendError};
 use super::turn_limits::span;
 use super::verdict::Verdict;
-use super::{CANCEL_WAIT, Delivery, check_text};
+use super::{CANCEL_WAIT, Delivery};
 use crate::model::agent::AgentStatus;
 use crate::model::frame::FrameState;
 use crate::model::ids::{MessageId, SessionId};
