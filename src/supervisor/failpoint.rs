@@ -8,7 +8,10 @@
 #[cfg(feature = "test-support")]
 use std::collections::BTreeMap;
 #[cfg(feature = "test-support")]
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+#[cfg(feature = "test-support")]
+use parking_lot::Mutex;
 
 /// The failpoints of one gateway. Cheap to clone; clones share what is armed.
 #[derive(Clone, Debug, Default)]
@@ -90,9 +93,7 @@ impl Failpoints {
 
     /// Lets whoever comes to the `nth` point from now on (from 1), whatever its name, hang there for ever.
     pub fn arm_any(&self, nth: u32) {
-        if let Ok(mut any) = self.inner.any.lock() {
-            *any = Some(nth.max(1));
-        }
+        *self.inner.any.lock() = Some(nth.max(1));
     }
 
     /// Waits until somebody hangs, and says where.
@@ -111,29 +112,25 @@ impl Failpoints {
     /// How often each name was passed.
     #[must_use]
     pub fn passed(&self) -> BTreeMap<&'static str, u32> {
-        self.inner.passed.lock().map(|passed| passed.clone()).unwrap_or_default()
+        self.inner.passed.lock().clone()
     }
 
     fn insert(&self, name: &str, nth: u32, kills_process: bool) {
-        if let Ok(mut armed) = self.inner.armed.lock() {
-            armed.insert(name.to_owned(), Armed { left: nth.max(1), kills_process });
-        }
+        self.inner.armed.lock().insert(name.to_owned(), Armed { left: nth.max(1), kills_process });
     }
 
     fn pass(&self, name: &'static str) -> Fate {
-        if let Ok(mut passed) = self.inner.passed.lock() {
-            *passed.entry(name).or_default() += 1;
-        }
-        if let Ok(mut any) = self.inner.any.lock()
-            && let Some(left) = any.as_mut()
-        {
+        *self.inner.passed.lock().entry(name).or_default() += 1;
+        let mut any = self.inner.any.lock();
+        if let Some(left) = any.as_mut() {
             *left -= 1;
             if *left == 0 {
                 *any = None;
                 return Fate::Hang;
             }
         }
-        let Ok(mut armed) = self.inner.armed.lock() else { return Fate::Live };
+        drop(any);
+        let mut armed = self.inner.armed.lock();
         let Some(point) = armed.get_mut(name) else { return Fate::Live };
         point.left -= 1;
         if point.left > 0 {

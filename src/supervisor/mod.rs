@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod failpoint;
+pub mod keyed;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,7 +33,7 @@ pub enum OnExit {
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
-    fatal: Arc<std::sync::Mutex<Option<String>>>,
+    fatal: Arc<Mutex<Option<String>>>,
     failpoints: Failpoints,
 }
 
@@ -68,16 +70,27 @@ impl Tasks {
         Fut: Future<Output = T> + Send + 'static,
     {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let once = std::sync::Mutex::new(Some((work, reply)));
-        self.spawn(name, OnExit::Report, move |_| {
-            let taken = once.lock().ok().and_then(|mut slot| slot.take());
-            async move {
-                if let Some((work, reply)) = taken {
-                    let _ = reply.send(work.await);
-                }
-            }
+        self.spawn_once(name, move |_| async move {
+            // Whoever waited may be gone.
+            let _ = reply.send(work.await);
         });
         answer.await.ok()
+    }
+
+    /// Spawns a task that ends by itself. A panic is said in the log; whoever needs it starts another.
+    pub fn spawn_once<F, Fut>(&self, name: impl Into<String>, run: F)
+    where
+        F: FnOnce(CancellationToken) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let name = name.into();
+        let stop = self.stop.child_token();
+        self.tracker.spawn(async move {
+            let ended = AssertUnwindSafe(async { run(stop.clone()).await }).catch_unwind().await;
+            if ended.is_err() && !stop.is_cancelled() {
+                tracing::error!(task = %name, "task {name} panicked");
+            }
+        });
     }
 
     /// Spawns a task. `run` is called again for each restart.
@@ -107,9 +120,7 @@ impl Tasks {
                     }
                     OnExit::StopGateway => {
                         tracing::error!(task = %name, "task {name} {how}; the gateway stops");
-                        if let Ok(mut slot) = fatal.lock() {
-                            slot.get_or_insert_with(|| format!("{name} {how}"));
-                        }
+                        fatal.lock().get_or_insert_with(|| format!("{name} {how}"));
                         gateway.cancel();
                         return;
                     }
@@ -136,7 +147,7 @@ impl Tasks {
     /// Why the gateway had to stop, if a task that it cannot do without ended.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
-        self.fatal.lock().ok().and_then(|slot| slot.clone())
+        self.fatal.lock().clone()
     }
 }
 
