@@ -33,6 +33,7 @@ use crate::model::scope::{Grant, Scopes};
 use crate::model::secret::Secret;
 use crate::model::token::{RESERVED_NAMES, Token, TokenState};
 use crate::store::{self, Store, StoreError};
+use crate::supervisor::Service;
 
 /// The last use of a token is written down this often.
 const REMEMBER_EVERY: Duration = Duration::from_secs(30);
@@ -265,9 +266,13 @@ impl Access {
         token.revoked_at = Some(now);
         Ok(token)
     }
+}
+
+impl Service for Access {
+    const NAME: &'static str = "tokens";
 
     /// Ends tokens whose time is over and writes down when each was last used, until stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         loop {
             let now = self.inner.clock.now_ms();
             let next_end = self.inner.registry.end_expired(now);
@@ -285,7 +290,9 @@ impl Access {
             }
         }
     }
+}
 
+impl Access {
     async fn remember_uses(&self) {
         let uses = self.inner.registry.take_uses();
         if uses.is_empty() {

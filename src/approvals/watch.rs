@@ -11,15 +11,18 @@ use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{StoreError, Tx, approvals, frames};
+use crate::supervisor::Service;
 
 /// How often is looked while something is open.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often is looked otherwise; whatever is new wakes us.
 const IDLE: Duration = Duration::from_secs(60);
 
-impl Approvals {
+impl Service for Approvals {
+    const NAME: &'static str = "approvals";
+
     /// Runs until it is stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         loop {
             let woken = self.inner.wake.notified();
             let pause = match self.look().await {
@@ -36,7 +39,9 @@ impl Approvals {
             }
         }
     }
+}
 
+impl Approvals {
     /// Does what is due; says when to look again.
     async fn look(&self) -> Result<Duration, StoreError> {
         let open = self.inner.deps.store.read(|db| approvals::open(db, None)).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{ground, settings};
+use super::{bootstrap, settings};
 use crate::clock::{self, Clock};
 use crate::config::LoadOptions;
 use crate::doctor::{self, Subject};
@@ -18,14 +18,14 @@ use crate::wire::problem::Problem;
 pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item = Check> + Send + use<> {
     let clock = Clock::system();
     let instance = InstanceId::from_parts(clock.now_ms(), clock::entropy_128());
-    match ground::load_config(load) {
+    match bootstrap::load_config(load) {
         Err(problem) => stream::iter([doctor::trouble(&problem)]).boxed(),
         Ok(config) => {
             let paths = &load.paths;
             // Without these there is nothing to look at; doctor's own checks say what is wrong with them.
             let prepared = paths.ensure_home().and_then(|()| paths.ensure_runtime());
             let prepared = prepared.err().map(super::serve::config_problem);
-            let engine = ground::engine_settings(paths, &config);
+            let engine = bootstrap::engine_settings(paths, &config);
             let subject = Subject {
                 home: paths.home().to_owned(),
                 runtime_folder: paths.runtime().to_owned(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::bootstrap::{self, AskKey};
 use super::detach;
-use super::ground::{self, AskKey};
 use super::lock::{HomeLock, LockError, lock_home};
 use super::projects;
 use super::services;
@@ -15,7 +15,6 @@ use super::token;
 use crate::access::certificate::{self, Certificate};
 use crate::config::schema::{Server, Tls};
 use crate::config::{Config, LoadOptions, Paths};
-use crate::events;
 use crate::gateway::auth::Authenticator;
 use crate::gateway::{self, Services};
 use crate::supervisor::{OnExit, Tasks};
@@ -111,21 +110,21 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let certificate = certificate(&server, &paths)?;
     let tcp = socket::bind_tcp(server.bind, server.http_port.unwrap_or(0), certificate.is_some()).await;
     let configured = config.projects.clone();
-    let ready = ground::Ready {
+    let wanted = bootstrap::Options {
         paths: paths.clone(),
         config,
         http: tcp.describe(certificate.is_some()),
         fingerprint: certificate.as_ref().map(|certificate| certificate.fingerprint.to_string()),
         ask_key: options.ask_key,
     };
-    let (ground, engine) = ground::lay(ready, core.clone(), stop.clone()).await?;
-    let services = services::build(ground)?;
+    let (resources, engine) = bootstrap::open(wanted, core.clone(), stop.clone()).await?;
+    let (services, background) = services::build(resources)?;
 
     projects::register(&services.store, configured)
         .await
         .map_err(|error| start_failed("register the configured projects", &error))?;
-    start_core(&core, &services);
-    services.router.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
+    background.start(&core);
+    services.delivery.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
     let unix = socket::bind_unix(&paths.gateway_socket())
         .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
     let connections = usize::try_from(server.connections_per_address).unwrap_or(usize::MAX);
@@ -169,59 +168,6 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
         }
         None => Ok(()),
     }
-}
-
-/// What runs underneath: frames, what their agents say and what follows from it, and the broom for old events.
-pub fn start_core(core: &Tasks, services: &Services) {
-    let frames = services.frames.clone();
-    core.spawn("frames", OnExit::Restart, move |stop| {
-        let frames = frames.clone();
-        async move { frames.run(stop).await }
-    });
-    let feeds = services.feeds.clone();
-    core.spawn("feeds", OnExit::Restart, move |stop| {
-        let feeds = feeds.clone();
-        async move { feeds.run(stop).await }
-    });
-    let router = services.router.clone();
-    core.spawn("queue", OnExit::Restart, move |stop| {
-        let router = router.clone();
-        async move { router.watch_queue(stop).await }
-    });
-    let access = services.access.clone();
-    core.spawn("tokens", OnExit::Restart, move |stop| {
-        let access = access.clone();
-        async move { access.run(stop).await }
-    });
-    let approvals = services.approvals.clone();
-    core.spawn("approvals", OnExit::Restart, move |stop| {
-        let approvals = approvals.clone();
-        async move { approvals.run(stop).await }
-    });
-    let (notifier, store, clock) =
-        (services.notifier.clone(), services.store.clone(), services.clock.clone());
-    let failpoints = core.failpoints();
-    core.spawn("webhooks", OnExit::Restart, move |stop| {
-        let (notifier, store, clock) = (notifier.clone(), store.clone(), clock.clone());
-        let failpoints = failpoints.clone();
-        async move { notifier.run(store, clock, failpoints, stop).await }
-    });
-    let statuses = services.statuses.clone();
-    core.spawn("status", OnExit::Restart, move |stop| {
-        let statuses = statuses.clone();
-        async move { statuses.run(stop).await }
-    });
-    let upkeep = services.upkeep.clone();
-    core.spawn("upkeep", OnExit::Restart, move |stop| {
-        let upkeep = upkeep.clone();
-        async move { upkeep.run(stop).await }
-    });
-    let (store, clock) = (services.store.clone(), services.clock.clone());
-    let keep = services.events.settings().keep;
-    let failpoints = core.failpoints();
-    core.spawn("old events", OnExit::Restart, move |stop| {
-        events::tidy(store.clone(), clock.clone(), keep, failpoints.clone(), stop)
-    });
 }
 
 /// Who may use the TCP side, and how.

@@ -11,30 +11,74 @@ use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
-use crate::delivery::{Delivery, DeliveryDeps};
+use crate::delivery::{self, Delivery, DeliveryDeps};
 use crate::doctor;
-use crate::events::{self, Events};
+use crate::events::{self, EventRetention, Events};
 use crate::feed::{self, FeedDeps, Feeds};
 use crate::frames::settings::AgentConnector;
-use crate::frames::{Frames, FramesDeps};
+use crate::frames::{self, AgentLocator, Frames, FramesDeps, HostNetworking};
 use crate::gateway::{About, ImageSource, Services};
 use crate::link::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
-use crate::notify::Notifier;
+use crate::notify::{self, Notifier};
 use crate::outbound::HttpClients;
 use crate::runtime::Runtime;
 use crate::runtime::timed::Timed;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
-use crate::supervisor::Tasks;
-use crate::upkeep::{Upkeep, UpkeepDeps};
+use crate::supervisor::{OnExit, Service, Tasks};
+use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
 
-/// What must stand before anything can be built on it. Tests bring their own.
-pub struct Ground {
+/// What each service is told: from the configuration, and changed by tests.
+pub struct ServiceSettings {
+    /// Frames.
+    pub frames: frames::Settings,
+    /// What agents say.
+    pub feed: feed::Settings,
+    /// Messages on their way.
+    pub delivery: delivery::Settings,
+    /// Who is told what agents ask.
+    pub notify: notify::Settings,
+    /// What follows from what frames do.
+    pub upkeep: upkeep::Settings,
+    /// How readers of events are treated, and how much is kept for them.
+    pub events: events::Settings,
+}
+
+impl ServiceSettings {
+    /// What the configuration says.
+    #[must_use]
+    pub fn of(config: &Config, paths: &Paths, instance: InstanceId) -> Self {
+        Self {
+            frames: settings::frames(config, paths, instance),
+            feed: feed::Settings::default(),
+            delivery: settings::router(config),
+            notify: settings::notify(config),
+            upkeep: settings::upkeep(config),
+            events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
+        }
+    }
+}
+
+/// What tests put in the place of services. Outside of tests all are absent.
+#[derive(Default)]
+pub struct StandIns {
+    /// Finds agents, instead of the frames.
+    pub locator: Option<Arc<dyn AgentLocator>>,
+    /// The host's side of frames, instead of sockets and ports.
+    pub host: Option<Arc<dyn HostNetworking>>,
+}
+
+/// What must be there before anything can be built. Tests bring their own.
+pub struct Resources {
+    /// What each service is told.
+    pub settings: ServiceSettings,
+    /// What tests put in the place of services.
+    pub stand_ins: StandIns,
     /// Where everything is.
     pub paths: Paths,
     /// What was configured.
@@ -65,19 +109,58 @@ pub struct Ground {
     pub fingerprint: Option<String>,
 }
 
+/// The work that services do by themselves, not started yet.
+#[derive(Default)]
+pub struct Background(Vec<(&'static str, Box<dyn FnOnce(&Tasks) + Send>)>);
+
+impl Background {
+    /// Takes the work of a service, and hands the service on.
+    fn of<S: Service>(&mut self, service: S) -> S {
+        let worker = service.clone();
+        self.add(S::NAME, move |tasks| tasks.run(&worker));
+        service
+    }
+
+    fn add(&mut self, name: &'static str, start: impl FnOnce(&Tasks) + Send + 'static) {
+        self.0.push((name, Box::new(start)));
+    }
+
+    /// The same without the work of some services, by the names of their tasks: for tests.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| !names.contains(name));
+        self
+    }
+
+    /// The work of these services alone: for tests.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| names.contains(name));
+        self
+    }
+
+    /// Starts all of it.
+    pub fn start(self, tasks: &Tasks) {
+        self.0.into_iter().for_each(|(_, start)| start(tasks));
+    }
+}
+
 /// Builds all services. Nothing runs yet.
 ///
 /// # Errors
 /// When something that is built into the program cannot be read: a bug.
-pub fn build(ground: Ground) -> Result<Services, Problem> {
-    let Ground { paths, config, clock, store, instance, tasks, .. } = &ground;
-    let timed = Timed::new(ground.runtime.clone());
+pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
+    let doctor = Arc::new(examined(&resources));
+    let Resources { settings, stand_ins, paths, config, clock, store, instance, tasks, .. } = resources;
+    let mut background = Background::default();
+    let timed = Timed::new(resources.runtime);
     let runtime_calls = timed.calls();
     let runtime: Arc<dyn Runtime> = Arc::new(timed);
+    let failpoints = tasks.failpoints();
     let built_in =
         |error: String| Problem::new(500, "internal", "a built-in table cannot be read").detail(error);
     let default_model = config.default_model();
-    let providers = settings::providers(config).map_err(|error| built_in(error.to_string()))?;
+    let providers = settings::providers(&config).map_err(|error| built_in(error.to_string()))?;
     let prices = Prices::built_in().map_err(|error| built_in(error.to_string()))?;
     let models = Arc::new(Models::new(providers, prices, HttpClients::default()));
 
@@ -88,119 +171,130 @@ pub fn build(ground: Ground) -> Result<Services, Problem> {
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
     });
-    let frames = Frames::new(FramesDeps {
+    let ports = HostPorts::new(tasks.clone());
+    let frames = background.of(Frames::new(FramesDeps {
         store: store.clone(),
         runtime: runtime.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: settings::frames(config, paths, instance.clone()),
-        attendant: Arc::new(HostSide { broker, ports: HostPorts::new(tasks.clone()) }),
+        settings: settings.frames,
+        attendant: stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports })),
         start_files: Arc::new(AgentFiles {
             models,
             default_model: default_model.clone(),
             small_model: config.small_model(),
             rules: Rules::new(store.clone(), config.approvals.rules.clone()),
         }),
-        agent_connector: ground.agent_connector.clone(),
-    });
-    let notifier = Notifier::new(settings::notify(config));
-    let approvals = Approvals::new(ApprovalsDeps {
+        agent_connector: resources.agent_connector,
+    }));
+    let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
+    let notifier = Notifier::new(settings.notify);
+    let approvals = background.of(Approvals::new(ApprovalsDeps {
         store: store.clone(),
-        locator: Arc::new(frames.clone()),
+        locator: locator.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: approvals::Settings { rules: config.approvals.rules.clone(), notifier: notifier.clone() },
+    }));
+    let (of_webhooks, of_store, of_clock) = (tasks.failpoints(), store.clone(), clock.clone());
+    background.add("webhooks", move |tasks| {
+        tasks.spawn("webhooks", OnExit::Restart, move |stop| {
+            let (notifier, store, clock) = (notifier.clone(), of_store.clone(), of_clock.clone());
+            let failpoints = of_webhooks.clone();
+            async move { notifier.run(store, clock, failpoints, stop).await }
+        });
     });
-    let feeds = Feeds::new(FeedDeps {
+    let feeds = background.of(Feeds::new(FeedDeps {
         store: store.clone(),
-        locator: Arc::new(frames.clone()),
+        locator: locator.clone(),
         approvals: approvals.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: feed::Settings::default(),
-        failpoints: tasks.failpoints(),
-    });
-    let router = Delivery::new(DeliveryDeps {
+        settings: settings.feed,
+        failpoints: failpoints.clone(),
+    }));
+    let wake = settings.delivery.wake;
+    let delivery = background.of(Delivery::new(DeliveryDeps {
         store: store.clone(),
-        locator: Arc::new(frames.clone()),
+        locator: locator.clone(),
         feeds: feeds.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: settings::router(config),
-        failpoints: tasks.failpoints(),
-    });
-    let statuses = Statuses::new(StatusDeps {
+        settings: settings.delivery,
+        failpoints: failpoints.clone(),
+    }));
+    let statuses = background.of(Statuses::new(StatusDeps {
         store: store.clone(),
         frames: frames.clone(),
         feeds: feeds.clone(),
         clock: clock.clone(),
-    });
-    let upkeep = Upkeep::new(UpkeepDeps {
+    }));
+    let upkeep = background.of(Upkeep::new(UpkeepDeps {
         store: store.clone(),
         frames: frames.clone(),
         statuses: statuses.clone(),
         clock: clock.clone(),
-        settings: settings::upkeep(config),
-    });
+        settings: settings.upkeep,
+    }));
     let sessions = Sessions::new(SessionsDeps {
         store: store.clone(),
-        locator: Arc::new(frames.clone()),
+        locator,
         clock: clock.clone(),
         default_model: default_model.clone(),
-        wake: settings::router(config).wake,
-        failpoints: tasks.failpoints(),
+        wake,
+        failpoints: failpoints.clone(),
     });
-    Ok(Services {
+    let keep = settings.events.keep;
+    background.of(EventRetention { store: store.clone(), clock: clock.clone(), keep, failpoints });
+    let services = Services {
         approvals,
-        notifier,
         statuses,
         upkeep,
         sessions,
-        events: Events::new(store.clone())
-            .with(events::Settings { keep: settings::retention(config), ..events::Settings::default() }),
-        doctor: Arc::new(examined(&ground)),
-        ready: frames.ready(),
+        events: Events::new(store.clone()).with(settings.events),
+        doctor,
         about: Arc::new(About {
             home: paths.home().display().to_string(),
-            instance: instance.clone(),
+            instance,
             started_at: clock.now_ms(),
             socket: paths.gateway_socket().display().to_string(),
-            http: ground.http.clone(),
-            fingerprint: ground.fingerprint.clone(),
+            http: resources.http,
+            fingerprint: resources.fingerprint,
             database: config.database.path.display().to_string(),
-            schema: ground.schema,
-            key_source: ground.key_source.clone(),
+            schema: resources.schema,
+            key_source: resources.key_source,
             default_model: default_model.to_string(),
             unattended: config.approvals.unattended,
         }),
-        access: Access::new(store.clone(), clock.clone()),
-        store: store.clone(),
-        runtime: runtime.clone(),
+        access: background.of(Access::new(store.clone(), clock.clone())),
+        store,
+        runtime,
         runtime_calls,
         frames,
         feeds,
-        router,
-        clock: clock.clone(),
-        tasks: tasks.clone(),
-        images: ground.images,
+        delivery,
+        clock,
+        tasks,
+        images: resources.images,
         counters: Default::default(),
-        stop: ground.stop,
-    })
+        stop: resources.stop,
+    };
+    Ok((services, background))
 }
 
-fn examined(ground: &Ground) -> doctor::Subject {
+fn examined(resources: &Resources) -> doctor::Subject {
     doctor::Subject {
-        home: ground.paths.home().to_owned(),
-        runtime_folder: ground.paths.runtime().to_owned(),
-        instance: ground.instance.clone(),
-        runtime: ground.runtime.clone(),
-        store: Some(ground.store.clone()),
+        home: resources.paths.home().to_owned(),
+        runtime_folder: resources.paths.runtime().to_owned(),
+        instance: resources.instance.clone(),
+        runtime: resources.runtime.clone(),
+        store: Some(resources.store.clone()),
         trouble: None,
-        image: ground.config.frames.image.clone(),
-        image_inputs: ground.images.inputs.clone(),
+        image: resources.config.frames.image.clone(),
+        image_inputs: resources.images.inputs.clone(),
         opencode: crate::opencode::VERSION,
-        ports: ground.config.frames.ports,
-        providers: settings::presence(&ground.config),
-        clock: ground.clock.clone(),
+        ports: resources.config.frames.ports,
+        providers: settings::presence(&resources.config),
+        clock: resources.clock.clone(),
     }
 }

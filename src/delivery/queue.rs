@@ -20,6 +20,7 @@ use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::store::queue::{Edit, Waiting};
 use crate::store::{StoreError, Tx, frames, messages, queue, sessions};
+use crate::supervisor::Service;
 
 /// How often a waiting message is looked at when nobody calls.
 const LOOK: Duration = Duration::from_secs(2);
@@ -274,9 +275,13 @@ impl Delivery {
         let wanted = message.clone();
         Ok(self.inner.deps.store.read(move |db| queue::rests(db, &wanted)).await?)
     }
+}
+
+impl Service for Delivery {
+    const NAME: &'static str = "queue";
 
     /// Ends messages whose time to wait is over, wherever in a queue they stand. Runs until `stop`.
-    pub async fn watch_queue(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         loop {
             let pause = match self.end_overdue().await {
                 Ok(pause) => pause,
@@ -291,7 +296,9 @@ impl Delivery {
             }
         }
     }
+}
 
+impl Delivery {
     /// Says when to look again. What is sent meanwhile is due later than what was there.
     async fn end_overdue(&self) -> Result<Duration, StoreError> {
         let store = &self.inner.deps.store;

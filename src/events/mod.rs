@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError};
 
 pub use crate::store::events::Filter;
 pub use follow::{Follow, Followed};
-pub use retention::{Retention, tidy, tidy_once};
+pub use retention::{EventRetention, Retention, tidy_once};
 
 /// How readers are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::store::retention::{self, Forgotten};
 use crate::store::{Store, StoreError};
+use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
 /// How often it is looked at.
@@ -42,31 +43,41 @@ pub struct Tidied {
     pub forgotten: u64,
 }
 
-/// Keeps the log as large as it may be, until stopped.
-pub async fn tidy(
-    store: Store,
-    clock: Clock,
-    keep: Retention,
-    failpoints: Failpoints,
-    stop: CancellationToken,
-) {
-    loop {
-        match tidy_once(&store, clock.now_ms(), keep, &failpoints).await {
-            Ok(done) if done != Tidied::default() => {
-                tracing::info!(
-                    merged = done.merged,
-                    forgotten = done.forgotten,
-                    "{} old events were forgotten, {} pieces of text put together",
-                    done.forgotten,
-                    done.merged
-                );
+/// Keeps the log as large as it may be. Cheap to clone.
+#[derive(Clone)]
+pub struct EventRetention {
+    /// Where events are.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// What is kept.
+    pub keep: Retention,
+    /// Where tests let it die.
+    pub failpoints: Failpoints,
+}
+
+impl Service for EventRetention {
+    const NAME: &'static str = "old events";
+
+    async fn run(&self, stop: CancellationToken) {
+        loop {
+            match tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await {
+                Ok(done) if done != Tidied::default() => {
+                    tracing::info!(
+                        merged = done.merged,
+                        forgotten = done.forgotten,
+                        "{} old events were forgotten, {} pieces of text put together",
+                        done.forgotten,
+                        done.merged
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "old events could not be forgotten: {error}"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "old events could not be forgotten: {error}"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = stop.cancelled() => return,
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
 }

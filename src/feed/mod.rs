@@ -47,6 +47,7 @@ use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
 use crate::model::status::AgentFacts;
 use crate::store::{Store, StoreError, frames};
+use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 use crate::supervisor::{OnExit, Tasks};
 
@@ -120,7 +121,7 @@ struct Inner {
 }
 
 impl Feeds {
-    /// Makes the service. [`Feeds::run`] keeps a feed for each running frame.
+    /// Makes the service. While it runs it keeps a feed for each running frame.
     #[must_use]
     pub fn new(deps: FeedDeps) -> Self {
         let inner = Inner {
@@ -132,9 +133,13 @@ impl Feeds {
         };
         Self { inner: Arc::new(inner) }
     }
+}
+
+impl Service for Feeds {
+    const NAME: &'static str = "feeds";
 
     /// Keeps one feed for each running frame, until `stop`.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         let mut newest = self.inner.deps.store.last_event();
         loop {
             newest.borrow_and_update();
@@ -155,7 +160,9 @@ impl Feeds {
             }
         }
     }
+}
 
+impl Feeds {
     /// Listens to a frame's agent. Returns once the stream stands, so that nothing is missed of what is
     /// asked of the agent afterwards.
     ///

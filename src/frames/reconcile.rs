@@ -16,11 +16,14 @@ use crate::model::frame::{Desired, Frame, FrameState, Observed};
 use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
 use crate::store::frames;
+use crate::supervisor::Service;
 use crate::supervisor::backoff::Backoff;
 
-impl Frames {
+impl Service for Frames {
+    const NAME: &'static str = "frames";
+
     /// Reconciles at once, whenever the engine announces something, and on a tick, until it is stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         let mut delays = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut told = None;
         while !stop.is_cancelled() {
@@ -50,7 +53,9 @@ impl Frames {
             }
         }
     }
+}
 
+impl Frames {
     /// Wakes drivers as the engine announces things, until the stream ends or it is time to look around.
     async fn listen(
         &self,

@@ -8,6 +8,7 @@ mod advice;
 pub mod auth;
 mod carry;
 mod connection_limit;
+mod engine;
 pub mod extract;
 mod guarded_stream;
 mod history;
@@ -28,7 +29,7 @@ pub mod write_timeout;
 
 use axum::Router;
 
-pub use routes::ROUTES;
+pub use routes::table as routes;
 pub use state::{About, ImageSource, Services};
 
 /// Everything that is answered, wrapped in what happens around each request.

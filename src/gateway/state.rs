@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Counters;
@@ -14,7 +14,6 @@ use crate::events::Events;
 use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
-use crate::notify::Notifier;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::timed::Calls;
@@ -24,8 +23,9 @@ use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
 
-/// Everything that answers requests. Made in `daemon`, cheap to clone.
-#[derive(Clone)]
+/// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
+/// `State(frames): State<Frames>`.
+#[derive(Clone, FromRef)]
 pub struct Services {
     /// The database.
     pub store: Store,
@@ -38,13 +38,11 @@ pub struct Services {
     /// What agents say.
     pub feeds: Feeds,
     /// Messages on their way.
-    pub router: Delivery,
+    pub delivery: Delivery,
     /// Tokens.
     pub access: Access,
     /// What agents ask people.
     pub approvals: Approvals,
-    /// Who else is told of it.
-    pub notifier: Notifier,
     /// What frames do.
     pub statuses: Statuses,
     /// What follows from it.
@@ -65,8 +63,6 @@ pub struct Services {
     pub tasks: Tasks,
     /// What is counted.
     pub counters: Counters,
-    /// Whether frames have been reconciled since the start.
-    pub ready: watch::Receiver<bool>,
     /// Cancelled when the gateway stops: streams end, `POST /v1/stop` cancels it.
     pub stop: CancellationToken,
 }

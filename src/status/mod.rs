@@ -21,6 +21,7 @@ use crate::model::ids::FrameId;
 use crate::model::message::DeliveryState;
 use crate::model::status::{FrameStatus, Known, derive};
 use crate::store::{Queryable, Store, StoreError, approvals, frames, messages};
+use crate::supervisor::Service;
 
 /// Changes within this time are told as one.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -126,9 +127,13 @@ impl Statuses {
         let this = self.clone();
         self.deps.store.read(move |db| this.look(db, frames::list(db)?)).await
     }
+}
+
+impl Service for Statuses {
+    const NAME: &'static str = "status";
 
     /// Tells of changes as `frame.status` events until it is stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         let mut rows = self.deps.store.last_event();
         let mut agents = self.deps.feeds.watch();
         let mut drivers = self.deps.frames.health_changes();
@@ -154,7 +159,9 @@ impl Statuses {
             }
         }
     }
+}
 
+impl Statuses {
     async fn tell_changes(&self, told: &mut BTreeMap<FrameId, Told>) -> Result<(), StoreError> {
         let now = self.all().await?;
         let there: BTreeSet<FrameId> = now.iter().map(|now| now.frame.id.clone()).collect();

@@ -28,6 +28,15 @@ pub enum OnExit {
     Report,
 }
 
+/// A service with work of its own, for as long as the gateway runs.
+pub trait Service: Clone + Send + Sync + 'static {
+    /// What its task is called.
+    const NAME: &'static str;
+
+    /// Works until it is stopped. Begun again when it ends earlier, so it must find its place by itself.
+    fn run(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+}
+
 /// Owner of every spawned task.
 #[derive(Clone)]
 pub struct Tasks {
@@ -134,6 +143,15 @@ impl Tasks {
                     }
                 }
             }
+        });
+    }
+
+    /// Runs a service until the gateway stops.
+    pub fn run<S: Service>(&self, service: &S) {
+        let service = service.clone();
+        self.spawn(S::NAME, OnExit::Restart, move |stop| {
+            let service = service.clone();
+            async move { service.run(stop).await }
         });
     }
 

@@ -23,6 +23,7 @@ use crate::model::ids::FrameId;
 use crate::model::status::AgentHealth;
 use crate::status::{FrameNow, Statuses};
 use crate::store::{Store, StoreError, frames};
+use crate::supervisor::Service;
 use trend::Trend;
 
 /// How often a frame that has something to do is looked into.
@@ -99,9 +100,13 @@ impl Upkeep {
     pub fn idle_stops(&self) -> u64 {
         self.inner.idle_stops.load(Ordering::Relaxed)
     }
+}
+
+impl Service for Upkeep {
+    const NAME: &'static str = "upkeep";
 
     /// Looks after frames until it is stopped.
-    pub async fn run(&self, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
         let settings = self.inner.deps.settings;
         let pause = settings.idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
         let pause = pause.max(Duration::from_millis(50));
@@ -115,7 +120,9 @@ impl Upkeep {
             }
         }
     }
+}
 
+impl Upkeep {
     /// Looks at every running frame once.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::page::{Label, Page};
+use crate::gateway::engine;
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::routes::engine;
 use crate::gateway::state::Services;
 use crate::model::approval::RequestForm;
 use crate::model::frame::FrameState;
@@ -55,7 +55,7 @@ struct Rows {
 /// When the database cannot be read.
 pub async fn gather(services: &Services) -> Answer<String> {
     let rows = rows(services).await?;
-    let engine_up = engine(services).await.is_ok();
+    let engine_up = engine::ask(&*services.runtime).await.is_ok();
     let mut page = Page::default();
     about_gateway(&mut page, services, engine_up);
     about_frames(&mut page, services, &rows);

@@ -5,14 +5,23 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use crate::approvals::Approvals;
+use crate::frames::Frames;
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::gateway::views;
 use crate::model::approval::{ApprovalState, Decision};
-use crate::store::{self, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::wire::approvals::{AnswerApproval, ApprovalView, Policy, Say};
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/approvals" Read Query => list;
+    get "/v1/approvals/{id}" Read Approval => show;
+    post "/v1/approvals/{id}/answer" Approve Approval => answer;
+    get "/v1/frames/{name}/policy" Read Path => policy;
+    put "/v1/frames/{name}/policy" Frames Path => set_policy;
+}
 
 /// How many of those that are over a list shows.
 const LISTED: u32 = 200;
@@ -37,12 +46,11 @@ pub struct ApprovalQuery {
 #[utoipa::path(get, path = "/v1/approvals", tag = "approvals", params(ApprovalQuery),
     responses((status = 200, body = Vec<ApprovalView>)))]
 pub async fn list(
-    State(services): State<Services>,
+    State(store): State<Store>,
     QueryParams(query): QueryParams<ApprovalQuery>,
 ) -> Answer<Json<Vec<ApprovalView>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
-    let found = services
-        .store
+    let found = store
         .read(move |db| {
             if query.all {
                 return store::approvals::list(db, frame.as_ref(), LISTED);
@@ -58,8 +66,8 @@ pub async fn list(
 /// Something that an agent asks or asked. The id may be shortened to its end.
 #[utoipa::path(get, path = "/v1/approvals/{id}", tag = "approvals", params(("id" = String, Path)),
     responses((status = 200, body = ApprovalView), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> Answer<Json<ApprovalView>> {
-    Ok(Json(views::approval(services.approvals.find(&id).await?)))
+pub async fn show(State(approvals): State<Approvals>, Path(id): Path<String>) -> Answer<Json<ApprovalView>> {
+    Ok(Json(views::approval(approvals.find(&id).await?)))
 }
 
 /// Answers it. Whoever is first decides; others get 409 and what became of it.
@@ -71,14 +79,14 @@ pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> A
     responses((status = 200, body = ApprovalView), (status = 202, body = ApprovalView),
         (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn answer(
-    State(services): State<Services>,
+    State(approvals): State<Approvals>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<AnswerApproval>,
 ) -> Answer<(StatusCode, Json<ApprovalView>)> {
     let decision = decision(request)?;
-    let prompt = services.approvals.find(&id).await?;
-    let prompt = services.approvals.answer(&principal, &prompt.id, decision).await?;
+    let prompt = approvals.find(&id).await?;
+    let prompt = approvals.answer(&principal, &prompt.id, decision).await?;
     let status = if prompt.state == ApprovalState::Answering { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(views::approval(prompt))))
 }
@@ -107,9 +115,9 @@ fn decision(request: AnswerApproval) -> Answer<Decision> {
 /// The rules of a frame, which come behind the configured ones.
 #[utoipa::path(get, path = "/v1/frames/{name}/policy", tag = "approvals", params(("name" = String, Path)),
     responses((status = 200, body = Policy), (status = 404, body = Problem)))]
-pub async fn policy(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<Policy>> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
-    let rules = services.store.read(move |db| store::approvals::rules_of(db, &frame.id)).await?;
+pub async fn policy(State(frames): State<Frames>, State(store): State<Store>, Path(name): Path<String>) -> Answer<Json<Policy>> {
+    let frame = frames.get(&frame_name(&name)?).await?;
+    let rules = store.read(move |db| store::approvals::rules_of(db, &frame.id)).await?;
     Ok(Json(Policy { rules }))
 }
 
@@ -118,15 +126,14 @@ pub async fn policy(State(services): State<Services>, Path(name): Path<String>) 
 #[utoipa::path(put, path = "/v1/frames/{name}/policy", tag = "approvals", params(("name" = String, Path)),
     request_body = Policy, responses((status = 200, body = Policy), (status = 404, body = Problem)))]
 pub async fn set_policy(
-    State(services): State<Services>,
+    State(frames): State<Frames>, State(store): State<Store>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     JsonBody(policy): JsonBody<Policy>,
 ) -> Answer<Json<Policy>> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
+    let frame = frames.get(&frame_name(&name)?).await?;
     let written = policy.clone();
-    services
-        .store
+    store
         .write(move |tx| {
             store::approvals::set_rules(tx, &frame.id, &written.rules)?;
             let lines: Vec<String> = written.rules.iter().map(crate::model::policy::Rule::line).collect();

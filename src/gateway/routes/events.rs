@@ -18,15 +18,18 @@ use serde::Deserialize;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{Filter, Follow, Followed};
+use crate::events::{Events, Filter, Follow, Followed};
 use crate::gateway::extract::{QueryParams, frame_name};
-use crate::gateway::metrics::OpenStream;
+use crate::gateway::metrics::{Counters, OpenStream};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::gateway::write_timeout::Patience;
 use crate::model::ids::{MessageId, SessionId};
 use crate::wire::events::{Notice, Noticed, Snapshot};
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/events" Read Filter => events;
+}
 
 /// A client of a WebSocket that answers no ping for so many turns is gone.
 const PINGS_UNANSWERED: u32 = 6;
@@ -62,19 +65,19 @@ pub struct EventQuery {
     responses((status = 200, body = Noticed, content_type = "text/event-stream"), (status = 101),
         (status = 400, body = Problem)))]
 pub async fn events(
-    State(services): State<Services>,
+    State(events): State<Events>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     headers: HeaderMap,
     QueryParams(query): QueryParams<EventQuery>,
     patience: Option<Extension<Patience>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
-    let position = last_event_id(&headers)?.or(query.after).unwrap_or_else(|| services.events.newest());
-    let reader = services.events.reader(position, filter(query)?);
-    let settings = services.events.settings();
+    let position = last_event_id(&headers)?.or(query.after).unwrap_or_else(|| events.newest());
+    let reader = events.reader(position, filter(query)?);
+    let settings = events.settings();
     if let Some(Extension(patience)) = patience {
         patience.limit(settings.stalled_after);
     }
-    let open = services.counters.stream_opened();
+    let open = counters.stream_opened();
     let every = settings.comment_every;
     if wants_socket(&headers) {
         let upgrade = upgrade.map_err(|error| {
@@ -85,18 +88,11 @@ pub async fn events(
             .read_buffer_size(SOCKET_BUFFER / 4)
             .write_buffer_size(SOCKET_BUFFER);
         return Ok(upgrade.on_upgrade(move |socket| async move {
-            talk(socket, reader, every, services.stop.clone()).await;
+            talk(socket, reader, every, stop).await;
             drop(open);
         }));
     }
-    Ok(stream(Stream {
-        reader,
-        ready: VecDeque::new(),
-        told: None,
-        every,
-        stop: services.stop.clone(),
-        _open: open,
-    }))
+    Ok(stream(Stream { reader, ready: VecDeque::new(), told: None, every, stop, _open: open }))
 }
 
 fn wants_socket(headers: &HeaderMap) -> bool {

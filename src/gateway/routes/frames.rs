@@ -1,20 +1,38 @@
 //! Frames.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 
-use crate::frames::FrameError;
+use crate::frames::{FrameError, Frames};
+use crate::gateway::engine;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::gateway::views::{self, Surroundings};
 use crate::model::frame::{Desired, Frame};
-use crate::store::{self, StoreError};
+use crate::runtime::Runtime;
+use crate::status::Statuses;
+use crate::store::{self, Store, StoreError};
+use crate::upkeep::Upkeep;
 use crate::wire::frames::{CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary};
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/frames" Read Handler => list;
+    post "/v1/frames" Frames All => create;
+    get "/v1/frames/{name}" Read Path => show;
+    delete "/v1/frames/{name}" Frames Path => destroy;
+    post "/v1/frames/{name}/start" Frames Path => start;
+    post "/v1/frames/{name}/stop" Frames Path => stop;
+    post "/v1/frames/{name}/restart" Frames Path => restart;
+    post "/v1/frames/{name}/pause" Frames Path => pause;
+    post "/v1/frames/{name}/resume" Frames Path => resume;
+    get "/v1/frames/{name}/notes" Read Path => notes;
+    get "/v1/frames/{name}/stats" Read Path => stats;
+}
 
 /// How many notes `show` shows.
 const NOTES_SHOWN: u32 = 20;
@@ -27,11 +45,10 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 #[utoipa::path(get, path = "/v1/frames", tag = "frames",
     responses((status = 200, body = Vec<FrameSummary>)))]
 pub async fn list(
-    State(services): State<Services>,
+    State(statuses): State<Statuses>, State(store): State<Store>,
     Permissions(grant): Permissions,
 ) -> Answer<Json<Vec<FrameSummary>>> {
-    let statuses = services.statuses.clone();
-    let read = services.store.read(move |db| {
+    let read = store.read(move |db| {
         let around = surroundings(db)?;
         let mut frames = store::frames::list(db)?;
         frames.retain(|frame| grant.covers(frame.name.as_str()));
@@ -45,28 +62,35 @@ pub async fn list(
 #[utoipa::path(post, path = "/v1/frames", tag = "frames", request_body = CreateFrame,
     responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub async fn create(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
     Caller(principal): Caller,
     JsonBody(request): JsonBody<CreateFrame>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = services.frames.create(&principal, request).await?;
-    Ok((StatusCode::CREATED, Json(summary(&services, frame).await?)))
+    let frame = frames.create(&principal, request).await?;
+    Ok((StatusCode::CREATED, Json(shown.summary(frame).await?)))
 }
 
 /// Everything about a frame.
 #[utoipa::path(get, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path)),
     responses((status = 200, body = FrameDetails), (status = 404, body = Problem)))]
-pub async fn show(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<FrameDetails>> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
-    let seen = tokio::time::timeout(OBSERVE_WITHIN, services.frames.observation(&frame.id));
-    let (seen, info) = tokio::join!(seen, super::status::engine(&services));
+pub async fn show(
+    State(frames): State<Frames>,
+    State(upkeep): State<Upkeep>,
+    State(runtime): State<Arc<dyn Runtime>>,
+    State(shown): State<Shown>,
+    Path(name): Path<String>,
+) -> Answer<Json<FrameDetails>> {
+    let frame = frames.get(&frame_name(&name)?).await?;
+    let seen = tokio::time::timeout(OBSERVE_WITHIN, frames.observation(&frame.id));
+    let (seen, info) = tokio::join!(seen, engine::ask(&*runtime));
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
         Ok(Err(error)) => (format!("unknown: {error}"), None),
         Err(_) => ("unknown: the container engine does not answer".to_owned(), None),
     };
     let id = frame.id.clone();
-    let (notes, config) = services
+    let (notes, config) = shown
         .store
         .read(move |db| {
             Ok::<_, StoreError>((
@@ -89,11 +113,11 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
         observed,
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),
-        agent_memory_bytes: services.upkeep.memory(&frame.id).map(|(_, bytes)| bytes),
+        agent_memory_bytes: upkeep.memory(&frame.id).map(|(_, bytes)| bytes),
         state_changed_at: frame.state_changed_at,
         notes: notes.into_iter().map(views::note).collect(),
         config_yaml: config.given,
-        summary: summary(&services, frame).await?,
+        summary: shown.summary(frame).await?,
     }))
 }
 
@@ -101,97 +125,103 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
 #[utoipa::path(delete, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 404, body = Problem)))]
 pub async fn destroy(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let name = frame_name(&name)?;
-    let frame = services.frames.destroy(&principal, &name).await?;
-    reach(&services, frame, Desired::Removed, wait).await
+    let frame = frames.destroy(&principal, &name).await?;
+    reach(&frames, &shown, frame, Desired::Removed, wait).await
 }
 
 /// Starts a frame. 200 when its agent answers, 202 while it starts.
 #[utoipa::path(post, path = "/v1/frames/{name}/start", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
 pub async fn start(
-    state: State<Services>,
+    frames: State<Frames>,
+    shown: State<Shown>,
     who: Caller,
     name: Path<String>,
     wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    ask(state, who, name, wait, Desired::Running).await
+    ask(frames, shown, who, name, wait, Desired::Running).await
 }
 
 /// Stops a frame; files and history stay.
 #[utoipa::path(post, path = "/v1/frames/{name}/stop", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn stop(
-    state: State<Services>,
+    frames: State<Frames>,
+    shown: State<Shown>,
     who: Caller,
     name: Path<String>,
     wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    ask(state, who, name, wait, Desired::Stopped).await
+    ask(frames, shown, who, name, wait, Desired::Stopped).await
 }
 
 /// Freezes a frame; it keeps its memory and uses no processor.
 #[utoipa::path(post, path = "/v1/frames/{name}/pause", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
 pub async fn pause(
-    state: State<Services>,
+    frames: State<Frames>,
+    shown: State<Shown>,
     who: Caller,
     name: Path<String>,
     wait: QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    ask(state, who, name, wait, Desired::Paused).await
+    ask(frames, shown, who, name, wait, Desired::Paused).await
 }
 
 /// Thaws a frame.
 #[utoipa::path(post, path = "/v1/frames/{name}/resume", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
 pub async fn resume(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = services.frames.resume(&principal, &frame_name(&name)?).await?;
-    reach(&services, frame, Desired::Running, wait).await
+    let frame = frames.resume(&principal, &frame_name(&name)?).await?;
+    reach(&frames, &shown, frame, Desired::Running, wait).await
 }
 
 /// Stops and starts a frame.
 #[utoipa::path(post, path = "/v1/frames/{name}/restart", tag = "frames", params(("name" = String, Path), Wait),
     responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
 pub async fn restart(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     QueryParams(wait): QueryParams<Wait>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = services.frames.restart(&principal, &frame_name(&name)?).await?;
-    reach(&services, frame, Desired::Running, wait).await
+    let frame = frames.restart(&principal, &frame_name(&name)?).await?;
+    reach(&frames, &shown, frame, Desired::Running, wait).await
 }
 
 /// Notes on a frame's life, oldest first.
 #[utoipa::path(get, path = "/v1/frames/{name}/notes", tag = "frames", params(("name" = String, Path)),
     responses((status = 200, body = Vec<FrameNote>), (status = 404, body = Problem)))]
 pub async fn notes(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
     Path(name): Path<String>,
 ) -> Answer<Json<Vec<FrameNote>>> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
-    Ok(Json(notes_of(&services, &frame).await?))
+    let frame = frames.get(&frame_name(&name)?).await?;
+    Ok(Json(notes_of(&frames, &frame).await?))
 }
 
 /// What a frame uses right now.
 #[utoipa::path(get, path = "/v1/frames/{name}/stats", tag = "frames", params(("name" = String, Path)),
     responses((status = 200, body = FrameStats), (status = 409, body = Problem)))]
-pub async fn stats(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<FrameStats>> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
-    let home = services.frames.home_folder(&frame.id);
+pub async fn stats(State(frames): State<Frames>, Path(name): Path<String>) -> Answer<Json<FrameStats>> {
+    let frame = frames.get(&frame_name(&name)?).await?;
+    let home = frames.home_folder(&frame.id);
     let size = tokio::task::spawn_blocking(move || crate::gateway::size::folder_bytes(&home));
-    let used = services.frames.stats(&frame).await?;
+    let used = frames.stats(&frame).await?;
     Ok(Json(FrameStats {
         name: frame.name.to_string(),
         cpu_cores: used.cpu_cores,
@@ -204,51 +234,71 @@ pub async fn stats(State(services): State<Services>, Path(name): Path<String>) -
 }
 
 /// All notes of a frame.
-pub async fn notes_of(services: &Services, frame: &Frame) -> Answer<Vec<FrameNote>> {
-    let id = frame.id.clone();
-    let notes = services.store.read(move |db| store::frames::notes(db, &id, NOTES_ALL)).await?;
+pub async fn notes_of(frames: &Frames, frame: &Frame) -> Answer<Vec<FrameNote>> {
+    let notes = frames.notes(&frame.id, NOTES_ALL).await?;
     Ok(notes.into_iter().map(views::note).collect())
 }
 
 async fn ask(
-    State(services): State<Services>,
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     QueryParams(wait): QueryParams<Wait>,
     desired: Desired,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = services.frames.ask(&principal, &frame_name(&name)?, desired).await?;
-    reach(&services, frame, desired, wait).await
+    let frame = frames.ask(&principal, &frame_name(&name)?, desired).await?;
+    reach(&frames, &shown, frame, desired, wait).await
 }
 
 /// Waits as long as the caller wants to.
 async fn reach(
-    services: &Services,
+    frames: &Frames,
+    shown: &Shown,
     frame: Frame,
     desired: Desired,
     wait: Wait,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let Some(deadline) = wait.duration() else {
-        return Ok((StatusCode::ACCEPTED, Json(summary(services, frame).await?)));
+        return Ok((StatusCode::ACCEPTED, Json(shown.summary(frame).await?)));
     };
-    match services.frames.wait_for(&frame.id, desired, deadline).await {
-        Ok(frame) => Ok((StatusCode::OK, Json(summary(services, frame).await?))),
+    match frames.wait_for(&frame.id, desired, deadline).await {
+        Ok(frame) => Ok((StatusCode::OK, Json(shown.summary(frame).await?))),
         Err(FrameError::TooSlow { .. }) => {
-            let frame = services.frames.get_by_id(&frame.id).await?;
-            Ok((StatusCode::ACCEPTED, Json(summary(services, frame).await?)))
+            let frame = frames.get_by_id(&frame.id).await?;
+            Ok((StatusCode::ACCEPTED, Json(shown.summary(frame).await?)))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn summary(services: &Services, frame: Frame) -> Answer<FrameSummary> {
-    let statuses = services.statuses.clone();
-    let read = services.store.read(move |db| {
-        let around = surroundings(db)?;
-        let now = statuses.look(db, vec![frame])?;
-        Ok::<_, StoreError>(now.first().map(|now| views::frame_summary(now, &around)))
-    });
-    read.await?.ok_or_else(|| Reply::internal(&StoreError::Closed))
+/// What a frame is shown from besides its row.
+#[derive(Clone)]
+pub struct Shown {
+    store: Store,
+    statuses: Statuses,
+}
+
+impl<S> FromRef<S> for Shown
+where
+    Store: FromRef<S>,
+    Statuses: FromRef<S>,
+{
+    fn from_ref(state: &S) -> Self {
+        Self { store: Store::from_ref(state), statuses: Statuses::from_ref(state) }
+    }
+}
+
+impl Shown {
+    async fn summary(&self, frame: Frame) -> Answer<FrameSummary> {
+        let statuses = self.statuses.clone();
+        let read = self.store.read(move |db| {
+            let around = surroundings(db)?;
+            let now = statuses.look(db, vec![frame])?;
+            Ok::<_, StoreError>(now.first().map(|now| views::frame_summary(now, &around)))
+        });
+        read.await?.ok_or_else(|| Reply::internal(&StoreError::Closed))
+    }
 }
 
 fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {

@@ -4,18 +4,28 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use tokio_util::sync::CancellationToken;
 
+use crate::frames::Frames;
 use crate::gateway::metrics;
 use crate::gateway::problem::Answer;
 use crate::gateway::state::Services;
 use crate::wire::status::Health;
 
+routes! {
+    get "/health" open NoFrame => health;
+    get "/metrics" Metrics All => metrics;
+    get "/v1/openapi.json" known NoFrame => openapi;
+}
+
 /// Whether the gateway lives and has looked at its frames.
 #[utoipa::path(get, path = "/health", tag = "gateway", responses((status = 200, body = Health)))]
-pub async fn health(State(services): State<Services>) -> Json<Health> {
-    let ready = *services.ready.borrow();
-    let stopping = services.stop.is_cancelled();
-    let status = if stopping { "stopping" } else { "ok" };
+pub async fn health(
+    State(frames): State<Frames>,
+    State(stop): State<CancellationToken>,
+) -> Json<Health> {
+    let ready = *frames.ready().borrow();
+    let status = if stop.is_cancelled() { "stopping" } else { "ok" };
     Json(Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ready })
 }
 

@@ -1,6 +1,7 @@
 //! Frame images.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,13 +12,19 @@ use tokio::sync::mpsc;
 use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::ndjson;
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
+use crate::gateway::state::{ImageSource, Services};
 use crate::model::container::ImageInfo;
 use crate::model::frame::Frame;
+use crate::runtime::Runtime;
 use crate::runtime::build::{self, BuildError, BuildProgress, BuildRequest, BuiltImage};
-use crate::store;
+use crate::store::{self, Store};
 use crate::wire::images::{BuildImage, BuildLine, ImageView};
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/images" Read All => list;
+    post "/v1/images/build" Admin All => build;
+}
 
 /// The label with the hash of an image's inputs.
 const LABEL_INPUTS: &str = "io.mimir.inputs";
@@ -27,12 +34,11 @@ const LABEL_OPENCODE: &str = "io.mimir.opencode";
 /// The frame images on this machine, newest first.
 #[utoipa::path(get, path = "/v1/images", tag = "images",
     responses((status = 200, body = Vec<ImageView>)))]
-pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ImageView>>> {
-    let mut images = services.runtime.list_images().await?;
+pub async fn list(State(runtime): State<Arc<dyn Runtime>>, State(store): State<Store>, State(source): State<ImageSource>) -> Answer<Json<Vec<ImageView>>> {
+    let mut images = runtime.list_images().await?;
     images.sort_by_key(|image| std::cmp::Reverse(image.created_at));
-    let frames = services.store.read(|db| store::frames::list(db)).await?;
-    let current = &services.images.inputs;
-    Ok(Json(images.into_iter().map(|image| view(image, current, &frames)).collect()))
+    let frames = store.read(|db| store::frames::list(db)).await?;
+    Ok(Json(images.into_iter().map(|image| view(image, &source.inputs, &frames)).collect()))
 }
 
 /// Builds the frame image, or says that it is there already. Ends with `done` or `failed`.

@@ -6,18 +6,24 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
-use crate::events::{Filter, Followed};
+use crate::events::{Events, Filter, Followed};
+use crate::frames::{FrameError, Frames};
 use crate::gateway::extract::{QueryParams, frame_name};
+use crate::gateway::metrics::Counters;
 use crate::gateway::ndjson;
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::gateway::views;
 use crate::model::event::{Event, EventKind};
 use crate::model::frame::Frame;
 use crate::runtime::{LogRequest, RuntimeError};
 use crate::wire::frames::FrameLogLine;
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/frames/{name}/logs" Read Path => logs;
+}
 
 /// Which lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -37,24 +43,24 @@ type Lines = Pin<Box<dyn Stream<Item = Result<FrameLogLine, Problem>> + Send>>;
 #[utoipa::path(get, path = "/v1/frames/{name}/logs", tag = "frames", params(("name" = String, Path), LogQuery),
     responses((status = 200, body = FrameLogLine, content_type = "application/x-ndjson"), (status = 404, body = Problem)))]
 pub async fn logs(
-    State(services): State<Services>,
+    State(frames): State<Frames>, State(events): State<Events>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     Path(name): Path<String>,
     QueryParams(query): QueryParams<LogQuery>,
 ) -> Answer<Response> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
-    let old = old_lines(&services, &frame, query).await?;
+    let frame = frames.get(&frame_name(&name)?).await?;
+    let old = old_lines(&frames, &frame, query).await?;
     let lines: Lines = if query.follow {
-        Box::pin(stream::iter(old).map(Ok).chain(new_lines(&services, &frame).await?))
+        Box::pin(stream::iter(old).map(Ok).chain(new_lines(&frames, &events, &frame).await?))
     } else {
         Box::pin(stream::iter(old).map(Ok))
     };
-    Ok(ndjson::stream(lines, &services.counters, services.stop.clone()))
+    Ok(ndjson::stream(lines, &counters, stop))
 }
 
 /// Both kinds of lines that are already there, by time.
-async fn old_lines(services: &Services, frame: &Frame, query: LogQuery) -> Answer<Vec<FrameLogLine>> {
+async fn old_lines(frames: &Frames, frame: &Frame, query: LogQuery) -> Answer<Vec<FrameLogLine>> {
     let request = LogRequest { follow: false, since_ms: query.since_ms, tail: query.tail };
-    let printed = match services.frames.logs(frame, request).await {
+    let printed = match frames.logs(frame, request).await {
         Ok(lines) => {
             lines.filter_map(|line| std::future::ready(line.ok())).map(views::log_line).collect().await
         }
@@ -62,13 +68,13 @@ async fn old_lines(services: &Services, frame: &Frame, query: LogQuery) -> Answe
         Err(error) => return Err(error.into()),
     };
     let since = query.since_ms.unwrap_or(0);
-    let notes = super::frames::notes_of(services, frame).await?;
+    let notes = super::frames::notes_of(frames, frame).await?;
     let notes = notes.iter().filter(|note| note.at >= since).map(views::note_line).collect();
     Ok(merge(printed, notes, query.tail))
 }
 
-fn is_gone(error: &crate::frames::FrameError) -> bool {
-    matches!(error, crate::frames::FrameError::Runtime(RuntimeError::Gone { .. }))
+fn is_gone(error: &FrameError) -> bool {
+    matches!(error, FrameError::Runtime(RuntimeError::Gone { .. }))
 }
 
 fn merge(printed: Vec<FrameLogLine>, notes: Vec<FrameLogLine>, tail: Option<u32>) -> Vec<FrameLogLine> {
@@ -82,7 +88,8 @@ fn merge(printed: Vec<FrameLogLine>, notes: Vec<FrameLogLine>, tail: Option<u32>
 
 /// What comes from now on. Ends when the frame's container does.
 async fn new_lines(
-    services: &Services,
+    frames: &Frames,
+    events: &Events,
     frame: &Frame,
 ) -> Answer<impl Stream<Item = Result<FrameLogLine, Problem>> + Send + use<>> {
     let filter = Filter {
@@ -90,8 +97,7 @@ async fn new_lines(
         kinds: vec!["frame.note".into(), "frame.moved".into()],
         ..Filter::default()
     };
-    let now = *services.store.last_event().borrow();
-    let notes = services.events.follow(now, filter).filter_map(|next| {
+    let notes = events.follow(events.newest(), filter).filter_map(|next| {
         let line = match next {
             Ok(Followed::Event(event)) => event_line(&event).map(Ok),
             _ => None,
@@ -99,7 +105,7 @@ async fn new_lines(
         std::future::ready(line)
     });
     let request = LogRequest { follow: true, since_ms: None, tail: Some(0) };
-    let printed: Lines = match services.frames.logs(frame, request).await {
+    let printed: Lines = match frames.logs(frame, request).await {
         Ok(lines) => {
             Box::pin(lines.map(|line| line.map(views::log_line).map_err(|error| Reply::from(error).0)))
         }

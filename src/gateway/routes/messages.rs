@@ -1,22 +1,32 @@
 //! Messages to frames.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::delivery::SendRequest;
+use crate::delivery::{Delivery, SendRequest};
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
+use crate::gateway::state::About;
 use crate::gateway::views;
 use crate::model::agent::ModelRef;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::Message;
-use crate::store;
+use crate::store::{self, Store};
 use crate::store::queue::Edit;
 use crate::wire::messages::{EditMessage, MessageView, SendMessage};
 use crate::wire::problem::Problem;
+
+routes! {
+    post "/v1/messages" Send Body => send;
+    get "/v1/messages" Read Query => list;
+    get "/v1/messages/{id}" Read Message => show;
+    patch "/v1/messages/{id}" Send Message => edit;
+    post "/v1/messages/{id}/cancel" Send Message => cancel;
+}
 
 /// How many messages a list shows.
 const LISTED: u32 = 200;
@@ -43,7 +53,7 @@ pub struct MessageQuery {
     responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
-    State(services): State<Services>,
+    State(delivery): State<Delivery>, State(about): State<Arc<About>>,
     Caller(principal): Caller,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
@@ -60,11 +70,11 @@ pub async fn send(
         session: request.session,
         model,
         agent: request.agent,
-        unattended: request.unattended.map(|it| it.within(services.about.unattended)),
+        unattended: request.unattended.map(|it| it.within(about.unattended)),
         interrupt: request.interrupt,
         now: request.now,
     };
-    let accepted = services.router.send(&principal, request, key).await?;
+    let accepted = delivery.send(&principal, request, key).await?;
     let mut notes = Vec::new();
     if let Some(stopped) = accepted.interrupted.first() {
         notes.push(format!("{stopped} is being stopped for it"));
@@ -76,7 +86,7 @@ pub async fn send(
     if accepted.wakes_frame {
         notes.push(format!("frame {} does not run; it is being started", accepted.message.frame_name));
     }
-    if is_demo(&services, &accepted.message) {
+    if is_demo(&about.default_model, &accepted.message) {
         notes.push("the built-in demo answers; it is no model".to_owned());
     }
     let view = views::message(accepted.message, accepted.after_event, notes);
@@ -87,13 +97,12 @@ pub async fn send(
 #[utoipa::path(get, path = "/v1/messages", tag = "messages", params(MessageQuery),
     responses((status = 200, body = Vec<MessageView>)))]
 pub async fn list(
-    State(services): State<Services>,
+    State(store): State<Store>,
     QueryParams(query): QueryParams<MessageQuery>,
 ) -> Answer<Json<Vec<MessageView>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
     let session = query.session.as_deref().map(session_id).transpose()?;
-    let found = services
-        .store
+    let found = store
         .read(move |db| {
             let mut found = match query.open {
                 true => store::queue::list(db, None, session.as_ref())?,
@@ -106,17 +115,17 @@ pub async fn list(
             Ok(found)
         })
         .await?;
-    let after = *services.store.last_event().borrow();
+    let after = *store.last_event().borrow();
     Ok(Json(found.into_iter().map(|message| views::message(message, after, Vec::new())).collect()))
 }
 
 /// A message and how far it is.
 #[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages", params(("id" = String, Path)),
     responses((status = 200, body = MessageView), (status = 404, body = Problem)))]
-pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> Answer<Json<MessageView>> {
+pub async fn show(State(store): State<Store>, Path(id): Path<String>) -> Answer<Json<MessageView>> {
     let id = parse(&id)?;
-    let after = *services.store.last_event().borrow();
-    let message = services.store.read(move |db| store::messages::get(db, &id)).await?;
+    let after = *store.last_event().borrow();
+    let message = store.read(move |db| store::messages::get(db, &id)).await?;
     Ok(Json(views::message(message, after, Vec::new())))
 }
 
@@ -124,13 +133,13 @@ pub async fn show(State(services): State<Services>, Path(id): Path<String>) -> A
 #[utoipa::path(post, path = "/v1/messages/{id}/cancel", tag = "messages", params(("id" = String, Path)),
     responses((status = 202, body = MessageView), (status = 404, body = Problem)))]
 pub async fn cancel(
-    State(services): State<Services>,
+    State(delivery): State<Delivery>, State(store): State<Store>,
     Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
     let id = parse(&id)?;
-    let after = *services.store.last_event().borrow();
-    let message = services.router.cancel(&principal, &id).await?;
+    let after = *store.last_event().borrow();
+    let message = delivery.cancel(&principal, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(views::message(message, after, Vec::new()))))
 }
 
@@ -140,7 +149,7 @@ pub async fn cancel(
     responses((status = 200, body = MessageView), (status = 404, body = Problem),
         (status = 409, body = Problem, description = "it does not wait any more")))]
 pub async fn edit(
-    State(services): State<Services>,
+    State(delivery): State<Delivery>, State(store): State<Store>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<EditMessage>,
@@ -151,8 +160,8 @@ pub async fn edit(
             .hint("give `text`, `model` or `agent`"));
     }
     let edit = Edit { text: request.text, model: model(request.model.as_deref())?, agent: request.agent };
-    let after = *services.store.last_event().borrow();
-    let message = services.router.edit(&principal, &id, edit).await?;
+    let after = *store.last_event().borrow();
+    let message = delivery.edit(&principal, &id, edit).await?;
     Ok(Json(views::message(message, after, Vec::new())))
 }
 
@@ -183,10 +192,9 @@ fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     })
 }
 
-fn is_demo(services: &Services, message: &Message) -> bool {
+fn is_demo(default_model: &str, message: &Message) -> bool {
     let model = message.model.as_ref().map(ToString::to_string);
-    let model = model.as_deref().unwrap_or(&services.about.default_model);
-    model.starts_with("demo/")
+    model.as_deref().unwrap_or(default_model).starts_with("demo/")
 }
 
 #[cfg(test)]

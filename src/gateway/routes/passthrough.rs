@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::frames::FrameError;
+use crate::frames::{FrameError, Frames};
 use crate::gateway::carry::{self, Carried, CarryError};
 use crate::gateway::extract::{Caller, frame_name};
 use crate::gateway::problem::{Answer, Reply};
@@ -20,9 +20,22 @@ use crate::gateway::state::Services;
 use crate::model::container::inside;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::supervisor::OnExit;
 use crate::wire::problem::Problem;
+
+routes! {
+    get "/v1/frames/{name}/opencode" Passthrough Path => root_get;
+    get "/v1/frames/{name}/opencode/{*path}" Passthrough Path => get;
+    post "/v1/frames/{name}/opencode" Passthrough Path => root_post;
+    post "/v1/frames/{name}/opencode/{*path}" Passthrough Path => post;
+    put "/v1/frames/{name}/opencode" Passthrough Path => root_put;
+    put "/v1/frames/{name}/opencode/{*path}" Passthrough Path => put;
+    patch "/v1/frames/{name}/opencode" Passthrough Path => root_patch;
+    patch "/v1/frames/{name}/opencode/{*path}" Passthrough Path => patch;
+    delete "/v1/frames/{name}/opencode" Passthrough Path => root_delete;
+    delete "/v1/frames/{name}/opencode/{*path}" Passthrough Path => delete;
+}
 
 /// How long a frame that is to be woken may take.
 const WAKE: Duration = Duration::from_secs(180);
@@ -80,10 +93,10 @@ async fn pass(
     request: Request,
 ) -> Answer<Response> {
     let frame = services.frames.get(&frame_name(&name)?).await?;
-    let frame = running(&services, frame, carry::wants_wake(request.uri(), request.headers())).await?;
+    let frame = running(&services.frames, frame, carry::wants_wake(request.uri(), request.headers())).await?;
     let target = carry::target(request.uri())
         .ok_or_else(|| Reply::bad_request("request.invalid", "the path behind /opencode cannot be read"))?;
-    remember(&services, &principal, &frame, request.method(), target.path()).await?;
+    remember(&services.store, &principal, &frame, request.method(), target.path()).await?;
 
     let access = services.frames.agent_access(&frame).await?;
     let pair = format!("{}:{}", inside::AGENT_USER, access.password.reveal());
@@ -128,12 +141,12 @@ async fn pass(
 }
 
 /// The frame, when there is an agent to talk to.
-async fn running(services: &Services, frame: Frame, wake: bool) -> Answer<Frame> {
+async fn running(frames: &Frames, frame: Frame, wake: bool) -> Answer<Frame> {
     if frame.state == FrameState::Running {
         return Ok(frame);
     }
     if wake {
-        return Ok(services.frames.wake(&frame.id, WAKE).await?);
+        return Ok(frames.wake(&frame.id, WAKE).await?);
     }
     let name = frame.name.to_string();
     let hint = format!("`mimir frame start {name}` starts it; add `?wake` to have it started by the request");
@@ -143,7 +156,7 @@ async fn running(services: &Services, frame: Frame, wake: bool) -> Answer<Frame>
 
 /// Whatever may change something is in the audit log; what only looks keeps the frame awake at most.
 async fn remember(
-    services: &Services,
+    store: &Store,
     principal: &Principal,
     frame: &Frame,
     method: &Method,
@@ -154,7 +167,7 @@ async fn remember(
     }
     let (principal, id) = (principal.clone(), frame.id.clone());
     let detail = json!({"method": method.as_str(), "path": path});
-    let write = services.store.write_soon::<_, StoreError, _>(move |tx| {
+    let write = store.write_soon::<_, StoreError, _>(move |tx| {
         tx.audit(&principal, "frame.opencode", id.as_str(), &detail)?;
         crate::store::frames::touch(tx, &id)
     });

@@ -6,23 +6,28 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::model::ids::ProjectId;
 use crate::model::names::{self, ProjectName};
 use crate::model::project::Project;
-use crate::store::{self, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::wire::problem::Problem;
 use crate::wire::projects::{AddProject, ProjectView};
+
+routes! {
+    get "/v1/projects" Read All => list;
+    post "/v1/projects" Frames All => add;
+    get "/v1/projects/{name}" Read All => show;
+    delete "/v1/projects/{name}" Frames All => remove;
+}
 
 /// All projects, by name.
 #[utoipa::path(get, path = "/v1/projects", tag = "projects",
     responses((status = 200, body = Vec<ProjectView>)))]
-pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ProjectView>>> {
-    let read = services
-        .store
+pub async fn list(State(store): State<Store>) -> Answer<Json<Vec<ProjectView>>> {
+    let read = store
         .read(|db| store::projects::list(db)?.into_iter().map(|project| view(db, project)).collect());
     Ok(Json(read.await?))
 }
@@ -31,17 +36,16 @@ pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<ProjectVi
 #[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = AddProject,
     responses((status = 201, body = ProjectView), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub async fn add(
-    State(services): State<Services>,
+    State(store): State<Store>, State(clock): State<Clock>,
     Caller(principal): Caller,
     JsonBody(request): JsonBody<AddProject>,
 ) -> Answer<(StatusCode, Json<ProjectView>)> {
     let path = existing_folder(&request.path)?;
     let name = choose_name(request.name.as_deref(), &path)?;
-    let now = services.clock.now_ms();
+    let now = clock.now_ms();
     let id = ProjectId::from_parts(now, clock::entropy_128());
     let project = Project { id, name, path, created_at: now };
-    let view = services
-        .store
+    let view = store
         .write(move |tx| {
             store::projects::insert(tx, &project)?;
             let detail = serde_json::json!({ "path": project.path });
@@ -55,9 +59,9 @@ pub async fn add(
 /// A project.
 #[utoipa::path(get, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
     responses((status = 200, body = ProjectView), (status = 404, body = Problem)))]
-pub async fn show(State(services): State<Services>, Path(name): Path<String>) -> Answer<Json<ProjectView>> {
+pub async fn show(State(store): State<Store>, Path(name): Path<String>) -> Answer<Json<ProjectView>> {
     let wanted = parse(&name)?;
-    let read = services.store.read(move |db| {
+    let read = store.read(move |db| {
         store::projects::find_by_name(db, &wanted)?.map(|project| view(db, project)).transpose()
     });
     Ok(Json(read.await?.ok_or_else(|| missing(&name))?))
@@ -67,12 +71,12 @@ pub async fn show(State(services): State<Services>, Path(name): Path<String>) ->
 #[utoipa::path(delete, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
     responses((status = 204), (status = 404, body = Problem)))]
 pub async fn remove(
-    State(services): State<Services>,
+    State(store): State<Store>,
     Caller(principal): Caller,
     Path(name): Path<String>,
 ) -> Answer<StatusCode> {
     let wanted = parse(&name)?;
-    let removed = services.store.write(move |tx| {
+    let removed = store.write(move |tx| {
         let Some(project) = store::projects::find_by_name(tx, &wanted)? else { return Ok(false) };
         store::projects::remove(tx, &project.id)?;
         tx.audit(&principal, "project.remove", wanted.as_str(), &serde_json::json!({}))?;

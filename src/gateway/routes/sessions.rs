@@ -4,25 +4,37 @@
 //! A word that fits several is refused.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRef, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use crate::delivery::Delivery;
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::history;
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::model::agent::Role;
 use crate::model::message::{DeliveryState, Session};
 use crate::model::names::FrameName;
-use crate::sessions::export;
+use crate::sessions::{Sessions, export};
 use crate::store::search::Wanted;
-use crate::store::{self, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::wire::messages::{SessionDetails, SessionSummary};
 use crate::wire::problem::Problem;
 use crate::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
+
+routes! {
+    get "/v1/sessions" Read Query => list;
+    get "/v1/sessions/{id}" Read Session => show;
+    patch "/v1/sessions/{id}" Send Session => rename;
+    delete "/v1/sessions/{id}" Send Session => delete;
+    get "/v1/sessions/{id}/export" Read Session => export;
+    post "/v1/sessions/{id}/fork" Send Session => fork;
+    post "/v1/sessions/{id}/compact" Send Session => compact;
+    post "/v1/sessions/{id}/abort" Send Session => abort;
+    get "/v1/search" Read Query => search;
+}
 
 /// How many places a search shows at most.
 const FOUND: u32 = 200;
@@ -43,14 +55,18 @@ impl SessionQuery {
 /// The conversation that `{id}` and `?frame=` of a request mean.
 pub struct Meant(Session);
 
-impl FromRequestParts<Services> for Meant {
+impl<S> FromRequestParts<S> for Meant
+where
+    S: Send + Sync,
+    Sessions: FromRef<S>,
+{
     type Rejection = Reply;
 
-    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Reply> {
-        let id = Path::<String>::from_request_parts(parts, services).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Reply> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
         let Path(id) = id.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
-        let QueryParams(query) = QueryParams::<SessionQuery>::from_request_parts(parts, services).await?;
-        Ok(Self(services.sessions.named(&id, query.frame()?).await?))
+        let QueryParams(query) = QueryParams::<SessionQuery>::from_request_parts(parts, state).await?;
+        Ok(Self(Sessions::from_ref(state).named(&id, query.frame()?).await?))
     }
 }
 
@@ -84,10 +100,10 @@ pub struct SearchQuery {
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(SessionQuery),
     responses((status = 200, body = Vec<SessionSummary>)))]
 pub async fn list(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>,
     QueryParams(query): QueryParams<SessionQuery>,
 ) -> Answer<Json<Vec<SessionSummary>>> {
-    let found = services.sessions.list(query.frame()?).await?;
+    let found = sessions.list(query.frame()?).await?;
     Ok(Json(found.into_iter().map(|(session, messages)| history::session(session, messages)).collect()))
 }
 
@@ -95,7 +111,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/v1/search", tag = "sessions", params(SearchQuery),
     responses((status = 200, body = Vec<SearchHit>), (status = 400, body = Problem)))]
 pub async fn search(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>,
     QueryParams(query): QueryParams<SearchQuery>,
 ) -> Answer<Json<Vec<SearchHit>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
@@ -109,7 +125,7 @@ pub async fn search(
         }
     };
     let session = match query.session.as_deref() {
-        Some(word) => Some(services.sessions.named(word, frame.clone()).await?.id),
+        Some(word) => Some(sessions.named(word, frame.clone()).await?.id),
         None => None,
     };
     let within = Wanted {
@@ -121,15 +137,15 @@ pub async fn search(
         until: query.until,
         limit: query.limit.unwrap_or(20).clamp(1, FOUND),
     };
-    let found = services.sessions.search(&query.q, within).await?;
+    let found = sessions.search(&query.q, within).await?;
     Ok(Json(found.into_iter().map(history::found).collect()))
 }
 
 /// A conversation with everything that was said.
 #[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionDetails), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub async fn show(State(services): State<Services>, Meant(session): Meant) -> Answer<Json<SessionDetails>> {
-    let (session, messages, turns) = services.sessions.read(&session.id).await?;
+pub async fn show(State(sessions): State<Sessions>, Meant(session): Meant) -> Answer<Json<SessionDetails>> {
+    let (session, messages, turns) = sessions.read(&session.id).await?;
     Ok(Json(history::details(session, messages, turns)))
 }
 
@@ -139,11 +155,11 @@ pub async fn show(State(services): State<Services>, Meant(session): Meant) -> An
     responses((status = 200, body = SessionDetails, description = "or text/markdown"),
         (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn export(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>,
     Meant(session): Meant,
     QueryParams(query): QueryParams<ExportQuery>,
 ) -> Answer<Response> {
-    let (session, messages, turns) = services.sessions.read(&session.id).await?;
+    let (session, messages, turns) = sessions.read(&session.id).await?;
     match query.format.as_deref().unwrap_or("json") {
         "json" => Ok(Json(history::details(session, messages, turns)).into_response()),
         "markdown" | "md" => {
@@ -160,13 +176,13 @@ pub async fn export(
     params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionSummary), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub async fn rename(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
     Meant(session): Meant,
     JsonBody(change): JsonBody<ChangeSession>,
 ) -> Answer<Json<SessionSummary>> {
-    let session = services.sessions.rename(&principal, &session.id, &change.title).await?;
-    summary(&services, session).await
+    let session = sessions.rename(&principal, &session.id, &change.title).await?;
+    summary(&store, session).await
 }
 
 /// Deletes a conversation with everything that was said in it; the frame is woken when its agent has to forget it
@@ -174,11 +190,11 @@ pub async fn rename(
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn delete(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>,
     Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
-    let gone = services.sessions.delete(&principal, &session.id).await?;
+    let gone = sessions.delete(&principal, &session.id).await?;
     Ok(Json(history::session(gone, 0)))
 }
 
@@ -187,14 +203,14 @@ pub async fn delete(
     params(("id" = String, Path), SessionQuery),
     responses((status = 201, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn fork(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
     Meant(session): Meant,
     JsonBody(wish): JsonBody<ForkSession>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
     let (before, title) = (wish.before.as_deref(), wish.title.as_deref());
-    let made = services.sessions.fork(&principal, &session.id, before, title).await?;
-    Ok((StatusCode::CREATED, summary(&services, made).await?))
+    let made = sessions.fork(&principal, &session.id, before, title).await?;
+    Ok((StatusCode::CREATED, summary(&store, made).await?))
 }
 
 /// Lets the model sum up a conversation, so that it fits its context again. Answers when it is done. Wakes the frame.
@@ -202,12 +218,12 @@ pub async fn fork(
     params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn compact(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionSummary>> {
-    let session = services.sessions.compact(&principal, &session.id).await?;
-    summary(&services, session).await
+    let session = sessions.compact(&principal, &session.id).await?;
+    summary(&store, session).await
 }
 
 /// Stops what a conversation does, whoever began it. Messages that wait behind it are sent next.
@@ -215,30 +231,30 @@ pub async fn compact(
     params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionAborted), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn abort(
-    State(services): State<Services>,
+    State(sessions): State<Sessions>, State(delivery): State<Delivery>, State(store): State<Store>,
     Caller(principal): Caller,
     Meant(session): Meant,
 ) -> Answer<Json<SessionAborted>> {
     let wanted = session.id.clone();
-    let sent = services.store.read(move |db| store::messages::of_session(db, &wanted)).await?;
+    let sent = store.read(move |db| store::messages::of_session(db, &wanted)).await?;
     let open = sent.into_iter().filter(|message| !message.state.is_final());
     let (waiting, running): (Vec<_>, Vec<_>) =
         open.partition(|message| message.state == DeliveryState::Queued);
     let ours = running.into_iter().next().map(|message| message.id);
     let stopped = match &ours {
         Some(id) => {
-            services.router.cancel(&principal, id).await?;
+            delivery.cancel(&principal, id).await?;
             true
         }
-        None => services.sessions.abort(&principal, &session.id).await?,
+        None => sessions.abort(&principal, &session.id).await?,
     };
     let message = ours.map(|id| id.to_string());
     Ok(Json(SessionAborted { stopped, message, waiting: waiting.len() as u64 }))
 }
 
-async fn summary(services: &Services, session: Session) -> Answer<Json<SessionSummary>> {
+async fn summary(store: &Store, session: Session) -> Answer<Json<SessionSummary>> {
     let id = session.id.clone();
-    let read = services.store.read(move |db| store::sessions::written(db, &id));
+    let read = store.read(move |db| store::sessions::written(db, &id));
     let written = read.await.map_err(|error: StoreError| Reply::from(error))?;
     Ok(Json(history::session(session, written)))
 }

@@ -1,32 +1,43 @@
 //! The gateway at a glance, and its end.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::gateway::extract::Caller;
-use crate::gateway::metrics;
-use crate::gateway::problem::{self, Answer};
-use crate::gateway::state::Services;
+use crate::gateway::problem::Answer;
+use crate::gateway::state::About;
+use crate::gateway::{engine, metrics};
 use crate::model::frame::FrameState;
 use crate::model::status::StatusWord;
-use crate::runtime::EngineInfo;
-use crate::store::{self, StoreError};
+use crate::runtime::Runtime;
+use crate::status::Statuses;
+use crate::store::{self, Store, StoreError};
 use crate::wire::status::Status;
 
-/// An engine that takes longer counts as not answering.
-const ENGINE_WITHIN: Duration = Duration::from_secs(3);
+routes! {
+    get "/v1/status" Read All => status;
+    post "/v1/stop" Admin All => stop;
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Everything on one screen.
 #[utoipa::path(get, path = "/v1/status", tag = "gateway", responses((status = 200, body = Status)))]
-pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
-    let glance = glance(&services).await?;
-    let engine = engine(&services).await;
-    let about = &services.about;
+pub async fn status(
+    State(statuses): State<Statuses>,
+    State(store): State<Store>,
+    State(clock): State<Clock>,
+    State(runtime): State<Arc<dyn Runtime>>,
+    State(about): State<Arc<About>>,
+) -> Answer<Json<Status>> {
+    let glance = glance(statuses, &store, clock.now_ms()).await?;
+    let engine = engine::ask(&*runtime).await;
     let some = |counts: &[(&'static str, u64)]| -> BTreeMap<String, u32> {
         let there = counts.iter().filter(|(_, count)| *count > 0);
         there.map(|(word, count)| ((*word).to_owned(), u32::try_from(*count).unwrap_or(u32::MAX))).collect()
@@ -42,7 +53,7 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
         http: about.http.clone(),
         fingerprint: about.fingerprint.clone(),
         engine_ok: engine.is_ok(),
-        engine: engine.map_or_else(|why| why, |info| engine_line(&info)),
+        engine: engine.map_or_else(|why| why, |info| engine::line(&info)),
         database: about.database.clone(),
         schema: about.schema,
         key_source: about.key_source.clone(),
@@ -57,29 +68,27 @@ pub async fn status(State(services): State<Services>) -> Answer<Json<Status>> {
 
 /// Stops the gateway. Frames go on.
 #[utoipa::path(post, path = "/v1/stop", tag = "gateway", responses((status = 202)))]
-pub async fn stop(State(services): State<Services>, Caller(principal): Caller) -> StatusCode {
+pub async fn stop(State(stop): State<CancellationToken>, Caller(principal): Caller) -> StatusCode {
     tracing::info!("{principal} asked the gateway to stop");
-    services.stop.cancel();
+    stop.cancel();
     StatusCode::ACCEPTED
 }
 
 /// Sums over everything.
-pub struct Glance {
+struct Glance {
     /// How many frames are in which state; every state is there.
-    pub frames: Vec<(&'static str, u64)>,
+    frames: Vec<(&'static str, u64)>,
     /// What how many agents do; every word is there.
-    pub agents: Vec<(&'static str, u64)>,
+    agents: Vec<(&'static str, u64)>,
     /// Messages that wait or run.
-    pub messages_open: u64,
+    messages_open: u64,
     /// Since midnight UTC.
-    pub cost_today_microusd: u64,
+    cost_today_microusd: u64,
 }
 
 /// Reads the sums.
-pub async fn glance(services: &Services) -> Answer<Glance> {
-    let now = services.clock.now_ms();
-    let statuses = services.statuses.clone();
-    let read = services.store.read(move |db| {
+async fn glance(statuses: Statuses, store: &Store, now: u64) -> Answer<Glance> {
+    let read = store.read(move |db| {
         let all = statuses.look(db, store::frames::list(db)?)?;
         let count = |state: FrameState| all.iter().filter(|now| now.frame.state == state).count() as u64;
         let doing = |word: StatusWord| all.iter().filter(|now| now.status.word == word).count() as u64;
@@ -91,18 +100,4 @@ pub async fn glance(services: &Services) -> Answer<Glance> {
         })
     });
     Ok(read.await?)
-}
-
-/// The engine, if it answers soon; else why not.
-pub async fn engine(services: &Services) -> Result<EngineInfo, String> {
-    match tokio::time::timeout(ENGINE_WITHIN, services.runtime.info()).await {
-        Ok(Ok(info)) => Ok(info),
-        Ok(Err(error)) => Err(problem::chain(&error)),
-        Err(_) => Err(format!("the container engine did not answer within {} s", ENGINE_WITHIN.as_secs())),
-    }
-}
-
-fn engine_line(info: &EngineInfo) -> String {
-    let how = if info.rootless { "rootless" } else { "rootful" };
-    format!("{} {} ({how}) at {}", info.kind, info.version, info.socket)
 }

@@ -10,17 +10,22 @@ use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
-use crate::frames::{Guest, Viewer};
+use crate::frames::{Frames, Guest, Viewer};
+use crate::gateway::metrics::Counters;
 use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::model::container::inside;
 use crate::model::frame::Frame;
 use crate::runtime::{ExecChunk, ExecControl, ExecSpec, ExecStream};
 use crate::tmux::TerminalRequest;
 use crate::wire::problem::Problem;
 use crate::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice, TerminalQuery};
+
+routes! {
+    get "/v1/frames/{name}/terminal" Terminal Path => terminal;
+}
 
 /// One message of input is never larger; a paste comes in pieces.
 const LARGEST_INPUT: usize = 1024 * 1024;
@@ -39,20 +44,19 @@ enum Inside {
 #[utoipa::path(get, path = "/v1/frames/{name}/terminal", tag = "frames", params(("name" = String, Path), TerminalQuery),
     responses((status = 101), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn terminal(
-    State(services): State<Services>,
+    State(frames): State<Frames>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     Path(name): Path<String>,
     QueryParams(query): QueryParams<TerminalQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
-    let frame = services.frames.get(&frame_name(&name)?).await?;
+    let frame = frames.get(&frame_name(&name)?).await?;
     let upgrade = upgrade.map_err(|error| {
         Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket").detail(error.to_string())
     })?;
-    let (stream, mut inside) = open(&services, &frame, query).await?;
-    services.frames.touch(&frame.id).await?;
-    let open = services.counters.stream_opened();
+    let (stream, mut inside) = open(&frames, &frame, query).await?;
+    frames.touch(&frame.id).await?;
+    let open = counters.stream_opened();
     Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
-        let stop = services.stop.clone();
         tokio::select! {
             end = relay(socket, stream) => if let (End::OfOutput, Inside::Command(guest)) = (end, &mut inside) {
                 guest.ended();
@@ -63,7 +67,7 @@ pub async fn terminal(
     }))
 }
 
-async fn open(services: &Services, frame: &Frame, query: TerminalQuery) -> Answer<(ExecStream, Inside)> {
+async fn open(frames: &Frames, frame: &Frame, query: TerminalQuery) -> Answer<(ExecStream, Inside)> {
     let (columns, rows) = (query.columns.max(1), query.rows.max(1));
     let Some(argv) = &query.argv else {
         let request = TerminalRequest {
@@ -73,7 +77,7 @@ async fn open(services: &Services, frame: &Frame, query: TerminalQuery) -> Answe
             read_only: query.read_only,
             term: query.term,
         };
-        let (stream, viewer) = services.frames.terminal(frame, request).await?;
+        let (stream, viewer) = frames.terminal(frame, request).await?;
         return Ok((stream, Inside::Viewer { _until_dropped: viewer }));
     };
     let words: Vec<String> = serde_json::from_str(argv).unwrap_or_default();
@@ -89,7 +93,7 @@ async fn open(services: &Services, frame: &Frame, query: TerminalQuery) -> Answe
         stdin: true,
         deadline: None,
     };
-    let (stream, guest) = services.frames.exec_stream(frame, command).await?;
+    let (stream, guest) = frames.exec_stream(frame, command).await?;
     Ok((stream, Inside::Command(guest)))
 }
 

@@ -4,20 +4,27 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use crate::access::TokenRequest;
+use crate::access::{Access, TokenRequest};
+use crate::clock::Clock;
 use crate::gateway::extract::{Caller, JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::Services;
 use crate::model::names::{FrameName, TokenName};
 use crate::model::token::Token;
 use crate::wire::problem::Problem;
 use crate::wire::tokens::{CreateToken, NewToken, TokenView, Whoami};
 
+routes! {
+    get "/v1/tokens" Admin All => list;
+    post "/v1/tokens" Admin All => create;
+    get "/v1/tokens/current" known NoFrame => current;
+    delete "/v1/tokens/{id}" Admin All => revoke;
+}
+
 /// All tokens there ever were, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = Vec<TokenView>)))]
-pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<TokenView>>> {
-    let now = services.clock.now_ms();
-    let tokens = services.access.list().await?;
+pub async fn list(State(access): State<Access>, State(clock): State<Clock>) -> Answer<Json<Vec<TokenView>>> {
+    let now = clock.now_ms();
+    let tokens = access.list().await?;
     Ok(Json(tokens.into_iter().map(|token| view(token, now)).collect()))
 }
 
@@ -26,7 +33,7 @@ pub async fn list(State(services): State<Services>) -> Answer<Json<Vec<TokenView
     responses((status = 201, body = NewToken), (status = 400, body = Problem), (status = 403, body = Problem),
         (status = 409, body = Problem)))]
 pub async fn create(
-    State(services): State<Services>,
+    State(access): State<Access>, State(clock): State<Clock>,
     Permissions(grant): Permissions,
     JsonBody(request): JsonBody<CreateToken>,
 ) -> Answer<(StatusCode, Json<NewToken>)> {
@@ -43,8 +50,8 @@ pub async fn create(
         frames,
         expires_at: request.expires_at,
     };
-    let (token, secret) = services.access.create(&grant, wish).await?;
-    let about = view(token, services.clock.now_ms());
+    let (token, secret) = access.create(&grant, wish).await?;
+    let about = view(token, clock.now_ms());
     Ok((StatusCode::CREATED, Json(NewToken { token: secret.reveal().to_owned(), about })))
 }
 
@@ -62,12 +69,12 @@ pub async fn current(Permissions(grant): Permissions) -> Json<Whoami> {
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
     responses((status = 200, body = TokenView), (status = 404, body = Problem)))]
 pub async fn revoke(
-    State(services): State<Services>,
+    State(access): State<Access>, State(clock): State<Clock>,
     Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<TokenView>> {
-    let token = services.access.revoke(&principal, &id).await?;
-    Ok(Json(view(token, services.clock.now_ms())))
+    let token = access.revoke(&principal, &id).await?;
+    Ok(Json(view(token, clock.now_ms())))
 }
 
 fn view(token: Token, now_ms: u64) -> TokenView {

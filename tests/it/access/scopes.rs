@@ -3,8 +3,8 @@
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use mimir::gateway::ROUTES;
 use mimir::gateway::needs::{FrameIn, Needs, Route};
+use mimir::gateway::routes;
 use mimir::model::scope::Scope;
 
 use super::token;
@@ -12,7 +12,7 @@ use crate::api::world::{Answer, World, whole};
 
 #[test]
 fn nothing_but_health_is_open_and_what_is_below_a_frame_is_held_to_it() {
-    for route in ROUTES {
+    for route in routes() {
         match route.needs {
             Needs::Open => assert_eq!((route.method, route.path), ("get", "/health")),
             Needs::Known => {
@@ -46,8 +46,8 @@ fn address(route: &Route) -> String {
 #[tokio::test]
 async fn every_route_opens_for_its_scope_and_for_no_other() {
     let world = World::new().await;
-    for route in ROUTES {
-        let (method, address) = (method(route), address(route));
+    for route in routes() {
+        let (method, address) = (method(&route), address(&route));
         let what = format!("{method} {address}");
         // An answer that goes on is one that came.
         let status = |token: Option<String>| {
@@ -88,7 +88,7 @@ async fn every_route_opens_for_its_scope_and_for_no_other() {
 #[tokio::test]
 async fn the_document_names_the_scope_of_every_route() {
     let document: Value = serde_json::from_str(&mimir::gateway::openapi_json()).expect("JSON");
-    for route in ROUTES.iter().filter(|route| route.method != "any") {
+    for route in routes().iter().filter(|route| route.method != "any") {
         let security = &document["paths"][route.path][route.method]["security"];
         let expected = match route.needs {
             Needs::Open => json!([{}]),

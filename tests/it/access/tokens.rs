@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use mimir::model::ids::RequestId;
 use mimir::store;
+use mimir::supervisor::Service as _;
 
 use super::{token, until};
 use crate::api::world::{TOKEN, World};

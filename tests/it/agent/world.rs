@@ -24,8 +24,8 @@ use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::sessions::{Said, Sessions, SessionsDeps};
 use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
+use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::supervisor::{OnExit, Tasks};
 
 use super::scripted::{PASSWORD, ScriptedAgent};
 
@@ -255,11 +255,7 @@ fn gateway(store: &Store, locator: Arc<dyn AgentLocator>, settings: Settings) ->
         settings: feed_settings(),
         failpoints: failpoints.clone(),
     });
-    let running = feeds.clone();
-    tasks.spawn("feeds", OnExit::Restart, move |stop| {
-        let feeds = running.clone();
-        async move { feeds.run(stop).await }
-    });
+    tasks.run(&feeds);
     let router = Delivery::new(DeliveryDeps {
         store: store.clone(),
         locator,
@@ -269,11 +265,7 @@ fn gateway(store: &Store, locator: Arc<dyn AgentLocator>, settings: Settings) ->
         settings,
         failpoints: failpoints.clone(),
     });
-    let queues = router.clone();
-    tasks.spawn("queue", OnExit::Restart, move |stop| {
-        let router = queues.clone();
-        async move { router.watch_queue(stop).await }
-    });
+    tasks.run(&router);
     Gateway { router, feeds, tasks, failpoints }
 }
 

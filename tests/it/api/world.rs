@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use mimir::access::certificate;
 use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
-use mimir::daemon::{Ground, build};
+use mimir::daemon::{Resources, ServiceSettings, StandIns, build};
 use mimir::gateway::{self, ImageSource, Services, auth::Authenticator};
 use mimir::link;
 use mimir::model::fingerprint::Fingerprint;
@@ -122,7 +122,9 @@ impl World {
         let certificate =
             is_tls.then(|| certificate::load_or_make(&paths.tls(), names()).expect("a certificate"));
         let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint);
-        let mut services = build(Ground {
+        let (mut services, background) = build(Resources {
+            settings: ServiceSettings::of(&config, &paths, instance.clone()),
+            stand_ins: StandIns::default(),
             paths: paths.clone(),
             config,
             clock: Clock::system(),
@@ -140,11 +142,7 @@ impl World {
         })
         .expect("builds");
         change(&mut services);
-        let frames = services.frames.clone();
-        core.spawn("frames", OnExit::Report, move |stop| {
-            let frames = frames.clone();
-            async move { frames.run(stop).await }
-        });
+        background.only(&["frames"]).start(&core);
         let edge = Tasks::new(stop.child_token());
         let socket = paths.gateway_socket();
         let unix = Arc::new(UnixListener::bind(&socket).expect("binds"));

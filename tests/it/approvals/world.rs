@@ -173,11 +173,7 @@ fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approv
         tasks: tasks.clone(),
         settings: settings.clone(),
     });
-    let running = approvals.clone();
-    tasks.spawn("approvals", OnExit::Report, move |stop| {
-        let running = running.clone();
-        async move { running.run(stop).await }
-    });
+    tasks.run(&approvals);
     let (notifier, calls): (Notifier, Store) = (settings.notifier.clone(), store.clone());
     let points = failpoints.clone();
     tasks.spawn("webhooks", OnExit::Report, move |stop| {

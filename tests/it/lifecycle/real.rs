@@ -17,7 +17,7 @@ use mimir::runtime::engine::EngineSettings;
 use mimir::runtime::podman::Podman;
 use mimir::runtime::{ExecSpec, Runtime};
 use mimir::store::{OpenOptions, Store};
-use mimir::supervisor::{OnExit, Tasks};
+use mimir::supervisor::Tasks;
 use mimir::wire::frames::CreateFrame;
 
 const IMAGES: [&str; 2] = ["localhost/mimir-frame:latest", "localhost/mimir-frame:dev"];
@@ -91,11 +91,7 @@ async fn machine(test: &str) -> Option<Machine> {
         start_files: Arc::new(Nobody),
         agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
     });
-    let running = frames.clone();
-    tasks.spawn("frames", OnExit::StopGateway, move |stop| {
-        let frames = running.clone();
-        async move { frames.run(stop).await }
-    });
+    tasks.run(&frames);
     Some(Machine { frames, runtime, tasks, workspace, home })
 }
 

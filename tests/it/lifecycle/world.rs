@@ -158,11 +158,7 @@ impl World {
     }
 
     fn run(&self) {
-        let frames = self.frames.clone();
-        self.tasks.spawn("frames", OnExit::StopGateway, move |stop| {
-            let frames = frames.clone();
-            async move { frames.run(stop).await }
-        });
+        self.tasks.run(&self.frames);
     }
 
     /// The gateway dies where it stands: nothing it was doing goes on.

@@ -174,7 +174,7 @@ impl Strand {
             session: Some(session.clone().unwrap_or_else(|| "new".into())),
             ..SendRequest::default()
         };
-        let sent = self.world.services.router.send(&OWNER, request, None).await.expect("accepted").message;
+        let sent = self.world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message;
         let model = &mut self.frames[at];
         model.open.entry(sent.session.clone()).or_default().push_back(sent.id);
         let woke = model.desired != Desired::Running;
@@ -262,7 +262,7 @@ impl Strand {
             .flat_map(|(session, open)| open.iter().skip(1).map(|id| (session.clone(), id.clone())))
             .collect();
         let (session, id) = self.dice.pick(&waiting)?.clone();
-        self.world.services.router.cancel(&OWNER, &id).await.expect("cancelled");
+        self.world.services.delivery.cancel(&OWNER, &id).await.expect("cancelled");
         if let Some(open) = self.frames[at].open.get_mut(&session) {
             open.retain(|other| *other != id);
         }

@@ -111,7 +111,7 @@ async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     world.reach(&frame.id, Desired::Stopped).await;
 
     let request = SendRequest { frame: "blog".into(), text: "wake up".into(), ..SendRequest::default() };
-    let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted");
+    let sent = world.services.delivery.send(&OWNER, request, None).await.expect("accepted");
     assert!(sent.wakes_frame);
     said(&world, &frame.id, StatusWord::Busy).await;
     world.is_answered(&agent, &sent.message.id).await;

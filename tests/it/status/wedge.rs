@@ -36,7 +36,7 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
     assert_eq!(world.engine.calls(Op::Start), 1);
 
     let request = SendRequest { frame: "blog".into(), text: "still there?".into(), ..SendRequest::default() };
-    let sent = world.services.router.send(&OWNER, request, None).await.expect("accepted").message;
+    let sent = world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message;
     world.is_answered(&agent, &sent.id).await;
 }
 
@@ -93,7 +93,7 @@ async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_star
     let agent = world.agent(&frame.id);
     let send = async |text: &str| {
         let request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
-        world.services.router.send(&OWNER, request, None).await.expect("accepted").message
+        world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message
     };
     // Any restart counts.
     world.services.frames.recycle(&frame.id, "it was too large");
@@ -132,7 +132,7 @@ async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_star
     for (message, when) in
         [(&running, "before the agent had answered"), (&queued, "while the message waited")]
     {
-        let end = world.services.router.wait_for_end(&message.id, LIMIT).await.expect("a row");
+        let end = world.services.delivery.wait_for_end(&message.id, LIMIT).await.expect("a row");
         let why = end.reason.clone().unwrap_or_default();
         assert_eq!(end.state, DeliveryState::Failed, "{end:?}");
         assert!(why.contains(when) && why.contains(&reason), "{why}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
-use mimir::daemon::{Ground, build};
+use mimir::daemon::{Resources, ServiceSettings, StandIns, build};
 use mimir::gateway::{ImageSource, Services};
 use mimir::link;
 use mimir::model::frame::{Desired, Frame, FrameState};
@@ -82,7 +82,9 @@ impl World {
             key: Secret::new("ab".repeat(32)),
             backups: paths.backups(),
         };
-        let services = build(Ground {
+        let (services, background) = build(Resources {
+            settings: ServiceSettings::of(&config, &paths, instance.clone()),
+            stand_ins: StandIns::default(),
             paths: paths.clone(),
             config,
             clock: Clock::system(),
@@ -99,7 +101,7 @@ impl World {
             fingerprint: None,
         })
         .expect("builds");
-        mimir::daemon::start_core(&core, &services);
+        background.start(&core);
         Self { services, engine, agents, core, projects, _home: home }
     }
 
@@ -128,7 +130,7 @@ impl World {
             None => Err("nothing works".into()),
         })
         .await;
-        let end = self.services.router.wait_for_end(message, LIMIT).await.expect("a row");
+        let end = self.services.delivery.wait_for_end(message, LIMIT).await.expect("a row");
         assert_eq!(end.answer.as_deref(), Some("Done."), "{end:?}");
     }
 

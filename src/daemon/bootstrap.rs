@@ -1,4 +1,4 @@
-//! What must stand before services can be built: the database with its key, and the engine.
+//! What must be there before services can be built: the database with its key, and the engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{config_problem, start_failed};
-use super::services::Ground;
+use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
 use crate::config::{Config, Paths};
 use crate::gateway::ImageSource;
@@ -27,7 +27,7 @@ use crate::wire::problem::Problem;
 pub type AskKey = Box<dyn Fn() -> Option<Secret> + Send + Sync>;
 
 /// What is known by then.
-pub(super) struct Ready {
+pub(super) struct Options {
     pub(super) paths: Paths,
     pub(super) config: Config,
     pub(super) http: String,
@@ -39,13 +39,13 @@ pub(super) struct Ready {
 ///
 /// # Errors
 /// When the database cannot be opened; nothing was touched then.
-pub(super) async fn lay(
-    ready: Ready,
+pub(super) async fn open(
+    options: Options,
     tasks: Tasks,
     stop: CancellationToken,
-) -> Result<(Ground, Arc<Podman>), Problem> {
+) -> Result<(Resources, Arc<Podman>), Problem> {
     let clock = Clock::system();
-    let Ready { paths, config, http, fingerprint, ask_key } = ready;
+    let Options { paths, config, http, fingerprint, ask_key } = options;
     let opening = (paths.clone(), config.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let (paths, config, clock) = opening;
@@ -62,7 +62,9 @@ pub(super) async fn lay(
     let engine = engine_settings(&paths, &config);
     let images = ImageSource { engine: EngineCommand::find(&engine), inputs: build::inputs_hash() };
     let podman = Arc::new(Podman::new(instance.clone(), engine));
-    let ground = Ground {
+    let resources = Resources {
+        settings: ServiceSettings::of(&config, &paths, instance.clone()),
+        stand_ins: StandIns::default(),
         agent_connector: Arc::new(|folder| Link::new(folder).connector(PortPurpose::Agent)),
         runtime: podman.clone(),
         paths,
@@ -79,8 +81,8 @@ pub(super) async fn lay(
         fingerprint,
     };
     #[cfg(feature = "test-support")]
-    let ground = super::rehearsal::stand_in(ground);
-    Ok((ground, podman))
+    let resources = super::test_support::stand_in(resources);
+    Ok((resources, podman))
 }
 
 /// Where to look for the engine.

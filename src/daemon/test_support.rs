@@ -1,13 +1,13 @@
 //! A gateway whose engine is in memory and whose agents are one scripted server: for tests that kill the process.
 //!
 //! Only with the feature `test-support`, and only when `MIMIR_TEST_AGENT` names the server's address. Everything
-//! else is what users run: the executable, the database, the sockets, the drivers, the router.
+//! else is what users run: the executable, the database, the sockets, the drivers, the delivery of messages.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::services::Ground;
+use super::services::Resources;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Observed;
 use crate::outbound::Connector;
@@ -18,16 +18,16 @@ use crate::supervisor::OnExit;
 const AGENT: &str = "MIMIR_TEST_AGENT";
 /// In a frame's folder while its container runs, so that it goes on running when the gateway is killed, as real
 /// ones do. Without it every kill would count as an end of every container.
-const RUNS: &str = "rehearsed.json";
+const RUNS: &str = "test-container.json";
 
 /// Puts the stand-ins in the place of the real things, if that was asked for.
-pub(super) fn stand_in(ground: Ground) -> Ground {
+pub(super) fn stand_in(resources: Resources) -> Resources {
     let Some(agent) = std::env::var(AGENT).ok().and_then(|text| text.parse::<SocketAddr>().ok()) else {
-        return ground;
+        return resources;
     };
-    let engine = FakeEngine::new(ground.instance.clone(), ground.clock.clone());
-    engine.add_image(&ground.config.frames.image);
-    let tasks = ground.tasks.clone();
+    let engine = FakeEngine::new(resources.instance.clone(), resources.clock.clone());
+    engine.add_image(&resources.config.frames.image);
+    let tasks = resources.tasks.clone();
     engine.on_start(move |started| {
         let mark = mark_of(&started.spec);
         let text = serde_json::to_vec(&started.spec).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn stand_in(ground: Ground) -> Ground {
             tracing::error!(%error, "{}: {error}", mark.display());
         }
         let StartedContainer { spec, ended } = started;
-        tasks.spawn(format!("rehearsal of {}", spec.frame), OnExit::Report, move |stop| {
+        tasks.spawn(format!("pretended container of {}", spec.frame), OnExit::Report, move |stop| {
             let (mark, ended) = (mark.clone(), ended.clone());
             async move {
                 tokio::select! {
@@ -45,12 +45,16 @@ pub(super) fn stand_in(ground: Ground) -> Ground {
             }
         });
     });
-    let frames = ground.paths.frames();
+    let frames = resources.paths.frames();
     for spec in std::fs::read_dir(frames).into_iter().flatten().flatten().filter_map(|at| ran(&at.path())) {
         engine.plant(spec, Observed::Running);
     }
     tracing::warn!("{AGENT} is set: frames are pretended, and {agent} is the agent of all of them");
-    Ground { runtime: Arc::new(engine), agent_connector: Arc::new(move |_| Connector::tcp(agent)), ..ground }
+    Resources {
+        runtime: Arc::new(engine),
+        agent_connector: Arc::new(move |_| Connector::tcp(agent)),
+        ..resources
+    }
 }
 
 fn mark_of(spec: &ContainerSpec) -> PathBuf {
