@@ -190,7 +190,7 @@ fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     asks.then(|| headers.get(header::UPGRADE).cloned()).flatten()
 }
 
-/// Headers of one connection only (RFC 9110 §7.6.1), and those that it names itself.
+/// Headers of one connection only (RFC 9110, section 7.6.1), and those that it names itself.
 fn is_of_the_connection(name: &HeaderName, named: &[String]) -> bool {
     const ALWAYS: [&str; 9] = [
         "connection",

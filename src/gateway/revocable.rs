@@ -36,7 +36,7 @@ impl Revocable {
     }
 
     /// Puts a stream on it.
-    pub fn on<S>(&self, stream: S) -> Leashed<S> {
+    pub fn on<S>(&self, stream: S) -> RevocableStream<S> {
         let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());
         let _closed = self.inner.closed.clone().drop_guard();
         GuardedStream::by(Cut { reading: cut(), writing: cut(), _closed }, stream)
@@ -64,7 +64,7 @@ impl Revocable {
 }
 
 /// A stream that can be cut from elsewhere.
-pub type Leashed<S> = GuardedStream<S, Cut>;
+pub type RevocableStream<S> = GuardedStream<S, Cut>;
 
 /// Lets nothing through any more once it is cancelled; each direction wakes on its own.
 pub struct Cut {

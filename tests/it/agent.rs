@@ -233,7 +233,7 @@ async fn a_stream_that_says_nothing_still_ends_in_the_answer() {
     assert_eq!((message.state, message.answer.as_deref()), (Answered, Some("Said in silence.")));
 }
 
-/// opencode.md trap 13: idle is told before the last update of the message.
+/// Trap 13 of docs/traps.md: idle is told before the last update of the message.
 #[tokio::test]
 async fn idle_before_the_last_word_is_not_the_end() {
     let world = World::new().await;
@@ -339,7 +339,7 @@ async fn a_permission_prompt_is_told_once_and_the_turn_waits() {
     assert_eq!(asked, 1, "{told:?}");
 }
 
-/// opencode.md trap 16: the agent goes on listing what an aborted turn had asked.
+/// Trap 16 of docs/traps.md: the agent goes on listing what an aborted turn had asked.
 #[tokio::test]
 async fn a_prompt_that_survives_the_abort_of_its_turn_is_rejected() {
     let world = World::new().await;
@@ -356,7 +356,7 @@ async fn a_prompt_that_survives_the_abort_of_its_turn_is_rejected() {
     assert_eq!(world.end_of(&world.send("again").await).await.answer.as_deref(), Some("next"));
 }
 
-/// opencode.md trap 2: no finish reason, no end.
+/// Trap 2 of docs/traps.md: no finish reason, no end.
 #[tokio::test]
 async fn an_endless_loop_is_stopped() {
     let world = World::new().await;

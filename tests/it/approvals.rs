@@ -254,7 +254,7 @@ async fn doubled_late_and_lost_words_of_the_agent_change_nothing() {
     assert!(world.open().await.is_empty());
 }
 
-/// opencode.md trap 16: a restart forgets them without a word.
+/// Trap 16 of docs/traps.md: a restart forgets them without a word.
 #[tokio::test]
 async fn trap_16_what_an_agent_forgot_is_over_and_asked_anew() {
     let world = World::new().await;

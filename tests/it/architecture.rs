@@ -1,137 +1,126 @@
-//! Keeps the direction rule honest: a module may import only from layers with a smaller number.
+//! Keeps the structure honest: who may know whom, where the words of a library stay, which files know each other in a
+//! circle, which names are retired, and which documents comments may speak of.
+
+mod circles;
+mod source;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-/// The table in ARCHITECTURE.md. A module may use modules of the rows above its own, not of its own row.
-const LAYERS: &[&[&str]] = &[
-    &["model"],
-    &["wire", "clock", "supervisor", "outbound", "telemetry"],
-    &["config", "store", "runtime", "link", "opencode", "models", "client"],
-    &["tmux", "events"],
-    &["frames", "access", "notify"],
-    &["approvals", "sessions"],
-    &["feed"],
-    &["delivery", "doctor"],
-    &["status"],
-    &["upkeep"],
-    &["gateway", "broker"],
-    &["daemon"],
-    &["cli"],
-];
+use source::{program, root};
 
-fn layer_of(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
-}
-
-fn rust_files_under(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(rust_files_under(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
-/// The top-level module a file belongs to; none for `lib.rs` and `main.rs`.
-fn top_module(source: &Path, file: &Path) -> Option<String> {
-    let inside = file.strip_prefix(source).ok()?;
-    let first = inside.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs");
-    (!matches!(first, "lib" | "main")).then(|| first.to_owned())
-}
-
-/// Every `crate::x`, also inside `use crate::{x, y::z}`.
-fn crate_paths_mentioned(text: &str) -> BTreeSet<String> {
-    let word = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+/// The rows of the table in ARCHITECTURE.md. A module may use modules of the rows above its own, not of its own row.
+fn layers() -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let table = text.split("| --- | --- |\n").nth(1).expect("the table of the layers");
+    let rows = table.lines().take_while(|line| line.starts_with("| "));
+    let names = |row: &str| -> Vec<String> {
+        let cell = row.trim_start_matches("| ").split(" | ").next().unwrap_or_default();
+        cell.split_whitespace().map(|name| name.trim_matches('`').to_owned()).collect()
     };
-    let code: String =
-        text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let mut depth = 1;
-            let mut item = String::new();
-            for c in group.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' => depth -= 1,
-                    ',' if depth == 1 => {
-                        found.insert(word(&item));
-                        item.clear();
-                        continue;
-                    }
-                    _ => {}
-                }
-                if depth == 0 {
-                    break;
-                }
-                item.push(c);
-            }
-            found.insert(word(&item));
-        } else {
-            found.insert(word(rest));
-        }
-    }
-    found.remove("");
-    found
+    rows.map(names).collect()
+}
+
+fn layer_of(layers: &[Vec<String>], room: &str) -> Option<usize> {
+    layers.iter().position(|layer| layer.iter().any(|name| name == room))
+}
+
+#[test]
+fn the_table_has_every_room_once_and_no_other() {
+    let mut in_table: Vec<String> = layers().concat();
+    let rooms: BTreeSet<String> =
+        program().into_iter().map(|file| file.room).filter(|room| !room.is_empty()).collect();
+    in_table.sort();
+    assert_eq!(in_table, rooms.into_iter().collect::<Vec<_>>());
 }
 
 #[test]
 fn modules_only_look_down() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut offences = Vec::new();
-    let mut seen = 0;
-    for file in rust_files_under(&source) {
-        let Some(from) = top_module(&source, &file) else { continue };
-        let from_layer = layer_of(&from).unwrap_or_else(|| panic!("`{from}` is in no layer of the table"));
-        let text = fs::read_to_string(&file).expect("readable source");
-        for to in crate_paths_mentioned(&text) {
-            // Macros and items of the crate root have no layer.
-            let Some(to_layer) = layer_of(&to) else { continue };
-            seen += 1;
-            if from != to && to_layer >= from_layer {
-                offences.push(format!("{}: `{from}` must not use `{to}`", file.display()));
+    let layers = layers();
+    let files = program();
+    // What a room shows of another one is that other one's.
+    let shown: Vec<_> = files
+        .iter()
+        .filter(|file| file.module.len() == 1 && file.room == file.module[0])
+        .flat_map(|file| {
+            let shown = source::shown(&file.code());
+            let of_others =
+                shown.into_iter().filter(|(_, path)| path.first().is_some_and(|first| first == "crate"));
+            of_others.map(|(name, path)| (vec![file.room.clone(), name], path[1].clone())).collect::<Vec<_>>()
+        })
+        .collect();
+    let (mut offences, mut seen) = (Vec::new(), 0);
+    for file in files.iter().filter(|file| !file.room.is_empty()) {
+        let from = layer_of(&layers, &file.room)
+            .unwrap_or_else(|| panic!("`{}` is in no layer of the table", file.room));
+        for path in file.named(&file.code(), &BTreeSet::new()) {
+            let Some(first) = path.first() else {
+                offences.push(format!("{}: looks at the whole program", file.path));
+                continue;
+            };
+            let behind = shown.iter().find(|(name, _)| path.starts_with(name)).map(|(_, room)| room);
+            for to in [Some(first), behind].into_iter().flatten().filter(|to| **to != file.room) {
+                seen += 1;
+                match layer_of(&layers, to) {
+                    Some(to_layer) if to_layer < from => {}
+                    Some(_) => offences.push(format!(
+                        "{}: `{}` must not use `{}`",
+                        file.path,
+                        file.room,
+                        path.join("::")
+                    )),
+                    None => offences.push(format!("{}: `{}` is of no room", file.path, path.join("::"))),
+                }
             }
         }
     }
-    assert!(seen > 20, "the search found only {seen} imports; it does not work any more");
+    assert!(seen > 300, "the search found only {seen} imports; it does not work any more");
     assert!(offences.is_empty(), "\n{}", offences.join("\n"));
+}
+
+/// What the root shows besides its rooms would be a way around the rows.
+#[test]
+fn the_root_shows_rooms_and_crates_alone() {
+    for file in program().iter().filter(|file| file.path == "src/lib.rs") {
+        let shown: Vec<String> =
+            source::shown(&file.code()).into_values().map(|path| path.join("::")).collect();
+        assert_eq!(shown, ["mimir_client", "mimir_model", "mimir_model::wire"]);
+    }
+}
+
+#[test]
+fn the_crates_know_themselves_and_the_model_alone() {
+    for (manifest, may) in
+        [("crates/model/Cargo.toml", &[][..]), ("crates/client/Cargo.toml", &["mimir-model"])]
+    {
+        let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let ours = text
+            .lines()
+            .filter_map(|line| line.split(['=', '.', ' ']).next())
+            .filter(|name| name.starts_with("mimir"));
+        assert_eq!(ours.collect::<Vec<_>>(), may, "{manifest}");
+    }
 }
 
 #[test]
 fn words_of_one_box_stay_in_it() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let rules: &[(&str, &[&str])] = &[
-        ("rusqlite::", &["store"]),
-        ("bollard::", &["runtime"]),
-        ("axum::", &["gateway"]),
-        ("clap::", &["cli"]),
-        ("tmux_interface::", &["tmux"]),
+        ("rusqlite", &["src/store/", "crates/model/src/sqlite.rs"]),
+        ("bollard", &["src/runtime/"]),
+        ("axum", &["src/gateway/"]),
+        ("clap", &["src/cli/"]),
+        ("tmux_interface", &["src/tmux/"]),
     ];
     let mut offences = Vec::new();
-    for file in rust_files_under(&source) {
-        let Some(module) = top_module(&source, &file) else { continue };
-        let text = fs::read_to_string(&file).expect("readable source");
+    for file in program() {
+        let code = file.code();
         for (word, homes) in rules {
-            if text.contains(word) && !homes.contains(&module.as_str()) {
-                offences.push(format!("{}: `{word}` belongs to {homes:?}", file.display()));
+            let is_there = code.contains(&format!("{word}::")) || code.contains(&format!("use {word} "));
+            if is_there && !homes.iter().any(|home| file.path.starts_with(home)) {
+                offences.push(format!("{}: `{word}` belongs to {homes:?}", file.path));
             }
         }
     }
     assert!(offences.is_empty(), "\n{}", offences.join("\n"));
-}
-
-#[test]
-fn the_search_reads_groups_and_ignores_comments() {
-    let text =
-        "use crate::{model::ids, store::{self, Tx}, wire};\n// crate::cli is not meant\ncrate::clock::now();";
-    let found: Vec<String> = crate_paths_mentioned(text).into_iter().collect();
-    assert_eq!(found, ["clock", "model", "store", "wire"]);
 }

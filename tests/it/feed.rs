@@ -405,7 +405,7 @@ mod gaps {
         assert!(world.feeds.counters().gaps.get() >= 1 && world.feeds.counters().reconnects.get() >= 1);
     }
 
-    /// opencode.md trap 1: a server that has just come back swallows the request for the stream.
+    /// Trap 1 of docs/traps.md: a server that has just come back swallows the request for the stream.
     #[tokio::test]
     async fn trap_1_a_stream_that_is_swallowed_after_a_restart_is_asked_for_again() {
         let world = World::new().await;

@@ -185,7 +185,7 @@ pub enum ToolStatus {
 pub enum PartBody {
     /// Text for the reader.
     Text {
-        /// All of it so far; empty while it streams (opencode.md trap 14).
+        /// All of it so far; empty while it streams (docs/traps.md, 14).
         text: String,
         /// Added by the agent itself, not by the author of the message.
         synthetic: bool,

@@ -116,7 +116,7 @@ pub struct ContainerDetails {
     /// How often the kernel killed something in it for want of memory, as far as this can be told.
     pub oom_kills: Option<u64>,
     /// The engine's own word for a state that it cannot leave by itself
-    /// (podman.md §6: `stopping` after its monitor died). Only removing helps.
+    /// (docs/traps.md: `stopping` after its monitor died). Only removing helps.
     pub stuck: Option<String>,
 }
 

@@ -58,7 +58,7 @@ async fn an_answer_that_is_lost_hangs_or_comes_late_costs_time_and_nothing_else(
 async fn running_that_is_not_true_is_found_out() {
     let world = World::new().await;
     let frame = world.running("blog").await;
-    // The monitor and the first process are killed: the engine goes on saying "running" (podman.md §6).
+    // The monitor and the first process are killed: the engine goes on saying "running" (docs/traps.md).
     world.set_agent(Agent::Swallows);
     world.engine.always(Op::Exec, Fault::Before(Failure::Refused("no such process".into())));
     world

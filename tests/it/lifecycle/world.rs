@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub enum Agent {
     /// They answer.
     Answers,
-    /// They accept connections and say nothing (opencode.md trap 1).
+    /// They accept connections and say nothing (docs/traps.md, 1).
     Swallows,
     /// They swallow that many requests, then answer.
     SwallowsFirst(u32),

@@ -57,7 +57,7 @@ fn end_of(child: Child) -> (Output, String, String) {
     (output, said, told)
 }
 
-/// opencode.md trap 3: `ask` waits for ever, and nobody sees it.
+/// Trap 3 of docs/traps.md: `ask` waits for ever, and nobody sees it.
 #[test]
 fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     let Some(asking) = asking("approvals of a real agent") else { return };

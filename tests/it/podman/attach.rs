@@ -75,7 +75,7 @@ fn a_terminal_works_as_a_terminal() {
     });
 }
 
-/// podman.md §2: the process of an exec stays behind when its stream is dropped.
+/// A trap of Podman (docs/traps.md): the process of an exec stays behind when its stream is dropped.
 #[test]
 fn trap_an_exec_whose_process_stays_behind() {
     let Some(world) = world("exec stays behind") else { return };

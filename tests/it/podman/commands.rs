@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::support::{Engine, World, eventually, skip};
 
-/// podman.md §2: the engine leaves a command running whose stream was dropped.
+/// A trap of Podman (docs/traps.md): the engine leaves a command running whose stream was dropped.
 #[test]
 fn trap_an_exec_whose_process_stays_behind() {
     let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };

@@ -74,7 +74,7 @@ fn a_model_that_fails_or_is_refused_is_said_plainly() {
         let name = nonsense.split_once('/').expect("two words").1;
         assert!(refused.stderr.contains(name), "{nonsense} is named: {refused:?}");
     }
-    // A refused model does not poison the session (opencode.md trap 18).
+    // A refused model does not poison the session (docs/traps.md, 18).
     talk.goes_on();
 
     let as_json = talk.send("@@http401@@", &["--json", "--no-stream"]).code(1);
@@ -101,7 +101,7 @@ fn the_key_of_a_provider_is_nowhere_inside() {
                 | grep -c 'sk-scripte[d]'";
     let found = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", look]);
     assert_eq!(found.stdout.trim(), "0", "{found:?}");
-    // And the agent's own API, which gives keys away in clear (opencode.md trap 9).
+    // And the agent's own API, which gives keys away in clear (docs/traps.md, 9).
     let ask = "curl -s --noproxy '*' -u \"mimir:$(cat /run/mimir/start/password)\" http://127.0.0.1:4096/config/providers";
     let told = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", ask]).ok();
     assert!(told.stdout.contains("scripted"), "the question was answered: {told:?}");
@@ -143,7 +143,7 @@ fn a_turn_that_is_aborted_ends_and_the_next_one_is_answered() {
 }
 
 /// What delivery relies on, with the real agent: a prompt whose message and part have ids of ours may be sent as
-/// often as one likes, `--interrupt` ends what runs, and a stream without a finish reason (opencode.md trap 2:
+/// often as one likes, `--interrupt` ends what runs, and a stream without a finish reason (docs/traps.md, 2:
 /// asked for again for ever) is mended by the broker.
 #[test]
 fn trap_2_a_prompt_is_one_message_and_one_call_however_it_is_sent_and_ends() {

@@ -40,7 +40,7 @@ fn demo_answers(world: &World, frame: &str) -> Run {
     sent
 }
 
-/// opencode.md trap 1: what arrives between listen() and the handler is never answered.
+/// Trap 1 of docs/traps.md: what arrives between listen() and the handler is never answered.
 #[test]
 fn trap_requests_swallowed_in_the_first_second_after_listen() {
     let Some(world) = world("requests swallowed") else { return };
@@ -54,7 +54,7 @@ fn trap_requests_swallowed_in_the_first_second_after_listen() {
     }
 }
 
-/// opencode.md trap 4: as PID 1 the agent would ignore SIGTERM and be killed after the grace period.
+/// Trap 4 of docs/traps.md: as PID 1 the agent would ignore SIGTERM and be killed after the grace period.
 #[test]
 fn trap_sigterm_is_ignored_as_pid_1() {
     let Some(world) = world("SIGTERM as PID 1") else { return };
@@ -64,7 +64,7 @@ fn trap_sigterm_is_ignored_as_pid_1() {
     assert_eq!(inspect(&world, &name, "{{.State.ExitCode}}"), "0", "it ended by itself and was not killed");
 }
 
-/// opencode.md trap 6: a plugin and no network hang the first request for 70 s; and
+/// Trap 6 of docs/traps.md: a plugin and no network hang the first request for 70 s; and
 /// a home without the package stub is a fresh home.
 #[test]
 fn trap_70_s_hang_with_a_plugin_and_no_network_and_a_home_without_the_stub() {
@@ -89,7 +89,7 @@ fn trap_70_s_hang_with_a_plugin_and_no_network_and_a_home_without_the_stub() {
     assert!(begun.elapsed() < Duration::from_secs(60), "the first answer took {:?}", begun.elapsed());
 }
 
-/// podman.md §6: after its monitor died the engine says "running", then "stopping" for ever.
+/// A trap of Podman (docs/traps.md): after its monitor died the engine says "running", then "stopping" for ever.
 #[test]
 fn trap_stopping_for_ever_after_the_monitor_died() {
     let Some(world) = world("stopping for ever") else { return };
@@ -106,7 +106,7 @@ fn trap_stopping_for_ever_after_the_monitor_died() {
     assert!(!world.containers().contains(&name));
 }
 
-/// podman.md §6: monitor and first process dead, and the engine still says "running".
+/// A trap of Podman (docs/traps.md): monitor and first process dead, and the engine still says "running".
 #[test]
 fn trap_running_that_is_not_true() {
     let Some(world) = world("running that is not true") else { return };
@@ -128,7 +128,7 @@ fn trap_running_that_is_not_true() {
     let _ = demo_answers(&world, "ghost");
 }
 
-/// podman.md §2: the engine would create a missing folder, as root, and start.
+/// A trap of Podman (docs/traps.md): the engine would create a missing folder, as root, and start.
 #[test]
 fn trap_a_missing_bind_source_is_silently_created() {
     let Some(mut world) = world("missing bind source") else { return };
@@ -153,7 +153,7 @@ fn trap_a_missing_bind_source_is_silently_created() {
     let _ = world.mimir(&["frame", "start", "homeless"]).ok();
 }
 
-/// podman.md §6: `OOMKilled` stays false and no event is sent.
+/// A trap of Podman (docs/traps.md): `OOMKilled` stays false and no event is sent.
 #[test]
 fn trap_out_of_memory_is_never_reported() {
     let Some(world) = world("out of memory") else { return };
@@ -177,7 +177,7 @@ fn trap_out_of_memory_is_never_reported() {
     let _ = demo_answers(&world, "greedy");
 }
 
-/// podman.md §6: a start that fails in the engine keeps the host port open in the engine's service.
+/// A trap of Podman (docs/traps.md): a start that fails in the engine keeps the host port open in the engine's service.
 #[test]
 fn trap_a_failed_start_keeps_the_host_port_open() {
     let Some(world) = world("failed start keeps the port") else { return };
@@ -198,7 +198,7 @@ fn trap_a_failed_start_keeps_the_host_port_open() {
     }
 }
 
-/// opencode.md §3 and podman.md §6: the agent dies and comes back, with the reason in the logs.
+/// docs/traps.md: the agent dies and comes back, with the reason in the logs.
 #[test]
 fn an_agent_that_is_killed_comes_back_and_says_so() {
     let Some(world) = world("killed agent") else { return };

@@ -144,7 +144,7 @@ async fn a_question_is_asked_listed_and_answered(talk: &mut Talk) {
     assert!(talk.answer(&ours).await.contains("Postgres"), "{}", talk.answer(&ours).await);
 }
 
-/// opencode.md trap 16: the prompt of an aborted turn stays in the list.
+/// Trap 16 of docs/traps.md: the prompt of an aborted turn stays in the list.
 async fn what_an_aborted_turn_asked_can_be_cleared_away(talk: &mut Talk) {
     talk.says("@@external@@").await;
     let ask = talk.asked(RequestForm::Permission).await;

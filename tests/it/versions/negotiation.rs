@@ -84,7 +84,7 @@ async fn versions_that_cannot_be_spoken_with_are_refused_at_once() {
     }
 }
 
-/// opencode.md trap 23.
+/// Trap 23 of docs/traps.md.
 #[tokio::test]
 async fn an_agent_that_lets_everybody_in_is_refused() {
     let open = |asked: &Asked| {

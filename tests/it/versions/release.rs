@@ -93,7 +93,7 @@ impl Release {
         let client = self.client();
         let until = tokio::time::Instant::now() + START;
         loop {
-            // Fresh connections and short tries: opencode.md trap 1.
+            // Fresh connections and short tries: trap 1 of docs/traps.md.
             match client.health(Duration::from_millis(500)).await {
                 Ok(health) => return Ok(health),
                 Err(error @ OpencodeError::WrongVersion { .. }) => return Err(error),
@@ -127,7 +127,7 @@ fn binary(version: &str) -> Option<PathBuf> {
     Some(folder.join(version).join("opencode")).filter(|binary| binary.is_file())
 }
 
-/// As the frame image has it: nothing is installed when the packages seem to be there (opencode.md trap 6).
+/// As the frame image has it: nothing is installed when the packages seem to be there (docs/traps.md, 6).
 fn stub_packages(folder: &Path, version: &str) {
     std::fs::create_dir_all(folder.join("node_modules")).expect("a folder");
     let wanted = json!({"@opencode-ai/plugin": version});

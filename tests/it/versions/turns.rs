@@ -61,7 +61,7 @@ async fn text_and_tools_are_streamed_and_counted(world: &World) {
     assert!(told.iter().any(|happening| matches!(happening, EventKind::Tool { tool, .. } if tool == "bash")));
 }
 
-/// The provider refuses; a model is unknown (opencode.md trap 18).
+/// The provider refuses; a model is unknown (docs/traps.md, 18).
 async fn what_is_refused_poisons_nothing(world: &World) {
     let message = world.end_of(&world.send("@@http401@@").await).await;
     assert_eq!(message.state, Failed, "{message:?}");
