@@ -302,7 +302,7 @@ fn look(attempt: &Attempt) -> impl Future<Output = Result<Look, OpencodeError>> 
     }
 }
 
-/// A permission prompt survives the abort of its turn as a ghost (opencode.md trap 16).
+/// A permission prompt survives the abort of its turn as a ghost (docs/traps.md, 16).
 async fn reject_leftovers(client: &OpencodeClient, turn: &Transcript) {
     for ask in client.permissions().await.unwrap_or_default() {
         if turn.is_ours(&ask.session) {

@@ -2,7 +2,7 @@
 //!
 //! opencode has none that can be relied on: a model stream without a finish
 //! reason makes it call the model for ever, a question waits for ever, and a
-//! provider may ask for any pause before a retry (opencode.md, traps 2, 3, 20, 21).
+//! provider may ask for any pause before a retry (docs/traps.md: 2, 3, 20, 21).
 //!
 //! Time counts from when the agent was given the message, whichever gateway gave it: one that takes a turn over
 //! reckons from the rows how long it worked and waited ([`Past`]). Only the time in which a prompt waited for a
@@ -265,7 +265,7 @@ mod tests {
         assert!(guard.check(false, now).is_some_and(|why| why.contains("3 retries")));
     }
 
-    /// opencode.md trap 2: a missing finish reason means an endless loop.
+    /// Trap 2 of docs/traps.md: a missing finish reason means an endless loop.
     #[test]
     fn an_endless_loop_ends_at_the_limit_of_model_calls() {
         let now = Instant::now();
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(guard.check(false, now), None);
     }
 
-    /// opencode.md trap 21: `retry-after` is obeyed without an upper bound.
+    /// Trap 21 of docs/traps.md: `retry-after` is obeyed without an upper bound.
     #[test]
     fn a_pause_of_weeks_is_not_waited_for() {
         let now = Instant::now();

@@ -203,7 +203,7 @@ impl FakeEngine {
         self.world.alter(frame, |container| container.oom_kills += 1);
     }
 
-    /// The container gets into a state that only removing ends (podman.md §6: `stopping`).
+    /// The container gets into a state that only removing ends (Podman's `stopping` for ever).
     pub fn get_stuck(&self, frame: &FrameId) {
         self.world.alter(frame, |container| container.stuck = Some("stopping".to_owned()));
     }
