@@ -77,6 +77,7 @@ mod tests {
             pid: None,
             oom_kills: Some(oom_kills),
             stuck: None,
+            mounts: Vec::new(),
         };
         Observation { observed: crate::model::frame::Observed::Halted, details: Some(details) }
     }

@@ -19,8 +19,8 @@ use super::folders::Folders;
 use super::plan::{self, Step};
 use super::readiness::Signs;
 use super::silence::Silence;
-use super::{Inner, store_error};
-use crate::model::container::Observation;
+use super::{Inner, provision, store_error};
+use crate::model::container::{ContainerSpec, MountDifference, Observation, mount_difference};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::ids::FrameId;
 use crate::model::status::AgentHealth;
@@ -182,7 +182,8 @@ impl Driver {
         let seen = self.inner.deps.runtime.observe(&self.id).await?;
         self.engine_answered();
 
-        if let Some(misfit) = misfit(&frame, &seen) {
+        let spec = provision::container(&frame, &self.inner.deps.settings.instance, &self.folders);
+        if let Some(misfit) = misfit(&frame, &seen, &spec) {
             return self.replace(&frame, misfit).await;
         }
         if let Some(event) = plan::fact(frame.state, seen.observed) {
@@ -363,22 +364,26 @@ impl Driver {
 }
 
 /// A container that cannot be worked with, whatever was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContainerMismatch {
     /// It belongs to an earlier run, or to a database that was restored.
     OtherGeneration,
     /// The engine cannot move it any more.
     Stuck,
+    /// It shows other folders of this machine than it is to show.
+    OtherMounts(MountDifference),
 }
 
-fn misfit(frame: &Frame, seen: &Observation) -> Option<ContainerMismatch> {
+fn misfit(frame: &Frame, seen: &Observation, spec: &ContainerSpec) -> Option<ContainerMismatch> {
     let details = seen.details.as_ref()?;
     if frame.desired == Desired::Removed || seen.observed == Observed::Missing {
         None
     } else if details.stuck.is_some() {
         Some(ContainerMismatch::Stuck)
+    } else if details.generation != frame.generation {
+        Some(ContainerMismatch::OtherGeneration)
     } else {
-        (details.generation != frame.generation).then_some(ContainerMismatch::OtherGeneration)
+        mount_difference(&spec.mounts(), &details.mounts).map(ContainerMismatch::OtherMounts)
     }
 }
 

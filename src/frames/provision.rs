@@ -79,6 +79,13 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
     }
 }
 
+/// opencode's configuration as text. opencode replaces `{env:NAME}` and `{file:PATH}` anywhere in that text before it
+/// reads it as JSON, so a rule or a model's name that holds one would become something else, or keep opencode from
+/// starting. Written with an escape it is found by nobody but the JSON reader, which gives it back as it was.
+pub(super) fn config_file(agent_config: &serde_json::Value) -> String {
+    agent_config.to_string().replace("{env:", r"\u007benv:").replace("{file:", r"\u007bfile:")
+}
+
 /// The `env` file that a frame reads at its start: one `KEY=VALUE` a line.
 pub(super) fn env_file(env: &[(String, String)]) -> String {
     env.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
@@ -246,6 +253,15 @@ mod tests {
         let (name, value) = loosened(&ruled).expect("a variable");
         assert_eq!(name, "OPENCODE_PERMISSION");
         assert_eq!(value, r#"{"external_directory":{"*":"deny","/tmp/*":"ask"}}"#);
+    }
+
+    #[test]
+    fn nothing_in_the_agents_configuration_is_replaced_by_opencode() {
+        let config =
+            serde_json::json!({"{file:/x}": ["{env:HOME}", {"a": "b{file:../y}c"}], "plain": {"env": 1}});
+        let text = config_file(&config);
+        assert!(!text.contains("{env:") && !text.contains("{file:"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), config);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::plan::{self, Step};
 use super::settings::AttendError;
 use super::{ports, provision, store_error};
 use crate::clock;
-use crate::model::container::Observation;
+use crate::model::container::{MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
@@ -122,7 +122,7 @@ impl Driver {
         let env: Vec<_> = frame.env.iter().cloned().chain(provision::loosened(&agent_config)).collect();
         let contents = StartContents {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
-            agent_config: agent_config.to_string(),
+            agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
         };
         self.folders.write_start(frame, start, &contents)
@@ -239,7 +239,7 @@ impl Driver {
         misfit: ContainerMismatch,
     ) -> Result<Next, FrameError> {
         self.handle.seen.send_modify(|seen| seen.settled = None);
-        if misfit == ContainerMismatch::OtherGeneration {
+        if misfit != ContainerMismatch::Stuck {
             self.stop(frame).await?;
         }
         let left = matches!(frame.state, FrameState::Running | FrameState::Paused);
@@ -247,12 +247,15 @@ impl Driver {
             self.record(FrameEvent::StopConfirmed, None).await?;
         }
         self.inner.failpoints.hit("replace.after_stop").await;
-        if misfit == ContainerMismatch::Stuck {
-            self.note(
-                "replaced",
-                "the engine could not move its container any more; it gets a new one".into(),
-            )
-            .await?;
+        let why = match misfit {
+            ContainerMismatch::OtherGeneration => None,
+            ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
+            ContainerMismatch::OtherMounts(MountDifference { wanted, mounted }) => {
+                Some(format!("its container had {mounted} instead of {wanted}"))
+            }
+        };
+        if let Some(why) = why {
+            self.note("replaced", format!("{why}; it gets a new one")).await?;
         }
         self.inner.deps.runtime.ensure_removed(&self.id).await?;
         self.inner.failpoints.hit("replace.after_remove").await;

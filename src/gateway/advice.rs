@@ -159,6 +159,8 @@ impl From<RuntimeError> for Reply {
             RuntimeError::Unsupported { .. } => Self(Problem::new(501, "engine.unsupported", title))
                 .hint("`mimir doctor` explains what is missing on this machine"),
             RuntimeError::DiskFull { .. } => disk_full(title),
+            RuntimeError::MountsDiffer { .. } => Self(Problem::new(424, "engine.mounts_differ", title))
+                .hint("nothing of the other folder was shown to the agent; choose a workspace with a plain path, and please report this"),
             RuntimeError::Refused { .. } => Self(Problem::new(424, "engine.refused", title))
                 .hint("`mimir doctor` tries each thing the engine must be able to do"),
         }

@@ -79,6 +79,14 @@ pub enum RuntimeError {
         /// What it was to do.
         action: &'static str,
     },
+    /// The container would have shown other folders of this machine than it was to show; it was removed.
+    #[error("the engine mounted {mounted} where {wanted} was asked for; the container was removed")]
+    MountsDiffer {
+        /// What was asked for and not mounted.
+        wanted: String,
+        /// What was mounted instead.
+        mounted: String,
+    },
     /// We have no better idea than to show it.
     #[error("the engine refused to {action}: {message}")]
     Refused {

@@ -24,9 +24,14 @@ fn line(commands: Vec<TmuxCommand<'_>>) -> Vec<String> {
         if at > 0 {
             argv.push(";".into());
         }
-        argv.extend(command.to_vec().into_iter().map(std::borrow::Cow::into_owned));
+        argv.extend(command.to_vec().into_iter().map(|word| one_word(&word)));
     }
     argv
+}
+
+/// tmux ends a command at a word that ends in `;`, unless that is escaped.
+fn one_word(word: &str) -> String {
+    word.strip_suffix(';').map_or_else(|| word.to_owned(), |rest| format!(r"{rest}\;"))
 }
 
 /// Whether the frame's session is there.
@@ -137,6 +142,13 @@ mod tests {
         assert!(argv.ends_with("; select-window -t =view-00000000:=shell"), "{argv}");
         let by_number = view(&View::new([0; 4]), &request(Some("2"), false)).join(" ");
         assert!(by_number.ends_with("select-window -t =view-00000000:2"), "{by_number}");
+    }
+
+    #[test]
+    fn a_window_whose_name_ends_a_command_ends_none() {
+        let argv = view(&View::new([0; 4]), &request(Some("x;"), false));
+        assert_eq!(argv.last().map(String::as_str), Some(r"=view-00000000:=x\;"));
+        assert_eq!(argv.iter().filter(|word| *word == ";").count(), 3, "{argv:?}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ macro_rules! each_case {
             creating_twice_makes_one_container,
             an_image_that_is_not_there_is_named,
             a_missing_bind_source_is_refused_and_not_silently_created,
+            the_folder_named_is_the_folder_mounted_whatever_is_in_its_name,
             a_folder_that_vanished_before_the_start_is_named,
             a_foreign_container_with_our_name_is_left_alone,
             a_container_of_an_older_generation_is_replaced,

@@ -75,6 +75,74 @@ pub struct ContainerSpec {
     pub env: BTreeMap<String, String>,
 }
 
+impl ContainerSpec {
+    /// The host folders that the container is to see, and no others.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<Mount> {
+        let mount = |source: &std::path::Path, target: &str, read_only| Mount {
+            source: source.display().to_string(),
+            target: target.to_owned(),
+            read_only,
+        };
+        vec![
+            mount(&self.workspace, inside::WORKSPACE, false),
+            mount(&self.home, inside::HOME, false),
+            mount(&self.link, inside::LINK, false),
+            mount(&self.start, inside::START, true),
+        ]
+    }
+}
+
+/// A host folder as a container sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Mount {
+    /// The host folder.
+    pub source: String,
+    /// Where it is inside.
+    pub target: String,
+    /// Whether the container can only read it.
+    pub read_only: bool,
+}
+
+impl Mount {
+    /// Whether both are the same folder at the same place with the same rights.
+    fn is(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| std::path::Path::new(one) == std::path::Path::new(other);
+        same(&self.source, &other.source)
+            && same(&self.target, &other.target)
+            && self.read_only == other.read_only
+    }
+}
+
+impl std::fmt::Display for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rights = if self.read_only { " (read-only)" } else { "" };
+        write!(f, "{:?} at {}{rights}", self.source, self.target)
+    }
+}
+
+/// How the mounts of a container differ from those that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountDifference {
+    /// What was asked for and is not there.
+    pub wanted: String,
+    /// What is there and was not asked for.
+    pub mounted: String,
+}
+
+/// Compares what an engine says it mounted with what was asked for.
+#[must_use]
+pub fn mount_difference(wanted: &[Mount], mounted: &[Mount]) -> Option<MountDifference> {
+    let lacking = |these: &[Mount], those: &[Mount]| -> Vec<String> {
+        let absent = these.iter().filter(|one| !those.iter().any(|other| one.is(other)));
+        absent.map(ToString::to_string).collect()
+    };
+    let (missing, extra) = (lacking(wanted, mounted), lacking(mounted, wanted));
+    let text = |list: Vec<String>| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+    (!missing.is_empty() || !extra.is_empty())
+        .then(|| MountDifference { wanted: text(missing), mounted: text(extra) })
+}
+
 /// The container's name in the engine; one per frame, so a second create is refused by the engine itself.
 #[must_use]
 pub fn container_name(frame: &FrameId) -> String {
@@ -115,9 +183,11 @@ pub struct ContainerDetails {
     pub pid: Option<u32>,
     /// How often the kernel killed something in it for want of memory, as far as this can be told.
     pub oom_kills: Option<u64>,
-    /// The engine's own word for a state that it cannot leave by itself
-    /// (docs/traps.md: `stopping` after its monitor died). Only removing helps.
+    /// The engine's own word for a state that it cannot leave by itself, such as Podman's `stopping` after the
+    /// container's monitor died. Only removing helps.
     pub stuck: Option<String>,
+    /// The host folders that it really sees.
+    pub mounts: Vec<Mount>,
 }
 
 /// A container with our instance's label, found by listing.
@@ -176,4 +246,34 @@ pub struct EngineEvent {
     pub action: String,
     /// UTC ms.
     pub at: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(source: &str, target: &str, read_only: bool) -> Mount {
+        Mount { source: source.to_owned(), target: target.to_owned(), read_only }
+    }
+
+    #[test]
+    fn every_difference_between_wanted_and_mounted_folders_is_named() {
+        let wanted = [mount("/w/x,src=/etc", "/workspace", false), mount("/s", "/run/start", true)];
+        let order_and_spelling =
+            [mount("/s", "/run/start/", true), mount("/w//x,src=/etc", "/workspace", false)];
+        assert_eq!(mount_difference(&wanted, &order_and_spelling), None);
+
+        let told = |mounted: &[Mount]| mount_difference(&wanted, mounted).expect("a difference");
+        let other_folder = told(&[mount("/etc", "/workspace", false), wanted[1].clone()]);
+        assert_eq!(other_folder.wanted, r#""/w/x,src=/etc" at /workspace"#);
+        assert_eq!(other_folder.mounted, r#""/etc" at /workspace"#);
+        let writable = told(&[wanted[0].clone(), mount("/s", "/run/start", false)]);
+        assert_eq!(
+            (writable.wanted.as_str(), writable.mounted.as_str()),
+            (r#""/s" at /run/start (read-only)"#, r#""/s" at /run/start"#)
+        );
+        assert_eq!(told(&wanted[..1]).mounted, "nothing");
+        let one_more = [wanted[0].clone(), wanted[1].clone(), mount("/etc", "/etc", true)];
+        assert_eq!(told(&one_more).wanted, "nothing");
+    }
 }

@@ -179,7 +179,7 @@ fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec
 
 /// A word as a shell reads it back.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@~+,".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -239,6 +239,20 @@ mod tests {
         assert_eq!(chosen(&["DISPLAY"], &["gnome-terminal"]), Ok(TerminalProgram::Gnome));
         assert_eq!(chosen(&[], &all), Err(404), "no screen, no tab");
         assert_eq!(chosen(&["DISPLAY"], &[]), Err(404));
+    }
+
+    #[test]
+    fn a_word_reaches_the_shell_of_a_tab_as_it_is() {
+        assert_eq!(quoted("/usr/bin/mimir"), "/usr/bin/mimir");
+        for (word, line) in [
+            ("~root", "'~root'"),
+            ("=ls", "'=ls'"),
+            ("a b;$(id)", "'a b;$(id)'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), line);
+        }
     }
 
     #[test]

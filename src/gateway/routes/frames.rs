@@ -111,6 +111,7 @@ pub async fn show(
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
+        mounts: details.as_ref().map(|details| details.mounts.clone()).unwrap_or_default(),
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),
         agent_memory_bytes: upkeep.memory(&frame.id).map(|(_, bytes)| bytes),

@@ -54,6 +54,11 @@ fn base(reference: &str, why: &str) -> Base {
 }
 
 async fn named(runner: &Runner<'_>, reference: &str) -> Result<Base, BuildError> {
+    if reference.starts_with('-') {
+        // The engine would take it for one of its own options.
+        let why = "that is not the name of an image".to_owned();
+        return Err(BuildError::NoSuchBase { reference: reference.to_owned(), why });
+    }
     if !exists(runner, reference).await? {
         match pull(runner, reference).await {
             Err(BuildError::Failed { last: why, .. } | BuildError::TooSlow { last: why, .. }) => {

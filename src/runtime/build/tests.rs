@@ -152,6 +152,14 @@ async fn a_base_that_was_asked_for_is_used_or_named_in_the_error() {
 }
 
 #[tokio::test]
+async fn a_base_that_reads_like_an_option_reaches_no_engine() {
+    let stage = Stage::new(NO_REGISTRY);
+    let (built, _) = stage.build(Some("--tls-verify=false")).await;
+    assert!(matches!(&built, Err(BuildError::NoSuchBase { .. })), "{built:?}");
+    assert!(!stage.calls().contains("tls-verify"), "{}", stage.calls());
+}
+
+#[tokio::test]
 async fn a_build_that_fails_shows_its_last_lines_and_names_nothing() {
     let part = "'image inspect') exit 1;; 'image exists') ;; build*) echo one; echo 'E: two' >&2; exit 1;;";
     let stage = Stage::new(part);

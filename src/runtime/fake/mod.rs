@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Capabilities, ExecOutput, ExecSpec};
 use crate::clock::Clock;
-use crate::model::container::{ContainerSpec, FoundContainer, ImageInfo};
+use crate::model::container::{ContainerSpec, FoundContainer, ImageInfo, Mount};
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
 
@@ -29,6 +29,9 @@ pub type OnStart = Arc<dyn Fn(StartedContainer) + Send + Sync>;
 
 /// Answers a command that is run inside. `None` leaves it to the built-in little shell.
 pub type OnExec = Arc<dyn Fn(&FrameId, &ExecSpec) -> Option<ExecOutput> + Send + Sync>;
+
+/// Changes what a new container really mounts.
+pub type OnMount = Arc<dyn Fn(&mut Mount) + Send + Sync>;
 
 /// Handed to [`OnStart`].
 #[derive(Clone, Debug)]
@@ -99,6 +102,7 @@ impl FakeEngine {
         let mut state = self.world.lock();
         state.faults.clear();
         state.standing.clear();
+        state.on_mount = None;
     }
 
     /// The engine's service goes away; containers run on. Event streams end.
@@ -154,6 +158,11 @@ impl FakeEngine {
     /// Answers commands that are run inside.
     pub fn on_exec(&self, hook: impl Fn(&FrameId, &ExecSpec) -> Option<ExecOutput> + Send + Sync + 'static) {
         self.world.lock().on_exec = Some(Arc::new(hook));
+    }
+
+    /// Mounts something else than what is asked for, until [`FakeEngine::heal`].
+    pub fn on_mount(&self, hook: impl Fn(&mut Mount) + Send + Sync + 'static) {
+        self.world.lock().on_mount = Some(Arc::new(hook));
     }
 
     /// How many containers carry that frame's label, of any instance and generation.

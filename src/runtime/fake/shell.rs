@@ -1,12 +1,12 @@
 //! The few commands that exist inside a fake container.
 
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 
@@ -86,9 +86,7 @@ struct Control {
 #[async_trait]
 impl ExecControl for Control {
     async fn resize(&self, columns: u16, rows: u16) -> Result<(), RuntimeError> {
-        if let Ok(mut size) = self.size.lock() {
-            *size = Some((columns, rows));
-        }
+        *self.size.lock() = Some((columns, rows));
         Ok(())
     }
 

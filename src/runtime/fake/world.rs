@@ -1,16 +1,18 @@
 //! The containers of the fake engine and what can happen to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, OnExec, OnStart, Op, StartedContainer};
+use super::{Fault, OnExec, OnMount, OnStart, Op, StartedContainer};
 use crate::clock::Clock;
 use crate::model::container::{
-    ContainerDetails, ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, container_name,
+    ContainerDetails, ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Mount, MountDifference,
+    Observation, container_name, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
@@ -35,6 +37,7 @@ pub(super) struct State {
     pub(super) events: Option<broadcast::Sender<(InstanceId, EngineEvent)>>,
     pub(super) on_start: Option<OnStart>,
     pub(super) on_exec: Option<OnExec>,
+    pub(super) on_mount: Option<OnMount>,
     made: u64,
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Container {
     pub(super) oom_kills: u64,
     pub(super) stuck: Option<String>,
     pub(super) log: Vec<LogLine>,
+    mounts: Vec<Mount>,
     exit_code: Option<i64>,
     created_at: u64,
     started_at: Option<u64>,
@@ -74,6 +78,7 @@ impl Container {
             pid: self.runs().then_some(4242),
             oom_kills: Some(self.oom_kills),
             stuck: self.stuck.clone(),
+            mounts: self.mounts.clone(),
         };
         Observation { observed: self.observed, details: Some(details) }
     }
@@ -119,14 +124,14 @@ impl World {
             events: None,
             on_start: None,
             on_exec: None,
+            on_mount: None,
             made: 0,
         };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock }
     }
 
-    /// A test that panicked elsewhere must not hide its reason behind ours.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
@@ -217,16 +222,34 @@ impl World {
         }
         match state.containers.get(&name) {
             Some(there) if there.spec.instance != spec.instance => return Err(taken),
-            Some(there) if there.spec.generation == spec.generation => return Ok(()),
+            Some(there)
+                if there.spec.generation == spec.generation
+                    && mount_difference(&spec.mounts(), &there.mounts).is_none() =>
+            {
+                return Ok(());
+            }
             Some(there) if there.spec.generation > spec.generation => {
                 return Err(RuntimeError::WrongState { frame: spec.frame.clone(), action: "create" });
             }
             _ => {}
         }
+        let on_mount = state.on_mount.clone();
         drop(state);
         self.remove(&spec.instance, &spec.frame);
         self.plant(spec.clone(), Observed::Halted);
-        Ok(())
+        if let Some(on_mount) = on_mount {
+            self.alter(&spec.frame, |container| {
+                container.mounts.iter_mut().for_each(|mount| on_mount(mount))
+            });
+        }
+        let mounted = self.lock().containers.get(&name).map(|there| there.mounts.clone()).unwrap_or_default();
+        match mount_difference(&spec.mounts(), &mounted) {
+            None => Ok(()),
+            Some(MountDifference { wanted, mounted }) => {
+                self.remove(&spec.instance, &spec.frame);
+                Err(RuntimeError::MountsDiffer { wanted, mounted })
+            }
+        }
     }
 
     /// Puts a container there, whatever was there before.
@@ -239,6 +262,7 @@ impl World {
             oom_kills: 0,
             stuck: None,
             log: Vec::new(),
+            mounts: spec.mounts(),
             exit_code: None,
             created_at: self.clock.now_ms(),
             started_at: None,

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::exec::CreateExecOptions;
-use bollard::query_parameters::{CreateContainerOptions, StartContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{StartContainerOptions, StopContainerOptions};
 use hyper::Method;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use super::streams::Control;
-use super::translate::{Inspected, Listed, create_body, found, observation};
+use super::translate::{Created, Inspected, Listed, create_body, found, observation};
 use super::trouble::Trouble;
 use super::{Connection, usage};
 use crate::model::container::{
-    ContainerSpec, FoundContainer, LABEL_INSTANCE, Observation, Stats, container_name,
+    ContainerSpec, FoundContainer, LABEL_INSTANCE, Observation, Stats, container_name, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
@@ -49,6 +49,11 @@ impl Ours {
             ours.stuck = details.stuck.is_some();
         }
         ours
+    }
+
+    fn has_the_mounts_of(&self, spec: &ContainerSpec) -> bool {
+        let details = self.observation.details.as_ref();
+        details.is_some_and(|details| mount_difference(&spec.mounts(), &details.mounts).is_none())
     }
 
     fn is(&self, observed: Observed) -> bool {
@@ -98,7 +103,7 @@ impl Connection {
             if there.generation > spec.generation {
                 return Err(wrong_state("there is a newer one"));
             }
-            if there.generation == spec.generation && !there.stuck {
+            if there.generation == spec.generation && !there.stuck && there.has_the_mounts_of(spec) {
                 return Ok(());
             }
             self.remove(&there.id).await?;
@@ -109,7 +114,9 @@ impl Connection {
         };
         match self.settled(&container_name(&spec.frame)).await? {
             // Another call of ours was faster.
-            Some(body) if body.label(LABEL_INSTANCE) == Some(spec.instance.as_str()) => Ok(()),
+            Some(body) if body.label(LABEL_INSTANCE) == Some(spec.instance.as_str()) => {
+                self.check_mounts(&body.id, spec).await
+            }
             Some(_) => Err(Trouble::NameTaken(taken)),
             // A service that was killed in the middle of a create leaves a name in its storage that belongs to no
             // container. It holds our frame's id, so nobody else can have made it.
@@ -134,14 +141,26 @@ impl Connection {
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<(), Trouble> {
-        let options =
-            CreateContainerOptions { name: Some(container_name(&spec.frame)), ..Default::default() };
-        let body = create_body(spec, self.abilities);
-        let created = self.docker.create_container(Some(options), body).await.map_err(Trouble::of_client)?;
-        for warning in created.warnings.iter().filter(|text| !text.is_empty()) {
+        let created: Created =
+            self.libpod.post("/containers/create", create_body(spec, self.abilities)).await?;
+        for warning in created.warnings.iter().flatten().filter(|text| !text.is_empty()) {
             tracing::debug!(frame.id = %spec.frame, "the engine warns: {warning}");
         }
-        Ok(())
+        self.check_mounts(&created.id, spec).await
+    }
+
+    /// Believes only what the engine says it mounted. A container that would show another folder of this machine
+    /// than was asked for never runs. Who dies before this is called leaves a container whose observation shows
+    /// the difference, and which the next create replaces.
+    async fn check_mounts(&self, id: &str, spec: &ContainerSpec) -> Result<(), Trouble> {
+        let Some(body) = self.inspect(id).await? else { return Err(Trouble::NoContainer(id.to_owned())) };
+        match mount_difference(&spec.mounts(), &body.mounts()) {
+            None => Ok(()),
+            Some(difference) => {
+                self.remove(&body.id).await?;
+                Err(Trouble::MountsDiffer(difference))
+            }
+        }
     }
 
     pub(super) async fn ensure_started(&self, there: &Ours) -> Result<(), Trouble> {

@@ -43,11 +43,12 @@ impl Libpod {
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
         let (status, _, body) = self.send(Method::GET, path, None).await?;
-        if !status.is_success() {
-            return Err(Trouble::of_answer(status.as_u16(), &body));
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| Trouble::Other(format!("an answer that we cannot read: {error}")))
+        read(status, &body)
+    }
+
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, Trouble> {
+        let (status, _, answer) = self.send(Method::POST, path, Some(body)).await?;
+        read(status, &answer)
     }
 
     /// A call whose answer does not matter once it is a success.
@@ -116,6 +117,14 @@ impl Libpod {
         };
         join(connection.with_upgrades(), answer).await.1
     }
+}
+
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Trouble> {
+    if !status.is_success() {
+        return Err(Trouble::of_answer(status.as_u16(), body));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Trouble::Other(format!("an answer that we cannot read: {error}")))
 }
 
 fn request(method: Method, path: &str, body: Option<Value>) -> Result<Request<Full<Bytes>>, Trouble> {

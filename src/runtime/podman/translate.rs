@@ -1,17 +1,14 @@
 //! Our words into the engine's and back. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
-    RestartPolicy, RestartPolicyNameEnum,
-};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::timestamp::parse_ms;
 use crate::model::container::{
     ContainerDetails, ContainerSpec, FoundContainer, LABEL_FRAME, LABEL_GENERATION, LABEL_INSTANCE,
-    LABEL_NAME, Observation, inside,
+    LABEL_NAME, Mount, Observation, container_name, inside,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::FrameId;
@@ -35,116 +32,127 @@ const IMAGE_USER: (u32, u32) = (1000, 1000);
 const MOST_OPEN_FILES: u64 = 1 << 19;
 /// Podman lowers its own limit to this on some machines, and then cannot give more.
 const MOST_PROCESSES: u64 = 1 << 15;
+/// Microseconds; what Docker and Podman take for a number of cores.
+const CPU_PERIOD: u64 = 100_000;
+const LOG_BYTES: u64 = 10_000_000;
 
 /// The whole container, as locked up as the agent, tmux and git can bear.
-pub(super) fn create_body(spec: &ContainerSpec, abilities: Abilities) -> ContainerCreateBody {
+///
+/// In Podman's own words, not Docker's: the Docker-compatible endpoint puts the fields of a mount together to
+/// comma-separated text and reads that, so a folder named `x,src=/etc` would mount /etc. Here every mount is an
+/// object whose source is one string, whatever is in it.
+pub(super) fn create_body(spec: &ContainerSpec, abilities: Abilities) -> Value {
     let (uid, gid) = if abilities.rootless { IMAGE_USER } else { (spec.owner_uid, spec.owner_gid) };
-    ContainerCreateBody {
-        image: Some(spec.image_id.clone()),
-        hostname: Some(spec.name.to_string()),
-        user: Some(format!("{uid}:{gid}")),
-        labels: Some(labels(spec)),
-        env: Some(environment(spec)),
+    let mut body = json!({
+        "name": container_name(&spec.frame),
+        "image": spec.image_id,
+        "hostname": spec.name.as_str(),
+        "user": format!("{uid}:{gid}"),
+        "labels": labels(spec),
+        "env": environment(spec),
         // Podman's own checks need systemd timers; the gateway asks the agent itself.
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
-        host_config: Some(host_config(spec, abilities)),
-        ..Default::default()
+        "healthconfig": {"Test": ["NONE"]},
+        // No ports are published: a start that fails in the runtime leaves the port open in the service process.
+        "netns": {"nsmode": network(spec.network, abilities.rootless)},
+        "mounts": mounts(spec),
+        "read_only_filesystem": true,
+        "cap_drop": ["ALL"],
+        "no_new_privileges": true,
+        "resource_limits": resources(spec, abilities),
+        "r_limits": rlimits(abilities),
+        "log_configuration": {"driver": "k8s-file", "size": LOG_BYTES},
+        // The gateway starts frames; an engine that also does would race it.
+        "restart_policy": "no",
+    });
+    if abilities.rootless {
+        let value = format!("uid={},gid={}", IMAGE_USER.0, IMAGE_USER.1);
+        body["userns"] = json!({"nsmode": "keep-id", "value": value});
     }
+    if abilities.selinux {
+        // Relabelling somebody's project folder would be worse.
+        body["selinux_opts"] = json!(["disable"]);
+    }
+    body
 }
 
-fn labels(spec: &ContainerSpec) -> HashMap<String, String> {
-    HashMap::from([
-        (LABEL_INSTANCE.to_owned(), spec.instance.to_string()),
-        (LABEL_FRAME.to_owned(), spec.frame.to_string()),
-        (LABEL_NAME.to_owned(), spec.name.to_string()),
-        (LABEL_GENERATION.to_owned(), spec.generation.to_string()),
+fn labels(spec: &ContainerSpec) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        (LABEL_INSTANCE, spec.instance.to_string()),
+        (LABEL_FRAME, spec.frame.to_string()),
+        (LABEL_NAME, spec.name.to_string()),
+        (LABEL_GENERATION, spec.generation.to_string()),
     ])
 }
 
-fn environment(spec: &ContainerSpec) -> Vec<String> {
+fn environment(spec: &ContainerSpec) -> BTreeMap<String, String> {
     let ours = [
         ("MIMIR_FRAME", spec.name.to_string()),
         ("MIMIR_FRAME_ID", spec.frame.to_string()),
         ("MIMIR_NETWORK", spec.network.to_string()),
     ];
-    let given = spec.env.iter().filter(|(name, _)| !ours.iter().any(|(own, _)| own == name));
-    let given = given.map(|(name, value)| format!("{name}={value}"));
-    given.chain(ours.iter().map(|(name, value)| format!("{name}={value}"))).collect()
+    let ours = ours.map(|(name, value)| (name.to_owned(), value));
+    spec.env.clone().into_iter().chain(ours).collect()
 }
 
-fn host_config(spec: &ContainerSpec, abilities: Abilities) -> HostConfig {
+fn resources(spec: &ContainerSpec, abilities: Abilities) -> Value {
     let limits = spec.limits;
-    let memory = i64::try_from(limits.memory_bytes).ok().filter(|_| abilities.memory);
-    let mut security = vec!["no-new-privileges".to_owned()];
-    if abilities.selinux {
-        // Relabelling somebody's project folder would be worse.
-        security.push("label=disable".to_owned());
+    let mut body = json!({});
+    if abilities.memory {
+        body["memory"] = json!({"limit": limits.memory_bytes, "swap": limits.memory_bytes});
     }
-    HostConfig {
-        network_mode: Some(network(spec.network, abilities.rootless).to_owned()),
-        // Never published: a start that fails in the runtime leaves the port open in the service process.
-        port_bindings: None,
-        userns_mode: abilities.rootless.then(|| format!("keep-id:uid={},gid={}", IMAGE_USER.0, IMAGE_USER.1)),
-        mounts: Some(mounts(spec)),
-        tmpfs: Some(HashMap::from([
-            ("/tmp".to_owned(), "rw,size=1g,mode=1777,exec".to_owned()),
-            (inside::PRIVATE.to_owned(), "rw,size=64m,mode=1777".to_owned()),
-        ])),
-        readonly_rootfs: Some(true),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        security_opt: Some(security),
-        memory,
-        memory_swap: memory,
-        nano_cpus: abilities.cpu.then(|| i64::from(limits.cpus_milli) * 1_000_000),
-        pids_limit: abilities.pids.then(|| i64::from(limits.pids)),
-        ulimits: Some(ulimits(abilities)),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("k8s-file".to_owned()),
-            config: Some(HashMap::from([("max-size".to_owned(), "10m".to_owned())])),
-        }),
-        // The gateway starts frames; an engine that also does would race it.
-        restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::NO),
-            maximum_retry_count: None,
-        }),
-        ..Default::default()
+    if abilities.cpu {
+        let quota = u64::from(limits.cpus_milli) * CPU_PERIOD / 1000;
+        body["cpu"] = json!({"quota": quota, "period": CPU_PERIOD});
     }
+    if abilities.pids {
+        body["pids"] = json!({"limit": limits.pids});
+    }
+    body
 }
 
 fn network(mode: NetworkMode, rootless: bool) -> &'static str {
     match mode {
         NetworkMode::Sealed | NetworkMode::Allow => "none",
-        NetworkMode::Open if rootless => "default",
+        NetworkMode::Open if rootless => "private",
         NetworkMode::Open => "bridge",
     }
 }
 
-fn mounts(spec: &ContainerSpec) -> Vec<Mount> {
-    let bind = |source: &std::path::Path, target: &str, read_only| Mount {
-        source: Some(source.display().to_string()),
-        target: Some(target.to_owned()),
-        typ: Some(MountType::BIND),
-        read_only: Some(read_only),
-        ..Default::default()
+fn mounts(spec: &ContainerSpec) -> Vec<Value> {
+    let bind = |mount: Mount| {
+        let rights = if mount.read_only { "ro" } else { "rw" };
+        let options = ["rbind", "rprivate", rights];
+        json!({"type": "bind", "source": mount.source, "destination": mount.target, "options": options})
     };
-    vec![
-        bind(&spec.workspace, inside::WORKSPACE, false),
-        bind(&spec.home, inside::HOME, false),
-        bind(&spec.link, inside::LINK, false),
-        bind(&spec.start, inside::START, true),
-    ]
+    let memory = |target: &str, options: &[&str]| json!({"type": "tmpfs", "source": "tmpfs", "destination": target, "options": options});
+    let memories = [
+        memory("/tmp", &["rw", "size=1g", "mode=1777", "exec"]),
+        memory("/var/tmp", &["rw", "nosuid", "nodev"]),
+        memory("/run", &["rw", "nosuid", "nodev"]),
+        memory(inside::PRIVATE, &["rw", "size=64m", "mode=1777"]),
+    ];
+    spec.mounts().into_iter().map(bind).chain(memories).collect()
 }
 
 /// Both or none: naming one makes Podman set the other to its own default, which needs CAP_SYS_RESOURCE.
-fn ulimits(abilities: Abilities) -> Vec<ResourcesUlimits> {
+fn rlimits(abilities: Abilities) -> Value {
     let limit = |name: &str, ours: Option<u64>, most: u64| {
-        let value = i64::try_from(ours.unwrap_or(most).min(most)).ok();
-        ResourcesUlimits { name: Some(name.to_owned()), soft: value, hard: value }
+        let value = ours.unwrap_or(most).min(most);
+        json!({"type": name, "soft": value, "hard": value})
     };
-    vec![
-        limit("nofile", abilities.open_files, MOST_OPEN_FILES),
-        limit("nproc", abilities.processes, MOST_PROCESSES),
-    ]
+    json!([
+        limit("NOFILE", abilities.open_files, MOST_OPEN_FILES),
+        limit("NPROC", abilities.processes, MOST_PROCESSES),
+    ])
+}
+
+/// The answer to a create.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Created {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) warnings: Option<Vec<String>>,
 }
 
 /// The part of `GET /containers/{name}/json` that we read. Everything may be missing.
@@ -164,6 +172,9 @@ struct InspectedMount {
     #[serde(rename = "Type")]
     kind: String,
     source: String,
+    destination: String,
+    #[serde(rename = "RW")]
+    writable: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -189,6 +200,17 @@ impl Inspected {
     pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
         let mounts = self.mounts.iter().flatten();
         mounts.filter(|mount| mount.kind == "bind").map(|mount| mount.source.as_str())
+    }
+
+    /// The host folders that it sees. Volumes that belong to the image are no host folders.
+    pub(super) fn mounts(&self) -> Vec<Mount> {
+        let binds = self.mounts.iter().flatten().filter(|mount| mount.kind == "bind");
+        let mount = |bind: &InspectedMount| Mount {
+            source: bind.source.clone(),
+            target: bind.destination.clone(),
+            read_only: !bind.writable,
+        };
+        binds.map(mount).collect()
     }
 
     pub(super) fn label(&self, name: &str) -> Option<&str> {
@@ -220,6 +242,7 @@ pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Obse
         pid: (runs && state.pid > 0).then_some(state.pid),
         oom_kills: state.oom_killed.then_some(1),
         stuck,
+        mounts: body.mounts(),
     };
     Observation { observed, details: Some(details) }
 }

@@ -35,77 +35,84 @@ fn spec(network: NetworkMode) -> ContainerSpec {
     }
 }
 
-fn host(spec: &ContainerSpec, abilities: Abilities) -> HostConfig {
-    create_body(spec, abilities).host_config.unwrap()
-}
-
 #[test]
 fn a_failed_start_cannot_keep_a_host_port_open_because_none_is_published() {
     for network in [NetworkMode::Sealed, NetworkMode::Allow, NetworkMode::Open] {
         let body = create_body(&spec(network), ROOTFUL);
-        assert_eq!(body.exposed_ports, None);
-        assert_eq!(body.host_config.unwrap().port_bindings, None);
+        for name in ["portmappings", "publish_image_ports", "expose"] {
+            assert_eq!(body[name], Value::Null, "{name}");
+        }
     }
 }
 
 #[test]
 fn a_frame_has_no_network_unless_it_is_open() {
     for network in [NetworkMode::Sealed, NetworkMode::Allow] {
-        assert_eq!(host(&spec(network), ROOTFUL).network_mode.as_deref(), Some("none"));
+        assert_eq!(create_body(&spec(network), ROOTFUL)["netns"], json!({"nsmode": "none"}));
     }
-    assert_eq!(host(&spec(NetworkMode::Open), ROOTFUL).network_mode.as_deref(), Some("bridge"));
+    assert_eq!(create_body(&spec(NetworkMode::Open), ROOTFUL)["netns"], json!({"nsmode": "bridge"}));
 }
 
 #[test]
 fn a_frame_is_locked_up() {
-    let host = host(&spec(NetworkMode::Open), ROOTFUL);
-    assert_eq!(host.readonly_rootfs, Some(true));
-    assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
-    assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
-    assert_eq!(host.privileged, None);
-    let start = host.mounts.unwrap().into_iter().find(|mount| mount.target.as_deref() == Some(inside::START));
-    assert_eq!(start.unwrap().read_only, Some(true));
+    let body = create_body(&spec(NetworkMode::Open), ROOTFUL);
+    assert_eq!(body["read_only_filesystem"], true);
+    assert_eq!(body["cap_drop"], json!(["ALL"]));
+    assert_eq!(body["no_new_privileges"], true);
+    assert_eq!(body["selinux_opts"], Value::Null);
+    assert_eq!(body["privileged"], Value::Null);
+    let mounts = body["mounts"].as_array().unwrap();
+    let start = mounts.iter().find(|mount| mount["destination"] == inside::START).unwrap();
+    assert_eq!(start["options"], json!(["rbind", "rprivate", "ro"]));
+}
+
+#[test]
+fn a_folder_name_is_one_string_whatever_is_in_it() {
+    let mut spec = spec(NetworkMode::Allow);
+    let name = "/w/x,src=/etc:/a \"b\"\n\\";
+    spec.workspace = PathBuf::from(name);
+    let body = create_body(&spec, ROOTFUL);
+    let binds: Vec<&Value> =
+        body["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind").collect();
+    assert_eq!(binds.len(), 4, "{binds:?}");
+    assert_eq!((&binds[0]["source"], &binds[0]["destination"]), (&json!(name), &json!(inside::WORKSPACE)));
 }
 
 #[test]
 fn rlimits_are_named_both_or_the_engine_fails_on_the_other() {
-    let named = |abilities| -> Vec<(String, i64)> {
-        let limits = host(&spec(NetworkMode::Allow), abilities).ulimits.unwrap();
-        limits.into_iter().map(|one| (one.name.unwrap(), one.hard.unwrap())).collect()
-    };
-    assert_eq!(named(ROOTFUL), [("nofile".to_owned(), 20_000), ("nproc".to_owned(), 32_768)]);
+    let named = |abilities| create_body(&spec(NetworkMode::Allow), abilities)["r_limits"].clone();
+    let limit = |name: &str, value: u64| json!({"type": name, "soft": value, "hard": value});
+    assert_eq!(named(ROOTFUL), json!([limit("NOFILE", 20_000), limit("NPROC", 32_768)]));
     let small = Abilities { processes: Some(4_096), open_files: None, ..ROOTFUL };
-    assert_eq!(named(small), [("nofile".to_owned(), 1 << 19), ("nproc".to_owned(), 4_096)]);
+    assert_eq!(named(small), json!([limit("NOFILE", 1 << 19), limit("NPROC", 4_096)]));
 }
 
 #[test]
 fn files_belong_to_the_owner_with_and_without_root() {
     let body = create_body(&spec(NetworkMode::Allow), ROOTFUL);
-    assert_eq!(body.user.as_deref(), Some("1001:1002"));
-    assert_eq!(body.host_config.unwrap().userns_mode, None);
+    assert_eq!(body["user"], "1001:1002");
+    assert_eq!(body["userns"], Value::Null);
 
     let body = create_body(&spec(NetworkMode::Allow), Abilities { rootless: true, ..ROOTFUL });
-    assert_eq!(body.user.as_deref(), Some("1000:1000"));
-    assert_eq!(body.host_config.unwrap().userns_mode.as_deref(), Some("keep-id:uid=1000,gid=1000"));
+    assert_eq!(body["user"], "1000:1000");
+    assert_eq!(body["userns"], json!({"nsmode": "keep-id", "value": "uid=1000,gid=1000"}));
 }
 
 #[test]
 fn limits_that_the_machine_cannot_enforce_are_not_asked_for() {
-    let all = host(&spec(NetworkMode::Allow), ROOTFUL);
-    assert_eq!((all.memory, all.memory_swap), (Some(2 << 30), Some(2 << 30)));
-    assert_eq!((all.nano_cpus, all.pids_limit), (Some(1_500_000_000), Some(1024)));
+    let all = &create_body(&spec(NetworkMode::Allow), ROOTFUL)["resource_limits"];
+    assert_eq!(all["memory"], json!({"limit": 2_u64 << 30, "swap": 2_u64 << 30}));
+    assert_eq!(all["cpu"], json!({"quota": 150_000, "period": 100_000}));
+    assert_eq!(all["pids"], json!({"limit": 1024}));
 
     let none = Abilities { rootless: true, memory: false, cpu: false, pids: false, ..ROOTFUL };
-    let host = host(&spec(NetworkMode::Allow), none);
-    assert_eq!((host.memory, host.memory_swap, host.nano_cpus, host.pids_limit), (None, None, None, None));
+    assert_eq!(create_body(&spec(NetworkMode::Allow), none)["resource_limits"], json!({}));
 }
 
 #[test]
 fn a_frame_cannot_be_told_that_it_is_another_one() {
-    let env = create_body(&spec(NetworkMode::Allow), ROOTFUL).env.unwrap();
-    assert!(env.contains(&"MIMIR_FRAME=blog".to_owned()), "{env:?}");
-    assert!(!env.contains(&"MIMIR_FRAME=lie".to_owned()), "{env:?}");
-    assert!(env.contains(&"A=b".to_owned()), "{env:?}");
+    let env = create_body(&spec(NetworkMode::Allow), ROOTFUL)["env"].clone();
+    assert_eq!((&env["MIMIR_FRAME"], &env["A"]), (&json!("blog"), &json!("b")), "{env:?}");
 }
 
 fn inspected(status: &str, pid: u32) -> Inspected {
@@ -162,6 +169,24 @@ fn a_container_that_never_ran_has_no_exit_code() {
     body.state.started_at = "0001-01-01T00:00:00Z".to_owned();
     let details = observation(&body, |_| false).details.unwrap();
     assert_eq!((details.exit_code, details.started_at), (None, None));
+}
+
+#[test]
+fn what_the_engine_mounted_is_read_back_without_the_images_volumes() {
+    let mut body = inspected("created", 0);
+    let mounts = json!([
+        {"Type": "bind", "Source": "/etc", "Destination": "/workspace", "RW": true},
+        {"Type": "bind", "Source": "/s", "Destination": "/run/mimir/start", "RW": false},
+        {"Type": "volume", "Name": "x", "Source": "/var/lib/x", "Destination": "/data", "RW": true},
+    ]);
+    body.mounts = serde_json::from_value(mounts).unwrap();
+    let seen = observation(&body, |_| false).details.unwrap().mounts;
+    let mount = |source: &str, target: &str, read_only| Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    };
+    assert_eq!(seen, [mount("/etc", "/workspace", false), mount("/s", "/run/mimir/start", true)]);
 }
 
 #[test]

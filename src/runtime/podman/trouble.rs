@@ -4,6 +4,7 @@
 
 use bollard::errors::Error as ClientError;
 
+use crate::model::container::MountDifference;
 use crate::model::ids::FrameId;
 use crate::runtime::RuntimeError;
 use crate::runtime::error::Cause;
@@ -21,6 +22,7 @@ pub(super) enum Trouble {
     WrongState(String),
     FolderMissing(String),
     DiskFull,
+    MountsDiffer(MountDifference),
     Unsupported(String),
     Other(String),
 }
@@ -104,6 +106,9 @@ impl Trouble {
             Self::NoImage(message) => RuntimeError::ImageMissing { image: message },
             Self::NameTaken(message) => RuntimeError::NameTaken { name: message },
             Self::FolderMissing(message) => RuntimeError::FolderMissing { path: path_in(&message) },
+            Self::MountsDiffer(MountDifference { wanted, mounted }) => {
+                RuntimeError::MountsDiffer { wanted, mounted }
+            }
             Self::DiskFull => RuntimeError::DiskFull { action },
             Self::Unsupported(why) => RuntimeError::Unsupported { engine: "podman", action, why },
             Self::NoContainer(message) | Self::LeftBehind(message) => match frame {

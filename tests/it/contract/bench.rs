@@ -130,6 +130,15 @@ impl Bench {
         spec
     }
 
+    /// The same with a workspace of that name, which holds its name in `mark`. A name may be a path.
+    pub fn spec_with_workspace(&self, name: &str) -> ContainerSpec {
+        let mut spec = self.spec();
+        spec.workspace = spec.workspace.join(name);
+        fs::create_dir_all(&spec.workspace).unwrap();
+        fs::write(spec.workspace.join("mark"), name).unwrap();
+        spec
+    }
+
     /// What the container runs.
     pub fn script(&self, spec: &ContainerSpec, script: &str) {
         fs::write(spec.start.join("main"), script).unwrap();

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mimir::model::container::container_name;
+use mimir::model::container::{container_name, mount_difference};
 use mimir::model::frame::Observed;
 use mimir::model::ids::FrameId;
 use mimir::runtime::{ExecChunk, ExecSpec, LogRequest, RuntimeError};
@@ -87,6 +87,47 @@ pub async fn a_missing_bind_source_is_refused_and_not_silently_created(bench: &B
     let answer = bench.runtime.ensure_created(&spec).await;
     assert!(matches!(answer, Err(RuntimeError::FolderMissing { .. })), "{answer:?}");
     assert_eq!(bench.observe(&spec.frame).await.observed, Observed::Missing);
+}
+
+/// Names that mean something in one of the small languages between us and a mount.
+pub const ODD_NAMES: &[&str] = &[
+    "a,b",
+    "a:b",
+    "a:ro",
+    "x,ro",
+    "e=q",
+    " sp ace ",
+    "quote\"x",
+    "it's",
+    "new\nline",
+    "tab\tx",
+    "back\\slash",
+    "trailing\\",
+    "per%20cent",
+    "$HOME",
+    "`id`",
+    "*",
+    ",",
+    "ünï漢字",
+    "ro\u{202e}ltr",
+    "{file:x}",
+    "-rf",
+];
+
+pub async fn the_folder_named_is_the_folder_mounted_whatever_is_in_its_name(bench: &Bench) {
+    let secret = bench.folders.path().join("secret");
+    std::fs::create_dir_all(&secret).unwrap();
+    let injected = [format!("x,src={}", secret.display()), format!("x,source={},ro", secret.display())];
+    for name in ODD_NAMES.iter().copied().chain(injected.iter().map(String::as_str)) {
+        let spec = bench.spec_with_workspace(name);
+        bench.runtime.ensure_created(&spec).await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let mounted = bench.observe(&spec.frame).await.details.unwrap().mounts;
+        assert_eq!(mount_difference(&spec.mounts(), &mounted), None, "{name:?}");
+        let workspace = mounted.iter().find(|mount| mount.target == "/workspace").unwrap();
+        assert_eq!(workspace.source, spec.workspace.to_str().unwrap());
+        assert!(!workspace.read_only, "{name:?}");
+        bench.remove(&spec).await;
+    }
 }
 
 pub async fn a_folder_that_vanished_before_the_start_is_named(bench: &Bench) {

@@ -306,6 +306,24 @@ async fn hear(stream: &mut mimir::runtime::ExecStream, seen: &mut String, wanted
 }
 
 #[test]
+fn an_odd_folder_name_shows_that_folder_inside_and_no_other() {
+    on_podman("contract::podman::an_odd_folder_name", async |_, bench| {
+        let secret = bench.folders.path().join("secret");
+        std::fs::create_dir(&secret).unwrap();
+        std::fs::write(secret.join("mark"), "secret").unwrap();
+        let injected = format!("x,src={}", secret.display());
+        for name in [injected.as_str(), "a,b:ro \"c\"\n$d=\u{202e}é\\"] {
+            let spec = bench.spec_with_workspace(name);
+            bench.start(&spec).await;
+            let mark = ExecSpec::new(["cat", "/workspace/mark"]);
+            let seen = bench.runtime.exec(&spec.frame, mark).await.unwrap();
+            assert_eq!(seen.stdout, name);
+            bench.remove(&spec).await;
+        }
+    });
+}
+
+#[test]
 fn a_command_that_takes_too_long_is_given_up() {
     on_podman("contract::podman::a_command_that_takes_too_long", async |_, bench| {
         let spec = bench.running().await;

@@ -143,6 +143,51 @@ async fn an_engine_that_fails_a_create_leaves_no_row_port_folder_or_container() 
 }
 
 #[tokio::test]
+async fn an_engine_that_mounts_another_folder_makes_no_frame() {
+    let world = World::new().await;
+    world.engine.on_mount(|mount| {
+        if mount.target == "/workspace" {
+            mount.source = "/etc".into();
+        }
+    });
+    let refused = world.try_create(CreateFrame { start: true, ..world.request("blog") }).await;
+    let Err(FrameError::Runtime(RuntimeError::MountsDiffer { wanted, mounted })) = refused else {
+        panic!("{refused:?}")
+    };
+    let workspace = world.project("blog");
+    assert_eq!(
+        (wanted, mounted),
+        (format!("{workspace:?} at /workspace"), r#""/etc" at /workspace"#.to_owned())
+    );
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_container_that_shows_another_folder_is_replaced_before_it_runs_on() {
+    for runs in [Observed::Halted, Observed::Running] {
+        let mut world = World::new().await;
+        let frame = world.create("blog").await;
+        if runs == Observed::Running {
+            world.reach(&frame, Desired::Running).await.expect("starts");
+        }
+        let spec = world.engine.spec_of(&frame.id).expect("it has a container");
+        world.crash().await;
+        // What a gateway leaves that dies between making it and looking at it, or that did not look yet.
+        let wrong = mimir::model::container::ContainerSpec { workspace: "/etc".into(), ..spec.clone() };
+        world.engine.plant(wrong, runs);
+        world.start_gateway().await;
+
+        world.reach(&frame, Desired::Running).await.expect("starts");
+        assert_eq!(world.engine.spec_of(&frame.id), Some(spec));
+        let notes = world.frames.notes(&frame.id, 100).await.expect("reads");
+        assert!(
+            notes.iter().any(|note| note.text.contains(r#"had "/etc" at /workspace instead of"#)),
+            "{notes:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_create_that_cannot_be_taken_back_now_is_taken_back_later() {
     let world = World::new().await;
     world.engine.next(Op::Create, Fault::After(Failure::TooSlow));

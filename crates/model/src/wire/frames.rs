@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Mount;
 use crate::frame::{Desired, FrameState, Limits};
 use crate::network::NetworkMode;
 use crate::policy::Rule;
@@ -127,6 +128,9 @@ pub struct FrameDetails {
     pub owner: String,
     /// What the engine says right now: missing, halted, running, paused; or why it cannot be asked.
     pub observed: String,
+    /// The host folders that its container really sees; empty while it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
     /// How the last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,

@@ -94,6 +94,7 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     if !memory.is_empty() {
         facts.push(("memory", memory.join(", ")));
     }
+    facts.extend(frame.mounts.iter().map(|mount| ("mounted", mount.to_string())));
     facts.push(("files of", frame.owner.clone()));
     if !frame.env.is_empty() {
         facts.push(("env", frame.env.join(", ")));
