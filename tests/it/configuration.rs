@@ -168,9 +168,7 @@ fn a_misspelt_group_of_hosts_is_no_host_and_the_nearest_group_is_named() {
 fn what_other_machines_can_reach_needs_tls() {
     let home = Home::with("server: {bind: 0.0.0.0}\n");
     assert!(home.mistakes()[0].contains("needs TLS"), "{:?}", home.mistakes());
-    let home = Home::with(
-        "server: {bind: 0.0.0.0, tls: {auto: on}, hosts: [Authenticator.example, \"far:9000\"]}\n",
-    );
+    let home = Home::with("server: {bind: 0.0.0.0, tls: {auto: on}, hosts: [Gate.example, \"far:9000\"]}\n");
     let server = home.load().config.server;
     assert_eq!(
         (server.tls, server.hosts),
