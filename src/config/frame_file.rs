@@ -16,6 +16,7 @@ use super::values;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
+use crate::model::quantity::{cpus, memory, pids, span};
 
 /// What a frame file says; everything may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,12 +68,12 @@ impl FrameFile {
             image: read.may("image", values::text)?,
             network: read.may("network", values::network)?,
             allow: read.texts("allow", values::host)?,
-            cpus_milli: read.may("limits.cpus", values::cpus)?,
-            memory_bytes: read.may("limits.memory", values::memory)?,
-            pids: read.may("limits.pids", |text| values::whole(text, 64, 4_194_304))?,
+            cpus_milli: read.may("limits.cpus", cpus::parse)?,
+            memory_bytes: read.may("limits.memory", memory::parse)?,
+            pids: read.may("limits.pids", pids::parse)?,
             env: env(&node)?,
             throwaway: read.may("throwaway", values::switch)?,
-            ttl: read.may("ttl", values::some_time)?,
+            ttl: read.may("ttl", span::parse_lifetime)?,
             start: read.may("start", values::switch)?,
             rules: rules::rules(&read)?,
         };

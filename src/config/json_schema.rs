@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{CONFIG, Kind};
 
+/// What a span of time looks like.
+const SPAN: &str = r"^(\d+(s|sec|m|min|h|d)\s*)+$";
+
 /// The schema of `config.yaml`.
 #[must_use]
 pub fn schema() -> Value {
@@ -106,15 +109,12 @@ fn leaf(kind: Kind, about: &str) -> Value {
         Kind::Memory => {
             set("type", json!(["string", "integer"]));
         }
-        Kind::Time => {
+        Kind::Time | Kind::Span | Kind::Lifetime => {
             set("type", json!("string"));
-            set("pattern", json!("^(\\d+(s|m|min|h|d)\\s*)+$"));
+            set("pattern", json!(SPAN));
         }
         Kind::TimeOrOff => {
-            set(
-                "anyOf",
-                json!([{"type": "string", "pattern": "^(\\d+(s|m|min|h|d)\\s*)+$"}, {"enum": ["off", false]}]),
-            );
+            set("anyOf", json!([{"type": "string", "pattern": SPAN}, {"enum": ["off", false]}]));
         }
         Kind::Dollars => {
             set("type", json!("number"));

@@ -6,7 +6,8 @@
 
 use super::error::ConfigProblem;
 use super::tree::{Node, Value};
-use super::values::{self, Invalid};
+use super::values;
+use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,12 @@ pub enum Kind {
     Cpus,
     /// Bytes.
     Memory,
-    /// A time.
+    /// A time that is longer than nothing.
     Time,
+    /// A time, or none at all.
+    Span,
+    /// How long a throwaway frame lives.
+    Lifetime,
     /// A time or `off`.
     TimeOrOff,
     /// An amount of US dollars.
@@ -129,8 +134,8 @@ pub const CONFIG: &[Key] = with_rules![
     key("frames.allow", Kind::Hosts, "Hosts and groups that a frame in mode allow may reach"),
     key("frames.limits.cpus", Kind::Cpus, "Processor cores of a frame"),
     key("frames.limits.memory", Kind::Memory, "Memory of a frame"),
-    key("frames.limits.pids", Kind::Whole(64, 4_194_304), "Processes and threads of a frame"),
-    key("frames.throwaway_ttl", Kind::Time, "How long a throwaway frame lives"),
+    key("frames.limits.pids", Kind::Whole(pids::LEAST, pids::MOST), "Processes and threads of a frame"),
+    key("frames.throwaway_ttl", Kind::Lifetime, "How long a throwaway frame lives"),
     key("frames.parallel_starts", Kind::Whole(1, 64), "How many frames start at the same time"),
     key("frames.start_timeout", Kind::Time, "How long a frame may take to answer"),
     key("frames.stop_grace", Kind::Time, "How long a frame may take to stop by itself"),
@@ -196,7 +201,7 @@ pub const CONFIG: &[Key] = with_rules![
     key("providers.*.models.[].output", Kind::Whole(1, u32::MAX), "How many tokens it may write at once"),
     key(
         "approvals.unattended",
-        Kind::Time,
+        Kind::Span,
         "How long an unattended run waits for an answer before it is denied",
     ),
     key("notify.desktop", Kind::OneOf(&["auto", "off"]), "Whether the desktop shows what agents ask"),
@@ -221,10 +226,10 @@ pub const FRAME_FILE: &[Key] = with_rules![
     key("allow", Kind::Hosts, "Hosts and groups it may reach in mode allow, besides the configured ones"),
     key("limits.cpus", Kind::Cpus, "Processor cores"),
     key("limits.memory", Kind::Memory, "Memory"),
-    key("limits.pids", Kind::Whole(64, 4_194_304), "Processes and threads"),
+    key("limits.pids", Kind::Whole(pids::LEAST, pids::MOST), "Processes and threads"),
     key("env.*", Kind::Free, "Extra environment inside"),
     key("throwaway", Kind::Switch, "Whether it destroys itself"),
-    key("ttl", Kind::Time, "After how long"),
+    key("ttl", Kind::Lifetime, "After how long"),
     key("start", Kind::Switch, "Start it at once"),
 ];
 
@@ -241,12 +246,12 @@ impl Kind {
     ///
     /// # Errors
     /// Why it does not, as the end of a sentence that begins with the key.
-    pub fn check(self, text: &str) -> Result<(), Invalid> {
+    pub fn check(self, text: &str) -> Result<(), Refusal> {
         match self {
             Self::Free | Self::Secret => Ok(()),
             Self::Text => values::text(text).map(drop),
             Self::Switch => values::switch(text).map(drop),
-            Self::Whole(least, most) => values::whole(text, least, most).map(drop),
+            Self::Whole(least, most) => whole::parse(text, least, most).map(drop),
             Self::PortOrOff => values::port_or_off(text).map(drop),
             Self::Address => values::address(text).map(drop),
             Self::PathOrAuto if text == "auto" => Ok(()),
@@ -255,11 +260,13 @@ impl Kind {
             Self::Network => values::network(text).map(drop),
             Self::Hosts => values::host(text).map(drop),
             Self::HostNames => values::host_name(text).map(drop),
-            Self::Cpus => values::cpus(text).map(drop),
-            Self::Memory => values::memory(text).map(drop),
-            Self::Time => values::some_time(text).map(drop),
+            Self::Cpus => cpus::parse(text).map(drop),
+            Self::Memory => memory::parse(text).map(drop),
+            Self::Time => span::parse_some(text).map(drop),
+            Self::Span => span::parse(text).map(drop),
+            Self::Lifetime => span::parse_lifetime(text).map(drop),
             Self::TimeOrOff => values::time_or_off(text).map(drop),
-            Self::Dollars => values::dollars(text).map(drop),
+            Self::Dollars => money::parse(text).map(drop),
             Self::Model => values::model(text).map(drop),
             Self::ModelOrAuto => values::model_or_auto(text).map(drop),
             Self::HttpUrl => values::http_url(text).map(drop),

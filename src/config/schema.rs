@@ -12,13 +12,14 @@ use super::error::ConfigProblem;
 use super::keys::PROVIDER_KINDS;
 use super::rules;
 use super::tree::{Node, Value};
-use super::values::{self, Invalid};
+use super::values;
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
 use crate::model::names::ProjectName;
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::model::port::PortRange;
+use crate::model::quantity::{Refusal, cpus, memory, money, span, whole};
 use crate::model::secret::Secret;
 
 /// Everything that is configured.
@@ -316,20 +317,20 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
         },
         frames: frames(&read)?,
         turn: Turn {
-            work: read.must("turn.work", values::some_time)?,
-            silence: read.must("turn.silence", values::some_time)?,
-            person: read.must("turn.person", values::some_time)?,
+            work: read.must("turn.work", span::parse_some)?,
+            silence: read.must("turn.silence", span::parse_some)?,
+            person: read.must("turn.person", span::parse_some)?,
             steps: read.must("turn.steps", number)?,
             tokens: read.must("turn.tokens", number)?,
-            cost_microusd: read.must("turn.cost", values::dollars)?,
+            cost_microusd: read.must("turn.cost", money::parse)?,
             retries: read.must("turn.retries", number)?,
-            retry_pause: read.must("turn.retry_pause", values::some_time)?,
+            retry_pause: read.must("turn.retry_pause", span::parse_some)?,
         },
         queue: Queue {
             per_session: read.must("queue.per_session", number)?,
             per_frame: read.must("queue.per_frame", number)?,
             parallel: read.must("queue.parallel", number)?,
-            wait: read.must("queue.wait", values::some_time)?,
+            wait: read.must("queue.wait", span::parse_some)?,
         },
         opencode: Opencode {
             default_model: read.must("opencode.default_model", values::model_or_auto)?,
@@ -337,7 +338,7 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
         },
         approvals: Approvals {
             rules: rules::rules(&read)?,
-            unattended: read.must("approvals.unattended", values::some_time)?,
+            unattended: read.must("approvals.unattended", span::parse)?,
         },
         notify: Notify {
             desktop: read.must("notify.desktop", values::text)? == "auto",
@@ -406,16 +407,16 @@ fn frames(read: &Reader<'_>) -> Result<Frames, ConfigProblem> {
         network: read.must("frames.network", values::network)?,
         allow: read.texts("frames.allow", values::host)?,
         limits: Limits {
-            cpus_milli: read.must("frames.limits.cpus", values::cpus)?,
-            memory_bytes: read.must("frames.limits.memory", values::memory)?,
+            cpus_milli: read.must("frames.limits.cpus", cpus::parse)?,
+            memory_bytes: read.must("frames.limits.memory", memory::parse)?,
             pids: read.must("frames.limits.pids", number)?,
         },
-        throwaway_ttl: read.must("frames.throwaway_ttl", values::some_time)?,
+        throwaway_ttl: read.must("frames.throwaway_ttl", span::parse_lifetime)?,
         parallel_starts: read.must("frames.parallel_starts", number)?,
-        start_timeout: read.must("frames.start_timeout", values::some_time)?,
-        stop_grace: read.must("frames.stop_grace", values::some_time)?,
+        start_timeout: read.must("frames.start_timeout", span::parse_some)?,
+        stop_grace: read.must("frames.stop_grace", span::parse_some)?,
         crash_limit: read.must("frames.crash_limit", number)?,
-        crash_window: read.must("frames.crash_window", values::some_time)?,
+        crash_window: read.must("frames.crash_window", span::parse_some)?,
         idle_stop: read.must("frames.idle_stop", values::time_or_off)?,
         recycle_at: read.must("frames.recycle_at", number)?,
         recycle_limit: read.must("frames.recycle_limit", number)?,
@@ -499,8 +500,8 @@ fn webhook(item: &Reader<'_>) -> Result<Webhook, ConfigProblem> {
     }
 }
 
-fn number(text: &str) -> Result<u32, Invalid> {
-    values::whole(text, 0, u32::MAX)
+fn number(text: &str) -> Result<u32, Refusal> {
+    whole::parse(text, 0, u32::MAX)
 }
 
 /// Reads keys of a section.
@@ -514,7 +515,7 @@ impl Reader<'_> {
     pub(super) fn must<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Result<T, ConfigProblem> {
         self.may(key, parse)?.ok_or_else(|| self.invalid(self.node, key, "is missing"))
     }
@@ -523,7 +524,7 @@ impl Reader<'_> {
     pub(super) fn may<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Result<Option<T>, ConfigProblem> {
         match self.node.at(key) {
             None | Some(Node { value: Value::Empty, .. }) => Ok(None),
@@ -543,7 +544,7 @@ impl Reader<'_> {
     pub(super) fn texts<T>(
         &self,
         key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Result<Vec<T>, ConfigProblem> {
         let Some(Value::List(items)) = self.node.at(key).map(|node| &node.value) else {
             return Ok(Vec::new());
