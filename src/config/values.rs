@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use strum::VariantNames;
+
 use crate::model::agent::ModelRef;
 use crate::model::allow::AllowGroups;
 use crate::model::network::NetworkMode;
+use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, span};
 
@@ -42,6 +45,24 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Refusal> {
 /// A time, or `off`.
 pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Refusal> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { span::parse_some(text).map(Some) }
+}
+
+/// One of these words.
+pub(super) fn one_of(text: &str, words: &[&str]) -> Result<String, Refusal> {
+    match words.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("must be {}, not `{text}`", words.join(", "))),
+    }
+}
+
+/// What a rule does.
+pub(super) fn action(text: &str) -> Result<Action, Refusal> {
+    text.parse().map_err(|_| format!("must be {}, not `{text}`", Action::VARIANTS.join(", ")))
+}
+
+/// Why a text is no name of a frame or project.
+pub(super) fn no_name(text: &str) -> Refusal {
+    format!("must be 1 to 40 of a-z, 0-9 and inner -, not `{text}`")
 }
 
 /// `provider/model`, or `auto`.
@@ -114,6 +135,11 @@ pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Refusal> {
     } else {
         Err(format!("must be an absolute path or begin with ~/, not `{text}`"))
     }
+}
+
+/// An absolute path, or `auto`.
+pub(super) fn path_or_auto(text: &str) -> Result<Option<std::path::PathBuf>, Refusal> {
+    if text == "auto" { Ok(None) } else { path(text).map(Some) }
 }
 
 /// A name of an environment variable.
