@@ -65,11 +65,7 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
         owner_gid: frame.owner_gid,
         network: frame.network,
         limits: frame.limits,
-        env: BTreeMap::from([
-            ("MIMIR_FRAME".into(), frame.name.to_string()),
-            ("MIMIR_FRAME_ID".into(), frame.id.to_string()),
-            ("MIMIR_NETWORK".into(), frame.network.to_string()),
-        ]),
+        env: BTreeMap::new(),
     }
 }
 
