@@ -29,3 +29,5 @@ pub mod token;
 pub mod usage;
 pub mod visible;
 pub mod wire;
+#[cfg(test)]
+mod words_tests;
