@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Tells the time: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
@@ -46,28 +48,19 @@ impl Clock {
 /// A time as other programs read it: `2026-11-21T11:49:16.000Z`.
 #[must_use]
 pub fn rfc3339(at_ms: u64) -> String {
-    format!("{}.{:03}Z", date_and_time(at_ms, 'T'), at_ms % 1_000)
+    format!("{}.{:03}Z", timestamp(at_ms).strftime("%Y-%m-%dT%H:%M:%S"), at_ms % 1_000)
 }
 
 /// A time as people read it: `2026-11-21 11:49:16`, UTC.
 #[must_use]
 pub fn utc(at_ms: u64) -> String {
-    date_and_time(at_ms, ' ')
+    timestamp(at_ms).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-fn date_and_time(at_ms: u64, between: char) -> String {
-    // Howard Hinnant's `civil_from_days`, for days since 1970.
-    let seconds = at_ms / 1_000;
-    let (shifted, clock) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (clock / 3_600, clock % 3_600 / 60, clock % 60);
-    format!("{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}")
+/// The end of the year 9999 for everything behind it.
+fn timestamp(at_ms: u64) -> Timestamp {
+    let known = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    known.unwrap_or(Timestamp::MAX)
 }
 
 /// Fresh entropy for ids and passwords.
@@ -98,5 +91,10 @@ mod tests {
         assert_eq!(rfc3339(951_782_400_007), "2000-02-29T00:00:00.007Z");
         assert_eq!(rfc3339(1_795_261_756_000), "2026-11-21T11:49:16.000Z");
         assert_eq!(utc(1_795_261_756_999), "2026-11-21 11:49:16");
+        assert_eq!(
+            (utc(0), utc(951_782_400_000)),
+            ("1970-01-01 00:00:00".into(), "2000-02-29 00:00:00".into())
+        );
+        assert!(utc(u64::MAX).starts_with("9999-12-3"));
     }
 }

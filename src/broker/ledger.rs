@@ -1,9 +1,10 @@
 //! Keeps what happened at the broker: every model call, and refusals now and then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::Client;
@@ -87,7 +88,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// Whether this refusal is news.
     fn is_news(&self, host: &str, port: u16, now: Instant) -> bool {
-        let Ok(mut told) = self.told.lock() else { return false };
+        let mut told = self.told.lock();
         told.retain(|_, at| now.duration_since(*at) < QUIET);
         let key = (host.to_owned(), port);
         if told.contains_key(&key) || told.len() >= HOSTS {

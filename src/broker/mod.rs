@@ -18,8 +18,9 @@ mod serve;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +113,7 @@ impl Broker {
     /// When the folder is missing or no socket can be made in it.
     pub fn open(&self, frame: &Frame, folder: &Path) -> io::Result<()> {
         let client = self.client(frame);
-        let Ok(mut open) = self.open.lock() else { return Ok(()) };
+        let mut open = self.open.lock();
         if let Some(known) = open.get(&frame.id)
             && known.client == client
             && known.socket.is_some()
@@ -136,7 +137,7 @@ impl Broker {
 
     /// Closes a frame's listener with all its connections.
     pub fn close(&self, frame: &FrameId) {
-        let closed = self.open.lock().ok().and_then(|mut open| open.remove(frame));
+        let closed = self.open.lock().remove(frame);
         if let Some(closed) = closed {
             closed.close.cancel();
         }

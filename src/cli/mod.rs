@@ -15,7 +15,6 @@ mod paint;
 mod remote;
 mod screen;
 mod table;
-mod units;
 mod welcome;
 
 use std::ffi::OsString;
@@ -64,10 +63,16 @@ fn context(out: Out) -> Result<Context, Failure> {
     Ok(Context { out, paths: options.paths, clock: Clock::system(), elsewhere })
 }
 
+/// The grammar of the command line.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// Answers the shell when it asks for completions (`COMPLETE=bash mimir`).
 fn complete(arguments: &[OsString]) -> Result<bool, clap::Error> {
     let folder = std::env::current_dir().ok();
-    CompleteEnv::with_factory(Args::command).try_complete(arguments.iter().cloned(), folder.as_deref())
+    CompleteEnv::with_factory(command).try_complete(arguments.iter().cloned(), folder.as_deref())
 }
 
 /// Help and version are answers; everything else is wrong usage.

@@ -59,8 +59,8 @@ pub fn replace(options: &LoadOptions, text: &str) -> Result<(), ConfigError> {
 /// An unknown key, a value that does not fit, or a place that cannot be changed alone.
 pub fn with_value(text: &str, path: &Path, key: &str, value: &str) -> Result<String, ConfigError> {
     let origin = Origin::Flag("config set".into());
-    let Some(known) = keys::find(keys::CONFIG, key).filter(|known| !known.path.contains('[')) else {
-        let nearest = keys::nearest_key(keys::CONFIG, key);
+    let Some(known) = keys::find(&keys::CONFIG, key).filter(|known| !known.path.contains('[')) else {
+        let nearest = keys::nearest_key(&keys::CONFIG, key);
         return Err(ConfigProblem::UnknownKey { at: origin, key: key.to_owned(), nearest }.into());
     };
     let wanted = env::value(known, value, &origin);
@@ -84,7 +84,7 @@ fn check(known: &Key, key: &str, node: &Node) -> Result<(), ConfigProblem> {
         _ => node.text().into_iter().collect(),
     };
     for text in texts.into_iter().filter(|text| !text.contains("${") && !text.starts_with("~/")) {
-        known.kind.check(text).map_err(|why| ConfigProblem::Invalid {
+        (known.check)(text).map_err(|why| ConfigProblem::Invalid {
             at: node.origin.clone(),
             key: key.to_owned(),
             why,
@@ -95,7 +95,7 @@ fn check(known: &Key, key: &str, node: &Node) -> Result<(), ConfigProblem> {
 
 /// The value as YAML.
 fn written(known: &Key, value: &str) -> String {
-    if known.kind.is_list() {
+    if known.is_list() {
         let items: Vec<String> =
             value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(quoted).collect();
         return format!("[{}]", items.join(", "));

@@ -22,15 +22,15 @@ pub(super) fn layer(env: &BTreeMap<String, String>, problems: &mut Vec<ConfigPro
     let mut layer = Node::section(Origin::BuiltIn);
     for (name, text) in env.iter().filter(|(_, text)| !text.is_empty()) {
         let origin = Origin::Env(name.clone());
-        match settable().find(|key| variable_of(key.path) == *name) {
-            Some(key) => layer.put(key.path, value(key, text, &origin)),
+        match settable().find(|key| variable_of(&key.path) == *name) {
+            Some(key) => layer.put(&key.path, value(key, text, &origin)),
             // Other MIMIR_* variables (MIMIR_HOME, MIMIR_DB_KEY, …) are read elsewhere; one that begins
             // like a section is a slip of the pen.
             None if is_meant_as_key(name) => problems.push(ConfigProblem::UnknownKey {
                 at: origin,
                 key: name.clone(),
                 nearest: settable()
-                    .map(|key| variable_of(key.path))
+                    .map(|key| variable_of(&key.path))
                     .min_by_key(|known| strsim::damerau_levenshtein(known, name)),
             }),
             None => {}
@@ -41,7 +41,7 @@ pub(super) fn layer(env: &BTreeMap<String, String>, problems: &mut Vec<ConfigPro
 
 /// A value as one text: lists are written with commas.
 pub(super) fn value(key: &Key, text: &str, origin: &Origin) -> Node {
-    if !key.kind.is_list() {
+    if !key.is_list() {
         return Node::scalar(text, origin.clone());
     }
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

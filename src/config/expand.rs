@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::error::ConfigProblem;
-use super::keys::{self, Key, Kind};
+use super::keys::{self, Key};
+use super::kinds::Form;
 use super::tree::{Node, Origin, Value};
 
 /// Replaces `${NAME}` and `${NAME:-otherwise}` in every text of the tree, and `~/` at the beginning of paths.
@@ -48,8 +49,7 @@ fn expand_node(
                     }),
                 }
             }
-            let is_path =
-                keys::find(table, path).is_some_and(|key| matches!(key.kind, Kind::Path | Kind::PathOrAuto));
+            let is_path = keys::find(table, path).is_some_and(|key| key.form == Form::Path);
             if is_path
                 && let Some(rest) = text.strip_prefix("~/")
                 && let Some(home) = env.get("HOME")

@@ -4,50 +4,35 @@
 //! replaced, because the gateway's environment is not the author's.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
-use super::keys::{self, FRAME_FILE};
-use super::rules;
-use super::schema::Reader;
-use super::tree::{self, Value};
-use super::values;
-use crate::model::names::{FrameName, ProjectName};
-use crate::model::network::NetworkMode;
-use crate::model::policy::Rule;
+use super::keys::{self, FRAME_FILE, Key};
+use super::kinds::*;
+use super::rules::RuleEntry;
+use super::section::{List, Reader, Setting, below, section};
+use super::{tree, values};
 
-/// What a frame file says; everything may be absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FrameFile {
-    /// The frame's name.
-    pub name: Option<FrameName>,
-    /// The folder that is /workspace inside. Absolute.
-    pub workspace: Option<PathBuf>,
-    /// A registered project, instead of a workspace.
-    pub project: Option<ProjectName>,
-    /// The image it is made from.
-    pub image: Option<String>,
-    /// What it may reach.
-    pub network: Option<NetworkMode>,
-    /// Hosts and groups for mode `allow`, besides the configured ones.
-    pub allow: Vec<String>,
-    /// Thousandths of a core.
-    pub cpus_milli: Option<u32>,
-    /// Bytes.
-    pub memory_bytes: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u32>,
-    /// Extra environment inside.
-    pub env: BTreeMap<String, String>,
-    /// Whether it destroys itself.
-    pub throwaway: Option<bool>,
-    /// After how long.
-    pub ttl: Option<Duration>,
-    /// Start it at once.
-    pub start: Option<bool>,
-    /// What its agent may do without asking, besides the configured rules; later ones win.
-    pub rules: Vec<Rule>,
+section! {
+    /// What a frame file says; everything may be absent.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct FrameFile {
+        name: May<Frame>, "The frame's name";
+        workspace: May<AbsolutePath>, "The folder that is /workspace inside";
+        project: May<Project>, "A registered project, instead of workspace";
+        image: May<Text>, "The image it is made from";
+        network: May<Network>, "What it may reach";
+        allow: List<Host>, "Hosts and groups it may reach in mode allow, besides the configured ones";
+        cpus_milli("limits.cpus"): May<Cpus>, "Processor cores, in thousandths";
+        memory_bytes("limits.memory"): May<Memory>, "Memory";
+        pids("limits.pids"): May<Pids>, "Processes and threads";
+        env: Environment, "Extra environment inside";
+        throwaway: May<Switch>, "Whether it destroys itself";
+        ttl: May<Lifetime>, "After how long";
+        start: May<Switch>, "Start it at once";
+        rules("approvals.rules"): Vec<RuleEntry>,
+            "What its agent may do without asking, besides the configured rules; later ones win";
+    }
 }
 
 impl FrameFile {
@@ -57,51 +42,37 @@ impl FrameFile {
     /// [`ConfigError`] with everything that is wrong, each with its line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let node = tree::parse(text, path)?;
-        none_of(keys::check(FRAME_FILE, &node))?;
-        let read = Reader { node: &node, path: String::new() };
-        let file = Self {
-            name: read.may("name", |text| FrameName::parse(text).map_err(|error| error.to_string()))?,
-            workspace: read.may("workspace", values::path)?,
-            project: read
-                .may("project", |text| ProjectName::parse(text).map_err(|error| error.to_string()))?,
-            image: read.may("image", values::text)?,
-            network: read.may("network", values::network)?,
-            allow: read.texts("allow", values::host)?,
-            cpus_milli: read.may("limits.cpus", values::cpus)?,
-            memory_bytes: read.may("limits.memory", values::memory)?,
-            pids: read.may("limits.pids", |text| values::whole(text, 64, 4_194_304))?,
-            env: env(&node)?,
-            throwaway: read.may("throwaway", values::switch)?,
-            ttl: read.may("ttl", values::some_time)?,
-            start: read.may("start", values::switch)?,
-            rules: rules::rules(&read)?,
-        };
-        if file.workspace.is_some()
-            && let (Some(_), Some(project)) = (&file.project, node.at("project"))
-        {
-            let why = "cannot stand beside `workspace`: a project brings its own folder".to_owned();
-            let key = "project".to_owned();
-            return Err(ConfigProblem::Invalid { at: project.origin.clone(), key, why }.into());
+        none_of(keys::check(&FRAME_FILE, &node))?;
+        let root = Reader::root(&node);
+        let file = Self::read(&root)?;
+        if file.workspace.is_some() && file.project.is_some() {
+            let why = "cannot stand beside `workspace`: a project brings its own folder";
+            return Err(root.at("project").invalid(why).into());
         }
         Ok(file)
     }
 }
 
-fn env(node: &tree::Node) -> Result<BTreeMap<String, String>, ConfigProblem> {
-    let mut found = BTreeMap::new();
-    let Some(Value::Map(entries)) = node.child("env").map(|node| &node.value) else { return Ok(found) };
-    for (name, value) in entries {
-        let refuse = |why: String| ConfigProblem::Invalid {
-            at: value.origin.clone(),
-            key: format!("env.{name}"),
-            why,
-        };
-        let name = values::variable(name).map_err(refuse)?;
-        let text = value.text().unwrap_or_default();
-        if text.contains(['\0', '\n']) {
-            return Err(refuse("must be one line".into()));
-        }
-        found.insert(name, text.to_owned());
+/// Names and values, one line each.
+pub struct Environment;
+
+impl Setting for Environment {
+    type Value = BTreeMap<String, String>;
+
+    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+        <Free as Setting>::keys(&below(path, "*"), about, table);
     }
-    Ok(found)
+
+    fn read(at: &Reader<'_>) -> Result<Self::Value, ConfigProblem> {
+        at.entries()
+            .map(|(name, at)| {
+                let name = values::variable(name).map_err(|why| at.invalid(&why))?;
+                let text = if at.is_text() { at.text()? } else { "" };
+                if text.contains(['\0', '\n']) {
+                    return Err(at.invalid("must be one line"));
+                }
+                Ok((name, text.to_owned()))
+            })
+            .collect()
+    }
 }

@@ -1,16 +1,18 @@
 //! `config/schema.json`, written from the table of keys, for editors that know JSON Schema.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::keys::{CONFIG, Kind};
+use super::keys::CONFIG;
 
 /// The schema of `config.yaml`.
 #[must_use]
 pub fn schema() -> Value {
     let mut root = section();
-    for key in CONFIG {
+    for key in CONFIG.iter() {
         let parts: Vec<&str> = key.path.split('.').collect();
-        insert(&mut root, &parts, leaf(key.kind, key.about));
+        let mut leaf = (key.schema)();
+        leaf["description"] = json!(key.about);
+        insert(&mut root, &parts, leaf);
     }
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("mimir config.yaml");
@@ -62,80 +64,4 @@ fn insert(at: &mut Value, path: &[&str], leaf: Value) {
         *slot = section();
     }
     insert(slot, rest, leaf);
-}
-
-fn leaf(kind: Kind, about: &str) -> Value {
-    let mut leaf = Map::new();
-    let mut set = |name: &str, value: Value| leaf.insert(name.to_owned(), value);
-    match kind {
-        Kind::Text | Kind::Free | Kind::Path | Kind::PathOrAuto | Kind::Address | Kind::Name => {
-            set("type", json!("string"));
-        }
-        Kind::Secret => {
-            set("type", json!(["string", "null"]));
-        }
-        Kind::Switch => {
-            set("enum", json!(["on", "off", true, false]));
-        }
-        Kind::Whole(least, most) => {
-            set("type", json!("integer"));
-            set("minimum", json!(least));
-            set("maximum", json!(most));
-        }
-        Kind::PortOrOff => {
-            set(
-                "anyOf",
-                json!([{"type": "integer", "minimum": 0, "maximum": 65535}, {"enum": ["off", false]}]),
-            );
-        }
-        Kind::Ports => {
-            set("type", json!("string"));
-            set("pattern", json!("^\\d{4,5}-\\d{4,5}$"));
-        }
-        Kind::Network => {
-            set("enum", json!(["sealed", "allow", "open"]));
-        }
-        Kind::Hosts | Kind::HostNames => {
-            set("type", json!("array"));
-            set("items", json!({"type": "string"}));
-        }
-        Kind::Cpus => {
-            set("type", json!("number"));
-            set("minimum", json!(0.1));
-        }
-        Kind::Memory => {
-            set("type", json!(["string", "integer"]));
-        }
-        Kind::Time => {
-            set("type", json!("string"));
-            set("pattern", json!("^(\\d+(s|m|min|h|d)\\s*)+$"));
-        }
-        Kind::TimeOrOff => {
-            set(
-                "anyOf",
-                json!([{"type": "string", "pattern": "^(\\d+(s|m|min|h|d)\\s*)+$"}, {"enum": ["off", false]}]),
-            );
-        }
-        Kind::Dollars => {
-            set("type", json!("number"));
-            set("minimum", json!(0.01));
-        }
-        Kind::Model => {
-            set("type", json!("string"));
-            set("pattern", json!("^[^/]+/.+$"));
-        }
-        Kind::ModelOrAuto => {
-            set("type", json!("string"));
-            set("pattern", json!("^([^/]+/.+|auto)$"));
-        }
-        Kind::HttpUrl => {
-            set("type", json!("string"));
-            set("format", json!("uri"));
-        }
-        Kind::OneOf(words) => {
-            set("enum", json!(words));
-        }
-    }
-    set("description", json!(about));
-    Value::Object(leaf)
 }

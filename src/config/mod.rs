@@ -11,10 +11,13 @@ mod expand;
 pub mod frame_file;
 pub mod json_schema;
 pub mod keys;
+pub mod kinds;
 pub mod paths;
 pub mod project_file;
+pub mod provider;
 pub mod rules;
 pub mod schema;
+pub mod section;
 pub mod show;
 pub mod tree;
 pub mod values;
@@ -98,26 +101,26 @@ pub(crate) fn load_with(
     let mut tree = tree::parse_built_in(DEFAULTS)?;
     if let Some(text) = text {
         let file = tree::parse(text, path)?;
-        problems.extend(keys_only(keys::check(keys::CONFIG, &file)));
+        problems.extend(keys_only(keys::check(&keys::CONFIG, &file)));
         tree.merge(file);
     }
     tree.merge(env::layer(&options.env, &mut problems));
     for flag in &options.flags {
         let origin = Origin::Flag(flag.flag.clone());
-        match keys::find(keys::CONFIG, &flag.key) {
+        match keys::find(&keys::CONFIG, &flag.key) {
             Some(key) => tree.put(&flag.key, env::value(key, &flag.value, &origin)),
             None => problems.push(ConfigProblem::UnknownKey {
                 at: origin,
                 key: flag.key.clone(),
-                nearest: keys::nearest_key(keys::CONFIG, &flag.key),
+                nearest: keys::nearest_key(&keys::CONFIG, &flag.key),
             }),
         }
     }
 
     let mut variables = options.env.clone();
     variables.insert("MIMIR_HOME".into(), options.paths.home().display().to_string());
-    expand::expand(&mut tree, keys::CONFIG, &variables, &mut problems);
-    problems.extend(keys::check(keys::CONFIG, &tree).into_iter().filter(|it| !is_unknown_key(it)));
+    expand::expand(&mut tree, &keys::CONFIG, &variables, &mut problems);
+    problems.extend(keys::check(&keys::CONFIG, &tree).into_iter().filter(|it| !is_unknown_key(it)));
     error::none_of(problems)?;
 
     let config = schema::build(&tree)?;

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, PROJECT_FILE};
-use super::rules;
-use super::schema::Reader;
+use super::kinds::{May, Model, Text};
+use super::rules::RuleEntry;
+use super::schema::Config;
+use super::section::{Reader, Setting, section};
 use super::tree::{self, Node, Origin, Value};
-use super::values;
-use crate::model::agent::ModelRef;
-use crate::model::policy::{Action, Rule};
+use crate::model::policy::Action;
 
 /// Where the file is, below the project's folder.
 pub const NAME: &str = ".mimir/config.yml";
@@ -25,17 +25,30 @@ pub const NAME: &str = ".mimir/config.yml";
 /// A larger one is not read.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// What we obey.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProjectLayer {
-    /// The image its frames are made from.
-    pub image: Option<String>,
-    /// The model for its frames.
-    pub model: Option<ModelRef>,
-    /// What the agent should know about the project.
-    pub instructions: Option<String>,
-    /// What its agents must ask for or may not do. Never what they may: the file is a stranger's.
-    pub rules: Vec<Rule>,
+section! {
+    /// What we obey.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ProjectLayer {
+        image: May<Text>, "The image its frames are made from";
+        model: May<Model>, "The model for its frames";
+        instructions: May<Text>, "What the agent should know about the project";
+        rules("approvals.rules"): Vec<RuleEntry>,
+            "What its agents must ask for or may not do; never what they may: the file is a stranger's";
+    }
+}
+
+/// Sections of the configuration, each decided: whether a stranger's file has a say in it. The pattern has no `..` on
+/// purpose: a new section does not compile until somebody has decided.
+macro_rules! sections {
+    (refused: $($refused:ident),+; obeyed in part: $($obeyed:ident),+) => {
+        const _: fn(Config) = |Config { $($refused: _,)+ $($obeyed: _),+ }| ();
+        const SECTIONS: &[&str] = &[$(stringify!($refused)),+];
+    };
+}
+
+sections! {
+    refused: server, database, events, engine, frames, turn, queue, opencode, providers, notify, projects;
+    obeyed in part: approvals
 }
 
 /// A key that we do not obey.
@@ -49,18 +62,12 @@ pub struct IgnoredKey {
     pub why: String,
 }
 
-/// Keys that a project has no say in, whatever they say.
+/// Other keys that a project has no say in: they would reach the host, other people, or a credit card.
 const REACH_OUT: &[&str] = &[
     "mounts",
     "environment",
     "env",
     "gateway",
-    "server",
-    "engine",
-    "database",
-    "frames",
-    "providers",
-    "opencode",
     "plugins",
     "budget",
     "budgets",
@@ -71,7 +78,6 @@ const REACH_OUT: &[&str] = &[
     "allow",
     "limits",
     "ports",
-    "projects",
 ];
 
 /// Keys that run something.
@@ -129,40 +135,30 @@ pub fn accept(text: &str, path: &Path) -> Result<(ProjectLayer, Vec<IgnoredKey>)
         }
     }
     let obeyed = Node { value: Value::Map(obeyed), origin: tree.origin, place: None };
-    super::error::none_of(keys::check(PROJECT_FILE, &obeyed))?;
-    let text_of = |key: &str| obeyed.child(key).and_then(Node::text).map(str::to_owned);
-    let layer = ProjectLayer {
-        image: text_of("image"),
-        model: text_of("model").and_then(|text| values::model(&text).ok()),
-        instructions: text_of("instructions"),
-        rules: stricter(&obeyed, &mut ignored)?,
-    };
+    super::error::none_of(keys::check(&PROJECT_FILE, &obeyed))?;
+    let mut layer = ProjectLayer::read(&Reader::root(&obeyed))?;
+    let at = obeyed.at("approvals.rules").map_or(&obeyed.origin, |node| &node.origin);
+    layer.rules.retain(|rule| {
+        let allows = rule.action == Action::Allow;
+        ignored.extend(allows.then(|| IgnoredKey {
+            key: "approvals.rules".to_owned(),
+            at: at.clone(),
+            why: format!("a project's own file may not allow anything (`{}`)", rule.line()),
+        }));
+        !allows
+    });
     Ok((layer, ignored))
-}
-
-/// The rules that forbid or ask; one that allows is reported and left out.
-fn stricter(obeyed: &Node, ignored: &mut Vec<IgnoredKey>) -> Result<Vec<Rule>, ConfigProblem> {
-    let rules = rules::rules(&Reader { node: obeyed, path: String::new() })?;
-    let at = obeyed.at("approvals.rules").map_or_else(|| obeyed.origin.clone(), |node| node.origin.clone());
-    let (allowing, kept) = rules.into_iter().partition(|rule| rule.action == Action::Allow);
-    let allowing: Vec<Rule> = allowing;
-    ignored.extend(allowing.iter().map(|rule| IgnoredKey {
-        key: "approvals.rules".to_owned(),
-        at: at.clone(),
-        why: format!("a project's own file may not allow anything (`{}`)", rule.line()),
-    }));
-    Ok(kept)
 }
 
 fn refusal(key: &str) -> Option<String> {
     if RUN.contains(&key) {
         Some("it runs something, and this file is not trusted".into())
-    } else if REACH_OUT.contains(&key) {
+    } else if REACH_OUT.contains(&key) || SECTIONS.contains(&key) {
         Some("a project's own file may not set it".into())
     } else if PROJECT_FILE.iter().any(|known| known.path.split('.').next() == Some(key)) {
         None
     } else {
-        Some(match keys::nearest_key(PROJECT_FILE, key) {
+        Some(match keys::nearest_key(&PROJECT_FILE, key) {
             Some(nearest) => format!("there is no such key; did its author mean `{nearest}`?"),
             None => "there is no such key".into(),
         })

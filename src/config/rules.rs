@@ -3,24 +3,54 @@
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
-use super::keys::{self, Key, Kind};
-use super::schema::Reader;
+use super::keys::{self, Key, POLICY_FILE};
+use super::kinds::{May, RuleAction, Text};
+use super::section::{Reader, Setting, section};
 use super::tree;
-use super::values;
-use crate::model::policy::{Action, Rule};
+use crate::model::policy::Rule;
 
-/// The keys of a policy file (`mimir frame create --policy`).
-const POLICY_FILE: &[Key] = &[
-    Key { path: "rules.[].tool", kind: Kind::Text, about: "Which tool" },
-    Key { path: "rules.[].command", kind: Kind::Text, about: "Of bash: which commands" },
-    Key { path: "rules.[].path", kind: Kind::Text, about: "Of other tools: which paths" },
-    Key { path: "rules.[].action", kind: Kind::OneOf(Action::WORDS), about: "What then" },
-    Key { path: "rules.[].why", kind: Kind::Text, about: "Why" },
-];
+section! {
+    /// A policy file (`mimir frame create --policy`).
+    #[derive(Clone, Debug)]
+    pub struct PolicyFile {
+        rules: Vec<RuleEntry>, "Later ones win";
+    }
+}
 
-/// The rules below `approvals`.
-pub(super) fn rules(read: &Reader<'_>) -> Result<Vec<Rule>, ConfigProblem> {
-    read.items("approvals.rules", rule)
+section! {
+    for Rule {
+        tool: Text, "Which tool: bash, edit, external_directory, webfetch, …; * fits all";
+        command: May<Text>, "Of bash: which commands, such as git push *";
+        path: May<Text>, "Of other tools: which paths or addresses";
+        action: RuleAction, "allow, ask a person, or deny";
+        why: May<Text>, "Why; an agent that is denied is told";
+    }
+}
+
+/// A rule whose parts belong together.
+pub struct RuleEntry;
+
+impl Setting for RuleEntry {
+    type Value = Rule;
+
+    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+        Rule::keys(path, about, table);
+    }
+
+    fn read(at: &Reader<'_>) -> Result<Rule, ConfigProblem> {
+        let rule = Rule::read(at)?;
+        match (rule.tool.as_str(), &rule.command, &rule.path) {
+            ("bash", _, Some(_)) => {
+                Err(at.at("path").invalid("is for other tools than bash: write `command`"))
+            }
+            ("bash", _, None) | (_, None, _) => Ok(rule),
+            (tool, Some(_), _) if tool.contains(['*', '?']) => Ok(rule),
+            (tool, Some(_), _) => {
+                let why = format!("`command` is for bash, not for {tool}: write `path`");
+                Err(at.at("command").invalid(&why))
+            }
+        }
+    }
 }
 
 /// Reads a policy file: `rules:` and a list of them.
@@ -29,31 +59,6 @@ pub(super) fn rules(read: &Reader<'_>) -> Result<Vec<Rule>, ConfigProblem> {
 /// [`ConfigError`] with everything that is wrong, each with its line.
 pub fn policy(text: &str, path: &Path) -> Result<Vec<Rule>, ConfigError> {
     let node = tree::parse(text, path)?;
-    none_of(keys::check(POLICY_FILE, &node))?;
-    let read = Reader { node: &node, path: String::new() };
-    Ok(read.items("rules", rule)?)
-}
-
-fn rule(item: &Reader<'_>) -> Result<Rule, ConfigProblem> {
-    let rule = Rule {
-        tool: item.must("tool", values::text)?,
-        command: item.may("command", values::text)?,
-        path: item.may("path", values::text)?,
-        action: item.must("action", |text| {
-            Action::of_word(text).ok_or_else(|| format!("must be {}, not `{text}`", Action::WORDS.join(", ")))
-        })?,
-        why: item.may("why", values::text)?,
-    };
-    let misplaced = match (&rule.command, rule.tool.as_str()) {
-        (Some(_), "bash") | (None, _) => None,
-        (Some(_), tool) if tool.contains(['*', '?']) => None,
-        (Some(_), tool) => Some(format!("`command` is for bash, not for {tool}: write `path`")),
-    };
-    match misplaced {
-        Some(why) => Err(item.invalid(item.node, "command", &why)),
-        None if rule.tool == "bash" && rule.path.is_some() => {
-            Err(item.invalid(item.node, "path", "is for other tools than bash: write `command`"))
-        }
-        None => Ok(rule),
-    }
+    none_of(keys::check(&POLICY_FILE, &node))?;
+    Ok(PolicyFile::read(&Reader::root(&node))?.rules)
 }

@@ -1,68 +1,193 @@
-//! The configuration as the program uses it: every value checked, nothing left to parse.
+//! The configuration: every key is declared here, once.
+//!
+//! A line names the field, what it holds ([`super::kinds`]) and what it is for. From it come the key in files and in
+//! `mimir config`, the variable `MIMIR_*`, the JSON Schema, and the value that the program uses: checked, nothing left
+//! to parse. Its default stands in `config/default.yaml`.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::ConfigProblem;
-use super::keys::PROVIDER_KINDS;
-use super::rules;
-use super::tree::{Node, Value};
-use super::values::{self, Invalid};
+use super::keys::Key;
+use super::kinds::{self, *};
+use super::provider::Providers;
+use super::rules::RuleEntry;
+use super::section::{List, Reader, Setting, section};
+use super::tree::Node;
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
-use crate::model::names::ProjectName;
-use crate::model::network::NetworkMode;
-use crate::model::policy::Rule;
-use crate::model::port::PortRange;
 use crate::model::secret::Secret;
 
-/// Everything that is configured.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// How clients reach the gateway.
-    pub server: Server,
-    /// Where state is kept.
-    pub database: Database,
-    /// How much of what happened is kept.
-    pub events: Events,
-    /// What runs containers.
-    pub engine: Engine,
-    /// What frames are like unless somebody asks for something else.
-    pub frames: Frames,
-    /// How far one turn may go.
-    pub turn: Turn,
-    /// How many messages may wait, and for how long.
-    pub queue: Queue,
-    /// What the agent is told.
-    pub opencode: Opencode,
-    /// What agents may do without asking.
-    pub approvals: Approvals,
-    /// Who is told what agents ask.
-    pub notify: Notify,
-    /// Who answers model calls, by name. The built-in `demo` is not among them.
-    pub providers: BTreeMap<String, Provider>,
-    /// Projects to register at start.
-    pub projects: Vec<ProjectEntry>,
+section! {
+    /// Everything that is configured.
+    #[derive(Clone, Debug)]
+    pub struct Config {
+        server: Server, "How clients reach the gateway";
+        database: Database, "Where state is kept";
+        events: Events, "How much of what happened is kept";
+        engine: Engine, "What runs containers";
+        frames: Frames, "What frames are like unless somebody asks for something else";
+        turn: Turn, "How far one turn may go before it is stopped";
+        queue: Queue, "How many messages may wait, and for how long";
+        opencode: Opencode, "What the agent is told";
+        providers: Providers, "Who answers model calls, by name; the built-in `demo` is not among them";
+        approvals: Approvals, "What agents may do without asking";
+        notify: Notify, "Who is told what agents ask";
+        projects: Vec<ProjectEntry>, "Projects to register at start";
+    }
 }
 
-/// How clients reach the gateway.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// None: the Unix socket alone.
-    pub http_port: Option<u16>,
-    /// Where the port is opened; loopback, or there is TLS.
-    pub bind: IpAddr,
-    /// Names under which clients reach it, each with or without a port.
-    pub hosts: Vec<String>,
-    /// How many connections one address may hold.
-    pub connections_per_address: u32,
-    /// How it is encrypted, if it is.
-    pub tls: Option<Tls>,
+section! {
+    /// How clients reach the gateway.
+    #[derive(Clone, Debug)]
+    pub struct Server {
+        http_port: PortOrOff, "TCP port of the HTTP API; off for the Unix socket alone";
+        bind: Address, "Address the HTTP API listens on; another than loopback needs TLS";
+        hosts: List<HostName>, "Names under which clients reach the gateway, besides its addresses";
+        connections_per_address: Whole<1, 512>,
+            "How many connections one address may hold on the HTTP port, this machine's included";
+        tls: Option<Tls>, "How it is encrypted, if it is";
+    }
+}
+
+section! {
+    struct TlsKeys {
+        auto: Switch, "Speak TLS with a certificate that mimir makes and keeps";
+        cert: May<AbsolutePath>, "Speak TLS with this certificate (PEM, the whole chain)";
+        key: May<AbsolutePath>, "The key of that certificate (PEM)";
+    }
+}
+
+section! {
+    /// Where state is kept.
+    #[derive(Clone, Debug)]
+    pub struct Database {
+        path: AbsolutePath, "The database file";
+        encryption_key: Hidden, "64 hex digits or a passphrase";
+    }
+}
+
+section! {
+    /// How much of what happened is kept.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Events {
+        keep_days: Whole<1, 3650>, "After how many days events are forgotten";
+        keep_mib: Whole<8, 1_048_576>, "How much all events may take, in MiB";
+    }
+}
+
+section! {
+    /// What runs containers.
+    #[derive(Clone, Debug)]
+    pub struct Engine {
+        kind: kinds::Engine, "The container engine";
+        socket: PathOrAuto, "The engine's socket; auto finds it";
+    }
+}
+
+section! {
+    /// What frames are like unless somebody asks for something else.
+    #[derive(Clone, Debug)]
+    pub struct Frames {
+        image: Text, "The image frames are made from";
+        ports: Ports, "Host ports, two for each frame";
+        network: Network, "What a frame may reach";
+        allow: List<Host>, "Hosts and groups that a frame in mode allow may reach";
+        limits: Limits, "What a frame may use";
+        throwaway_ttl: Lifetime, "How long a throwaway frame lives";
+        parallel_starts: Whole<1, 64, usize>, "How many frames start at the same time";
+        start_timeout: Time, "How long a frame may take to answer";
+        stop_grace: Time, "How long a frame may take to stop by itself";
+        crash_limit: Whole<1, 1000>, "Exits within crash_window after which a frame is left in error";
+        crash_window: Time, "The time in which exits are counted";
+        idle_stop: TimeOrOff, "After how long without anything to do a frame is stopped; off: never";
+        recycle_at: Whole<10, 100>,
+            "Percent of a frame's memory at which its agent is restarted while it is idle";
+        recycle_limit: Whole<1, 60>,
+            "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
+        trust_project: Switch, "Whether agents obey the opencode configuration found in a project";
+    }
+}
+
+section! {
+    for Limits {
+        cpus_milli("cpus"): Cpus, "Processor cores of a frame";
+        memory_bytes("memory"): Memory, "Memory of a frame";
+        pids: Pids, "Processes and threads of a frame";
+    }
+}
+
+section! {
+    /// How far one turn may go before it is stopped.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Turn {
+        work: Time,
+            "How long a turn may work, over restarts of the gateway, without the time it waits for a person";
+        silence: Time, "How long a working agent may give no sign";
+        person: Time, "How long a question or permission prompt may wait for a person";
+        steps: Whole<1, 1_000_000, usize>, "How many model calls a turn may make, sub-agents included";
+        tokens: Whole<1000, { u32::MAX }, u64>,
+            "How many tokens a turn may use, cached ones and sub-agents included";
+        cost_microusd("cost"): Dollars, "How much a turn may cost, sub-agents included";
+        retries: Whole<0, 10_000>, "How often a turn may ask a provider again after an error";
+        retry_pause: Time, "The longest pause before such a retry that is waited for";
+    }
+}
+
+section! {
+    /// How many messages may wait, and for how long.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Queue {
+        per_session: Whole<1, 10_000, u64>, "How many messages may wait in one conversation";
+        per_frame: Whole<1, 100_000, u64>, "How many messages may wait in one frame";
+        parallel: Whole<1, 64, usize>, "How many conversations of a frame run at the same time";
+        wait: Time, "How long a message may wait before it fails";
+    }
+}
+
+section! {
+    /// What the agent is told.
+    #[derive(Clone, Debug)]
+    pub struct Opencode {
+        default_model: ModelOrAuto, "The model that is used unless a message names one";
+        small_model: ModelOrAuto, "The model for titles and summaries";
+    }
+}
+
+section! {
+    /// What agents may do without asking.
+    #[derive(Clone, Debug)]
+    pub struct Approvals {
+        rules: Vec<RuleEntry>, "Later ones win";
+        unattended: Span, "How long an unattended run waits for an answer before it is denied";
+    }
+}
+
+section! {
+    /// Who is told what agents ask.
+    #[derive(Clone, Debug)]
+    pub struct Notify {
+        desktop: Desktop, "Whether the desktop shows what agents ask";
+        webhooks: Vec<Webhook>, "Who is called";
+    }
+}
+
+section! {
+    struct WebhookKeys {
+        url: HttpUrl, "Who is told what agents ask, signed as Standard Webhooks say";
+        secret: Hidden, "whsec_ and base64; what the calls are signed with";
+    }
+}
+
+section! {
+    /// A project to register at start.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ProjectEntry {
+        name: Project, "The project's name";
+        path: AbsolutePath, "The project's folder";
+    }
 }
 
 /// Which certificate is shown.
@@ -79,127 +204,22 @@ pub enum Tls {
     },
 }
 
-/// Where state is kept.
-#[derive(Clone, Debug)]
-pub struct Database {
-    /// The file.
-    pub path: PathBuf,
-    /// 64 hex digits or a passphrase; absent when the keyring or the key file has it.
-    pub encryption_key: Option<Secret>,
-}
+impl Setting for Option<Tls> {
+    type Value = Self;
 
-/// How much of what happened is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Events {
-    /// For how many days.
-    pub keep_days: u32,
-    /// In how many MiB.
-    pub keep_mib: u32,
-}
+    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+        TlsKeys::keys(path, about, table);
+    }
 
-/// What runs containers.
-#[derive(Clone, Debug)]
-pub struct Engine {
-    /// `podman`.
-    pub kind: String,
-    /// None: found by itself.
-    pub socket: Option<PathBuf>,
-}
-
-/// What frames are like unless somebody asks for something else.
-#[derive(Clone, Debug)]
-pub struct Frames {
-    /// The image they are made from.
-    pub image: String,
-    /// Where their host ports come from.
-    pub ports: PortRange,
-    /// What they may reach.
-    pub network: NetworkMode,
-    /// Hosts and groups for mode `allow`.
-    pub allow: Vec<String>,
-    /// What they may use.
-    pub limits: Limits,
-    /// How long a throwaway frame lives.
-    pub throwaway_ttl: Duration,
-    /// How many start at the same time.
-    pub parallel_starts: u32,
-    /// How long one may take to answer.
-    pub start_timeout: Duration,
-    /// How long one may take to stop by itself.
-    pub stop_grace: Duration,
-    /// So many exits within `crash_window`, and a frame is left in `error`.
-    pub crash_limit: u32,
-    /// The time in which exits are counted.
-    pub crash_window: Duration,
-    /// After how long without anything to do one is stopped.
-    pub idle_stop: Option<Duration>,
-    /// Percent of its memory at which its agent is restarted while it is idle.
-    pub recycle_at: u32,
-    /// How often an hour its agent is restarted.
-    pub recycle_limit: u32,
-    /// Whether agents obey the opencode configuration found in a project.
-    pub trust_project: bool,
-}
-
-/// How far one turn may go before it is stopped.
-#[derive(Clone, Copy, Debug)]
-pub struct Turn {
-    /// Working time in all, without the time it waits for a person.
-    pub work: Duration,
-    /// Time without any sign of life while it works.
-    pub silence: Duration,
-    /// Time that one question or permission prompt may wait for a person.
-    pub person: Duration,
-    /// Model calls.
-    pub steps: u32,
-    /// Tokens, cached ones included.
-    pub tokens: u32,
-    /// Millionths of a US dollar.
-    pub cost_microusd: u64,
-    /// Retries after an error of the provider.
-    pub retries: u32,
-    /// The longest pause before one of them.
-    pub retry_pause: Duration,
-}
-
-/// How many messages may wait, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Queue {
-    /// In one conversation.
-    pub per_session: u32,
-    /// In one frame.
-    pub per_frame: u32,
-    /// How many conversations of a frame run at the same time.
-    pub parallel: u32,
-    /// How long a message may wait before it fails.
-    pub wait: Duration,
-}
-
-/// What the agent is told.
-#[derive(Clone, Debug)]
-pub struct Opencode {
-    /// None: chosen by [`Config::default_model`].
-    pub default_model: Option<ModelRef>,
-    /// None: the default model.
-    pub small_model: Option<ModelRef>,
-}
-
-/// What agents may do without asking.
-#[derive(Clone, Debug)]
-pub struct Approvals {
-    /// Later ones win.
-    pub rules: Vec<Rule>,
-    /// How long an unattended run waits for an answer.
-    pub unattended: Duration,
-}
-
-/// Who is told what agents ask.
-#[derive(Clone, Debug)]
-pub struct Notify {
-    /// Whether the desktop shows it, when there is one.
-    pub desktop: bool,
-    /// Who is called.
-    pub webhooks: Vec<Webhook>,
+    fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
+        let TlsKeys { auto, cert, key } = TlsKeys::read(at)?;
+        match (cert, key) {
+            (Some(cert), Some(key)) => Ok(Some(Tls::Own { cert, key })),
+            (Some(_), None) => Err(at.at("cert").invalid("needs server.tls.key as well")),
+            (None, Some(_)) => Err(at.at("key").invalid("needs server.tls.cert as well")),
+            (None, None) => Ok(auto.then_some(Tls::Made)),
+        }
+    }
 }
 
 /// Somebody who is called.
@@ -211,377 +231,79 @@ pub struct Webhook {
     pub secret: Secret,
 }
 
-/// Who answers model calls.
-#[derive(Clone, Debug)]
-pub struct Provider {
-    /// What models are prefixed with.
-    pub name: String,
-    /// How to talk to it; one of [`PROVIDER_KINDS`].
-    pub kind: String,
-    /// None: the kind's own address.
-    pub base_url: Option<url::Url>,
-    /// What opens it.
-    pub key: Option<Secret>,
-    /// Models to offer besides those that the agent knows.
-    pub models: Vec<ModelEntry>,
-}
+impl Setting for Webhook {
+    type Value = Self;
 
-impl Provider {
-    /// Whether a call has any chance: there is a key, or its kind needs none.
-    #[must_use]
-    pub fn is_usable(&self) -> bool {
-        self.key.is_some() || matches!(self.kind.as_str(), "ollama" | "vllm" | "openai-compatible")
-    }
-}
-
-/// A model of a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelEntry {
-    /// Its id at the provider.
-    pub id: String,
-    /// Its name for people.
-    pub name: Option<String>,
-    /// How many tokens fit.
-    pub context: Option<u64>,
-    /// How many it may write at once.
-    pub output: Option<u64>,
-}
-
-/// A project to register at start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProjectEntry {
-    /// Its name.
-    pub name: ProjectName,
-    /// Its folder.
-    pub path: PathBuf,
-}
-
-/// What each provider is used for when nobody names a model; in this order.
-const PREFERRED: &[(&str, &str)] = &[
-    ("anthropic", "claude-sonnet-4-20250514"),
-    ("openai", "gpt-5"),
-    ("openrouter", "anthropic/claude-sonnet-4"),
-    ("google", "gemini-2.5-pro"),
-];
-
-impl Config {
-    /// The model that is used unless a message names one: the configured one, else that of the first
-    /// provider with a key, else the first model of a provider that needs none, else the demo.
-    #[must_use]
-    pub fn default_model(&self) -> ModelRef {
-        let of_kind = |kind: &str, model: &str| {
-            let usable =
-                self.providers.values().find(|provider| provider.kind == kind && provider.is_usable())?;
-            let model = usable.models.first().map_or(model, |entry| entry.id.as_str());
-            Some(ModelRef { provider: usable.name.clone(), model: model.to_owned() })
-        };
-        let of_own = || {
-            let usable = self.providers.values().find(|it| it.is_usable() && !it.models.is_empty())?;
-            Some(ModelRef { provider: usable.name.clone(), model: usable.models.first()?.id.clone() })
-        };
-        self.opencode
-            .default_model
-            .clone()
-            .or_else(|| PREFERRED.iter().find_map(|(kind, model)| of_kind(kind, model)))
-            .or_else(of_own)
-            .unwrap_or_else(|| ModelRef { provider: "demo".into(), model: "demo".into() })
+    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+        WebhookKeys::keys(path, about, table);
     }
 
-    /// The model for titles and summaries.
-    #[must_use]
-    pub fn small_model(&self) -> ModelRef {
-        self.opencode.small_model.clone().unwrap_or_else(|| self.default_model())
+    fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
+        let WebhookKeys { url, secret } = WebhookKeys::read(at)?;
+        let secret = secret.ok_or_else(|| at.at("secret").invalid("is missing"))?;
+        let bare = secret.reveal().strip_prefix("whsec_").unwrap_or(secret.reveal());
+        match STANDARD.decode(bare) {
+            Ok(bytes) if bytes.len() >= 16 => Ok(Self { url, secret }),
+            _ => Err(at.at("secret").invalid(
+                "must be whsec_ and at least 16 bytes of base64: `openssl rand -base64 32` makes some",
+            )),
+        }
     }
 }
 
 /// Makes the configuration of a tree that has been checked.
 pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
-    let read = Reader { node: tree, path: String::new() };
-    let config = Config {
-        server: server(&read)?,
-        database: Database {
-            path: read.must("database.path", values::path)?,
-            encryption_key: read.secret("database.encryption_key"),
-        },
-        events: Events {
-            keep_days: read.must("events.keep_days", number)?,
-            keep_mib: read.must("events.keep_mib", number)?,
-        },
-        engine: Engine {
-            kind: read.must("engine.kind", values::text)?,
-            socket: read.must("engine.socket", |text| match text {
-                "auto" => Ok(None),
-                path => values::path(path).map(Some),
-            })?,
-        },
-        frames: frames(&read)?,
-        turn: Turn {
-            work: read.must("turn.work", values::some_time)?,
-            silence: read.must("turn.silence", values::some_time)?,
-            person: read.must("turn.person", values::some_time)?,
-            steps: read.must("turn.steps", number)?,
-            tokens: read.must("turn.tokens", number)?,
-            cost_microusd: read.must("turn.cost", values::dollars)?,
-            retries: read.must("turn.retries", number)?,
-            retry_pause: read.must("turn.retry_pause", values::some_time)?,
-        },
-        queue: Queue {
-            per_session: read.must("queue.per_session", number)?,
-            per_frame: read.must("queue.per_frame", number)?,
-            parallel: read.must("queue.parallel", number)?,
-            wait: read.must("queue.wait", values::some_time)?,
-        },
-        opencode: Opencode {
-            default_model: read.must("opencode.default_model", values::model_or_auto)?,
-            small_model: read.must("opencode.small_model", values::model_or_auto)?,
-        },
-        approvals: Approvals {
-            rules: rules::rules(&read)?,
-            unattended: read.must("approvals.unattended", values::some_time)?,
-        },
-        notify: Notify {
-            desktop: read.must("notify.desktop", values::text)? == "auto",
-            webhooks: read.items("notify.webhooks", webhook)?,
-        },
-        providers: providers(&read)?,
-        projects: read.items("projects", |item| {
-            Ok(ProjectEntry {
-                name: item
-                    .must("name", |text| ProjectName::parse(text).map_err(|error| error.to_string()))?,
-                path: item.must("path", values::path)?,
-            })
-        })?,
-    };
-    for (key, model) in [
-        ("opencode.default_model", &config.opencode.default_model),
-        ("opencode.small_model", &config.opencode.small_model),
-    ] {
-        check_model(&read, &config.providers, key, model.as_ref())?;
+    let root = Reader::root(tree);
+    let config = Config::read(&root)?;
+    let bind = config.server.bind;
+    if !bind.is_loopback() && config.server.tls.is_none() {
+        return Err(root.at("server.bind").invalid(&format!(
+            "is {bind}, which other machines can reach, and that needs TLS: set server.tls.auto to on, or server.tls.cert and server.tls.key"
+        )));
+    }
+    let Opencode { default_model, small_model } = &config.opencode;
+    for (key, model) in [("opencode.default_model", default_model), ("opencode.small_model", small_model)] {
+        if let Some(why) = model.as_ref().and_then(|model| unanswered(model, &config.providers)) {
+            return Err(root.at(key).invalid(&why));
+        }
     }
     Ok(config)
 }
 
-fn server(read: &Reader<'_>) -> Result<Server, ConfigProblem> {
-    let at = |key: &str| read.node.at(key).unwrap_or(read.node);
-    let own = (read.may("server.tls.cert", values::path)?, read.may("server.tls.key", values::path)?);
-    let made = read.must("server.tls.auto", values::switch)?;
-    let tls = match own {
-        (Some(cert), Some(key)) => Some(Tls::Own { cert, key }),
-        (Some(_), None) => {
-            return Err(read.invalid(
-                at("server.tls.cert"),
-                "server.tls.cert",
-                "needs server.tls.key as well",
-            ));
-        }
-        (None, Some(_)) => {
-            return Err(read.invalid(
-                at("server.tls.key"),
-                "server.tls.key",
-                "needs server.tls.cert as well",
-            ));
-        }
-        (None, None) => made.then_some(Tls::Made),
-    };
-    let bind = read.must("server.bind", values::address)?;
-    if !bind.is_loopback() && tls.is_none() {
-        let why = format!(
-            "is {bind}, which other machines can reach, and that needs TLS: set server.tls.auto to on, or server.tls.cert and server.tls.key"
-        );
-        return Err(read.invalid(at("server.bind"), "server.bind", &why));
-    }
-    Ok(Server {
-        http_port: read.must("server.http_port", values::port_or_off)?,
-        bind,
-        hosts: read.texts("server.hosts", values::host_name)?,
-        connections_per_address: read.must("server.connections_per_address", number)?,
-        tls,
-    })
-}
-
-fn frames(read: &Reader<'_>) -> Result<Frames, ConfigProblem> {
-    Ok(Frames {
-        image: read.must("frames.image", values::text)?,
-        ports: read.must("frames.ports", values::ports)?,
-        network: read.must("frames.network", values::network)?,
-        allow: read.texts("frames.allow", values::host)?,
-        limits: Limits {
-            cpus_milli: read.must("frames.limits.cpus", values::cpus)?,
-            memory_bytes: read.must("frames.limits.memory", values::memory)?,
-            pids: read.must("frames.limits.pids", number)?,
-        },
-        throwaway_ttl: read.must("frames.throwaway_ttl", values::some_time)?,
-        parallel_starts: read.must("frames.parallel_starts", number)?,
-        start_timeout: read.must("frames.start_timeout", values::some_time)?,
-        stop_grace: read.must("frames.stop_grace", values::some_time)?,
-        crash_limit: read.must("frames.crash_limit", number)?,
-        crash_window: read.must("frames.crash_window", values::some_time)?,
-        idle_stop: read.must("frames.idle_stop", values::time_or_off)?,
-        recycle_at: read.must("frames.recycle_at", number)?,
-        recycle_limit: read.must("frames.recycle_limit", number)?,
-        trust_project: read.must("frames.trust_project", values::switch)?,
-    })
-}
-
-fn providers(read: &Reader<'_>) -> Result<BTreeMap<String, Provider>, ConfigProblem> {
-    let mut found = BTreeMap::new();
-    let Some(Value::Map(entries)) = read.node.child("providers").map(|node| &node.value) else {
-        return Ok(found);
-    };
-    for (name, node) in entries {
-        let item = Reader { node, path: format!("providers.{name}") };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-        if name.is_empty() || name == "demo" || !name.bytes().all(plain) {
-            return Err(item.invalid(node, "", "needs another name: a-z, 0-9, - and _, and not demo"));
-        }
-        let kind = match item.may("kind", values::text)? {
-            Some(kind) => kind,
-            None if PROVIDER_KINDS.contains(&name.as_str()) => name.clone(),
-            None => {
-                let why = format!("needs `kind`: {}", PROVIDER_KINDS.join(", "));
-                return Err(item.invalid(node, "", &why));
-            }
-        };
-        let base_url = item.may("base_url", values::http_url)?;
-        if base_url.is_none() && matches!(kind.as_str(), "openai-compatible" | "vllm") {
-            return Err(item.invalid(node, "", "needs `base_url`, such as http://127.0.0.1:8000/v1"));
-        }
-        let models = item.items("models", model_entry)?;
-        let key = item.secret("key");
-        found.insert(name.clone(), Provider { name: name.clone(), kind, base_url, key, models });
-    }
-    Ok(found)
-}
-
-fn model_entry(item: &Reader<'_>) -> Result<ModelEntry, ConfigProblem> {
-    if let Some(id) = item.node.text() {
-        return Ok(ModelEntry { id: id.to_owned(), name: None, context: None, output: None });
-    }
-    Ok(ModelEntry {
-        id: item.must("id", values::text)?,
-        name: item.may("name", values::text)?,
-        context: item.may("context", number)?.map(u64::from),
-        output: item.may("output", number)?.map(u64::from),
-    })
-}
-
-/// A model must belong to a provider that can answer; otherwise the first message would find out.
-fn check_model(
-    read: &Reader<'_>,
-    providers: &BTreeMap<String, Provider>,
-    key: &str,
-    model: Option<&ModelRef>,
-) -> Result<(), ConfigProblem> {
-    let Some(model) = model else { return Ok(()) };
-    let why = match providers.get(&model.provider) {
-        _ if model.provider == "demo" => return Ok(()),
-        Some(provider) if provider.is_usable() => return Ok(()),
-        Some(provider) => format!("needs providers.{}.key, which is not set", provider.name),
+/// Why a model cannot answer: it must belong to a provider that can. Otherwise the first message would find out.
+fn unanswered(model: &ModelRef, providers: &Providers) -> Option<String> {
+    match providers.get(&model.provider) {
+        _ if model.provider == "demo" => None,
+        Some(provider) if provider.is_usable() => None,
+        Some(provider) => Some(format!("needs providers.{}.key, which is not set", provider.name)),
         None => {
             let known: Vec<&str> = providers.keys().map(String::as_str).chain(["demo"]).collect();
-            format!("names the provider {}; there are {}", model.provider, known.join(", "))
-        }
-    };
-    let node = read.node.at(key).unwrap_or(read.node);
-    Err(read.invalid(node, key, &why))
-}
-
-fn webhook(item: &Reader<'_>) -> Result<Webhook, ConfigProblem> {
-    let url = item.must("url", values::http_url)?;
-    let secret = item.secret("secret").ok_or_else(|| item.invalid(item.node, "secret", "is missing"))?;
-    let bare = secret.reveal().strip_prefix("whsec_").unwrap_or(secret.reveal());
-    match STANDARD.decode(bare) {
-        Ok(bytes) if bytes.len() >= 16 => Ok(Webhook { url, secret }),
-        _ => {
-            let why = "must be whsec_ and at least 16 bytes of base64: `openssl rand -base64 32` makes some";
-            Err(item.invalid(item.node.child("secret").unwrap_or(item.node), "secret", why))
+            Some(format!("names the provider {}; there are {}", model.provider, known.join(", ")))
         }
     }
 }
 
-fn number(text: &str) -> Result<u32, Invalid> {
-    values::whole(text, 0, u32::MAX)
+/// A section as it is built in. Only for sections without variables in them.
+#[expect(clippy::expect_used, reason = "the built-in file is part of the program; a test reads all of it")]
+fn built_in<T: Setting>(section: &str) -> T::Value {
+    let tree = super::tree::parse_built_in(super::DEFAULTS).expect("the built-in configuration is YAML");
+    T::read(&Reader::root(&tree).at(section)).expect("the built-in configuration is whole")
 }
 
-/// Reads keys of a section.
-pub(super) struct Reader<'a> {
-    pub(super) node: &'a Node,
-    pub(super) path: String,
+impl Default for Frames {
+    fn default() -> Self {
+        built_in::<Self>("frames")
+    }
 }
 
-impl Reader<'_> {
-    /// A value that must be there: the built-in file has all of them.
-    pub(super) fn must<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
-    ) -> Result<T, ConfigProblem> {
-        self.may(key, parse)?.ok_or_else(|| self.invalid(self.node, key, "is missing"))
+impl Default for Turn {
+    fn default() -> Self {
+        built_in::<Self>("turn")
     }
+}
 
-    /// A value that may be absent.
-    pub(super) fn may<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
-    ) -> Result<Option<T>, ConfigProblem> {
-        match self.node.at(key) {
-            None | Some(Node { value: Value::Empty, .. }) => Ok(None),
-            Some(node) => {
-                let text = node.text().ok_or_else(|| self.invalid(node, key, "must be a single value"))?;
-                parse(text).map(Some).map_err(|why| self.invalid(node, key, &why))
-            }
-        }
-    }
-
-    /// A secret; one that is empty is none.
-    pub(super) fn secret(&self, key: &str) -> Option<Secret> {
-        self.node.at(key)?.text().filter(|text| !text.is_empty()).map(Secret::new)
-    }
-
-    /// A list of texts; absent is empty.
-    pub(super) fn texts<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, Invalid>,
-    ) -> Result<Vec<T>, ConfigProblem> {
-        let Some(Value::List(items)) = self.node.at(key).map(|node| &node.value) else {
-            return Ok(Vec::new());
-        };
-        items
-            .iter()
-            .map(|item| {
-                let parsed = item.text().ok_or_else(|| "must be a list of names".to_owned()).and_then(&parse);
-                parsed.map_err(|why| self.invalid(item, key, &why))
-            })
-            .collect()
-    }
-
-    /// A list of sections; absent is empty.
-    pub(super) fn items<T>(
-        &self,
-        key: &str,
-        each: impl Fn(&Reader<'_>) -> Result<T, ConfigProblem>,
-    ) -> Result<Vec<T>, ConfigProblem> {
-        let Some(Value::List(items)) = self.node.at(key).map(|node| &node.value) else {
-            return Ok(Vec::new());
-        };
-        items
-            .iter()
-            .enumerate()
-            .map(|(n, node)| each(&Reader { node, path: self.whole(&format!("{key}[{n}]")) }))
-            .collect()
-    }
-
-    fn whole(&self, key: &str) -> String {
-        match (self.path.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (path, "") => path.to_owned(),
-            (path, key) => format!("{path}.{key}"),
-        }
-    }
-
-    pub(super) fn invalid(&self, node: &Node, key: &str, why: &str) -> ConfigProblem {
-        ConfigProblem::Invalid { at: node.origin.clone(), key: self.whole(key), why: why.to_owned() }
+impl Default for Queue {
+    fn default() -> Self {
+        built_in::<Self>("queue")
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration for people: every value, and who set it.
 
 use super::Loaded;
-use super::keys::{self, Kind};
+use super::keys::{self, Key};
 use super::tree::{Node, Origin, Value};
 
 /// One value.
@@ -72,5 +72,5 @@ fn is_secret(path: &str) -> bool {
         rest = after.split_once(']').map_or("", |(_, rest)| rest);
     }
     pattern.push_str(rest);
-    keys::find(keys::CONFIG, &pattern).is_none_or(|key| key.kind == Kind::Secret)
+    keys::find(&keys::CONFIG, &pattern).is_none_or(Key::is_secret)
 }

@@ -56,7 +56,7 @@ impl ServiceSettings {
         Self {
             frames: settings::frames(config, paths, instance),
             feed: feed::Settings::default(),
-            delivery: settings::router(config),
+            delivery: settings::delivery(config),
             notify: settings::notify(config),
             upkeep: settings::upkeep(config),
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },

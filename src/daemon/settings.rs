@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::schema::Provider;
+use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
-use crate::delivery::{Limits, Rules};
+use crate::delivery;
 use crate::doctor::ProviderPresence;
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
@@ -15,21 +15,12 @@ use crate::upkeep;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
-    let wanted = &config.frames;
     let usual = Settings::of_home(paths.home(), instance);
+    let (window, limit) = (config.frames.crash_window, config.frames.crash_limit);
     Settings {
         frames_folder: paths.frames(),
-        image: wanted.image.clone(),
-        ports: wanted.ports,
-        network: wanted.network,
-        allow: wanted.allow.clone(),
-        limits: wanted.limits,
-        parallel_starts: usize::try_from(wanted.parallel_starts).unwrap_or(usize::MAX).max(1),
-        start_timeout: wanted.start_timeout,
-        stop_grace: wanted.stop_grace,
-        throwaway_ttl: wanted.throwaway_ttl,
-        recycle_limit: wanted.recycle_limit,
-        crashes: CrashSettings { window: wanted.crash_window, limit: wanted.crash_limit, ..usual.crashes },
+        config: config.frames.clone(),
+        crashes: CrashSettings { window, limit, ..usual.crashes },
         ..usual
     }
 }
@@ -48,13 +39,7 @@ pub fn notify(config: &Config) -> notify::Settings {
 
 /// What upkeep wants to know.
 pub fn upkeep(config: &Config) -> upkeep::Settings {
-    let wanted = &config.frames;
-    upkeep::Settings {
-        idle_stop: wanted.idle_stop,
-        recycle_at: wanted.recycle_at,
-        recycle_limit: wanted.recycle_limit,
-        tick: Duration::from_secs(30),
-    }
+    upkeep::Settings { config: config.frames.clone(), tick: Duration::from_secs(30) }
 }
 
 /// How much of what happened is kept.
@@ -64,26 +49,11 @@ pub fn retention(config: &Config) -> Retention {
 }
 
 /// What messages want to know.
-pub fn router(config: &Config) -> crate::delivery::Settings {
-    let (turn, queue) = (&config.turn, &config.queue);
-    crate::delivery::Settings {
-        limits: Limits {
-            work: turn.work,
-            steps: usize::try_from(turn.steps).unwrap_or(usize::MAX),
-            tokens: turn.tokens.into(),
-            cost_microusd: turn.cost_microusd,
-            retries: turn.retries,
-            silence: turn.silence,
-            person: turn.person,
-            retry_pause: turn.retry_pause,
-        },
-        queue: Rules {
-            per_session: queue.per_session.into(),
-            per_frame: queue.per_frame.into(),
-            parallel: usize::try_from(queue.parallel).unwrap_or(usize::MAX),
-            wait: queue.wait,
-        },
-        ..crate::delivery::Settings::new(config.default_model())
+pub fn delivery(config: &Config) -> delivery::Settings {
+    delivery::Settings {
+        limits: config.turn,
+        queue: config.queue,
+        ..delivery::Settings::new(config.default_model())
     }
 }
 

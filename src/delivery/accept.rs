@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::error::SendError;
-use super::queue::{self, Rules};
+use super::{Rules, queue};
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};

@@ -39,10 +39,9 @@ use crate::store::{Store, StoreError, messages};
 use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
 
+pub use crate::config::schema::{Queue as Rules, Turn as Limits};
 pub use accept::{Accepted, MAX_TEXT_BYTES, SendRequest};
 pub use error::{CancelError, EditError, SendError};
-pub use queue::Rules;
-pub use turn_limits::Limits;
 pub use verdict::Patience;
 
 /// How long [`Delivery::cancel`] waits for the agent to let go.

@@ -12,6 +12,7 @@ use super::error::{CancelError, EditError, SendError};
 use super::turn_limits::span;
 use super::verdict::Verdict;
 use super::{CANCEL_WAIT, Delivery};
+use crate::config::schema::Queue;
 use crate::model::agent::AgentStatus;
 use crate::model::frame::FrameState;
 use crate::model::ids::{MessageId, SessionId};
@@ -29,26 +30,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How long the agent may take to say whether it is free for a message that cannot wait.
 const ASK_NOW: Duration = Duration::from_secs(3);
 
-/// How many messages may wait, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// In one conversation.
-    pub per_session: u64,
-    /// In one frame.
-    pub per_frame: u64,
-    /// How many conversations of a frame run at the same time.
-    pub parallel: usize,
-    /// How long a message may wait before it fails.
-    pub wait: Duration,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { per_session: 50, per_frame: 200, parallel: 4, wait: Duration::from_secs(24 * 3600) }
-    }
-}
-
-impl Rules {
+impl Queue {
     /// Whether one more message may wait.
     pub(super) fn make_room(&self, waiting: Waiting, frame: &FrameName) -> Result<(), SendError> {
         let full = |waiting, limit, place: String| {
@@ -396,7 +378,7 @@ mod tests {
 
     #[test]
     fn now_is_refused_with_what_is_in_the_way() {
-        let rules = Rules { parallel: 2, ..Rules::default() };
+        let rules = Queue { parallel: 2, ..Queue::default() };
         let refused = |waiting, state| {
             let frame = FrameName::parse("blog").expect("a name");
             rules.only_now(waiting, &frame, state).err().map(|error| error.to_string()).unwrap_or_default()

@@ -13,43 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Limits;
 use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentStatus, PartBody};
-
-/// How long and how far a turn may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Working time in all, without the time it waits for a person.
-    pub work: Duration,
-    /// Model calls, those of sub-agents included.
-    pub steps: usize,
-    /// Tokens, cached ones and those of sub-agents included.
-    pub tokens: u64,
-    /// Millionths of a US dollar, those of sub-agents included.
-    pub cost_microusd: u64,
-    /// Retries after errors of the provider.
-    pub retries: u32,
-    /// Time without any sign of life while it works.
-    pub silence: Duration,
-    /// Time that one question or permission prompt may wait for a person.
-    pub person: Duration,
-    /// The longest pause before a retry that is worth waiting for.
-    pub retry_pause: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            work: Duration::from_secs(2 * 3600),
-            steps: 400,
-            tokens: 50_000_000,
-            cost_microusd: 25_000_000,
-            retries: 20,
-            silence: Duration::from_secs(15 * 60),
-            person: Duration::from_secs(12 * 3600),
-            retry_pause: Duration::from_secs(10 * 60),
-        }
-    }
-}
 
 /// What a turn did before somebody began to watch it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A real frame, made for doctor alone and removed after it: container, ownership, link, terminal, agent.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -212,12 +213,7 @@ impl Folders {
             owner_gid: rustix::process::getegid().as_raw(),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
-            env: [
-                ("MIMIR_FRAME".to_owned(), NAME.to_owned()),
-                ("MIMIR_FRAME_ID".to_owned(), frame.to_string()),
-                ("MIMIR_NETWORK".to_owned(), "sealed".to_owned()),
-            ]
-            .into(),
+            env: BTreeMap::new(),
         }
     }
 

@@ -58,13 +58,13 @@ impl Frames {
         if deps.store.read(move |db| frames::find_by_name(db, &taken)).await?.is_some() {
             return Err(FrameError::NameTaken(name.to_string()));
         }
-        let limits = provision::limits(request, settings.limits)?;
+        let limits = provision::limits(request, settings.config.limits)?;
         let env = provision::env(&request.env)?;
-        let network = request.network.unwrap_or(settings.network);
-        let lifetime = provision::lifetime_ms(request, settings.throwaway_ttl.as_secs())?;
+        let network = request.network.unwrap_or(settings.config.network);
+        let lifetime = provision::lifetime_ms(request, settings.config.throwaway_ttl.as_secs())?;
         let (project, workspace) = self.workspace(request).await?;
 
-        let image = request.image.clone().unwrap_or_else(|| settings.image.clone());
+        let image = request.image.clone().unwrap_or_else(|| settings.config.image.clone());
         let engine = deps.runtime.info().await?;
         if network == NetworkMode::Open && !engine.capabilities.network {
             return Err(RuntimeError::Unsupported {
@@ -90,15 +90,15 @@ impl Frames {
             image,
             image_id: found.id,
             network,
-            allow: provision::allow(network, &settings.allow, &request.allow)?,
+            allow: provision::allow(network, &settings.config.allow, &request.allow)?,
             env,
             limits,
             owner_uid,
             owner_gid,
             desired: if request.start { Desired::Running } else { Desired::Stopped },
             expires_at: lifetime.map(|lifetime| now_ms + lifetime),
-            ports: settings.ports,
-            avoid: ports::busy_ports(&deps.store, settings.ports, 2).await?,
+            ports: settings.config.ports,
+            avoid: ports::busy_ports(&deps.store, settings.config.ports, 2).await?,
             given: request.config_yaml.clone().unwrap_or_default(),
         })
     }

@@ -101,7 +101,7 @@ impl Frames {
     /// Makes the service. Nothing happens until [`Frames::run`], or until somebody asks for something.
     #[must_use]
     pub fn new(deps: FramesDeps) -> Self {
-        let starts = Arc::new(Semaphore::new(deps.settings.parallel_starts.max(1)));
+        let starts = Arc::new(Semaphore::new(deps.settings.config.parallel_starts.max(1)));
         let failpoints = deps.tasks.failpoints();
         let ready = watch::Sender::new(false);
         let health = watch::Sender::new(0);

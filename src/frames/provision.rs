@@ -11,14 +11,8 @@ use crate::model::container::ContainerSpec;
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
 use crate::model::network::NetworkMode;
+use crate::model::quantity::{cpus, memory, pids, span};
 use crate::wire::frames::CreateFrame;
-
-/// Less than this and opencode is killed over and over (measured: 200 MB crash-loops, 450 MB idles).
-const LEAST_MEMORY: u64 = 512 << 20;
-/// Threads count too; an idle frame has 16 of them.
-const LEAST_PIDS: u32 = 64;
-/// The longest life of a throwaway frame.
-const LONGEST_TTL_SECONDS: u64 = 30 * 24 * 60 * 60;
 
 /// The request with what its frame file says where the request itself says nothing.
 pub(super) fn with_file(request: &CreateFrame) -> Result<CreateFrame, FrameError> {
@@ -71,11 +65,7 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
         owner_gid: frame.owner_gid,
         network: frame.network,
         limits: frame.limits,
-        env: BTreeMap::from([
-            ("MIMIR_FRAME".into(), frame.name.to_string()),
-            ("MIMIR_FRAME_ID".into(), frame.id.to_string()),
-            ("MIMIR_NETWORK".into(), frame.network.to_string()),
-        ]),
+        env: BTreeMap::new(),
     }
 }
 
@@ -93,29 +83,16 @@ pub(super) fn env_file(env: &[(String, String)]) -> String {
 
 /// What the frame may use, from the request and the configured defaults.
 pub(super) fn limits(request: &CreateFrame, defaults: Limits) -> Result<Limits, FrameError> {
-    let limits = Limits {
+    let refuse = |field| move |why| invalid(field, why);
+    Ok(Limits {
         cpus_milli: match request.cpus {
-            Some(cpus) => cpus_milli(cpus)?,
+            Some(cores) => cpus::check(cores).map_err(refuse("cpus"))?,
             None => defaults.cpus_milli,
         },
-        memory_bytes: request.memory_bytes.unwrap_or(defaults.memory_bytes),
-        pids: request.pids.unwrap_or(defaults.pids),
-    };
-    if limits.memory_bytes < LEAST_MEMORY {
-        return Err(invalid("memory", format!("the agent needs at least {} MiB", LEAST_MEMORY >> 20)));
-    }
-    if limits.pids < LEAST_PIDS {
-        return Err(invalid("pids", format!("the agent needs at least {LEAST_PIDS}; threads count")));
-    }
-    Ok(limits)
-}
-
-fn cpus_milli(cpus: f64) -> Result<u32, FrameError> {
-    if !(0.1..=1024.0).contains(&cpus) {
-        return Err(invalid("cpus", format!("{cpus} is not between 0.1 and 1024 cores")));
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
-    Ok((cpus * 1000.0).round() as u32)
+        memory_bytes: memory::check(request.memory_bytes.unwrap_or(defaults.memory_bytes))
+            .map_err(refuse("memory"))?,
+        pids: pids::check(request.pids.unwrap_or(defaults.pids)).map_err(refuse("pids"))?,
+    })
 }
 
 /// Names that belong to mimir or to what the frame stands on; the frame's supervisor refuses them too.
@@ -185,9 +162,7 @@ pub(super) fn lifetime_ms(request: &CreateFrame, default_seconds: u64) -> Result
         (false, Some(_)) => return Err(invalid("ttl", "only a throwaway frame has one".into())),
         (true, ttl) => ttl.unwrap_or(default_seconds),
     };
-    if !(1..=LONGEST_TTL_SECONDS).contains(&seconds) {
-        return Err(invalid("ttl", "it is between one second and 30 days".into()));
-    }
+    span::check_lifetime(seconds).map_err(|why| invalid("ttl", why))?;
     Ok(Some(seconds * 1000))
 }
 
@@ -233,8 +208,7 @@ mod tests {
     fn limits_that_cannot_work_are_refused_by_name() {
         let refusal = |request: &CreateFrame| limits(request, DEFAULTS).expect_err("refused").to_string();
         assert!(
-            refusal(&CreateFrame { memory_bytes: Some(1 << 20), ..CreateFrame::default() })
-                .contains("512 MiB")
+            refusal(&CreateFrame { memory_bytes: Some(1 << 20), ..CreateFrame::default() }).contains("512m")
         );
         assert!(refusal(&CreateFrame { pids: Some(3), ..CreateFrame::default() }).contains("pids"));
         for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::model::frame::{Frame, Limits};
+use crate::config::schema as config;
+use crate::model::frame::Frame;
 use crate::model::ids::{FrameId, InstanceId};
-use crate::model::network::NetworkMode;
-use crate::model::port::{PortPurpose, PortRange};
+use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 use crate::runtime::Runtime;
 use crate::store::Store;
@@ -51,24 +51,8 @@ pub struct Settings {
     pub user_home: Option<PathBuf>,
     /// Where each frame has a folder of its own.
     pub frames_folder: PathBuf,
-    /// The image for frames that name none.
-    pub image: String,
-    /// Which ports may be leased.
-    pub ports: PortRange,
-    /// What frames may reach that do not say.
-    pub network: NetworkMode,
-    /// What every frame of mode `allow` may reach.
-    pub allow: Vec<String>,
-    /// What frames may use that do not say.
-    pub limits: Limits,
-    /// How many frames may be starting at once.
-    pub parallel_starts: usize,
-    /// How long a start may take until the agent answers.
-    pub start_timeout: Duration,
-    /// How long a container gets to stop by itself.
-    pub stop_grace: Duration,
-    /// How long a throwaway frame lives that does not say.
-    pub throwaway_ttl: Duration,
+    /// What is configured.
+    pub config: config::Frames,
     /// How unexpected ends are damped.
     pub crashes: CrashSettings,
     /// How often everything is looked at without a reason.
@@ -77,8 +61,6 @@ pub struct Settings {
     pub silence: Duration,
     /// How long before its container is doubted; also how long an agent may be silent that works hard.
     pub doubt: Duration,
-    /// How often an hour the agent of a frame is ended and begins again.
-    pub recycle_limit: u32,
     /// How old a container without a row must be before it is removed unasked.
     pub stray_age: Duration,
 }
@@ -116,20 +98,11 @@ impl Settings {
             home: home.to_owned(),
             user_home: std::env::home_dir(),
             frames_folder: home.join("frames"),
-            image: "localhost/mimir-frame:latest".into(),
-            ports: PortRange { first: 33_000, last: 34_000 },
-            network: NetworkMode::default(),
-            allow: Vec::new(),
-            limits: Limits { cpus_milli: 2_000, memory_bytes: 4 << 30, pids: 1024 },
-            parallel_starts: 2,
-            start_timeout: Duration::from_secs(90),
-            stop_grace: Duration::from_secs(10),
-            throwaway_ttl: Duration::from_secs(2 * 60 * 60),
+            config: config::Frames::default(),
             crashes: CrashSettings::default(),
             tick: Duration::from_secs(10),
             silence: Duration::from_secs(12),
             doubt: Duration::from_secs(60),
-            recycle_limit: 6,
             stray_age: Duration::from_secs(60 * 60),
         }
     }

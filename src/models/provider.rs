@@ -1,7 +1,5 @@
 //! Who the providers are: addresses, keys, and which calls a frame may make.
 
-use std::str::FromStr;
-
 use crate::model::secret::Secret;
 use crate::model::usage::Price;
 
@@ -9,7 +7,8 @@ use super::DEMO;
 use super::usage::Format;
 
 /// What kind of provider an address belongs to; decides how we log in and how answers are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownProviderKind, parse_err_fn = unknown)]
 pub enum ProviderKind {
     /// Anthropic's own API.
     Anthropic,
@@ -22,6 +21,7 @@ pub enum ProviderKind {
     /// A local Ollama, through its OpenAI-compatible side.
     Ollama,
     /// Anything else that speaks `chat/completions`.
+    #[strum(to_string = "openai-compatible", serialize = "vllm")]
     OpenAiCompatible,
     /// The built-in script.
     Demo,
@@ -34,35 +34,15 @@ pub enum ProviderKind {
 )]
 pub struct UnknownProviderKind(pub String);
 
-impl FromStr for ProviderKind {
-    type Err = UnknownProviderKind;
-    fn from_str(text: &str) -> Result<Self, UnknownProviderKind> {
-        match text {
-            "anthropic" => Ok(Self::Anthropic),
-            "openai" => Ok(Self::OpenAi),
-            "openrouter" => Ok(Self::OpenRouter),
-            "google" => Ok(Self::Google),
-            "ollama" => Ok(Self::Ollama),
-            "vllm" | "openai-compatible" => Ok(Self::OpenAiCompatible),
-            "demo" => Ok(Self::Demo),
-            other => Err(UnknownProviderKind(other.to_owned())),
-        }
-    }
+fn unknown(text: &str) -> UnknownProviderKind {
+    UnknownProviderKind(text.to_owned())
 }
 
 impl ProviderKind {
     /// The word in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::OpenAi => "openai",
-            Self::OpenRouter => "openrouter",
-            Self::Google => "google",
-            Self::Ollama => "ollama",
-            Self::OpenAiCompatible => "openai-compatible",
-            Self::Demo => "demo",
-        }
+        self.into()
     }
 
     /// Where it is unless the configuration says otherwise, version included.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::schema as config;
 use crate::frames::{FrameError, Frames, Processes};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::FrameId;
@@ -34,14 +35,10 @@ const LOOK_INTO_IDLE: Duration = Duration::from_secs(5 * 60);
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 /// What the configuration says about upkeep.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a frame may have nothing to do; for ever when absent.
-    pub idle_stop: Option<Duration>,
-    /// Percent of a frame's memory at which its agent begins again.
-    pub recycle_at: u32,
-    /// How often an hour at most.
-    pub recycle_limit: u32,
+    /// What is configured.
+    pub config: config::Frames,
     /// The longest pause between two looks.
     pub tick: Duration,
 }
@@ -107,8 +104,8 @@ impl Service for Upkeep {
 
     /// Looks after frames until it is stopped.
     async fn run(&self, stop: CancellationToken) {
-        let settings = self.inner.deps.settings;
-        let pause = settings.idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
+        let settings = &self.inner.deps.settings;
+        let pause = settings.config.idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
         let pause = pause.max(Duration::from_millis(50));
         loop {
             tokio::select! {
@@ -162,7 +159,7 @@ impl Upkeep {
         if now.occupied.is_some() || self.inner.deps.frames.visitors(&frame.id) > 0 {
             return self.touch(frame).await;
         }
-        let Some(idle_stop) = self.inner.deps.settings.idle_stop else { return Ok(()) };
+        let Some(idle_stop) = self.inner.deps.settings.config.idle_stop else { return Ok(()) };
         let since = frame.last_active_at.max(frame.state_changed_at);
         let idle = self.now_ms().saturating_sub(since);
         if idle < millis(idle_stop) {
@@ -185,7 +182,7 @@ impl Upkeep {
 
     /// Writes down that it has something to do, now and then.
     async fn touch(&self, frame: &Frame) -> Result<(), FrameError> {
-        let idle_stop = self.inner.deps.settings.idle_stop.unwrap_or(TOUCH_EVERY);
+        let idle_stop = self.inner.deps.settings.config.idle_stop.unwrap_or(TOUCH_EVERY);
         let due = millis(TOUCH_EVERY.min(idle_stop / 4));
         if self.now_ms().saturating_sub(frame.last_active_at) < due {
             return Ok(());
@@ -229,12 +226,14 @@ impl Upkeep {
         }
         // What was too large while it was busy is so still when it is free.
         let memory = self.look(&frame.id).memory;
-        let Some(why) = memory.verdict(frame.limits.memory_bytes, settings.recycle_at) else { return Ok(()) };
+        let Some(why) = memory.verdict(frame.limits.memory_bytes, settings.config.recycle_at) else {
+            return Ok(());
+        };
         if now.occupied.is_some() {
             return Ok(());
         }
         let often = self.inner.deps.frames.recycled_lately(&frame.id).await?;
-        if often < settings.recycle_limit {
+        if often < settings.config.recycle_limit {
             self.inner.deps.frames.recycle(&frame.id, &format!("{why}; it was restarted while it was idle"));
             self.alter(&frame.id, |look| look.memory = Trend::default());
         } else if look.capped_at.is_none_or(|told| at.saturating_sub(told) > 60 * 60 * 1000) {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use mimir::config::error::{ConfigError, ConfigProblem};
 use mimir::config::frame_file::FrameFile;
 use mimir::config::keys::{self, CONFIG};
-use mimir::config::schema::{ModelEntry, Tls};
+use mimir::config::provider::ModelEntry;
+use mimir::config::schema::Tls;
 use mimir::config::{
     Config, FlagValue, LoadOptions, Loaded, Origin, Paths, edit, env, json_schema, paths, project_file,
 };
@@ -168,9 +169,7 @@ fn a_misspelt_group_of_hosts_is_no_host_and_the_nearest_group_is_named() {
 fn what_other_machines_can_reach_needs_tls() {
     let home = Home::with("server: {bind: 0.0.0.0}\n");
     assert!(home.mistakes()[0].contains("needs TLS"), "{:?}", home.mistakes());
-    let home = Home::with(
-        "server: {bind: 0.0.0.0, tls: {auto: on}, hosts: [Authenticator.example, \"far:9000\"]}\n",
-    );
+    let home = Home::with("server: {bind: 0.0.0.0, tls: {auto: on}, hosts: [Gate.example, \"far:9000\"]}\n");
     let server = home.load().config.server;
     assert_eq!(
         (server.tls, server.hosts),
@@ -437,13 +436,13 @@ fn every_key_of_the_table_has_a_default_or_belongs_to_a_list_or_provider() {
     let loaded = Home::new().load();
     let set: BTreeSet<String> = loaded.rows().into_iter().map(|row| row.key).collect();
     for key in CONFIG.iter().filter(|key| !key.path.contains(['*', '['])) {
-        assert!(set.contains(key.path), "{} has no default", key.path);
-        assert!(!key.about.is_empty() && env::variable_of(key.path).starts_with("MIMIR_"), "{}", key.path);
+        assert!(set.contains(&key.path), "{} has no default", key.path);
+        assert!(!key.about.is_empty() && env::variable_of(&key.path).starts_with("MIMIR_"), "{}", key.path);
     }
     for row in set {
         // Lists that are empty.
         let is_list = ["projects", "approvals.rules", "notify.webhooks"].contains(&row.as_str());
-        let in_table = keys::find(CONFIG, &row).is_some() || is_list;
+        let in_table = keys::find(&CONFIG, &row).is_some() || is_list;
         assert!(in_table, "{row} is not in the table");
     }
 }

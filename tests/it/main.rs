@@ -16,6 +16,7 @@ mod log;
 mod net;
 mod podman;
 mod ports;
+mod quantities;
 mod replies;
 mod scripted_model;
 mod sessions;

@@ -52,7 +52,8 @@ pub struct SearchFor {
 }
 
 /// What to ask of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum FrameVerb {
     /// Run it.
     Start,
@@ -70,13 +71,7 @@ impl FrameVerb {
     /// The word in the path.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::Restart => "restart",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-        }
+        self.into()
     }
 }
 

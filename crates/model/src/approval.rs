@@ -11,6 +11,8 @@ use super::names::FrameName;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum RequestForm {
     /// Leave to use a tool.
     Permission,
@@ -22,16 +24,7 @@ impl RequestForm {
     /// The word in the database, on the wire and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Permission => "permission",
-            Self::Question => "question",
-        }
-    }
-}
-
-impl std::fmt::Display for RequestForm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 
@@ -126,6 +119,8 @@ impl AgentRequest {
 /// How far a prompt is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum ApprovalState {
     /// It waits for somebody.
     Pending,
@@ -142,10 +137,6 @@ pub enum ApprovalState {
 }
 
 impl ApprovalState {
-    /// Every state, for tables and tests.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Answering, Self::Allowed, Self::Denied, Self::Answered, Self::Expired];
-
     /// Whether an answer is still to be given to the agent.
     #[must_use]
     pub fn is_open(self) -> bool {
@@ -155,26 +146,14 @@ impl ApprovalState {
     /// The word in the database, on the wire and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Answering => "answering",
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Answered => "answered",
-            Self::Expired => "expired",
-        }
-    }
-}
-
-impl std::fmt::Display for ApprovalState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 
 /// What somebody says to a prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "decision", rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Decision {
     /// This time.
     Once,
@@ -197,12 +176,7 @@ impl Decision {
     /// The word in events and in the audit log.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Once => "once",
-            Self::Always => "always",
-            Self::Reject { .. } => "reject",
-            Self::Answer { .. } => "answer",
-        }
+        self.into()
     }
 
     /// What a prompt becomes when the agent was told.

@@ -14,6 +14,8 @@ use super::port::Port;
 /// What somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Desired {
     /// The agent answers.
     Running,
@@ -28,6 +30,8 @@ pub enum Desired {
 /// What the gateway last confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum FrameState {
     /// The row exists; it was never started.
     Created,
@@ -46,6 +50,7 @@ pub enum FrameState {
 /// What the engine says right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::EnumIter)]
 pub enum Observed {
     /// There is no container.
     Missing,
@@ -89,10 +94,6 @@ pub struct IllegalMove {
 }
 
 impl FrameState {
-    /// Every state, for tables and tests.
-    pub const ALL: [Self; 6] =
-        [Self::Created, Self::Starting, Self::Running, Self::Paused, Self::Stopped, Self::Error];
-
     /// Every move a frame can make. Nothing else in the program decides this.
     ///
     /// # Errors
@@ -113,42 +114,16 @@ impl FrameState {
     /// The word in the database, on the wire and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl std::fmt::Display for FrameState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 
 impl Desired {
-    /// Every wish, for tables and tests.
-    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Stopped, Self::Removed];
-
     /// The word in the database and on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-            Self::Removed => "removed",
-        }
+        self.into()
     }
-}
-
-impl Observed {
-    /// Every answer of an engine, for tables and tests.
-    pub const ALL: [Self; 4] = [Self::Missing, Self::Halted, Self::Running, Self::Paused];
 }
 
 /// What a frame may use at most.
@@ -221,6 +196,8 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator;
+
     use super::*;
 
     #[test]
@@ -232,7 +209,7 @@ mod tests {
 
     #[test]
     fn running_is_entered_only_from_starting_or_paused() {
-        for state in FrameState::ALL {
+        for state in FrameState::iter() {
             let ready = state.next(FrameEvent::BecameReady).is_ok();
             assert_eq!(ready, state == FrameState::Starting, "{state}");
         }

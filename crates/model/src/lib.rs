@@ -19,6 +19,7 @@ pub mod policy;
 pub mod port;
 pub mod principal;
 pub mod project;
+pub mod quantity;
 pub mod scope;
 pub mod secret;
 #[cfg(feature = "sqlite")]
@@ -28,3 +29,5 @@ pub mod token;
 pub mod usage;
 pub mod visible;
 pub mod wire;
+#[cfg(test)]
+mod words_tests;

@@ -10,6 +10,8 @@ use super::usage::Tokens;
 /// How far a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum DeliveryState {
     /// Stored; its turn has not come.
     Queued,
@@ -38,17 +40,6 @@ pub struct IllegalDelivery {
 }
 
 impl DeliveryState {
-    /// Every state, for tables and tests.
-    pub const ALL: [Self; 7] = [
-        Self::Queued,
-        Self::Sending,
-        Self::Sent,
-        Self::Running,
-        Self::Answered,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
     /// Every move a delivery can make. Answered, failed and cancelled are final.
     ///
     /// # Errors
@@ -76,21 +67,7 @@ impl DeliveryState {
     /// The word in the database, on the wire and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Running => "running",
-            Self::Answered => "answered",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl std::fmt::Display for DeliveryState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 
@@ -164,12 +141,14 @@ pub struct Session {
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator;
+
     use super::*;
 
     #[test]
     fn final_states_are_final() {
-        for from in DeliveryState::ALL.into_iter().filter(|state| state.is_final()) {
-            for to in DeliveryState::ALL {
+        for from in DeliveryState::iter().filter(|state| state.is_final()) {
+            for to in DeliveryState::iter() {
                 assert!(from.to(to).is_err(), "{from} -> {to}");
             }
         }
@@ -177,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_open_state_can_fail_and_be_cancelled() {
-        for from in DeliveryState::ALL.into_iter().filter(|state| !state.is_final()) {
+        for from in DeliveryState::iter().filter(|state| !state.is_final()) {
             assert!(from.to(DeliveryState::Failed).is_ok());
             assert!(from.to(DeliveryState::Cancelled).is_ok());
         }

@@ -1,13 +1,12 @@
 //! What a frame may reach.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 /// How much of the network a frame sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownNetworkMode, parse_err_fn = unknown)]
 pub enum NetworkMode {
     /// No network in the container; the broker forwards model calls only.
     Sealed,
@@ -22,17 +21,7 @@ impl NetworkMode {
     /// The word in configuration, database and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sealed => "sealed",
-            Self::Allow => "allow",
-            Self::Open => "open",
-        }
-    }
-}
-
-impl fmt::Display for NetworkMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 
@@ -41,14 +30,6 @@ impl fmt::Display for NetworkMode {
 #[error("`{0}` is not a network mode: use sealed, allow or open")]
 pub struct UnknownNetworkMode(pub String);
 
-impl FromStr for NetworkMode {
-    type Err = UnknownNetworkMode;
-    fn from_str(text: &str) -> Result<Self, UnknownNetworkMode> {
-        match text {
-            "sealed" => Ok(Self::Sealed),
-            "allow" => Ok(Self::Allow),
-            "open" => Ok(Self::Open),
-            other => Err(UnknownNetworkMode(other.to_owned())),
-        }
-    }
+fn unknown(text: &str) -> UnknownNetworkMode {
+    UnknownNetworkMode(text.to_owned())
 }

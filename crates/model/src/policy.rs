@@ -13,6 +13,8 @@ use super::approval::AskBody;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Action {
     /// The agent may.
     Allow,
@@ -23,28 +25,10 @@ pub enum Action {
 }
 
 impl Action {
-    /// The words for it.
-    pub const WORDS: &[&str] = &["allow", "ask", "deny"];
-
-    /// The action of that word.
-    #[must_use]
-    pub fn of_word(word: &str) -> Option<Self> {
-        match word {
-            "allow" => Some(Self::Allow),
-            "ask" => Some(Self::Ask),
-            "deny" => Some(Self::Deny),
-            _ => None,
-        }
-    }
-
     /// The word in files, in the database and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Ask => "ask",
-            Self::Deny => "deny",
-        }
+        self.into()
     }
 }
 
@@ -170,7 +154,7 @@ mod tests {
         let pattern = words.get(2).map(|word| (*word).to_owned());
         let is_bash = words[1] == "bash";
         Rule {
-            action: Action::of_word(words[0]).expect("an action"),
+            action: words[0].parse().expect("an action"),
             tool: words[1].to_owned(),
             command: pattern.clone().filter(|_| is_bash),
             path: pattern.filter(|_| !is_bash),

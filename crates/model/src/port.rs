@@ -21,6 +21,8 @@ impl fmt::Display for Port {
 /// What a leased port is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum PortPurpose {
     /// opencode's API.
     Agent,
@@ -32,10 +34,7 @@ impl PortPurpose {
     /// The word in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Preview => "preview",
-        }
+        self.into()
     }
 
     /// The socket in the link folder that this port leads to.

@@ -1,9 +1,9 @@
 //! What somebody may do, and with which frames.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator;
 
 use super::names::FrameName;
 use super::principal::Principal;
@@ -11,6 +11,8 @@ use super::principal::Principal;
 /// One kind of thing that can be done. None of them holds another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownScope, parse_err_fn = unknown)]
 pub enum Scope {
     /// Look: frames, messages, conversations, events, logs.
     Read,
@@ -35,52 +37,19 @@ pub enum Scope {
 #[error("`{0}` is no scope: there are {all}", all = Scopes::all())]
 pub struct UnknownScope(pub String);
 
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Read,
-        Self::Send,
-        Self::Approve,
-        Self::Frames,
-        Self::Terminal,
-        Self::Passthrough,
-        Self::Metrics,
-        Self::Admin,
-    ];
+fn unknown(text: &str) -> UnknownScope {
+    UnknownScope(text.to_owned())
+}
 
+impl Scope {
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Send => "send",
-            Self::Approve => "approve",
-            Self::Frames => "frames",
-            Self::Terminal => "terminal",
-            Self::Passthrough => "passthrough",
-            Self::Metrics => "metrics",
-            Self::Admin => "admin",
-        }
+        self.into()
     }
 
     fn bit(self) -> u16 {
         1 << (self as u16)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Scope {
-    type Err = UnknownScope;
-    fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| UnknownScope(text.to_owned()))
     }
 }
 
@@ -93,7 +62,7 @@ impl Scopes {
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
-        Scope::ALL.into_iter().collect()
+        Scope::iter().collect()
     }
 
     /// Nothing.
@@ -122,7 +91,7 @@ impl Scopes {
 
     /// One after the other.
     pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.has(*scope))
+        Scope::iter().filter(move |scope| self.has(*scope))
     }
 }
 
@@ -212,9 +181,9 @@ mod tests {
 
     #[test]
     fn every_scope_has_its_own_word_and_its_own_bit() {
-        for scope in Scope::ALL {
+        for scope in Scope::iter() {
             assert_eq!(scope.as_str().parse(), Ok(scope));
-            for other in Scope::ALL {
+            for other in Scope::iter() {
                 assert_eq!(scopes(scope.as_str()).has(other), scope == other, "{scope} {other}");
             }
             assert_eq!(serde_json::to_value(scope).expect("JSON"), scope.as_str());

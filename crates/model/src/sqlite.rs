@@ -55,13 +55,12 @@ parsed! {
     FrameName => "a frame name",
     ProjectName => "a project name",
     TokenName => "a token name",
-    NetworkMode => "a network mode",
     ModelRef => "a model",
 }
 
 /// One of a closed list of words.
 macro_rules! words {
-    ($($type:ty => $what:literal, $all:expr);+ $(;)?) => {$(
+    ($($type:ty => $what:literal),+ $(,)?) => {$(
         impl ToSql for $type {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
                 Ok(ToSqlOutput::from(self.as_str()))
@@ -70,17 +69,18 @@ macro_rules! words {
         impl FromSql for $type {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
                 let text = value.as_str()?;
-                $all.into_iter().find(|word| word.as_str() == text).ok_or_else(|| foreign($what, text))
+                text.parse().map_err(|_| foreign($what, text))
             }
         }
     )+};
 }
 words! {
-    FrameState => "a frame's state", FrameState::ALL;
-    Desired => "a wish for a frame", Desired::ALL;
-    DeliveryState => "a message's state", DeliveryState::ALL;
-    ApprovalState => "a prompt's state", ApprovalState::ALL;
-    PortPurpose => "a port's purpose", [PortPurpose::Agent, PortPurpose::Preview];
+    FrameState => "a frame's state",
+    Desired => "a wish for a frame",
+    DeliveryState => "a message's state",
+    ApprovalState => "a prompt's state",
+    PortPurpose => "a port's purpose",
+    NetworkMode => "a network mode",
 }
 
 /// Ids that somebody else makes; any text is one.

@@ -83,6 +83,8 @@ pub enum AgentHealth {
     utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum StatusWord {
     /// On its way to answering, for the first time or again.
     Starting,
@@ -108,41 +110,10 @@ pub enum StatusWord {
 }
 
 impl StatusWord {
-    /// Every word, for tables, metrics and tests.
-    pub const ALL: [Self; 10] = [
-        Self::Starting,
-        Self::Idle,
-        Self::Busy,
-        Self::Waiting,
-        Self::Queued,
-        Self::Retrying,
-        Self::Wedged,
-        Self::Error,
-        Self::Paused,
-        Self::Stopped,
-    ];
-
     /// The word in events, on the wire and on the screen.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Idle => "idle",
-            Self::Busy => "busy",
-            Self::Waiting => "waiting",
-            Self::Queued => "queued",
-            Self::Retrying => "retrying",
-            Self::Wedged => "wedged",
-            Self::Error => "error",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-impl std::fmt::Display for StatusWord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
-use crate::config::keys::{self, Kind};
+use crate::config::keys::{self, Key};
 use crate::config::show::Row;
 use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, Origin, edit};
 use crate::wire::problem::Problem;
@@ -166,11 +166,11 @@ fn rows_at(loaded: &Loaded, key: &str) -> Result<Vec<Row>, Failure> {
     if !rows.is_empty() {
         return Ok(rows);
     }
-    let hint = match keys::nearest_key(keys::CONFIG, key) {
+    let hint = match keys::nearest_key(&keys::CONFIG, key) {
         Some(nearest) => format!("did you mean `{nearest}`? `mimir config show` lists all keys"),
         None => "`mimir config show` lists all keys".to_owned(),
     };
-    let known = keys::find(keys::CONFIG, key).is_some();
+    let known = keys::find(&keys::CONFIG, key).is_some();
     let title = if known { format!("`{key}` is not set") } else { format!("there is no setting `{key}`") };
     Err(Problem::new(404, "config.no_such_key", title).hint(hint).into())
 }
@@ -208,7 +208,7 @@ fn set(args: &SetArgs, context: &Context) -> Outcome {
 /// Secrets come without an echo, from standard input or as a reference; never as a word
 /// that stays in the shell's history and shows in every process list.
 fn value_of(args: &SetArgs, context: &Context) -> Result<String, Failure> {
-    let secret = keys::find(keys::CONFIG, &args.key).is_some_and(|key| key.kind == Kind::Secret);
+    let secret = keys::find(&keys::CONFIG, &args.key).is_some_and(Key::is_secret);
     match &args.value {
         Some(value) if secret && !value.is_empty() && !value.starts_with("${") => {
             Err(usage(format!("`{}` is a secret, and a command line is seen by others", args.key))

@@ -7,8 +7,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
-use crate::cli::units::{age, size};
 use crate::client::GatewayClient;
+use crate::model::quantity::{age, size};
 use crate::wire::images::{BuildImage, BuildLine};
 use crate::wire::problem::Problem;
 

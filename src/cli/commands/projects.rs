@@ -10,8 +10,8 @@ use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
-use crate::cli::units::age;
 use crate::model::names::ProjectName;
+use crate::model::quantity::age;
 use crate::wire::projects::{AddProject, ProjectView};
 
 /// Verbs of projects.

@@ -9,11 +9,11 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::names;
 use crate::cli::table::{Table, column};
-use crate::cli::units::age;
 use crate::client::GatewayClient;
 use crate::model::agent::ModelRef;
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
+use crate::model::quantity::age;
 use crate::wire::messages::{EditMessage, MessageView};
 
 /// Verbs of the queue.

@@ -6,8 +6,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, UNREACHABLE};
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units::{age, money, size};
 use crate::client::ClientError;
+use crate::model::quantity::{age, money, size};
 use crate::wire::status::Status;
 
 /// Gateway, engine, database, frames and messages on one screen

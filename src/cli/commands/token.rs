@@ -9,8 +9,8 @@ use crate::cli::exit::{DONE, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, column, inked};
-use crate::cli::units::{age, left, parse_duration};
 use crate::model::names::{FrameName, TokenName};
+use crate::model::quantity::{age, left, span};
 use crate::model::scope::{Scope, Scopes};
 use crate::wire::tokens::{CreateToken, TokenView};
 
@@ -82,11 +82,7 @@ fn scope(word: &str) -> Result<Scope, String> {
 fn expiry(text: &str) -> Result<Expiry, String> {
     match text {
         "never" => Ok(Expiry::Never),
-        text => match parse_duration(text) {
-            Ok(Duration::ZERO) => Err("a token needs some time".to_owned()),
-            Ok(time) => Ok(Expiry::After(time)),
-            Err(why) => Err(format!("{why}, or `never`")),
-        },
+        text => span::parse_some(text).map(Expiry::After).map_err(|why| format!("{why}, or `never`")),
     }
 }
 

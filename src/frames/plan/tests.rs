@@ -1,6 +1,7 @@
 use super::*;
 
 use proptest::prelude::*;
+use strum::IntoEnumIterator;
 
 /// A frame and its container, moved by exactly the driver's rules.
 #[derive(Clone, Debug)]
@@ -76,15 +77,9 @@ impl Model {
 }
 
 fn all_combinations() -> impl Iterator<Item = Model> {
-    Desired::ALL.into_iter().flat_map(|desired| {
-        FrameState::ALL.into_iter().flat_map(move |state| {
-            Observed::ALL.into_iter().map(move |seen| Model {
-                desired,
-                state,
-                seen,
-                forgotten: false,
-                answers: true,
-            })
+    Desired::iter().flat_map(|desired| {
+        FrameState::iter().flat_map(move |state| {
+            Observed::iter().map(move |seen| Model { desired, state, seen, forgotten: false, answers: true })
         })
     })
 }
@@ -168,10 +163,10 @@ proptest! {
                 if model.forgotten || model.desired == Desired::Removed {
                     break;
                 }
-                model.desired = Desired::ALL[*desired];
+                model.desired = Desired::iter().nth(*desired).expect("a wish");
                 model.advance(Crash::No);
                 if !model.forgotten {
-                    model.seen = Observed::ALL[*seen];
+                    model.seen = Observed::iter().nth(*seen).expect("an answer");
                     model.advance(Crash::AfterStep);
                 }
             }

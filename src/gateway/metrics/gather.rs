@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strum::IntoEnumIterator;
+
 use super::page::{Label, Page};
 use crate::gateway::engine;
 use crate::gateway::problem::{Answer, Reply};
@@ -112,10 +114,10 @@ fn about_gateway(page: &mut Page, services: &Services, engine_up: bool) {
 
 fn about_frames(page: &mut Page, services: &Services, rows: &Rows) {
     let count = |is_so: &dyn Fn(&FrameNow) -> bool| rows.all.iter().filter(|now| is_so(now)).count() as u64;
-    let by_state = FrameState::ALL
+    let by_state = FrameState::iter()
         .map(|state| (labels([("state", state.as_str())]), count(&|now| now.frame.state == state)));
     page.gauges("mimir_frames", "Frames by state", by_state);
-    let by_word = StatusWord::ALL
+    let by_word = StatusWord::iter()
         .map(|word| (labels([("status", word.as_str())]), count(&|now| now.status.word == word)));
     page.gauges("mimir_frame_status", "Frames by what their agent does", by_word);
     let memory = rows.all.iter().filter_map(|now| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use strum::IntoEnumIterator;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -93,8 +94,8 @@ async fn glance(statuses: Statuses, store: &Store, now: u64) -> Answer<Glance> {
         let count = |state: FrameState| all.iter().filter(|now| now.frame.state == state).count() as u64;
         let doing = |word: StatusWord| all.iter().filter(|now| now.status.word == word).count() as u64;
         Ok::<_, StoreError>(Glance {
-            frames: FrameState::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect(),
-            agents: StatusWord::ALL.into_iter().map(|word| (word.as_str(), doing(word))).collect(),
+            frames: FrameState::iter().map(|state| (state.as_str(), count(state))).collect(),
+            agents: StatusWord::iter().map(|word| (word.as_str(), doing(word))).collect(),
             messages_open: store::messages::list_open(db, None)?.len() as u64,
             cost_today_microusd: store::usage::sum(db, None, now - now % DAY_MS)?.cost_microusd,
         })

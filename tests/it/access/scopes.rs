@@ -2,6 +2,7 @@
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use strum::IntoEnumIterator;
 
 use mimir::gateway::needs::{FrameIn, Needs, Route};
 use mimir::gateway::routes;
@@ -70,7 +71,7 @@ async fn every_route_opens_for_its_scope_and_for_no_other() {
             Needs::Scope(scope) => {
                 assert_eq!(status(None).await, (401, "auth.required"), "{what}");
                 let others: Vec<&str> =
-                    Scope::ALL.into_iter().filter(|other| *other != scope).map(Scope::as_str).collect();
+                    Scope::iter().filter(|other| *other != scope).map(Scope::as_str).collect();
                 let others = token(&world, &others.join(" "), None).await;
                 assert_eq!(status(Some(others)).await, (403, "auth.scope"), "{what}");
                 // That one would end the gateway of this test; what it needs was just seen.

@@ -253,7 +253,7 @@ impl AgentLocator for OnePlace {
 /// `deny bash git push *`, with a reason when it denies.
 pub fn rule(line: &str) -> Rule {
     let words: Vec<&str> = line.splitn(3, ' ').collect();
-    let action = Action::of_word(words[0]).expect("an action");
+    let action: Action = words[0].parse().expect("an action");
     let pattern = words.get(2).map(|word| (*word).to_owned());
     let is_bash = words[1] == "bash";
     Rule {

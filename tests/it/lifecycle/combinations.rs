@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::IntoEnumIterator;
+
 use mimir::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use mimir::store::frames;
 use mimir::wire::frames::CreateFrame;
@@ -24,9 +26,9 @@ fn way_to(state: FrameState) -> &'static [FrameEvent] {
 /// Makes one frame per combination, as a dead gateway may have left it.
 async fn all_combinations(world: &mut World) -> Vec<(Frame, Desired)> {
     let mut made = Vec::new();
-    for desired in Desired::ALL {
-        for state in FrameState::ALL {
-            for observed in Observed::ALL {
+    for desired in Desired::iter() {
+        for state in FrameState::iter() {
+            for observed in Observed::iter() {
                 let name = format!("f{}", made.len());
                 let workspace = Some(world.project("shared").display().to_string());
                 let request = CreateFrame { workspace, ..world.request(&name) };
@@ -62,8 +64,8 @@ async fn all_combinations(world: &mut World) -> Vec<(Frame, Desired)> {
 #[tokio::test]
 async fn from_all_96_combinations_the_wish_is_reached_though_the_gateway_dies_again_and_again() {
     let mut world = World::with(|settings| {
-        settings.parallel_starts = 12;
-        settings.start_timeout = Duration::from_secs(20);
+        settings.config.parallel_starts = 12;
+        settings.config.start_timeout = Duration::from_secs(20);
         settings.crashes.limit = 50;
     })
     .await;

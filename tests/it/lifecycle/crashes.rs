@@ -318,7 +318,7 @@ async fn a_container_that_ended_while_no_gateway_looked_is_started_again() {
 
 #[tokio::test]
 async fn after_a_reboot_what_was_to_run_runs_and_what_was_stopped_stays_so() {
-    let mut world = World::with(|settings| settings.parallel_starts = 1).await;
+    let mut world = World::with(|settings| settings.config.parallel_starts = 1).await;
     let mut running = Vec::new();
     for name in ["one", "two", "three"] {
         running.push(world.running(name).await);

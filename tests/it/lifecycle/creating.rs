@@ -213,7 +213,7 @@ async fn an_engine_that_is_down_is_said_so_before_anything_is_written() {
 #[tokio::test]
 async fn no_free_port_is_an_error_and_leaves_nothing() {
     let range = crate::ports::own(3);
-    let world = World::with(|settings| settings.ports = range).await;
+    let world = World::with(|settings| settings.config.ports = range).await;
     world.create("one").await;
     let refused = world.try_create(world.request("two")).await;
     assert!(matches!(refused, Err(FrameError::NoFreePort(_))), "{refused:?}");
@@ -223,7 +223,7 @@ async fn no_free_port_is_an_error_and_leaves_nothing() {
 #[tokio::test]
 async fn a_port_that_somebody_else_holds_is_skipped_at_the_making() {
     let range = crate::ports::own(10);
-    let world = World::with(|settings| settings.ports = range).await;
+    let world = World::with(|settings| settings.config.ports = range).await;
     let taken = std::net::TcpListener::bind(("127.0.0.1", range.first)).expect("the test's own port is free");
     let frame = world.create("blog").await;
     assert!(frame.agent_port.0 > range.first, "{}", frame.agent_port);

@@ -104,7 +104,7 @@ async fn requests_swallowed_in_the_first_second_after_listen_cost_only_their_own
 
 #[tokio::test]
 async fn an_agent_that_never_answers_is_an_error_and_the_wish_ends_with_it() {
-    let world = World::with(|settings| settings.start_timeout = Duration::from_millis(1200)).await;
+    let world = World::with(|settings| settings.config.start_timeout = Duration::from_millis(1200)).await;
     world.set_agent(Agent::Swallows);
     let frame = world.create("blog").await;
     let failed = world.reach(&frame, Desired::Running).await;
@@ -332,7 +332,7 @@ async fn an_image_that_was_built_anew_is_found_by_its_name() {
 
 #[tokio::test]
 async fn no_more_frames_start_at_once_than_may() {
-    let world = World::with(|settings| settings.parallel_starts = 1).await;
+    let world = World::with(|settings| settings.config.parallel_starts = 1).await;
     world.set_agent(Agent::Swallows);
     let one = world.create("one").await;
     let two = world.create("two").await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
+use mimir::config::schema as config;
 use mimir::frames::{AttendError, Frames, FramesDeps, HostNetworking, Settings, StartFiles};
 use mimir::link::{self, Link};
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
@@ -76,8 +77,11 @@ async fn machine(test: &str) -> Option<Machine> {
     let store = Store::open(options, Clock::system()).expect("the database opens");
     let settings = Settings {
         user_home: None,
-        image: image.to_owned(),
-        network: NetworkMode::Sealed,
+        config: config::Frames {
+            image: image.to_owned(),
+            network: NetworkMode::Sealed,
+            ..config::Frames::default()
+        },
         ..Settings::of_home(home.path(), instance)
     };
     let tasks = Tasks::default();

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 use mimir::clock::Clock;
+use mimir::config::schema as config;
 use mimir::frames::{
     AttendError, CrashSettings, FrameError, Frames, FramesDeps, HostNetworking, Settings, StartFiles,
 };
@@ -114,9 +115,13 @@ impl World {
         engine.add_image(IMAGE);
         let mut settings = Settings {
             user_home: None,
-            parallel_starts: 4,
-            start_timeout: Duration::from_secs(5),
-            stop_grace: Duration::from_secs(1),
+            config: config::Frames {
+                allow: Vec::new(),
+                parallel_starts: 4,
+                start_timeout: Duration::from_secs(5),
+                stop_grace: Duration::from_secs(1),
+                ..config::Frames::default()
+            },
             crashes: CrashSettings {
                 first_pause: Duration::from_millis(30),
                 longest_pause: Duration::from_millis(100),

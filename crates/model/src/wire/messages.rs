@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sessions::PartView;
 use crate::message::DeliveryState;
+use crate::quantity::span;
 use crate::usage::Tokens;
 
 /// `POST /v1/messages`; the header `Idempotency-Key` makes a repeat harmless.
@@ -41,8 +42,14 @@ pub struct SendMessage {
 #[serde(deny_unknown_fields)]
 pub struct Unattended {
     /// From the first prompt on; the configured time when absent. What is asked after it is denied at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
     pub deadline_seconds: Option<u64>,
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let given = Option::<u64>::deserialize(from)?;
+    given.map(span::check).transpose().map_err(serde::de::Error::custom)?;
+    Ok(given)
 }
 
 impl Unattended {

@@ -12,11 +12,11 @@ use crate::cli::commands::image;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
-use crate::cli::units::{parse_duration, parse_size};
 use crate::client::{ClientError, FrameVerb, GatewayClient};
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
+use crate::model::quantity::{cpus, memory, pids, span};
 use crate::wire::frames::{CreateFrame, FrameSummary};
 use crate::wire::images::BuildImage;
 
@@ -42,19 +42,19 @@ pub struct CreateArgs {
     #[arg(long, value_name = "HOST")]
     allow: Vec<String>,
     /// Processor cores, such as 1.5
-    #[arg(long, value_name = "N", value_parser = parse_cpus)]
-    cpus: Option<f64>,
+    #[arg(long, value_name = "N", value_parser = cpus::parse)]
+    cpus: Option<u32>,
     /// Memory, such as 4g
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory::parse)]
     memory: Option<u64>,
     /// Processes and threads
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(long, value_name = "N", value_parser = pids::parse)]
     pids: Option<u32>,
     /// Destroy it by itself after --ttl
     #[arg(long)]
     throwaway: bool,
     /// How long a throwaway frame lives, such as 2h
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "throwaway")]
+    #[arg(long, value_name = "DURATION", value_parser = span::parse_lifetime, requires = "throwaway")]
     ttl: Option<Duration>,
     /// Environment inside; K alone takes the value from here. May be repeated
     #[arg(long, value_name = "K=V")]
@@ -144,7 +144,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         image: args.image,
         network: args.network,
         allow: args.allow,
-        cpus: args.cpus,
+        cpus: args.cpus.map(|milli| f64::from(milli) / 1000.0),
         memory_bytes: args.memory,
         pids: args.pids,
         env: environment(&args.env, env)?,
@@ -237,13 +237,6 @@ fn environment(
         all.insert(name.to_owned(), value);
     }
     Ok(all)
-}
-
-fn parse_cpus(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(cores) if (0.01..=1024.0).contains(&cores) => Ok(cores),
-        _ => Err(format!("`{text}` is not a number of cores: write it as 2 or 0.5")),
-    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::names;
 use crate::cli::table::clean;
-use crate::cli::units::time;
 use crate::client::{EventFilter, Followed};
+use crate::clock::utc as time;
 use crate::model::event::{Event, EventKind};
 use crate::model::names::FrameName;
 
@@ -120,7 +120,7 @@ fn describe(what: &EventKind) -> Option<String> {
             _ => "what it waited for was answered".to_owned(),
         },
         EventKind::Answered { duration_ms, .. } => {
-            format!("answered after {}", crate::cli::units::took(*duration_ms))
+            format!("answered after {}", crate::model::quantity::took(*duration_ms))
         }
     })
 }

@@ -6,7 +6,7 @@ use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, FINDINGS, Failure, Outcome};
 use crate::cli::table::{Table, column};
-use crate::cli::units::size;
+use crate::model::quantity::size;
 use crate::wire::frames::Leftover;
 
 /// Find and remove what is left over from frames that are gone

@@ -8,7 +8,7 @@ use super::state_cell;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::table::{Table, column};
-use crate::cli::units::{age, left, money};
+use crate::model::quantity::{age, left, money};
 use crate::wire::frames::FrameSummary;
 
 /// All frames: state, what the agent does, ports, age, cost

@@ -9,8 +9,9 @@ use crate::cli::exit::{DONE, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units::{parse_duration, time};
+use crate::clock::utc as time;
 use crate::model::names::FrameName;
+use crate::model::quantity::span;
 
 /// What the frame's supervisor, opencode and the forwarders say, in order
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub struct LogsArgs {
     #[arg(short, long)]
     follow: bool,
     /// Only from this long ago on, such as 15m
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     since: Option<Duration>,
     /// Only the last N lines
     #[arg(long, short = 'n', value_name = "N")]

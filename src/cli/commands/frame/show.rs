@@ -8,10 +8,11 @@ use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units::{age, left, money, size, time};
+use crate::clock::utc as time;
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
+use crate::model::quantity::{age, left, money, size};
 use crate::model::status::FrameStatus;
 use crate::wire::frames::FrameDetails;
 

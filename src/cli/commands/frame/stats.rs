@@ -7,9 +7,9 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::names;
 use crate::cli::table::{Table, column};
-use crate::cli::units::{size, took};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
+use crate::model::quantity::{size, took};
 
 /// Processor, memory, processes and disk, right now
 #[derive(Debug, Args)]

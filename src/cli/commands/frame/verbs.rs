@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::names;
-use crate::cli::units::parse_duration;
 use crate::client::{FrameVerb, GatewayClient, Reached};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
+use crate::model::quantity::span;
 use crate::wire::frames::FrameSummary;
 use crate::wire::problem::Problem;
 
@@ -28,7 +28,7 @@ pub struct VerbArgs {
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     /// How long to wait until it is so
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2m")]
+    #[arg(long, value_name = "DURATION", value_parser = span::parse, default_value = "2m")]
     wait: Duration,
 }
 

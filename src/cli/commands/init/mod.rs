@@ -17,7 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units;
+use crate::clock;
 use crate::config::{Config, ConfigError, LoadOptions, edit};
 use crate::wire::problem::Problem;
 use detect::Folder;
@@ -175,7 +175,7 @@ fn show_difference(before: &str, after: &str, file: &Path, context: &Context) ->
 fn write(options: &LoadOptions, before: Option<&str>, after: &str, context: &Context) -> Result<(), Failure> {
     let file = options.paths.config_file();
     if before.is_some() {
-        let stamp = units::time(context.now_ms()).replace([' ', ':', '-'], "");
+        let stamp = clock::utc(context.now_ms()).replace([' ', ':', '-'], "");
         let backup = file.with_file_name(format!("config.yaml.before-{stamp}"));
         std::fs::copy(&file, &backup).map_err(|error| {
             Problem::new(

@@ -12,11 +12,11 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
-use crate::cli::units::parse_duration;
 use crate::client::{ClientError, GatewayClient};
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::names::{FrameName, ProjectName};
+use crate::model::quantity::span;
 use crate::wire::messages::{MessageView, SendMessage, Unattended};
 use follow::Manner;
 
@@ -46,7 +46,7 @@ pub struct SendArgs {
     agent: Option<String>,
     /// Nobody is there: what the agent asks is denied after this long (`approvals.unattended` when absent), and the
     /// agent is told so
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = span::parse)]
     unattended: Option<Option<Duration>>,
     /// Stop what the conversation does, and go before what waits there
     #[arg(long)]
@@ -61,7 +61,7 @@ pub struct SendArgs {
     #[arg(long)]
     no_stream: bool,
     /// Leave after this long; the work goes on
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     timeout: Option<Duration>,
     /// Show a message that was sent before, instead of sending one
     #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project", "interrupt", "now"])]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::table::clean;
-use crate::cli::units::{count, money, took};
 use crate::model::agent::ToolStatus;
 use crate::model::approval::{AskedQuestion, command};
 use crate::model::event::EventKind;
 use crate::model::message::DeliveryState;
+use crate::model::quantity::{count, money, took};
 use crate::model::visible::{exact, prose};
 use crate::wire::messages::MessageView;
 

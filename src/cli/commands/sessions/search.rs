@@ -7,9 +7,10 @@ use crate::cli::exit::{DONE, Outcome};
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
-use crate::cli::units::{parse_duration, time};
 use crate::client::SearchFor;
+use crate::clock::utc as time;
 use crate::model::names::FrameName;
+use crate::model::quantity::span;
 use crate::wire::sessions::SearchHit;
 
 /// Who wrote a message.
@@ -37,7 +38,7 @@ pub struct SearchArgs {
     #[arg(long, value_enum)]
     role: Option<Author>,
     /// Only what is younger: 30m, 12h, 7d
-    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    #[arg(long, value_name = "AGE", value_parser = span::parse)]
     since: Option<std::time::Duration>,
     /// How many places at most
     #[arg(long, default_value_t = 20)]

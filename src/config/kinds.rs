@@ -1,0 +1,201 @@
+//! What a key can hold: how its text is read, and how JSON Schema describes it.
+
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use strum::VariantNames;
+
+use super::values;
+use crate::model::agent::ModelRef;
+use crate::model::names::{FrameName, ProjectName};
+use crate::model::network::NetworkMode;
+use crate::model::policy::Action;
+use crate::model::port::PortRange;
+use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
+use crate::model::secret::Secret;
+
+/// How the value of a key is treated, whatever it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One text.
+    Plain,
+    /// One text, in which `~/` at the beginning is the home.
+    Path,
+    /// One text that is not to be shown.
+    Secret,
+    /// A list of texts.
+    List,
+}
+
+/// What a key holds: one text with a meaning.
+pub trait Kind {
+    /// As the program uses it.
+    type Value;
+    /// How it is treated.
+    const FORM: Form = Form::Plain;
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// Why it does not fit, as the end of a sentence that begins with the key.
+    fn parse(text: &str) -> Result<Self::Value, Refusal>;
+
+    /// The value of a key that is not set, where that is allowed.
+    #[must_use]
+    fn absent() -> Option<Self::Value> {
+        None
+    }
+
+    /// As JSON Schema.
+    #[must_use]
+    fn schema() -> Json;
+}
+
+/// The words for kinds of providers.
+pub const PROVIDER_KINDS: &[&str] =
+    &["anthropic", "openai", "openrouter", "google", "ollama", "vllm", "openai-compatible"];
+
+/// What a span of time looks like.
+const SPAN: &str = r"^(\d+(s|sec|m|min|h|d)\s*)+$";
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident $($form:ident)? => $value:ty: $parse:expr, $schema:tt;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Kind for $name {
+            type Value = $value;
+            $(const FORM: Form = Form::$form;)?
+
+            fn parse(text: &str) -> Result<$value, Refusal> {
+                let parse: fn(&str) -> Result<$value, Refusal> = $parse;
+                parse(text)
+            }
+
+            fn schema() -> Json {
+                json!($schema)
+            }
+        }
+    )*};
+}
+
+kinds! {
+    /// Some text.
+    Text => String: values::text, {"type": "string"};
+    /// Some text that may be left empty.
+    Free => String: |text| Ok(text.to_owned()), {"type": "string"};
+    /// `on` or `off`.
+    Switch => bool: values::switch, {"enum": ["on", "off", true, false]};
+    /// A TCP port or `off`.
+    PortOrOff => Option<u16>: values::port_or_off,
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 65535}, {"enum": ["off", false]}]};
+    /// An IP address.
+    Address => IpAddr: values::address, {"type": "string"};
+    /// An absolute path.
+    AbsolutePath Path => PathBuf: values::path, {"type": "string"};
+    /// An absolute path or `auto`.
+    PathOrAuto Path => Option<PathBuf>: values::path_or_auto, {"type": "string"};
+    /// A range of ports.
+    Ports => PortRange: values::ports, {"type": "string", "pattern": "^\\d{4,5}-\\d{4,5}$"};
+    /// A network mode.
+    Network => NetworkMode: values::network, {"enum": ["sealed", "allow", "open"]};
+    /// A host or a group of hosts.
+    Host => String: values::host, {"type": "string"};
+    /// A host name, with or without a port.
+    HostName => String: values::host_name, {"type": "string"};
+    /// Thousandths of a core.
+    Cpus => u32: cpus::parse, {"type": "number", "minimum": 0.1};
+    /// Bytes.
+    Memory => u64: memory::parse, {"type": ["string", "integer"]};
+    /// Processes and threads.
+    Pids => u32: pids::parse, {"type": "integer", "minimum": (pids::LEAST), "maximum": (pids::MOST)};
+    /// A time that is longer than nothing.
+    Time => Duration: span::parse_some, {"type": "string", "pattern": SPAN};
+    /// A time, or none at all.
+    Span => Duration: span::parse, {"type": "string", "pattern": SPAN};
+    /// How long a throwaway frame lives.
+    Lifetime => Duration: span::parse_lifetime, {"type": "string", "pattern": SPAN};
+    /// A time or `off`.
+    TimeOrOff => Option<Duration>: values::time_or_off,
+        {"anyOf": [{"type": "string", "pattern": SPAN}, {"enum": ["off", false]}]};
+    /// Millionths of a US dollar.
+    Dollars => u64: money::parse, {"type": "number", "minimum": 0.01};
+    /// `provider/model`.
+    Model => ModelRef: values::model, {"type": "string", "pattern": "^[^/]+/.+$"};
+    /// `provider/model` or `auto`.
+    ModelOrAuto => Option<ModelRef>: values::model_or_auto, {"type": "string", "pattern": "^([^/]+/.+|auto)$"};
+    /// The address of an HTTP service.
+    HttpUrl => url::Url: values::http_url, {"type": "string", "format": "uri"};
+    /// A frame's name.
+    Frame => FrameName: |text| FrameName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
+    /// A project's name.
+    Project => ProjectName: |text| ProjectName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
+    /// The engine.
+    Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
+    /// A kind of provider.
+    ProviderWord => String: |text| values::one_of(text, PROVIDER_KINDS), {"enum": PROVIDER_KINDS};
+    /// Whether the desktop shows something, when there is one.
+    Desktop => bool: |text| values::one_of(text, &["auto", "off"]).map(|word| word == "auto"),
+        {"enum": ["auto", "off"]};
+    /// What a rule does.
+    RuleAction => Action: values::action, {"enum": (Action::VARIANTS)};
+}
+
+/// A whole number, both ends included.
+pub struct Whole<const LEAST: u32, const MOST: u32, T = u32>(PhantomData<T>);
+
+impl<const LEAST: u32, const MOST: u32, T: TryFrom<u32>> Kind for Whole<LEAST, MOST, T> {
+    type Value = T;
+
+    fn parse(text: &str) -> Result<T, Refusal> {
+        let number = whole::parse(text, LEAST, MOST)?;
+        T::try_from(number).map_err(|_| format!("is too large for this machine: `{text}`"))
+    }
+
+    fn schema() -> Json {
+        json!({"type": "integer", "minimum": LEAST, "maximum": MOST})
+    }
+}
+
+/// Not to be shown; what is empty is not set.
+pub struct Hidden;
+
+impl Kind for Hidden {
+    type Value = Option<Secret>;
+    const FORM: Form = Form::Secret;
+
+    fn parse(text: &str) -> Result<Self::Value, Refusal> {
+        Ok((!text.is_empty()).then(|| Secret::new(text)))
+    }
+
+    fn absent() -> Option<Self::Value> {
+        Some(None)
+    }
+
+    fn schema() -> Json {
+        json!({"type": ["string", "null"]})
+    }
+}
+
+/// What need not be set.
+pub struct May<K>(PhantomData<K>);
+
+impl<K: Kind> Kind for May<K> {
+    type Value = Option<K::Value>;
+    const FORM: Form = K::FORM;
+
+    fn parse(text: &str) -> Result<Self::Value, Refusal> {
+        K::parse(text).map(Some)
+    }
+
+    fn absent() -> Option<Self::Value> {
+        Some(None)
+    }
+
+    fn schema() -> Json {
+        K::schema()
+    }
+}
