@@ -5,6 +5,10 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Slow things are kept here between runs; everything works without it.
 CACHE=${MIMIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mimir}
 
+# Tests without containers wait for deadlines, disks and each other most of the time, so more of them run at once than
+# there are processors.
+WAITING_TESTS=$(($(nproc) * 4))
+
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 

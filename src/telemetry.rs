@@ -6,8 +6,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -107,11 +108,7 @@ impl Open {
 
 impl Write for &LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.open.lock() {
-            Ok(mut open) => open.write(line),
-            // Somebody panicked while writing a line; this one is dropped.
-            Err(_) => Ok(line.len()),
-        }
+        self.open.lock().write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -74,20 +74,20 @@ pub struct Refusal {
     by: Principal,
     action: &'static str,
     subject: String,
-    /// Of each of these only so many are written down.
+    /// Refusals are counted by this, and only a few of each are written down: a network, or a principal.
     whom: String,
     detail: serde_json::Value,
 }
 
 impl Refusal {
-    /// Of somebody of whom no more is known than where they are.
+    /// Of an unknown caller, at an address.
     #[must_use]
     pub fn of_address(action: &'static str, from: IpAddr, detail: serde_json::Value) -> Self {
         let whom = neighbourhood(from).to_string();
         Self { by: Principal::Gateway, action, subject: from.to_string(), whom, detail }
     }
 
-    /// Of somebody who is known and wants more than they may.
+    /// Of a known caller who asked for more than it may.
     #[must_use]
     pub fn of_token(by: Principal, wanted: String, detail: serde_json::Value) -> Self {
         Self { whom: by.to_string(), by, action: "auth.forbidden", subject: wanted, detail }

@@ -1,7 +1,7 @@
 //! Which refusals are written down. A flood of them must not fill the disk, nor hide who else was refused.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 /// So many rows a minute in all,
 const ROWS: u32 = 20;
@@ -27,7 +27,7 @@ struct Minute {
 impl Notes {
     /// Whether one more about `whom` is to be written down, and how many were not since the last one that was.
     pub(super) fn note(&self, whom: &str, now_ms: u64) -> Option<u64> {
-        let mut minute = self.minute.lock().ok()?;
+        let mut minute = self.minute.lock();
         // Also when the clock was set back.
         if now_ms.abs_diff(minute.since_ms) >= MINUTE_MS {
             *minute = Minute { since_ms: now_ms, unwritten: minute.unwritten, ..Minute::default() };
@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(notes.note("two", now), Some(7), "another one is not hidden by the first");
         let crowd = (0..10_000).filter(|n| notes.note(&format!("{n}"), now).is_some()).count();
         assert_eq!(crowd, 16, "20 in all");
-        assert!(notes.minute.lock().expect("free").of.len() <= 20);
+        assert!(notes.minute.lock().of.len() <= 20);
         assert_eq!(notes.note("one", now + 59_999), None);
         assert_eq!(notes.note("one", now + 60_000), Some(9_985), "a new minute");
         assert_eq!(notes.note("one", 0), Some(0), "the clock was set back");

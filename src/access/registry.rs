@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl Registry {
         self.loaded
             .get_or_try_init(|| async {
                 let rows = store.read(|db| store::tokens::list_with_hashes(db)).await?;
-                let mut known = self.lock();
+                let mut known = self.known.lock();
                 for (hash, token) in rows {
                     let bytes = hex::decode(&hash).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
                     let expected = "the hash of a token";
@@ -52,7 +52,7 @@ impl Registry {
     }
 
     pub(super) fn add(&self, hash: [u8; 32], token: Token) {
-        self.lock().insert(hash, Known::new(token));
+        self.known.lock().insert(hash, Known::new(token));
     }
 
     /// The token of that hash; if it opens something, it counts as used.
@@ -62,7 +62,7 @@ impl Registry {
         now_ms: u64,
         from: IpAddr,
     ) -> Option<(Token, CancellationToken)> {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let found = known.get_mut(hash)?;
         if found.token.state(now_ms) == TokenState::Active {
             found.token.last_used_at = Some(now_ms);
@@ -75,13 +75,13 @@ impl Registry {
 
     /// All of them, oldest first.
     pub(super) fn all(&self) -> Vec<Token> {
-        let mut all: Vec<Token> = self.lock().values().map(|known| known.token.clone()).collect();
+        let mut all: Vec<Token> = self.known.lock().values().map(|known| known.token.clone()).collect();
         all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
 
     pub(super) fn revoke(&self, id: &TokenId, now_ms: u64) {
-        if let Some(found) = self.lock().values_mut().find(|known| known.token.id == *id) {
+        if let Some(found) = self.known.lock().values_mut().find(|known| known.token.id == *id) {
             found.token.revoked_at = Some(now_ms);
             found.ended.cancel();
         }
@@ -89,7 +89,7 @@ impl Registry {
 
     /// Ends what is held open by tokens whose time is over; says when the next one's is.
     pub(super) fn end_expired(&self, now_ms: u64) -> Option<u64> {
-        let known = self.lock();
+        let known = self.known.lock();
         for over in known.values().filter(|known| known.token.state(now_ms) == TokenState::Expired) {
             over.ended.cancel();
         }
@@ -98,11 +98,7 @@ impl Registry {
     }
 
     pub(super) fn take_uses(&self) -> Vec<Used> {
-        self.lock().values_mut().filter_map(|known| known.unwritten.take()).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().values_mut().filter_map(|known| known.unwritten.take()).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{config_problem, start_failed};
+use super::problem::{config_problem, key_problem, start_failed, store_problem};
 use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
 use crate::config::{Config, Paths};
@@ -17,9 +17,9 @@ use crate::model::secret::Secret;
 use crate::runtime::build;
 use crate::runtime::engine::{EngineCommand, EngineSettings};
 use crate::runtime::podman::Podman;
-use crate::store::key::{self, KeyError, KeyRequest};
+use crate::store::key::{self, KeyRequest};
 use crate::store::keyring::DesktopKeyring;
-use crate::store::{self, OpenOptions, Store, StoreError};
+use crate::store::{self, OpenOptions, Store};
 use crate::supervisor::Tasks;
 use crate::wire::problem::Problem;
 
@@ -113,44 +113,6 @@ pub(super) fn open_store(
     let options = OpenOptions { path: path.clone(), key: loaded.key, backups: paths.backups() };
     let store = Store::open(options, clock).map_err(|error| store_problem(&error))?;
     Ok((store, loaded.source.to_string()))
-}
-
-fn key_problem(error: KeyError) -> Problem {
-    let title = error.to_string();
-    match error {
-        KeyError::NoKey { .. } => Problem::new(401, "store.no_key", title)
-            .hint("set MIMIR_DB_KEY, or put the key file back; without the key nobody can read the database"),
-        KeyError::UnsafeFile { path, .. } => Problem::new(401, "store.key_unsafe", title)
-            .hint(format!("`chmod 600 {}` after making sure that nobody else read it", path.display())),
-        KeyError::Unusable { path, .. } => Problem::new(401, "store.key_unusable", title)
-            .hint(format!("`ls -l {}` shows whose it is", path.display())),
-        KeyError::Invalid { .. } => {
-            Problem::new(401, "store.key_invalid", title).hint("restore the file from a backup")
-        }
-    }
-}
-
-/// Why the database cannot be opened, and what to do.
-pub(super) fn store_problem(error: &StoreError) -> Problem {
-    let title = error.to_string();
-    match error {
-        StoreError::WrongKey { .. } => Problem::new(401, "store.wrong_key", title)
-            .hint("give the key it was made with: MIMIR_DB_KEY, the keyring, or the key file in its folder"),
-        StoreError::NotEncrypted { path } => Problem::new(409, "store.not_encrypted", title).hint(format!(
-            "it is not mimir's: move {} away, or name another file with `database.path`",
-            path.display()
-        )),
-        StoreError::Newer { .. } => Problem::new(409, "store.newer", title)
-            .hint("run the newer mimir, or put a copy from the backups folder in its place"),
-        StoreError::Unreadable { path, .. } => Problem::new(500, "store.unreadable", title)
-            .hint(format!("`ls -l {}` shows whose it is", path.display())),
-        StoreError::DiskFull => Problem::new(507, "disk.full", title).hint("free some space, then try again"),
-        StoreError::Damaged(_) => Problem::new(500, "store.damaged", title)
-            .hint("put a copy from the backups folder in its place; what is newer than it is lost"),
-        _ => Problem::new(500, "store.failed", "the database cannot be opened")
-            .detail(title)
-            .hint("`mimir doctor` tries each thing the gateway needs"),
-    }
 }
 
 /// For [`super::examine`]: a configuration that cannot be used is a finding like any other.

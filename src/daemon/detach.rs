@@ -12,11 +12,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::serve::{Started, start_failed};
+use super::problem::start_failed;
 use crate::wire::problem::Problem;
 
 /// A gateway opens its database and makes a backup before a migration; this is plenty.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A gateway that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its Unix socket.
+    pub socket: std::path::PathBuf,
+    /// Its TCP address, or why there is none.
+    pub http: String,
+}
 
 /// What the child says.
 #[derive(Debug, Serialize, Deserialize)]

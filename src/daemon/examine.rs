@@ -24,7 +24,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
             let paths = &load.paths;
             // Without these there is nothing to look at; doctor's own checks say what is wrong with them.
             let prepared = paths.ensure_home().and_then(|()| paths.ensure_runtime());
-            let prepared = prepared.err().map(super::serve::config_problem);
+            let prepared = prepared.err().map(super::problem::config_problem);
             let engine = bootstrap::engine_settings(paths, &config);
             let subject = Subject {
                 home: paths.home().to_owned(),

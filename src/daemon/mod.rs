@@ -5,6 +5,7 @@ mod bootstrap;
 mod detach;
 mod examine;
 mod lock;
+mod problem;
 mod projects;
 mod serve;
 mod services;
@@ -16,10 +17,10 @@ mod test_support;
 mod token;
 
 pub use bootstrap::AskKey;
-pub use detach::{Detached, detach};
+pub use detach::{Detached, Started, detach};
 pub use examine::examine;
 pub use lock::holder;
-pub use serve::{Mode, ServeOptions, Started, run, serve};
+pub use serve::{Mode, ServeOptions, run, serve};
 pub use services::{Background, Resources, ServiceSettings, StandIns, build};
 
 /// The hash of everything that the frame image is built from; 64 hex digits. Needs no gateway.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::bootstrap::{self, AskKey};
-use super::detach;
+use super::detach::{self, Started};
 use super::lock::{HomeLock, LockError, lock_home};
+use super::problem::{config_problem, lock_problem, start_failed};
 use super::projects;
 use super::services;
 use super::signals::StopSignals;
@@ -41,15 +42,6 @@ pub enum Mode {
     Foreground,
     /// Started by [`super::detach`]: leaves the terminal, and says on standard output once how the start went.
     Detached,
-}
-
-/// A gateway that answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started {
-    /// Its Unix socket.
-    pub socket: std::path::PathBuf,
-    /// Its TCP address, or why there is none.
-    pub http: String,
 }
 
 /// Runs a gateway on a runtime of its own, until it is asked to stop.
@@ -267,27 +259,6 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager could not be told");
     }
-}
-
-/// Something on the way to the start did not work.
-pub(super) fn start_failed(what: &str, error: &dyn std::error::Error) -> Problem {
-    Problem::new(500, "gateway.start_failed", format!("the gateway cannot {what}"))
-        .detail(error.to_string())
-        .hint("`mimir doctor` tries each thing the gateway needs")
-}
-
-fn lock_problem(error: LockError) -> Problem {
-    match &error {
-        LockError::Taken { .. } => Problem::new(409, "gateway.already", error.to_string())
-            .hint("use that one, or end it with `mimir serve --stop`"),
-        LockError::Unwritable { source, .. } => start_failed(&format!("lock its home: {error}"), source),
-    }
-}
-
-pub(super) fn config_problem(error: impl std::error::Error) -> Problem {
-    Problem::new(500, "config.invalid", "the configuration cannot be used")
-        .detail(error.to_string())
-        .hint("`mimir config check` shows all of it; `mimir config path` shows which file")
 }
 
 #[cfg(test)]

@@ -80,8 +80,8 @@ impl Transcript {
         }
     }
 
-    /// Takes what was re-read. Text that streams is not in it (opencode.md trap 14), so parts that have
-    /// not ended are told again only when they are whole.
+    /// Takes what was re-read. Text that streams is not stored by the agent, so parts that have not ended are
+    /// emitted again only when they are whole.
     pub fn absorb(&mut self, turns: &[AgentMessage]) -> Vec<EventKind> {
         let mut happenings = Vec::new();
         for turn in turns {

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -53,7 +54,7 @@ impl ConnectionLimit {
     #[must_use]
     pub fn take(&self, from: IpAddr) -> Option<Seat> {
         let of = neighbourhood(from);
-        let mut taken = self.inner.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.inner.taken.lock();
         let count = taken.entry(of).or_default();
         if *count >= self.inner.most {
             return None;
@@ -85,7 +86,7 @@ impl ConnectionLimit {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.inner.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.inner.taken.lock();
         if let Some(count) = taken.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
@@ -111,6 +112,6 @@ mod tests {
         let six = [seats.take(address("2001:db8::1")), seats.take(address("2001:db8::2"))];
         assert!(six[0].is_some() && seats.take(address("2001:db8::3")).is_none(), "one network");
         drop((second, six));
-        assert!(seats.inner.taken.lock().expect("free").is_empty(), "nothing is remembered of who is gone");
+        assert!(seats.inner.taken.lock().is_empty(), "nothing is remembered of who is gone");
     }
 }

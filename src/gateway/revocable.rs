@@ -5,9 +5,10 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Context;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
@@ -29,24 +30,24 @@ struct Inner {
 }
 
 impl Revocable {
-    /// From now on the connection ends with that; with nothing when there is none.
+    /// From now on the connection ends when that token does; never, when there is none.
     pub fn hold(&self, ended: Option<CancellationToken>) {
-        *self.lock() = ended;
+        *self.inner.held.lock() = ended;
         self.inner.other.notify_one();
     }
 
-    /// Puts a stream on it.
+    /// The stream, which is cut when the connection ends.
     pub fn on<S>(&self, stream: S) -> RevocableStream<S> {
         let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());
         let _closed = self.inner.closed.clone().drop_guard();
         GuardedStream::by(Cut { reading: cut(), writing: cut(), _closed }, stream)
     }
 
-    /// Waits until the stream is gone, and cuts it when what holds it ends before.
+    /// Waits until the stream is closed; cuts it when the token of its newest request ends before that.
     pub async fn watch(&self) {
         let mut closed = pin!(self.inner.closed.cancelled());
         loop {
-            let held = self.lock().clone().unwrap_or_default();
+            let held = self.inner.held.lock().clone().unwrap_or_default();
             tokio::select! {
                 () = &mut closed => return,
                 () = held.cancelled() => {
@@ -56,10 +57,6 @@ impl Revocable {
                 () = self.inner.other.notified() => {}
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<CancellationToken>> {
-        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,24 +96,24 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_cut_when_its_newest_token_ends_and_let_go_when_it_is_closed() {
         let (near, _far) = tokio::io::duplex(16);
-        let leash = Revocable::default();
-        let mut stream = leash.on(near);
+        let revocable = Revocable::default();
+        let mut stream = revocable.on(near);
         let (first, second) = (CancellationToken::new(), CancellationToken::new());
-        leash.hold(Some(first.clone()));
+        revocable.hold(Some(first.clone()));
         let mut byte = [0_u8; 1];
         let read = async { stream.read(&mut byte).await.expect_err("cut").kind() };
         let end = async {
-            leash.hold(Some(second.clone()));
+            revocable.hold(Some(second.clone()));
             first.cancel();
             tokio::task::yield_now().await;
             second.cancel();
         };
-        let all = async { tokio::join!(read, end, leash.watch()).0 };
+        let all = async { tokio::join!(read, end, revocable.watch()).0 };
         let kind = tokio::time::timeout(Duration::from_secs(5), all).await.expect("in time");
         assert_eq!(kind, io::ErrorKind::ConnectionAborted);
 
-        let leash = Revocable::default();
-        drop(leash.on(tokio::io::duplex(16).0));
-        tokio::time::timeout(Duration::from_secs(5), leash.watch()).await.expect("nothing left to watch");
+        let revocable = Revocable::default();
+        drop(revocable.on(tokio::io::duplex(16).0));
+        tokio::time::timeout(Duration::from_secs(5), revocable.watch()).await.expect("nothing left to watch");
     }
 }

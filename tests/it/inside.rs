@@ -1,11 +1,12 @@
 //! What runs inside a frame of the engine in memory, and what ends it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use mimir::model::ids::FrameId;
 use mimir::runtime::ExecOutput;
 use mimir::runtime::fake::FakeEngine;
+use parking_lot::Mutex;
 
 /// What runs inside a frame, as its kernel would list it.
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl Inside {
                 return Some(ExecOutput { stdout: answers.list(), ..ExecOutput::default() });
             }
             if script.starts_with("kill -s ") {
-                answers.killed.lock().expect("not poisoned").push(script.clone());
+                answers.killed.lock().push(script.clone());
                 answers.agent_pid.fetch_add(100, Ordering::SeqCst);
                 answers.is_stopped.store(false, Ordering::SeqCst);
                 answers.agent_pages.store(90_000, Ordering::SeqCst);
@@ -57,11 +58,11 @@ impl Inside {
             line(20, "mimir-agent-win", "S", 9, 3, 900),
             line(22, "bash", "S", 9, 3, 900),
         ];
-        lines.extend(self.more.lock().expect("not poisoned").iter().cloned());
+        lines.extend(self.more.lock().iter().cloned());
         lines.join("\n")
     }
 
     pub fn kills(&self) -> usize {
-        self.killed.lock().expect("not poisoned").len()
+        self.killed.lock().len()
     }
 }

@@ -13,6 +13,9 @@ mod feed;
 mod inside;
 mod lifecycle;
 mod log;
+#[cfg(feature = "test-support")]
+mod machine;
+mod migrations;
 mod net;
 mod podman;
 mod ports;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
@@ -31,6 +30,7 @@ use mimir::store::{
     OpenOptions, Store, StoreError, agent_messages, audit, events, frames, messages, meta, ports, projects,
     queue, retention, sessions, usage,
 };
+use parking_lot::Mutex;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const OTHER_KEY: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -868,11 +868,11 @@ impl Keyring for FakeKeyring {
         if self.broken {
             return Err("no answer".into());
         }
-        Ok(self.key.lock().expect("a lock").clone().map(Secret::new))
+        Ok(self.key.lock().clone().map(Secret::new))
     }
     fn set(&self, key: &Secret) -> Result<(), String> {
         if !self.forgetful {
-            *self.key.lock().expect("a lock") = Some(key.reveal().to_owned());
+            *self.key.lock() = Some(key.reveal().to_owned());
         }
         Ok(())
     }

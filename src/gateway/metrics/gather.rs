@@ -18,30 +18,6 @@ use crate::store::{self, StoreError};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// What models were used for, as far as it was read.
-#[derive(Debug, Default)]
-pub struct Used {
-    after: u64,
-    sums: BTreeMap<(String, String), Sum>,
-}
-
-impl Used {
-    fn add(&mut self, news: Vec<OfModel>, newest: u64) {
-        for OfModel { provider, model, sum } in news {
-            let known = self.sums.entry((provider, model)).or_default();
-            known.calls += sum.calls;
-            known.unpriced += sum.unpriced;
-            known.cost_microusd += sum.cost_microusd;
-            known.tokens.input += sum.tokens.input;
-            known.tokens.output += sum.tokens.output;
-            known.tokens.reasoning += sum.tokens.reasoning;
-            known.tokens.cache_read += sum.tokens.cache_read;
-            known.tokens.cache_write += sum.tokens.cache_write;
-        }
-        self.after = newest;
-    }
-}
-
 /// What the rows say.
 struct Rows {
     all: Vec<FrameNow>,
@@ -76,7 +52,7 @@ pub async fn gather(services: &Services) -> Answer<String> {
 async fn rows(services: &Services) -> Result<Rows, StoreError> {
     let now_ms = services.clock.now_ms();
     let statuses = services.statuses.clone();
-    let after = services.counters.used.lock().map(|used| used.after).unwrap_or(0);
+    let after = services.counters.used.lock().after;
     services
         .store
         .read(move |db| {
@@ -195,7 +171,7 @@ fn about_models(page: &mut Page, services: &Services, rows: Rows) {
         "Spent on models today, millionths of a US dollar",
         rows.cost_today_microusd,
     );
-    let Ok(mut used) = services.counters.used.lock() else { return };
+    let mut used = services.counters.used.lock();
     // Two readers at once saw the same news; they count once.
     if rows.used.1 > used.after {
         used.add(rows.used.0, rows.used.1);

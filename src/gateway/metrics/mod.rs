@@ -2,9 +2,12 @@
 
 mod gather;
 mod page;
+mod used;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 pub use gather::gather;
 pub use page::{MEDIA_TYPE, Page};
@@ -14,7 +17,7 @@ pub use page::{MEDIA_TYPE, Page};
 pub struct Counters {
     by_class: Arc<[AtomicU64; 6]>,
     streams: Arc<AtomicU64>,
-    used: Arc<Mutex<gather::Used>>,
+    used: Arc<Mutex<used::Used>>,
 }
 
 impl Counters {

@@ -21,7 +21,6 @@ use crate::model::container::inside;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
 use crate::store::{Store, StoreError};
-use crate::supervisor::OnExit;
 use crate::wire::problem::Problem;
 
 routes! {
@@ -123,17 +122,9 @@ async fn pass(
         }
         Carried::Switched(switched) => {
             let (answer, talk) = switched.split(services.stop.clone());
-            let once = std::sync::Mutex::new(Some(async move {
+            services.tasks.spawn_once(format!("socket into {}", frame.name), move |_| async move {
                 talk.await;
                 drop(open);
-            }));
-            services.tasks.spawn(format!("socket into {}", frame.name), OnExit::Report, move |_| {
-                let talk = once.lock().ok().and_then(|mut slot| slot.take());
-                async move {
-                    if let Some(talk) = talk {
-                        talk.await;
-                    }
-                }
             });
             Ok(answer)
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::outbound::Connector;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -165,7 +166,7 @@ impl ScriptedAgent {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("a lock")
+        self.state.lock()
     }
 
     pub fn connector(&self) -> Connector {

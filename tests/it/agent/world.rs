@@ -1,17 +1,17 @@
 //! A gateway without its edges: database, router, and a scripted agent behind HTTP.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mimir::approvals::{self, Approvals, ApprovalsDeps};
-use mimir::clock::{Clock, entropy_128};
-use mimir::delivery::{Accepted, Delivery, DeliveryDeps, Limits, Patience, SendError, SendRequest, Settings};
-use mimir::feed::{self, FeedDeps, Feeds};
+use mimir::clock::entropy_128;
+use mimir::daemon::Resources;
+use mimir::delivery::{Accepted, Delivery, Limits, Patience, SendError, SendRequest, Settings};
+use mimir::feed::{self, Feeds};
 use mimir::frames::{AgentLocator, PlaceError};
+use mimir::gateway::Services;
 use mimir::model::agent::AgentSessionId;
 use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
@@ -22,12 +22,14 @@ use mimir::model::network::NetworkMode;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
-use mimir::sessions::{Said, Sessions, SessionsDeps};
-use mimir::store::{OpenOptions, Store, StoreError, events, frames, messages};
+use mimir::sessions::{Said, Sessions};
+use mimir::store::{Store, StoreError, events, frames, messages};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
+use parking_lot::Mutex;
 
 use super::scripted::{PASSWORD, ScriptedAgent};
+use crate::machine::{Gateway, Machine};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
 /// How long anything may take before a test gives up.
@@ -41,18 +43,10 @@ pub struct World {
     pub locator: Arc<ScriptedPlaces>,
     pub failpoints: Failpoints,
     pub frame: FrameId,
+    sessions: Sessions,
     settings: Settings,
     tasks: Tasks,
-    folder: tempfile::TempDir,
-}
-
-fn open(folder: &Path) -> Store {
-    let options = OpenOptions {
-        path: folder.join("mimir.db"),
-        key: Secret::new("ab".repeat(32)),
-        backups: folder.join("backups"),
-    };
-    Store::open(options, Clock::system()).expect("a database")
+    machine: Machine,
 }
 
 pub fn settings() -> Settings {
@@ -80,15 +74,17 @@ fn feed_settings() -> feed::Settings {
 
 impl World {
     pub async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = open(folder.path());
+        let machine = Machine::new();
         let agent = ScriptedAgent::start();
         let frame = FrameId::from_parts(1_000, entropy_128());
+        let store = machine.open_store();
         insert_frame(&store, &frame, "blog").await;
-        let locator = Arc::new(ScriptedPlaces::new(store.clone(), agent.clone()));
+        let locator = Arc::new(ScriptedPlaces::new(store, agent.clone()));
         let settings = settings();
-        let Gateway { router, feeds, tasks, failpoints } = gateway(&store, locator.clone(), settings.clone());
-        Self { store, router, feeds, agent, locator, failpoints, settings, frame, tasks, folder }
+        let Gateway { services, tasks, .. } = gateway(&machine, locator.clone(), settings.clone());
+        let failpoints = tasks.failpoints();
+        let Services { store, delivery: router, feeds, sessions, .. } = services;
+        Self { store, router, feeds, sessions, agent, locator, failpoints, settings, frame, tasks, machine }
     }
 
     /// A world with other settings than the usual ones.
@@ -96,7 +92,7 @@ impl World {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
         change(&mut world.settings);
-        world.take(gateway(&world.store, world.locator.clone(), world.settings.clone()));
+        world.take(gateway(&world.machine, world.locator.clone(), world.settings.clone()));
         world
     }
 
@@ -104,13 +100,16 @@ impl World {
     pub async fn with(locator: Arc<dyn AgentLocator>, settings: Settings) -> Self {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
-        world.take(gateway(&world.store, locator, settings));
+        world.take(gateway(&world.machine, locator, settings));
         world
     }
 
     fn take(&mut self, gateway: Gateway) {
-        let Gateway { router, feeds, tasks, failpoints } = gateway;
-        (self.router, self.feeds, self.tasks, self.failpoints) = (router, feeds, tasks, failpoints);
+        let Gateway { services, tasks, .. } = gateway;
+        self.failpoints = tasks.failpoints();
+        let Services { store, delivery, feeds, sessions, .. } = services;
+        (self.store, self.router, self.feeds, self.sessions) = (store, delivery, feeds, sessions);
+        self.tasks = tasks;
     }
 
     pub fn client(&self) -> OpencodeClient {
@@ -119,7 +118,7 @@ impl World {
 
     /// The database as a second gateway would see it.
     pub fn reopened(&self) -> Store {
-        open(self.folder.path())
+        self.machine.open_store()
     }
 
     /// The agent and the files stay.
@@ -132,9 +131,8 @@ impl World {
     #[cfg(feature = "test-support")]
     pub async fn restart_gateway(&mut self) {
         self.stop_gateway().await;
-        self.store = open(self.folder.path());
-        self.locator = Arc::new(ScriptedPlaces::new(self.store.clone(), self.agent.clone()));
-        self.take(gateway(&self.store, self.locator.clone(), self.settings.clone()));
+        self.locator = Arc::new(ScriptedPlaces::new(self.machine.open_store(), self.agent.clone()));
+        self.take(gateway(&self.machine, self.locator.clone(), self.settings.clone()));
         self.router.resume().await.expect("the open messages");
     }
 
@@ -208,14 +206,7 @@ impl World {
     }
 
     pub fn sessions(&self) -> Sessions {
-        Sessions::new(SessionsDeps {
-            store: self.store.clone(),
-            locator: self.locator.clone(),
-            clock: Clock::system(),
-            default_model: settings().default_model,
-            wake: LIMIT,
-            failpoints: self.failpoints.clone(),
-        })
+        self.sessions.clone()
     }
 
     pub async fn stop_frame(&self) {
@@ -228,45 +219,14 @@ impl World {
     }
 }
 
-/// What dies together.
-struct Gateway {
-    router: Delivery,
-    feeds: Feeds,
-    tasks: Tasks,
-    failpoints: Failpoints,
-}
-
-fn gateway(store: &Store, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
-    let tasks = Tasks::default();
-    let failpoints = Failpoints::default();
-    let approvals = Approvals::new(ApprovalsDeps {
-        store: store.clone(),
-        locator: locator.clone(),
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings: approvals::Settings::default(),
-    });
-    let feeds = Feeds::new(FeedDeps {
-        store: store.clone(),
-        locator: locator.clone(),
-        approvals,
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings: feed_settings(),
-        failpoints: failpoints.clone(),
-    });
-    tasks.run(&feeds);
-    let router = Delivery::new(DeliveryDeps {
-        store: store.clone(),
-        locator,
-        feeds: feeds.clone(),
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings,
-        failpoints: failpoints.clone(),
-    });
-    tasks.run(&router);
-    Gateway { router, feeds, tasks, failpoints }
+/// A gateway that delivers messages and follows agents, and does nothing else by itself.
+fn gateway(machine: &Machine, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
+    let change = |resources: &mut Resources| {
+        resources.stand_ins.locator = Some(locator);
+        resources.settings.delivery = settings;
+        resources.settings.feed = feed_settings();
+    };
+    machine.gateway().change(change).only(&["feeds", "queue"]).start()
 }
 
 /// A frame that runs.
@@ -328,11 +288,11 @@ impl ScriptedPlaces {
 
     /// The conversations that the terminal was told to open on.
     pub fn shown(&self) -> Vec<AgentSessionId> {
-        self.shown.lock().expect("a lock").clone()
+        self.shown.lock().clone()
     }
 
     pub fn cannot_start(&self, why: &str) {
-        *self.refusal.lock().expect("a lock") = Some(why.to_owned());
+        *self.refusal.lock() = Some(why.to_owned());
     }
 }
 
@@ -340,7 +300,7 @@ impl ScriptedPlaces {
 impl AgentLocator for ScriptedPlaces {
     async fn wake(&self, frame: &FrameId, _deadline: Duration) -> Result<OpencodeClient, PlaceError> {
         self.wakes.fetch_add(1, Ordering::SeqCst);
-        if let Some(why) = self.refusal.lock().expect("a lock").clone() {
+        if let Some(why) = self.refusal.lock().clone() {
             return Err(PlaceError::NotThere(why));
         }
         let frame = frame.clone();
@@ -361,6 +321,6 @@ impl AgentLocator for ScriptedPlaces {
     }
 
     async fn show(&self, _frame: &FrameId, session: &AgentSessionId) {
-        self.shown.lock().expect("a lock").push(session.clone());
+        self.shown.lock().push(session.clone());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,20 +21,15 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use mimir::access::certificate;
-use mimir::clock::Clock;
-use mimir::config::{Config, FlagValue, LoadOptions, Paths};
-use mimir::daemon::{Resources, ServiceSettings, StandIns, build};
-use mimir::gateway::{self, ImageSource, Services, auth::Authenticator};
-use mimir::link;
+use mimir::gateway::{self, Services, auth::Authenticator};
 use mimir::model::fingerprint::Fingerprint;
-use mimir::model::ids::InstanceId;
 use mimir::model::secret::Secret;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
-use mimir::store::{OpenOptions, Store};
 use mimir::supervisor::{OnExit, Tasks};
 
+use crate::machine::{Gateway, Machine};
+
 pub const TOKEN: &str = "mim_0123456789abcdef0123456789abcdef";
-const IMAGE: &str = "localhost/mimir-frame:latest";
 /// Nothing here may take longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,8 +43,8 @@ pub struct World {
     socket: PathBuf,
     edge: Tasks,
     core: Tasks,
-    projects: tempfile::TempDir,
-    _home: tempfile::TempDir,
+    agents: Tasks,
+    machine: Machine,
 }
 
 /// A whole answer.
@@ -91,60 +86,42 @@ impl World {
         Self::made(Vec::new(), false, None, change).await
     }
 
+    /// A world that finds that database, and whose frames stay as they are in it.
+    pub async fn of_database(file: &std::path::Path) -> Self {
+        let machine = Machine::new();
+        std::fs::copy(file, machine.paths.database()).expect("copied");
+        Self::on(machine, &[], Vec::new(), false, None, |_| {}).await
+    }
+
     async fn made(
         hosts: Vec<String>,
         is_tls: bool,
         connections: Option<usize>,
         change: impl FnOnce(&mut Services),
     ) -> Self {
-        let home = tempfile::tempdir().expect("a home");
-        let projects = tempfile::tempdir().expect("a folder for projects");
-        let paths = Paths::new(home.path(), home.path().join("run"));
-        paths.ensure_runtime().expect("a runtime folder");
-        let range = crate::ports::own(10).to_string();
-        let flags = vec![FlagValue { flag: "test".into(), key: "frames.ports".into(), value: range }];
-        let load = LoadOptions { paths: paths.clone(), env: Default::default(), flags };
-        let config = Config::load(&load).expect("the built-in configuration").config;
+        Self::on(Machine::new(), &["frames"], hosts, is_tls, connections, change).await
+    }
 
-        let instance = InstanceId::from_parts(1, 1);
-        let engine = FakeEngine::new(instance.clone(), Clock::system());
-        engine.add_image(IMAGE);
-        let core = Tasks::default();
-        let agents = core.clone();
-        engine.on_start(move |started| run_agent(&agents, started));
-        let options = OpenOptions {
-            path: paths.database(),
-            key: Secret::new("ab".repeat(32)),
-            backups: paths.backups(),
-        };
-        let stop = CancellationToken::new();
+    async fn on(
+        machine: Machine,
+        running: &'static [&'static str],
+        hosts: Vec<String>,
+        is_tls: bool,
+        connections: Option<usize>,
+        change: impl FnOnce(&mut Services),
+    ) -> Self {
         let names = || vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate =
-            is_tls.then(|| certificate::load_or_make(&paths.tls(), names()).expect("a certificate"));
+            is_tls.then(|| certificate::load_or_make(&machine.paths.tls(), names()).expect("a certificate"));
         let fingerprint = certificate.as_ref().map(|certificate| certificate.fingerprint);
-        let (mut services, background) = build(Resources {
-            settings: ServiceSettings::of(&config, &paths, instance.clone()),
-            stand_ins: StandIns::default(),
-            paths: paths.clone(),
-            config,
-            clock: Clock::system(),
-            store: Store::open(options, Clock::system()).expect("the database opens"),
-            instance,
-            runtime: Arc::new(engine.clone()),
-            images: ImageSource { engine: None, inputs: "memory".into() },
-            agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
-            tasks: core.clone(),
-            stop: stop.clone(),
-            schema: 1,
-            key_source: "test".into(),
-            http: "test".into(),
-            fingerprint: fingerprint.map(|fingerprint| fingerprint.to_string()),
-        })
-        .expect("builds");
-        change(&mut services);
-        background.only(&["frames"]).start(&core);
+        let agents = Tasks::default();
+        let owner = agents.clone();
+        machine.engine.on_start(move |started| run_agent(&owner, started));
+        let mut gateway = machine.gateway().only(running).build();
+        change(&mut gateway.services);
+        let Gateway { services, stop, tasks: core, .. } = gateway.start();
         let edge = Tasks::new(stop.child_token());
-        let socket = paths.gateway_socket();
+        let socket = machine.paths.gateway_socket();
         let unix = Arc::new(UnixListener::bind(&socket).expect("binds"));
         let routes = gateway::app(services.clone());
         let app = routes.clone();
@@ -160,7 +137,8 @@ impl World {
         edge.spawn("tcp", OnExit::Report, move |stop| {
             gateway::serve::tcp(listener.clone(), gate.clone(), routes.clone(), stop)
         });
-        Self { engine, services, fingerprint, stop, tcp, socket, edge, core, projects, _home: home }
+        let engine = machine.engine.clone();
+        Self { engine, services, fingerprint, stop, tcp, socket, edge, core, agents, machine }
     }
 
     /// Where it listens.
@@ -169,9 +147,7 @@ impl World {
     }
 
     pub fn project(&self, name: &str) -> String {
-        let path = self.projects.path().join(name);
-        std::fs::create_dir_all(&path).expect("a project folder");
-        std::fs::canonicalize(path).expect("resolves").display().to_string()
+        self.machine.project(name).display().to_string()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -311,6 +287,7 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
         self.core.stop_token().cancel();
+        self.agents.stop_token().cancel();
     }
 }
 
@@ -320,7 +297,7 @@ where
 {
     let asked = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
-        Tasks::default().spawn_connection(connection);
+        Tasks::default().spawn_once("connection", move |_| async move { drop(connection.await) });
         sender.send_request(request).await.expect("an answer")
     };
     tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")
@@ -336,38 +313,7 @@ pub async fn whole(response: Response<Incoming>) -> Answer {
     Answer { status, request_id, media, text: String::from_utf8_lossy(&body).into_owned() }
 }
 
-trait SpawnConnection {
-    fn spawn_connection<F>(&self, connection: F)
-    where
-        F: Future<Output = hyper::Result<()>> + Send + 'static;
-}
-
-impl SpawnConnection for Tasks {
-    fn spawn_connection<F>(&self, connection: F)
-    where
-        F: Future<Output = hyper::Result<()>> + Send + 'static,
-    {
-        let once = Mutex::new(Some(connection));
-        self.spawn("connection", OnExit::Report, move |_| {
-            let connection = once.lock().ok().and_then(|mut slot| slot.take());
-            async move {
-                if let Some(connection) = connection {
-                    let _ = connection.await;
-                }
-            }
-        });
-    }
-}
-
 /// An agent that is healthy and tells what it was asked.
 fn run_agent(tasks: &Tasks, started: StartedContainer) {
-    let once = Mutex::new(Some(started));
-    tasks.spawn("agent", OnExit::Report, move |stop| {
-        let started = once.lock().ok().and_then(|mut slot| slot.take());
-        async move {
-            if let Some(started) = started {
-                super::echo::serve(started, stop).await;
-            }
-        }
-    });
+    tasks.spawn_once("agent", move |stop| super::echo::serve(started, stop));
 }

@@ -1,6 +1,6 @@
 //! Calls to other programs: signed, repeated, and not forgotten by a restart.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use mimir::model::approval::Decision;
 use mimir::model::secret::Secret;
 use mimir::notify::{self, Hook, Notifier, Pace};
 use mimir::store::deliveries;
+use parking_lot::Mutex;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
@@ -51,9 +52,9 @@ impl Receiver {
                             async move {
                                 let headers = request.headers().clone();
                                 let body = request.into_body().collect().await?.to_bytes();
-                                kept.lock().expect("a lock").push((headers, body));
+                                kept.lock().push((headers, body));
                                 let mut response = Response::new(Full::new(Bytes::from_static(b"busy")));
-                                let status = *answer.lock().expect("a lock");
+                                let status = *answer.lock();
                                 *response.status_mut() = status.try_into().expect("a status");
                                 Ok::<_, hyper::Error>(response)
                             }
@@ -82,12 +83,12 @@ impl Receiver {
     }
 
     fn answers(&self, status: u16) {
-        *self.status.lock().expect("a lock") = status;
+        *self.status.lock() = status;
     }
 
     /// The calls so far, each with a good signature.
     fn calls(&self) -> Vec<(String, Value)> {
-        let calls = self.calls.lock().expect("a lock").clone();
+        let calls = self.calls.lock().clone();
         let verified = calls.iter().map(|(headers, body)| {
             let signer = Webhook::new(SECRET).expect("a secret");
             signer.verify(body, headers).expect("a good signature");
@@ -105,7 +106,7 @@ impl Receiver {
 
     async fn has(&self, count: usize) -> Vec<(String, Value)> {
         let until = Instant::now() + Duration::from_secs(20);
-        while self.calls.lock().expect("a lock").len() < count {
+        while self.calls.lock().len() < count {
             assert!(Instant::now() < until, "{count} calls expected, {:?}", self.calls());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -16,6 +16,7 @@ use mimir::model::approval::{AgentRequest, AskBody, AskedOption, AskedQuestion};
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::outbound::Connector;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -113,7 +114,7 @@ impl Prompter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("a lock")
+        self.state.lock()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -1,11 +1,29 @@
 //! Files of one room that know each other in a circle can only be read, and changed, together.
+//!
+//! A file may know the modules around it: what they hold is what their parts share. The arrow to a part counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, program, shown};
 
 /// Circles that are accepted, each with what it is. Give the file that is first in the alphabet.
-const ACCEPTED: &[(&str, &str)] = &[];
+const ACCEPTED: &[(&str, &str)] = &[
+    ("crates/model/src/wire/messages.rs", "views: a conversation shows parts, a find shows its conversation"),
+    (
+        "src/broker/connect.rs",
+        "the two kinds of requests need what their connection is for, and it calls them",
+    ),
+    ("src/config/error.rs", "a problem says where its value came from, and reading values finds problems"),
+    ("src/config/rules.rs", "rules are lists within the schema, read by its reader"),
+    ("src/delivery/accept.rs", "one message's way: taken in, queued, handed over, followed"),
+    ("src/feed/gap.rs", "the reconciler and what it does after a gap"),
+    ("src/feed/reader.rs", "who subscribes, and who reads for them"),
+    ("src/feed/run.rs", "a turn and its transcript"),
+    ("src/frames/driver.rs", "the driver and how it asks whether an agent is there"),
+    ("src/store/events.rs", "rows of events, the ids reserved for them, and when they go"),
+    ("src/store/frames.rs", "a frame is told of when its ports are exchanged"),
+    ("src/store/latency.rs", "how long the writer's two kinds of changes take"),
+];
 
 /// Who knows whom, by path.
 type Graph = BTreeMap<String, BTreeSet<String>>;
@@ -17,7 +35,8 @@ fn graph(files: &[Source]) -> Graph {
     let shown: BTreeMap<&str, BTreeMap<String, Vec<String>>> =
         files.iter().map(|file| (file.path.as_str(), shown(&file.code_of_the_program()))).collect();
     let mut graph = Graph::new();
-    for file in files.iter().filter(|file| !file.module.is_empty()) {
+    let is_test = |file: &Source| file.module.last().is_none_or(|last| last.ends_with("tests"));
+    for file in files.iter().filter(|file| !is_test(file)) {
         let here = [vec![file.room.clone()], file.module.clone()].concat();
         let children: BTreeSet<String> = by_module
             .keys()
@@ -36,8 +55,8 @@ fn graph(files: &[Source]) -> Graph {
         let mut known = BTreeSet::new();
         for path in file.named(&code, &children) {
             if let Some(to) = holder(&by_module, &shown, &file.room, path, 0)
-                && to.path != file.path
                 && to.room == file.room
+                && !file.module.starts_with(&to.module)
             {
                 known.insert(to.path.clone());
             }
@@ -98,6 +117,7 @@ fn files_of_a_room_do_not_know_each_other_in_circles() {
     let arrows: usize = graph.values().map(BTreeSet::len).sum();
     assert!(arrows > 300, "the search found only {arrows} arrows; it does not work any more");
     let found = circles(&graph);
+    assert!(ACCEPTED.iter().all(|(_, why)| !why.is_empty()), "each with a reason");
     let name = |circle: &BTreeSet<String>| circle.first().cloned().unwrap_or_default();
     let accepted: BTreeSet<&str> = ACCEPTED.iter().map(|(first, _)| *first).collect();
     let describe = |circle: &BTreeSet<String>| {

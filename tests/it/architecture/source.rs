@@ -54,6 +54,12 @@ fn read(folder: &str, of_crate: &str, file: &Path) -> Source {
     if module.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main")) {
         module.pop();
     }
+    // Tests in a file of their own beside what they test are a part of that.
+    let tested = module.last().and_then(|last| last.strip_suffix("_tests")).map(str::to_owned);
+    if let Some(tested) = tested.filter(|tested| file.with_file_name(format!("{tested}.rs")).is_file()) {
+        module.pop();
+        module.extend([tested, "tests".to_owned()]);
+    }
     let first = module.first().map(String::as_str);
     let room = match (of_crate, first) {
         ("model", Some("wire")) => "wire",

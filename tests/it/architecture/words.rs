@@ -40,7 +40,7 @@ fn retired_names_do_not_come_back() {
 /// What frames hold, and the repository does not.
 const OF_FRAMES: &str = "MIMIR.md";
 
-/// The documents that a comment names: `docs/traps.md`, `opencode.md`.
+/// The documents that a comment names.
 fn documents(comment: &str) -> Vec<&str> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
     let words = comment.split(|c: char| !is_name(c)).map(|word| word.trim_end_matches('.'));

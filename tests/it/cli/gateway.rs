@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mimir::wire::problem::Problem;
 use mimir::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -125,13 +126,13 @@ impl Gateway {
 
     /// The next answer to that; the last one is repeated.
     pub fn on(&self, line: &str, answer: Answer) -> &Self {
-        self.script.lock().expect("not poisoned").entry(line.to_owned()).or_default().push_back(answer);
+        self.script.lock().entry(line.to_owned()).or_default().push_back(answer);
         self
     }
 
     /// What was asked, but for health.
     pub fn asked(&self) -> Vec<Asked> {
-        let all = self.asked.lock().expect("not poisoned").clone();
+        let all = self.asked.lock().clone();
         all.into_iter().filter(|asked| asked.line != "GET /health").collect()
     }
 }
@@ -150,10 +151,10 @@ async fn serve(
     let (key, websocket) = (header("idempotency-key"), header("sec-websocket-key"));
     let body = request.body_mut().collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
-    asked.lock().expect("not poisoned").push(Asked { line: line.clone(), query, body, key });
+    asked.lock().push(Asked { line: line.clone(), query, body, key });
 
     let answer = {
-        let mut script = script.lock().expect("not poisoned");
+        let mut script = script.lock();
         match script.get_mut(&line) {
             Some(answers) if answers.len() > 1 => answers.pop_front(),
             Some(answers) => answers.front().cloned(),

@@ -1,9 +1,10 @@
 //! `mimir frame attach`, `exec` and `open`, in a real pseudo-terminal where one is needed.
 
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use super::gateway::{Answer, json as answer, problem};
@@ -40,20 +41,20 @@ impl Screen {
                 if read == 0 {
                     return;
                 }
-                seen_too.lock().expect("not poisoned").extend_from_slice(&buffer[..read]);
+                seen_too.lock().extend_from_slice(&buffer[..read]);
             }
         });
         Self { master: pair.master, keys, child, seen }
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.seen.lock().expect("not poisoned")).into_owned()
+        String::from_utf8_lossy(&self.seen.lock()).into_owned()
     }
 
     /// What a person would see.
     fn shown(&self) -> String {
         let mut parser = vt100::Parser::default();
-        parser.process(&self.seen.lock().expect("not poisoned"));
+        parser.process(&self.seen.lock());
         parser.screen().contents()
     }
 

@@ -6,7 +6,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,6 +17,7 @@ use mimir::model::ids::InstanceId;
 use mimir::runtime::engine::{EngineCommand, EngineSettings};
 use mimir::runtime::podman::Podman;
 use mimir::runtime::{ExecSpec, Runtime, RuntimeError};
+use parking_lot::Mutex;
 
 use super::bench::{Bench, Foreign, assert_wrong_state, eventually, fresh_instance};
 use super::{cases, each_case};
@@ -115,7 +116,7 @@ impl Machine {
                 engine: self.engine.clone(),
                 image: self.image.clone(),
                 archive: self.folder.path().join("image.tar"),
-                images: std::sync::Mutex::default(),
+                images: parking_lot::Mutex::default(),
             }),
             #[cfg(feature = "test-support")]
             memory: None,
@@ -147,7 +148,7 @@ struct ByHand {
     /// What the image was imported from.
     archive: std::path::PathBuf,
     /// Those without a name.
-    images: std::sync::Mutex<Vec<String>>,
+    images: parking_lot::Mutex<Vec<String>>,
 }
 
 impl ByHand {
@@ -164,7 +165,7 @@ impl ByHand {
 
 impl Drop for ByHand {
     fn drop(&mut self) {
-        for image in self.images.lock().unwrap().iter() {
+        for image in self.images.lock().iter() {
             // Those that a test removed are gone already.
             let _ = self.podman(&["rmi", image]);
         }
@@ -185,7 +186,7 @@ impl Foreign for ByHand {
         let done = self.output(&arguments);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let id = String::from_utf8_lossy(&done.stdout).trim().trim_start_matches("sha256:").to_owned();
-        self.images.lock().unwrap().push(id.clone());
+        self.images.lock().push(id.clone());
         id
     }
     fn add(&self, name: &str) {
@@ -214,7 +215,7 @@ fn on_podman<F>(test: &str, story: F)
 where
     F: AsyncFnOnce(&Machine, &Bench),
 {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     let machine = match Machine::new() {
         Ok(machine) => machine,
         Err(why) => return skip(test, &why),

@@ -1,6 +1,6 @@
 //! A network between a gateway and its agent that breaks when it is told to.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use mimir::model::ids::FrameId;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::outbound::{BoxedDuplex, Connector};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Leads to an agent over connections that can all be cut at once.
@@ -30,7 +31,7 @@ impl Cutter {
 
     /// Breaks every connection that stands.
     pub fn cut(&self) {
-        let mut wire = self.wire.lock().expect("a lock");
+        let mut wire = self.wire.lock();
         std::mem::take(&mut *wire).cancel();
     }
 
@@ -38,7 +39,7 @@ impl Cutter {
         let (inner, password) = (self.connector)();
         let wire = self.wire.clone();
         let through = Connector::new("the agent behind a cutter", move || {
-            let (inner, wire) = (inner.clone(), wire.lock().expect("a lock").clone());
+            let (inner, wire) = (inner.clone(), wire.lock().clone());
             Box::pin(async move {
                 let mut far = inner.connect().await?;
                 let (near, mut middle) = tokio::io::duplex(64 * 1024);

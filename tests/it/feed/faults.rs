@@ -1,7 +1,7 @@
 //! Turns past mimir while the event stream or the re-reads go wrong. What is told and kept is what the agent
 //! has in the end, nothing waits for ever, and another frame's feed does not notice.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use mimir::model::agent::AgentSessionId;
 use mimir::model::ids::FrameId;
 use mimir::opencode::OpencodeClient;
 use mimir::store::{agent_messages, events, sessions};
+use parking_lot::Mutex;
 
 use super::{kinds, play, screen, text};
 use crate::agent::scripted::{Play, ScriptedAgent, Wire, long_text};
@@ -36,7 +37,7 @@ impl AgentLocator for Doors {
     }
 
     async fn agent(&self, frame: &FrameId) -> Result<OpencodeClient, PlaceError> {
-        let agents = self.agents.lock().expect("a lock");
+        let agents = self.agents.lock();
         let found = agents.iter().find(|(id, _)| id == frame);
         found.map(|(_, agent)| agent.client()).ok_or_else(|| PlaceError::NotThere("nobody".into()))
     }
@@ -49,7 +50,7 @@ impl Street {
         let doors = Arc::new(Doors::default());
         let world = World::with(doors.clone(), settings()).await;
         let (beside, frame) = (ScriptedAgent::start(), FrameId::from_parts(2_000, entropy_128()));
-        *doors.agents.lock().expect("a lock") =
+        *doors.agents.lock() =
             vec![(world.frame.clone(), world.agent.clone()), (frame.clone(), beside.clone())];
         insert_frame(&world.store, &frame, "shop").await;
         let street = Self { world, beside, frame };

@@ -1,6 +1,6 @@
 //! Engines and agents that fail, lie, hang, or come late, with the gateway alive.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::frames::FrameError;
@@ -14,6 +14,7 @@ use mimir::runtime::{Capabilities, ExecOutput, ExecSpec};
 use mimir::store::sessions::{self, NewSession};
 use mimir::store::{StoreError, Tx};
 use mimir::wire::frames::CreateFrame;
+use parking_lot::Mutex;
 
 use super::world::{Agent, World};
 
@@ -281,11 +282,11 @@ async fn an_engine_that_goes_away_is_waited_for() {
 async fn a_port_that_was_taken_meanwhile_is_exchanged_and_reported() {
     let world = World::new().await;
     let frame = world.create("blog").await;
-    world.attendant.busy.lock().expect("not poisoned").extend([frame.agent_port, frame.preview_port]);
+    world.attendant.busy.lock().extend([frame.agent_port, frame.preview_port]);
     let running = world.reach(&frame, Desired::Running).await.expect("starts");
     assert_ne!(running.agent_port, frame.agent_port);
     assert_ne!(running.preview_port, frame.preview_port);
-    let open = world.attendant.open.lock().expect("not poisoned").get(&frame.id).copied();
+    let open = world.attendant.open.lock().get(&frame.id).copied();
     assert_eq!(open, Some((running.agent_port, running.preview_port)));
     let notes = world.notes(&frame.id).await;
     assert_eq!(notes, ["port_exchanged", "port_exchanged"]);
@@ -398,18 +399,18 @@ async fn the_agent_window_opens_on_the_conversation_that_was_used_last() {
     let notes = written.clone();
     world.engine.on_exec(move |_, command| {
         if command.argv.last().is_some_and(|last| last == inside::SHOWN_SESSION) {
-            notes.lock().expect("a lock").push(command.argv[4].clone());
+            notes.lock().push(command.argv[4].clone());
         }
         None
     });
     world.reach(&frame, Desired::Running).await.expect("runs");
-    assert_eq!(*written.lock().expect("a lock"), ["ses_2"], "before it counts as running");
+    assert_eq!(*written.lock(), ["ses_2"], "before it counts as running");
 
     // What is inside goes with each run of the container.
     let touch = move |tx: &mut Tx<'_>| sessions::touch(tx, &older);
     world.store.write::<_, StoreError, _>(touch).await.expect("used");
     world.restart_frame(&frame).await.expect("restarts");
-    assert_eq!(*written.lock().expect("a lock"), ["ses_2", "ses_1"]);
+    assert_eq!(*written.lock(), ["ses_2", "ses_1"]);
 
     // A window that cannot be told is no reason to stay away.
     world.engine.on_exec(|_, command| {
@@ -440,10 +441,10 @@ async fn session_of(world: &World, frame: &Frame, number: u64) -> SessionId {
 async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() {
     let world = World::new().await;
     let frame = world.running("blog").await;
-    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
     let told = heard.clone();
     world.engine.on_exec(move |_, command| {
-        told.lock().expect("not poisoned").push(command.clone());
+        told.lock().push(command.clone());
         None
     });
     let command = || ExecSpec { stdin: true, ..ExecSpec::new(["cat"]) };
@@ -452,7 +453,7 @@ async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() 
     let (stream, guest) = world.frames.exec_stream(&frame, command()).await.expect("runs");
     drop((stream, guest));
     world.engine.reached(Op::Exec, execs + 1).await;
-    let commands = std::mem::take(&mut *heard.lock().expect("not poisoned"));
+    let commands = std::mem::take(&mut *heard.lock());
     let [given, ended] = commands.as_slice() else { panic!("{commands:?}") };
     let (name, mark) = given.env.last().expect("a mark");
     assert_eq!(name, "MIMIR_COMMAND");
@@ -464,7 +465,7 @@ async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() 
     guest.ended();
     drop((stream, guest));
     world.frames.exec(&frame, ExecSpec::new(["true"])).await.expect("runs");
-    assert_eq!(heard.lock().expect("not poisoned").len(), 2, "its start, and `true`");
+    assert_eq!(heard.lock().len(), 2, "its start, and `true`");
 }
 
 #[tokio::test]
@@ -485,7 +486,7 @@ async fn a_full_disk_is_named_at_the_start_and_is_no_dead_end() {
         world
             .until(
                 "the host's side is closed",
-                || async { world.attendant.open.lock().expect("not poisoned").is_empty() },
+                || async { world.attendant.open.lock().is_empty() },
                 &frame.id,
             )
             .await;

@@ -2,36 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::Engine as _;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
-use mimir::clock::Clock;
 use mimir::config::schema as config;
-use mimir::frames::{
-    AttendError, CrashSettings, FrameError, Frames, FramesDeps, HostNetworking, Settings, StartFiles,
-};
-use mimir::link;
+use mimir::daemon::Resources;
+use mimir::frames::{AttendError, CrashSettings, FrameError, Frames, HostNetworking, Settings};
+use mimir::gateway::Services;
 use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
-use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
 use mimir::model::port::{Port, PortPurpose};
 use mimir::model::principal::Principal;
-use mimir::model::secret::Secret;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
-use mimir::store::{OpenOptions, Store, events, frames, ports};
+use mimir::store::{Store, events, frames, ports};
+use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::supervisor::{OnExit, Tasks};
 use mimir::wire::frames::CreateFrame;
 
 use crate::inside::Inside;
+use crate::machine::{Gateway, Machine};
 
-pub const IMAGE: &str = "localhost/mimir-frame:latest";
 const OWNER: Principal = Principal::Owner { uid: 1000 };
 /// How long anything may take here before the test says where things stood.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -60,8 +58,7 @@ pub struct World {
     inside: OnceLock<Arc<Inside>>,
     tasks: Tasks,
     agents: Tasks,
-    home: tempfile::TempDir,
-    projects: tempfile::TempDir,
+    machine: Machine,
 }
 
 /// The host's side of frames, in memory.
@@ -75,7 +72,7 @@ pub struct HostSide {
 impl HostNetworking for HostSide {
     async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
         assert!(link.is_dir(), "the link folder is there before the host's side is opened");
-        let busy = self.busy.lock().expect("not poisoned");
+        let busy = self.busy.lock();
         for (port, purpose) in
             [(frame.agent_port, PortPurpose::Agent), (frame.preview_port, PortPurpose::Preview)]
         {
@@ -84,21 +81,12 @@ impl HostNetworking for HostSide {
             }
         }
         let ports = (frame.agent_port, frame.preview_port);
-        self.open.lock().expect("not poisoned").insert(frame.id.clone(), ports);
+        self.open.lock().insert(frame.id.clone(), ports);
         Ok(())
     }
 
     async fn close(&self, frame: &FrameId) {
-        self.open.lock().expect("not poisoned").remove(frame);
-    }
-}
-
-struct NoModels;
-
-#[async_trait]
-impl StartFiles for NoModels {
-    async fn agent_config(&self, _frame: &Frame) -> serde_json::Value {
-        serde_json::json!({ "model": "demo/demo" })
+        self.open.lock().remove(frame);
     }
 }
 
@@ -108,11 +96,8 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let home = tempfile::tempdir().expect("a home");
-        let projects = tempfile::tempdir().expect("a folder for projects");
-        let instance = InstanceId::from_parts(1, 1);
-        let engine = FakeEngine::new(instance.clone(), Clock::system());
-        engine.add_image(IMAGE);
+        let machine = Machine::new();
+        let engine = machine.engine.clone();
         let mut settings = Settings {
             user_home: None,
             config: config::Frames {
@@ -132,38 +117,18 @@ impl World {
             silence: Duration::from_millis(400),
             doubt: Duration::from_millis(400),
             stray_age: Duration::from_secs(3600),
-            ..Settings::of_home(home.path(), instance)
+            ..Settings::of_home(machine.paths.home(), Machine::instance())
         };
         change(&mut settings);
         let agents = Tasks::default();
         let agent = Arc::new(Mutex::new(Agent::Answers));
         let script = (agents.clone(), agent.clone());
         engine.on_start(move |started| run_agent(&script.0, script.1.clone(), started));
-        let store = open_store(home.path());
         let attendant = Arc::new(HostSide::default());
-        let tasks = Tasks::default();
-        let frames = gateway(&engine, &store, &tasks, &settings, &attendant);
-        let failpoints = tasks.failpoints();
-        let world = Self {
-            engine,
-            frames,
-            failpoints,
-            attendant,
-            agent,
-            store,
-            settings,
-            inside: OnceLock::new(),
-            tasks,
-            agents,
-            home,
-            projects,
-        };
-        world.run();
-        world
-    }
-
-    fn run(&self) {
-        self.tasks.run(&self.frames);
+        let Gateway { services, tasks, .. } = gateway(&machine, &settings, &attendant);
+        let Services { frames, store, .. } = services;
+        let (failpoints, inside) = (tasks.failpoints(), OnceLock::new());
+        Self { engine, frames, failpoints, attendant, agent, store, settings, inside, tasks, agents, machine }
     }
 
     /// The gateway dies where it stands: nothing it was doing goes on.
@@ -175,11 +140,9 @@ impl World {
 
     /// Another gateway on the same home and the same machine.
     pub async fn start_gateway(&mut self) {
-        self.tasks = Tasks::default();
-        self.failpoints = self.tasks.failpoints();
-        self.store = open_store(self.home.path());
-        self.frames = gateway(&self.engine, &self.store, &self.tasks, &self.settings, &self.attendant);
-        self.run();
+        let Gateway { services, tasks, .. } = gateway(&self.machine, &self.settings, &self.attendant);
+        (self.failpoints, self.tasks) = (tasks.failpoints(), tasks);
+        (self.frames, self.store) = (services.frames, services.store);
     }
 
     pub async fn restart_gateway(&mut self) {
@@ -189,9 +152,7 @@ impl World {
 
     /// A folder that may be a workspace.
     pub fn project(&self, name: &str) -> PathBuf {
-        let path = self.projects.path().join(name);
-        std::fs::create_dir_all(&path).expect("a project folder");
-        std::fs::canonicalize(path).expect("resolves")
+        self.machine.project(name)
     }
 
     pub fn request(&self, name: &str) -> CreateFrame {
@@ -328,7 +289,7 @@ impl World {
         assert_eq!(self.frames.list().await.expect("lists"), []);
         assert_eq!(self.engine.containers(), []);
         assert!(self.frame_folders().is_empty(), "{:?}", self.frame_folders());
-        assert!(self.attendant.open.lock().expect("not poisoned").is_empty());
+        assert!(self.attendant.open.lock().is_empty());
         self.check_books().await;
     }
 
@@ -337,12 +298,12 @@ impl World {
     pub fn inside(&self) -> &Inside {
         self.inside.get_or_init(|| {
             let agent = self.agent.clone();
-            Inside::of(&self.engine, move |_| *agent.lock().expect("not poisoned") = Agent::Answers)
+            Inside::of(&self.engine, move |_| *agent.lock() = Agent::Answers)
         })
     }
 
     pub fn set_agent(&self, agent: Agent) {
-        *self.agent.lock().expect("not poisoned") = agent;
+        *self.agent.lock() = agent;
     }
 
     pub fn password(&self, id: &FrameId) -> String {
@@ -362,32 +323,13 @@ pub fn named(name: &str) -> FrameName {
     FrameName::parse(name).expect("a name")
 }
 
-fn open_store(home: &Path) -> Store {
-    let options = OpenOptions {
-        path: home.join("mimir.db"),
-        key: Secret::new("ab".repeat(32)),
-        backups: home.join("backups"),
+/// A gateway that drives frames, and does nothing else by itself.
+fn gateway(machine: &Machine, settings: &Settings, attendant: &Arc<HostSide>) -> Gateway {
+    let change = |resources: &mut Resources| {
+        resources.stand_ins.host = Some(attendant.clone());
+        resources.settings.frames = settings.clone();
     };
-    Store::open(options, Clock::system()).expect("the database opens")
-}
-
-fn gateway(
-    engine: &FakeEngine,
-    store: &Store,
-    tasks: &Tasks,
-    settings: &Settings,
-    attendant: &Arc<HostSide>,
-) -> Frames {
-    Frames::new(FramesDeps {
-        store: store.clone(),
-        runtime: Arc::new(engine.clone()),
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings: settings.clone(),
-        attendant: attendant.clone(),
-        start_files: Arc::new(NoModels),
-        agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
-    })
+    machine.gateway().change(change).only(&["frames"]).start()
 }
 
 /// What the image does at its start, as far as the gateway can see it.
@@ -397,22 +339,17 @@ fn run_agent(tasks: &Tasks, script: Arc<Mutex<Agent>>, started: StartedContainer
     let Ok(listener) = UnixListener::bind(&socket) else { return };
     let password = std::fs::read_to_string(started.spec.start.join("password")).unwrap_or_default();
     let expected = base64::engine::general_purpose::STANDARD.encode(format!("mimir:{}", password.trim()));
-    let served = std::sync::Mutex::new(Some(listener));
-    tasks.spawn("agent", OnExit::Report, move |stop| {
-        let listener = served.lock().ok().and_then(|mut slot| slot.take());
-        let (script, expected, ended) = (script.clone(), expected.clone(), started.ended.clone());
-        async move {
-            let Some(listener) = listener else { return };
-            let mut silent = Vec::new();
-            loop {
-                let stream = tokio::select! {
-                    accepted = listener.accept() => accepted.expect("accepts").0,
-                    () = ended.cancelled() => return,
-                    () = stop.cancelled() => return,
-                };
-                if let Some(kept) = answer(stream, &script, &expected).await {
-                    silent.push(kept);
-                }
+    let ended = started.ended.clone();
+    tasks.spawn_once("agent", move |stop| async move {
+        let mut silent = Vec::new();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted.expect("accepts").0,
+                () = ended.cancelled() => return,
+                () = stop.cancelled() => return,
+            };
+            if let Some(kept) = answer(stream, &script, &expected).await {
+                silent.push(kept);
             }
         }
     });
@@ -429,7 +366,7 @@ async fn answer(
     let length = read.ok()?.ok()?;
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
     let agent = {
-        let mut agent = script.lock().expect("not poisoned");
+        let mut agent = script.lock();
         let now = *agent;
         if let Agent::SwallowsFirst(left) = now {
             *agent = if left <= 1 { Agent::Answers } else { Agent::SwallowsFirst(left - 1) };

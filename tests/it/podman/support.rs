@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 /// The ordinary user that rootless tests run as when the test itself is root.
@@ -99,7 +100,7 @@ impl World {
     /// A world on that engine, or the reason why this machine has none.
     pub fn new(engine: Engine) -> Result<Self, String> {
         static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = TURN.lock();
 
         on_path("podman").ok_or("podman is not installed")?;
         let is_root = rustix::process::getuid().is_root();

@@ -1,9 +1,10 @@
 //! A real terminal: a pty, a program in it, and a screen that can be read.
 
 use std::io::{Read as _, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use super::support::{World, eventually};
@@ -39,7 +40,7 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut bytes = [0_u8; 8192];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                shared.lock().expect("the screen").process(&bytes[..count]);
+                shared.lock().process(&bytes[..count]);
             }
         });
         let keys = pair.master.take_writer().expect("the terminal's input");
@@ -48,7 +49,7 @@ impl Terminal {
 
     /// What is on the screen.
     pub fn text(&self) -> String {
-        self.screen.lock().expect("the screen").screen().contents()
+        self.screen.lock().screen().contents()
     }
 
     /// Waits until `wanted` is on the screen.
@@ -73,7 +74,7 @@ impl Terminal {
 
     /// Changes the size of the window.
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.screen.lock().expect("the screen").screen_mut().set_size(cells(rows), cells(columns));
+        self.screen.lock().screen_mut().set_size(cells(rows), cells(columns));
         self.master
             .resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 })
             .expect("a new size");

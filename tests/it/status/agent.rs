@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -12,6 +12,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mimir::runtime::fake::StartedContainer;
 use mimir::supervisor::{OnExit, Tasks};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
@@ -82,7 +83,7 @@ impl Agent {
                         () = stop.cancelled() => return,
                     };
                     let agent = agent.clone();
-                    let run = agent.run.lock().expect("not poisoned").clone();
+                    let run = agent.run.lock().clone();
                     connections.spawn(async move {
                         let serve = service_fn(move |request| {
                             let agent = agent.clone();
@@ -107,12 +108,12 @@ impl Agent {
         inside.asked.clear();
         inside.working.clear();
         drop(inside);
-        self.run.lock().expect("not poisoned").cancel();
-        *self.run.lock().expect("not poisoned") = CancellationToken::new();
+        self.run.lock().cancel();
+        *self.run.lock() = CancellationToken::new();
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().expect("not poisoned")
+        self.inside.lock()
     }
 
     fn emit(&self, kind: &str, properties: Value) {

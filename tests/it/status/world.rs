@@ -1,30 +1,24 @@
 //! A gateway with all its services on an engine in memory, and an agent per frame that the test moves by hand.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mimir::clock::Clock;
-use mimir::config::{Config, FlagValue, LoadOptions, Paths};
-use mimir::daemon::{Resources, ServiceSettings, StandIns, build};
-use mimir::gateway::{ImageSource, Services};
-use mimir::link;
+use mimir::gateway::Services;
 use mimir::model::frame::{Desired, Frame, FrameState};
-use mimir::model::ids::{FrameId, InstanceId, MessageId};
+use mimir::model::ids::{FrameId, MessageId};
 use mimir::model::names::FrameName;
 use mimir::model::principal::Principal;
-use mimir::model::secret::Secret;
 use mimir::model::status::{FrameStatus, StatusWord};
 use mimir::runtime::fake::FakeEngine;
 use mimir::status::FrameNow;
-use mimir::store::{OpenOptions, Store};
 use mimir::supervisor::Tasks;
 use mimir::wire::frames::CreateFrame;
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
 
 use super::agent::Agent;
 use crate::inside::Inside;
+use crate::machine::Machine;
 
 pub const OWNER: Principal = Principal::Owner { uid: 1000 };
 /// How long anything may take that has no limit of its own.
@@ -38,8 +32,7 @@ pub struct World {
     pub engine: FakeEngine,
     agents: Agents,
     core: Tasks,
-    projects: tempfile::TempDir,
-    _home: tempfile::TempDir,
+    machine: Machine,
 }
 
 impl World {
@@ -49,67 +42,29 @@ impl World {
 
     /// With keys of the configuration.
     pub async fn with(keys: &[(&str, &str)]) -> Self {
-        let home = tempfile::tempdir().expect("a home");
-        let projects = tempfile::tempdir().expect("a folder for projects");
-        let paths = Paths::new(home.path(), home.path().join("run"));
-        paths.ensure_runtime().expect("a runtime folder");
-        let range = crate::ports::own(30).to_string();
-        let flag = |(key, value): (&str, &str)| FlagValue {
-            flag: "test".into(),
-            key: key.into(),
-            value: value.into(),
-        };
-        let mut flags = vec![flag(("frames.ports", &range)), flag(("frames.parallel_starts", "8"))];
-        flags.extend(keys.iter().copied().map(flag));
-        let load = LoadOptions { paths: paths.clone(), env: Default::default(), flags };
-        let config = Config::load(&load).expect("the built-in configuration").config;
-
-        let instance = InstanceId::from_parts(1, 1);
-        let engine = FakeEngine::new(instance.clone(), Clock::system());
-        engine.add_image("localhost/mimir-frame:latest");
-        let core = Tasks::default();
+        let mut all = vec![("frames.parallel_starts", "8")];
+        all.extend_from_slice(keys);
+        let machine = Machine::with(&all);
         let agents = Agents::default();
-        let (of_frames, tasks) = (agents.clone(), core.clone());
-        engine.on_start(move |started| {
-            let agent = {
-                let mut agents = of_frames.lock().expect("not poisoned");
-                agents.entry(started.spec.frame.clone()).or_default().clone()
-            };
+        let (of_frames, tasks) = (agents.clone(), Tasks::default());
+        let core = tasks.clone();
+        machine.engine.on_start(move |started| {
+            let agent = of_frames.lock().entry(started.spec.frame.clone()).or_default().clone();
             agent.serve(&tasks, &started);
         });
-        let options = OpenOptions {
-            path: paths.database(),
-            key: Secret::new("ab".repeat(32)),
-            backups: paths.backups(),
-        };
-        let (services, background) = build(Resources {
-            settings: ServiceSettings::of(&config, &paths, instance.clone()),
-            stand_ins: StandIns::default(),
-            paths: paths.clone(),
-            config,
-            clock: Clock::system(),
-            store: Store::open(options, Clock::system()).expect("the database opens"),
-            instance,
-            runtime: Arc::new(engine.clone()),
-            images: ImageSource { engine: None, inputs: "memory".into() },
-            agent_connector: Arc::new(|folder: &Path| link::connector(folder, "agent.sock")),
-            tasks: core.clone(),
-            stop: CancellationToken::new(),
-            schema: 1,
-            key_source: "test".into(),
-            http: "test".into(),
-            fingerprint: None,
-        })
-        .expect("builds");
-        background.start(&core);
-        Self { services, engine, agents, core, projects, _home: home }
+        let gateway = machine.gateway().change(|resources| resources.tasks = core).start();
+        Self {
+            services: gateway.services,
+            core: gateway.tasks,
+            engine: machine.engine.clone(),
+            agents,
+            machine,
+        }
     }
 
     /// A frame that runs.
     pub async fn running(&self, name: &str) -> Frame {
-        let workspace = self.projects.path().join(name);
-        std::fs::create_dir_all(&workspace).expect("a project folder");
-        let workspace = std::fs::canonicalize(workspace).expect("resolves").display().to_string();
+        let workspace = self.machine.project(name).display().to_string();
         let request = CreateFrame {
             name: name.to_owned(),
             workspace: Some(workspace),
@@ -135,14 +90,14 @@ impl World {
     }
 
     pub fn agent(&self, frame: &FrameId) -> Arc<Agent> {
-        self.agents.lock().expect("not poisoned").entry(frame.clone()).or_default().clone()
+        self.agents.lock().entry(frame.clone()).or_default().clone()
     }
 
     /// What runs inside the frames of this world, from now on.
     pub fn inside(&self) -> Arc<Inside> {
         let agents = self.agents.clone();
         Inside::of(&self.engine, move |frame| {
-            if let Some(agent) = agents.lock().expect("not poisoned").get(frame) {
+            if let Some(agent) = agents.lock().get(frame) {
                 agent.restart();
             }
         })

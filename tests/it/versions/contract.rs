@@ -1,6 +1,6 @@
 //! What mimir needs of an agent, asked through its own client.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::model::agent::{AgentEvent, AgentMessageId, AgentSessionId, AgentStatus, PartBody, Role};
@@ -9,6 +9,7 @@ use mimir::opencode::dialect::Dialect;
 use mimir::opencode::{
     AgentMessage, Health, OpencodeClient, OpencodeError, PermissionReply, UserPrompt, ids,
 };
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::release::Release;
@@ -214,7 +215,7 @@ impl Talk {
         let notes = heard.clone();
         ear.spawn(async move {
             while let Ok(event) = stream.next().await {
-                notes.lock().expect("a lock").push(event);
+                notes.lock().push(event);
             }
         });
         let made = client.create_session("A title", &json!({"mimir": "x"})).await.expect("a session");
@@ -229,7 +230,7 @@ impl Talk {
     }
 
     async fn says(&mut self, words: &str) -> AgentMessageId {
-        self.heard.lock().expect("a lock").clear();
+        self.heard.lock().clear();
         let message = self.mint();
         let prompt = UserPrompt {
             message: message.clone(),
@@ -242,18 +243,18 @@ impl Talk {
     }
 
     async fn event(&self, what: &str, wanted: impl Fn(&AgentEvent) -> bool) {
-        let found = async || self.heard.lock().expect("a lock").iter().any(&wanted);
+        let found = async || self.heard.lock().iter().any(&wanted);
         let waited = tokio::time::timeout(LIMIT, async {
             while !found().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        assert!(waited.await.is_ok(), "{what}: not in {:#?}", self.heard.lock().expect("a lock"));
+        assert!(waited.await.is_ok(), "{what}: not in {:#?}", self.heard.lock());
     }
 
     async fn asked(&self, form: RequestForm) -> AgentRequest {
         self.event("it asks", |event| matches!(event, AgentEvent::Asked(ask) if ask.form() == form)).await;
-        let heard = self.heard.lock().expect("a lock");
+        let heard = self.heard.lock();
         let mut asks = heard
             .iter()
             .filter_map(|event| if let AgentEvent::Asked(ask) = event { Some(ask) } else { None });
@@ -296,7 +297,7 @@ impl Talk {
     /// What the stream said of a message, whichever way this release streams text.
     fn streamed(&self, message: &AgentMessageId) -> String {
         let mut said = String::new();
-        for event in self.heard.lock().expect("a lock").iter() {
+        for event in self.heard.lock().iter() {
             match event {
                 AgentEvent::PartDelta { message: of, delta, .. } if of == message => said.push_str(delta),
                 AgentEvent::Part(part) if part.message == *message => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use mimir::model::ids::FrameId;
 use mimir::model::secret::Secret;
 use mimir::opencode::{Health, OpencodeClient, OpencodeError};
 use mimir::outbound::Connector;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::podman::support::skip;
@@ -49,7 +50,7 @@ impl Release {
     }
 
     pub fn start(&self) -> u16 {
-        let mut running = self.running.lock().expect("a lock");
+        let mut running = self.running.lock();
         if let Some((child, port)) = running.as_mut()
             && child.try_wait().expect("a child").is_none()
         {
@@ -104,7 +105,7 @@ impl Release {
     }
 
     pub fn kill(&self) {
-        if let Some((child, _)) = self.running.lock().expect("a lock").as_mut() {
+        if let Some((child, _)) = self.running.lock().as_mut() {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,0 +1,101 @@
+//! Databases of released versions: today's code opens them, migrates them, and tells the same of what is in them.
+//!
+//! `tests/fixtures/databases/VERSION.db` was filled by that version, with something in every table; its key is the one
+//! of all tests. `VERSION.json` is what that version's own gateway answered about it.
+#![cfg(feature = "test-support")]
+
+use std::path::{Path, PathBuf};
+
+use http_body_util::BodyExt;
+use mimir::store::{audit, deliveries, usage};
+use serde_json::{Value, json};
+
+use crate::api::world::World;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/databases").join(name)
+}
+
+/// Everything that was said then is said now. What a newer version says besides is its own business.
+fn assert_holds(at: &str, then: &Value, now: &Value) {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            for (name, value) in then {
+                assert_holds(&format!("{at}.{name}"), value, now.get(name).unwrap_or(&Value::Null));
+            }
+        }
+        (Value::Array(then), Value::Array(now)) => {
+            assert_eq!(then.len(), now.len(), "{at}: {now:#?}");
+            for (index, (then, now)) in then.iter().zip(now).enumerate() {
+                assert_holds(&format!("{at}[{index}]"), then, now);
+            }
+        }
+        (then, now) => assert_eq!(then, now, "{at}"),
+    }
+}
+
+/// The first `count` events of the log.
+async fn events(world: &World, path: &str, count: usize) -> Value {
+    let mut body = world.open("GET", path, None, &[]).await.into_body();
+    let mut text = String::new();
+    let told = |text: &str| -> Vec<Value> {
+        let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        let data = whole.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let read = async {
+        while told(&text).len() < count {
+            let frame = body.frame().await.expect("more events").expect("a readable stream");
+            text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("text"));
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), read).await.expect("all of them in time");
+    Value::Array(told(&text))
+}
+
+async fn answer(world: &World, path: &str, then: &Value) -> Value {
+    let store = &world.services.store;
+    match path {
+        "audit" => {
+            let rows = store.read(|db| audit::list(db, None, 1000)).await.expect("rows");
+            let line = |row: audit::AuditEntry| {
+                json!({"id": row.id, "at": row.at, "principal": row.principal, "action": row.action,
+                    "subject": row.subject, "detail": row.detail})
+            };
+            rows.into_iter().map(line).collect()
+        }
+        "webhooks" => {
+            let rows = store.read(|db| deliveries::due(db, u64::MAX / 4, 10)).await.expect("rows");
+            let line = |row: deliveries::Delivery| json!({"id": row.id, "url": row.url, "body": row.body, "attempts": row.attempts});
+            rows.into_iter().map(line).collect()
+        }
+        "usage" => {
+            let (rows, newest) = store.read(|db| usage::by_model_after(db, 0)).await.expect("rows");
+            let line = |of: usage::OfModel| {
+                json!({"provider": of.provider, "model": of.model, "calls": of.sum.calls,
+                    "unpriced": of.sum.unpriced, "cost": of.sum.cost_microusd, "input": of.sum.tokens.input})
+            };
+            json!({"of": rows.into_iter().map(line).collect::<Vec<_>>(), "newest": newest})
+        }
+        path if path.starts_with("/v1/events") => {
+            events(world, path, then.as_array().expect("a list").len()).await
+        }
+        path => {
+            let answer = world.get(path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+            answer.json()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_0_1_0_is_migrated_and_nothing_in_it_is_lost() {
+    let world = World::of_database(&fixture("0.1.0.db")).await;
+    let then = std::fs::read_to_string(fixture("0.1.0.json")).expect("what it said");
+    let then: serde_json::Map<String, Value> = serde_json::from_str(&then).expect("JSON");
+    assert!(then.len() > 15, "only {} answers are compared", then.len());
+    for (path, then) in &then {
+        assert_holds(path, then, &answer(&world, path, then).await);
+    }
+    assert!(world.end().await, "it ends in time");
+}
