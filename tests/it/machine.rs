@@ -73,8 +73,13 @@ impl Machine {
         Store::open(options, Clock::system()).expect("the database opens")
     }
 
-    /// A gateway that is not made yet.
+    /// A gateway that is not made yet, which opens the database anew.
     pub fn gateway(&self) -> Builder {
+        self.gateway_on(self.open_store())
+    }
+
+    /// A gateway that is not made yet, on a database that is open already.
+    pub fn gateway_on(&self, store: Store) -> Builder {
         let flag = |(key, value): &(String, String)| FlagValue {
             flag: "test".into(),
             key: key.clone(),
@@ -89,7 +94,7 @@ impl Machine {
             paths: self.paths.clone(),
             config,
             clock: Clock::system(),
-            store: self.open_store(),
+            store,
             instance: Self::instance(),
             runtime: std::sync::Arc::new(self.engine.clone()),
             images: ImageSource { engine: None, inputs: "memory".into() },
@@ -112,6 +117,11 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Its database.
+    pub fn store(&self) -> Store {
+        self.resources.store.clone()
+    }
+
     /// Other resources: settings, or what stands in the place of services.
     pub fn change(mut self, change: impl FnOnce(&mut Resources)) -> Self {
         change(&mut self.resources);

@@ -1,7 +1,5 @@
 //! Reads everything that is shown, at one moment.
 
-use std::collections::BTreeMap;
-
 use strum::IntoEnumIterator;
 
 use super::page::{Label, Page};

@@ -29,7 +29,7 @@ use mimir::supervisor::failpoint::Failpoints;
 use parking_lot::Mutex;
 
 use super::scripted::{PASSWORD, ScriptedAgent};
-use crate::machine::{Gateway, Machine};
+use crate::machine::{Builder, Gateway, Machine};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
 /// How long anything may take before a test gives up.
@@ -77,11 +77,11 @@ impl World {
         let machine = Machine::new();
         let agent = ScriptedAgent::start();
         let frame = FrameId::from_parts(1_000, entropy_128());
-        let store = machine.open_store();
-        insert_frame(&store, &frame, "blog").await;
-        let locator = Arc::new(ScriptedPlaces::new(store, agent.clone()));
+        let builder = machine.gateway();
+        insert_frame(&builder.store(), &frame, "blog").await;
+        let locator = Arc::new(ScriptedPlaces::new(builder.store(), agent.clone()));
         let settings = settings();
-        let Gateway { services, tasks, .. } = gateway(&machine, locator.clone(), settings.clone());
+        let Gateway { services, tasks, .. } = start(builder, locator.clone(), settings.clone());
         let failpoints = tasks.failpoints();
         let Services { store, delivery: router, feeds, sessions, .. } = services;
         Self { store, router, feeds, sessions, agent, locator, failpoints, settings, frame, tasks, machine }
@@ -92,7 +92,8 @@ impl World {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
         change(&mut world.settings);
-        world.take(gateway(&world.machine, world.locator.clone(), world.settings.clone()));
+        let builder = world.machine.gateway_on(world.store.clone());
+        world.take(start(builder, world.locator.clone(), world.settings.clone()));
         world
     }
 
@@ -100,7 +101,8 @@ impl World {
     pub async fn with(locator: Arc<dyn AgentLocator>, settings: Settings) -> Self {
         let mut world = Self::new().await;
         let _ = world.tasks.stop(LIMIT).await;
-        world.take(gateway(&world.machine, locator, settings));
+        let builder = world.machine.gateway_on(world.store.clone());
+        world.take(start(builder, locator, settings));
         world
     }
 
@@ -131,8 +133,9 @@ impl World {
     #[cfg(feature = "test-support")]
     pub async fn restart_gateway(&mut self) {
         self.stop_gateway().await;
-        self.locator = Arc::new(ScriptedPlaces::new(self.machine.open_store(), self.agent.clone()));
-        self.take(gateway(&self.machine, self.locator.clone(), self.settings.clone()));
+        let builder = self.machine.gateway();
+        self.locator = Arc::new(ScriptedPlaces::new(builder.store(), self.agent.clone()));
+        self.take(start(builder, self.locator.clone(), self.settings.clone()));
         self.router.resume().await.expect("the open messages");
     }
 
@@ -220,13 +223,13 @@ impl World {
 }
 
 /// A gateway that delivers messages and follows agents, and does nothing else by itself.
-fn gateway(machine: &Machine, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
+fn start(builder: Builder, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
     let change = |resources: &mut Resources| {
         resources.stand_ins.locator = Some(locator);
         resources.settings.delivery = settings;
         resources.settings.feed = feed_settings();
     };
-    machine.gateway().change(change).only(&["feeds", "queue"]).start()
+    builder.change(change).only(&["feeds", "queue"]).start()
 }
 
 /// A frame that runs.

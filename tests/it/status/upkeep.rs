@@ -94,14 +94,14 @@ async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     runs(longer, "somebody is asked").await;
 
     // A command in the terminal, which begins before the turn ends.
-    inside.more.lock().expect("not poisoned").push(line(40, "cargo", "R", 22, 10, 10));
+    inside.more.lock().push(line(40, "cargo", "R", 22, 10, 10));
     agent.finish(&session);
     said(&world, &frame.id, StatusWord::Idle).await;
     runs(longer, "a command runs in its shell").await;
 
     // Somebody at its terminal, who comes before the command ends.
     let visit = world.services.frames.visit(&frame.id);
-    inside.more.lock().expect("not poisoned").clear();
+    inside.more.lock().clear();
     runs(longer, "somebody is attached").await;
 
     drop(visit);
