@@ -17,19 +17,19 @@ section! {
     /// What a frame file says; everything may be absent.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct FrameFile {
-        name: May<Frame>, "The frame's name";
-        workspace: May<AbsolutePath>, "The folder that is /workspace inside";
-        project: May<Project>, "A registered project, instead of workspace";
-        image: May<Text>, "The image it is made from";
-        network: May<Network>, "What it may reach";
+        name: Optional<Frame>, "The frame's name";
+        workspace: Optional<AbsolutePath>, "The folder that is /workspace inside";
+        project: Optional<Project>, "A registered project, instead of workspace";
+        image: Optional<Text>, "The image it is made from";
+        network: Optional<Network>, "What it may reach";
         allow: List<Host>, "Hosts and groups it may reach in mode allow, besides the configured ones";
-        cpus_milli("limits.cpus"): May<Cpus>, "Processor cores, in thousandths";
-        memory_bytes("limits.memory"): May<Memory>, "Memory";
-        pids("limits.pids"): May<Pids>, "Processes and threads";
+        cpus_milli("limits.cpus"): Optional<Cpus>, "Processor cores, in thousandths";
+        memory_bytes("limits.memory"): Optional<Memory>, "Memory";
+        pids("limits.pids"): Optional<Pids>, "Processes and threads";
         env: Environment, "Extra environment inside";
-        throwaway: May<Switch>, "Whether it destroys itself";
-        ttl: May<Lifetime>, "After how long";
-        start: May<Switch>, "Start it at once";
+        throwaway: Optional<Switch>, "Whether it destroys itself";
+        ttl: Optional<Lifetime>, "After how long";
+        start: Optional<Switch>, "Start it at once";
         rules("approvals.rules"): Vec<RuleEntry>,
             "What its agent may do without asking, besides the configured rules; later ones win";
     }

@@ -181,9 +181,9 @@ impl Kind for Hidden {
 }
 
 /// What need not be set.
-pub struct May<K>(PhantomData<K>);
+pub struct Optional<K>(PhantomData<K>);
 
-impl<K: Kind> Kind for May<K> {
+impl<K: Kind> Kind for Optional<K> {
     type Value = Option<K::Value>;
     const FORM: Form = K::FORM;
 

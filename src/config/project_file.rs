@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, PROJECT_FILE};
-use super::kinds::{May, Model, Text};
+use super::kinds::{Model, Optional, Text};
 use super::rules::RuleEntry;
 use super::schema::Config;
 use super::section::{Reader, Setting, section};
@@ -29,9 +29,9 @@ section! {
     /// What we obey.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct ProjectLayer {
-        image: May<Text>, "The image its frames are made from";
-        model: May<Model>, "The model for its frames";
-        instructions: May<Text>, "What the agent should know about the project";
+        image: Optional<Text>, "The image its frames are made from";
+        model: Optional<Model>, "The model for its frames";
+        instructions: Optional<Text>, "What the agent should know about the project";
         rules("approvals.rules"): Vec<RuleEntry>,
             "What its agents must ask for or may not do; never what they may: the file is a stranger's";
     }

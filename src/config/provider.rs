@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::error::ConfigProblem;
 use super::keys::Key;
-use super::kinds::{Hidden, HttpUrl, May, PROVIDER_KINDS, ProviderWord, Text, Whole};
+use super::kinds::{Hidden, HttpUrl, Optional, PROVIDER_KINDS, ProviderWord, Text, Whole};
 use super::section::{Reader, Setting, below, section};
 use crate::model::agent::ModelRef;
 use crate::model::secret::Secret;
@@ -30,8 +30,8 @@ pub struct Provider {
 
 section! {
     struct ProviderKeys {
-        kind: May<ProviderWord>, "How to talk to it; the provider's name when it is one of these";
-        base_url: May<HttpUrl>, "Where it is; the kind's own address when absent";
+        kind: Optional<ProviderWord>, "How to talk to it; the provider's name when it is one of these";
+        base_url: Optional<HttpUrl>, "Where it is; the kind's own address when absent";
         key: Hidden, "What opens it";
         models: Vec<IdOrModel>, "A model to offer";
     }
@@ -42,9 +42,9 @@ section! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ModelEntry {
         id: Text, "Its id at the provider";
-        name: May<Text>, "Its name for people";
-        context: May<Whole<1, { u32::MAX }, u64>>, "How many tokens fit";
-        output: May<Whole<1, { u32::MAX }, u64>>, "How many tokens it may write at once";
+        name: Optional<Text>, "Its name for people";
+        context: Optional<Whole<1, { u32::MAX }, u64>>, "How many tokens fit";
+        output: Optional<Whole<1, { u32::MAX }, u64>>, "How many tokens it may write at once";
     }
 }
 

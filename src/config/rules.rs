@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
 use super::keys::{self, Key, POLICY_FILE};
-use super::kinds::{May, RuleAction, Text};
+use super::kinds::{Optional, RuleAction, Text};
 use super::section::{Reader, Setting, section};
 use super::tree;
 use crate::model::policy::Rule;
@@ -20,10 +20,10 @@ section! {
 section! {
     for Rule {
         tool: Text, "Which tool: bash, edit, external_directory, webfetch, …; * fits all";
-        command: May<Text>, "Of bash: which commands, such as git push *";
-        path: May<Text>, "Of other tools: which paths or addresses";
+        command: Optional<Text>, "Of bash: which commands, such as git push *";
+        path: Optional<Text>, "Of other tools: which paths or addresses";
         action: RuleAction, "allow, ask a person, or deny";
-        why: May<Text>, "Why; an agent that is denied is told";
+        why: Optional<Text>, "Why; an agent that is denied is told";
     }
 }
 

@@ -55,8 +55,8 @@ section! {
 section! {
     struct TlsKeys {
         auto: Switch, "Speak TLS with a certificate that mimir makes and keeps";
-        cert: May<AbsolutePath>, "Speak TLS with this certificate (PEM, the whole chain)";
-        key: May<AbsolutePath>, "The key of that certificate (PEM)";
+        cert: Optional<AbsolutePath>, "Speak TLS with this certificate (PEM, the whole chain)";
+        key: Optional<AbsolutePath>, "The key of that certificate (PEM)";
     }
 }
 

@@ -14,7 +14,10 @@ const ACCEPTED: &[(&str, &str)] = &[
         "the two kinds of requests need what their connection is for, and it calls them",
     ),
     ("src/config/error.rs", "a problem says where its value came from, and reading values finds problems"),
-    ("src/config/rules.rs", "rules are lists within the schema, read by its reader"),
+    (
+        "src/config/frame_file.rs",
+        "a file is checked against the table of keys, which is made from its declaration",
+    ),
     ("src/delivery/accept.rs", "one message's way: taken in, queued, handed over, followed"),
     ("src/feed/gap.rs", "the reconciler and what it does after a gap"),
     ("src/feed/reader.rs", "who subscribes, and who reads for them"),
