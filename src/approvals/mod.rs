@@ -128,7 +128,7 @@ impl Approvals {
             tx.audit(&by, "approval.answer", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
             Ok::<_, AnswerError>(prompt)
         };
-        let prompt = self.inner.deps.store.write(change).await?;
+        let prompt = self.inner.deps.store.write_as(change).await?;
         self.tell(prompt).await
     }
 }

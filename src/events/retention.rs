@@ -96,13 +96,13 @@ pub async fn tidy_once(
     let mut done = Tidied::default();
     let whole = before(keep.pieces);
     while let Some(stretch) = store.read(move |db| retention::next_stretch(db, whole)).await? {
-        done.merged += store.write_soon::<_, StoreError, _>(move |tx| retention::merge(tx, &stretch)).await?;
+        done.merged += store.write_soon(move |tx| retention::merge(tx, &stretch)).await?;
         failpoints.hit("events.after_merge").await;
         tokio::time::sleep(BREATH).await;
     }
     let young = before(keep.age);
     loop {
-        let gone = store.write_soon::<_, StoreError, _>(move |tx| retention::forget_older(tx, young)).await?;
+        let gone = store.write_soon(move |tx| retention::forget_older(tx, young)).await?;
         if gone == Forgotten::default() {
             break;
         }
@@ -112,7 +112,7 @@ pub async fn tidy_once(
     }
     let mut size = store.read(|db| retention::size(db)).await?;
     while size > keep.bytes {
-        let gone = store.write_soon::<_, StoreError, _>(retention::forget_oldest).await?;
+        let gone = store.write_soon(retention::forget_oldest).await?;
         if gone == Forgotten::default() {
             break;
         }

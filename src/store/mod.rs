@@ -33,8 +33,9 @@ pub mod values;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -142,7 +143,19 @@ impl Store {
     ///
     /// # Errors
     /// Whatever `change` says (then nothing was saved), or that the transaction could not be committed.
-    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.submit(Durability::Disk, change).await
+    }
+
+    /// As [`Store::write`], for a change that may be refused for reasons of its own.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn write_as<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -156,11 +169,10 @@ impl Store {
     ///
     /// # Errors
     /// The same.
-    pub async fn write_soon<T, E, F>(&self, change: F) -> Result<T, E>
+    pub async fn write_soon<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.submit(Durability::Process, change).await
     }
@@ -233,7 +245,7 @@ impl Store {
 
 impl Inner {
     fn take_reader(&self) -> Result<Connection, StoreError> {
-        let idle = self.readers.lock().ok().and_then(|mut readers| readers.pop());
+        let idle = self.readers.lock().pop();
         match idle {
             Some(connection) => Ok(connection),
             None => open::reader(&self.options),
@@ -241,9 +253,8 @@ impl Inner {
     }
 
     fn give_back(&self, connection: Connection) {
-        if let Ok(mut readers) = self.readers.lock()
-            && readers.len() < 4
-        {
+        let mut readers = self.readers.lock();
+        if readers.len() < 4 {
             readers.push(connection);
         }
     }

@@ -124,7 +124,7 @@ async fn a_full_disk_is_named_and_the_change_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
     let error = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
             tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
             tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
@@ -134,7 +134,7 @@ async fn a_full_disk_is_named_and_the_change_undone() {
     assert!(matches!(error, StoreError::DiskFull), "{error}");
     assert!(values(&store).await.is_empty());
     let again = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             tx.transaction.query_row("PRAGMA max_page_count = 100000", (), |_| Ok(()))?;
             tx.change("INSERT INTO a (x) VALUES ('later')", ())
         })
@@ -176,15 +176,14 @@ async fn somebody_elses_hold_on_the_file_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
     // The five seconds of every day are too long for a test.
-    let patience =
-        store.write::<_, StoreError, _>(|tx| Ok(tx.transaction.busy_timeout(Duration::from_millis(50))?));
+    let patience = store.write(|tx| Ok(tx.transaction.busy_timeout(Duration::from_millis(50))?));
     patience.await.expect("less patience");
     let other = open::writer(&options(folder.path())).expect("a second program");
     other.execute_batch("BEGIN IMMEDIATE").expect("holds it");
-    let short = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    let short = store.write(|tx| Ok(tx.now_ms())).await;
     assert!(matches!(short, Err(StoreError::Busy)), "{short:?}");
     other.execute_batch("ROLLBACK").expect("lets go");
-    assert!(store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await.is_ok());
+    assert!(store.write(|tx| Ok(tx.now_ms())).await.is_ok());
 }
 
 #[tokio::test]
@@ -192,7 +191,7 @@ async fn a_row_that_is_not_one_of_ours_is_named_with_its_value() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(options(folder.path()), Clock::manual(1_000)).expect("a new database");
     let planted = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             tx.change("INSERT INTO projects VALUES ('prj_x', 'a', '/a', 1)", ())?;
             tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'from.the.future', '{}')", ())?;
             tx.emit(&Default::default(), &crate::model::event::EventKind::FrameRemoved {})
@@ -338,7 +337,7 @@ async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(folder.path(), FIRST).expect("a new database"));
     // The writer is busy while all of them line up behind it.
-    let busy = store.write::<_, StoreError, _>(|tx| {
+    let busy = store.write(|tx| {
         std::thread::sleep(Duration::from_millis(200));
         tx.change("INSERT INTO a (x) VALUES ('first')", ())
     });
@@ -381,12 +380,12 @@ async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
 async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
-    let busy = store.write::<_, StoreError, _>(|_| {
+    let busy = store.write(|_| {
         std::thread::sleep(Duration::from_millis(100));
         Ok(())
     });
-    let small = store.write::<_, StoreError, _>(|tx| tx.change("INSERT INTO a (x) VALUES ('small')", ()));
-    let large = store.write::<_, StoreError, _>(|tx| {
+    let small = store.write(|tx| tx.change("INSERT INTO a (x) VALUES ('small')", ()));
+    let large = store.write(|tx| {
         let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
         tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
         tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
@@ -398,7 +397,7 @@ async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody(
         Ok(_) => assert_eq!(kept, ["small"], "it was saved, as it was told"),
         Err(error) => assert!(matches!(error, StoreError::DiskFull) && kept.is_empty(), "{error}: {kept:?}"),
     }
-    let after = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    let after = store.write(|tx| Ok(tx.now_ms())).await;
     assert!(after.is_ok(), "the next one finds a writer: {after:?}");
 }
 
@@ -413,7 +412,7 @@ async fn the_log_is_folded_into_the_database_while_it_is_written() {
     while size() == before {
         assert!(std::time::Instant::now() < end, "nothing was folded in");
         let insert = |tx: &mut Tx<'_>| tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000)))", ());
-        store.write_soon::<_, StoreError, _>(insert).await.expect("saved");
+        store.write_soon(insert).await.expect("saved");
     }
     let log = fs::metadata(folder.path().join("mimir.db-wal")).expect("the log").len();
     assert!(log < 64 << 20, "{log}");

@@ -20,8 +20,7 @@ use crate::gateway::state::Services;
 use crate::model::container::inside;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
-use crate::store::{Store, StoreError};
-use crate::supervisor::OnExit;
+use crate::store::Store;
 use crate::wire::problem::Problem;
 
 routes! {
@@ -123,17 +122,9 @@ async fn pass(
         }
         Carried::Switched(switched) => {
             let (answer, talk) = switched.split(services.stop.clone());
-            let once = std::sync::Mutex::new(Some(async move {
+            services.tasks.spawn_once(format!("socket into {}", frame.name), move |_| async move {
                 talk.await;
                 drop(open);
-            }));
-            services.tasks.spawn(format!("socket into {}", frame.name), OnExit::Report, move |_| {
-                let talk = once.lock().ok().and_then(|mut slot| slot.take());
-                async move {
-                    if let Some(talk) = talk {
-                        talk.await;
-                    }
-                }
             });
             Ok(answer)
         }
@@ -167,7 +158,7 @@ async fn remember(
     }
     let (principal, id) = (principal.clone(), frame.id.clone());
     let detail = json!({"method": method.as_str(), "path": path});
-    let write = store.write_soon::<_, StoreError, _>(move |tx| {
+    let write = store.write_soon(move |tx| {
         tx.audit(&principal, "frame.opencode", id.as_str(), &detail)?;
         crate::store::frames::touch(tx, &id)
     });

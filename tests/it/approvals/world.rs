@@ -24,9 +24,7 @@ use mimir::opencode::OpencodeClient;
 use mimir::store::audit::AuditEntry;
 use mimir::store::messages::NewMessage;
 use mimir::store::sessions::NewSession;
-use mimir::store::{
-    OpenOptions, Store, StoreError, Tx, approvals, audit, events, frames, messages, sessions,
-};
+use mimir::store::{OpenOptions, Store, Tx, approvals, audit, events, frames, messages, sessions};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
 
@@ -138,19 +136,19 @@ impl World {
     pub async fn unattended(&self, within: Duration) {
         let (message, ms) = (self.message.clone(), u64::try_from(within.as_millis()).expect("small"));
         let set = move |tx: &mut Tx<'_>| approvals::set_unattended(tx, &message, ms);
-        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+        self.store.write(set).await.expect("noted");
     }
 
     pub async fn frame_has_rules(&self, rules: &[Rule]) {
         let (frame, rules) = (self.frame.clone(), rules.to_vec());
         let set = move |tx: &mut Tx<'_>| approvals::set_rules(tx, &frame, &rules);
-        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+        self.store.write(set).await.expect("noted");
     }
 
     pub async fn frame_stops(&self) {
         let frame = self.frame.clone();
         let stop = move |tx: &mut Tx<'_>| frames::apply(tx, &frame, FrameEvent::StopConfirmed, None);
-        self.store.write::<_, StoreError, _>(stop).await.expect("stopped");
+        self.store.write(stop).await.expect("stopped");
     }
 }
 
@@ -232,7 +230,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         messages::set_agent_message(tx, &sent.id, &AgentMessageId("msg_agent".into()))?;
         messages::move_to(tx, &sent.id, DeliveryState::Sent, None).map(drop)
     };
-    store.write::<_, StoreError, _>(change).await.expect("rows");
+    store.write(change).await.expect("rows");
 }
 
 struct OnePlace(Arc<Prompter>);
