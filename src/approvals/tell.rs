@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::hear::NOT_ASKED;
+use super::hear::{NOT_ASKED, set_deadline};
 use super::{AnswerError, Approvals};
 use crate::frames::PlaceError;
 use crate::model::approval::{ApprovalRequest, ApprovalState, Decision, RequestForm};
@@ -78,7 +78,10 @@ impl Approvals {
             Told::Refused(why) => {
                 let id = prompt.id.clone();
                 let undo = move |tx: &mut Tx<'_>| match approvals::get(tx, &id)?.state {
-                    ApprovalState::Answering => approvals::undecide(tx, &id),
+                    ApprovalState::Answering => {
+                        approvals::undecide(tx, &id)?;
+                        set_deadline(tx, &approvals::get(tx, &id)?)
+                    }
                     _ => Ok(()),
                 };
                 self.inner.deps.store.write(undo).await?;

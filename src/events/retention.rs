@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::clock::Clock;
 use crate::store::retention::{self, Forgotten};
 use crate::store::{Store, StoreError};
-use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
 /// How often it is looked at.
-const EVERY: Duration = Duration::from_secs(60 * 60);
+pub const RETENTION_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Between two steps the writer has time for everybody else.
 const BREATH: Duration = Duration::from_millis(10);
 
@@ -56,29 +53,23 @@ pub struct EventRetention {
     pub failpoints: Failpoints,
 }
 
-impl Service for EventRetention {
-    const NAME: &'static str = "old events";
-
-    async fn run(&self, stop: CancellationToken) {
-        loop {
-            match tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await {
-                Ok(done) if done != Tidied::default() => {
-                    tracing::info!(
-                        merged = done.merged,
-                        forgotten = done.forgotten,
-                        "{} old events were forgotten, {} pieces of text put together",
-                        done.forgotten,
-                        done.merged
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "old events could not be forgotten: {error}"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = stop.cancelled() => return,
-            }
+impl EventRetention {
+    /// Makes the log as small as it is to be, and says in ours what was done.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        let done = tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await?;
+        if done != Tidied::default() {
+            tracing::info!(
+                merged = done.merged,
+                forgotten = done.forgotten,
+                "{} old events were forgotten, {} pieces of text put together",
+                done.forgotten,
+                done.merged
+            );
         }
+        Ok(())
     }
 }
 

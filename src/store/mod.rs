@@ -10,6 +10,7 @@ mod ask;
 pub mod audit;
 pub mod deliveries;
 pub mod error;
+pub mod event_cursors;
 pub mod events;
 pub mod frames;
 pub mod key;
@@ -27,6 +28,7 @@ pub mod retention;
 mod ring;
 pub mod search;
 pub mod sessions;
+pub mod timers;
 pub mod tokens;
 pub mod usage;
 pub mod values;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::model::secret::Secret;
@@ -72,6 +74,7 @@ struct Inner {
     writer: writer::Writer,
     options: OpenOptions,
     outlet: writer::Published,
+    timers: Arc<Notify>,
 }
 
 impl Store {
@@ -111,7 +114,8 @@ impl Store {
         };
         let folder = open::keyed(&options);
         let writer = writer::Writer::start(connection, folder, reserve, clock, &options.path, outlet.clone());
-        Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, outlet }) })
+        let inner = Inner { writer, readers: Mutex::default(), options, outlet, timers: Arc::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Calls `question` with a reading connection, on a thread that may block. All it asks is
@@ -183,9 +187,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
+        let change = move |tx: &mut Tx<'_>| change(tx).map(|value| (value, tx.has_set_timers()));
         let (change, answer) = writer::WriteJob::new(change, durability);
         self.inner.writer.submit(change).await?;
-        answer.await.map_err(|_| E::from(StoreError::Closed))?
+        let (value, has_set_timers) = answer.await.map_err(|_| E::from(StoreError::Closed))??;
+        if has_set_timers {
+            self.inner.timers.notify_one();
+        }
+        Ok(value)
     }
 
     /// The schema's version.
@@ -228,6 +237,12 @@ impl Store {
     #[must_use]
     pub fn last_event(&self) -> watch::Receiver<u64> {
         self.inner.outlet.last_event.subscribe()
+    }
+
+    /// Told when timers were set; see [`timers`].
+    #[must_use]
+    pub fn timers_changed(&self) -> Arc<Notify> {
+        self.inner.timers.clone()
     }
 
     /// The newest events, as they were committed.

@@ -418,3 +418,68 @@ async fn the_log_is_folded_into_the_database_while_it_is_written() {
     assert!(log < 64 << 20, "{log}");
     close(store);
 }
+
+#[tokio::test]
+async fn a_home_from_before_timers_keeps_its_deadlines_and_is_not_told_of_the_past() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), &migrate::STEPS[..7]).expect("a database of before");
+    let fill = store.write(|tx| {
+        tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'prompt.asked', '{}')", ())?;
+        for (id, state, deadline) in [("a", "pending", Some(500)), ("b", "pending", None), ("c", "denied", Some(7))] {
+            tx.change(
+                "INSERT INTO prompts (id, frame_id, frame_name, agent_prompt, from_child, ask, state, deadline_at, asked_at)
+                 VALUES (?1, 'f', 'blog', ?1, 0, '{}', ?2, ?3, 1)",
+                (id, state, deadline),
+            )?;
+        }
+        Ok(())
+    });
+    fill.await.expect("filled");
+    close(store);
+    let store = open(folder.path(), migrate::STEPS).expect("migrated");
+    let (due, next) = store.read(|db| timers::due_and_next(db, 1_000)).await.expect("timers");
+    let due: Vec<_> =
+        due.iter().map(|timer| (timer.kind.as_str(), timer.subject.as_str(), timer.due_at)).collect();
+    assert_eq!((due, next), (vec![("approval.deadline", "a", 500)], None));
+    let position = store.read(|db| event_cursors::position(db, "notify")).await;
+    assert_eq!(position.expect("a cursor"), Some(1));
+}
+
+#[tokio::test]
+async fn events_may_be_about_anything_and_are_found_by_it() {
+    use crate::model::event::{EventKind, EventRef, Subject};
+    use crate::model::filter::Filter;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), migrate::STEPS).expect("a database");
+    let about = |kind: &str, id: &str| EventRef { kind: kind.into(), id: id.into() };
+    let (run, step) = (about("run", "r1"), about("step", "s1"));
+    let refs = vec![run.clone(), step.clone()];
+    let emit = store.write(move |tx| {
+        tx.emit(&Subject { refs: vec![run.clone()], ..Subject::default() }, &EventKind::MessageQueued {})?;
+        tx.emit(&Subject { refs: vec![run, step], ..Subject::default() }, &EventKind::MessageQueued {})?;
+        tx.emit(&Subject::default(), &EventKind::MessageQueued {})
+    });
+    emit.await.expect("events");
+    let read = |refs: Vec<EventRef>| {
+        let filter = Filter { refs, ..Filter::default() };
+        let store = store.clone();
+        async move {
+            let wanted = filter.clone();
+            let rows = store.read(move |db| events::after(db, 0, &wanted, 10)).await.expect("rows");
+            let ring =
+                store.ring().after(0, 10, |event| filter.wants(event)).expect("all are in memory").events;
+            let from_memory: Vec<_> = ring.iter().map(|logged| logged.event().clone()).collect();
+            assert_eq!(rows, from_memory);
+            rows.into_iter().map(|event| (event.id, event.subject.refs.len())).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(read(Vec::new()).await, [(1, 1), (2, 2), (3, 0)]);
+    assert_eq!(read(refs[..1].to_vec()).await, [(1, 1), (2, 2)]);
+    assert_eq!(read(refs).await, [(2, 2)]);
+    assert_eq!(read(vec![about("run", "r2")]).await, []);
+    // What is forgotten leaves nothing behind.
+    store.write(|tx| tx.change("DELETE FROM events WHERE id < 3", ())).await.expect("forgotten");
+    let left =
+        store.read(|db| db.maybe_row("SELECT count(*) FROM event_refs", (), |row| Ok(row.get::<_, i64>(0)?)));
+    assert_eq!(left.await.expect("a count"), Some(0));
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mimir::approvals::{Approvals, ApprovalsDeps, Settings};
+use mimir::approvals::{self as asking, Approvals, ApprovalsDeps, Settings};
 use mimir::clock::{Clock, entropy_128};
 use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::{AgentMessageId, AgentSessionId};
@@ -27,6 +27,7 @@ use mimir::store::sessions::NewSession;
 use mimir::store::{OpenOptions, Store, Tx, approvals, audit, events, frames, messages, sessions};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
+use mimir::timers::Timers;
 
 use super::prompter::Prompter;
 
@@ -44,6 +45,7 @@ pub struct World {
     pub message: MessageId,
     pub failpoints: Failpoints,
     settings: Settings,
+    notifier: Notifier,
     tasks: Tasks,
     folder: tempfile::TempDir,
 }
@@ -54,6 +56,15 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
+        Self::build(settings, Notifier::default()).await
+    }
+
+    /// Somebody outside is told of what agents ask.
+    pub async fn told_to(notifier: Notifier) -> Self {
+        Self::build(Settings::default(), notifier).await
+    }
+
+    async fn build(settings: Settings, notifier: Notifier) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let workspace = folder.path().join("workspace");
         std::fs::create_dir(&workspace).expect("a workspace");
@@ -65,15 +76,28 @@ impl World {
             MessageId::from_parts(1_000, entropy_128()),
         );
         fill(&store, &frame, &session, &message, workspace.display().to_string()).await;
-        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings);
-        Self { store, approvals, agent, frame, session, message, failpoints, settings, tasks, folder }
+        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings, &notifier);
+        Self {
+            store,
+            approvals,
+            agent,
+            frame,
+            session,
+            message,
+            failpoints,
+            settings,
+            notifier,
+            tasks,
+            folder,
+        }
     }
 
     /// The gateway dies and comes back; the agent does not notice. What is armed dies with the old one.
     pub async fn restart_gateway(&mut self) {
         assert!(self.tasks.stop(LIMIT).await, "its tasks end");
         self.store = open(self.folder.path());
-        (self.approvals, self.tasks, self.failpoints) = gateway(&self.store, &self.agent, &self.settings);
+        (self.approvals, self.tasks, self.failpoints) =
+            gateway(&self.store, &self.agent, &self.settings, &self.notifier);
     }
 
     pub fn workspace(&self) -> std::path::PathBuf {
@@ -161,7 +185,12 @@ fn open(folder: &std::path::Path) -> Store {
     Store::open(options, Clock::system()).expect("a database")
 }
 
-fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approvals, Tasks, Failpoints) {
+fn gateway(
+    store: &Store,
+    agent: &Arc<Prompter>,
+    settings: &Settings,
+    notifier: &Notifier,
+) -> (Approvals, Tasks, Failpoints) {
     let failpoints = Failpoints::default();
     let tasks = Tasks::default();
     let approvals = Approvals::new(ApprovalsDeps {
@@ -172,7 +201,14 @@ fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approv
         settings: settings.clone(),
     });
     tasks.run(&approvals);
-    let (notifier, calls): (Notifier, Store) = (settings.notifier.clone(), store.clone());
+    let timers = Timers::new(store.clone(), Clock::system(), &tasks);
+    let denying = approvals.clone();
+    timers.handle(asking::DEADLINE, move |id| {
+        let approvals = denying.clone();
+        async move { approvals.deadline_passed(&id).await }
+    });
+    tasks.run(&timers);
+    let (notifier, calls) = (notifier.clone(), store.clone());
     let points = failpoints.clone();
     tasks.spawn("webhooks", OnExit::Report, move |stop| {
         let (notifier, calls, points) = (notifier.clone(), calls.clone(), points.clone());

@@ -50,6 +50,7 @@ impl World {
             frame_name: FrameName::parse("blog").ok(),
             session: Some(SessionId::from_parts(1, number)),
             message: Some(id.clone()),
+            ..Subject::default()
         };
         let pieces: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
         let write = self.store.write(move |tx| {
