@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Inner, provision};
 use super::driver::{ContainerMismatch, Driver, Handle};
 use super::error::FrameError;
 use super::plan::{self, Step};
+use super::{Inner, provision};
 use crate::model::container::{ContainerSpec, Observation, mount_difference};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::ids::FrameId;
