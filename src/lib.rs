@@ -27,6 +27,7 @@ pub mod store;
 
 // Views of the outside world through two of those boxes.
 pub mod events;
+pub mod timers;
 pub mod tmux;
 
 // Services: they do not call each other.

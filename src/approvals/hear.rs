@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::Approvals;
+use super::{Approvals, DEADLINE};
 use crate::clock;
 use crate::model::agent::AgentSessionId;
 use crate::model::approval::{AgentRequest, ApprovalRequest, ApprovalState, AskBody, Decision};
@@ -14,9 +14,8 @@ use crate::model::ids::{ApprovalId, FrameId};
 use crate::model::message::DeliveryState;
 use crate::model::policy::{Action, Ruling};
 use crate::model::principal::Principal;
-use crate::notify::Notifier;
 use crate::store::approvals::Decided;
-use crate::store::{StoreError, Tx, approvals, frames, messages, sessions};
+use crate::store::{StoreError, Tx, approvals, frames, messages, sessions, timers};
 
 /// How somebody answered past us: in the terminal, or over the agent's own API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +47,13 @@ impl Approvals {
         let id = ApprovalId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
         let ruling = self.ruling(frame, ask).await?;
         let new = Heard { frame: frame.clone(), root: root.cloned(), ask: ask.clone() };
-        let notifier = self.notifier();
-        let take = move |tx: &mut Tx<'_>| take(tx, id, new, &ruling, &notifier);
+        let take = move |tx: &mut Tx<'_>| take(tx, id, new, &ruling);
         let Some(prompt) = self.inner.deps.store.write(take).await? else {
             return Ok(());
         };
         if prompt.state == ApprovalState::Answering {
             self.tell_soon(prompt);
         } else {
-            self.notifier().told(&prompt);
             self.inner.wake.notify_one();
         }
         Ok(())
@@ -68,15 +65,12 @@ impl Approvals {
     /// Whatever the database says.
     pub async fn replied(&self, frame: &FrameId, agent_prompt: &str, how: Replied) -> Result<(), StoreError> {
         let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
-        let notifier = self.notifier();
         let settle = move |tx: &mut Tx<'_>| match approvals::find_by_agent_prompt(tx, &frame, &agent_prompt)?
         {
-            Some(prompt) => settle(tx, &prompt, &how, &notifier),
+            Some(prompt) => settle(tx, &prompt, &how),
             None => Ok(None),
         };
-        let ended = self.inner.deps.store.write(settle).await?;
-        self.told(ended);
-        Ok(())
+        self.inner.deps.store.write(settle).await.map(drop)
     }
 
     /// Everything that an agent waits for, as it was just listed: what is new is taken in, what is not there any
@@ -87,25 +81,22 @@ impl Approvals {
     pub async fn listed(&self, frame: &FrameId, listed: &[AgentRequest]) -> Result<(), StoreError> {
         let waiting: BTreeSet<String> = listed.iter().map(|ask| ask.id.clone()).collect();
         let of_frame = frame.clone();
-        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
-            let mut ended = Vec::new();
             for prompt in approvals::open(tx, Some(&of_frame))? {
                 if waiting.contains(&prompt.ask.id) {
                     continue;
                 }
                 // Decided by us and not asked any more: the agent was told before we could note it.
-                ended.extend(match (prompt.state, &prompt.decision) {
+                match (prompt.state, &prompt.decision) {
                     (ApprovalState::Answering, Some(decision)) => {
-                        over(tx, &prompt.id, decision.outcome(), None, &notifier)?
+                        approvals::end(tx, &prompt.id, decision.outcome(), None)?
                     }
-                    _ => expire(tx, &prompt, NOT_ASKED, &notifier)?,
-                });
+                    _ => expire(tx, &prompt, NOT_ASKED)?,
+                };
             }
-            Ok::<_, StoreError>(ended)
+            Ok(())
         };
-        let ended = self.inner.deps.store.write(change).await?;
-        self.told(ended);
+        self.inner.deps.store.write(change).await?;
         for ask in listed {
             let (of_frame, agent_prompt) = (frame.clone(), ask.id.clone());
             let known = self
@@ -139,17 +130,13 @@ impl Approvals {
 
     pub(super) async fn expire_all(&self, frame: &FrameId, why: &'static str) -> Result<(), StoreError> {
         let frame = frame.clone();
-        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
-            let mut ended = Vec::new();
             for prompt in approvals::open(tx, Some(&frame))? {
-                ended.extend(expire(tx, &prompt, why, &notifier)?);
+                expire(tx, &prompt, why)?;
             }
-            Ok::<_, StoreError>(ended)
+            Ok(())
         };
-        let ended = self.inner.deps.store.write(change).await?;
-        self.told(ended);
-        Ok(())
+        self.inner.deps.store.write(change).await
     }
 
     /// Ends a prompt, and tells everybody.
@@ -159,30 +146,19 @@ impl Approvals {
         to: ApprovalState,
         decided: Option<Decided>,
     ) -> Result<(), StoreError> {
-        let (id, notifier) = (prompt.id.clone(), self.notifier());
-        let end = move |tx: &mut Tx<'_>| over(tx, &id, to, decided.as_ref(), &notifier);
-        let ended = self.inner.deps.store.write(end).await?;
-        self.told(ended);
-        Ok(())
-    }
-
-    fn told(&self, prompts: impl IntoIterator<Item = ApprovalRequest>) {
-        for prompt in prompts {
-            self.notifier().told(&prompt);
-        }
+        let id = prompt.id.clone();
+        let end = move |tx: &mut Tx<'_>| approvals::end(tx, &id, to, decided.as_ref());
+        self.inner.deps.store.write(end).await.map(drop)
     }
 
     /// It was taken for over and is not.
     async fn reopen(&self, prompt: ApprovalRequest) -> Result<(), StoreError> {
-        let notifier = self.notifier();
         let change = move |tx: &mut Tx<'_>| {
             approvals::undecide(tx, &prompt.id)?;
             let prompt = approvals::get(tx, &prompt.id)?;
-            ask_people(tx, &prompt, &notifier)?;
-            Ok::<_, StoreError>(prompt)
+            ask_people(tx, &prompt)
         };
-        let prompt = self.inner.deps.store.write(change).await?;
-        self.notifier().told(&prompt);
+        self.inner.deps.store.write(change).await?;
         self.inner.wake.notify_one();
         Ok(())
     }
@@ -237,7 +213,6 @@ fn take(
     id: ApprovalId,
     heard: Heard,
     ruling: &Ruling,
-    notifier: &Notifier,
 ) -> Result<Option<ApprovalRequest>, StoreError> {
     let Some(frame) = frames::find(tx, &heard.frame)? else { return Ok(None) };
     let root = heard.root.as_ref().unwrap_or(&heard.ask.session);
@@ -273,7 +248,7 @@ fn take(
     }
     let decision = match ruling.action {
         Action::Ask => {
-            ask_people(tx, &prompt, notifier)?;
+            ask_people(tx, &prompt)?;
             return Ok(Some(prompt));
         }
         Action::Allow => Decision::Once,
@@ -298,7 +273,6 @@ fn settle(
     tx: &mut Tx<'_>,
     prompt: &ApprovalRequest,
     how: &Replied,
-    notifier: &Notifier,
 ) -> Result<Option<ApprovalRequest>, StoreError> {
     let theirs = match how {
         Replied::Permission(reply) => match reply.as_str() {
@@ -316,14 +290,14 @@ fn settle(
         };
     if is_ours {
         let to = prompt.decision.as_ref().map_or(ApprovalState::Answered, Decision::outcome);
-        return over(tx, &prompt.id, to, None, notifier);
+        return approvals::end(tx, &prompt.id, to, None);
     }
     if !prompt.state.is_open() {
         return Ok(None);
     }
     let to = theirs.outcome();
     let decided = Decided { decision: theirs, by: "elsewhere".to_owned(), rule: None, reason: None };
-    let ended = over(tx, &prompt.id, to, Some(&decided), notifier)?;
+    let ended = approvals::end(tx, &prompt.id, to, Some(&decided))?;
     if let Some(prompt) = &ended {
         let detail = approvals::audit_detail(prompt);
         tx.audit(&Principal::Gateway, "approval.elsewhere", prompt.id.as_str(), &detail)?;
@@ -331,33 +305,24 @@ fn settle(
     Ok(ended)
 }
 
-/// Tells everybody that an agent waits.
-fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest, notifier: &Notifier) -> Result<(), StoreError> {
-    let what = approvals::asked(prompt);
-    tx.emit(&approvals::subject(prompt), &what)?;
-    notifier.note(tx, prompt, &what)
+/// Tells everybody that an agent waits, for as long as it may.
+fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<(), StoreError> {
+    set_deadline(tx, prompt)?;
+    tx.emit(&approvals::subject(prompt), &approvals::asked(prompt)).map(drop)
 }
 
-/// Ends a prompt. Nobody outside hears the end of what a rule decided: they never heard its beginning.
-fn over(
-    tx: &mut Tx<'_>,
-    id: &ApprovalId,
-    to: ApprovalState,
-    decided: Option<&Decided>,
-    notifier: &Notifier,
-) -> Result<Option<ApprovalRequest>, StoreError> {
-    let ended = approvals::end(tx, id, to, decided)?;
-    if let Some(prompt) = ended.as_ref().filter(|prompt| prompt.decided_by.as_deref() != Some("policy")) {
-        notifier.note(tx, prompt, &approvals::answered(prompt))?;
+/// It is pending: somebody sees to its deadline.
+pub(super) fn set_deadline(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<(), StoreError> {
+    match prompt.deadline_at {
+        Some(at) => timers::set(tx, DEADLINE, prompt.id.as_str(), at),
+        None => Ok(()),
     }
-    Ok(ended)
 }
 
 fn expire(
     tx: &mut Tx<'_>,
     prompt: &ApprovalRequest,
     why: &str,
-    notifier: &Notifier,
 ) -> Result<Option<ApprovalRequest>, StoreError> {
     let decided = Decided {
         decision: Decision::Reject { why: None },
@@ -365,7 +330,7 @@ fn expire(
         rule: None,
         reason: Some(why.to_owned()),
     };
-    over(tx, &prompt.id, ApprovalState::Expired, Some(&decided), notifier)
+    approvals::end(tx, &prompt.id, ApprovalState::Expired, Some(&decided))
 }
 
 /// What an agent is told when nobody came.

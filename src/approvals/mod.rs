@@ -1,14 +1,28 @@
 //! What agents ask people: permission to use a tool, and questions.
 //!
-//! Every prompt is a row before anybody hears of it. Rules are asked first, then
-//! people; whoever answers first decides, and the agent is told after the
-//! decision is saved. Killing the gateway between the two costs nothing: the next
-//! look at what the agent waits for finds the decision and tells it again.
+//! ```text
+//!  an agent asks                 somebody, a rule or a deadline decides        the agent has been told
+//!  ─────────────► pending ───────────────────────────────────────────► answering ─────────► allowed
+//!                  │  ▲ ▲                                                │   │              denied
+//!                  │  │ └───────────── the agent refuses the answer ─────┘   │              answered
+//!                  │  │                                                      │
+//!                  │  └─ it is asked all the same                            │ it is not asked any more
+//!                  ▼  │                                                      ▼
+//!                 expired ◄───────────────────────────────────────────────────
 //!
-//! This is courtesy towards a person, not a boundary: the agent itself says what
-//! it is about to do. What must hold is held outside the frame.
+//!  pending ──► allowed, denied, answered    somebody answered past us, in the terminal
+//!  pending ──► expired                      the agent was restarted, the frame stopped, or nobody knows
+//! ```
 //!
-//! Not here: the agent's JSON (see `opencode`), hearing of prompts (see `feed`).
+//! Every request is a row before anybody hears of it. Rules are asked first, then people; whoever is first decides,
+//! and the agent is told after the decision is saved. A gateway that dies in between finds `answering` and tells it
+//! again; the agent says whether it still asks.
+//!
+//! This is courtesy towards a person, not a boundary: the agent itself says what it is about to do. What must hold
+//! is held outside the frame.
+//!
+//! Not here: the agent's JSON (see `opencode`), hearing of requests (see `feed`), telling people outside (see
+//! `notify`, which reads the events).
 
 pub mod error;
 mod hear;
@@ -26,7 +40,6 @@ use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody, Decision};
 use crate::model::ids::ApprovalId;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
-use crate::notify::Notifier;
 use crate::store::approvals::Decided;
 use crate::store::{Store, StoreError, Tx, approvals};
 use crate::supervisor::Tasks;
@@ -35,13 +48,14 @@ pub use error::AnswerError;
 pub use hear::Replied;
 pub use rules::Rules;
 
+/// The kind of timers that deny what nobody answered in time.
+pub const DEADLINE: &str = "approval.deadline";
+
 /// What the configuration says about prompts.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Rules of all frames; a frame's own come behind them.
     pub rules: Vec<Rule>,
-    /// Who is told besides those who follow the events.
-    pub notifier: Notifier,
 }
 
 /// Everything that [`Approvals`] is made of.
@@ -68,20 +82,17 @@ pub struct Approvals {
 struct Inner {
     deps: ApprovalsDeps,
     rules: Rules,
-    /// Something is to be watched: a deadline, an answer that was not told yet.
+    /// Something is to be watched: a request of a frame that may stop, an answer that was not told yet.
     wake: Notify,
 }
 
 impl Approvals {
-    /// Makes the service; [`Approvals::run`] sees to deadlines.
+    /// Makes the service; [`Approvals::run`] watches frames and repeats answers, timers call
+    /// [`Approvals::deadline_passed`].
     #[must_use]
     pub fn new(deps: ApprovalsDeps) -> Self {
         let rules = Rules::new(deps.store.clone(), deps.settings.rules.clone());
         Self { inner: Arc::new(Inner { deps, rules, wake: Notify::new() }) }
-    }
-
-    fn notifier(&self) -> Notifier {
-        self.inner.deps.settings.notifier.clone()
     }
 
     /// The prompt of that id, or of the one id that begins or ends like that.
@@ -128,7 +139,7 @@ impl Approvals {
             tx.audit(&by, "approval.answer", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
             Ok::<_, AnswerError>(prompt)
         };
-        let prompt = self.inner.deps.store.write(change).await?;
+        let prompt = self.inner.deps.store.write_as(change).await?;
         self.tell(prompt).await
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::hear::NOT_ASKED;
+use super::hear::{NOT_ASKED, set_deadline};
 use super::{AnswerError, Approvals};
 use crate::frames::PlaceError;
 use crate::model::approval::{ApprovalRequest, ApprovalState, Decision, RequestForm};
 use crate::opencode::{OpencodeClient, OpencodeError, PermissionReply};
 use crate::store::approvals::Decided;
-use crate::store::{StoreError, Tx, approvals};
-use crate::supervisor::OnExit;
+use crate::store::{Tx, approvals};
 
 /// How long somebody who answers waits for the agent; it is told in any case.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -43,16 +42,13 @@ impl Approvals {
     pub(super) fn tell_soon(&self, prompt: ApprovalRequest) {
         let approvals = self.clone();
         let task = format!("tell {}", prompt.id);
-        self.inner.deps.tasks.spawn(task, OnExit::Report, move |stop| {
-            let (approvals, prompt) = (approvals.clone(), prompt.clone());
-            async move {
-                let told = tokio::select! {
-                    told = approvals.tell_now(&prompt) => told,
-                    () = stop.cancelled() => return,
-                };
-                if let Err(error) = told {
-                    tracing::warn!(prompt = %prompt.id, %error, "frame {}: an answer was not taken: {error}", prompt.frame_name);
-                }
+        self.inner.deps.tasks.spawn_once(task, move |stop| async move {
+            let told = tokio::select! {
+                told = approvals.tell_now(&prompt) => told,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = told {
+                tracing::warn!(prompt = %prompt.id, %error, "frame {}: an answer was not taken: {error}", prompt.frame_name);
             }
         });
     }
@@ -82,10 +78,13 @@ impl Approvals {
             Told::Refused(why) => {
                 let id = prompt.id.clone();
                 let undo = move |tx: &mut Tx<'_>| match approvals::get(tx, &id)?.state {
-                    ApprovalState::Answering => approvals::undecide(tx, &id),
+                    ApprovalState::Answering => {
+                        approvals::undecide(tx, &id)?;
+                        set_deadline(tx, &approvals::get(tx, &id)?)
+                    }
                     _ => Ok(()),
                 };
-                self.inner.deps.store.write::<_, StoreError, _>(undo).await?;
+                self.inner.deps.store.write(undo).await?;
                 return Err(AnswerError::Refused(why));
             }
         }

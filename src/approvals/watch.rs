@@ -1,4 +1,5 @@
-//! Sees to what must happen although nobody asks: deadlines, and answers that could not be told at once.
+//! Sees to what must happen although nobody asks: frames that stop, answers that could not be told at once, and
+//! deadlines.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{StoreError, Tx, approvals, frames};
 use crate::supervisor::Service;
+use crate::timers::Fired;
 
 /// How often is looked while something is open.
 const LOOK: Duration = Duration::from_secs(2);
@@ -45,24 +47,19 @@ impl Approvals {
     /// Does what is due; says when to look again.
     async fn look(&self) -> Result<Duration, StoreError> {
         let open = self.inner.deps.store.read(|db| approvals::open(db, None)).await?;
-        let now = self.inner.deps.clock.now_ms();
-        let mut pause = if open.is_empty() { IDLE } else { LOOK };
+        let now = self.now_ms();
+        let pause = if open.is_empty() { IDLE } else { LOOK };
         for prompt in open {
             if let Some(why) = self.is_over(&prompt.frame).await? {
                 self.expire_all(&prompt.frame, why).await?;
                 continue;
             }
-            match (prompt.state, prompt.deadline_at) {
-                (ApprovalState::Answering, _) => {
-                    let since = now.saturating_sub(prompt.decided_at.unwrap_or(now));
-                    // The one who decided tells it first.
-                    if since >= LOOK.as_millis().try_into().unwrap_or(u64::MAX) {
-                        self.tell_soon(prompt);
-                    }
+            if prompt.state == ApprovalState::Answering {
+                let since = now.saturating_sub(prompt.decided_at.unwrap_or(now));
+                // The one who decided tells it first.
+                if since >= LOOK.as_millis().try_into().unwrap_or(u64::MAX) {
+                    self.tell_soon(prompt);
                 }
-                (_, Some(at)) if at <= now => self.deny_unattended(prompt).await?,
-                (_, Some(at)) => pause = pause.min(Duration::from_millis(at - now)),
-                _ => {}
             }
         }
         Ok(pause)
@@ -77,6 +74,31 @@ impl Approvals {
             Some(FrameState::Stopped | FrameState::Error) => Some("the frame was stopped"),
             Some(_) => None,
         })
+    }
+
+    /// The time of a request is up: it is denied, unless somebody was faster. May be called again.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn deadline_passed(&self, id: &str) -> Result<Fired, StoreError> {
+        let wanted = id.to_owned();
+        let found = self.inner.deps.store.read(move |db| approvals::find_by_piece(db, &wanted)).await?;
+        let Some(prompt) = found.into_iter().find(|prompt| prompt.id.as_str() == id) else {
+            return Ok(Fired::Done);
+        };
+        if let Some(why) = self.is_over(&prompt.frame).await? {
+            self.expire_all(&prompt.frame, why).await?;
+        } else if let Some(left) = prompt.deadline_at.map(|at| at.saturating_sub(self.now_ms())) {
+            if left > 0 {
+                return Ok(Fired::AgainAfter(Duration::from_millis(left)));
+            }
+            self.deny_unattended(prompt).await?;
+        }
+        Ok(Fired::Done)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.inner.deps.clock.now_ms()
     }
 
     async fn deny_unattended(&self, prompt: ApprovalRequest) -> Result<(), StoreError> {

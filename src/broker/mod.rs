@@ -33,7 +33,7 @@ use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
 use crate::models::Models;
 use crate::store::Store;
-use crate::supervisor::{OnExit, Tasks};
+use crate::supervisor::Tasks;
 
 pub use dial::{DialError, Dialer};
 
@@ -121,7 +121,7 @@ impl Broker {
         {
             return Ok(());
         }
-        let listener = Arc::new(listen(folder, BROKER_SOCKET)?);
+        let listener = listen(folder, BROKER_SOCKET)?;
         let close = self.shared.tasks.stop_token().child_token();
         let opened =
             Open { client: client.clone(), socket: identify(folder, BROKER_SOCKET), close: close.clone() };
@@ -129,9 +129,9 @@ impl Broker {
             old.close.cancel();
         }
         let served = Arc::new(serve::Served::new(self.shared.clone(), client));
-        self.shared.tasks.spawn(format!("broker {}", frame.name), OnExit::Report, move |_| {
-            serve::accept(listener.clone(), served.clone(), close.clone())
-        });
+        self.shared
+            .tasks
+            .spawn_once(format!("broker {}", frame.name), move |_| serve::accept(listener, served, close));
         Ok(())
     }
 

@@ -15,13 +15,13 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Refusals;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::{Client, Shared, connect, models};
+use crate::supervisor;
 
 /// How many connections one frame may have; the next ones wait in the kernel.
 const CONNECTIONS: usize = 128;
@@ -32,9 +32,6 @@ const HEAD: Duration = Duration::from_secs(15);
 /// How large a request's head may be.
 const HEAD_BYTES: usize = 32 * 1024;
 const HEAD_LINES: usize = 100;
-
-/// How long the listener rests after the system refused it a connection (no descriptors left).
-const REST: Duration = Duration::from_millis(200);
 
 /// Something that goes on beside a request: a tunnel, or a connection to a host.
 pub(super) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -68,24 +65,19 @@ impl Served {
 }
 
 /// Accepts a frame's connections until it is closed.
-pub(super) async fn accept(listener: Arc<UnixListener>, served: Arc<Served>, close: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        let room = connections.len() < CONNECTIONS;
-        tokio::select! {
-            () = close.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, served.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "frame {}: cannot accept a connection: {error}", served.client.name);
-                    tokio::time::sleep(REST).await;
-                }
-            },
-        }
-    }
+pub(super) async fn accept(listener: UnixListener, served: Arc<Served>, close: CancellationToken) {
+    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+    let what = format!("broker of {}", served.client.name);
+    drop(
+        supervisor::accept::accept(
+            &what,
+            CONNECTIONS,
+            accept,
+            |stream| serve(stream, served.clone()),
+            &close,
+        )
+        .await,
+    );
 }
 
 /// Serves one connection, and what its requests leave behind.

@@ -1,6 +1,7 @@
 //! Who is made of what. The only place where services are constructed and handed to each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
 use crate::supervisor::{OnExit, Service, Tasks};
+use crate::timers::Timers;
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
 
@@ -194,7 +196,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         locator: locator.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: approvals::Settings { rules: config.approvals.rules.clone(), notifier: notifier.clone() },
+        settings: approvals::Settings { rules: config.approvals.rules.clone() },
     }));
     let (of_webhooks, of_store, of_clock) = (tasks.failpoints(), store.clone(), clock.clone());
     background.add("webhooks", move |tasks| {
@@ -229,13 +231,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         feeds: feeds.clone(),
         clock: clock.clone(),
     }));
-    let upkeep = background.of(Upkeep::new(UpkeepDeps {
+    let upkeep = Upkeep::new(UpkeepDeps {
         store: store.clone(),
         frames: frames.clone(),
         statuses: statuses.clone(),
         clock: clock.clone(),
         settings: settings.upkeep,
-    }));
+    });
     let sessions = Sessions::new(SessionsDeps {
         store: store.clone(),
         locator,
@@ -244,8 +246,23 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         wake,
         failpoints: failpoints.clone(),
     });
+    let timers = background.of(Timers::new(store.clone(), clock.clone(), &tasks));
+    let denying = approvals.clone();
+    timers.handle(approvals::DEADLINE, move |id| {
+        let approvals = denying.clone();
+        async move { approvals.deadline_passed(&id).await }
+    });
+    let looking = upkeep.clone();
+    timers.every("upkeep", upkeep.period(), upkeep.period(), move || {
+        let upkeep = looking.clone();
+        async move { upkeep.look_once().await }
+    });
     let keep = settings.events.keep;
-    background.of(EventRetention { store: store.clone(), clock: clock.clone(), keep, failpoints });
+    let retention = EventRetention { store: store.clone(), clock: clock.clone(), keep, failpoints };
+    timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
+        let retention = retention.clone();
+        async move { retention.tidy().await }
+    });
     let services = Services {
         approvals,
         statuses,

@@ -12,7 +12,6 @@ use crate::model::container::ContainerSpec;
 use crate::model::frame::Observed;
 use crate::outbound::Connector;
 use crate::runtime::fake::{FakeEngine, StartedContainer};
-use crate::supervisor::OnExit;
 
 /// Where the scripted agent listens.
 const AGENT: &str = "MIMIR_TEST_AGENT";
@@ -35,13 +34,10 @@ pub(super) fn stand_in(resources: Resources) -> Resources {
             tracing::error!(%error, "{}: {error}", mark.display());
         }
         let StartedContainer { spec, ended } = started;
-        tasks.spawn(format!("pretended container of {}", spec.frame), OnExit::Report, move |stop| {
-            let (mark, ended) = (mark.clone(), ended.clone());
-            async move {
-                tokio::select! {
-                    () = ended.cancelled() => drop(std::fs::remove_file(mark)),
-                    () = stop.cancelled() => {}
-                }
+        tasks.spawn_once(format!("pretended container of {}", spec.frame), move |stop| async move {
+            tokio::select! {
+                () = ended.cancelled() => drop(std::fs::remove_file(mark)),
+                () = stop.cancelled() => {}
             }
         });
     });

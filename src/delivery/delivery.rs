@@ -264,7 +264,7 @@ impl Delivery {
         self.inner
             .deps
             .store
-            .write::<_, StoreError, _>(move |tx| sessions::set_agent_session(tx, &session.id, &agent_session))
+            .write(move |tx| sessions::set_agent_session(tx, &session.id, &agent_session))
             .await?;
         self.inner.deps.failpoints.hit("send.after_session_saved").await;
         Ok(Ok(made.id))
@@ -275,7 +275,7 @@ impl Delivery {
         let id = session.id.clone();
         let lost = lost.clone();
         let forget = move |tx: &mut Tx<'_>| sessions::clear_agent_session(tx, &id, &lost);
-        Ok(self.inner.deps.store.write::<_, StoreError, _>(forget).await?)
+        Ok(self.inner.deps.store.write(forget).await?)
     }
 
     /// For a message that was being sent when something broke: asks the agent. Says whether it could be asked.
@@ -319,7 +319,7 @@ impl Delivery {
             messages::set_agent_message(tx, &id, &saved)?;
             messages::get(tx, &id)
         };
-        attempt.message = match self.inner.deps.store.write::<_, StoreError, _>(save).await {
+        attempt.message = match self.inner.deps.store.write(save).await {
             Ok(message) => message,
             // Moved in this very moment (cancelled, most likely): nothing was sent, and the row says what to do.
             Err(StoreError::Conflict { .. }) => return Ok(Some(Pass::Ended(Verdict::NotYet))),
@@ -396,7 +396,7 @@ impl Delivery {
     pub(super) async fn move_message(&self, attempt: &Attempt, to: DeliveryState) -> Result<Message, Halt> {
         let id = attempt.message.id.clone();
         let change = move |tx: &mut Tx<'_>| messages::move_to(tx, &id, to, None);
-        Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
+        Ok(self.inner.deps.store.write(change).await?)
     }
 
     /// History, usage and the final state in one transaction. A message that has ended meanwhile stays as it is.
@@ -445,7 +445,7 @@ impl Delivery {
             };
             Ok(())
         };
-        Ok(self.inner.deps.store.write::<_, StoreError, _>(change).await?)
+        Ok(self.inner.deps.store.write(change).await?)
     }
 }
 

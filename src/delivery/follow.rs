@@ -246,7 +246,7 @@ impl Delivery {
             Ok(message)
         };
         let writing = async move {
-            let written = store.write_soon::<_, StoreError, _>(change).await;
+            let written = store.write_soon(change).await;
             if let Some(since) = since {
                 counters.relayed(since.elapsed());
             }

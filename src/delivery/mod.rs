@@ -153,7 +153,7 @@ impl Delivery {
             .inner
             .deps
             .store
-            .write(move |tx| accept::accept(tx, &principal, rules, id, &name, request, idempotency_key))
+            .write_as(move |tx| accept::accept(tx, &principal, rules, id, &name, request, idempotency_key))
             .await?;
         self.inner.deps.failpoints.hit("send.after_row").await;
         self.interrupt(&accepted.interrupted);

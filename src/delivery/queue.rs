@@ -144,7 +144,7 @@ impl Delivery {
             tx.audit(&by, "message.edit", id.as_str(), &json!({"bytes": bytes}))?;
             Ok(queue::edit(tx, &id, &edit)?)
         };
-        self.inner.deps.store.write(change).await
+        self.inner.deps.store.write_as(change).await
     }
 
     /// Asks the agent itself whether it is free for a message that is to be sent now or not at all: somebody
@@ -310,7 +310,7 @@ impl Delivery {
                 _ => Ok(None),
             }
         };
-        if self.inner.deps.store.write::<_, StoreError, _>(change).await?.is_some() {
+        if self.inner.deps.store.write(change).await?.is_some() {
             // Its lane may be starting the frame on its behalf.
             self.cancel_token(&message.id).cancel();
             self.forget_cancel(&message.id);

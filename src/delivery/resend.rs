@@ -52,7 +52,7 @@ impl Delivery {
             tx.emit(&messages::subject(&message), &EventKind::FrameNote { code: RESENT.into(), text })?;
             Ok(message)
         };
-        attempt.message = match self.inner.deps.store.write::<_, StoreError, _>(save).await {
+        attempt.message = match self.inner.deps.store.write(save).await {
             Ok(message) => message,
             // Begun or stopped in this very moment: the next look says which.
             Err(StoreError::Conflict { .. }) => return Ok(None),

@@ -4,6 +4,7 @@
 //! keeps up is served from there, whoever is behind reads rows at his own pace.
 //! Nobody waits for a slow reader, and one who comes back goes on where he was.
 
+mod consumer;
 mod follow;
 mod retention;
 mod snapshot;
@@ -15,8 +16,9 @@ use futures_util::stream::{Stream, TryStreamExt, unfold};
 use crate::store::{Store, StoreError};
 
 pub use crate::store::events::Filter;
+pub use consumer::{Consumer, EventHandler};
 pub use follow::{Follow, Followed};
-pub use retention::{EventRetention, Retention, tidy_once};
+pub use retention::{EventRetention, RETENTION_EVERY, Retention, tidy_once};
 
 /// How readers are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

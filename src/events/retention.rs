@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::clock::Clock;
 use crate::store::retention::{self, Forgotten};
 use crate::store::{Store, StoreError};
-use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
 /// How often it is looked at.
-const EVERY: Duration = Duration::from_secs(60 * 60);
+pub const RETENTION_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Between two steps the writer has time for everybody else.
 const BREATH: Duration = Duration::from_millis(10);
 
@@ -56,29 +53,23 @@ pub struct EventRetention {
     pub failpoints: Failpoints,
 }
 
-impl Service for EventRetention {
-    const NAME: &'static str = "old events";
-
-    async fn run(&self, stop: CancellationToken) {
-        loop {
-            match tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await {
-                Ok(done) if done != Tidied::default() => {
-                    tracing::info!(
-                        merged = done.merged,
-                        forgotten = done.forgotten,
-                        "{} old events were forgotten, {} pieces of text put together",
-                        done.forgotten,
-                        done.merged
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "old events could not be forgotten: {error}"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = stop.cancelled() => return,
-            }
+impl EventRetention {
+    /// Makes the log as small as it is to be, and says in ours what was done.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        let done = tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await?;
+        if done != Tidied::default() {
+            tracing::info!(
+                merged = done.merged,
+                forgotten = done.forgotten,
+                "{} old events were forgotten, {} pieces of text put together",
+                done.forgotten,
+                done.merged
+            );
         }
+        Ok(())
     }
 }
 
@@ -96,13 +87,13 @@ pub async fn tidy_once(
     let mut done = Tidied::default();
     let whole = before(keep.pieces);
     while let Some(stretch) = store.read(move |db| retention::next_stretch(db, whole)).await? {
-        done.merged += store.write_soon::<_, StoreError, _>(move |tx| retention::merge(tx, &stretch)).await?;
+        done.merged += store.write_soon(move |tx| retention::merge(tx, &stretch)).await?;
         failpoints.hit("events.after_merge").await;
         tokio::time::sleep(BREATH).await;
     }
     let young = before(keep.age);
     loop {
-        let gone = store.write_soon::<_, StoreError, _>(move |tx| retention::forget_older(tx, young)).await?;
+        let gone = store.write_soon(move |tx| retention::forget_older(tx, young)).await?;
         if gone == Forgotten::default() {
             break;
         }
@@ -112,7 +103,7 @@ pub async fn tidy_once(
     }
     let mut size = store.read(|db| retention::size(db)).await?;
     while size > keep.bytes {
-        let gone = store.write_soon::<_, StoreError, _>(retention::forget_oldest).await?;
+        let gone = store.write_soon(retention::forget_oldest).await?;
         if gone == Forgotten::default() {
             break;
         }

@@ -97,8 +97,7 @@ impl Scribe<'_> {
             ..Subject::default()
         };
         let told = EventKind::AgentGap { since: gap.since, why: gap.why, repaired };
-        let write =
-            self.inner.deps.store.write::<_, StoreError, _>(move |tx| tx.emit(&subject, &told).map(drop));
+        let write = self.inner.deps.store.write(move |tx| tx.emit(&subject, &told).map(drop));
         write.await
     }
 }

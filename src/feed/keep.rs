@@ -182,7 +182,7 @@ impl Scribe<'_> {
             frames::touch(tx, &frame)?;
             Ok(said)
         };
-        let said = self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        let said = self.inner.deps.store.write(change).await?;
         self.inner.deps.failpoints.hit("feed.after_end").await;
         let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
         talk.keep(&said);
@@ -209,7 +209,7 @@ impl Scribe<'_> {
             }
             Ok(said)
         };
-        let said = self.inner.deps.store.write::<_, StoreError, _>(change).await?;
+        let said = self.inner.deps.store.write(change).await?;
         if let Some(talk) = self.talks.get_mut(session) {
             talk.keep(&said);
         }

@@ -97,7 +97,7 @@ impl Scribe<'_> {
             Answer::Talk { session, asked, page } => self.read(session, page, asked).await,
             Answer::Title(untold) => {
                 let told = move |tx: &mut Tx<'_>| sessions::told(tx, &untold.session, &untold.title);
-                self.inner.deps.store.write::<_, StoreError, _>(told).await
+                self.inner.deps.store.write(told).await
             }
             Answer::Refused => Ok(()),
         }

@@ -164,12 +164,7 @@ impl Scribe<'_> {
             title: crate::sessions::title_of(&root.title),
         };
         let agent_session = session.clone();
-        let row = self
-            .inner
-            .deps
-            .store
-            .write::<_, StoreError, _>(move |tx| sessions::adopt(tx, &agent_session, &new))
-            .await?;
+        let row = self.inner.deps.store.write(move |tx| sessions::adopt(tx, &agent_session, &new)).await?;
         let mut talk = self.inner.deps.store.read(move |db| Talk::load(db, row)).await?;
         talk.is_read = root.is_fresh;
         talk.is_old = false;

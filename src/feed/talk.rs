@@ -59,6 +59,7 @@ impl Talk {
                 frame_name: Some(row.frame_name),
                 session: Some(row.id.clone()),
                 message: None,
+                ..Subject::default()
             },
             id: row.id,
             reached: reach.newest,

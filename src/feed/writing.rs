@@ -45,7 +45,7 @@ impl Scribe<'_> {
             Ok(())
         };
         let writing = async move {
-            store.write_soon::<_, StoreError, _>(change).await?;
+            store.write_soon(change).await?;
             counters.relayed(oldest.map(|at| at.elapsed()).unwrap_or(Duration::ZERO));
             Ok(())
         };

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::error::FrameError;
 use super::provision::with_file;
 use super::workspace::{self, OffLimits, Workspace};
-use super::{Frames, Inner, ports, provision, store_error};
+use super::{Frames, Inner, ports, provision};
 use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
@@ -136,7 +136,7 @@ impl Frames {
         rules: Vec<Rule>,
     ) -> Result<Frame, FrameError> {
         let (principal, range) = (principal.clone(), new.ports);
-        let written = self.inner.deps.store.write::<_, StoreError, _>(move |tx| {
+        let written = self.inner.deps.store.write(move |tx| {
             let frame = frames::insert(tx, &new)?;
             approvals::set_rules(tx, &frame.id, &rules)?;
             let detail = json!({ "frame": frame.id, "workspace": frame.workspace, "image": frame.image });
@@ -155,7 +155,7 @@ impl Frames {
             tracing::warn!(frame.id = %frame.id, %error, "frame {} is taken back later: {error}", frame.name);
             let id = frame.id.clone();
             let wish = self.inner.deps.store.write(move |tx| frames::set_desired(tx, &id, Desired::Removed));
-            if let Err(error) = wish.await.map_err(store_error) {
+            if let Err(error) = wish.await {
                 tracing::error!(frame.id = %frame.id, %error, "frame {} cannot be taken back: {error}", frame.name);
             }
         }
@@ -167,7 +167,7 @@ impl Frames {
         self.inner.folders(&frame.id).remove()?;
         self.inner.failpoints.hit("undo.after_folders").await;
         let id = frame.id.clone();
-        self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await.map_err(store_error)?;
+        self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await?;
         Ok(())
     }
 }
@@ -196,14 +196,14 @@ struct Reservation {
 
 impl Reservation {
     fn of(frames: &Frames, id: &FrameId) -> Self {
-        frames.inner.drivers().creating.insert(id.clone());
+        frames.inner.creating.lock().insert(id.clone());
         Self { frames: frames.clone(), id: id.clone() }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.frames.inner.drivers().creating.remove(&self.id);
+        self.frames.inner.creating.lock().remove(&self.id);
         self.frames.inner.wake_driver(&self.id);
     }
 }

@@ -43,8 +43,7 @@ impl Frames {
 
     async fn left_folders(&self, dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
         let rows: BTreeSet<String> = self.list().await?.into_iter().map(|row| row.id.to_string()).collect();
-        let creating: BTreeSet<String> =
-            self.inner.drivers().creating.iter().map(ToString::to_string).collect();
+        let creating: BTreeSet<String> = self.inner.creating.lock().iter().map(ToString::to_string).collect();
         let root = self.inner.deps.settings.frames_folder.clone();
         let look = move || {
             let Ok(entries) = std::fs::read_dir(&root) else { return Vec::new() };

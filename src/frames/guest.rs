@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Inner, Visit};
 use crate::model::ids::FrameId;
 use crate::runtime::ExecSpec;
-use crate::supervisor::OnExit;
 
 /// A command that runs inside for somebody outside. Dropping it before [`Guest::ended`] was called ends the command
 /// with everything it started: the engine would leave all of it running.
@@ -39,14 +38,11 @@ impl Drop for Guest {
             return;
         }
         let (inner, frame, mark) = (self.inner.clone(), self.frame.clone(), self.mark.clone());
-        self.inner.deps.tasks.spawn(format!("end a command in {frame}"), OnExit::Report, move |_| {
-            let (inner, frame, mark) = (inner.clone(), frame.clone(), mark.clone());
-            async move {
-                let command = ExecSpec::new(["sh", "-c", END_MARKED, mark.as_str()]);
-                // A frame that is gone has nothing to end.
-                if let Err(error) = inner.deps.runtime.exec(&frame, command).await {
-                    tracing::debug!(frame.id = %frame, %error, "a command in frame {frame} may go on: {error}");
-                }
+        self.inner.deps.tasks.spawn_once(format!("end a command in {frame}"), move |_| async move {
+            let command = ExecSpec::new(["sh", "-c", END_MARKED, mark.as_str()]);
+            // A frame that is gone has nothing to end.
+            if let Err(error) = inner.deps.runtime.exec(&frame, command).await {
+                tracing::debug!(frame.id = %frame, %error, "a command in frame {frame} may go on: {error}");
             }
         });
     }

@@ -1,8 +1,9 @@
 //! Who is in a frame, and stopping one that has nothing to do.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::Frames;
@@ -25,22 +26,19 @@ pub struct Visit {
 
 impl Visitors {
     pub(super) fn enter(&self, frame: &FrameId) -> Visit {
-        if let Ok(mut counts) = self.0.lock() {
-            *counts.entry(frame.clone()).or_default() += 1;
-        }
+        *self.0.lock().entry(frame.clone()).or_default() += 1;
         Visit { visitors: self.clone(), frame: frame.clone() }
     }
 
     fn count(&self, frame: &FrameId) -> usize {
-        self.0.lock().ok().and_then(|counts| counts.get(frame).copied()).unwrap_or(0)
+        self.0.lock().get(frame).copied().unwrap_or(0)
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if let Ok(mut counts) = self.visitors.0.lock()
-            && let Some(count) = counts.get_mut(&self.frame)
-        {
+        let mut counts = self.visitors.0.lock();
+        if let Some(count) = counts.get_mut(&self.frame) {
             *count -= 1;
             if *count == 0 {
                 counts.remove(&self.frame);
@@ -72,7 +70,7 @@ impl Frames {
             .inner
             .deps
             .store
-            .write::<_, FrameError, _>(move |tx| {
+            .write_as(move |tx| {
                 let Some(row) = frames::find(tx, &frame)? else { return Ok(false) };
                 let is_idle = row.desired == Desired::Running
                     && row.state == FrameState::Running
@@ -84,7 +82,7 @@ impl Frames {
                     let detail = json!({ "frame": frame, "idle_since": since_ms });
                     tx.audit(&Principal::Gateway, "frame.idle_stop", row.name.as_str(), &detail)?;
                 }
-                Ok(is_idle)
+                Ok::<_, FrameError>(is_idle)
             })
             .await?;
         if stops {

@@ -13,7 +13,6 @@ use crate::model::frame::{Frame, FrameState};
 use crate::model::ids::FrameId;
 use crate::runtime::{ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, RuntimeError};
 use crate::store::{StoreError, sessions};
-use crate::supervisor::OnExit;
 use crate::tmux::{self, TerminalRequest, View};
 
 /// A viewer's place in a frame's terminal. Dropping it ends the viewer's session inside: the engine leaves
@@ -28,9 +27,8 @@ pub struct Viewer {
 impl Drop for Viewer {
     fn drop(&mut self) {
         let (inner, frame, view) = (self.inner.clone(), self.frame.clone(), self.view.clone());
-        self.inner.deps.tasks.spawn(format!("leave {frame}"), OnExit::Report, move |_| {
-            let (inner, frame, view) = (inner.clone(), frame.clone(), view.clone());
-            async move { tmux::close_view(inner.deps.runtime.as_ref(), &frame, &view).await }
+        self.inner.deps.tasks.spawn_once(format!("leave {frame}"), move |_| async move {
+            tmux::close_view(inner.deps.runtime.as_ref(), &frame, &view).await
         });
     }
 }

@@ -58,8 +58,8 @@ impl AgentLocator for Frames {
     }
 
     fn heard(&self, frame: &FrameId) {
-        if let Some(handle) = self.inner.drivers().by_frame.get(frame) {
-            handle.hear();
+        if let Some(handle) = self.inner.drivers.get(frame) {
+            handle.note_output();
         }
     }
 }

@@ -1,24 +1,40 @@
-//! The heart: make reality match the wish.
+//! Frames: one container for each project, kept as people and programs want it.
 //!
-//! A request writes what is desired and wakes the frame's driver; the driver is
-//! the only one that moves the frame's state. Readers read rows and never wait.
+//! ```text
+//!                        ┌──────────────────────── Failed ────────────────────────┐
+//!                        │                │                 │                     ▼
+//!  created ──StartRequested──► starting ──BecameReady──► running ◄──Resume──   [error]
+//!     ▲                        ▲   │                      │   │ └──Pause──► paused │
+//!     │ `frame create`         │   │ StopConfirmed        │   │               │    │ a new request
+//!                              │   ▼                      ▼   │               ▼    ▼
+//!                              └─ stopped ◄──────── StopConfirmed ─────────────────┘
 //!
-//! Not here: what an agent is told (see `delivery`), who may ask (see `gateway`),
-//! and the two things called back: the host's side of a frame and the agent's
-//! configuration (see [`settings`]).
+//!  any state ── desired = removed ──► container removed ──► row, ports and folders gone
+//! ```
+//!
+//! The arrows are [`FrameState::next`](crate::model::frame::FrameState::next); `[error]` keeps its reason until
+//! somebody asks for something else. A request writes the desired state and wakes the frame's task; only that task
+//! moves the state, by what the engine and the agent confirm. Readers read rows and never wait.
+//!
+//! Not here: what an agent is told (see `delivery`), who may ask (see `gateway`), and the two things called back:
+//! the host's side of a frame and the agent's configuration (see [`settings`]).
 
+mod advance;
 mod crash;
 mod create;
 mod driver;
+mod ends;
 pub mod error;
 mod folders;
 mod gc;
 mod guest;
 mod idle;
 mod inside;
+mod liveness;
 pub mod locator;
 pub mod plan;
 mod ports;
+mod probes;
 mod processes;
 mod provision;
 mod readiness;
@@ -26,15 +42,16 @@ mod reconcile;
 mod recycle;
 mod requests;
 pub mod settings;
-mod silence;
 mod steps;
 mod wait;
 pub mod workspace;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::model::container::Observation;
@@ -45,11 +62,12 @@ use crate::model::secret::Secret;
 use crate::model::status::AgentHealth;
 use crate::opencode::OpencodeClient;
 use crate::outbound::Connector;
-use crate::store::{StoreError, frames};
-use crate::supervisor::OnExit;
+use crate::store::frames;
+use crate::supervisor::backoff::Backoff;
 use crate::supervisor::failpoint::Failpoints;
+use crate::supervisor::keyed::Keyed;
 
-use driver::{Driver, Handle};
+use driver::Handle;
 use folders::Folders;
 
 pub use error::FrameError;
@@ -72,20 +90,15 @@ struct Inner {
     failpoints: Failpoints,
     /// How many frames may be starting at once.
     starts: Arc<Semaphore>,
-    drivers: Mutex<Drivers>,
+    /// The task of each frame.
+    drivers: Keyed<FrameId, Handle>,
+    /// Frames that are being made; they get their task when that is done.
+    creating: Mutex<HashSet<FrameId>>,
     ready: watch::Sender<bool>,
     /// Counts changes of how agents are.
     health: watch::Sender<u64>,
     recycled: recycle::Counts,
     visitors: idle::Visitors,
-}
-
-/// Who looks after which frame.
-#[derive(Default)]
-struct Drivers {
-    by_frame: HashMap<FrameId, Handle>,
-    /// Frames that are being made; they get their driver when that is done.
-    creating: HashSet<FrameId>,
 }
 
 /// How the agent of a frame is reached.
@@ -105,11 +118,14 @@ impl Frames {
         let failpoints = deps.tasks.failpoints();
         let ready = watch::Sender::new(false);
         let health = watch::Sender::new(0);
+        let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
+            .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
         let inner = Inner {
             deps,
             failpoints,
             starts,
-            drivers: Mutex::default(),
+            drivers,
+            creating: Mutex::default(),
             ready,
             health,
             recycled: recycle::Counts::default(),
@@ -164,14 +180,14 @@ impl Frames {
     /// What is in the way of the frame's wish right now, if something is.
     #[must_use]
     pub fn problem(&self, id: &FrameId) -> Option<String> {
-        let handle = self.inner.drivers().by_frame.get(id).cloned()?;
+        let handle = self.inner.drivers.get(id)?;
         handle.seen.borrow().problem.clone()
     }
 
     /// How the frame's agent is, as its driver found it last.
     #[must_use]
     pub fn health(&self, id: &FrameId) -> AgentHealth {
-        let handle = self.inner.drivers().by_frame.get(id).cloned();
+        let handle = self.inner.drivers.get(id);
         handle.map(|handle| handle.seen.borrow().health).unwrap_or_default()
     }
 
@@ -222,7 +238,7 @@ impl Frames {
     /// Only the database's.
     pub async fn touch(&self, id: &FrameId) -> Result<(), FrameError> {
         let id = id.clone();
-        self.inner.deps.store.write(move |tx| frames::touch(tx, &id)).await.map_err(store_error)
+        Ok(self.inner.deps.store.write(move |tx| frames::touch(tx, &id)).await?)
     }
 
     /// Whether everything has been looked at since the start.
@@ -246,62 +262,17 @@ impl Inner {
         Ok(self.deps.store.read(move |db| frames::find(db, &id)).await?)
     }
 
-    /// The map is only ever changed whole, so a panic elsewhere leaves it as it was.
-    fn drivers(&self) -> MutexGuard<'_, Drivers> {
-        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Wakes the frame's task, and gives it one if it has none.
+    fn wake_driver(self: &Arc<Self>, id: &FrameId) {
+        self.wake_driver_with(id, |_| {});
     }
 
-    /// Wakes the frame's driver, and gives it one if it has none.
-    fn wake_driver(self: &Arc<Self>, id: &FrameId) -> Handle {
-        let (handle, is_new) = {
-            let mut drivers = self.drivers();
-            if drivers.creating.contains(id) {
-                // It looks at the row when the frame is made; until then there is nothing to drive.
-                return Handle::new();
-            }
-            match drivers.by_frame.get(id) {
-                Some(handle) => (handle.clone(), false),
-                None => {
-                    let handle = Handle::new();
-                    drivers.by_frame.insert(id.clone(), handle.clone());
-                    (handle, true)
-                }
-            }
-        };
-        if is_new {
-            self.start_driver(id, &handle);
-        } else {
-            handle.nudge.notify_one();
+    /// The same, with something for the task to find.
+    fn wake_driver_with(self: &Arc<Self>, id: &FrameId, change: impl FnOnce(&Handle)) {
+        // It is woken when the frame is made; until then there is nothing to drive.
+        if !self.creating.lock().contains(id) {
+            let inner = self.clone();
+            self.drivers.wake_with(id, change, move |pass| advance::pass(inner.clone(), pass));
         }
-        handle
     }
-
-    fn start_driver(self: &Arc<Self>, id: &FrameId, handle: &Handle) {
-        let (inner, id, handle) = (self.clone(), id.clone(), handle.clone());
-        self.deps.tasks.spawn(format!("frame {id}"), OnExit::Report, move |stop| {
-            let leave = Leave { inner: inner.clone(), id: id.clone() };
-            let driver = Driver::new(inner.clone(), id.clone(), handle.clone());
-            async move {
-                let _leave = leave;
-                driver.drive(stop).await;
-            }
-        });
-    }
-}
-
-/// Takes a driver off the list however it ends; the next pass of `reconcile` starts another if one is needed.
-struct Leave {
-    inner: Arc<Inner>,
-    id: FrameId,
-}
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        self.inner.drivers().by_frame.remove(&self.id);
-    }
-}
-
-/// Tells the compiler which error a write ends with.
-fn store_error(error: StoreError) -> FrameError {
-    error.into()
 }

@@ -44,13 +44,13 @@ pub fn plan(desired: Desired, seen: Observed) -> Step {
     }
 }
 
-/// What is worked towards right now.
+/// The desired state that is worked towards right now.
 ///
 /// A frame that is to be paused has to be confirmed as running first: whether an
 /// agent answers cannot be asked while it is frozen, and a frame that thaws into
 /// one that never worked is worth nothing.
 #[must_use]
-pub fn wish(desired: Desired, state: FrameState) -> Desired {
+pub fn effective_desired(desired: Desired, state: FrameState) -> Desired {
     match (desired, state) {
         (Desired::Paused, FrameState::Running | FrameState::Paused) => Desired::Paused,
         (Desired::Paused, _) => Desired::Running,

@@ -87,9 +87,7 @@ impl Frames {
 
     /// Wakes a driver that exists; announcements about containers without a row are no reason to make one.
     fn nudge(&self, id: &FrameId) {
-        if let Some(handle) = self.inner.drivers().by_frame.get(id) {
-            handle.nudge.notify_one();
-        }
+        self.inner.drivers.notify(id);
     }
 
     /// Compares all rows with all containers once: wakes drivers, destroys what has expired, reports strays.
@@ -99,7 +97,7 @@ impl Frames {
     pub async fn reconcile_once(&self) -> Result<(), FrameError> {
         self.destroy_expired().await?;
         let rows = self.list().await?;
-        let known: BTreeSet<FrameId> = self.inner.drivers().by_frame.keys().cloned().collect();
+        let known: BTreeSet<FrameId> = self.inner.drivers.keys().into_iter().collect();
         for row in rows.iter().filter(|row| !known.contains(&row.id)) {
             self.inner.wake_driver(&row.id);
         }
@@ -122,9 +120,9 @@ impl Frames {
         containers: &[FoundContainer],
     ) -> Result<Vec<FoundContainer>, FrameError> {
         let rows: BTreeSet<FrameId> = self.list().await?.into_iter().map(|row| row.id).collect();
-        let drivers = self.inner.drivers();
+        let creating = self.inner.creating.lock();
         let is_stray = |container: &&FoundContainer| {
-            !rows.contains(&container.frame) && !drivers.creating.contains(&container.frame)
+            !rows.contains(&container.frame) && !creating.contains(&container.frame)
         };
         Ok(containers.iter().filter(is_stray).cloned().collect())
     }
@@ -156,7 +154,7 @@ impl Frames {
             self.inner
                 .deps
                 .store
-                .write::<_, FrameError, _>(move |tx| {
+                .write(move |tx| {
                     frames::set_desired(tx, &frame.id, Desired::Removed)?;
                     frames::note(tx, &frame.id, "expired", "its time is up")?;
                     let detail = json!({ "frame": frame.id, "expired_at": frame.expires_at });
@@ -175,10 +173,10 @@ impl Frames {
 fn needs_a_look(row: &Frame, container: Option<&FoundContainer>) -> bool {
     let observed = container.map_or(Observed::Missing, |container| container.observed);
     let other_generation = container.is_some_and(|container| container.generation != row.generation);
-    let wish = plan::wish(row.desired, row.state);
+    let effective = plan::effective_desired(row.desired, row.state);
     other_generation
         || plan::fact(row.state, observed).is_some()
-        || plan::plan(wish, observed) != Step::Settled
+        || plan::plan(effective, observed) != Step::Settled
         // A starting frame has its driver's eyes on it already.
-        || (row.reason.is_none() && row.state != FrameState::Starting && plan::confirmation(wish, row.state).is_some())
+        || (row.reason.is_none() && row.state != FrameState::Starting && plan::confirmation(effective, row.state).is_some())
 }

@@ -3,28 +3,31 @@
 //! Only the agent's own process is ended: the supervisor inside starts it anew with the same password, and its
 //! sessions, the workspace and everything in the terminal stay.
 //!
-//! Not here: who finds that an agent does not answer (see `silence`) or is too large (see `upkeep`), and what becomes
+//! Not here: who finds that an agent does not answer (see `liveness`) or is too large (see `upkeep`), and what becomes
 //! of a turn that ended with its agent (see `delivery`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::driver::{Driver, Next, millis};
+use super::driver::{Driver, millis};
 use super::error::FrameError;
+use super::probes::Unresponsive;
 use super::processes::{Processes, list_command};
-use super::silence::{BREATH, Silence};
 use super::{Frames, Inner};
 use crate::model::frame::{Frame, FrameState};
 use crate::model::ids::FrameId;
 use crate::model::status::AgentHealth;
 use crate::runtime::ExecSpec;
 use crate::store::{frames, messages};
+use crate::supervisor::keyed::Next;
 
 /// The notes on an agent that did not answer.
 pub const WEDGED: &str = "agent_wedged";
 /// The notes on an agent that was too large.
 pub const TOO_LARGE: &str = "agent_recycled";
 
+/// Between two probes of an agent that begins again.
+pub(super) const RESTART_PROBE: Duration = Duration::from_millis(250);
 /// The time in which recycles are counted.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -47,11 +50,7 @@ pub struct Recycled {
 impl Frames {
     /// Has the frame's agent ended as soon as nothing is on its way to it; it begins again with its sessions.
     pub fn recycle(&self, id: &FrameId, why: &str) {
-        let handle = self.inner.wake_driver(id);
-        if let Ok(mut wanted) = handle.recycle.lock() {
-            *wanted = Some(why.to_owned());
-        }
-        handle.nudge.notify_one();
+        self.inner.wake_driver_with(id, |handle| *handle.recycle.lock() = Some(why.to_owned()));
     }
 
     /// How often agents were recycled since the gateway began.
@@ -119,7 +118,7 @@ impl Driver {
                 .runtime
                 .ensure_stopped(&self.id, self.inner.deps.settings.config.stop_grace)
                 .await?;
-            self.forget_silence();
+            self.forget_unresponsive();
             return self.fail(reason).await;
         }
         tracing::warn!(frame.id = %self.id, "the agent of frame {} does not answer; it is restarted", frame.name);
@@ -140,15 +139,15 @@ impl Driver {
         // Whether it ended is seen by whether it answers.
         let _ = self.inner.deps.runtime.exec(&self.id, command).await;
         self.memory.restarting_since = Some(Instant::now());
-        self.memory.silence = Silence::default();
+        self.memory.unresponsive = Unresponsive::default();
         self.set_health(AgentHealth::Restarting);
         self.show("its agent begins again");
-        Ok(Next::After(BREATH))
+        Ok(Next::after(RESTART_PROBE))
     }
 
     /// Somebody found it too large. Not while anything is on its way to it.
     pub(super) async fn recycle_if_asked(&mut self, frame: &Frame) -> Result<(), FrameError> {
-        let wanted = self.handle.recycle.lock().ok().and_then(|mut wanted| wanted.take());
+        let wanted = self.handle.recycle.lock().take();
         let Some(why) = wanted else { return Ok(()) };
         let id = self.id.clone();
         let is_free = {

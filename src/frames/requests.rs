@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::Frames;
 use super::error::FrameError;
-use super::{Frames, store_error};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
@@ -144,12 +144,8 @@ impl Frames {
         request: Request,
     ) -> Result<Frame, FrameError> {
         let (principal, name) = (principal.clone(), name.clone());
-        let frame = self
-            .inner
-            .deps
-            .store
-            .write::<_, FrameError, _>(move |tx| write_wish(tx, &principal, &name, request))
-            .await?;
+        let frame =
+            self.inner.deps.store.write_as(move |tx| write_wish(tx, &principal, &name, request)).await?;
         self.inner.failpoints.hit(request.after_wish()).await;
         self.inner.wake_driver(&frame.id);
         Ok(frame)
@@ -187,5 +183,5 @@ fn write_wish(
     // Whoever asks anew knows about the error; the driver may tidy it up from here on.
     frames::set_reason(tx, &frame.id, None)?;
     tx.audit(principal, request.action(), frame.name.as_str(), &json!({ "frame": frame.id }))?;
-    frames::get(tx, &frame.id).map_err(store_error)
+    Ok(frames::get(tx, &frame.id)?)
 }

@@ -58,9 +58,9 @@ pub struct Settings {
     /// How often everything is looked at without a reason.
     pub tick: Duration,
     /// How long the agent of a running frame may neither answer nor say anything before it is ended and begins again.
-    pub silence: Duration,
-    /// How long before its container is doubted; also how long an agent may be silent that works hard.
-    pub doubt: Duration,
+    pub liveness_timeout: Duration,
+    /// The same for an agent that works hard, and for a container in which nothing can be asked; that is stopped then.
+    pub container_timeout: Duration,
     /// How old a container without a row must be before it is removed unasked.
     pub stray_age: Duration,
 }
@@ -101,8 +101,8 @@ impl Settings {
             config: config::Frames::default(),
             crashes: CrashSettings::default(),
             tick: Duration::from_secs(10),
-            silence: Duration::from_secs(12),
-            doubt: Duration::from_secs(60),
+            liveness_timeout: Duration::from_secs(12),
+            container_timeout: Duration::from_secs(60),
             stray_age: Duration::from_secs(60 * 60),
         }
     }

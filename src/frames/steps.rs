@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::driver::{ContainerMismatch, Driver, Next, run_of};
+use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
 use super::folders::StartContents;
 use super::plan::{self, Step};
 use super::settings::AttendError;
-use super::{ports, provision, store_error};
+use super::{ports, provision};
 use crate::clock;
 use crate::model::container::{MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
@@ -17,6 +17,7 @@ use crate::model::secret::Secret;
 use crate::opencode::OpencodeClient;
 use crate::runtime::RuntimeError;
 use crate::store::frames;
+use crate::supervisor::keyed::Next;
 
 /// How often a step is tried that the engine refuses for reasons of its own.
 const REFUSALS: u32 = 3;
@@ -40,7 +41,7 @@ impl Driver {
                 self.record(event, None).await?;
                 self.inner.failpoints.hit("start.after_announcement").await;
                 // The row as it is now decides which files belong to this start.
-                return Ok(Next::Immediately);
+                return Ok(Next::Again);
             }
         }
         let done = match step {
@@ -54,7 +55,7 @@ impl Driver {
             Step::Settled => Ok(()),
         };
         match done {
-            Ok(()) => Ok(Next::Immediately),
+            Ok(()) => Ok(Next::Again),
             Err(error) => self.refused(frame, step, error).await,
         }
     }
@@ -73,7 +74,7 @@ impl Driver {
             let pause = not_before.saturating_duration_since(Instant::now());
             if !pause.is_zero() {
                 self.show(format!("it ended unexpectedly; the next start is in {} s", pause.as_secs() + 1));
-                return Ok(Some(Next::After(pause)));
+                return Ok(Some(Next::after(pause)));
             }
         }
         if self.memory.start_permit.is_none() {
@@ -81,7 +82,7 @@ impl Driver {
                 Ok(permit) => self.memory.start_permit = Some(permit),
                 Err(_) => {
                     self.show("other frames are starting first");
-                    return Ok(Some(Next::After(Duration::from_millis(100))));
+                    return Ok(Some(Next::after(Duration::from_millis(100))));
                 }
             }
         }
@@ -105,7 +106,7 @@ impl Driver {
         self.memory.attended = false;
         self.attend(frame).await?;
         self.inner.failpoints.hit("start.before_engine").await;
-        self.memory.signs = super::readiness::Signs::default();
+        self.memory.readiness = super::probes::ReadinessProbe::default();
         self.memory.run_began_at = self.inner.deps.clock.now_ms();
         self.inner.deps.runtime.ensure_started(&self.id).await?;
         self.inner.failpoints.hit("start.after_start").await;
@@ -227,19 +228,19 @@ impl Driver {
             .map_err(|_| FrameError::Interrupted)??;
         self.inner.failpoints.hit("destroy.after_folders").await;
         let id = self.id.clone();
-        self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await.map_err(store_error)?;
+        self.inner.deps.store.write(move |tx| frames::forget(tx, &id)).await?;
         self.inner.failpoints.hit("destroy.after_forget").await;
-        Ok(Next::Never)
+        Ok(Next::Done)
     }
 
     /// Takes a container away that cannot be worked with; the next pass makes another if one is wanted.
     pub(super) async fn replace(
         &mut self,
         frame: &Frame,
-        misfit: ContainerMismatch,
+        mismatch: ContainerMismatch,
     ) -> Result<Next, FrameError> {
         self.handle.seen.send_modify(|seen| seen.settled = None);
-        if misfit != ContainerMismatch::Stuck {
+        if mismatch != ContainerMismatch::Stuck {
             self.stop(frame).await?;
         }
         let left = matches!(frame.state, FrameState::Running | FrameState::Paused);
@@ -247,7 +248,7 @@ impl Driver {
             self.record(FrameEvent::StopConfirmed, None).await?;
         }
         self.inner.failpoints.hit("replace.after_stop").await;
-        let why = match misfit {
+        let why = match mismatch {
             ContainerMismatch::OtherGeneration => None,
             ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
             ContainerMismatch::OtherMounts(MountDifference { wanted, mounted }) => {
@@ -259,7 +260,7 @@ impl Driver {
         }
         self.inner.deps.runtime.ensure_removed(&self.id).await?;
         self.inner.failpoints.hit("replace.after_remove").await;
-        Ok(Next::Immediately)
+        Ok(Next::Again)
     }
 
     /// A step went wrong: try again, or give up with the reason.
@@ -268,7 +269,7 @@ impl Driver {
         match &error {
             FrameError::Runtime(RuntimeError::ImageMissing { .. }) if step == Step::Create => {
                 if self.find_image_again(frame).await? {
-                    return Ok(Next::Immediately);
+                    return Ok(Next::Again);
                 }
                 self.fail(error.to_string()).await
             }
@@ -310,8 +311,7 @@ impl Driver {
                 frames::set_image(tx, &id, &reference, &image.id)?;
                 frames::note(tx, &id, "image_changed", &text)
             })
-            .await
-            .map_err(store_error)?;
+            .await?;
         Ok(true)
     }
 
@@ -325,8 +325,7 @@ impl Driver {
                 frames::set_desired(tx, &id, Desired::Running)?;
                 frames::note(tx, &id, "cannot_pause", &text)
             })
-            .await
-            .map_err(store_error)?;
-        Ok(Next::Immediately)
+            .await?;
+        Ok(Next::Again)
     }
 }

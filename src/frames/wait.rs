@@ -28,10 +28,7 @@ impl Frames {
         let end = Instant::now() + deadline;
         let mut last_known: Option<Frame> = None;
         loop {
-            let handle = {
-                let drivers = self.inner.drivers();
-                drivers.by_frame.get(id).cloned()
-            };
+            let handle = self.inner.drivers.get(id);
             // Subscribe first, then look: what changes in between is not missed.
             let mut changes = handle.as_ref().map(|handle| handle.seen.subscribe());
             let seen =

@@ -1,8 +1,6 @@
 //! Listening and answering: one task per connection, all of them owned by their listener.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +24,7 @@ use super::revocable::Revocable;
 use super::tls;
 use super::write_timeout::{Impatient, Patience};
 use crate::access::Admitted;
+use crate::supervisor;
 use crate::wire::problem::Problem;
 
 /// More connections than this at once wait in the listener's queue.
@@ -47,7 +46,7 @@ pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: Cancellatio
         };
         answer(stream, Admission::Peer(who.map(Admitted::from)), routes.clone(), stop.clone())
     };
-    accept_until_stopped(accept, serve, &stop).await;
+    drain(supervisor::accept::accept("unix listener", CONNECTIONS, accept, serve, &stop).await).await;
 }
 
 /// Answers on TCP until stopped. Every request is checked at the gate.
@@ -74,7 +73,7 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Authenticator, routes: Router
             }
         }
     };
-    accept_until_stopped(accept, serve, &stop).await;
+    drain(supervisor::accept::accept("tcp listener", CONNECTIONS, accept, serve, &stop).await).await;
 }
 
 /// How the requests of one connection are admitted.
@@ -93,32 +92,8 @@ impl Admission {
     }
 }
 
-async fn accept_until_stopped<C, Accepting, Work>(
-    mut accept: impl FnMut() -> Accepting,
-    mut serve: impl FnMut(C) -> Work,
-    stop: &CancellationToken,
-) where
-    Accepting: Future<Output = io::Result<C>>,
-    Work: Future<Output = ()> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = connections.join_next(), if connections.len() >= CONNECTIONS => {}
-            accepted = accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok(connection) => {
-                    connections.spawn(serve(connection));
-                }
-                // Out of file descriptors, or the peer went away at once: neither ends the listener.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
-    }
+/// Gives requests that run time to end.
+async fn drain(mut connections: JoinSet<()>) {
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::info!("requests still running after {DRAIN:?} are cut off");

@@ -10,19 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::ids::FrameId;
 use crate::model::port::{Port, PortPurpose};
 use crate::outbound::Connector;
-use crate::supervisor::{OnExit, Tasks};
+use crate::supervisor::{self, Tasks};
 
 /// How many connections one port serves at once; the next ones wait in the kernel.
 const CONNECTIONS: usize = 256;
-
-/// How long a listener rests after the system refused it a connection (no descriptors left).
-const REST: Duration = Duration::from_millis(200);
 
 /// Why a host port cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +83,8 @@ impl HostPorts {
         if let Some(old) = replaced {
             old.close.cancel();
         }
-        let listener = Arc::new(listener);
-        self.tasks.spawn(format!("port {port}"), OnExit::Report, move |_| {
-            serve(listener.clone(), connector.clone(), close.clone(), connections.clone())
-        });
+        self.tasks
+            .spawn_once(format!("port {port}"), move |_| serve(listener, connector, close, connections));
         Ok(())
     }
 
@@ -151,28 +145,35 @@ async fn bind(port: Port) -> Result<TcpListener, PortError> {
 }
 
 async fn serve(
-    listener: Arc<TcpListener>,
+    listener: TcpListener,
     connector: Connector,
     close: CancellationToken,
     count: Arc<AtomicUsize>,
 ) {
-    let mut connections = JoinSet::new();
-    loop {
-        count.store(connections.len(), Ordering::Relaxed);
-        let room = connections.len() < CONNECTIONS;
-        tokio::select! {
-            () = close.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(carry(stream, connector.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection for {}: {error}", connector.what());
-                    tokio::time::sleep(REST).await;
-                }
-            },
+    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+    let serve = |stream| {
+        let (connector, counted) = (connector.clone(), Counted::one_of(&count));
+        async move {
+            let _counted = counted;
+            carry(stream, connector).await;
         }
+    };
+    drop(supervisor::accept::accept(connector.what(), CONNECTIONS, accept, serve, &close).await);
+}
+
+/// One connection, for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one_of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

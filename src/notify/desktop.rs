@@ -1,10 +1,11 @@
 //! Notes on the desktop, over the freedesktop interface, when there is one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify_rust::{Notification, NotificationHandle, Timeout, Urgency};
+use parking_lot::Mutex;
 
 /// A desktop that does not answer is not waited for any longer.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -66,7 +67,7 @@ impl Desktop {
 
     /// Takes a note away.
     pub(super) fn close(&self, key: &str) {
-        let Ok(mut shown) = self.shown.lock() else { return };
+        let mut shown = self.shown.lock();
         match shown.remove(key) {
             Some(Shown::Now(handle)) => spawn(async move {
                 let _ = tokio::time::timeout(WITHIN, handle.close_async()).await;
@@ -79,7 +80,7 @@ impl Desktop {
     }
 
     fn reserve(&self, key: &str) -> bool {
-        let Ok(mut shown) = self.shown.lock() else { return false };
+        let mut shown = self.shown.lock();
         if shown.contains_key(key) {
             return false;
         }
@@ -89,7 +90,7 @@ impl Desktop {
 
     /// Keeps the handle for the end, or gives it back when the end was earlier.
     fn keep(&self, key: String, handle: Option<NotificationHandle>) -> Option<NotificationHandle> {
-        let Ok(mut shown) = self.shown.lock() else { return None };
+        let mut shown = self.shown.lock();
         let wanted = matches!(shown.remove(&key), Some(Shown::Soon));
         match handle {
             Some(handle) if wanted => {

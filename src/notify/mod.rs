@@ -1,27 +1,31 @@
 //! Tells people and programs outside what agents ask: a call that is signed, a note on the desktop.
 //!
-//! A call is a row before it is made, written with the change it tells of, so it
-//! survives the gateway. The desktop is told as well as it can be: nothing depends
-//! on it.
+//! It reads the events of approvals as a durable consumer. A call is a row before it is made, written together with
+//! how far was read, so a gateway that dies in between neither forgets it nor notes it twice. The desktop is told as
+//! well as it can be: nothing depends on it.
 //!
 //! Not here: what is asked and who may answer (see `approvals`).
 
 mod desktop;
 mod webhook;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify as Bell;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::model::approval::{ApprovalRequest, AskBody};
-use crate::model::event::EventKind;
+use crate::events::{Consumer, EventHandler, Filter};
+use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody};
+use crate::model::event::{Event, EventKind};
+use crate::model::ids::ApprovalId;
 use crate::model::secret::Secret;
 use crate::model::visible::exact;
 use crate::outbound::HttpClients;
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, approvals};
 use crate::supervisor::failpoint::Failpoints;
 
 pub use desktop::session_bus;
@@ -59,6 +63,8 @@ struct Inner {
     http: HttpClients,
     desktop: desktop::Desktop,
     bell: Bell,
+    /// Requests as they were when a page of events was dealt with, until the desktop is told.
+    changes: Mutex<HashMap<ApprovalId, ApprovalRequest>>,
 }
 
 impl std::fmt::Debug for Notifier {
@@ -72,45 +78,62 @@ impl Notifier {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let desktop = desktop::Desktop::new(settings.bus.clone());
-        Self { inner: Arc::new(Inner { settings, http: HttpClients::default(), desktop, bell: Bell::new() }) }
+        Self { inner: Arc::new(Inner { settings, desktop, ..Inner::default() }) }
     }
 
-    /// Notes the calls that tell of this, in the transaction of the change.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub fn note(
-        &self,
-        tx: &mut Tx<'_>,
-        prompt: &ApprovalRequest,
-        what: &EventKind,
-    ) -> Result<(), StoreError> {
-        for hook in &self.inner.settings.hooks {
-            webhook::note(tx, hook, prompt, what)?;
-        }
-        Ok(())
-    }
-
-    /// The change is saved: makes the calls, and tells the desktop.
-    pub fn told(&self, prompt: &ApprovalRequest) {
-        self.inner.bell.notify_one();
-        if prompt.state.is_open() {
-            self.inner.desktop.show(prompt.id.as_str(), title(prompt), body(prompt));
-        } else {
-            self.inner.desktop.close(prompt.id.as_str());
-        }
-    }
-
-    /// Makes calls until it is stopped.
+    /// Reads events and makes calls until it is stopped.
     pub async fn run(&self, store: Store, clock: Clock, failpoints: Failpoints, stop: CancellationToken) {
+        let filter =
+            Filter { kinds: vec!["prompt.asked".into(), "prompt.answered".into()], ..Filter::default() };
+        let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
         let Inner { settings, http, bell, .. } = &*self.inner;
         let caller =
             webhook::Caller { settings, http, store: &store, clock: &clock, failpoints: &failpoints };
         tokio::select! {
             () = webhook::run(&caller, bell) => {}
+            () = reader.run(stop.clone()) => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+impl EventHandler for Notifier {
+    fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), StoreError> {
+        let Some(id) = told_of(event) else { return Ok(()) };
+        let prompt = match approvals::get(tx, &id) {
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            found => found?,
+        };
+        for hook in &self.inner.settings.hooks {
+            webhook::note(tx, hook, &prompt, event)?;
+        }
+        let mut changes = self.inner.changes.lock();
+        changes.insert(prompt.id.clone(), prompt);
+        Ok(())
+    }
+
+    fn handled(&self, page: &[Event]) {
+        self.inner.bell.notify_one();
+        for id in page.iter().filter_map(told_of) {
+            let Some(prompt) = self.inner.changes.lock().remove(&id) else { continue };
+            if prompt.state == ApprovalState::Pending {
+                self.inner.desktop.show(prompt.id.as_str(), title(&prompt), body(&prompt));
+            } else {
+                self.inner.desktop.close(prompt.id.as_str());
+            }
+        }
+    }
+}
+
+/// Which request an event tells people of. They hear nothing of the end of what a rule decided: they never heard
+/// its beginning.
+fn told_of(event: &Event) -> Option<ApprovalId> {
+    let id = match &event.what {
+        EventKind::PromptAsked { id, .. } => id.as_deref()?,
+        EventKind::PromptAnswered { id, by, .. } if by.as_deref() != Some("policy") => id.as_deref()?,
+        _ => return None,
+    };
+    ApprovalId::parse(id).ok()
 }
 
 fn title(prompt: &ApprovalRequest) -> String {

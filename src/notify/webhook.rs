@@ -10,7 +10,7 @@ use tokio::sync::Notify as Bell;
 use super::{Hook, Settings};
 use crate::clock::{self, Clock};
 use crate::model::approval::ApprovalRequest;
-use crate::model::event::EventKind;
+use crate::model::event::{Event, EventKind};
 use crate::model::ids::DeliveryId;
 use crate::model::visible;
 use crate::outbound::HttpClients;
@@ -45,18 +45,20 @@ pub(super) fn note(
     tx: &mut Tx<'_>,
     hook: &Hook,
     prompt: &ApprovalRequest,
-    what: &EventKind,
+    event: &Event,
 ) -> Result<(), StoreError> {
+    let what = &event.what;
+    let is_asked = matches!(what, EventKind::PromptAsked { .. });
     let body = json!({
         "type": what.kind(),
-        "timestamp": clock::rfc3339(tx.now_ms()),
+        "timestamp": clock::rfc3339(event.at),
         "data": {
             "approval": prompt.id,
             "frame": prompt.frame_name,
             "session": prompt.session,
             "message": prompt.message,
             "event": serde_json::to_value(what).ok().and_then(|mut it| it.get_mut("data").map(serde_json::Value::take)),
-            "answer_with": prompt.state.is_open().then(|| prompt.command()),
+            "answer_with": is_asked.then(|| prompt.command()),
         },
     });
     let id = DeliveryId::from_parts(tx.now_ms(), clock::entropy_128());

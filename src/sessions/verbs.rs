@@ -33,7 +33,7 @@ impl Sessions {
         let session = self
             .deps
             .store
-            .write::<_, StoreError, _>(move |tx| {
+            .write(move |tx| {
                 let session = sessions::rename(tx, &wanted, &given)?;
                 sessions::note_untold(tx, &wanted)?;
                 tx.audit(&by, "session.rename", wanted.as_str(), &json!({"title": given}))?;
@@ -46,7 +46,7 @@ impl Sessions {
                 Ok(()) => {
                     let id = id.clone();
                     let told = move |tx: &mut Tx<'_>| sessions::told(tx, &id, &title);
-                    self.deps.store.write::<_, StoreError, _>(told).await?;
+                    self.deps.store.write(told).await?;
                 }
                 Err(error) => {
                     tracing::warn!(session = %id, %error, "the agent calls session {id} by its old title until it is told again: {error}");
@@ -74,7 +74,7 @@ impl Sessions {
         client.abort(agent_session).await?;
         let (by, id) = (by.clone(), id.clone());
         let audit = move |tx: &mut Tx<'_>| tx.audit(&by, "session.abort", id.as_str(), &json!({}));
-        self.deps.store.write::<_, StoreError, _>(audit).await?;
+        self.deps.store.write(audit).await?;
         Ok(true)
     }
 
@@ -124,7 +124,7 @@ impl Sessions {
             )?;
             sessions::get(tx, &made.id)
         };
-        let made = self.deps.store.write::<_, StoreError, _>(write).await?;
+        let made = self.deps.store.write(write).await?;
         // The agent's list should show the same; the conversation works without.
         if let Err(error) = client.adopt_session(&forked.id, &title, &metadata(&made)).await {
             tracing::warn!(session = %made.id, %error, "the agent does not take the title of {}: {error}", made.id);
@@ -151,7 +151,7 @@ impl Sessions {
             tx.audit(&by, "session.compact", id.as_str(), &json!({"model": model.to_string()}))?;
             sessions::get(tx, &id)
         };
-        Ok(self.deps.store.write::<_, StoreError, _>(write).await?)
+        Ok(self.deps.store.write(write).await?)
     }
 
     /// Deletes a conversation: the agent's first, then its history here. One whose frame is gone has only that.
@@ -189,7 +189,7 @@ impl Sessions {
             let detail = json!({"frame": gone.frame_name});
             Ok(tx.audit(&by, "session.delete", gone.id.as_str(), &detail)?)
         };
-        self.deps.store.write::<_, SessionError, _>(write).await?;
+        self.deps.store.write_as(write).await?;
         Ok(session)
     }
 

@@ -184,7 +184,7 @@ impl Statuses {
         // What a frame does can be found out again at any time: it need not wait for the disk.
         self.deps
             .store
-            .write_soon::<_, StoreError, _>(move |tx| {
+            .write_soon(move |tx| {
                 for (id, Told { status, detail }) in news {
                     frames::tell(tx, &id, &EventKind::StatusChanged { status, detail })?;
                 }

@@ -242,6 +242,7 @@ pub fn subject(prompt: &ApprovalRequest) -> Subject {
         frame_name: Some(prompt.frame_name.clone()),
         session: prompt.session.clone(),
         message: prompt.message.clone(),
+        ..Subject::default()
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Tx<'a> {
     pub(super) transaction: &'a Connection,
     now_ms: u64,
     events: Vec<Event>,
+    has_set_timers: bool,
 }
 
 mod sealed {
@@ -86,12 +87,21 @@ impl Queryable for Tx<'_> {}
 impl<'a> Tx<'a> {
     /// A change that begins now.
     pub(super) fn new(transaction: &'a Connection, now_ms: u64) -> Self {
-        Self { transaction, now_ms, events: Vec::new() }
+        Self { transaction, now_ms, events: Vec::new(), has_set_timers: false }
     }
 
     /// What is to be sent out once it is committed.
     pub(super) fn into_events(self) -> Vec<Event> {
         self.events
+    }
+
+    /// Whoever fires timers looks again after the commit.
+    pub(super) fn note_timers(&mut self) {
+        self.has_set_timers = true;
+    }
+
+    pub(super) fn has_set_timers(&self) -> bool {
+        self.has_set_timers
     }
 
     /// When this transaction began (UTC ms); every row it writes says the same.
@@ -152,6 +162,12 @@ impl<'a> Tx<'a> {
             ),
         )?;
         let id = self.transaction.last_insert_rowid().unsigned_abs();
+        for reference in &subject.refs {
+            self.change(
+                "INSERT INTO event_refs (event_id, kind, ref) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                (to_sql_int(id), &reference.kind, &reference.id),
+            )?;
+        }
         self.events.push(Event { id, at: self.now_ms, subject: subject.clone(), what: what.clone() });
         Ok(id)
     }

@@ -26,20 +26,31 @@ pub fn after(
         globs if globs.is_empty() => None,
         globs => Some(to_json(&globs, "kinds of events")?),
     };
+    let refs = match filter.refs.as_slice() {
+        [] => None,
+        refs => Some(to_json(&refs, "what events are about")?),
+    };
     let mut found = Vec::new();
     let mut position = after;
     while found.len() < limit {
         let wanted = limit - found.len();
         let page = ask.rows(
-            "SELECT * FROM events
+            "SELECT *, (SELECT json_group_array(json_object('kind', kind, 'id', ref))
+                          FROM event_refs WHERE event_id = events.id) AS refs
+               FROM events
               WHERE id > ?1
                 AND (?2 IS NULL OR frame_id = ?2)
                 AND (?3 IS NULL OR frame_name = ?3)
                 AND (?4 IS NULL OR session_id = ?4)
                 AND (?5 IS NULL OR message_id = ?5)
                 AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(?6) WHERE kind GLOB value))
+                AND (?7 IS NULL OR NOT EXISTS (
+                        SELECT 1 FROM json_each(?7)
+                         WHERE NOT EXISTS (SELECT 1 FROM event_refs
+                                            WHERE event_id = events.id AND kind = value ->> 'kind'
+                                              AND ref = value ->> 'id')))
               ORDER BY id
-              LIMIT ?7",
+              LIMIT ?8",
             (
                 to_sql_int(position),
                 &filter.frame,
@@ -47,6 +58,7 @@ pub fn after(
                 &filter.session,
                 &filter.message,
                 &kinds,
+                &refs,
                 i64::try_from(wanted).unwrap_or(i64::MAX),
             ),
             |row| Ok((unsigned(row, "id")?, event(row)?)),
@@ -70,6 +82,9 @@ pub(super) fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
     else {
         return Ok(None);
     };
+    // Absent where nobody needs them.
+    let refs = row.get::<_, Option<String>>("refs").ok().flatten();
+    let refs = refs.and_then(|refs| serde_json::from_str(&refs).ok()).unwrap_or_default();
     Ok(Some(Event {
         id: unsigned(row, "id")?,
         at: unsigned(row, "at")?,
@@ -78,6 +93,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
             frame_name: row.get("frame_name")?,
             session: row.get("session_id")?,
             message: row.get("message_id")?,
+            refs,
         },
         what,
     }))

@@ -295,5 +295,6 @@ pub fn subject(message: &Message) -> Subject {
         frame_name: Some(message.frame_name.clone()),
         session: Some(message.session.clone()),
         message: Some(message.id.clone()),
+        ..Subject::default()
     }
 }

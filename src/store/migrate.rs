@@ -22,6 +22,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0005_search.sql"),
     include_str!("migrations/0006_queue.sql"),
     include_str!("migrations/0007_titles.sql"),
+    include_str!("migrations/0008_timers_and_cursors.sql"),
 ];
 
 /// How many copies are kept.

@@ -10,6 +10,7 @@ mod ask;
 pub mod audit;
 pub mod deliveries;
 pub mod error;
+pub mod event_cursors;
 pub mod events;
 pub mod frames;
 pub mod key;
@@ -27,16 +28,18 @@ pub mod retention;
 mod ring;
 pub mod search;
 pub mod sessions;
+pub mod timers;
 pub mod tokens;
 pub mod usage;
 pub mod values;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::model::secret::Secret;
@@ -71,6 +74,7 @@ struct Inner {
     writer: writer::Writer,
     options: OpenOptions,
     outlet: writer::Published,
+    timers: Arc<Notify>,
 }
 
 impl Store {
@@ -110,7 +114,8 @@ impl Store {
         };
         let folder = open::keyed(&options);
         let writer = writer::Writer::start(connection, folder, reserve, clock, &options.path, outlet.clone());
-        Ok(Self { inner: Arc::new(Inner { writer, readers: Mutex::default(), options, outlet }) })
+        let inner = Inner { writer, readers: Mutex::default(), options, outlet, timers: Arc::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Calls `question` with a reading connection, on a thread that may block. All it asks is
@@ -142,7 +147,19 @@ impl Store {
     ///
     /// # Errors
     /// Whatever `change` says (then nothing was saved), or that the transaction could not be committed.
-    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.submit(Durability::Disk, change).await
+    }
+
+    /// As [`Store::write`], for a change that may be refused for reasons of its own.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn write_as<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -156,11 +173,10 @@ impl Store {
     ///
     /// # Errors
     /// The same.
-    pub async fn write_soon<T, E, F>(&self, change: F) -> Result<T, E>
+    pub async fn write_soon<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.submit(Durability::Process, change).await
     }
@@ -171,9 +187,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
+        let change = move |tx: &mut Tx<'_>| change(tx).map(|value| (value, tx.has_set_timers()));
         let (change, answer) = writer::WriteJob::new(change, durability);
         self.inner.writer.submit(change).await?;
-        answer.await.map_err(|_| E::from(StoreError::Closed))?
+        let (value, has_set_timers) = answer.await.map_err(|_| E::from(StoreError::Closed))??;
+        if has_set_timers {
+            self.inner.timers.notify_one();
+        }
+        Ok(value)
     }
 
     /// The schema's version.
@@ -218,6 +239,12 @@ impl Store {
         self.inner.outlet.last_event.subscribe()
     }
 
+    /// Told when timers were set; see [`timers`].
+    #[must_use]
+    pub fn timers_changed(&self) -> Arc<Notify> {
+        self.inner.timers.clone()
+    }
+
     /// The newest events, as they were committed.
     #[must_use]
     pub fn ring(&self) -> &Ring {
@@ -233,7 +260,7 @@ impl Store {
 
 impl Inner {
     fn take_reader(&self) -> Result<Connection, StoreError> {
-        let idle = self.readers.lock().ok().and_then(|mut readers| readers.pop());
+        let idle = self.readers.lock().pop();
         match idle {
             Some(connection) => Ok(connection),
             None => open::reader(&self.options),
@@ -241,9 +268,8 @@ impl Inner {
     }
 
     fn give_back(&self, connection: Connection) {
-        if let Ok(mut readers) = self.readers.lock()
-            && readers.len() < 4
-        {
+        let mut readers = self.readers.lock();
+        if readers.len() < 4 {
             readers.push(connection);
         }
     }

@@ -44,11 +44,11 @@ async fn kept(store: &Store) -> u64 {
 async fn ids_that_a_power_cut_took_are_not_given_out_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
-    store.write::<_, StoreError, _>(|tx| emit(tx, 3)).await.expect("saved");
+    store.write(|tx| emit(tx, 3)).await.expect("saved");
     let before = store.inner.writer.synced();
     // Few commits, so that the log is not folded in meanwhile. More is reserved after the second.
     for round in 0..4 {
-        store.write_soon::<_, StoreError, _>(|tx| emit(tx, MANY)).await.expect("saved");
+        store.write_soon(|tx| emit(tx, MANY)).await.expect("saved");
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while round == 1 && store.inner.writer.synced() == before {
             assert!(std::time::Instant::now() < until, "nothing more was reserved");
@@ -67,7 +67,7 @@ async fn ids_that_a_power_cut_took_are_not_given_out_again() {
         let again = open(left.path());
         let kept = kept(&again).await;
         assert!(kept < sent, "with {log} of {whole} nothing was lost");
-        let next = again.write::<_, StoreError, _>(|tx| emit(tx, 1)).await.expect("saved");
+        let next = again.write(|tx| emit(tx, 1)).await.expect("saved");
         assert!(next > sent, "with {log} of {whole}: {next} is not above {sent}");
         for (position, is_too_old) in [(kept, false), (kept + 1, true), (sent, true), (next - 1, false)] {
             let says = again.read(move |db| events::is_too_old(db, position)).await.expect("an answer");
@@ -80,21 +80,18 @@ async fn ids_that_a_power_cut_took_are_not_given_out_again() {
 async fn a_database_that_was_closed_goes_on_with_the_next_id_and_one_that_was_not_leaves_a_hole() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
-    store.write::<_, StoreError, _>(|tx| emit(tx, 3)).await.expect("saved");
+    store.write(|tx| emit(tx, 3)).await.expect("saved");
     drop(store);
     let store = open(folder.path());
     assert_eq!(sent(&store), 3);
-    assert_eq!(store.write::<_, StoreError, _>(|tx| emit(tx, 1)).await.expect("saved"), 4);
+    assert_eq!(store.write(|tx| emit(tx, 1)).await.expect("saved"), 4);
 
     let log = fs::metadata(folder.path().join("mimir.db-wal")).expect("the log").len();
     let left = cut(folder.path(), usize::try_from(log).expect("a length"));
     let killed = open(left.path());
     let (first, count) = (sent(&killed), 100);
     assert!(first > 4, "{first}");
-    assert_eq!(
-        killed.write::<_, StoreError, _>(move |tx| emit(tx, count)).await.expect("saved"),
-        first + count
-    );
+    assert_eq!(killed.write(move |tx| emit(tx, count)).await.expect("saved"), first + count);
     // Whoever had everything misses nothing, and reads on behind the hole.
     assert!(!killed.read(|db| events::is_too_old(db, 4)).await.expect("an answer"));
     let next = killed.read(|db| events::after(db, 4, &events::Filter::default(), 1)).await.expect("events");
@@ -108,10 +105,10 @@ async fn two_writers_do_not_give_out_each_others_ids() {
     let (first, second) = (open(folder.path()), open(folder.path()));
     let mut ids = Vec::new();
     for store in [&first, &second, &first] {
-        ids.push(store.write::<_, StoreError, _>(|tx| emit(tx, 1)).await.expect("saved"));
+        ids.push(store.write(|tx| emit(tx, 1)).await.expect("saved"));
     }
     drop(second);
-    ids.push(first.write::<_, StoreError, _>(|tx| emit(tx, 1)).await.expect("saved"));
+    ids.push(first.write(|tx| emit(tx, 1)).await.expect("saved"));
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     let log = fs::metadata(folder.path().join("mimir.db-wal")).expect("the log").len();
     let left = cut(folder.path(), usize::try_from(log).expect("a length"));

@@ -4,7 +4,9 @@
 //! Filled by the writer after each commit. Whoever is further behind than it reaches reads rows.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::model::event::Event;
 use crate::wire::events::Logged;
@@ -58,7 +60,7 @@ impl Ring {
     pub(super) fn push(&self, events: Vec<Event>) {
         // Written before the lock is taken: readers do not wait for it.
         let logged: Vec<Arc<Logged>> = events.into_iter().map(|event| Arc::new(Logged::new(event))).collect();
-        let Ok(mut state) = self.state.write() else { return };
+        let mut state = self.state.write();
         for event in logged {
             state.newest = event.event().id;
             state.bytes += event.weight();
@@ -75,7 +77,7 @@ impl Ring {
     /// have to be read first.
     #[must_use]
     pub fn after(&self, position: u64, limit: usize, wanted: impl Fn(&Event) -> bool) -> Option<Window> {
-        let state = self.state.read().ok()?;
+        let state = self.state.read();
         if position < state.floor {
             return None;
         }
@@ -97,13 +99,13 @@ impl Ring {
     /// The newest event's id.
     #[must_use]
     pub fn newest(&self) -> u64 {
-        self.state.read().map_or(0, |state| state.newest)
+        self.state.read().newest
     }
 
     /// Everything after this id can be had without asking the database.
     #[must_use]
     pub fn floor(&self) -> u64 {
-        self.state.read().map_or(u64::MAX, |state| state.floor)
+        self.state.read().floor
     }
 }
 

@@ -46,6 +46,7 @@ pub fn subject(session: &Session) -> Subject {
         frame_name: Some(session.frame_name.clone()),
         session: Some(session.id.clone()),
         message: None,
+        ..Subject::default()
     }
 }
 

@@ -124,7 +124,7 @@ async fn a_full_disk_is_named_and_the_change_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
     let error = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
             tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
             tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
@@ -134,7 +134,7 @@ async fn a_full_disk_is_named_and_the_change_undone() {
     assert!(matches!(error, StoreError::DiskFull), "{error}");
     assert!(values(&store).await.is_empty());
     let again = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             tx.transaction.query_row("PRAGMA max_page_count = 100000", (), |_| Ok(()))?;
             tx.change("INSERT INTO a (x) VALUES ('later')", ())
         })
@@ -176,15 +176,14 @@ async fn somebody_elses_hold_on_the_file_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
     // The five seconds of every day are too long for a test.
-    let patience =
-        store.write::<_, StoreError, _>(|tx| Ok(tx.transaction.busy_timeout(Duration::from_millis(50))?));
+    let patience = store.write(|tx| Ok(tx.transaction.busy_timeout(Duration::from_millis(50))?));
     patience.await.expect("less patience");
     let other = open::writer(&options(folder.path())).expect("a second program");
     other.execute_batch("BEGIN IMMEDIATE").expect("holds it");
-    let short = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    let short = store.write(|tx| Ok(tx.now_ms())).await;
     assert!(matches!(short, Err(StoreError::Busy)), "{short:?}");
     other.execute_batch("ROLLBACK").expect("lets go");
-    assert!(store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await.is_ok());
+    assert!(store.write(|tx| Ok(tx.now_ms())).await.is_ok());
 }
 
 #[tokio::test]
@@ -192,7 +191,7 @@ async fn a_row_that_is_not_one_of_ours_is_named_with_its_value() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(options(folder.path()), Clock::manual(1_000)).expect("a new database");
     let planted = store
-        .write::<_, StoreError, _>(|tx| {
+        .write(|tx| {
             tx.change("INSERT INTO projects VALUES ('prj_x', 'a', '/a', 1)", ())?;
             tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'from.the.future', '{}')", ())?;
             tx.emit(&Default::default(), &crate::model::event::EventKind::FrameRemoved {})
@@ -338,7 +337,7 @@ async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(folder.path(), FIRST).expect("a new database"));
     // The writer is busy while all of them line up behind it.
-    let busy = store.write::<_, StoreError, _>(|tx| {
+    let busy = store.write(|tx| {
         std::thread::sleep(Duration::from_millis(200));
         tx.change("INSERT INTO a (x) VALUES ('first')", ())
     });
@@ -381,12 +380,12 @@ async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
 async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path(), FIRST).expect("a new database");
-    let busy = store.write::<_, StoreError, _>(|_| {
+    let busy = store.write(|_| {
         std::thread::sleep(Duration::from_millis(100));
         Ok(())
     });
-    let small = store.write::<_, StoreError, _>(|tx| tx.change("INSERT INTO a (x) VALUES ('small')", ()));
-    let large = store.write::<_, StoreError, _>(|tx| {
+    let small = store.write(|tx| tx.change("INSERT INTO a (x) VALUES ('small')", ()));
+    let large = store.write(|tx| {
         let pages: i64 = tx.transaction.query_row("PRAGMA page_count", (), |row| row.get(0))?;
         tx.transaction.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
         tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000000)))", ())
@@ -398,7 +397,7 @@ async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody(
         Ok(_) => assert_eq!(kept, ["small"], "it was saved, as it was told"),
         Err(error) => assert!(matches!(error, StoreError::DiskFull) && kept.is_empty(), "{error}: {kept:?}"),
     }
-    let after = store.write::<_, StoreError, _>(|tx| Ok(tx.now_ms())).await;
+    let after = store.write(|tx| Ok(tx.now_ms())).await;
     assert!(after.is_ok(), "the next one finds a writer: {after:?}");
 }
 
@@ -413,9 +412,74 @@ async fn the_log_is_folded_into_the_database_while_it_is_written() {
     while size() == before {
         assert!(std::time::Instant::now() < end, "nothing was folded in");
         let insert = |tx: &mut Tx<'_>| tx.change("INSERT INTO a (x) VALUES (hex(zeroblob(1000)))", ());
-        store.write_soon::<_, StoreError, _>(insert).await.expect("saved");
+        store.write_soon(insert).await.expect("saved");
     }
     let log = fs::metadata(folder.path().join("mimir.db-wal")).expect("the log").len();
     assert!(log < 64 << 20, "{log}");
     close(store);
+}
+
+#[tokio::test]
+async fn a_home_from_before_timers_keeps_its_deadlines_and_is_not_told_of_the_past() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), &migrate::STEPS[..7]).expect("a database of before");
+    let fill = store.write(|tx| {
+        tx.change("INSERT INTO events (at, kind, data) VALUES (1, 'prompt.asked', '{}')", ())?;
+        for (id, state, deadline) in [("a", "pending", Some(500)), ("b", "pending", None), ("c", "denied", Some(7))] {
+            tx.change(
+                "INSERT INTO prompts (id, frame_id, frame_name, agent_prompt, from_child, ask, state, deadline_at, asked_at)
+                 VALUES (?1, 'f', 'blog', ?1, 0, '{}', ?2, ?3, 1)",
+                (id, state, deadline),
+            )?;
+        }
+        Ok(())
+    });
+    fill.await.expect("filled");
+    close(store);
+    let store = open(folder.path(), migrate::STEPS).expect("migrated");
+    let (due, next) = store.read(|db| timers::due_and_next(db, 1_000)).await.expect("timers");
+    let due: Vec<_> =
+        due.iter().map(|timer| (timer.kind.as_str(), timer.subject.as_str(), timer.due_at)).collect();
+    assert_eq!((due, next), (vec![("approval.deadline", "a", 500)], None));
+    let position = store.read(|db| event_cursors::position(db, "notify")).await;
+    assert_eq!(position.expect("a cursor"), Some(1));
+}
+
+#[tokio::test]
+async fn events_may_be_about_anything_and_are_found_by_it() {
+    use crate::model::event::{EventKind, EventRef, Subject};
+    use crate::model::filter::Filter;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), migrate::STEPS).expect("a database");
+    let about = |kind: &str, id: &str| EventRef { kind: kind.into(), id: id.into() };
+    let (run, step) = (about("run", "r1"), about("step", "s1"));
+    let refs = vec![run.clone(), step.clone()];
+    let emit = store.write(move |tx| {
+        tx.emit(&Subject { refs: vec![run.clone()], ..Subject::default() }, &EventKind::MessageQueued {})?;
+        tx.emit(&Subject { refs: vec![run, step], ..Subject::default() }, &EventKind::MessageQueued {})?;
+        tx.emit(&Subject::default(), &EventKind::MessageQueued {})
+    });
+    emit.await.expect("events");
+    let read = |refs: Vec<EventRef>| {
+        let filter = Filter { refs, ..Filter::default() };
+        let store = store.clone();
+        async move {
+            let wanted = filter.clone();
+            let rows = store.read(move |db| events::after(db, 0, &wanted, 10)).await.expect("rows");
+            let ring =
+                store.ring().after(0, 10, |event| filter.wants(event)).expect("all are in memory").events;
+            let from_memory: Vec<_> = ring.iter().map(|logged| logged.event().clone()).collect();
+            assert_eq!(rows, from_memory);
+            rows.into_iter().map(|event| (event.id, event.subject.refs.len())).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(read(Vec::new()).await, [(1, 1), (2, 2), (3, 0)]);
+    assert_eq!(read(refs[..1].to_vec()).await, [(1, 1), (2, 2)]);
+    assert_eq!(read(refs).await, [(2, 2)]);
+    assert_eq!(read(vec![about("run", "r2")]).await, []);
+    // What is forgotten leaves nothing behind.
+    store.write(|tx| tx.change("DELETE FROM events WHERE id < 3", ())).await.expect("forgotten");
+    let left =
+        store.read(|db| db.maybe_row("SELECT count(*) FROM event_refs", (), |row| Ok(row.get::<_, i64>(0)?)));
+    assert_eq!(left.await.expect("a count"), Some(0));
 }

@@ -1,5 +1,6 @@
 //! Who owns which task: every task has a name, an owner and an answer to "what when it ends?".
 
+pub mod accept;
 pub mod backoff;
 pub mod failpoint;
 pub mod keyed;

@@ -10,11 +10,11 @@
 pub mod trend;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::schema as config;
@@ -24,7 +24,6 @@ use crate::model::ids::FrameId;
 use crate::model::status::AgentHealth;
 use crate::status::{FrameNow, Statuses};
 use crate::store::{Store, StoreError, frames};
-use crate::supervisor::Service;
 use trend::Trend;
 
 /// How often a frame that has something to do is looked into.
@@ -80,7 +79,7 @@ struct Look {
 }
 
 impl Upkeep {
-    /// Makes the service; nothing happens until [`Upkeep::run`].
+    /// Makes the service; [`Upkeep::look_once`] is called every [`Upkeep::period`].
     #[must_use]
     pub fn new(deps: UpkeepDeps) -> Self {
         Self { inner: Arc::new(Inner { deps, looks: Mutex::default(), idle_stops: AtomicU64::new(0) }) }
@@ -89,7 +88,7 @@ impl Upkeep {
     /// What a frame's agent used when it was looked at last: UTC ms and bytes.
     #[must_use]
     pub fn memory(&self, frame: &FrameId) -> Option<(u64, u64)> {
-        self.inner.looks.lock().ok()?.get(frame)?.memory.last()
+        self.inner.looks.lock().get(frame)?.memory.last()
     }
 
     /// How many frames were stopped because they had nothing to do, since the gateway began.
@@ -97,40 +96,24 @@ impl Upkeep {
     pub fn idle_stops(&self) -> u64 {
         self.inner.idle_stops.load(Ordering::Relaxed)
     }
-}
 
-impl Service for Upkeep {
-    const NAME: &'static str = "upkeep";
-
-    /// Looks after frames until it is stopped.
-    async fn run(&self, stop: CancellationToken) {
+    /// How often frames are to be looked at.
+    #[must_use]
+    pub fn period(&self) -> Duration {
         let settings = &self.inner.deps.settings;
         let pause = settings.config.idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
-        let pause = pause.max(Duration::from_millis(50));
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return,
-            }
-            if let Err(error) = self.look_once().await {
-                tracing::debug!(%error, "frames could not be looked after: {error}");
-            }
-        }
+        pause.max(Duration::from_millis(50))
     }
-}
 
-impl Upkeep {
     /// Looks at every running frame once.
     ///
     /// # Errors
     /// When the rows cannot be read; what goes wrong with one frame does not keep the others.
     pub async fn look_once(&self) -> Result<(), StoreError> {
         let all = self.inner.deps.statuses.all().await?;
-        if let Ok(mut looks) = self.inner.looks.lock() {
-            looks.retain(|id, _| {
-                all.iter().any(|now| now.frame.id == *id && now.frame.state == FrameState::Running)
-            });
-        }
+        self.inner.looks.lock().retain(|id, _| {
+            all.iter().any(|now| now.frame.id == *id && now.frame.state == FrameState::Running)
+        });
         for now in all {
             let runs = now.frame.state == FrameState::Running && now.frame.desired == Desired::Running;
             let is_well = self.inner.deps.frames.health(&now.frame.id) == AgentHealth::Answers;
@@ -148,9 +131,7 @@ impl Upkeep {
     /// Forgets what was seen, so that the next look sees everything anew.
     #[cfg(feature = "test-support")]
     pub fn forget_looks(&self) {
-        if let Ok(mut looks) = self.inner.looks.lock() {
-            looks.clear();
-        }
+        self.inner.looks.lock().clear();
     }
 
     async fn look_after(&self, now: &FrameNow) -> Result<(), FrameError> {
@@ -259,13 +240,11 @@ impl Upkeep {
     }
 
     fn look(&self, id: &FrameId) -> Look {
-        self.inner.looks.lock().ok().and_then(|looks| looks.get(id).cloned()).unwrap_or_default()
+        self.inner.looks.lock().get(id).cloned().unwrap_or_default()
     }
 
     fn alter(&self, id: &FrameId, change: impl FnOnce(&mut Look)) {
-        if let Ok(mut looks) = self.inner.looks.lock() {
-            change(looks.entry(id.clone()).or_default());
-        }
+        change(self.inner.looks.lock().entry(id.clone()).or_default());
     }
 
     fn now_ms(&self) -> u64 {

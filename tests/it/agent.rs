@@ -548,7 +548,7 @@ mod following {
         world.end_of(&world.send("a").await).await;
         let newest = follow.newest();
         let forget = |tx: &mut mimir::store::Tx<'_>| tx.change("DELETE FROM events WHERE id < ?1", (3,));
-        world.store.write::<_, StoreError, _>(forget).await.expect("forgotten");
+        world.store.write(forget).await.expect("forgotten");
         // A gateway that begins anew has nothing in memory.
         let follow = Events::new(world.reopened());
         let begins = follow.newest();

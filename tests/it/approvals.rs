@@ -284,7 +284,6 @@ async fn rules_decide_before_people_and_the_agent_is_told_why() {
             rule("deny bash git push *"),
             rule("deny external_directory *"),
         ],
-        ..Settings::default()
     };
     let world = World::with(settings).await;
     world.frame_has_rules(&[rule("allow external_directory /tmp/*"), rule("allow bash ls")]).await;
@@ -317,7 +316,7 @@ async fn rules_decide_before_people_and_the_agent_is_told_why() {
 
 #[tokio::test]
 async fn a_projects_own_file_may_forbid_and_never_allow() {
-    let settings = Settings { rules: vec![rule("allow bash make *")], ..Settings::default() };
+    let settings = Settings { rules: vec![rule("allow bash make *")] };
     let world = World::with(settings).await;
     std::fs::create_dir(world.workspace().join(".mimir")).expect("a folder");
     let file = world.workspace().join(".mimir/config.yml");

@@ -11,7 +11,7 @@ use mimir::model::event::EventKind;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::model::message::Message;
 use mimir::store::queue::{self, Edit};
-use mimir::store::{StoreError, approvals, messages};
+use mimir::store::{approvals, messages};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -319,7 +319,7 @@ mod crashes {
         world.reaches(&sent, Running).await;
         let id = sent.id.clone();
         let wish = move |tx: &mut mimir::store::Tx<'_>| queue::ask_to_stop(tx, &id, "cancelled by owner:0");
-        world.store.write::<_, StoreError, _>(wish).await.expect("saved");
+        world.store.write(wish).await.expect("saved");
         world.restart_gateway().await;
         let message = world.end_of(&sent).await;
         let reason = message.reason.as_deref();
@@ -331,7 +331,7 @@ mod crashes {
     /// Moves what happened to a message into the past.
     async fn long_ago(world: &World, table: &'static str, set: &'static str) {
         let change = move |tx: &mut mimir::store::Tx<'_>| tx.change(&format!("UPDATE {table} SET {set}"), ());
-        assert_eq!(world.store.write::<_, StoreError, _>(change).await.expect("changed"), 1);
+        assert_eq!(world.store.write(change).await.expect("changed"), 1);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ mod rows;
 mod stalls;
 
 use mimir::model::event::{EventKind, Subject};
-use mimir::store::{Store, StoreError};
+use mimir::store::Store;
 
 /// Stores events whose text is what `text` makes of their number, many in one transaction.
 async fn emit(
@@ -19,7 +19,7 @@ async fn emit(
     numbers: std::ops::Range<u64>,
     text: impl Fn(u64) -> String + Send + 'static,
 ) -> u64 {
-    let told = store.write_soon::<_, StoreError, _>(move |tx| {
+    let told = store.write_soon(move |tx| {
         let mut last = 0;
         for number in numbers {
             let what = EventKind::Text { delta: text(number), part: "prt_1".into() };

@@ -319,6 +319,18 @@ pub struct Subject {
     /// The message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
+    /// Whatever else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<EventRef>,
+}
+
+/// Something that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRef {
+    /// What kind of thing it is.
+    pub kind: String,
+    /// Which one.
+    pub id: String,
 }
 
 /// An event as it is stored and sent.

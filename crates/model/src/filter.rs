@@ -1,6 +1,6 @@
 //! Which events somebody wants to see. Pure.
 
-use super::event::Event;
+use super::event::{Event, EventRef};
 use super::ids::{FrameId, MessageId, SessionId};
 use super::names::FrameName;
 
@@ -15,6 +15,8 @@ pub struct Filter {
     pub session: Option<SessionId>,
     /// Of this message.
     pub message: Option<MessageId>,
+    /// About all of these.
+    pub refs: Vec<EventRef>,
     /// Of these kinds, such as `frame.moved`, or of all that begin like that, such as `message.*`;
     /// of all when empty.
     pub kinds: Vec<String>,
@@ -29,6 +31,7 @@ impl Filter {
             && fits(self.frame_name.as_ref(), subject.frame_name.as_ref())
             && fits(self.session.as_ref(), subject.session.as_ref())
             && fits(self.message.as_ref(), subject.message.as_ref())
+            && self.refs.iter().all(|wanted| subject.refs.contains(wanted))
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| is_of(event.what.kind(), kind)))
     }
 

@@ -39,7 +39,7 @@ impl Model {
                 return;
             }
         }
-        let wish = wish(self.desired, self.state);
+        let wish = effective_desired(self.desired, self.state);
         let step = plan(wish, self.seen);
         if let Some(event) = announcement(step, self.state) {
             self.take(event);

@@ -110,7 +110,6 @@ fn filter(query: EventQuery) -> Answer<Filter> {
         Reply::not_found(&format!("{what}.not_found"), format!("there is no {what} {id}"))
     };
     Ok(Filter {
-        frame: None,
         frame_name: query.frame.as_deref().map(frame_name).transpose()?,
         session: query
             .session
@@ -121,6 +120,7 @@ fn filter(query: EventQuery) -> Answer<Filter> {
             .map(|id| MessageId::parse(&id).map_err(|_| not_found("message", &id)))
             .transpose()?,
         kinds: query.kind.as_deref().map(kinds).transpose()?.unwrap_or_default(),
+        ..Filter::default()
     })
 }
 

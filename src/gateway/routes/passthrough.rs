@@ -20,7 +20,7 @@ use crate::gateway::state::Services;
 use crate::model::container::inside;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::wire::problem::Problem;
 
 routes! {
@@ -158,7 +158,7 @@ async fn remember(
     }
     let (principal, id) = (principal.clone(), frame.id.clone());
     let detail = json!({"method": method.as_str(), "path": path});
-    let write = store.write_soon::<_, StoreError, _>(move |tx| {
+    let write = store.write_soon(move |tx| {
         tx.audit(&principal, "frame.opencode", id.as_str(), &detail)?;
         crate::store::frames::touch(tx, &id)
     });

@@ -23,7 +23,7 @@ use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
 use mimir::sessions::{Said, Sessions};
-use mimir::store::{Store, StoreError, events, frames, messages};
+use mimir::store::{Store, events, frames, messages};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
 use parking_lot::Mutex;
@@ -218,7 +218,7 @@ impl World {
             frames::set_desired(tx, &frame, Desired::Stopped)?;
             frames::apply(tx, &frame, FrameEvent::StopConfirmed, None)
         };
-        self.store.write::<_, StoreError, _>(change).await.expect("stopped");
+        self.store.write(change).await.expect("stopped");
     }
 }
 
@@ -259,7 +259,7 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         frames::apply(tx, &id, FrameEvent::StartRequested, None)?;
         frames::apply(tx, &id, FrameEvent::BecameReady, None)
     };
-    store.write::<_, StoreError, _>(change).await.expect("a frame");
+    store.write(change).await.expect("a frame");
 }
 
 /// All text that was told, as one.
@@ -315,7 +315,7 @@ impl AgentLocator for ScriptedPlaces {
             }
             Ok(())
         };
-        self.store.write::<_, StoreError, _>(start).await.expect("started");
+        self.store.write(start).await.expect("started");
         Ok(self.agent.client())
     }
 

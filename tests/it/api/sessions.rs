@@ -8,7 +8,7 @@ use mimir::model::ids::{FrameId, SessionId};
 use mimir::model::names::FrameName;
 use mimir::model::usage::Tokens;
 use mimir::store::sessions::NewSession;
-use mimir::store::{StoreError, agent_messages, sessions};
+use mimir::store::{agent_messages, sessions};
 use serde_json::json;
 
 use super::world::World;
@@ -59,7 +59,7 @@ async fn conversation(world: &World, title: &str) -> String {
         body,
     };
     let parts: Vec<AgentPart> = bodies.into_iter().enumerate().map(part).collect();
-    let write = world.services.store.write::<_, StoreError, _>(move |tx| {
+    let write = world.services.store.write(move |tx| {
         sessions::insert(tx, &new)?;
         agent_messages::upsert(tx, &new.id, &message, &parts)
     });

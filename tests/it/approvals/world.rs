@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mimir::approvals::{Approvals, ApprovalsDeps, Settings};
+use mimir::approvals::{self as asking, Approvals, ApprovalsDeps, Settings};
 use mimir::clock::{Clock, entropy_128};
 use mimir::frames::{AgentLocator, PlaceError};
 use mimir::model::agent::{AgentMessageId, AgentSessionId};
@@ -24,11 +24,10 @@ use mimir::opencode::OpencodeClient;
 use mimir::store::audit::AuditEntry;
 use mimir::store::messages::NewMessage;
 use mimir::store::sessions::NewSession;
-use mimir::store::{
-    OpenOptions, Store, StoreError, Tx, approvals, audit, events, frames, messages, sessions,
-};
+use mimir::store::{OpenOptions, Store, Tx, approvals, audit, events, frames, messages, sessions};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{OnExit, Tasks};
+use mimir::timers::Timers;
 
 use super::prompter::Prompter;
 
@@ -46,6 +45,7 @@ pub struct World {
     pub message: MessageId,
     pub failpoints: Failpoints,
     settings: Settings,
+    notifier: Notifier,
     tasks: Tasks,
     folder: tempfile::TempDir,
 }
@@ -56,6 +56,15 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
+        Self::build(settings, Notifier::default()).await
+    }
+
+    /// Somebody outside is told of what agents ask.
+    pub async fn told_to(notifier: Notifier) -> Self {
+        Self::build(Settings::default(), notifier).await
+    }
+
+    async fn build(settings: Settings, notifier: Notifier) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let workspace = folder.path().join("workspace");
         std::fs::create_dir(&workspace).expect("a workspace");
@@ -67,15 +76,28 @@ impl World {
             MessageId::from_parts(1_000, entropy_128()),
         );
         fill(&store, &frame, &session, &message, workspace.display().to_string()).await;
-        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings);
-        Self { store, approvals, agent, frame, session, message, failpoints, settings, tasks, folder }
+        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings, &notifier);
+        Self {
+            store,
+            approvals,
+            agent,
+            frame,
+            session,
+            message,
+            failpoints,
+            settings,
+            notifier,
+            tasks,
+            folder,
+        }
     }
 
     /// The gateway dies and comes back; the agent does not notice. What is armed dies with the old one.
     pub async fn restart_gateway(&mut self) {
         assert!(self.tasks.stop(LIMIT).await, "its tasks end");
         self.store = open(self.folder.path());
-        (self.approvals, self.tasks, self.failpoints) = gateway(&self.store, &self.agent, &self.settings);
+        (self.approvals, self.tasks, self.failpoints) =
+            gateway(&self.store, &self.agent, &self.settings, &self.notifier);
     }
 
     pub fn workspace(&self) -> std::path::PathBuf {
@@ -138,19 +160,19 @@ impl World {
     pub async fn unattended(&self, within: Duration) {
         let (message, ms) = (self.message.clone(), u64::try_from(within.as_millis()).expect("small"));
         let set = move |tx: &mut Tx<'_>| approvals::set_unattended(tx, &message, ms);
-        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+        self.store.write(set).await.expect("noted");
     }
 
     pub async fn frame_has_rules(&self, rules: &[Rule]) {
         let (frame, rules) = (self.frame.clone(), rules.to_vec());
         let set = move |tx: &mut Tx<'_>| approvals::set_rules(tx, &frame, &rules);
-        self.store.write::<_, StoreError, _>(set).await.expect("noted");
+        self.store.write(set).await.expect("noted");
     }
 
     pub async fn frame_stops(&self) {
         let frame = self.frame.clone();
         let stop = move |tx: &mut Tx<'_>| frames::apply(tx, &frame, FrameEvent::StopConfirmed, None);
-        self.store.write::<_, StoreError, _>(stop).await.expect("stopped");
+        self.store.write(stop).await.expect("stopped");
     }
 }
 
@@ -163,7 +185,12 @@ fn open(folder: &std::path::Path) -> Store {
     Store::open(options, Clock::system()).expect("a database")
 }
 
-fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approvals, Tasks, Failpoints) {
+fn gateway(
+    store: &Store,
+    agent: &Arc<Prompter>,
+    settings: &Settings,
+    notifier: &Notifier,
+) -> (Approvals, Tasks, Failpoints) {
     let failpoints = Failpoints::default();
     let tasks = Tasks::default();
     let approvals = Approvals::new(ApprovalsDeps {
@@ -174,7 +201,14 @@ fn gateway(store: &Store, agent: &Arc<Prompter>, settings: &Settings) -> (Approv
         settings: settings.clone(),
     });
     tasks.run(&approvals);
-    let (notifier, calls): (Notifier, Store) = (settings.notifier.clone(), store.clone());
+    let timers = Timers::new(store.clone(), Clock::system(), &tasks);
+    let denying = approvals.clone();
+    timers.handle(asking::DEADLINE, move |id| {
+        let approvals = denying.clone();
+        async move { approvals.deadline_passed(&id).await }
+    });
+    tasks.run(&timers);
+    let (notifier, calls) = (notifier.clone(), store.clone());
     let points = failpoints.clone();
     tasks.spawn("webhooks", OnExit::Report, move |stop| {
         let (notifier, calls, points) = (notifier.clone(), calls.clone(), points.clone());
@@ -232,7 +266,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         messages::set_agent_message(tx, &sent.id, &AgentMessageId("msg_agent".into()))?;
         messages::move_to(tx, &sent.id, DeliveryState::Sent, None).map(drop)
     };
-    store.write::<_, StoreError, _>(change).await.expect("rows");
+    store.write(change).await.expect("rows");
 }
 
 struct OnePlace(Arc<Prompter>);

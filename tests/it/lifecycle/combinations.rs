@@ -48,7 +48,7 @@ async fn all_combinations(world: &mut World) -> Vec<(Frame, Desired)> {
         let id = frame.id.clone();
         world
             .store
-            .write::<_, mimir::store::StoreError, _>(move |tx| {
+            .write(move |tx| {
                 for event in way_to(state) {
                     frames::apply(tx, &id, *event, None)?;
                 }

@@ -99,7 +99,18 @@ async fn whatever_the_point_at_which_the_gateway_dies_the_next_one_finishes_the_
 #[test]
 fn every_point_of_this_part_is_in_the_matrix() {
     let mut missing = Vec::new();
-    for file in ["create", "driver", "readiness", "reconcile", "recycle", "requests", "silence", "steps"] {
+    for file in [
+        "advance",
+        "create",
+        "driver",
+        "ends",
+        "liveness",
+        "readiness",
+        "reconcile",
+        "recycle",
+        "requests",
+        "steps",
+    ] {
         let path = format!("{}/src/frames/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("source");
         for (at, found) in text.match_indices("failpoints.hit(\"") {

@@ -11,8 +11,8 @@ use mimir::model::ids::SessionId;
 use mimir::model::network::NetworkMode;
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::runtime::{Capabilities, ExecOutput, ExecSpec};
+use mimir::store::Tx;
 use mimir::store::sessions::{self, NewSession};
-use mimir::store::{StoreError, Tx};
 use mimir::wire::frames::CreateFrame;
 use parking_lot::Mutex;
 
@@ -408,7 +408,7 @@ async fn the_agent_window_opens_on_the_conversation_that_was_used_last() {
 
     // What is inside goes with each run of the container.
     let touch = move |tx: &mut Tx<'_>| sessions::touch(tx, &older);
-    world.store.write::<_, StoreError, _>(touch).await.expect("used");
+    world.store.write(touch).await.expect("used");
     world.restart_frame(&frame).await.expect("restarts");
     assert_eq!(*written.lock(), ["ses_2", "ses_1"]);
 
@@ -432,7 +432,7 @@ async fn session_of(world: &World, frame: &Frame, number: u64) -> SessionId {
         sessions::insert(tx, &new)?;
         sessions::set_agent_session(tx, &new.id, &AgentSessionId(format!("ses_{number}")))
     };
-    world.store.write::<_, StoreError, _>(make).await.expect("a session");
+    world.store.write(make).await.expect("a session");
     tokio::time::sleep(Duration::from_millis(2)).await;
     id
 }

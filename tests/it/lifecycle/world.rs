@@ -114,8 +114,8 @@ impl World {
                 ..CrashSettings::default()
             },
             tick: Duration::from_millis(150),
-            silence: Duration::from_millis(400),
-            doubt: Duration::from_millis(400),
+            liveness_timeout: Duration::from_millis(400),
+            container_timeout: Duration::from_millis(400),
             stray_age: Duration::from_secs(3600),
             ..Settings::of_home(machine.paths.home(), Machine::instance())
         };

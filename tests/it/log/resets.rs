@@ -6,7 +6,7 @@ use super::emit;
 use super::reader::{Form, Reader};
 use crate::api::world::World;
 use mimir::model::event::EventKind;
-use mimir::store::{StoreError, messages};
+use mimir::store::messages;
 
 #[tokio::test]
 async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
@@ -16,7 +16,7 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
     let sent = world.post("/v1/messages", Some(json!({"frame": "blog", "text": "hello"}))).await;
     let id = sent.json()["id"].as_str().expect("an id").to_owned();
     let parsed = id.parse().expect("a message id");
-    let tell = world.services.store.write::<_, StoreError, _>(move |tx| {
+    let tell = world.services.store.write(move |tx| {
         let subject = messages::subject(&messages::get(tx, &parsed)?);
         for delta in ["half an ", "answer"] {
             tx.emit(&subject, &EventKind::Text { delta: delta.into(), part: "prt_1".into() })?;
@@ -27,7 +27,7 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
     // More than memory holds, and the beginning is gone.
     emit(&world.services.store, 0..5_000, |number| number.to_string()).await;
     let forget = |tx: &mut mimir::store::Tx<'_>| tx.change("DELETE FROM events WHERE id <= 2", ());
-    world.services.store.write::<_, StoreError, _>(forget).await.expect("forgotten");
+    world.services.store.write(forget).await.expect("forgotten");
     let newest = world.services.events.newest();
 
     for form in [Form::Sse, Form::Socket] {

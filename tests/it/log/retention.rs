@@ -10,7 +10,7 @@ use mimir::model::event::{Event, EventKind, Subject};
 use mimir::model::ids::{FrameId, MessageId, SessionId};
 use mimir::model::names::FrameName;
 use mimir::model::secret::Secret;
-use mimir::store::{OpenOptions, Store, StoreError, events};
+use mimir::store::{OpenOptions, Store, events};
 use mimir::supervisor::failpoint::Failpoints;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -50,9 +50,10 @@ impl World {
             frame_name: FrameName::parse("blog").ok(),
             session: Some(SessionId::from_parts(1, number)),
             message: Some(id.clone()),
+            ..Subject::default()
         };
         let pieces: Vec<String> = pieces.iter().map(|piece| (*piece).to_owned()).collect();
-        let write = self.store.write::<_, StoreError, _>(move |tx| {
+        let write = self.store.write(move |tx| {
             tx.change(
                 "INSERT INTO sessions (id, frame_id, frame_name, title, created_at, last_active_at)
                  VALUES (?1, ?2, 'blog', 'a title', 1, 1)",

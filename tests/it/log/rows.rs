@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use mimir::events::{Events, Filter, Followed};
 use mimir::model::event::{EventKind, Subject};
-use mimir::store::{Store, StoreError};
+use mimir::store::Store;
 
 use super::Dice;
 use super::retention::open;
@@ -62,7 +62,7 @@ async fn some(store: &Store, dice: &mut Dice) {
             _ => EventKind::Text { delta: "x".repeat(dice.throw(90_000) as usize), part: "p".into() },
         })
         .collect();
-    let write = store.write_soon::<_, StoreError, _>(move |tx| {
+    let write = store.write_soon(move |tx| {
         for what in &told {
             tx.emit(&Subject::default(), what)?;
         }

@@ -14,7 +14,7 @@ use mimir::model::usage::Tokens;
 use mimir::sessions::query;
 use mimir::store::search::{self, Found, Wanted};
 use mimir::store::sessions::NewSession;
-use mimir::store::{OpenOptions, Store, StoreError, agent_messages, sessions};
+use mimir::store::{OpenOptions, Store, agent_messages, sessions};
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 struct Archive {
@@ -65,7 +65,7 @@ impl Archive {
             frame_name: FrameName::parse(frame).expect("a name"),
             title: title.into(),
         };
-        self.store.write::<_, StoreError, _>(move |tx| sessions::insert(tx, &new)).await.expect("a session")
+        self.store.write(move |tx| sessions::insert(tx, &new)).await.expect("a session")
     }
 
     async fn keep(&self, said: Said) {
@@ -94,9 +94,7 @@ impl Archive {
         };
         let parts: Vec<AgentPart> = said.parts.into_iter().enumerate().map(part).collect();
         let key = said.session;
-        let write = self
-            .store
-            .write::<_, StoreError, _>(move |tx| agent_messages::upsert(tx, &key, &message, &parts));
+        let write = self.store.write(move |tx| agent_messages::upsert(tx, &key, &message, &parts));
         write.await.expect("kept");
     }
 
@@ -216,7 +214,7 @@ async fn a_message_that_changes_is_found_by_its_new_words_alone_and_a_removed_on
     assert!(archive.ids("half", all()).await.is_empty());
     assert_eq!(archive.ids("whole", all()).await, ["msg_1"]);
     let id = blog.id.clone();
-    archive.store.write::<_, StoreError, _>(move |tx| sessions::remove(tx, &id)).await.expect("removed");
+    archive.store.write(move |tx| sessions::remove(tx, &id)).await.expect("removed");
     assert!(archive.ids("whole", all()).await.is_empty());
     archive.store.check().await.expect("the tables hang together");
 }
@@ -226,7 +224,7 @@ async fn a_long_history_is_searched_at_once() {
     let archive = Archive::new();
     let blog = archive.session("blog", "one").await;
     let id = blog.id.clone();
-    let write = archive.store.write::<_, StoreError, _>(move |tx| {
+    let write = archive.store.write(move |tx| {
         for number in 0..3_000 {
             let message = MessageInfo {
                 id: AgentMessageId(format!("msg_{number:05}")),

@@ -4,7 +4,7 @@ use mimir::model::ids::SessionId;
 use mimir::model::message::Message;
 use mimir::sessions::{SessionError, export};
 use mimir::store::search::Wanted;
-use mimir::store::{StoreError, agent_messages, audit, events, messages, sessions};
+use mimir::store::{agent_messages, audit, events, messages, sessions};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World};
@@ -96,7 +96,7 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     let title = async || world.sessions().get(&id).await.expect("a session").title;
     let tell = |title: &'static str| {
         let id = id.clone();
-        world.store.write::<_, StoreError, _>(move |tx| sessions::retitle(tx, &id, title))
+        world.store.write(move |tx| sessions::retitle(tx, &id, title))
     };
     for older in ["dark mode", "renamed in the terminal"] {
         tell(older).await.expect("told");

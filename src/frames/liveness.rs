@@ -1,39 +1,39 @@
-//! The agent of a running frame is asked from time to time, and found out when it is silent.
+//! Liveness: the agent of a running frame is asked from time to time whether it still answers.
 //!
-//! What it says unasked over its event stream is as good as an answer: on a machine with far too much to do, one that
-//! writes a long answer has no time for questions. Heartbeats are not: they go on when nothing else does.
+//! ```text
+//!            no answer                 twice, and it says nothing
+//!  answers ───────────► unanswered ───────────────────────────────► unresponsive
+//!     ▲                  │   ▲                                         │ stopped or idle for `liveness_timeout`,
+//!     │  any answer      │   │ it says something                       │ or busy for `container_timeout`
+//!     ├──────────────────┘   └─────────────────────────────────────────┤
+//!     │                                                                ▼
+//!     └─────────────────────────────────────────────────────────── restarting (see `recycle`)
+//!                              container stopped or removed  ◄──── not back in time, or no command runs inside
+//! ```
 //!
-//! One that is stopped or does nothing is ended (see `recycle`); one that works hard gets more time. The container is
-//! doubted only when that does not help, or when not even a list of processes can be had.
+//! What it says unasked over its event stream counts as an answer: on a machine with far too much to do, one that
+//! writes a long answer has no time for questions. Heartbeats do not count: they go on when nothing else does.
 
 use std::time::{Duration, Instant};
 
-use super::driver::{Driver, Next, millis};
+use super::driver::{Driver, millis};
 use super::error::FrameError;
-use super::processes::{Process, Processes, list_command};
+use super::processes::{Processes, list_command};
+use super::recycle::RESTART_PROBE;
 use crate::model::frame::Frame;
 use crate::model::status::AgentHealth;
 use crate::opencode::OpencodeClient;
 use crate::runtime::ExecSpec;
+use crate::supervisor::keyed::Next;
 
 /// A running agent may be busy; it is given more time than a starting one.
 const RUNNING_TRY: Duration = Duration::from_secs(3);
-/// Between two tries while it is silent.
+/// Between two probes while it does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Between two tries while it begins again.
-pub(super) const BREATH: Duration = Duration::from_millis(250);
-/// So many tries in a row without an answer, and it is called silent.
-const TRIES: u32 = 2;
+/// So many probes in a row without an answer, and it is called unresponsive.
+const FAILURE_THRESHOLD: u32 = 2;
 
-/// What a driver found while an agent is silent.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Silence {
-    tries: u32,
-    /// The agent's process when it was looked at last.
-    process: Option<(Instant, Process)>,
-}
-
-/// What is to be done about an agent that has been silent for too long.
+/// What is to be done about an agent that does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     /// It works hard, or it is being started already: more patience.
@@ -41,21 +41,21 @@ enum Verdict {
     /// End it.
     End(u32),
     /// Its container is not to be trusted.
-    Doubt,
+    DistrustContainer,
 }
 
 impl Driver {
-    /// Asks the agent of a running frame. `None` when it answers, or nothing can be said yet; otherwise when to
+    /// Probes the agent of a running frame. `None` when it answers, or nothing can be said yet; otherwise when to
     /// look again.
     pub(super) async fn look_after_agent(&mut self, frame: &Frame) -> Result<Option<Next>, FrameError> {
-        let pause = match (self.memory.restarting_since, self.memory.silent_since) {
-            (Some(_), _) => BREATH,
+        let pause = match (self.memory.restarting_since, self.memory.unresponsive_since) {
+            (Some(_), _) => RESTART_PROBE,
             (None, Some(_)) => self.ask_again(),
             (None, None) => self.inner.deps.settings.tick / 2,
         };
         if let Some(asked) = self.memory.asked_at.filter(|asked| asked.elapsed() < pause) {
-            let is_well = self.memory.silent_since.is_none() && self.memory.restarting_since.is_none();
-            return Ok((!is_well).then(|| Next::After(pause.saturating_sub(asked.elapsed()))));
+            let is_well = self.memory.unresponsive_since.is_none() && self.memory.restarting_since.is_none();
+            return Ok((!is_well).then(|| Next::after(pause.saturating_sub(asked.elapsed()))));
         }
         let began = Instant::now();
         let answers = self.agent_answers().await?;
@@ -64,46 +64,46 @@ impl Driver {
             self.is_back(frame).await?;
             return Ok(None);
         }
-        let since = *self.memory.silent_since.get_or_insert(began);
+        let since = *self.memory.unresponsive_since.get_or_insert(began);
         if self.memory.restarting_since.is_none()
-            && let Some(heard) = self.handle.heard_after(since)
+            && let Some(said_at) = self.handle.output_after(since)
         {
-            return Ok(Some(self.speaks(frame, heard)));
+            return Ok(Some(self.speaks(frame, said_at)));
         }
-        self.memory.silence.tries += 1;
+        self.memory.unresponsive.failures += 1;
         let silent = since.elapsed();
         if let Some(since) = self.memory.restarting_since {
             self.show("its agent begins again");
             if since.elapsed() < self.inner.deps.settings.config.start_timeout {
-                return Ok(Some(Next::After(BREATH)));
+                return Ok(Some(Next::after(RESTART_PROBE)));
             }
-            return self.doubt(silent).await.map(Some);
+            return self.distrust_container(silent).await.map(Some);
         }
-        if self.memory.silence.tries < TRIES {
-            return Ok(Some(Next::After(pause)));
+        if self.memory.unresponsive.failures < FAILURE_THRESHOLD {
+            return Ok(Some(Next::after(pause)));
         }
         self.show(format!("its agent has not answered for {} s", silent.as_secs()));
         let now_ms = self.inner.deps.clock.now_ms();
         if self.health() == AgentHealth::Answers {
             self.set_health(AgentHealth::Silent { since: now_ms.saturating_sub(millis(silent)) });
         }
-        match self.judge_silence(silent).await {
-            Verdict::Wait => Ok(Some(Next::After(self.ask_again()))),
+        match self.judge_unresponsive(silent).await {
+            Verdict::Wait => Ok(Some(Next::after(self.ask_again()))),
             Verdict::End(pid) => self.end_wedged(frame, pid, silent).await.map(Some),
-            Verdict::Doubt => self.doubt(silent).await.map(Some),
+            Verdict::DistrustContainer => self.distrust_container(silent).await.map(Some),
         }
     }
 
     fn ask_again(&self) -> Duration {
-        ASK_AGAIN.min(self.inner.deps.settings.silence / 4)
+        ASK_AGAIN.min(self.inner.deps.settings.liveness_timeout / 4)
     }
 
     /// It did not answer, and said something meanwhile: its silence begins with its last word.
-    fn speaks(&mut self, frame: &Frame, heard: Instant) -> Next {
-        self.forget_silence();
-        self.memory.silent_since = Some(heard);
+    fn speaks(&mut self, frame: &Frame, said_at: Instant) -> Next {
+        self.forget_unresponsive();
+        self.memory.unresponsive_since = Some(said_at);
         self.settled(frame);
-        Next::After(self.ask_again())
+        Next::after(self.ask_again())
     }
 
     async fn agent_answers(&self) -> Result<bool, FrameError> {
@@ -121,48 +121,26 @@ impl Driver {
             self.inner.show_last_session(&self.id).await?;
             self.warm_up(frame);
         }
-        self.forget_silence();
+        self.forget_unresponsive();
         Ok(())
     }
 
-    /// Nothing is known against its agent.
-    pub(super) fn forget_silence(&mut self) {
-        self.memory.silent_since = None;
-        self.memory.restarting_since = None;
-        self.memory.silence = Silence::default();
-        self.set_health(AgentHealth::Answers);
-    }
-
-    pub(super) fn health(&self) -> AgentHealth {
-        self.handle.seen.borrow().health
-    }
-
-    pub(super) fn set_health(&self, health: AgentHealth) {
-        let changed = self.handle.seen.send_if_modified(|seen| {
-            let is_new = seen.health != health;
-            seen.health = health;
-            is_new
-        });
-        if changed {
-            self.inner.health.send_modify(|count| *count += 1);
-        }
-    }
-
     /// One that is stopped or does nothing is wedged; one that works hard, or would if it were let, may only be slow.
-    async fn judge_silence(&mut self, silent: Duration) -> Verdict {
+    async fn judge_unresponsive(&mut self, silent: Duration) -> Verdict {
         let settings = &self.inner.deps.settings;
-        let (patience, doubt) = (settings.silence, settings.doubt.max(settings.silence));
-        let last_chance = if silent >= doubt { Verdict::Doubt } else { Verdict::Wait };
+        let (patience, limit) =
+            (settings.liveness_timeout, settings.container_timeout.max(settings.liveness_timeout));
+        let last_chance = if silent >= limit { Verdict::DistrustContainer } else { Verdict::Wait };
         let Ok(listed) = self.inner.deps.runtime.exec(&self.id, list_command()).await else {
             return last_chance;
         };
         let now = Instant::now();
         let Some(agent) = Processes::parse(&listed.stdout).agent().cloned() else {
             // The supervisor inside is about to start it.
-            self.memory.silence.process = None;
+            self.memory.unresponsive.process = None;
             return last_chance;
         };
-        let works = match &self.memory.silence.process {
+        let works = match &self.memory.unresponsive.process {
             Some((at, before)) if before.pid == agent.pid => {
                 let used = agent.cpu_ms.saturating_sub(before.cpu_ms);
                 used * 4 > millis(now.duration_since(*at))
@@ -171,17 +149,18 @@ impl Driver {
         };
         let works = works || agent.is_at_work;
         let pid = agent.pid;
-        let is_wedged = agent.is_stopped || !works || silent >= doubt;
-        self.memory.silence.process = Some((now, agent));
+        let is_wedged = agent.is_stopped || !works || silent >= limit;
+        self.memory.unresponsive.process = Some((now, agent));
         if silent >= patience && is_wedged { Verdict::End(pid) } else { Verdict::Wait }
     }
 
-    /// The container is taken at nobody's word any more: it is stopped, or removed if not even a command runs in it.
-    async fn doubt(&mut self, silent: Duration) -> Result<Next, FrameError> {
+    /// Restarting the agent did not help, or nothing inside can be asked: the container is stopped, and removed when
+    /// not even a command runs in it, because the engine may call one running that is not.
+    async fn distrust_container(&mut self, silent: Duration) -> Result<Next, FrameError> {
         let runtime = self.inner.deps.runtime.clone();
         let probe = ExecSpec { deadline: Some(Duration::from_secs(5)), ..ExecSpec::new(["true"]) };
         let seconds = silent.as_secs();
-        self.forget_silence();
+        self.forget_unresponsive();
         if runtime.exec(&self.id, probe).await.is_ok_and(|done| done.exit_code == 0) {
             self.note("agent_silent", format!("its agent did not answer for {seconds} s; it is restarted"))
                 .await?;
@@ -194,6 +173,6 @@ impl Driver {
             runtime.ensure_removed(&self.id).await?;
         }
         self.inner.failpoints.hit("silence.after_engine").await;
-        Ok(Next::Immediately)
+        Ok(Next::Again)
     }
 }
