@@ -35,6 +35,9 @@ pub use error::AnswerError;
 pub use hear::Replied;
 pub use rules::Rules;
 
+/// Who decides by a rule or a deadline, as audit rows say it.
+const SERVICE: Principal = Principal::service("approvals");
+
 /// What the configuration says about prompts.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {

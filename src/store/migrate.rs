@@ -22,6 +22,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0005_search.sql"),
     include_str!("migrations/0006_queue.sql"),
     include_str!("migrations/0007_titles.sql"),
+    include_str!("migrations/0009_origin.sql"),
 ];
 
 /// How many copies are kept.
