@@ -84,7 +84,7 @@ impl Refusal {
     #[must_use]
     pub fn of_address(action: &'static str, from: IpAddr, detail: serde_json::Value) -> Self {
         let whom = neighbourhood(from).to_string();
-        Self { by: Principal::Gateway, action, subject: from.to_string(), whom, detail }
+        Self { by: Principal::GATEWAY, action, subject: from.to_string(), whom, detail }
     }
 
     /// Of a known caller who asked for more than it may.

@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Approvals, DEADLINE};
+use super::{Approvals, DEADLINE, SERVICE};
 use crate::clock;
 use crate::model::agent::AgentSessionId;
 use crate::model::approval::{AgentRequest, ApprovalRequest, ApprovalState, AskBody, Decision};
 use crate::model::ids::{ApprovalId, FrameId};
 use crate::model::message::DeliveryState;
 use crate::model::policy::{Action, Ruling};
-use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{StoreError, Tx, approvals, frames, messages, sessions, timers};
 
@@ -257,7 +256,7 @@ fn take(
     let decided =
         Decided { decision, by: "policy".to_owned(), rule: ruling.rule.clone(), reason: ruling.why.clone() };
     let prompt = approvals::decide(tx, &prompt.id, &decided)?;
-    tx.audit(&Principal::Gateway, "approval.rule", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
+    tx.audit(&SERVICE, "approval.rule", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
     Ok(Some(prompt))
 }
 
@@ -300,7 +299,7 @@ fn settle(
     let ended = approvals::end(tx, &prompt.id, to, Some(&decided))?;
     if let Some(prompt) = &ended {
         let detail = approvals::audit_detail(prompt);
-        tx.audit(&Principal::Gateway, "approval.elsewhere", prompt.id.as_str(), &detail)?;
+        tx.audit(&SERVICE, "approval.elsewhere", prompt.id.as_str(), &detail)?;
     }
     Ok(ended)
 }

@@ -50,6 +50,8 @@ pub use rules::Rules;
 
 /// The kind of timers that deny what nobody answered in time.
 pub const DEADLINE: &str = "approval.deadline";
+/// Who decides by a rule or a deadline, as audit rows say it.
+const SERVICE: Principal = Principal::service("approvals");
 
 /// What the configuration says about prompts.
 #[derive(Clone, Debug, Default)]

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Approvals, hear};
+use super::{Approvals, SERVICE, hear};
 use crate::model::approval::{ApprovalRequest, ApprovalState};
 use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
-use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{StoreError, Tx, approvals, frames};
 use crate::supervisor::Service;
@@ -115,12 +114,7 @@ impl Approvals {
             let (decision, why) = hear::nobody_came(&prompt, missed, waited);
             let decided = Decided { decision, by: "deadline".to_owned(), rule: None, reason: Some(why) };
             let prompt = approvals::decide(tx, &prompt.id, &decided)?;
-            tx.audit(
-                &Principal::Gateway,
-                "approval.deadline",
-                prompt.id.as_str(),
-                &hear::by_deadline(&prompt),
-            )?;
+            tx.audit(&SERVICE, "approval.deadline", prompt.id.as_str(), &hear::by_deadline(&prompt))?;
             Ok::<_, StoreError>(Some(prompt))
         };
         if let Some(prompt) = self.inner.deps.store.write(change).await? {

@@ -8,10 +8,10 @@ use super::{bootstrap, settings};
 use crate::clock::{self, Clock};
 use crate::config::LoadOptions;
 use crate::doctor::{self, Subject};
+use crate::model::doctor::Check;
 use crate::model::ids::InstanceId;
 use crate::runtime::build;
 use crate::runtime::podman::Podman;
-use crate::wire::doctor::Check;
 use crate::wire::problem::Problem;
 
 /// Examines this home without its gateway. `trouble` is why that does not run, if it was tried.
@@ -19,7 +19,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
     let clock = Clock::system();
     let instance = InstanceId::from_parts(clock.now_ms(), clock::entropy_128());
     match bootstrap::load_config(load) {
-        Err(problem) => stream::iter([doctor::trouble(&problem)]).boxed(),
+        Err(problem) => stream::iter([cannot_start(problem)]).boxed(),
         Ok(config) => {
             let paths = &load.paths;
             // Without these there is nothing to look at; doctor's own checks say what is wrong with them.
@@ -32,7 +32,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 runtime: Arc::new(Podman::new(instance.clone(), engine)),
                 instance,
                 store: None,
-                trouble: trouble.or(prepared),
+                trouble: trouble.or(prepared).map(cannot_start),
                 image: config.frames.image.clone(),
                 image_inputs: build::inputs_hash(),
                 opencode: crate::opencode::VERSION,
@@ -43,4 +43,12 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
             doctor::examine(Arc::new(subject)).boxed()
         }
     }
+}
+
+fn cannot_start(problem: Problem) -> Check {
+    let found = match problem.detail {
+        Some(detail) => format!("{}: {detail}", problem.title),
+        None => problem.title,
+    };
+    doctor::cannot_start(found, problem.hint)
 }

@@ -33,7 +33,7 @@ fn register_one(tx: &mut Tx<'_>, entry: &ProjectEntry) -> Result<(), StoreError>
     let project = Project { id, name: entry.name.clone(), path, created_at: tx.now_ms() };
     store::projects::insert(tx, &project)?;
     let detail = serde_json::json!({ "path": project.path, "from": "configuration" });
-    tx.audit(&Principal::Gateway, "project.add", project.name.as_str(), &detail)
+    tx.audit(&Principal::GATEWAY, "project.add", project.name.as_str(), &detail)
 }
 
 #[cfg(test)]

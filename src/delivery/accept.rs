@@ -9,36 +9,57 @@ use super::{Rules, queue};
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};
-use crate::model::ids::{MessageId, SessionId};
-use crate::model::message::{Message, Session};
+use crate::model::ids::{MessageId, RunId, SessionId};
+use crate::model::message::{IdempotencyKey, Message, MessageText, SendMode, Session, SessionSelector};
 use crate::model::names::FrameName;
+use crate::model::origin::Origin;
 use crate::model::principal::Principal;
 use crate::store::messages::NewMessage;
 use crate::store::sessions::NewSession;
 use crate::store::{Tx, approvals, events, frames, messages, sessions};
 
-/// The longest message.
-pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
-
 /// What somebody wants to be asked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SendRequest {
-    /// The frame's name.
-    pub frame: String,
+    /// Whom.
+    pub frame: FrameName,
     /// The words.
-    pub text: String,
-    /// A session id, a title, `last`, or `new`; `last` when absent.
-    pub session: Option<String>,
+    pub text: MessageText,
+    /// In which conversation.
+    pub session: SessionSelector,
+    /// When it goes, when the conversation is busy.
+    pub mode: SendMode,
     /// With which model.
     pub model: Option<ModelRef>,
     /// With which of opencode's agents.
     pub agent: Option<String>,
     /// Nobody is there: what the agent asks is denied after so long.
     pub unattended: Option<Duration>,
-    /// Stops what the conversation does and goes before everything that waits there.
-    pub interrupt: bool,
-    /// Refused unless it can be sent without waiting.
-    pub now: bool,
+    /// The same key gives the same message.
+    pub key: Option<IdempotencyKey>,
+    /// What it is sent by.
+    pub origin: Origin,
+    /// For which run.
+    pub run: Option<RunId>,
+}
+
+impl SendRequest {
+    /// A message of a person, of which nothing else is said.
+    #[must_use]
+    pub fn new(frame: FrameName, text: MessageText) -> Self {
+        Self {
+            frame,
+            text,
+            session: SessionSelector::default(),
+            mode: SendMode::default(),
+            model: None,
+            agent: None,
+            unattended: None,
+            key: None,
+            origin: Origin::Person,
+            run: None,
+        }
+    }
 }
 
 /// A message that was accepted.
@@ -58,30 +79,19 @@ pub struct Accepted {
     pub before: u64,
 }
 
-pub(super) fn check_text(text: &str) -> Result<(), SendError> {
-    if text.trim().is_empty() {
-        return Err(SendError::Empty);
-    }
-    if text.len() > MAX_TEXT_BYTES {
-        return Err(SendError::TooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
-    }
-    Ok(())
-}
-
 /// Message, audit row and event in one transaction; a repeat changes nothing.
 pub(super) fn accept(
     tx: &mut Tx<'_>,
     principal: &Principal,
     rules: Rules,
     id: MessageId,
-    name: &FrameName,
     request: SendRequest,
-    key: Option<String>,
 ) -> Result<Accepted, SendError> {
-    if let Some(key) = &key
-        && let Some(known) = messages::find_by_key(tx, key)?
+    let (name, text) = (&request.frame, request.text.as_str());
+    if let Some(key) = &request.key
+        && let Some(known) = messages::find_by_key(tx, key.as_str())?
     {
-        if known.given.as_ref().unwrap_or(&known.text) != &request.text || known.frame_name != *name {
+        if known.given.as_ref().unwrap_or(&known.text) != text || known.frame_name != *name {
             return Err(SendError::KeyTaken);
         }
         return accepted(tx, known, false, None);
@@ -90,26 +100,29 @@ pub(super) fn accept(
     if frame.desired == Desired::Removed {
         return Err(SendError::BeingDestroyed(name.to_string()));
     }
-    let session = choose_session(tx, &frame, request.session.as_deref(), &request.text)?;
+    let session = choose_session(tx, &frame, &request.session, text)?;
     let waiting = crate::store::queue::waiting(tx, &frame.id, &session.id)?;
-    if request.now && !request.interrupt {
+    if request.mode == SendMode::Now {
         rules.only_now(waiting, name, frame.state)?;
     }
     rules.make_room(waiting, name)?;
-    let interrupted = match request.interrupt {
-        true => queue::stop_what_runs(tx, &session.id, &id, principal)?,
-        false => Vec::new(),
+    let urgent = request.mode == SendMode::Interrupt;
+    let (interrupted, before) = match urgent {
+        true => (queue::stop_what_runs(tx, &session.id, &id, principal)?, 0),
+        false => (Vec::new(), waiting.open_in_session),
     };
     let new = NewMessage {
         id,
-        idempotency_key: key,
+        idempotency_key: request.key.map(String::from),
         frame: frame.id.clone(),
         frame_name: frame.name.clone(),
         session: session.id.clone(),
-        text: request.text,
+        origin: request.origin,
+        run: request.run,
+        text: request.text.into(),
         model: request.model,
         agent: request.agent,
-        urgent: request.interrupt,
+        urgent,
     };
     let (message, is_new) = messages::insert_once(tx, &new)?;
     if let Some(within) = request.unattended {
@@ -118,12 +131,11 @@ pub(super) fn accept(
     }
     sessions::touch(tx, &session.id)?;
     frames::touch(tx, &frame.id)?;
-    let detail = json!({"frame": frame.name, "session": session.id, "bytes": message.text.len()});
+    let detail = json!({
+        "frame": frame.name, "session": session.id, "bytes": message.text.len(),
+        "origin": message.origin, "run": message.run,
+    });
     tx.audit(principal, "message.send", message.id.as_str(), &detail)?;
-    let before = match request.interrupt {
-        true => 0,
-        false => waiting.open_in_session,
-    };
     Ok(Accepted { interrupted, before, ..accepted(tx, message, is_new, Some(&frame))? })
 }
 
@@ -146,22 +158,22 @@ fn accepted(
 fn choose_session(
     tx: &mut Tx<'_>,
     frame: &Frame,
-    wanted: Option<&str>,
+    wanted: &SessionSelector,
     text: &str,
 ) -> Result<Session, SendError> {
-    let word = wanted.unwrap_or("last");
-    if word != "new" {
-        match sessions::named(tx, sessions::Among::Of(&frame.id), word)? {
-            sessions::Named::One(found) => return Ok(found),
-            sessions::Named::Several(found) => {
+    if let Some(word) = wanted.word() {
+        match (sessions::named(tx, sessions::Among::Of(&frame.id), word)?, wanted) {
+            (sessions::Named::One(found), _) => return Ok(found),
+            (sessions::Named::Several(found), _) => {
                 let ids = found.into_iter().map(|session| session.id).collect();
                 return Err(SendError::ManySessions { session: word.to_owned(), ids });
             }
-            sessions::Named::Nothing => {}
+            (sessions::Named::Nothing, SessionSelector::Named(name)) => {
+                let (frame, session) = (frame.name.to_string(), name.clone());
+                return Err(SendError::NoSession { frame, session });
+            }
+            (sessions::Named::Nothing, _) => {}
         }
-    }
-    if !matches!(word, "new" | "last") {
-        return Err(SendError::NoSession { frame: frame.name.to_string(), session: word.to_owned() });
     }
     let new = NewSession {
         id: SessionId::from_parts(tx.now_ms(), clock::entropy_128()),

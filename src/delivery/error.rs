@@ -1,4 +1,4 @@
-//! What can go wrong when a message is given to the router, as its callers must tell it apart.
+//! What can go wrong when a message is sent, as its callers must tell it apart.
 //!
 //! What goes wrong later, on the way to the agent, is the message's own state and reason.
 
@@ -9,17 +9,6 @@ use crate::store::StoreError;
 /// Why a message was not accepted. Nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Write something.
-    #[error("the message is empty")]
-    Empty,
-    /// Write less, or put it into a file in the workspace.
-    #[error("the message has {bytes} bytes, and {limit} is the most")]
-    TooLong {
-        /// How long it is.
-        bytes: usize,
-        /// What is allowed.
-        limit: usize,
-    },
     /// There is no frame of that name.
     #[error("there is no frame {0}")]
     NoFrame(String),
@@ -74,9 +63,6 @@ pub enum EditError {
     /// It does not wait any more.
     #[error("the message is {0} and cannot be changed any more")]
     NotWaiting(DeliveryState),
-    /// The new words are none, or too many.
-    #[error(transparent)]
-    Text(#[from] SendError),
     /// The database could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

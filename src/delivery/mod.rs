@@ -32,15 +32,14 @@ use crate::feed::{Feeds, transcript};
 use crate::frames::AgentLocator;
 use crate::model::agent::ModelRef;
 use crate::model::ids::MessageId;
-use crate::model::message::Message;
-use crate::model::names::FrameName;
+use crate::model::message::{Message, SendMode};
 use crate::model::principal::Principal;
 use crate::store::{Store, StoreError, messages};
 use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
 
 pub use crate::config::schema::{Queue as Rules, Turn as Limits};
-pub use accept::{Accepted, MAX_TEXT_BYTES, SendRequest};
+pub use accept::{Accepted, SendRequest};
 pub use error::{CancelError, EditError, SendError};
 pub use verdict::Patience;
 
@@ -135,16 +134,9 @@ impl Delivery {
     ///
     /// # Errors
     /// See [`SendError`]; nothing was stored then.
-    pub async fn send(
-        &self,
-        principal: &Principal,
-        request: SendRequest,
-        idempotency_key: Option<String>,
-    ) -> Result<Accepted, SendError> {
-        accept::check_text(&request.text)?;
-        let name = FrameName::parse(&request.frame).map_err(|_| SendError::NoFrame(request.frame.clone()))?;
-        if request.now && !request.interrupt {
-            self.is_free_now(&name, request.session.as_deref(), idempotency_key.as_deref()).await?;
+    pub async fn send(&self, principal: &Principal, request: SendRequest) -> Result<Accepted, SendError> {
+        if request.mode == SendMode::Now {
+            self.is_free_now(&request).await?;
         }
         let principal = principal.clone();
         let rules = self.inner.deps.settings.queue;
@@ -153,7 +145,7 @@ impl Delivery {
             .inner
             .deps
             .store
-            .write_as(move |tx| accept::accept(tx, &principal, rules, id, &name, request, idempotency_key))
+            .write_as(move |tx| accept::accept(tx, &principal, rules, id, request))
             .await?;
         self.inner.deps.failpoints.hit("send.after_row").await;
         self.interrupt(&accepted.interrupted);

@@ -5,13 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::check_text;
 use super::crowd::Inside;
 use super::delivery::{Attempt, FREE_POLL, Halt, Pass, passing};
 use super::error::{CancelError, EditError, SendError};
 use super::turn_limits::span;
 use super::verdict::Verdict;
-use super::{CANCEL_WAIT, Delivery};
+use super::{CANCEL_WAIT, Delivery, SendRequest};
 use crate::config::schema::Queue;
 use crate::model::agent::AgentStatus;
 use crate::model::frame::FrameState;
@@ -128,9 +127,6 @@ impl Delivery {
         id: &MessageId,
         edit: Edit,
     ) -> Result<Message, EditError> {
-        if let Some(text) = &edit.text {
-            check_text(text)?;
-        }
         let (by, id) = (principal.clone(), id.clone());
         let change = move |tx: &mut Tx<'_>| {
             let before = match messages::get(tx, &id) {
@@ -140,7 +136,7 @@ impl Delivery {
             if before.state != DeliveryState::Queued {
                 return Err(EditError::NotWaiting(before.state));
             }
-            let bytes = edit.text.as_ref().map(String::len);
+            let bytes = edit.text.as_ref().map(|text| text.as_str().len());
             tx.audit(&by, "message.edit", id.as_str(), &json!({"bytes": bytes}))?;
             Ok(queue::edit(tx, &id, &edit)?)
         };
@@ -149,18 +145,13 @@ impl Delivery {
 
     /// Asks the agent itself whether it is free for a message that is to be sent now or not at all: somebody
     /// may be typing in the terminal.
-    pub(super) async fn is_free_now(
-        &self,
-        name: &FrameName,
-        word: Option<&str>,
-        key: Option<&str>,
-    ) -> Result<(), SendError> {
-        let (wanted, word) = (name.clone(), word.unwrap_or("last").to_owned());
-        let key = key.map(str::to_owned);
+    pub(super) async fn is_free_now(&self, request: &SendRequest) -> Result<(), SendError> {
+        let Some(word) = request.session.word().map(str::to_owned) else { return Ok(()) };
+        let (wanted, key) = (request.frame.clone(), request.key.clone());
         let found = move |db: &crate::store::Db<'_>| {
             // A repeat of what was accepted is no new message, and may be what the agent is busy with.
             if let Some(key) = &key
-                && messages::find_by_key(db, key)?.is_some()
+                && messages::find_by_key(db, key.as_str())?.is_some()
             {
                 return Ok(None);
             }

@@ -3,8 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::wire::doctor::{Check, Outcome};
-use crate::wire::problem::Problem;
+use crate::model::doctor::{Check, Outcome};
 
 /// What is tried, and why it matters.
 #[derive(Clone, Copy, Debug)]
@@ -82,18 +81,14 @@ impl About {
 }
 
 /// Why the gateway cannot start.
-pub(super) fn trouble(problem: &Problem) -> Check {
+#[must_use]
+pub fn cannot_start(found: String, fix: Option<String>) -> Check {
     let about = About {
         id: "gateway.start",
         title: "the gateway can start",
         why: "every command but this one needs a gateway",
     };
-    let found = match &problem.detail {
-        Some(detail) => format!("{}: {detail}", problem.title),
-        None => problem.title.clone(),
-    };
-    let finding = Finding { outcome: Outcome::Failed, found, fix: problem.hint.clone() };
-    about.found(finding, Duration::ZERO)
+    about.found(Finding { outcome: Outcome::Failed, found, fix }, Duration::ZERO)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Subject;
 use super::check::{About, Finding};
 use crate::model::container::ImageInfo;
+use crate::model::doctor::Check;
 use crate::runtime::{EngineInfo, RuntimeError};
-use crate::wire::doctor::Check;
 
 const WITHIN: Duration = Duration::from_secs(15);
 /// The label with the hash of an image's inputs.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::Subject;
 use super::check::{About, Finding};
+use crate::model::doctor::Check;
 use crate::model::port::{Port, PortRange};
 use crate::store;
-use crate::wire::doctor::Check;
 
 const WITHIN: Duration = Duration::from_secs(5);
 /// 2025-01-01; a machine that believes to live before it has no clock.
@@ -252,7 +252,7 @@ fn read(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::doctor::Outcome;
+    use crate::model::doctor::Outcome;
 
     #[test]
     fn a_clock_that_went_back_is_noticed() {

@@ -18,12 +18,13 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::clock::Clock;
+use crate::model::doctor::{Check, Outcome};
 use crate::model::ids::InstanceId;
 use crate::model::port::PortRange;
 use crate::runtime::Runtime;
 use crate::store::Store;
-use crate::wire::doctor::{Check, Outcome};
-use crate::wire::problem::Problem;
+
+pub use check::cannot_start;
 
 /// What is examined.
 pub struct Subject {
@@ -37,8 +38,8 @@ pub struct Subject {
     pub runtime: Arc<dyn Runtime>,
     /// The database, when it could be opened.
     pub store: Option<Store>,
-    /// Why the gateway cannot start, when it cannot.
-    pub trouble: Option<Problem>,
+    /// That the gateway cannot start, when it cannot; see [`cannot_start`].
+    pub trouble: Option<Check>,
     /// The image that frames are made from.
     pub image: String,
     /// The hash of what this mimir builds its image from.
@@ -73,8 +74,8 @@ pub fn examine(subject: Arc<Subject>) -> Pin<Box<dyn Stream<Item = Check> + Send
 fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     let with = Arc::clone;
     let mut steps: Vec<Step> = Vec::new();
-    if let Some(problem) = subject.trouble.clone() {
-        steps.push(async move { vec![check::trouble(&problem)] }.boxed());
+    if let Some(trouble) = subject.trouble.clone() {
+        steps.push(async move { vec![trouble] }.boxed());
     }
     let s = with(subject);
     steps.push(async move { vec![storage::home(&s).await] }.boxed());
@@ -112,12 +113,6 @@ async fn engine_steps(subject: &Subject) -> Vec<Check> {
         None => checks.push(probe::skipped()),
     }
     checks
-}
-
-/// The check that says why no gateway starts.
-#[must_use]
-pub fn trouble(problem: &Problem) -> Check {
-    check::trouble(problem)
 }
 
 /// Whether anything was found that keeps mimir from working.

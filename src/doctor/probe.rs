@@ -12,6 +12,7 @@ use super::engine::with_cause;
 use crate::clock;
 use crate::link::Link;
 use crate::model::container::{ContainerSpec, ImageInfo, inside};
+use crate::model::doctor::Check;
 use crate::model::frame::Limits;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
@@ -20,7 +21,6 @@ use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::opencode::OpencodeClient;
 use crate::runtime::{EngineInfo, ExecSpec};
-use crate::wire::doctor::Check;
 
 const RUN_WITHIN: Duration = Duration::from_secs(30);
 const INSIDE_WITHIN: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ pub(super) async fn run(subject: &Subject, image: &ImageInfo, info: &EngineInfo)
 
     let spec = folders.spec(subject, &frame, image);
     let started = RUN.attempt(RUN_WITHIN, start(subject, &folders, &password, spec, info)).await;
-    let runs = started.fix.is_none() && started.outcome == crate::wire::doctor::Outcome::Ok;
+    let runs = started.fix.is_none() && started.outcome == crate::model::doctor::Outcome::Ok;
     checks.push(started);
     if runs {
         checks.push(OWNER.attempt(INSIDE_WITHIN, owner(subject, &frame, &folders)).await);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Subject;
 use super::check::{About, Finding};
+use crate::model::doctor::Check;
 use crate::store::{self, StoreError};
-use crate::wire::doctor::Check;
 
 const WITHIN: Duration = Duration::from_secs(5);
 /// An image build needs about this much; below it, warn.
@@ -117,7 +117,7 @@ pub(super) async fn database(subject: &Subject) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::doctor::Outcome;
+    use crate::model::doctor::Outcome;
 
     #[test]
     fn space_is_judged_by_what_frames_need() {

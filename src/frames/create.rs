@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::error::FrameError;
-use super::provision::with_file;
+use super::request::{FrameRequest, Place};
 use super::workspace::{self, OffLimits, Workspace};
 use super::{Frames, Inner, ports, provision};
 use crate::clock::entropy_128;
@@ -18,7 +18,6 @@ use crate::model::principal::Principal;
 use crate::runtime::RuntimeError;
 use crate::store::frames::NewFrame;
 use crate::store::{StoreError, approvals, frames, projects};
-use crate::wire::frames::CreateFrame;
 
 impl Frames {
     /// Makes a frame: row, ports, folders and container, or nothing at all. Starts it when asked to.
@@ -26,20 +25,20 @@ impl Frames {
     ///
     /// # Errors
     /// See [`FrameError`]; nothing is left behind then.
-    pub async fn create(&self, principal: &Principal, request: CreateFrame) -> Result<Frame, FrameError> {
+    pub async fn create(&self, principal: &Principal, request: FrameRequest) -> Result<Frame, FrameError> {
         let (frames, principal) = (self.clone(), principal.clone());
         let task = format!("create frame {}", request.name);
-        let work = async move { frames.create_now(&principal, &request).await };
+        let work = async move { frames.create_now(&principal, request).await };
         self.inner.deps.tasks.run_to_end(task, work).await.unwrap_or(Err(FrameError::Interrupted))
     }
 
-    async fn create_now(&self, principal: &Principal, request: &CreateFrame) -> Result<Frame, FrameError> {
-        let request = &with_file(request)?;
+    async fn create_now(&self, principal: &Principal, request: FrameRequest) -> Result<Frame, FrameError> {
+        let rules = request.rules.clone();
         let new = self.settle(request).await?;
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
-        let frame = self.insert(principal, new, request.rules.clone()).await?;
+        let frame = self.insert(principal, new, rules).await?;
         self.inner.failpoints.hit("create.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
             self.undo(&frame).await;
@@ -50,21 +49,20 @@ impl Frames {
     }
 
     /// Everything that can be refused before anything is written.
-    async fn settle(&self, request: &CreateFrame) -> Result<NewFrame, FrameError> {
+    async fn settle(&self, request: FrameRequest) -> Result<NewFrame, FrameError> {
         let deps = &self.inner.deps;
         let settings = &deps.settings;
-        let name = FrameName::parse(&request.name)?;
-        let taken = name.clone();
-        if deps.store.read(move |db| frames::find_by_name(db, &taken)).await?.is_some() {
-            return Err(FrameError::NameTaken(name.to_string()));
+        let name = request.name.clone();
+        if deps.store.read(move |db| frames::find_by_name(db, &name)).await?.is_some() {
+            return Err(FrameError::NameTaken(request.name.into()));
         }
-        let limits = provision::limits(request, settings.config.limits)?;
+        let limits = provision::limits(request.limits, settings.config.limits)?;
         let env = provision::env(&request.env)?;
         let network = request.network.unwrap_or(settings.config.network);
-        let lifetime = provision::lifetime_ms(request, settings.config.throwaway_ttl.as_secs())?;
-        let (project, workspace) = self.workspace(request).await?;
+        let lifetime = provision::lifetime_ms(request.lifetime, settings.config.throwaway_ttl)?;
+        let (project, workspace) = self.workspace(request.place).await?;
 
-        let image = request.image.clone().unwrap_or_else(|| settings.config.image.clone());
+        let image = request.image.unwrap_or_else(|| settings.config.image.clone());
         let engine = deps.runtime.info().await?;
         if network == NetworkMode::Open && !engine.capabilities.network {
             return Err(RuntimeError::Unsupported {
@@ -84,8 +82,10 @@ impl Frames {
         let now_ms = deps.clock.now_ms();
         Ok(NewFrame {
             id: FrameId::from_parts(now_ms, entropy_128()),
-            name,
+            name: request.name,
             project,
+            origin: request.origin,
+            run: request.run,
             workspace: workspace.path.display().to_string(),
             image,
             image_id: found.id,
@@ -99,30 +99,20 @@ impl Frames {
             expires_at: lifetime.map(|lifetime| now_ms + lifetime),
             ports: settings.config.ports,
             avoid: ports::busy_ports(&deps.store, settings.config.ports, 2).await?,
-            given: request.config_yaml.clone().unwrap_or_default(),
+            given: request.given,
         })
     }
 
     /// The folder that was named, by itself or by its project.
-    async fn workspace(&self, request: &CreateFrame) -> Result<(Option<ProjectId>, Workspace), FrameError> {
-        let (project, path) = match (&request.project, &request.workspace) {
-            (Some(_), Some(_)) => {
-                return Err(provision::invalid(
-                    "workspace",
-                    "name a project or a workspace, not both".into(),
-                ));
-            }
-            (None, None) => {
-                return Err(provision::invalid("workspace", "name a workspace or a project".into()));
-            }
-            (Some(name), None) => {
-                let name = ProjectName::parse(name)?;
+    async fn workspace(&self, place: Place) -> Result<(Option<ProjectId>, Workspace), FrameError> {
+        let (project, path) = match place {
+            Place::Folder(path) => (None, path),
+            Place::Project(name) => {
                 let wanted = name.clone();
                 let found = self.inner.deps.store.read(move |db| projects::find_by_name(db, &wanted)).await?;
-                let project = found.ok_or_else(|| FrameError::NoProject(name.to_string()))?;
+                let project = found.ok_or_else(|| FrameError::NoProject(name.into()))?;
                 (Some(project.id), PathBuf::from(project.path))
             }
-            (None, Some(path)) => (None, PathBuf::from(path)),
         };
         let settings = &self.inner.deps.settings;
         let off_limits = OffLimits { mimir_home: &settings.home, user_home: settings.user_home.as_deref() };
@@ -139,7 +129,10 @@ impl Frames {
         let written = self.inner.deps.store.write(move |tx| {
             let frame = frames::insert(tx, &new)?;
             approvals::set_rules(tx, &frame.id, &rules)?;
-            let detail = json!({ "frame": frame.id, "workspace": frame.workspace, "image": frame.image });
+            let detail = json!({
+                "frame": frame.id, "workspace": frame.workspace, "image": frame.image,
+                "origin": frame.origin, "run": frame.run,
+            });
             tx.audit(&principal, "frame.create", frame.name.as_str(), &detail)?;
             Ok(frame)
         });

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::error::FrameError;
 use super::folders::{remove_tree, size_of};
 use super::{Frames, driver::millis};
+use crate::model::frame::Leftover;
 use crate::model::ids::FrameId;
-use crate::wire::frames::Leftover;
 
 impl Frames {
     /// What is left over from frames that are no more. Removes it unless `dry_run`.

@@ -80,7 +80,7 @@ impl Frames {
                     frames::set_desired(tx, &frame, Desired::Stopped)?;
                     frames::note(tx, &frame, "idle_stopped", &text)?;
                     let detail = json!({ "frame": frame, "idle_since": since_ms });
-                    tx.audit(&Principal::Gateway, "frame.idle_stop", row.name.as_str(), &detail)?;
+                    tx.audit(&Principal::service("upkeep"), "frame.idle_stop", row.name.as_str(), &detail)?;
                 }
                 Ok::<_, FrameError>(is_idle)
             })

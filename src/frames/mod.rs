@@ -40,6 +40,7 @@ mod provision;
 mod readiness;
 mod reconcile;
 mod recycle;
+mod request;
 mod requests;
 pub mod settings;
 mod steps;
@@ -77,6 +78,7 @@ pub use inside::Viewer;
 pub use locator::{AgentLocator, PlaceError};
 pub use processes::{Process, Processes};
 pub use recycle::Recycled;
+pub use request::{FrameRequest, Lifetime, Place, WantedLimits};
 pub use settings::{AttendError, CrashSettings, FramesDeps, HostNetworking, Settings, StartFiles};
 
 /// All frames of this gateway. Cheap to clone.

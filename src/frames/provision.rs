@@ -1,53 +1,18 @@
 //! From a frame's row to what the engine and the agent are given. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::error::FrameError;
 use super::folders::Folders;
-use crate::config::frame_file::FrameFile;
+use super::request::{Lifetime, WantedLimits};
 use crate::model::allow::AllowGroups;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
 use crate::model::network::NetworkMode;
-use crate::model::quantity::{cpus, memory, pids, span};
-use crate::wire::frames::CreateFrame;
-
-/// The request with what its frame file says where the request itself says nothing.
-pub(super) fn with_file(request: &CreateFrame) -> Result<CreateFrame, FrameError> {
-    let Some(text) = request.config_yaml.as_deref().filter(|text| !text.trim().is_empty()) else {
-        return Ok(request.clone());
-    };
-    let file = FrameFile::parse(text, Path::new("the frame file"))
-        .map_err(|error| invalid("config", error.to_string()))?;
-    let given = request.clone();
-    // A place that is named in the request beats either way of naming one in the file.
-    let names_a_place = given.workspace.is_some() || given.project.is_some();
-    let (workspace, project) = if names_a_place {
-        (given.workspace, given.project)
-    } else {
-        let workspace = file.workspace.map(|path| path.display().to_string());
-        (workspace, file.project.map(|name| name.to_string()))
-    };
-    let throwaway = given.throwaway || file.throwaway.unwrap_or(false);
-    Ok(CreateFrame {
-        workspace,
-        project,
-        image: given.image.or(file.image),
-        network: given.network.or(file.network),
-        allow: file.allow.into_iter().chain(given.allow).collect(),
-        cpus: given.cpus.or(file.cpus_milli.map(|milli| f64::from(milli) / 1000.0)),
-        memory_bytes: given.memory_bytes.or(file.memory_bytes),
-        pids: given.pids.or(file.pids),
-        env: file.env.into_iter().chain(given.env).collect(),
-        throwaway,
-        ttl_seconds: given.ttl_seconds.or(file.ttl.filter(|_| throwaway).map(|ttl| ttl.as_secs())),
-        start: given.start || file.start.unwrap_or(false),
-        rules: file.rules.into_iter().chain(given.rules).collect(),
-        ..given
-    })
-}
+use crate::model::quantity::{memory, pids, span};
 
 /// The container that a frame is to have.
 pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders) -> ContainerSpec {
@@ -81,17 +46,14 @@ pub(super) fn env_file(env: &[(String, String)]) -> String {
     env.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
 }
 
-/// What the frame may use, from the request and the configured defaults.
-pub(super) fn limits(request: &CreateFrame, defaults: Limits) -> Result<Limits, FrameError> {
+/// What the frame may use, from what is wanted and the configured defaults.
+pub(super) fn limits(wanted: WantedLimits, defaults: Limits) -> Result<Limits, FrameError> {
     let refuse = |field| move |why| invalid(field, why);
     Ok(Limits {
-        cpus_milli: match request.cpus {
-            Some(cores) => cpus::check(cores).map_err(refuse("cpus"))?,
-            None => defaults.cpus_milli,
-        },
-        memory_bytes: memory::check(request.memory_bytes.unwrap_or(defaults.memory_bytes))
+        cpus_milli: wanted.cpus_milli.unwrap_or(defaults.cpus_milli),
+        memory_bytes: memory::check(wanted.memory_bytes.unwrap_or(defaults.memory_bytes))
             .map_err(refuse("memory"))?,
-        pids: pids::check(request.pids.unwrap_or(defaults.pids)).map_err(refuse("pids"))?,
+        pids: pids::check(wanted.pids.unwrap_or(defaults.pids)).map_err(refuse("pids"))?,
     })
 }
 
@@ -155,13 +117,10 @@ pub(super) fn allow(
     Ok(both.filter(|entry| seen.insert(entry.clone())).collect())
 }
 
-/// How long a throwaway frame lives, in milliseconds; `None` for a frame that stays.
-pub(super) fn lifetime_ms(request: &CreateFrame, default_seconds: u64) -> Result<Option<u64>, FrameError> {
-    let seconds = match (request.throwaway, request.ttl_seconds) {
-        (false, None) => return Ok(None),
-        (false, Some(_)) => return Err(invalid("ttl", "only a throwaway frame has one".into())),
-        (true, ttl) => ttl.unwrap_or(default_seconds),
-    };
+/// How long it lives, in milliseconds; `None` for a frame that stays.
+pub(super) fn lifetime_ms(wanted: Lifetime, default: Duration) -> Result<Option<u64>, FrameError> {
+    let Lifetime::Throwaway(ttl) = wanted else { return Ok(None) };
+    let seconds = ttl.unwrap_or(default).as_secs();
     span::check_lifetime(seconds).map_err(|why| invalid("ttl", why))?;
     Ok(Some(seconds * 1000))
 }
@@ -182,40 +141,13 @@ mod tests {
     const DEFAULTS: Limits = Limits { cpus_milli: 2000, memory_bytes: 4 << 30, pids: 1024 };
 
     #[test]
-    fn a_frame_file_fills_in_what_the_request_leaves_open() {
-        let text = "image: a:1\nnetwork: open\nenv: {A: file, B: file}\nlimits: {memory: 1g}\nstart: true\n";
-        let request = CreateFrame {
-            network: Some(NetworkMode::Sealed),
-            workspace: Some("/w".into()),
-            env: BTreeMap::from([("B".into(), "request".into())]),
-            config_yaml: Some(text.into()),
-            ..CreateFrame::default()
-        };
-        let merged = with_file(&request).expect("reads");
-        assert_eq!(merged.image.as_deref(), Some("a:1"));
-        assert_eq!(merged.network, Some(NetworkMode::Sealed));
-        assert_eq!(merged.memory_bytes, Some(1 << 30));
-        assert_eq!(merged.env["A"], "file");
-        assert_eq!(merged.env["B"], "request");
-        assert!(merged.start);
-        assert_eq!(merged.config_yaml.as_deref(), Some(text), "kept word for word");
-
-        let wrong = CreateFrame { config_yaml: Some("imge: x".into()), ..CreateFrame::default() };
-        assert!(with_file(&wrong).expect_err("refused").to_string().contains("imge"));
-    }
-
-    #[test]
     fn limits_that_cannot_work_are_refused_by_name() {
-        let refusal = |request: &CreateFrame| limits(request, DEFAULTS).expect_err("refused").to_string();
-        assert!(
-            refusal(&CreateFrame { memory_bytes: Some(1 << 20), ..CreateFrame::default() }).contains("512m")
-        );
-        assert!(refusal(&CreateFrame { pids: Some(3), ..CreateFrame::default() }).contains("pids"));
-        for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(refusal(&CreateFrame { cpus: Some(cpus), ..CreateFrame::default() }).contains("cpus"));
-        }
-        let half = CreateFrame { cpus: Some(0.5), ..CreateFrame::default() };
-        assert_eq!(limits(&half, DEFAULTS).expect("fine"), Limits { cpus_milli: 500, ..DEFAULTS });
+        let refusal = |wanted| limits(wanted, DEFAULTS).expect_err("refused").to_string();
+        let none = WantedLimits::default();
+        assert!(refusal(WantedLimits { memory_bytes: Some(1 << 20), ..none }).contains("512m"));
+        assert!(refusal(WantedLimits { pids: Some(3), ..none }).contains("pids"));
+        let half = WantedLimits { cpus_milli: Some(500), ..none };
+        assert_eq!(limits(half, DEFAULTS).expect("fine"), Limits { cpus_milli: 500, ..DEFAULTS });
     }
 
     #[test]
@@ -267,13 +199,10 @@ mod tests {
 
     #[test]
     fn only_throwaway_frames_expire() {
-        let throwaway = CreateFrame { throwaway: true, ..CreateFrame::default() };
-        assert_eq!(lifetime_ms(&throwaway, 7200).expect("fine"), Some(7_200_000));
-        assert_eq!(lifetime_ms(&CreateFrame::default(), 7200).expect("fine"), None);
-        let odd = CreateFrame { ttl_seconds: Some(5), ..CreateFrame::default() };
-        assert!(lifetime_ms(&odd, 7200).is_err());
-        let never = CreateFrame { throwaway: true, ttl_seconds: Some(0), ..CreateFrame::default() };
-        assert!(lifetime_ms(&never, 7200).is_err());
+        let usual = Duration::from_secs(7200);
+        assert_eq!(lifetime_ms(Lifetime::Throwaway(None), usual).expect("fine"), Some(7_200_000));
+        assert_eq!(lifetime_ms(Lifetime::Stays, usual).expect("fine"), None);
+        assert!(lifetime_ms(Lifetime::Throwaway(Some(Duration::ZERO)), usual).is_err());
     }
 
     #[test]

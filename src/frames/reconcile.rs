@@ -158,7 +158,7 @@ impl Frames {
                     frames::set_desired(tx, &frame.id, Desired::Removed)?;
                     frames::note(tx, &frame.id, "expired", "its time is up")?;
                     let detail = json!({ "frame": frame.id, "expired_at": frame.expires_at });
-                    tx.audit(&Principal::Gateway, "frame.expire", frame.name.as_str(), &detail)?;
+                    tx.audit(&Principal::service("frames"), "frame.expire", frame.name.as_str(), &detail)?;
                     Ok(())
                 })
                 .await?;

@@ -132,7 +132,7 @@ impl Frames {
     pub async fn wake(&self, id: &FrameId, deadline: Duration) -> Result<Frame, FrameError> {
         let frame = self.get_by_id(id).await?;
         if frame.desired != Desired::Running {
-            self.request(&Principal::Gateway, &frame.name, Request::Start).await?;
+            self.request(&Principal::service("frames"), &frame.name, Request::Start).await?;
         }
         self.wait_for(id, Desired::Running, deadline).await
     }

@@ -10,6 +10,7 @@ use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
 use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
+use crate::model::message::{InvalidText, InvalidTitle};
 use crate::opencode::OpencodeError;
 use crate::runtime::RuntimeError;
 use crate::sessions::SessionError;
@@ -199,15 +200,23 @@ impl From<StoreError> for Reply {
     }
 }
 
+impl From<InvalidText> for Reply {
+    fn from(error: InvalidText) -> Self {
+        let title = error.to_string();
+        match error {
+            InvalidText::Empty => {
+                Self::bad_request("send.empty", title).hint("for example `mimir send --frame NAME \"hello\"`")
+            }
+            InvalidText::TooLong { .. } => Self(Problem::new(413, "send.too_long", title))
+                .hint("put it into a file in the workspace and name the file"),
+        }
+    }
+}
+
 impl From<SendError> for Reply {
     fn from(error: SendError) -> Self {
         let title = error.to_string();
         match error {
-            SendError::Empty => {
-                Self::bad_request("send.empty", title).hint("for example `mimir send --frame NAME \"hello\"`")
-            }
-            SendError::TooLong { .. } => Self(Problem::new(413, "send.too_long", title))
-                .hint("put it into a file in the workspace and name the file"),
             SendError::NoFrame(name) => no_frame(&name),
             SendError::BeingDestroyed(_) => being_destroyed(&error),
             SendError::NoSession { frame, .. } => Self::not_found("session.not_found", title).hint(format!(
@@ -225,6 +234,13 @@ impl From<SendError> for Reply {
             }
             SendError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<InvalidTitle> for Reply {
+    fn from(error: InvalidTitle) -> Self {
+        Self::bad_request("session.title", error.to_string())
+            .hint("for example `mimir sessions rename last \"dark mode\"`")
     }
 }
 
@@ -248,8 +264,6 @@ impl From<SessionError> for Reply {
                 .hint("send a message in it first: `mimir send --session ID \"…\"`"),
             SessionError::NoAgent(_) => Self(Problem::new(424, "frame.failed", title))
                 .hint("`mimir frame list` shows how its frame is; `mimir doctor` looks deeper"),
-            SessionError::Title => Self::bad_request("session.title", title)
-                .hint("for example `mimir sessions rename last \"dark mode\"`"),
             SessionError::Query(_) => Self::bad_request("search.query", title).hint(
                 "words that must all be there; also \"words together\", begin*, -without, this OR that",
             ),
@@ -278,7 +292,6 @@ impl From<EditError> for Reply {
             EditError::NotWaiting(_) => Self::conflict("message.not_waiting", title).hint(
                 "`mimir send --interrupt \"…\"` stops it and sends another; `mimir queue cancel ID` only stops it",
             ),
-            EditError::Text(error) => error.into(),
             EditError::Store(error) => error.into(),
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::model::agent::{AgentPart, PartBody, Role};
 use crate::model::message::Session;
+use crate::sessions::Conversation;
 use crate::store::agent_messages::MessageRecord;
+use crate::store::messages::Source;
 use crate::store::search::Found;
 use crate::wire::messages::{SessionDetails, SessionSummary, TurnView};
 use crate::wire::sessions::{PartView, SearchHit, SnippetPiece};
@@ -22,8 +24,13 @@ pub fn session(session: Session, messages: u64) -> SessionSummary {
 }
 
 /// A conversation with everything that was said.
-pub fn details(head: Session, messages: u64, turns: Vec<MessageRecord>) -> SessionDetails {
-    SessionDetails { summary: session(head, messages), turns: turns.into_iter().map(turn).collect() }
+pub fn details(of: Conversation) -> SessionDetails {
+    let Conversation { session: head, written, history, mut sources } = of;
+    let turns = history.into_iter().map(|record| {
+        let source = sources.remove(&record.message.id);
+        turn(record, source)
+    });
+    SessionDetails { turns: turns.collect(), summary: session(head, written) }
 }
 
 fn role_word(role: Role) -> String {
@@ -34,7 +41,7 @@ fn role_word(role: Role) -> String {
     .to_owned()
 }
 
-fn turn(turn: MessageRecord) -> TurnView {
+fn turn(turn: MessageRecord, source: Option<Source>) -> TurnView {
     let mut text = String::new();
     let mut tools = Vec::new();
     for part in &turn.parts {
@@ -53,9 +60,12 @@ fn turn(turn: MessageRecord) -> TurnView {
         }
     }
     let head = turn.message;
+    let (origin, run) = source.map_or((None, None), |(origin, run)| (Some(origin), run));
     TurnView {
         id: head.id.to_string(),
         role: role_word(head.role),
+        origin,
+        run: run.map(String::from),
         at: head.created_at,
         ended_at: head.completed_at,
         model: head.model,

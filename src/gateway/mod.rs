@@ -6,6 +6,7 @@
 
 mod advice;
 pub mod auth;
+pub mod bodies;
 mod carry;
 mod connection_limit;
 mod engine;

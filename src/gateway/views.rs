@@ -44,6 +44,8 @@ pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
         expires_at: frame.expires_at,
         cost_microusd: around.cost.get(&frame.id).copied().unwrap_or(0),
         project: frame.project.as_ref().and_then(|id| around.projects.get(id).cloned()),
+        origin: frame.origin,
+        run: frame.run.as_ref().map(ToString::to_string),
     }
 }
 
@@ -103,6 +105,8 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         id: message.id.to_string(),
         frame: message.frame_name.to_string(),
         session: message.session.to_string(),
+        origin: message.origin,
+        run: message.run.map(String::from),
         text: message.text,
         state: message.state,
         reason: message.reason,

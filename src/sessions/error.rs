@@ -32,9 +32,6 @@ pub enum SessionError {
     /// Its frame cannot be started.
     #[error("the agent cannot be asked: {0}")]
     NoAgent(String),
-    /// Give it a title.
-    #[error("the title is empty or longer than 200 characters")]
-    Title,
     /// The search cannot be understood.
     #[error(transparent)]
     Query(#[from] QueryError),

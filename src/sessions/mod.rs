@@ -5,19 +5,20 @@ pub mod export;
 pub mod query;
 mod verbs;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::frames::AgentLocator;
-use crate::model::agent::{AgentPart, ModelRef, PartBody, Role, ToolStatus};
+use crate::model::agent::{AgentMessageId, ModelRef};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
 use crate::store::agent_messages::MessageRecord;
 use crate::store::search::{self, Found, Wanted};
 use crate::store::sessions::{Among, Named};
-use crate::store::{Store, StoreError, agent_messages, sessions};
+use crate::store::{Store, StoreError, agent_messages, messages, sessions};
 use crate::supervisor::failpoint::Failpoints;
 
 pub use error::SessionError;
@@ -38,21 +39,17 @@ pub fn title_of(text: &str) -> String {
     format!("{}…", cut[..end].trim_end())
 }
 
-/// One message of a conversation, for a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// Who wrote it.
-    pub role: Role,
-    /// UTC ms.
-    pub at: u64,
-    /// Who wrote it, `provider/model`.
-    pub model: Option<String>,
-    /// Its text.
-    pub text: String,
-    /// Tools it called, a line each.
-    pub tools: Vec<String>,
-    /// Why it failed.
-    pub error: Option<String>,
+/// A conversation with everything that was said.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    /// Its row.
+    pub session: Session,
+    /// How many messages people wrote in it.
+    pub written: u64,
+    /// What was said, oldest first.
+    pub history: Vec<MessageRecord>,
+    /// What was sent through mimir: by what, and for which run.
+    pub sources: BTreeMap<AgentMessageId, messages::Source>,
 }
 
 /// Everything that [`Sessions`] is made of.
@@ -117,15 +114,19 @@ impl Sessions {
         }
     }
 
-    /// A conversation, how many messages people wrote in it, and everything that was said, oldest first.
+    /// A conversation with everything that was said.
     ///
     /// # Errors
     /// [`SessionError::NotFound`].
-    pub async fn read(&self, id: &SessionId) -> Result<(Session, u64, Vec<MessageRecord>), SessionError> {
+    pub async fn read(&self, id: &SessionId) -> Result<Conversation, SessionError> {
         let wanted = id.clone();
         let read = self.deps.store.read(move |db| {
-            let session = sessions::get(db, &wanted)?;
-            Ok((session, sessions::written(db, &wanted)?, agent_messages::of_session(db, &wanted)?))
+            Ok(Conversation {
+                session: sessions::get(db, &wanted)?,
+                written: sessions::written(db, &wanted)?,
+                history: agent_messages::of_session(db, &wanted)?,
+                sources: messages::sources(db, &wanted)?,
+            })
         });
         match read.await {
             Err(StoreError::NotFound { key, .. }) => Err(SessionError::NotFound(key)),
@@ -150,51 +151,6 @@ impl Sessions {
     pub async fn list(&self, frame: Option<FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
         self.deps.store.read(move |db| sessions::list(db, frame.as_ref())).await
     }
-
-    /// A conversation and what was said in it, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn history(&self, id: &SessionId) -> Result<(Session, Vec<Said>), StoreError> {
-        let id = id.clone();
-        self.deps
-            .store
-            .read(move |db| {
-                let session = sessions::get(db, &id)?;
-                let said = agent_messages::of_session(db, &id)?.into_iter().map(said).collect();
-                Ok((session, said))
-            })
-            .await
-    }
-}
-
-fn said(turn: agent_messages::MessageRecord) -> Said {
-    let texts = turn.parts.iter().filter_map(|part| match &part.body {
-        PartBody::Text { text, synthetic: false } if !text.trim().is_empty() => Some(text.trim_end()),
-        _ => None,
-    });
-    Said {
-        role: turn.message.role,
-        at: turn.message.created_at,
-        model: turn.message.model,
-        text: texts.collect::<Vec<_>>().join("\n\n"),
-        tools: turn.parts.iter().filter_map(tool_line).collect(),
-        error: turn.message.error.map(|error| error.message),
-    }
-}
-
-fn tool_line(part: &AgentPart) -> Option<String> {
-    let PartBody::Tool { tool, status, title, output, .. } = &part.body else { return None };
-    let what = title.as_deref().filter(|title| !title.is_empty());
-    let what = what.map(|title| format!(" {title}")).unwrap_or_default();
-    Some(match status {
-        ToolStatus::Completed => format!("{tool}{what}"),
-        ToolStatus::Error => {
-            let why = output.as_deref().and_then(|output| output.lines().next()).unwrap_or("failed");
-            format!("{tool}{what}: {why}")
-        }
-        ToolStatus::Pending | ToolStatus::Running => format!("{tool}{what} (did not end)"),
-    })
 }
 
 #[cfg(test)]

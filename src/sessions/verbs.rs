@@ -10,7 +10,7 @@ use crate::clock;
 use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, ModelRef, Role};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::{MessageId, SessionId};
-use crate::model::message::Session;
+use crate::model::message::{Session, SessionTitle};
 use crate::model::principal::Principal;
 use crate::opencode::{AgentMessage, OpencodeClient};
 use crate::store::sessions::NewSession;
@@ -18,17 +18,20 @@ use crate::store::{StoreError, Tx, agent_messages, frames, messages, sessions};
 
 /// How many messages of a conversation are read again after it changed as a whole.
 const ALL: u32 = 100_000;
-/// The longest title.
-const LONGEST_TITLE: usize = 200;
 
 impl Sessions {
     /// Gives a conversation another title. The agent is told when it runs; one that sleeps is not woken for it and
     /// told when it wakes next (see `feed`).
     ///
     /// # Errors
-    /// [`SessionError::Title`], [`SessionError::NotFound`].
-    pub async fn rename(&self, by: &Principal, id: &SessionId, title: &str) -> Result<Session, SessionError> {
-        let title = checked(title)?;
+    /// [`SessionError::NotFound`].
+    pub async fn rename(
+        &self,
+        by: &Principal,
+        id: &SessionId,
+        title: SessionTitle,
+    ) -> Result<Session, SessionError> {
+        let title = String::from(title);
         let (wanted, by, given) = (id.clone(), by.clone(), title.clone());
         let session = self
             .deps
@@ -88,12 +91,11 @@ impl Sessions {
         by: &Principal,
         id: &SessionId,
         before: Option<&str>,
-        title: Option<&str>,
+        title: Option<SessionTitle>,
     ) -> Result<Session, SessionError> {
-        let title = title.map(checked).transpose()?;
         let (session, frame, agent_session, client) = self.awake(id).await?;
         let before = self.agent_message(before).await?;
-        let title = title.unwrap_or_else(|| format!("{} (fork)", session.title));
+        let title = title.map_or_else(|| format!("{} (fork)", session.title), String::from);
         let forked = client.fork_session(&agent_session, before.as_ref()).await?;
         let said = client.messages(&forked.id, ALL).await?;
 
@@ -259,10 +261,4 @@ fn keep(tx: &mut Tx<'_>, session: &SessionId, said: &[AgentMessage]) -> Result<(
 /// What the agent keeps for us with a conversation, so that it is found again.
 fn metadata(session: &Session) -> serde_json::Value {
     json!({"mimir": {"session": session.id.as_str(), "frame": session.frame.as_str()}})
-}
-
-fn checked(title: &str) -> Result<String, SessionError> {
-    let title: String = title.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let fits = (1..=LONGEST_TITLE).contains(&title.chars().count());
-    fits.then_some(title).ok_or(SessionError::Title)
 }

@@ -25,7 +25,7 @@ pub fn upsert(
     parts: &[AgentPart],
 ) -> Result<(), StoreError> {
     tx.change(
-        "INSERT INTO turns (session_id, agent_message, role, head, parts, created_at)
+        "INSERT INTO agent_messages (session_id, agent_message, role, head, parts, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (session_id, agent_message)
          DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts
@@ -48,7 +48,7 @@ pub fn upsert(
 /// Whatever the database says.
 pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<MessageRecord>, StoreError> {
     ask.rows(
-        "SELECT head, parts FROM turns WHERE session_id = ?1 ORDER BY agent_message",
+        "SELECT head, parts FROM agent_messages WHERE session_id = ?1 ORDER BY agent_message",
         (session,),
         |row| {
             Ok(MessageRecord {
@@ -81,7 +81,7 @@ pub fn reach(ask: &impl Queryable, session: &SessionId) -> Result<Reach, StoreEr
         "SELECT agent_message, created_at,
                 role = 'assistant' AND json_extract(head, '$.completed_at') IS NULL
                     AND json_extract(head, '$.error') IS NULL AS unfinished
-           FROM turns WHERE session_id = ?1 ORDER BY agent_message DESC LIMIT ?2",
+           FROM agent_messages WHERE session_id = ?1 ORDER BY agent_message DESC LIMIT ?2",
         (session, LOOK_BACK),
         |row| {
             let id: AgentMessageId = row.get("agent_message")?;

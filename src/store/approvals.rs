@@ -60,7 +60,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: ApprovalRequest) -> Result<(ApprovalReq
         return Ok((known, false));
     }
     tx.change(
-        "INSERT INTO prompts (id, frame_id, frame_name, session_id, message_id, agent_prompt, from_child, ask,
+        "INSERT INTO approvals (id, frame_id, frame_name, session_id, message_id, agent_prompt, from_child, ask,
                               state, deadline_at, asked_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         (
@@ -85,7 +85,7 @@ pub fn insert_once(tx: &mut Tx<'_>, new: ApprovalRequest) -> Result<(ApprovalReq
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn get(ask: &impl Queryable, id: &ApprovalId) -> Result<ApprovalRequest, StoreError> {
-    ask.maybe_row("SELECT * FROM prompts WHERE id = ?1", (id,), prompt)?
+    ask.maybe_row("SELECT * FROM approvals WHERE id = ?1", (id,), prompt)?
         .ok_or_else(|| StoreError::NotFound { what: "approval", key: id.to_string() })
 }
 
@@ -99,7 +99,7 @@ pub fn find_by_agent_prompt(
     agent_prompt: &str,
 ) -> Result<Option<ApprovalRequest>, StoreError> {
     ask.maybe_row(
-        "SELECT * FROM prompts WHERE frame_id = ?1 AND agent_prompt = ?2",
+        "SELECT * FROM approvals WHERE frame_id = ?1 AND agent_prompt = ?2",
         (frame, agent_prompt),
         prompt,
     )
@@ -111,7 +111,7 @@ pub fn find_by_agent_prompt(
 /// Whatever the database says.
 pub fn find_by_piece(ask: &impl Queryable, piece: &str) -> Result<Vec<ApprovalRequest>, StoreError> {
     ask.rows(
-        "SELECT * FROM prompts
+        "SELECT * FROM approvals
           WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1)) = ?1
           ORDER BY id = ?1 DESC, state IN ('pending', 'answering') DESC, rowid DESC
           LIMIT 2",
@@ -126,7 +126,7 @@ pub fn find_by_piece(ask: &impl Queryable, piece: &str) -> Result<Vec<ApprovalRe
 /// Whatever the database says.
 pub fn open(ask: &impl Queryable, frame: Option<&FrameId>) -> Result<Vec<ApprovalRequest>, StoreError> {
     ask.rows(
-        "SELECT * FROM prompts
+        "SELECT * FROM approvals
           WHERE state IN ('pending', 'answering') AND (?1 IS NULL OR frame_id = ?1)
           ORDER BY rowid",
         (frame,),
@@ -144,7 +144,7 @@ pub fn list(
     limit: u32,
 ) -> Result<Vec<ApprovalRequest>, StoreError> {
     ask.rows(
-        "SELECT * FROM prompts WHERE ?1 IS NULL OR frame_name = ?1 ORDER BY rowid DESC LIMIT ?2",
+        "SELECT * FROM approvals WHERE ?1 IS NULL OR frame_name = ?1 ORDER BY rowid DESC LIMIT ?2",
         (frame, limit),
         prompt,
     )
@@ -155,7 +155,7 @@ pub fn list(
 /// # Errors
 /// Whatever the database says.
 pub fn waiting_frames(ask: &impl Queryable) -> Result<BTreeSet<FrameId>, StoreError> {
-    let frames = ask.rows("SELECT DISTINCT frame_id FROM prompts WHERE state = 'pending'", (), |row| {
+    let frames = ask.rows("SELECT DISTINCT frame_id FROM approvals WHERE state = 'pending'", (), |row| {
         Ok(row.get("frame_id")?)
     })?;
     Ok(frames.into_iter().collect())
@@ -168,7 +168,7 @@ pub fn waiting_frames(ask: &impl Queryable) -> Result<BTreeSet<FrameId>, StoreEr
 pub fn decide(tx: &mut Tx<'_>, id: &ApprovalId, decided: &Decided) -> Result<ApprovalRequest, StoreError> {
     tx.change_exactly_one(
         "the approval",
-        "UPDATE prompts
+        "UPDATE approvals
             SET state = 'answering', decision = ?2, decided_by = ?3, rule = ?4, reason = ?5, decided_at = ?6
           WHERE id = ?1 AND state = 'pending'",
         (
@@ -190,7 +190,7 @@ pub fn decide(tx: &mut Tx<'_>, id: &ApprovalId, decided: &Decided) -> Result<App
 pub fn undecide(tx: &mut Tx<'_>, id: &ApprovalId) -> Result<(), StoreError> {
     tx.change_exactly_one(
         "the approval",
-        "UPDATE prompts
+        "UPDATE approvals
             SET state = 'pending', decision = NULL, decided_by = NULL, rule = NULL, reason = NULL, decided_at = NULL
           WHERE id = ?1 AND state IN ('answering', 'expired')",
         (id,),
@@ -218,7 +218,7 @@ pub fn end(
             _ => Some(to_json(&decided.decision, "a decision")?),
         };
         tx.change(
-            "UPDATE prompts
+            "UPDATE approvals
                 SET decision = ?2, decided_by = ?3, rule = ?4, reason = ?5, decided_at = ?6
               WHERE id = ?1",
             (id, decision, &decided.by, &decided.rule, &decided.reason, tx.now()),
@@ -226,7 +226,7 @@ pub fn end(
     }
     tx.change_exactly_one(
         "the approval",
-        "UPDATE prompts SET state = ?2, decided_at = coalesce(decided_at, ?3) WHERE id = ?1",
+        "UPDATE approvals SET state = ?2, decided_at = coalesce(decided_at, ?3) WHERE id = ?1",
         (id, to, tx.now()),
     )?;
     let after = get(tx, id)?;
@@ -310,7 +310,7 @@ pub fn unattended(ask: &impl Queryable, message: &MessageId) -> Result<Option<u6
 /// Whatever the database says.
 pub fn waits_of(ask: &impl Queryable, message: &MessageId) -> Result<Vec<(u64, Option<u64>)>, StoreError> {
     ask.rows(
-        "SELECT asked_at, decided_at FROM prompts WHERE message_id = ?1 ORDER BY asked_at",
+        "SELECT asked_at, decided_at FROM approvals WHERE message_id = ?1 ORDER BY asked_at",
         (message,),
         |row| Ok((unsigned(row, "asked_at")?, maybe_unsigned(row, "decided_at")?)),
     )
@@ -322,7 +322,7 @@ pub fn waits_of(ask: &impl Queryable, message: &MessageId) -> Result<Vec<(u64, O
 /// Whatever the database says.
 pub fn missed(ask: &impl Queryable, message: &MessageId) -> Result<u64, StoreError> {
     let count = ask.maybe_row(
-        "SELECT count(*) AS n FROM prompts WHERE message_id = ?1 AND decided_by = 'deadline'",
+        "SELECT count(*) AS n FROM approvals WHERE message_id = ?1 AND decided_by = 'deadline'",
         (message,),
         |row| unsigned(row, "n"),
     )?;

@@ -9,10 +9,11 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx, messages, ports};
 use crate::model::event::{EventKind, Subject};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
-use crate::model::ids::{FrameId, ProjectId};
+use crate::model::ids::{FrameId, ProjectId, RunId};
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
+use crate::model::origin::Origin;
 use crate::model::port::{Port, PortPurpose, PortRange};
 
 /// A frame to be; its two ports are chosen when the row is written.
@@ -24,6 +25,10 @@ pub struct NewFrame {
     pub name: FrameName,
     /// The project it is made for.
     pub project: Option<ProjectId>,
+    /// What it is made by.
+    pub origin: Origin,
+    /// For which run.
+    pub run: Option<RunId>,
     /// Absolute host folder.
     pub workspace: String,
     /// The image reference that was asked for.
@@ -103,8 +108,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
     tx.change(
         "INSERT INTO frames (id, name, project_id, workspace, image, image_id, network,
                              cpus_milli, memory_bytes, pids, owner_uid, owner_gid, desired, state,
-                             expires_at, created_at, state_changed_at, last_active_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'created', ?14, ?15, ?15, ?15)",
+                             expires_at, created_at, state_changed_at, last_active_at, origin, run_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'created', ?14, ?15, ?15, ?15, ?16, ?17)",
         rusqlite::params![
             new.id,
             new.name,
@@ -121,6 +126,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
             new.desired,
             new.expires_at.map(to_sql_int),
             tx.now(),
+            new.origin,
+            new.run,
         ],
     )?;
     let resolved = Resolved {
@@ -161,6 +168,8 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         id: row.get("id")?,
         name: row.get("name")?,
         project: row.get("project_id")?,
+        origin: row.get("origin")?,
+        run: row.get("run_id")?,
         workspace: row.get("workspace")?,
         image: row.get("image")?,
         image_id: row.get("image_id")?,

@@ -1,14 +1,17 @@
 //! Prompts on their way to a frame.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Row;
 
 use super::values::{maybe_unsigned, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
 use crate::model::agent::{AgentMessageId, ModelRef};
 use crate::model::event::{EventKind, Subject};
-use crate::model::ids::{FrameId, MessageId, SessionId};
+use crate::model::ids::{FrameId, MessageId, RunId, SessionId};
 use crate::model::message::{DeliveryState, Message};
 use crate::model::names::FrameName;
+use crate::model::origin::Origin;
 use crate::model::usage::Tokens;
 
 /// A message to be.
@@ -24,6 +27,10 @@ pub struct NewMessage {
     pub frame_name: FrameName,
     /// The conversation it belongs to.
     pub session: SessionId,
+    /// What it is sent by.
+    pub origin: Origin,
+    /// For which run.
+    pub run: Option<RunId>,
     /// What is asked.
     pub text: String,
     /// With which model.
@@ -63,8 +70,8 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
     }
     tx.change(
         "INSERT INTO messages (id, idempotency_key, frame_id, frame_name, session_id, text, model, agent,
-                               urgent, state, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10)",
+                               urgent, state, created_at, origin, run_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'queued', ?10, ?11, ?12)",
         (
             &new.id,
             &new.idempotency_key,
@@ -76,6 +83,8 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewMessage) -> Result<(Message, bool),
             &new.agent,
             new.urgent,
             tx.now(),
+            new.origin,
+            &new.run,
         ),
     )?;
     let message = get(tx, &new.id)?;
@@ -90,6 +99,8 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
         frame: row.get("frame_id")?,
         frame_name: row.get("frame_name")?,
         session: row.get("session_id")?,
+        origin: row.get("origin")?,
+        run: row.get("run_id")?,
         text: row.get("text")?,
         model: row.get("model")?,
         agent: row.get("agent")?,
@@ -180,6 +191,25 @@ pub fn list(ask: &impl Queryable, frame: Option<&FrameName>, limit: u32) -> Resu
 /// Whatever the database says.
 pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<Message>, StoreError> {
     ask.rows("SELECT * FROM messages WHERE session_id = ?1 ORDER BY rowid", (session,), message)
+}
+
+/// What began a message, and for which run.
+pub type Source = (Origin, Option<RunId>);
+
+/// What each message of a conversation was sent by, by the agent's id of it.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn sources(
+    ask: &impl Queryable,
+    session: &SessionId,
+) -> Result<BTreeMap<AgentMessageId, Source>, StoreError> {
+    let rows = ask.rows(
+        "SELECT agent_message, origin, run_id FROM messages WHERE session_id = ?1 AND agent_message IS NOT NULL",
+        (session,),
+        |row| Ok((row.get("agent_message")?, (row.get("origin")?, row.get("run_id")?))),
+    )?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Moves a message, or reports that it cannot go there (any more). An answer goes through [`finish`].

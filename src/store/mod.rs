@@ -276,6 +276,8 @@ impl Inner {
 }
 
 #[cfg(test)]
+mod migrated_tests;
+#[cfg(test)]
 mod power_cut_tests;
 #[cfg(test)]
 mod tests;

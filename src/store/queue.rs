@@ -6,13 +6,13 @@ use super::{Queryable, StoreError, Tx};
 use crate::model::agent::ModelRef;
 use crate::model::event::EventKind;
 use crate::model::ids::{FrameId, MessageId, SessionId};
-use crate::model::message::Message;
+use crate::model::message::{Message, MessageText};
 
 /// What may be changed of a message that waits. What is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
     /// The words.
-    pub text: Option<String>,
+    pub text: Option<MessageText>,
     /// With which model.
     pub model: Option<ModelRef>,
     /// With which of opencode's agents.
@@ -165,7 +165,7 @@ pub fn edit(tx: &mut Tx<'_>, id: &MessageId, edit: &Edit) -> Result<Message, Sto
                 model = coalesce(?3, model),
                 agent = coalesce(?4, agent)
           WHERE id = ?1 AND state = 'queued' AND stop IS NULL",
-        (id, &edit.text, &edit.model, &edit.agent),
+        (id, edit.text.as_ref().map(MessageText::as_str), &edit.model, &edit.agent),
     )?;
     let edited = get(tx, id)?;
     tx.emit(&subject(&edited), &EventKind::MessageEdited { text: edited.text.clone() })?;

@@ -55,20 +55,20 @@ const CLOSES: char = '\u{3}';
 /// [`StoreError::Unexpected`] when the expression is not FTS5's.
 pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreError> {
     ask.rows(
-        "SELECT sessions.*, turns.agent_message AS found_message, turns.role AS found_role,
-                turns.created_at AS found_at, turns.head AS found_head,
+        "SELECT sessions.*, agent_messages.agent_message AS found_message, agent_messages.role AS found_role,
+                agent_messages.created_at AS found_at, agent_messages.head AS found_head,
                 (SELECT count(*) FROM messages WHERE messages.session_id = sessions.id) AS found_sent,
-                snippet(turn_search, -1, char(2), char(3), '…', 24) AS found_snippet
-           FROM turn_search
-           JOIN turns ON turns.id = turn_search.rowid
-           JOIN sessions ON sessions.id = turns.session_id
-          WHERE turn_search MATCH ?1
+                snippet(agent_message_search, -1, char(2), char(3), '…', 24) AS found_snippet
+           FROM agent_message_search
+           JOIN agent_messages ON agent_messages.id = agent_message_search.rowid
+           JOIN sessions ON sessions.id = agent_messages.session_id
+          WHERE agent_message_search MATCH ?1
             AND (?2 IS NULL OR sessions.frame_name = ?2)
-            AND (?3 IS NULL OR turns.session_id = ?3)
-            AND (?4 IS NULL OR turns.role = ?4)
-            AND (?5 IS NULL OR turns.created_at >= ?5)
-            AND (?6 IS NULL OR turns.created_at < ?6)
-          ORDER BY bm25(turn_search, 4.0, 2.0, 1.0), turns.created_at DESC, turns.id DESC
+            AND (?3 IS NULL OR agent_messages.session_id = ?3)
+            AND (?4 IS NULL OR agent_messages.role = ?4)
+            AND (?5 IS NULL OR agent_messages.created_at >= ?5)
+            AND (?6 IS NULL OR agent_messages.created_at < ?6)
+          ORDER BY bm25(agent_message_search, 4.0, 2.0, 1.0), agent_messages.created_at DESC, agent_messages.id DESC
           LIMIT ?7",
         (
             &wanted.expression,

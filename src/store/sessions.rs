@@ -223,15 +223,15 @@ pub fn touch(tx: &mut Tx<'_>, id: &SessionId) -> Result<(), StoreError> {
 
 /// How many messages people wrote in a conversation: what is in its history, in a terminal too and before it was
 /// split off another one, and what was sent and is not there yet. Not what the agent writes in people's name.
-const WRITTEN: &str = "(SELECT count(*) FROM turns
-             WHERE turns.session_id = sessions.id AND role = 'user' AND EXISTS (
-                   SELECT 1 FROM json_each(turns.parts) AS part
+const WRITTEN: &str = "(SELECT count(*) FROM agent_messages
+             WHERE agent_messages.session_id = sessions.id AND role = 'user' AND EXISTS (
+                   SELECT 1 FROM json_each(agent_messages.parts) AS part
                     WHERE json_extract(part.value, '$.body.type') = 'text'
                       AND NOT coalesce(json_extract(part.value, '$.body.synthetic'), 0)))
          + (SELECT count(*) FROM messages
              WHERE messages.session_id = sessions.id AND NOT EXISTS (
-                   SELECT 1 FROM turns
-                    WHERE turns.session_id = sessions.id AND turns.agent_message = messages.agent_message))";
+                   SELECT 1 FROM agent_messages
+                    WHERE agent_messages.session_id = sessions.id AND agent_messages.agent_message = messages.agent_message))";
 
 /// How many messages people wrote in it.
 ///
@@ -364,7 +364,7 @@ pub fn remove(tx: &mut Tx<'_>, id: &SessionId) -> Result<Session, StoreError> {
     if tx.maybe_row(open, (id,), |_| Ok(()))?.is_some() {
         return Err(StoreError::Conflict { what: format!("a message of session {id}") });
     }
-    for table in ["turns", "prompts", "events", "messages"] {
+    for table in ["agent_messages", "approvals", "events", "messages"] {
         tx.change(&format!("DELETE FROM {table} WHERE session_id = ?1"), (id,))?;
     }
     tx.change("DELETE FROM sessions WHERE id = ?1", (id,))?;

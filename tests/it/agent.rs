@@ -3,6 +3,8 @@
 //! The agent is a scripted opencode behind a real HTTP server, so that our HTTP,
 //! event stream, reconnecting and re-reading is what runs.
 
+#[path = "agent/said.rs"]
+pub mod said;
 #[path = "agent/scripted.rs"]
 pub mod scripted;
 #[path = "agent/world.rs"]
@@ -13,10 +15,12 @@ use std::time::Duration;
 use mimir::delivery::{SendError, SendRequest};
 use mimir::model::event::EventKind;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
+use mimir::model::message::{InvalidText, MessageText, SessionSelector};
+use mimir::model::names::FrameName;
 use mimir::opencode::{OpencodeClient, OpencodeError, StreamEnd};
 use mimir::store::approvals;
 use scripted::Play;
-use world::World;
+use world::{World, to};
 
 fn play(name: &str) -> Play {
     Play::Answer(name.to_owned())
@@ -55,7 +59,7 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     let second = world.end_of(&world.send("b").await).await;
     shown(2).await;
     assert_eq!(first.session, second.session);
-    let third = world.send_with("c", |request| request.session = Some("new".into())).await;
+    let third = world.send_with("c", |request| request.session = SessionSelector::New).await;
     let third = world.end_of(&third).await;
     assert_ne!(third.session, first.session);
     assert_eq!(world.agent.sessions(), 2);
@@ -66,7 +70,7 @@ async fn a_conversation_goes_on_and_a_new_one_is_another() {
     assert_eq!(shown[0], shown[1]);
     assert_ne!(shown[1], shown[2], "the new conversation is shown");
 
-    let by_title = world.send_with("d", |request| request.session = Some("a".into())).await;
+    let by_title = world.send_with("d", |request| request.session = SessionSelector::parse("a")).await;
     assert_eq!(by_title.session, first.session);
 }
 
@@ -111,17 +115,12 @@ async fn the_same_key_is_the_same_message_and_another_text_is_refused() {
 #[tokio::test]
 async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let world = World::new().await;
-    let send = |request: SendRequest| world.router.send(&world::OWNER, request, None);
-    let to = |frame: &str, text: &str| SendRequest {
-        frame: frame.into(),
-        text: text.into(),
-        ..SendRequest::default()
-    };
-    assert!(matches!(send(to("blog", " \n")).await, Err(SendError::Empty)));
-    assert!(matches!(send(to("blog", &"x".repeat(2_000_000))).await, Err(SendError::TooLong { .. })));
+    let send = |request: SendRequest| world.router.send(&world::OWNER, request);
+    assert!(matches!(MessageText::parse(" \n"), Err(InvalidText::Empty)));
+    assert!(matches!(MessageText::parse("x".repeat(2_000_000)), Err(InvalidText::TooLong { .. })));
     assert!(matches!(send(to("nobody", "hi")).await, Err(SendError::NoFrame(_))));
-    assert!(matches!(send(to("../etc", "hi")).await, Err(SendError::NoFrame(_))));
-    let request = SendRequest { session: Some("nope".into()), ..to("blog", "hi") };
+    assert!(FrameName::parse("../etc").is_err());
+    let request = SendRequest { session: SessionSelector::parse("nope"), ..to("blog", "hi") };
     assert!(matches!(send(request).await, Err(SendError::NoSession { .. })));
 }
 

@@ -93,9 +93,10 @@ async fn each_answer_reaches_the_agent_as_it_was_meant() {
 async fn whoever_is_first_decides_and_the_others_are_told_by_whom() {
     let world = World::new().await;
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
+    let gateway = mimir::model::principal::Principal::GATEWAY;
     let both = tokio::join!(
         world.approvals.answer(&OWNER, &prompt.id, Decision::Once),
-        world.approvals.answer(&mimir::model::principal::Principal::Gateway, &prompt.id, NO),
+        world.approvals.answer(&gateway, &prompt.id, NO),
     );
     let (won, lost) = match both {
         (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),

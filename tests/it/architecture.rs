@@ -2,6 +2,7 @@
 //! circle, which names are retired, and which documents comments may speak of.
 
 mod circles;
+mod doors;
 mod source;
 mod words;
 

@@ -8,24 +8,26 @@ use std::time::Duration;
 
 use mimir::delivery::{EditError, Limits, Rules, SendError, SendRequest};
 use mimir::model::event::EventKind;
+use mimir::model::ids::RunId;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
-use mimir::model::message::Message;
+use mimir::model::message::{IdempotencyKey, InvalidText, Message, MessageText, SendMode, SessionSelector};
+use mimir::model::origin::Origin;
 use mimir::store::queue::{self, Edit};
-use mimir::store::{approvals, messages};
+use mimir::store::{approvals, audit, messages};
 
 use crate::agent::scripted::Play;
-use crate::agent::world::{OWNER, World};
+use crate::agent::world::{OWNER, World, to};
 
 fn play(text: &str) -> Play {
     Play::Answer(text.to_owned())
 }
 
 fn new_session(request: &mut SendRequest) {
-    request.session = Some("new".into());
+    request.session = SessionSelector::New;
 }
 
 fn words(text: &str) -> Edit {
-    Edit { text: Some(text.into()), ..Edit::default() }
+    Edit { text: Some(MessageText::parse(text).expect("a text")), ..Edit::default() }
 }
 
 /// Whether it stays like that for a moment in which the lane would have looked at it.
@@ -44,7 +46,7 @@ async fn an_interrupting_message_stops_what_runs_and_goes_before_what_waits() {
     let first = world.send("first").await;
     world.reaches(&first, Running).await;
     let second = world.send("second").await;
-    let urgent = world.send_with("urgent", |request| request.interrupt = true).await;
+    let urgent = world.send_with("urgent", |request| request.mode = SendMode::Interrupt).await;
 
     let (first, urgent) = (world.end_of(&first).await, world.end_of(&urgent).await);
     let second = world.end_of(&second).await;
@@ -65,7 +67,7 @@ async fn an_interrupting_message_stops_what_somebody_typed_as_well() {
     world.agent.set_busy(true);
     let waits = world.send("b").await;
     stays(&world, &waits, Queued).await;
-    let urgent = world.send_with("c", |request| request.interrupt = true).await;
+    let urgent = world.send_with("c", |request| request.mode = SendMode::Interrupt).await;
     assert_eq!(world.end_of(&urgent).await.answer.as_deref(), Some("urgent"));
     assert_eq!(world.end_of(&waits).await.answer.as_deref(), Some("second"));
 }
@@ -74,18 +76,16 @@ async fn an_interrupting_message_stops_what_somebody_typed_as_well() {
 async fn now_means_at_once_or_not_at_all() {
     let world = World::new().await;
     world.agent.plays([play("at once"), Play::Slow]);
-    let now = |text: &str| SendRequest {
-        frame: "blog".into(),
-        text: text.into(),
-        now: true,
-        ..SendRequest::default()
-    };
-    let send = |request| world.router.send(&OWNER, request, None);
+    let now = |text: &str| SendRequest { mode: SendMode::Now, ..to("blog", text) };
+    let send = |request| world.router.send(&OWNER, request);
     let refused = |sent: Result<_, SendError>| match sent {
         Err(SendError::NotNow(why)) => why,
         other => panic!("{:?}", other.map(|_: mimir::delivery::Accepted| ())),
     };
-    let keyed = async || world.router.send(&OWNER, now("a"), Some("key".into())).await;
+    let keyed = async || {
+        let key = IdempotencyKey::parse("key").ok();
+        world.router.send(&OWNER, SendRequest { key, ..now("a") }).await
+    };
     let first = keyed().await.expect("nothing is in the way").message;
     assert_eq!(world.end_of(&first).await.state, Answered);
     world.agent.set_busy(true);
@@ -121,8 +121,8 @@ async fn a_message_that_waits_can_be_changed_and_one_that_runs_cannot() {
 
     let refused = world.router.edit(&OWNER, &running.id, words("other")).await;
     assert!(matches!(refused, Err(EditError::NotWaiting(Running))), "{refused:?}");
-    let empty = world.router.edit(&OWNER, &waiting.id, words(" ")).await;
-    assert!(matches!(empty, Err(EditError::Text(SendError::Empty))), "{empty:?}");
+    let empty = MessageText::parse(" ");
+    assert!(matches!(empty, Err(InvalidText::Empty)), "{empty:?}");
 
     world.router.cancel(&OWNER, &running.id).await.expect("cancelled");
     assert_eq!(world.end_of(&waiting).await.answer.as_deref(), Some("better"));
@@ -135,30 +135,48 @@ async fn a_message_that_waits_can_be_changed_and_one_that_runs_cannot() {
 }
 
 #[tokio::test]
+async fn what_a_schedule_sends_for_a_run_is_kept_with_both_and_audited() {
+    let world = World::new().await;
+    world.agent.plays([play("done")]);
+    let run = RunId::from_parts(1, 1);
+    let sent = world
+        .send_with("update what is old", |request| {
+            (request.origin, request.run) = (Origin::Schedule, Some(run.clone()));
+        })
+        .await;
+    let ended = world.end_of(&sent).await;
+    assert_eq!((ended.origin, ended.run.as_ref()), (Origin::Schedule, Some(&run)));
+    let session = sent.session.clone();
+    let read = world
+        .store
+        .read(move |db| Ok((messages::sources(db, &session)?, audit::list(db, None, 9)?)));
+    let (sources, audited) = read.await.expect("rows");
+    let agent_message = ended.agent_message.expect("the agent has it");
+    assert_eq!(sources[&agent_message], (Origin::Schedule, Some(run.clone())));
+    let row = audited.iter().find(|row| row.action == "message.send").expect("audited");
+    assert_eq!((&row.detail["origin"], &row.detail["run"]), (&"schedule".into(), &run.as_str().into()));
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_stores_nothing() {
     let rules = Rules { per_session: 2, per_frame: 3, ..Rules::default() };
     let world = World::set(|settings| settings.queue = rules).await;
     world.agent.plays([Play::Slow, Play::Slow]);
-    let request = |session: Option<&str>| SendRequest {
-        frame: "blog".into(),
-        text: "hi".into(),
-        session: session.map(Into::into),
-        ..SendRequest::default()
-    };
-    let send = |session: Option<&'static str>| world.router.send(&OWNER, request(session), None);
+    let send =
+        |session: SessionSelector| world.router.send(&OWNER, SendRequest { session, ..to("blog", "hi") });
+    let send_last = || send(SessionSelector::Last);
     let running = world.send("runs").await;
     world.reaches(&running, Running).await;
-    let waiting = [send(None).await.expect("room"), send(None).await.expect("room")];
+    let waiting = [send_last().await.expect("room"), send_last().await.expect("room")];
     assert_eq!((waiting[0].before, waiting[1].before), (1, 2));
-    let full = send(None).await.expect_err("two wait");
+    let full = send_last().await.expect_err("two wait");
     assert_eq!(full.to_string(), "2 messages wait already in this conversation, and 2 is the most");
 
     let other = world.send_with("another conversation", new_session).await;
     world.reaches(&other, Running).await;
-    let session = other.session.to_string();
-    let also = SendRequest { session: Some(session.clone()), ..request(None) };
-    world.router.send(&OWNER, also.clone(), None).await.expect("room for three in the frame");
-    let full = world.router.send(&OWNER, also, None).await.expect_err("three wait in the frame");
+    let also = SessionSelector::from(&other.session);
+    send(also.clone()).await.expect("room for three in the frame");
+    let full = send(also).await.expect_err("three wait in the frame");
     assert_eq!(full.to_string(), "3 messages wait already for frame blog, and 3 is the most");
     let stored = world.store.read(|db| queue::list(db, None, None)).await.expect("rows");
     assert_eq!(stored.len(), 5, "two run and three wait");
@@ -167,7 +185,7 @@ async fn a_full_queue_refuses_and_stores_nothing() {
     let keyed = world.send_keyed("hi", "key").await;
     assert!(matches!(keyed, Err(SendError::QueueFull { .. })));
     world.router.cancel(&OWNER, &waiting[0].message.id).await.expect("cancelled");
-    assert!(send(None).await.is_ok(), "there is room again");
+    assert!(send_last().await.is_ok(), "there is room again");
 }
 
 #[tokio::test]
@@ -363,7 +381,7 @@ mod crashes {
         world.reaches(&sent, Running).await;
         world.stop_gateway().await;
         long_ago(&world, "messages", "sent_at = sent_at - 13 * 3600 * 1000").await;
-        long_ago(&world, "prompts", "asked_at = asked_at - 13 * 3600 * 1000").await;
+        long_ago(&world, "approvals", "asked_at = asked_at - 13 * 3600 * 1000").await;
         world.restart_gateway().await;
         let message = world.end_of(&sent).await;
         assert_eq!(message.state, Failed);
@@ -426,15 +444,11 @@ mod crashes {
         let second = world.send("second").await;
         world.failpoints.arm("send.after_row", 1);
         let router = world.router.clone();
-        let request = SendRequest {
-            frame: "blog".into(),
-            text: "urgent".into(),
-            interrupt: true,
-            ..SendRequest::default()
-        };
+        let key = IdempotencyKey::parse("urgent").ok();
+        let request = SendRequest { mode: SendMode::Interrupt, key, ..to("blog", "urgent") };
         // It dies behind the row, before anything was stopped.
         tokio::select! {
-            _ = router.send(&OWNER, request, Some("urgent".into())) => panic!("it dies"),
+            _ = router.send(&OWNER, request) => panic!("it dies"),
             point = world.failpoints.died() => assert_eq!(point, "send.after_row"),
         }
         world.restart_gateway().await;

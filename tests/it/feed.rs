@@ -332,7 +332,7 @@ async fn an_answer_that_is_completed_after_its_end_was_told_is_completed_in_the_
     let id = world.conversation(&session).await.expect("a row").id;
     let words = async || {
         let id = id.clone();
-        world.sessions().history(&id).await.expect("a session").1.pop().expect("an answer").text
+        crate::agent::said::history(&world.sessions(), &id).await.pop().expect("an answer").text
     };
     world.eventually("the whole answer", async || words().await == "The last word.").await;
     world.assert_same_history(&session).await;

@@ -96,6 +96,8 @@ fn new_frame(name: &str) -> NewFrame {
         id: FrameId::from_parts(START_MS, entropy_128()),
         name: FrameName::parse(name).expect("a name"),
         project: None,
+        origin: mimir::model::origin::Origin::Person,
+        run: None,
         workspace: "/src/blog".into(),
         image: "localhost/mimir-frame:latest".into(),
         image_id: "abc".into(),
@@ -120,6 +122,8 @@ fn new_message(session: &Session, text: &str, key: Option<&str>) -> NewMessage {
         frame: session.frame.clone(),
         frame_name: session.frame_name.clone(),
         session: session.id.clone(),
+        origin: mimir::model::origin::Origin::Person,
+        run: None,
         text: text.to_owned(),
         model: "demo/demo".parse().ok(),
         agent: None,
@@ -639,7 +643,7 @@ async fn audit_entries_page_back_from_the_newest() {
     world
         .write(|tx| {
             for n in 1..=3 {
-                tx.audit(&Principal::Gateway, "test", &n.to_string(), &serde_json::json!({ "n": n }))?;
+                tx.audit(&Principal::GATEWAY, "test", &n.to_string(), &serde_json::json!({ "n": n }))?;
             }
             Ok(())
         })

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{FrameId, ProjectId};
+use super::ids::{FrameId, ProjectId, RunId};
 use super::names::FrameName;
 use super::network::NetworkMode;
+use super::origin::Origin;
 use super::port::Port;
 
 /// What somebody asked for.
@@ -146,6 +147,10 @@ pub struct Frame {
     pub name: FrameName,
     /// The project it was made for.
     pub project: Option<ProjectId>,
+    /// What it was made by.
+    pub origin: Origin,
+    /// For which run.
+    pub run: Option<RunId>,
     /// The host folder that is /workspace inside. Absolute.
     pub workspace: String,
     /// The image reference that was asked for.
@@ -192,6 +197,21 @@ impl Frame {
     pub fn is_throwaway(&self) -> bool {
         self.expires_at.is_some()
     }
+}
+
+/// Something that is left over from a frame that is no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Leftover {
+    /// `container`, `folder`, `image`, `expired_frame`.
+    pub kind: String,
+    /// Which.
+    pub what: String,
+    /// Why it is left over.
+    pub why: String,
+    /// Bytes, if known.
+    pub size_bytes: u64,
+    /// What became of it: `found` or `removed`, or why it could not be removed.
+    pub outcome: String,
 }
 
 #[cfg(test)]

@@ -127,6 +127,10 @@ id!(
     DeliveryId, "whd"
 );
 id!(
+    /// A run of a workflow: what it sends and makes carries it.
+    RunId, "run"
+);
+id!(
     /// One request to the gateway; stands in its log lines and in error answers.
     RequestId, "req"
 );

@@ -8,10 +8,11 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use crate::agent::{AgentMessageId, AgentSessionId, ModelRef};
 use crate::approval::ApprovalState;
 use crate::frame::{Desired, FrameState};
-use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, SessionId, TokenId};
+use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
 use crate::names::{FrameName, ProjectName, TokenName};
 use crate::network::NetworkMode;
+use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
 
 /// A value in a row that is not one of ours.
@@ -49,6 +50,7 @@ parsed! {
     InstanceId => "an instance id",
     MessageId => "a message id",
     ProjectId => "a project id",
+    RunId => "a run id",
     ApprovalId => "a prompt id",
     SessionId => "a session id",
     TokenId => "a token id",
@@ -78,6 +80,7 @@ words! {
     FrameState => "a frame's state",
     Desired => "a wish for a frame",
     DeliveryState => "a message's state",
+    Origin => "an origin",
     ApprovalState => "a prompt's state",
     PortPurpose => "a port's purpose",
     NetworkMode => "a network mode",

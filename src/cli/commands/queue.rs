@@ -13,6 +13,7 @@ use crate::client::GatewayClient;
 use crate::model::agent::ModelRef;
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
+use crate::model::origin::Origin;
 use crate::model::quantity::age;
 use crate::wire::messages::{EditMessage, MessageView};
 
@@ -95,31 +96,46 @@ async fn list(of: &Of, context: &Context) -> Outcome {
         context.out.say("nothing waits and nothing runs");
         return Ok(DONE);
     }
-    let mut table = Table::new(&[
+    // Worth a column only when a machine sent something.
+    let with_origin = !messages.iter().all(|message| message.origin.is_person());
+    let mut columns = vec![
         column("MESSAGE"),
         column("FRAME"),
         column("SESSION").spare(2),
         column("STATE"),
         column("AGE").right().spare(1),
         column("TEXT").shrinks(),
-    ]);
+    ];
+    if with_origin {
+        columns.insert(4, column("ORIGIN"));
+    }
+    let mut table = Table::new(&columns);
     for message in messages {
         let state = if message.interrupt && message.state == DeliveryState::Queued {
             "next".to_owned()
         } else {
             message.state.to_string()
         };
-        table.row(vec![
+        let mut cells = vec![
             message.id.into(),
             message.frame.into(),
             message.session.into(),
             state.into(),
             age(message.created_at, context.now_ms()).into(),
             message.text.lines().next().unwrap_or_default().to_owned().into(),
-        ]);
+        ];
+        if with_origin {
+            cells.insert(4, origin(message.origin, message.run.as_deref()).into());
+        }
+        table.row(cells);
     }
     context.out.table(&table)?;
     Ok(DONE)
+}
+
+/// What began something, with the run that it belongs to: `schedule`, `run run_…`.
+pub fn origin(origin: Origin, run: Option<&str>) -> String {
+    run.map_or_else(|| origin.to_string(), |run| format!("{origin} {run}"))
 }
 
 async fn cancel(args: &CancelArgs, context: &Context) -> Outcome {

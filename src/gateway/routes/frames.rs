@@ -8,6 +8,7 @@ use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 
 use crate::frames::{FrameError, Frames};
+use crate::gateway::bodies;
 use crate::gateway::engine;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
@@ -67,7 +68,7 @@ pub async fn create(
     Caller(principal): Caller,
     JsonBody(request): JsonBody<CreateFrame>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = frames.create(&principal, request).await?;
+    let frame = frames.create(&principal, bodies::frame(request)?).await?;
     Ok((StatusCode::CREATED, Json(shown.summary(frame).await?)))
 }
 

@@ -7,16 +7,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::delivery::{Delivery, SendRequest};
+use crate::delivery::Delivery;
+use crate::gateway::bodies;
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
 use crate::gateway::views;
-use crate::model::agent::ModelRef;
 use crate::model::ids::{MessageId, SessionId};
-use crate::model::message::Message;
+use crate::model::message::{IdempotencyKey, InvalidKey, Message};
 use crate::store::{self, Store};
-use crate::store::queue::Edit;
 use crate::wire::messages::{EditMessage, MessageView, SendMessage};
 use crate::wire::problem::Problem;
 
@@ -30,8 +29,6 @@ routes! {
 
 /// How many messages a list shows.
 const LISTED: u32 = 200;
-/// Longer keys are refused.
-const LONGEST_KEY: usize = 200;
 
 /// Which messages.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -58,23 +55,8 @@ pub async fn send(
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
-    let key = idempotency_key(&headers)?;
-    if request.interrupt && request.now {
-        return Err(Reply::bad_request("request.invalid", "`interrupt` and `now` exclude each other")
-            .hint("`interrupt` never waits for the conversation"));
-    }
-    let model = model(request.model.as_deref())?;
-    let request = SendRequest {
-        frame: request.frame,
-        text: request.text,
-        session: request.session,
-        model,
-        agent: request.agent,
-        unattended: request.unattended.map(|it| it.within(about.unattended)),
-        interrupt: request.interrupt,
-        now: request.now,
-    };
-    let accepted = delivery.send(&principal, request, key).await?;
+    let request = bodies::message(request, idempotency_key(&headers)?, about.unattended)?;
+    let accepted = delivery.send(&principal, request).await?;
     let mut notes = Vec::new();
     if let Some(stopped) = accepted.interrupted.first() {
         notes.push(format!("{stopped} is being stopped for it"));
@@ -159,15 +141,10 @@ pub async fn edit(
         return Err(Reply::bad_request("request.invalid", "there is nothing to change")
             .hint("give `text`, `model` or `agent`"));
     }
-    let edit = Edit { text: request.text, model: model(request.model.as_deref())?, agent: request.agent };
+    let edit = bodies::edit(request)?;
     let after = *store.last_event().borrow();
     let message = delivery.edit(&principal, &id, edit).await?;
     Ok(Json(views::message(message, after, Vec::new())))
-}
-
-fn model(text: Option<&str>) -> Answer<Option<ModelRef>> {
-    let model = text.map(str::parse::<ModelRef>).transpose();
-    model.map_err(|error| Reply::bad_request("message.model", error.to_string()))
 }
 
 fn session_id(text: &str) -> Answer<SessionId> {
@@ -184,12 +161,10 @@ fn parse(id: &str) -> Answer<MessageId> {
     })
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+fn idempotency_key(headers: &HeaderMap) -> Answer<Option<IdempotencyKey>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Reply::bad_request("request.invalid", "Idempotency-Key must be 1 to 200 printable characters")
-    })
+    let key = value.to_str().map_err(|_| InvalidKey).and_then(IdempotencyKey::parse);
+    key.map(Some).map_err(|error| Reply::bad_request("request.invalid", error.to_string()))
 }
 
 fn is_demo(default_model: &str, message: &Message) -> bool {
@@ -208,7 +183,7 @@ mod tests {
             headers.insert("idempotency-key", axum::http::HeaderValue::from_bytes(value).expect("a value"));
             idempotency_key(&headers)
         };
-        assert_eq!(with(b"abc").expect("fine").as_deref(), Some("abc"));
+        assert_eq!(with(b"abc").expect("fine").as_ref().map(IdempotencyKey::as_str), Some("abc"));
         assert!(with(b"").is_err());
         assert!(with(&[b'x'; 201]).is_err());
         assert!(with("ü".as_bytes()).is_err());

@@ -15,7 +15,7 @@ use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::history;
 use crate::gateway::problem::{Answer, Reply};
 use crate::model::agent::Role;
-use crate::model::message::{DeliveryState, Session};
+use crate::model::message::{DeliveryState, Session, SessionTitle};
 use crate::model::names::FrameName;
 use crate::sessions::{Sessions, export};
 use crate::store::search::Wanted;
@@ -145,8 +145,7 @@ pub async fn search(
 #[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
     responses((status = 200, body = SessionDetails), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn show(State(sessions): State<Sessions>, Meant(session): Meant) -> Answer<Json<SessionDetails>> {
-    let (session, messages, turns) = sessions.read(&session.id).await?;
-    Ok(Json(history::details(session, messages, turns)))
+    Ok(Json(history::details(sessions.read(&session.id).await?)))
 }
 
 /// A conversation as a document: JSON with everything, or Markdown for people.
@@ -159,12 +158,13 @@ pub async fn export(
     Meant(session): Meant,
     QueryParams(query): QueryParams<ExportQuery>,
 ) -> Answer<Response> {
-    let (session, messages, turns) = sessions.read(&session.id).await?;
+    let read = sessions.read(&session.id).await?;
     match query.format.as_deref().unwrap_or("json") {
-        "json" => Ok(Json(history::details(session, messages, turns)).into_response()),
+        "json" => Ok(Json(history::details(read)).into_response()),
         "markdown" | "md" => {
             let media = HeaderValue::from_static("text/markdown; charset=utf-8");
-            Ok(([(header::CONTENT_TYPE, media)], export::markdown(&session, &turns)).into_response())
+            Ok(([(header::CONTENT_TYPE, media)], export::markdown(&read.session, &read.history))
+                .into_response())
         }
         other => Err(Reply::bad_request("request.invalid", format!("nothing is exported as `{other}`"))
             .hint("`json` or `markdown`")),
@@ -181,7 +181,8 @@ pub async fn rename(
     Meant(session): Meant,
     JsonBody(change): JsonBody<ChangeSession>,
 ) -> Answer<Json<SessionSummary>> {
-    let session = sessions.rename(&principal, &session.id, &change.title).await?;
+    let title = SessionTitle::parse(&change.title)?;
+    let session = sessions.rename(&principal, &session.id, title).await?;
     summary(&store, session).await
 }
 
@@ -208,8 +209,8 @@ pub async fn fork(
     Meant(session): Meant,
     JsonBody(wish): JsonBody<ForkSession>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
-    let (before, title) = (wish.before.as_deref(), wish.title.as_deref());
-    let made = sessions.fork(&principal, &session.id, before, title).await?;
+    let title = wish.title.as_deref().map(SessionTitle::parse).transpose()?;
+    let made = sessions.fork(&principal, &session.id, wish.before.as_deref(), title).await?;
     Ok((StatusCode::CREATED, summary(&store, made).await?))
 }
 

@@ -16,22 +16,28 @@ use mimir::model::agent::AgentSessionId;
 use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, FrameEvent, FrameState, Limits as FrameLimits};
 use mimir::model::ids::FrameId;
-use mimir::model::message::{DeliveryState, Message};
+use mimir::model::message::{DeliveryState, IdempotencyKey, Message, MessageText};
 use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::opencode::OpencodeClient;
-use mimir::sessions::{Said, Sessions};
+use mimir::sessions::Sessions;
 use mimir::store::{Store, events, frames, messages};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
 use parking_lot::Mutex;
 
+use super::said::{self, Said};
 use super::scripted::{PASSWORD, ScriptedAgent};
 use crate::machine::{Builder, Gateway, Machine};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
+
+/// A message for a frame.
+pub fn to(frame: &str, text: &str) -> SendRequest {
+    SendRequest::new(FrameName::parse(frame).expect("a name"), MessageText::parse(text).expect("a text"))
+}
 /// How long anything may take before a test gives up.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -162,14 +168,14 @@ impl World {
     }
 
     pub async fn send_with(&self, text: &str, change: impl FnOnce(&mut SendRequest)) -> Message {
-        let mut request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
+        let mut request = to("blog", text);
         change(&mut request);
-        self.router.send(&OWNER, request, None).await.expect("accepted").message
+        self.router.send(&OWNER, request).await.expect("accepted").message
     }
 
     pub async fn send_keyed(&self, text: &str, key: &str) -> Result<Accepted, SendError> {
-        let request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
-        self.router.send(&OWNER, request, Some(key.into())).await
+        let key = Some(IdempotencyKey::parse(key).expect("a key"));
+        self.router.send(&OWNER, SendRequest { key, ..to("blog", text) }).await
     }
 
     /// The message at its end.
@@ -205,7 +211,7 @@ impl World {
     }
 
     pub async fn history(&self, message: &Message) -> Vec<Said> {
-        self.sessions().history(&message.session).await.expect("a session").1
+        said::history(&self.sessions(), &message.session).await
     }
 
     pub fn sessions(&self) -> Sessions {
@@ -238,6 +244,8 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         id: id.clone(),
         name: FrameName::parse(name).expect("a name"),
         project: None,
+        origin: mimir::model::origin::Origin::Person,
+        run: None,
         workspace: "/nowhere".into(),
         image: "image".into(),
         image_id: "id".into(),

@@ -69,6 +69,23 @@ async fn a_frame_lives_from_create_to_destroy() {
 }
 
 #[tokio::test]
+async fn whoever_reaches_the_gateway_is_a_person_and_cannot_say_otherwise() {
+    let world = World::new().await;
+    let made = world.frame("blog").await;
+    assert_eq!((&made["origin"], &made["run"]), (&json!("person"), &Value::Null));
+    let sent = world.post("/v1/messages", Some(json!({"frame": "blog", "text": "hi"}))).await;
+    assert_eq!((sent.status, &sent.json()["origin"]), (202, &json!("person")));
+    for (path, body) in [
+        ("/v1/messages", json!({"frame": "blog", "text": "hi", "origin": "schedule"})),
+        ("/v1/messages", json!({"frame": "blog", "text": "hi", "run": "run_01k0000000000000000000000a"})),
+        ("/v1/frames", json!({"name": "other", "workspace": "/tmp", "origin": "manager"})),
+    ] {
+        let refused = world.post(path, Some(body)).await;
+        assert_eq!((refused.status, refused.code()), (400, "request.invalid"), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
 async fn whoever_does_not_wait_is_answered_at_once() {
     let world = World::new().await;
     world.frame("blog").await;

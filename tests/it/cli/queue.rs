@@ -40,6 +40,21 @@ fn what_waits_is_listed_in_the_order_in_which_it_goes() {
 }
 
 #[test]
+fn what_no_person_sent_is_told_apart() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let mut nightly = message(SECOND, "queued", "update what is old");
+    nightly["origin"] = json!("schedule");
+    nightly["run"] = json!("run_01k0000000000000000000000a");
+    gateway.on("GET /v1/messages", answer(json!([message(FIRST, "running", "write a blog"), nightly])));
+    let ran = world.run(&["queue", "list"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].contains("  STATE    ORIGIN  "), "{}", ran.stdout);
+    assert!(lines[1].contains("  running  person  "), "{}", ran.stdout);
+    assert!(lines[2].contains("  queued   schedule run_01k0000000000000000000000a  "), "{}", ran.stdout);
+}
+
+#[test]
 fn all_that_waits_is_taken_back_and_what_runs_is_left_alone() {
     let world = World::new();
     let gateway = world.gateway();

@@ -202,6 +202,43 @@ fn stats_images_sessions_and_projects_are_tables() {
 }
 
 #[test]
+fn what_no_person_began_says_what_did() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let by = |value: &mut serde_json::Value| {
+        value["origin"] = json!("webhook");
+        value["run"] = json!("run_01k0000000000000000000000a");
+    };
+    let mut frame = details("blog", "running");
+    by(&mut frame);
+    gateway.on("GET /v1/frames/blog", answer(frame));
+    let (people, value) = both(&world, &["frame", "show", "blog"]);
+    assert!(
+        people.stdout.contains("made by     webhook run_01k0000000000000000000000a\n"),
+        "{}",
+        people.stdout
+    );
+    assert_eq!(
+        (&value["origin"], &value["run"]),
+        (&json!("webhook"), &json!("run_01k0000000000000000000000a"))
+    );
+
+    let mut alert = json!({"role": "user", "at": 1_795_261_756_000_u64, "text": "it is down", "tools": []});
+    by(&mut alert);
+    let typed = json!({"role": "user", "at": 1_795_261_757_000_u64, "text": "I see", "tools": []});
+    gateway.on(
+        "GET /v1/sessions/last",
+        answer(
+            json!({"id": "ssn_01k0000000000000000000000a", "frame": "blog", "title": "down", "messages": 2,
+                      "created_at": 1, "last_active_at": 2, "turns": [alert, typed]}),
+        ),
+    );
+    let (people, _) = both(&world, &["sessions", "show", "last"]);
+    assert!(people.stdout.contains("\nwebhook run_01k0000000000000000000000a  20"), "{}", people.stdout);
+    assert!(people.stdout.contains("\nyou  20"), "{}", people.stdout);
+}
+
+#[test]
 fn an_image_build_shows_its_steps_and_its_end() {
     let world = World::new();
     let gateway = world.gateway();

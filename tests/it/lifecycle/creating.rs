@@ -35,7 +35,7 @@ async fn a_frame_is_made_started_used_stopped_and_destroyed_without_a_trace() {
     let paused = world.reach(&frame, Desired::Paused).await.expect("pauses");
     assert_eq!(paused.state, FrameState::Paused);
     let name = frame.name.clone();
-    world.frames.resume(&mimir::model::principal::Principal::Gateway, &name).await.expect("asked");
+    world.frames.resume(&mimir::model::principal::Principal::GATEWAY, &name).await.expect("asked");
     world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(5)).await.expect("resumes");
 
     let stopped = world.reach(&frame, Desired::Stopped).await.expect("stops");
@@ -250,7 +250,7 @@ async fn a_foreign_container_with_our_name_is_left_alone() {
 async fn only_what_runs_can_be_paused_or_resumed_and_what_goes_takes_no_wish() {
     let world = World::new().await;
     let frame = world.create("blog").await;
-    let gateway = mimir::model::principal::Principal::Gateway;
+    let gateway = mimir::model::principal::Principal::GATEWAY;
     assert!(matches!(world.ask("blog", Desired::Paused).await, Err(FrameError::WrongState { .. })));
     assert!(matches!(
         world.frames.resume(&gateway, &named("blog")).await,

@@ -24,7 +24,7 @@ use mimir::wire::frames::CreateFrame;
 const IMAGES: [&str; 2] = ["localhost/mimir-frame:latest", "localhost/mimir-frame:dev"];
 /// A busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(90);
-const OWNER: Principal = Principal::Gateway;
+const OWNER: Principal = Principal::GATEWAY;
 
 struct Nobody;
 
@@ -114,6 +114,7 @@ impl Machine {
             workspace: Some(self.workspace.path().display().to_string()),
             ..CreateFrame::default()
         };
+        let request = mimir::gateway::bodies::frame(request).expect("a request");
         let frame = self.frames.create(&OWNER, request).await.expect("created");
         let running = self.reach(&frame, Desired::Running).await;
         assert_eq!(running.state, FrameState::Running);

@@ -168,7 +168,7 @@ impl World {
     }
 
     pub async fn try_create(&self, request: CreateFrame) -> Result<Frame, FrameError> {
-        self.frames.create(&OWNER, request).await
+        self.frames.create(&OWNER, mimir::gateway::bodies::frame(request)?).await
     }
 
     /// A frame that runs.

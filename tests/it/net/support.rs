@@ -46,6 +46,8 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         id: FrameId::from_parts(1, number),
         name: FrameName::parse(&format!("frame-{number}")).expect("a name"),
         project: None,
+        origin: mimir::model::origin::Origin::Person,
+        run: None,
         workspace: "/nowhere".to_owned(),
         image: String::new(),
         image_id: String::new(),

@@ -1,7 +1,7 @@
 //! What can be done to a conversation, with an agent that keeps conversations of its own.
 
 use mimir::model::ids::SessionId;
-use mimir::model::message::Message;
+use mimir::model::message::{InvalidTitle, Message, SessionTitle};
 use mimir::sessions::{SessionError, export};
 use mimir::store::search::Wanted;
 use mimir::store::{agent_messages, audit, events, messages, sessions};
@@ -28,14 +28,17 @@ async fn of_agent(world: &World, id: &SessionId) -> String {
     session.agent_session.expect("the agent has it").0
 }
 
+fn titled(text: &str) -> SessionTitle {
+    SessionTitle::parse(text).expect("a title")
+}
+
 async fn said(world: &World, id: &SessionId) -> Vec<String> {
-    let (_, said) = world.sessions().history(id).await.expect("a history");
-    said.into_iter().map(|said| said.text).collect()
+    crate::agent::said::history(&world.sessions(), id).await.into_iter().map(|said| said.text).collect()
 }
 
 /// How many messages people wrote in it, which the list and the conversation itself say alike.
 async fn written(world: &World, id: &SessionId) -> u64 {
-    let (_, alone, _) = world.sessions().read(id).await.expect("reads");
+    let alone = world.sessions().read(id).await.expect("reads").written;
     let listed = world.store.read(|db| sessions::list(db, None)).await.expect("reads");
     let (_, listed) = listed.into_iter().find(|(session, _)| session.id == *id).expect("it is in the list");
     assert_eq!(alone, listed);
@@ -53,7 +56,8 @@ async fn tools_are_kept_whole_found_and_exported() {
     world.agent.plays([Play::Tool]);
     let sent = world.send("look around").await;
     world.end_of(&sent).await;
-    let (session, count, turns) = world.sessions().read(&sent.session).await.expect("a session");
+    let read = world.sessions().read(&sent.session).await.expect("a session");
+    let (session, count, turns) = (read.session, read.written, read.history);
     assert_eq!(count, 1);
     let text = export::markdown(&session, &turns);
     for piece in [
@@ -81,7 +85,7 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     world.end_of(&message).await;
     let id = message.session.clone();
     let agent_id = of_agent(&world, &id).await;
-    let renamed = world.sessions().rename(&OWNER, &id, "  dark\nmode ").await.expect("renamed");
+    let renamed = world.sessions().rename(&OWNER, &id, titled("  dark\nmode ")).await.expect("renamed");
     assert_eq!(renamed.title, "dark mode");
     assert_eq!(world.agent.session(&agent_id).expect("there")["title"], "dark mode");
     assert!(kinds(&world).await.contains(&"session.renamed"));
@@ -91,7 +95,7 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     let hears = async || world.feeds.facts(&world.frame).is_some_and(|facts| facts.connected);
     world.eventually("nobody listens to a frame that sleeps", async || !hears().await).await;
     let wakes = world.locator.wakes();
-    world.sessions().rename(&OWNER, &id, "while you slept").await.expect("renamed");
+    world.sessions().rename(&OWNER, &id, titled("while you slept")).await.expect("renamed");
     assert_eq!(world.locator.wakes(), wakes);
     let title = async || world.sessions().get(&id).await.expect("a session").title;
     let tell = |title: &'static str| {
@@ -119,8 +123,7 @@ async fn a_new_title_reaches_the_agent_and_its_old_one_is_no_news() {
     assert_eq!(title().await, "renamed in the terminal");
 
     for bad in ["", "  ", &"x".repeat(201)] {
-        let refused = world.sessions().rename(&OWNER, &id, bad).await;
-        assert!(matches!(refused, Err(SessionError::Title)), "{bad}");
+        assert_eq!(SessionTitle::parse(bad), Err(InvalidTitle), "{bad}");
     }
 }
 
@@ -148,7 +151,7 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
     for before in [second.id.as_str(), &agent_id] {
         let part = world
             .sessions()
-            .fork(&OWNER, &second.session, Some(before), Some("before"))
+            .fork(&OWNER, &second.session, Some(before), Some(titled("before")))
             .await
             .expect("forked");
         assert_eq!(part.title, "before");
@@ -156,7 +159,7 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
     }
 
     world.agent.plays([answer("Only here.")]);
-    let sent = world.send_with("go on", |request| request.session = Some(whole.id.to_string())).await;
+    let sent = world.send_with("go on", |request| request.session = (&whole.id).into()).await;
     world.end_of(&sent).await;
     assert_eq!(said(&world, &whole.id).await.last().map(String::as_str), Some("Only here."));
     assert_eq!(written(&world, &whole.id).await, 3);
@@ -250,7 +253,7 @@ async fn a_deletion_that_was_cut_off_behind_the_agents_leaves_the_history_and_ca
     assert_eq!(said(&world, &id).await, before);
 
     world.agent.plays([answer("Here I am.")]);
-    let sent = world.send_with("go on", |request| request.session = Some(id.to_string())).await;
+    let sent = world.send_with("go on", |request| request.session = (&id).into()).await;
     assert_eq!(world.end_of(&sent).await.answer.as_deref(), Some("Here I am."));
     assert_eq!(said(&world, &id).await[..4], before);
 
@@ -279,7 +282,7 @@ async fn a_word_for_a_conversation_means_one_or_is_refused() {
     }
     let other = "shop".parse().expect("a name");
     assert!(matches!(all.named("last", Some(other)).await, Err(SessionError::NotFound(_))));
-    all.fork(&OWNER, &message.session, None, Some("the first question"))
+    all.fork(&OWNER, &message.session, None, Some(titled("the first question")))
         .await
         .expect("a second one of that title");
     let refused = all.named("the first question", None).await;

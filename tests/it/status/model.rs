@@ -8,11 +8,13 @@ use mimir::model::approval::RequestForm;
 use mimir::model::event::EventKind;
 use mimir::model::frame::Desired;
 use mimir::model::ids::{FrameId, MessageId, SessionId};
+use mimir::model::message::SessionSelector;
 use mimir::model::status::{FrameStatus, StatusWord};
 use mimir::store::{events, frames, sessions};
 use serde_json::json;
 
 use super::world::{OWNER, World, named};
+use crate::agent::world::to;
 
 /// All strands together.
 const STEPS: usize = 1000;
@@ -169,12 +171,10 @@ impl Strand {
         let again = conversations.len() >= CONVERSATIONS || self.dice.roll(2) == 0;
         let session = self.dice.pick(&conversations).filter(|_| again).map(ToString::to_string);
         let request = SendRequest {
-            frame: model.name.clone(),
-            text: format!("step {}", self.history.len()),
-            session: Some(session.clone().unwrap_or_else(|| "new".into())),
-            ..SendRequest::default()
+            session: SessionSelector::parse(session.as_deref().unwrap_or("new")),
+            ..to(&model.name, &format!("step {}", self.history.len()))
         };
-        let sent = self.world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message;
+        let sent = self.world.services.delivery.send(&OWNER, request).await.expect("accepted").message;
         let model = &mut self.frames[at];
         model.open.entry(sent.session.clone()).or_default().push_back(sent.id);
         let woke = model.desired != Desired::Running;

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mimir::delivery::SendRequest;
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::status::StatusWord;
 use serde_json::json;
 
 use super::world::{LIMIT, OWNER, World, said};
+use crate::agent::world::to;
 use crate::inside::line;
 
 #[tokio::test]
@@ -110,8 +110,8 @@ async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     assert_eq!(world.services.upkeep.idle_stops(), 1);
     world.reach(&frame.id, Desired::Stopped).await;
 
-    let request = SendRequest { frame: "blog".into(), text: "wake up".into(), ..SendRequest::default() };
-    let sent = world.services.delivery.send(&OWNER, request, None).await.expect("accepted");
+    let request = to("blog", "wake up");
+    let sent = world.services.delivery.send(&OWNER, request).await.expect("accepted");
     assert!(sent.wakes_frame);
     said(&world, &frame.id, StatusWord::Busy).await;
     world.is_answered(&agent, &sent.message.id).await;

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mimir::delivery::SendRequest;
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::message::DeliveryState;
 use mimir::model::status::StatusWord;
@@ -11,6 +10,7 @@ use mimir::runtime::fake::Op;
 use serde_json::json;
 
 use super::world::{LIMIT, OWNER, World, named, said};
+use crate::agent::world::to;
 
 /// SIGSTOP: the port is held and nothing is answered.
 #[tokio::test]
@@ -35,8 +35,8 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
     // Its container is the same: the terminal and everything in it went on.
     assert_eq!(world.engine.calls(Op::Start), 1);
 
-    let request = SendRequest { frame: "blog".into(), text: "still there?".into(), ..SendRequest::default() };
-    let sent = world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message;
+    let request = to("blog", "still there?");
+    let sent = world.services.delivery.send(&OWNER, request).await.expect("accepted").message;
     world.is_answered(&agent, &sent.id).await;
 }
 
@@ -92,8 +92,8 @@ async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_star
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
     let send = async |text: &str| {
-        let request = SendRequest { frame: "blog".into(), text: text.into(), ..SendRequest::default() };
-        world.services.delivery.send(&OWNER, request, None).await.expect("accepted").message
+        let request = to("blog", text);
+        world.services.delivery.send(&OWNER, request).await.expect("accepted").message
     };
     // Any restart counts.
     world.services.frames.recycle(&frame.id, "it was too large");

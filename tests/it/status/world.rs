@@ -71,6 +71,7 @@ impl World {
             start: true,
             ..CreateFrame::default()
         };
+        let request = mimir::gateway::bodies::frame(request).expect("a request");
         let frame = self.services.frames.create(&OWNER, request).await.expect("created");
         self.services.frames.wait_for(&frame.id, Desired::Running, LIMIT).await.expect("it runs")
     }

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::container::Mount;
+pub use crate::frame::Leftover;
 use crate::frame::{Desired, FrameState, Limits};
 use crate::network::NetworkMode;
+use crate::origin::Origin;
 use crate::policy::Rule;
 use crate::status::FrameStatus;
 
 /// `POST /v1/frames`
+///
+/// Whoever asks counts as a person: no field claims another origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateFrame {
@@ -100,6 +104,12 @@ pub struct FrameSummary {
     /// The project's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// What it was made by.
+    #[serde(default)]
+    pub origin: Origin,
+    /// For which run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 /// `GET /v1/frames/{name}`
@@ -190,19 +200,4 @@ pub struct FrameLogLine {
     pub source: String,
     /// The line.
     pub text: String,
-}
-
-/// Something that is left over: `GET /v1/gc`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Leftover {
-    /// `container`, `folder`, `image`, `expired_frame`.
-    pub kind: String,
-    /// Which.
-    pub what: String,
-    /// Why it is left over.
-    pub why: String,
-    /// Bytes, if known.
-    pub size_bytes: u64,
-    /// What became of it: `found` or `removed`, or why it could not be removed.
-    pub outcome: String,
 }

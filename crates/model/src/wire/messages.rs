@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::sessions::PartView;
 use crate::message::DeliveryState;
+use crate::origin::Origin;
 use crate::quantity::span;
 use crate::usage::Tokens;
 
 /// `POST /v1/messages`; the header `Idempotency-Key` makes a repeat harmless.
+///
+/// Whoever asks counts as a person: no field claims another origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
@@ -84,6 +87,12 @@ pub struct MessageView {
     pub frame: String,
     /// The conversation.
     pub session: String,
+    /// What it was sent by.
+    #[serde(default)]
+    pub origin: Origin,
+    /// For which run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// What was asked.
     pub text: String,
     /// How far it is.
@@ -160,6 +169,12 @@ pub struct TurnView {
     pub id: String,
     /// `user` or `assistant`.
     pub role: String,
+    /// What it was sent by; absent of an answer, and of what was written past mimir.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// For which run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// UTC ms.
     pub at: u64,
     /// UTC ms; absent for a person's message, and when the agent died meanwhile.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::queue::origin;
 use super::ink_of;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
@@ -103,6 +104,9 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     facts.push(("image", format!("{} ({})", frame.image, short(&frame.image_id))));
     facts.push(("container", format!("{}, generation {}", frame.container, frame.generation)));
     facts.push(("id", summary.id.clone()));
+    if !summary.origin.is_person() {
+        facts.push(("made by", origin(summary.origin, summary.run.as_deref())));
+    }
     facts.push((
         "created",
         format!(

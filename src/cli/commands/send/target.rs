@@ -97,6 +97,8 @@ mod tests {
             expires_at: None,
             cost_microusd: 0,
             project: None,
+            origin: Default::default(),
+            run: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod search;
 
 use clap::{Args, Subcommand};
 
+use super::queue::origin;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::names;
@@ -140,7 +141,10 @@ fn print(session: &SessionDetails, full: bool, context: &Context) -> Result<(), 
     ))?;
     for turn in &session.turns {
         let who = match (turn.role.as_str(), &turn.model) {
-            ("user", _) => "you".to_owned(),
+            ("user", _) => match turn.origin {
+                Some(by) if !by.is_person() => origin(by, turn.run.as_deref()),
+                _ => "you".to_owned(),
+            },
             (role, Some(model)) => format!("{role} ({model})"),
             (role, None) => role.to_owned(),
         };
