@@ -100,7 +100,7 @@ async fn what_cannot_become_a_frame_is_refused_and_leaves_nothing() {
             CreateFrame { image: Some("other:1".into()), ..world.request("blog") },
             "image other:1 is not on this machine",
         ),
-        (CreateFrame { memory_bytes: Some(1), ..world.request("blog") }, "at least 512 MiB"),
+        (CreateFrame { memory_bytes: Some(1), ..world.request("blog") }, "at least 512m"),
         (CreateFrame { allow: vec!["npmm".into()], ..world.request("blog") }, "did you mean `npm`?"),
         (CreateFrame { ttl_seconds: Some(9), ..world.request("blog") }, "only a throwaway frame"),
     ];
