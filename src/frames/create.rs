@@ -11,7 +11,6 @@ use super::{Frames, Inner, ports, provision};
 use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
-use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;

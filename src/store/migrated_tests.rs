@@ -121,14 +121,7 @@ async fn what_the_first_release_kept_is_there_under_the_new_names() {
         let message = messages::get(db, &message)?;
         let said = agent_messages::of_session(db, &session)?;
         let written = sessions::written(db, &session)?;
-        Ok(((
-            frame,
-            message,
-            said,
-            written,
-            approvals::open(db, None)?,
-            audit::list(db, None, 9)?,
-        ))
+        Ok((frame, message, said, written, approvals::open(db, None)?, audit::list(db, None, 9)?))
     });
     let (frame, message, said, written, asked, audited) = read.await.expect("reads");
     assert_eq!(

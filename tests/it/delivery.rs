@@ -147,9 +147,7 @@ async fn what_a_schedule_sends_for_a_run_is_kept_with_both_and_audited() {
     let ended = world.end_of(&sent).await;
     assert_eq!((ended.origin, ended.run.as_ref()), (Origin::Schedule, Some(&run)));
     let session = sent.session.clone();
-    let read = world
-        .store
-        .read(move |db| Ok((messages::sources(db, &session)?, audit::list(db, None, 9)?)));
+    let read = world.store.read(move |db| Ok((messages::sources(db, &session)?, audit::list(db, None, 9)?)));
     let (sources, audited) = read.await.expect("rows");
     let agent_message = ended.agent_message.expect("the agent has it");
     assert_eq!(sources[&agent_message], (Origin::Schedule, Some(run.clone())));

@@ -4,7 +4,6 @@
 //! stands in the place of what.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
@@ -16,7 +15,6 @@ use mimir::model::secret::Secret;
 use mimir::runtime::fake::FakeEngine;
 use mimir::store::{OpenOptions, Store};
 use mimir::supervisor::Tasks;
-use mimir::supervisor::failpoint::Failpoints;
 use tokio_util::sync::CancellationToken;
 
 /// The image that every frame is made from.
@@ -164,14 +162,5 @@ impl Gateway {
     pub fn start(mut self) -> Self {
         std::mem::take(&mut self.background).start(&self.tasks);
         self
-    }
-
-    pub fn failpoints(&self) -> Failpoints {
-        self.tasks.failpoints()
-    }
-
-    /// Ends its work; says whether all of it ended in time.
-    pub async fn end(&self, within: Duration) -> bool {
-        self.tasks.stop(within).await
     }
 }
