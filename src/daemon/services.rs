@@ -23,14 +23,14 @@ use crate::link::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
-use crate::notify::{self, Notifier};
+use crate::notify::{self, Notifier, NotifierDeps};
 use crate::outbound::HttpClients;
 use crate::runtime::Runtime;
 use crate::runtime::timed::Timed;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
-use crate::supervisor::{OnExit, Service, Tasks};
+use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
@@ -119,22 +119,11 @@ impl Background {
     /// Takes the work of a service, and hands the service on.
     fn of<S: Service>(&mut self, service: S) -> S {
         let worker = service.clone();
-        self.add(S::NAME, move |tasks| tasks.run(&worker));
+        self.0.push((S::NAME, Box::new(move |tasks| tasks.run(&worker))));
         service
     }
 
-    fn add(&mut self, name: &'static str, start: impl FnOnce(&Tasks) + Send + 'static) {
-        self.0.push((name, Box::new(start)));
-    }
-
-    /// The same without the work of some services, by the names of their tasks: for tests.
-    #[must_use]
-    pub fn without(mut self, names: &[&str]) -> Self {
-        self.0.retain(|(name, _)| !names.contains(name));
-        self
-    }
-
-    /// The work of these services alone: for tests.
+    /// The work of these services alone, by the names of their tasks: for tests.
     #[must_use]
     pub fn only(mut self, names: &[&str]) -> Self {
         self.0.retain(|(name, _)| names.contains(name));
@@ -190,7 +179,6 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         agent_connector: resources.agent_connector,
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
-    let notifier = Notifier::new(settings.notify);
     let approvals = background.of(Approvals::new(ApprovalsDeps {
         store: store.clone(),
         locator: locator.clone(),
@@ -198,14 +186,12 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         tasks: tasks.clone(),
         settings: approvals::Settings { rules: config.approvals.rules.clone() },
     }));
-    let (of_webhooks, of_store, of_clock) = (tasks.failpoints(), store.clone(), clock.clone());
-    background.add("webhooks", move |tasks| {
-        tasks.spawn("webhooks", OnExit::Restart, move |stop| {
-            let (notifier, store, clock) = (notifier.clone(), of_store.clone(), of_clock.clone());
-            let failpoints = of_webhooks.clone();
-            async move { notifier.run(store, clock, failpoints, stop).await }
-        });
-    });
+    background.of(Notifier::new(NotifierDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        settings: settings.notify,
+    }));
     let feeds = background.of(Feeds::new(FeedDeps {
         store: store.clone(),
         locator: locator.clone(),

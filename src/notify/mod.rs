@@ -26,6 +26,7 @@ use crate::model::secret::Secret;
 use crate::model::visible::exact;
 use crate::outbound::HttpClients;
 use crate::store::{Store, StoreError, Tx, approvals};
+use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
 pub use desktop::session_bus;
@@ -51,15 +52,26 @@ pub struct Settings {
     pub pace: Pace,
 }
 
-/// Tells. Cheap to clone; the default tells nobody.
-#[derive(Clone, Default)]
+/// What the service needs.
+pub struct NotifierDeps {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Where tests let it die.
+    pub failpoints: Failpoints,
+    /// Who is told.
+    pub settings: Settings,
+}
+
+/// Tells. Cheap to clone.
+#[derive(Clone)]
 pub struct Notifier {
     inner: Arc<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
-    settings: Settings,
+    deps: NotifierDeps,
     http: HttpClients,
     desktop: desktop::Desktop,
     bell: Bell,
@@ -67,28 +79,27 @@ struct Inner {
     changes: Mutex<HashMap<ApprovalId, ApprovalRequest>>,
 }
 
-impl std::fmt::Debug for Notifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Notifier").field("settings", &self.inner.settings).finish_non_exhaustive()
+impl Notifier {
+    /// Makes the service; nobody is told before it runs.
+    #[must_use]
+    pub fn new(deps: NotifierDeps) -> Self {
+        let desktop = desktop::Desktop::new(deps.settings.bus.clone());
+        let (http, bell, changes) = (HttpClients::default(), Bell::new(), Mutex::default());
+        Self { inner: Arc::new(Inner { deps, http, desktop, bell, changes }) }
     }
 }
 
-impl Notifier {
-    /// Makes the service; [`Notifier::run`] makes the calls.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        let desktop = desktop::Desktop::new(settings.bus.clone());
-        Self { inner: Arc::new(Inner { settings, desktop, ..Inner::default() }) }
-    }
+impl Service for Notifier {
+    const NAME: &'static str = "webhooks";
 
     /// Reads events and makes calls until it is stopped.
-    pub async fn run(&self, store: Store, clock: Clock, failpoints: Failpoints, stop: CancellationToken) {
+    async fn run(&self, stop: CancellationToken) {
+        let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
+            &*self.inner;
         let filter =
             Filter { kinds: vec!["prompt.asked".into(), "prompt.answered".into()], ..Filter::default() };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
-        let Inner { settings, http, bell, .. } = &*self.inner;
-        let caller =
-            webhook::Caller { settings, http, store: &store, clock: &clock, failpoints: &failpoints };
+        let caller = webhook::Caller { settings, http, store, clock, failpoints };
         tokio::select! {
             () = webhook::run(&caller, bell) => {}
             () = reader.run(stop.clone()) => {}
@@ -104,7 +115,7 @@ impl EventHandler for Notifier {
             Err(StoreError::NotFound { .. }) => return Ok(()),
             found => found?,
         };
-        for hook in &self.inner.settings.hooks {
+        for hook in &self.inner.deps.settings.hooks {
             webhook::note(tx, hook, &prompt, event)?;
         }
         let mut changes = self.inner.changes.lock();

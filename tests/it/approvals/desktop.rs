@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mimir::model::approval::Decision;
-use mimir::notify::{self, Notifier, session_bus};
+use mimir::notify::{self, session_bus};
 
 use super::prompter::permission;
 use super::world::{OWNER, ROOT, World};
@@ -107,8 +107,7 @@ fn lines_of(pipe: std::process::ChildStdout) -> std::sync::mpsc::Receiver<String
 #[ignore = "run by the test above, with a bus of its own"]
 async fn the_gateway_of_that_test() {
     let Some(bus) = session_bus(&|name| std::env::var(name).ok()) else { return };
-    let notifier = Notifier::new(notify::Settings { bus: Some(bus), ..notify::Settings::default() });
-    let world = World::told_to(notifier).await;
+    let world = World::told_to(notify::Settings { bus: Some(bus), ..notify::Settings::default() }).await;
     let began = Instant::now();
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["echo <b> && git push"])).await;
     // The note is on its way; one that is answered before it is there is not shown for long either.

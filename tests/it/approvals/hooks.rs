@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mimir::model::approval::Decision;
 use mimir::model::secret::Secret;
-use mimir::notify::{self, Hook, Notifier, Pace};
+use mimir::notify::{self, Hook, Pace};
 use mimir::store::deliveries;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -71,13 +71,13 @@ impl Receiver {
         Self { url: url.parse().expect("an address"), calls, status, _alive: alive.drop_guard() }
     }
 
-    fn notifier(&self) -> Notifier {
+    fn settings(&self) -> notify::Settings {
         let retries = [100, 200, 400, 60_000].map(Duration::from_millis).to_vec();
-        Notifier::new(notify::Settings {
+        notify::Settings {
             hooks: vec![Hook { url: self.url.clone(), secret: Secret::new(SECRET) }],
             bus: None,
             pace: Pace { within: Duration::from_secs(2), retries },
-        })
+        }
     }
 
     fn answers(&self, status: u16) {
@@ -120,7 +120,7 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
 #[tokio::test]
 async fn a_prompt_and_its_end_are_told_within_a_second_and_signed() {
     let receiver = Receiver::start().await;
-    let world = World::told_to(receiver.notifier()).await;
+    let world = World::told_to(receiver.settings()).await;
     let began = Instant::now();
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     let asked = receiver.has(1).await;
@@ -141,7 +141,7 @@ async fn a_prompt_and_its_end_are_told_within_a_second_and_signed() {
 async fn a_call_that_fails_is_repeated_under_the_same_id_also_after_a_restart() {
     let receiver = Receiver::start().await;
     receiver.answers(503);
-    let mut world = World::told_to(receiver.notifier()).await;
+    let mut world = World::told_to(receiver.settings()).await;
     world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     receiver.has(2).await;
     world.restart_gateway().await;
@@ -167,7 +167,7 @@ async fn nothing_is_left(world: &World) {
 async fn told_and_died(point: &'static str, status: u16) -> (Receiver, World) {
     let receiver = Receiver::start().await;
     receiver.answers(status);
-    let mut world = World::told_to(receiver.notifier()).await;
+    let mut world = World::told_to(receiver.settings()).await;
     world.failpoints.arm(point, 1);
     world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
     let died = tokio::time::timeout(Duration::from_secs(20), world.failpoints.died()).await;
@@ -215,7 +215,7 @@ async fn a_call_goes_on_from_the_outcome_that_was_saved() {
 async fn a_gateway_that_dies_between_an_event_and_its_call_makes_the_call_after_all_and_once() {
     for point in ["consumer.before_page", "consumer.after_page"] {
         let receiver = Receiver::start().await;
-        let mut world = World::told_to(receiver.notifier()).await;
+        let mut world = World::told_to(receiver.settings()).await;
         world.failpoints.arm(point, 1);
         let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
         let died = tokio::time::timeout(Duration::from_secs(20), world.failpoints.died()).await;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mimir::approvals::{self as asking, Approvals, ApprovalsDeps, Settings};
-use mimir::clock::{Clock, entropy_128};
+use mimir::approvals::{Approvals, Settings};
+use mimir::clock::entropy_128;
+use mimir::daemon::Resources;
 use mimir::frames::{AgentLocator, PlaceError};
+use mimir::gateway::Services;
 use mimir::model::agent::{AgentMessageId, AgentSessionId};
 use mimir::model::approval::{ApprovalRequest, ApprovalState};
 use mimir::model::event::Event;
@@ -18,18 +20,17 @@ use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
-use mimir::model::secret::Secret;
-use mimir::notify::Notifier;
+use mimir::notify;
 use mimir::opencode::OpencodeClient;
 use mimir::store::audit::AuditEntry;
 use mimir::store::messages::NewMessage;
 use mimir::store::sessions::NewSession;
-use mimir::store::{OpenOptions, Store, Tx, approvals, audit, events, frames, messages, sessions};
+use mimir::store::{Store, Tx, approvals, audit, events, frames, messages, sessions};
+use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::supervisor::{OnExit, Tasks};
-use mimir::timers::Timers;
 
 use super::prompter::Prompter;
+use crate::machine::{Builder, Gateway, Machine};
 
 pub const OWNER: Principal = Principal::Owner { uid: 0 };
 pub const ROOT: &str = "ses_root";
@@ -45,9 +46,9 @@ pub struct World {
     pub message: MessageId,
     pub failpoints: Failpoints,
     settings: Settings,
-    notifier: Notifier,
+    notify: notify::Settings,
     tasks: Tasks,
-    folder: tempfile::TempDir,
+    machine: Machine,
 }
 
 impl World {
@@ -56,27 +57,28 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        Self::build(settings, Notifier::default()).await
+        Self::build(settings, notify::Settings::default()).await
     }
 
     /// Somebody outside is told of what agents ask.
-    pub async fn told_to(notifier: Notifier) -> Self {
-        Self::build(Settings::default(), notifier).await
+    pub async fn told_to(notify: notify::Settings) -> Self {
+        Self::build(Settings::default(), notify).await
     }
 
-    async fn build(settings: Settings, notifier: Notifier) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let workspace = folder.path().join("workspace");
-        std::fs::create_dir(&workspace).expect("a workspace");
-        let store = open(folder.path());
+    async fn build(settings: Settings, notify: notify::Settings) -> Self {
+        let machine = Machine::new();
+        let workspace = machine.project("workspace").display().to_string();
         let agent = Prompter::start().await;
         let (frame, session, message) = (
             FrameId::from_parts(1_000, entropy_128()),
             SessionId::from_parts(1_000, entropy_128()),
             MessageId::from_parts(1_000, entropy_128()),
         );
-        fill(&store, &frame, &session, &message, workspace.display().to_string()).await;
-        let (approvals, tasks, failpoints) = gateway(&store, &agent, &settings, &notifier);
+        let builder = machine.gateway();
+        fill(&builder.store(), &frame, &session, &message, workspace).await;
+        let Gateway { services, tasks, .. } = start(builder, &agent, &settings, &notify);
+        let Services { store, approvals, .. } = services;
+        let failpoints = tasks.failpoints();
         Self {
             store,
             approvals,
@@ -86,22 +88,23 @@ impl World {
             message,
             failpoints,
             settings,
-            notifier,
+            notify,
             tasks,
-            folder,
+            machine,
         }
     }
 
     /// The gateway dies and comes back; the agent does not notice. What is armed dies with the old one.
     pub async fn restart_gateway(&mut self) {
         assert!(self.tasks.stop(LIMIT).await, "its tasks end");
-        self.store = open(self.folder.path());
-        (self.approvals, self.tasks, self.failpoints) =
-            gateway(&self.store, &self.agent, &self.settings, &self.notifier);
+        let gateway = start(self.machine.gateway(), &self.agent, &self.settings, &self.notify);
+        let Gateway { services, tasks, .. } = gateway;
+        (self.store, self.approvals) = (services.store, services.approvals);
+        (self.failpoints, self.tasks) = (tasks.failpoints(), tasks);
     }
 
     pub fn workspace(&self) -> std::path::PathBuf {
-        self.folder.path().join("workspace")
+        self.machine.project("workspace")
     }
 
     /// The agent asks, and the feed says so.
@@ -176,45 +179,14 @@ impl World {
     }
 }
 
-fn open(folder: &std::path::Path) -> Store {
-    let options = OpenOptions {
-        path: folder.join("mimir.db"),
-        key: Secret::new("ab".repeat(32)),
-        backups: folder.join("backups"),
+/// A gateway that sees to what agents ask and tells of it, and does nothing else by itself.
+fn start(builder: Builder, agent: &Arc<Prompter>, settings: &Settings, notify: &notify::Settings) -> Gateway {
+    let change = |resources: &mut Resources| {
+        resources.stand_ins.locator = Some(Arc::new(OnePlace(agent.clone())));
+        resources.config.approvals.rules = settings.rules.clone();
+        resources.settings.notify = notify.clone();
     };
-    Store::open(options, Clock::system()).expect("a database")
-}
-
-fn gateway(
-    store: &Store,
-    agent: &Arc<Prompter>,
-    settings: &Settings,
-    notifier: &Notifier,
-) -> (Approvals, Tasks, Failpoints) {
-    let failpoints = Failpoints::default();
-    let tasks = Tasks::default();
-    let approvals = Approvals::new(ApprovalsDeps {
-        store: store.clone(),
-        locator: Arc::new(OnePlace(agent.clone())),
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings: settings.clone(),
-    });
-    tasks.run(&approvals);
-    let timers = Timers::new(store.clone(), Clock::system(), &tasks);
-    let denying = approvals.clone();
-    timers.handle(asking::DEADLINE, move |id| {
-        let approvals = denying.clone();
-        async move { approvals.deadline_passed(&id).await }
-    });
-    tasks.run(&timers);
-    let (notifier, calls) = (notifier.clone(), store.clone());
-    let points = failpoints.clone();
-    tasks.spawn("webhooks", OnExit::Report, move |stop| {
-        let (notifier, calls, points) = (notifier.clone(), calls.clone(), points.clone());
-        async move { notifier.run(calls, Clock::system(), points, stop).await }
-    });
-    (approvals, tasks, failpoints)
+    builder.change(change).only(&["approvals", "timers", "webhooks"]).start()
 }
 
 async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &MessageId, workspace: String) {

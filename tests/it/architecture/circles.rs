@@ -22,7 +22,6 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("src/feed/gap.rs", "the reconciler and what it does after a gap"),
     ("src/feed/reader.rs", "who subscribes, and who reads for them"),
     ("src/feed/run.rs", "a turn and its transcript"),
-    ("src/frames/driver.rs", "the driver and how it asks whether an agent is there"),
     ("src/store/events.rs", "rows of events, the ids reserved for them, and when they go"),
     ("src/store/frames.rs", "a frame is told of when its ports are exchanged"),
     ("src/store/latency.rs", "how long the writer's two kinds of changes take"),

@@ -44,7 +44,7 @@ async fn an_agent_that_holds_its_port_in_silence_is_noticed_and_restarted_with_i
 /// but its heart goes on.
 #[tokio::test]
 async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_heart_beats() {
-    let world = World::new().await;
+    let world = World::impatient(&[]).await;
     let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);
@@ -87,7 +87,7 @@ async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_h
 /// runs again when somebody who knows about it says so.
 #[tokio::test]
 async fn an_agent_that_does_not_answer_too_often_is_given_up_until_somebody_starts_its_frame() {
-    let world = World::with(&[("frames.recycle_limit", "1")]).await;
+    let world = World::impatient(&[("frames.recycle_limit", "1")]).await;
     let inside = world.inside();
     let frame = world.running("blog").await;
     let agent = world.agent(&frame.id);

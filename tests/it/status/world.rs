@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mimir::frames::Settings;
 use mimir::gateway::Services;
 use mimir::model::frame::{Desired, Frame, FrameState};
 use mimir::model::ids::{FrameId, MessageId};
@@ -42,6 +43,18 @@ impl World {
 
     /// With keys of the configuration.
     pub async fn with(keys: &[(&str, &str)]) -> Self {
+        Self::made(keys, |_| {})
+    }
+
+    /// With keys of the configuration, and agents that are given up four times as soon as usual.
+    pub async fn impatient(keys: &[(&str, &str)]) -> Self {
+        Self::made(keys, |frames| {
+            frames.liveness_timeout /= 4;
+            frames.container_timeout /= 4;
+        })
+    }
+
+    fn made(keys: &[(&str, &str)], change: impl FnOnce(&mut Settings)) -> Self {
         let mut all = vec![("frames.parallel_starts", "8")];
         all.extend_from_slice(keys);
         let machine = Machine::with(&all);
@@ -52,7 +65,13 @@ impl World {
             let agent = of_frames.lock().entry(started.spec.frame.clone()).or_default().clone();
             agent.serve(&tasks, &started);
         });
-        let gateway = machine.gateway().change(|resources| resources.tasks = core).start();
+        let gateway = machine
+            .gateway()
+            .change(|resources| {
+                resources.tasks = core;
+                change(&mut resources.settings.frames);
+            })
+            .start();
         Self {
             services: gateway.services,
             core: gateway.tasks,
