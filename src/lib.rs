@@ -19,7 +19,7 @@ pub mod telemetry;
 // The outside world, one box each; the gateway itself is one for its clients (`crates/client`).
 pub use mimir_client as client;
 pub mod config;
-pub mod link;
+pub mod host_ports;
 pub mod models;
 pub mod opencode;
 pub mod runtime;

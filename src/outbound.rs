@@ -21,11 +21,12 @@ pub type BoxedDuplex = Pin<Box<dyn Duplex>>;
 
 /// Opens a new connection to one fixed place each time it is asked.
 ///
-/// `link` makes these for the sockets of a frame; those who use one (the opencode
+/// An engine makes these for what is inside a frame; those who use one (the opencode
 /// client, the host ports, the pass-through) need not know how a frame is reached.
 #[derive(Clone)]
 pub struct Connector {
     what: Arc<str>,
+    authority: Arc<str>,
     open: Arc<dyn Fn() -> BoxFuture<'static, io::Result<BoxedDuplex>> + Send + Sync>,
 }
 
@@ -35,7 +36,13 @@ impl Connector {
     where
         F: Fn() -> BoxFuture<'static, io::Result<BoxedDuplex>> + Send + Sync + 'static,
     {
-        Self { what: what.into(), open: Arc::new(open) }
+        Self { what: what.into(), authority: "127.0.0.1".into(), open: Arc::new(open) }
+    }
+
+    /// The same for a server that is called by that name in HTTP.
+    #[must_use]
+    pub fn with_authority(self, authority: impl Into<Arc<str>>) -> Self {
+        Self { authority: authority.into(), ..self }
     }
 
     /// A connector to a TCP address, for tests and scripted servers.
@@ -55,6 +62,12 @@ impl Connector {
     /// Whatever the operating system says.
     pub async fn connect(&self) -> io::Result<BoxedDuplex> {
         (self.open)().await
+    }
+
+    /// What an HTTP request says in `Host`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// The name of the place.

@@ -1,6 +1,6 @@
 //! What a frame may reach: models, and the hosts on its list.
 //!
-//! One listener per frame, on the broker socket of its link folder; who calls is
+//! One listener per frame, made by its engine; who calls is
 //! known by the socket alone, so there is no token to steal. A frame speaks HTTP
 //! to it: `/models/<provider>/…` are model calls, CONNECT and absolute addresses
 //! ask for other hosts. Everything a frame sends is a stranger's.
@@ -17,21 +17,19 @@ mod serve;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::connect::{SocketId, identify};
-use crate::link::{BROKER_SOCKET, listen};
 use crate::model::allow::{AllowGroups, AllowList};
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
 use crate::models::Models;
+use crate::runtime::FrameListener;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 
@@ -83,7 +81,7 @@ struct Client {
 
 struct Open {
     client: Client,
-    socket: Option<SocketId>,
+    listener: Arc<FrameListener>,
     close: CancellationToken,
 }
 
@@ -104,27 +102,25 @@ impl Broker {
         Self { shared: Arc::new(shared), open: Arc::default() }
     }
 
-    /// Listens for a frame in its link folder.
+    /// Serves a frame on what `listen` gives.
     ///
-    /// May be called again: as long as our socket lies there and the frame's rules are the same,
-    /// nothing changes; otherwise a new listener takes the place of the old.
+    /// May be called again: as long as the listener is where the frame looks for it and the frame's rules are
+    /// the same, nothing changes; otherwise a new listener takes the place of the old.
     ///
     /// # Errors
-    /// When the folder is missing or no socket can be made in it.
-    pub fn open(&self, frame: &Frame, folder: &Path) -> io::Result<()> {
+    /// Those of `listen`.
+    pub fn open(&self, frame: &Frame, listen: impl FnOnce() -> io::Result<FrameListener>) -> io::Result<()> {
         let client = self.client(frame);
         let mut open = self.open.lock();
         if let Some(known) = open.get(&frame.id)
             && known.client == client
-            && known.socket.is_some()
-            && known.socket == identify(folder, BROKER_SOCKET)
+            && known.listener.is_in_place()
         {
             return Ok(());
         }
-        let listener = listen(folder, BROKER_SOCKET)?;
+        let listener = Arc::new(listen()?);
         let close = self.shared.tasks.stop_token().child_token();
-        let opened =
-            Open { client: client.clone(), socket: identify(folder, BROKER_SOCKET), close: close.clone() };
+        let opened = Open { client: client.clone(), listener: listener.clone(), close: close.clone() };
         if let Some(old) = open.insert(frame.id.clone(), opened) {
             old.close.cancel();
         }

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ use super::ledger::Refusals;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::{Client, Shared, connect, models};
+use crate::runtime::FrameListener;
 use crate::supervisor;
 
 /// How many connections one frame may have; the next ones wait in the kernel.
@@ -65,14 +66,13 @@ impl Served {
 }
 
 /// Accepts a frame's connections until it is closed.
-pub(super) async fn accept(listener: UnixListener, served: Arc<Served>, close: CancellationToken) {
-    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+pub(super) async fn accept(listener: Arc<FrameListener>, served: Arc<Served>, close: CancellationToken) {
     let what = format!("broker of {}", served.client.name);
     drop(
         supervisor::accept::accept(
             &what,
             CONNECTIONS,
-            accept,
+            || listener.accept(),
             |stream| serve(stream, served.clone()),
             &close,
         )

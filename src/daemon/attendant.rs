@@ -1,6 +1,5 @@
 //! The two things that frames call back: the host's side of a frame, and what its agent is told.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,30 +7,33 @@ use async_trait::async_trait;
 use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::Broker;
 use crate::frames::{AttendError, HostNetworking, StartFiles};
-use crate::link::{HostPorts, Link, PortError};
+use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::port::PortPurpose;
 use crate::models::Models;
+use crate::runtime::Runtime;
 
 /// Keeps a frame's broker and its two host ports open.
 pub struct HostSide {
     /// What frames may reach.
     pub broker: Broker,
-    /// How frames are reached.
+    /// How frames are reached from this machine.
     pub ports: HostPorts,
+    /// How engines reach them.
+    pub runtime: Arc<dyn Runtime>,
 }
 
 #[async_trait]
 impl HostNetworking for HostSide {
-    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
+    async fn open(&self, frame: &Frame) -> Result<(), AttendError> {
         self.broker
-            .open(frame, link)
-            .map_err(|error| AttendError::Other(format!("cannot listen in {}: {error}", link.display())))?;
+            .open(frame, || self.runtime.listen(&frame.id))
+            .map_err(|error| AttendError::Other(format!("cannot listen for its requests: {error}")))?;
         let both = [(PortPurpose::Agent, frame.agent_port), (PortPurpose::Preview, frame.preview_port)];
         for (purpose, port) in both {
-            let connector = Link::new(link).connector(purpose);
+            let connector = self.runtime.connector(&frame.id, purpose);
             match self.ports.open(&frame.id, port, purpose, connector).await {
                 Ok(()) => {}
                 Err(PortError::Busy(_)) => return Err(AttendError::PortBusy(purpose)),

@@ -9,10 +9,9 @@ use super::problem::{config_problem, key_problem, start_failed, store_problem};
 use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
 use crate::config::{Config, Paths};
+use crate::frames::connect::known_servers;
 use crate::gateway::ImageSource;
-use crate::link::Link;
 use crate::model::ids::InstanceId;
-use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::runtime::build;
 use crate::runtime::engine::{EngineCommand, EngineSettings};
@@ -58,15 +57,16 @@ pub(super) async fn open(
         .write(move |tx| store::meta::ensure_instance(tx, &fresh))
         .await
         .map_err(|error| store_problem(&error))?;
+    let external = known_servers(&store).await.map_err(|error| store_problem(&error))?;
     let schema = store.schema().await.map_err(|error| store_problem(&error))?;
     let engine = engine_settings(&paths, &config);
     let images = ImageSource { engine: EngineCommand::find(&engine), inputs: build::inputs_hash() };
-    let podman = Arc::new(Podman::new(instance.clone(), engine));
+    let podman = Arc::new(Podman::new(instance.clone(), engine, paths.frames()));
     let resources = Resources {
         settings: ServiceSettings::of(&config, &paths, instance.clone()),
         stand_ins: StandIns::default(),
-        agent_connector: Arc::new(|folder| Link::new(folder).connector(PortPurpose::Agent)),
         runtime: podman.clone(),
+        external,
         paths,
         config,
         clock,

@@ -29,7 +29,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
             let subject = Subject {
                 home: paths.home().to_owned(),
                 runtime_folder: paths.runtime().to_owned(),
-                runtime: Arc::new(Podman::new(instance.clone(), engine)),
+                runtime: Arc::new(Podman::new(instance.clone(), engine, paths.frames())),
                 instance,
                 store: None,
                 trouble: trouble.or(prepared).map(cannot_start),

@@ -16,17 +16,17 @@ use crate::delivery::{self, Delivery, DeliveryDeps};
 use crate::doctor;
 use crate::events::{self, EventRetention, Events};
 use crate::feed::{self, FeedDeps, Feeds};
-use crate::frames::settings::AgentConnector;
 use crate::frames::{self, AgentLocator, Frames, FramesDeps, HostNetworking};
 use crate::gateway::{About, ImageSource, Services};
-use crate::link::HostPorts;
+use crate::host_ports::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
 use crate::notify::{self, Notifier, NotifierDeps};
 use crate::outbound::HttpClients;
 use crate::runtime::Runtime;
-use crate::runtime::timed::Timed;
+use crate::runtime::engines::Engines;
+use crate::runtime::external::External;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
@@ -93,10 +93,10 @@ pub struct Resources {
     pub instance: InstanceId,
     /// The engine.
     pub runtime: Arc<dyn Runtime>,
+    /// The servers elsewhere that frames stand for.
+    pub external: External,
     /// How images are built.
     pub images: ImageSource,
-    /// How the agent in a link folder is reached.
-    pub agent_connector: AgentConnector,
     /// Owner of everything that runs.
     pub tasks: Tasks,
     /// Cancelled when the gateway is to stop.
@@ -142,11 +142,12 @@ impl Background {
 /// When something that is built into the program cannot be read: a bug.
 pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let doctor = Arc::new(examined(&resources));
-    let Resources { settings, stand_ins, paths, config, clock, store, instance, tasks, .. } = resources;
+    let Resources { settings, stand_ins, paths, config, clock, store, instance, tasks, external, .. } =
+        resources;
     let mut background = Background::default();
-    let timed = Timed::new(resources.runtime);
-    let runtime_calls = timed.calls();
-    let runtime: Arc<dyn Runtime> = Arc::new(timed);
+    let engines = Engines::new(resources.runtime, external.clone());
+    let runtime_calls = engines.calls();
+    let runtime: Arc<dyn Runtime> = Arc::new(engines);
     let failpoints = tasks.failpoints();
     let built_in =
         |error: String| Problem::new(500, "internal", "a built-in table cannot be read").detail(error);
@@ -166,17 +167,19 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let frames = background.of(Frames::new(FramesDeps {
         store: store.clone(),
         runtime: runtime.clone(),
+        external: external.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: settings.frames,
-        attendant: stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports })),
+        attendant: stand_ins
+            .host
+            .unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() })),
         start_files: Arc::new(AgentFiles {
             models,
             default_model: default_model.clone(),
             small_model: config.small_model(),
             rules: Rules::new(store.clone(), config.approvals.rules.clone()),
         }),
-        agent_connector: resources.agent_connector,
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
     let approvals = background.of(Approvals::new(ApprovalsDeps {

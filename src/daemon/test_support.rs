@@ -4,7 +4,7 @@
 //! else is what users run: the executable, the database, the sockets, the drivers, the delivery of messages.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::services::Resources;
@@ -24,16 +24,17 @@ pub(super) fn stand_in(resources: Resources) -> Resources {
     let Some(agent) = std::env::var(AGENT).ok().and_then(|text| text.parse::<SocketAddr>().ok()) else {
         return resources;
     };
-    let engine = FakeEngine::new(resources.instance.clone(), resources.clock.clone());
+    let engine =
+        FakeEngine::new(resources.instance.clone(), resources.clock.clone(), &resources.paths.frames());
     engine.add_image(&resources.config.frames.image);
     let tasks = resources.tasks.clone();
     engine.on_start(move |started| {
-        let mark = mark_of(&started.spec);
+        let mark = started.start.with_file_name(RUNS);
         let text = serde_json::to_vec(&started.spec).unwrap_or_default();
         if let Err(error) = std::fs::write(&mark, text) {
             tracing::error!(%error, "{}: {error}", mark.display());
         }
-        let StartedContainer { spec, ended } = started;
+        let StartedContainer { spec, ended, .. } = started;
         tasks.spawn_once(format!("pretended container of {}", spec.frame), move |stop| async move {
             tokio::select! {
                 () = ended.cancelled() => drop(std::fs::remove_file(mark)),
@@ -46,15 +47,8 @@ pub(super) fn stand_in(resources: Resources) -> Resources {
         engine.plant(spec, Observed::Running);
     }
     tracing::warn!("{AGENT} is set: frames are pretended, and {agent} is the agent of all of them");
-    Resources {
-        runtime: Arc::new(engine),
-        agent_connector: Arc::new(move |_| Connector::tcp(agent)),
-        ..resources
-    }
-}
-
-fn mark_of(spec: &ContainerSpec) -> PathBuf {
-    spec.start.parent().unwrap_or(&spec.start).join(RUNS)
+    engine.on_connect(move |_, _| Connector::tcp(agent));
+    Resources { runtime: Arc::new(engine), ..resources }
 }
 
 /// The container that ran in this frame's folder when the gateway was killed.

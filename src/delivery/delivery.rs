@@ -362,6 +362,7 @@ impl Delivery {
             message: id,
             text: message.text.clone(),
             model: message.model.clone().unwrap_or_else(|| settings.default_model.clone()),
+            is_usual_model: message.model.is_none(),
             agent: message.agent.clone().unwrap_or_else(|| settings.default_agent.clone()),
         }
     }

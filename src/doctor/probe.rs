@@ -10,8 +10,7 @@ use super::Subject;
 use super::check::{About, Finding};
 use super::engine::with_cause;
 use crate::clock;
-use crate::link::Link;
-use crate::model::container::{ContainerSpec, ImageInfo, inside};
+use crate::model::container::{ContainerSpec, ImageInfo, Storage, inside};
 use crate::model::doctor::Check;
 use crate::model::frame::Limits;
 use crate::model::ids::FrameId;
@@ -20,7 +19,7 @@ use crate::model::network::NetworkMode;
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::opencode::OpencodeClient;
-use crate::runtime::{EngineInfo, ExecSpec};
+use crate::runtime::{EngineInfo, ExecSpec, StartContents};
 
 const RUN_WITHIN: Duration = Duration::from_secs(30);
 const INSIDE_WITHIN: Duration = Duration::from_secs(15);
@@ -54,17 +53,16 @@ pub(super) fn skipped() -> Check {
 pub(super) async fn run(subject: &Subject, image: &ImageInfo, info: &EngineInfo) -> Vec<Check> {
     let frame = FrameId::from_parts(subject.clock.now_ms(), clock::entropy_128());
     let folders = Folders::new(&subject.home, &frame);
-    let password = Secret::new(hex::encode(clock::entropy::<16>()));
     let mut checks = Vec::new();
 
     let spec = folders.spec(subject, &frame, image);
-    let started = RUN.attempt(RUN_WITHIN, start(subject, &folders, &password, spec, info)).await;
+    let started = RUN.attempt(RUN_WITHIN, start(subject, &folders, spec, info)).await;
     let runs = started.fix.is_none() && started.outcome == crate::model::doctor::Outcome::Ok;
     checks.push(started);
     if runs {
         checks.push(OWNER.attempt(INSIDE_WITHIN, owner(subject, &frame, &folders)).await);
         checks.push(TERMINAL.attempt(AGENT_WITHIN, terminal(subject, &frame)).await);
-        checks.push(LINK.attempt(AGENT_WITHIN, link(&folders, &password)).await);
+        checks.push(LINK.attempt(AGENT_WITHIN, link(subject, &frame)).await);
     }
     // Whatever was found, nothing of it stays.
     let removed = tokio::time::timeout(RUN_WITHIN, subject.runtime.ensure_removed(&frame)).await;
@@ -75,23 +73,24 @@ pub(super) async fn run(subject: &Subject, image: &ImageInfo, info: &EngineInfo)
     checks
 }
 
-async fn start(
-    subject: &Subject,
-    folders: &Folders,
-    password: &Secret,
-    spec: ContainerSpec,
-    info: &EngineInfo,
-) -> Finding {
+async fn start(subject: &Subject, folders: &Folders, spec: ContainerSpec, info: &EngineInfo) -> Finding {
     let frame = spec.frame.clone();
-    if let Err(error) = folders.make(password, spec.owner_uid, spec.owner_gid) {
+    if let Err(error) = folders.make() {
         return Finding::failed(
             format!("cannot make folders for it: {error}"),
             "mimir doctor shows the disk above",
         );
     }
     let begun = Instant::now();
+    let files = StartContents {
+        start: 1,
+        password: Secret::new(hex::encode(clock::entropy::<16>())),
+        agent_config: r#"{"share":"disabled","autoupdate":false}"#.to_owned(),
+        env: String::new(),
+    };
     let done = async {
         subject.runtime.ensure_created(&spec).await?;
+        subject.runtime.put_start_files(&spec, &files).await?;
         subject.runtime.ensure_started(&frame).await
     };
     match done.await {
@@ -153,9 +152,14 @@ async fn terminal(subject: &Subject, frame: &FrameId) -> Finding {
     }
 }
 
-async fn link(folders: &Folders, password: &Secret) -> Finding {
+async fn link(subject: &Subject, frame: &FrameId) -> Finding {
     let begun = Instant::now();
-    let client = OpencodeClient::new(folders.link().connector(PortPurpose::Agent), password);
+    let password = match subject.runtime.credentials(frame).await {
+        Ok(credentials) => credentials.and_then(|credentials| credentials.password),
+        Err(error) => return Finding::failed(with_cause(&error), "mimir doctor shows the disk above"),
+    };
+    let password = password.unwrap_or_else(|| Secret::new(""));
+    let client = OpencodeClient::new(subject.runtime.connector(frame, PortPurpose::Agent), &password);
     loop {
         if let Ok(health) = client.health(AGENT_TRY).await {
             let ms = begun.elapsed().as_millis();
@@ -172,45 +176,33 @@ struct Folders {
 
 impl Folders {
     fn new(home: &Path, frame: &FrameId) -> Self {
-        Self { root: home.join("frames").join(format!("doctor-{frame}")) }
+        Self { root: home.join("frames").join(frame.as_str()) }
     }
 
     fn workspace(&self) -> PathBuf {
         self.root.join("workspace")
     }
 
-    fn link(&self) -> Link {
-        Link::new(self.root.join("link"))
-    }
-
-    fn make(&self, password: &Secret, uid: u32, gid: u32) -> std::io::Result<()> {
-        for name in ["workspace", "home", "start"] {
+    fn make(&self) -> std::io::Result<()> {
+        for name in ["workspace", "home"] {
             fs::create_dir_all(self.root.join(name))?;
         }
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))?;
-        self.link().ensure(uid, gid)?;
-        let start = self.root.join("start");
-        fs::write(start.join("password"), password.reveal())?;
-        fs::write(start.join("opencode.json"), r#"{"share":"disabled","autoupdate":false}"#)?;
-        fs::write(start.join("env"), "")?;
-        fs::set_permissions(start.join("password"), fs::Permissions::from_mode(0o600))
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
     }
 
     fn spec(&self, subject: &Subject, frame: &FrameId, image: &ImageInfo) -> ContainerSpec {
         #[expect(clippy::expect_used, reason = "a constant that a test of this file checks")]
         let name = FrameName::parse(NAME).expect("a good name");
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let folder = |path| Storage::HostFolder { path, uid, gid };
         ContainerSpec {
             instance: subject.instance.clone(),
             frame: frame.clone(),
             name,
             generation: 1,
             image_id: image.id.clone(),
-            workspace: self.workspace(),
-            home: self.root.join("home"),
-            link: self.root.join("link"),
-            start: self.root.join("start"),
-            owner_uid: rustix::process::geteuid().as_raw(),
-            owner_gid: rustix::process::getegid().as_raw(),
+            workspace: folder(self.workspace()),
+            home: folder(self.root.join("home")),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
             env: BTreeMap::new(),

@@ -14,7 +14,7 @@ use super::error::FrameError;
 use super::plan::{self, Step};
 use super::{Inner, provision};
 use crate::model::container::{ContainerSpec, Observation, mount_difference};
-use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
+use crate::model::frame::{Desired, EngineKind, Frame, FrameEvent, FrameState, Observed};
 use crate::model::ids::FrameId;
 use crate::store::frames;
 use crate::supervisor::keyed::{Next, Pass};
@@ -42,6 +42,9 @@ impl Driver {
             self.inner.deps.attendant.close(&self.id).await;
             return Ok(Next::Done);
         };
+        if frame.engine == EngineKind::External {
+            return self.watch_server(&frame).await;
+        }
         let seen = self.inner.deps.runtime.observe(&self.id).await?;
         self.engine_answered();
 

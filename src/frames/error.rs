@@ -116,6 +116,25 @@ pub enum FrameError {
         /// Why.
         why: String,
     },
+    /// Correct the address or the password, or look after the server.
+    #[error("the server at {url} cannot be connected: {why}")]
+    Server {
+        /// Where it should be; without a password.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It has a container here: destroy it instead.
+    #[error("frame {0} has a container here; it is not connected to a server elsewhere")]
+    NotConnected(String),
+    /// Whoever runs its server has to do that.
+    #[error("frame {name} stands for a server that runs elsewhere, so it cannot be {action}")]
+    External {
+        /// Which frame.
+        name: String,
+        /// `stopped`, `attached to`, …
+        action: &'static str,
+    },
     /// Its terminal cannot be opened.
     #[error(transparent)]
     Terminal(#[from] TerminalError),

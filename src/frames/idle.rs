@@ -72,7 +72,8 @@ impl Frames {
             .store
             .write_as(move |tx| {
                 let Some(row) = frames::find(tx, &frame)? else { return Ok(false) };
-                let is_idle = row.desired == Desired::Running
+                let is_idle = row.engine.is_local()
+                    && row.desired == Desired::Running
                     && row.state == FrameState::Running
                     && row.last_active_at <= since_ms
                     && messages::list_open(tx, Some(&frame))?.is_empty();

@@ -9,7 +9,7 @@ use super::error::FrameError;
 use super::{Frames, Guest, Inner, Visit};
 use crate::model::agent::AgentSessionId;
 use crate::model::container::{Stats, inside};
-use crate::model::frame::{Frame, FrameState};
+use crate::model::frame::{EngineKind, Frame, FrameState};
 use crate::model::ids::FrameId;
 use crate::runtime::{ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, RuntimeError};
 use crate::store::{StoreError, sessions};
@@ -43,6 +43,9 @@ impl Inner {
     /// Tells the agent window which conversation to open on. The note is inside the container and goes with
     /// each of its runs.
     pub(super) async fn show_session(&self, frame: &FrameId, session: &AgentSessionId) {
+        if self.deps.external.has(frame) {
+            return;
+        }
         let argv = ["sh", "-c", WRITE_SHOWN, "show", session.as_str(), inside::SHOWN_SESSION];
         let command = ExecSpec { deadline: Some(SHOW_WITHIN), ..ExecSpec::new(argv) };
         let why = match self.deps.runtime.exec(frame, command).await {
@@ -122,6 +125,7 @@ impl Frames {
         frame: &Frame,
         request: LogRequest,
     ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, FrameError> {
+        must_be_here(frame, "asked for its log")?;
         Ok(self.inner.deps.runtime.logs(&frame.id, request).await?)
     }
 
@@ -141,8 +145,17 @@ fn with_environment(mut command: ExecSpec) -> ExecSpec {
     command
 }
 
+/// Nothing can be done inside a server that runs elsewhere but talk to it.
+fn must_be_here(frame: &Frame, action: &'static str) -> Result<(), FrameError> {
+    match frame.engine {
+        EngineKind::Podman => Ok(()),
+        EngineKind::External => Err(FrameError::External { name: frame.name.to_string(), action }),
+    }
+}
+
 /// A frame that starts already has a container in which things can be done.
 fn must_run(frame: &Frame, action: &'static str) -> Result<(), FrameError> {
+    must_be_here(frame, action)?;
     match frame.state {
         FrameState::Running | FrameState::Starting => Ok(()),
         state => Err(FrameError::WrongState { name: frame.name.to_string(), state, action }),

@@ -22,7 +22,6 @@ use super::processes::{Processes, list_command};
 use super::recycle::RESTART_PROBE;
 use crate::model::frame::Frame;
 use crate::model::status::AgentHealth;
-use crate::opencode::OpencodeClient;
 use crate::runtime::ExecSpec;
 use crate::supervisor::keyed::Next;
 
@@ -107,8 +106,7 @@ impl Driver {
     }
 
     async fn agent_answers(&self) -> Result<bool, FrameError> {
-        let Some(password) = self.folders.password()? else { return Ok(false) };
-        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        let Some(client) = self.inner.client(&self.id).await? else { return Ok(false) };
         let patience = if self.memory.restarting_since.is_some() { RUNNING_TRY / 6 } else { RUNNING_TRY };
         Ok(client.health(patience).await.is_ok())
     }

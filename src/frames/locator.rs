@@ -43,14 +43,12 @@ pub trait AgentLocator: Send + Sync {
 impl AgentLocator for Frames {
     async fn wake(&self, frame: &FrameId, deadline: Duration) -> Result<OpencodeClient, PlaceError> {
         let awake = Frames::wake(self, frame, deadline).await?;
-        let access = self.agent_access(&awake).await?;
-        Ok(OpencodeClient::new(access.connector, &access.password))
+        Ok(self.agent_access(&awake).await?.client())
     }
 
     async fn agent(&self, frame: &FrameId) -> Result<OpencodeClient, PlaceError> {
         let frame = self.get_by_id(frame).await?;
-        let access = self.agent_access(&frame).await?;
-        Ok(OpencodeClient::new(access.connector, &access.password))
+        Ok(self.agent_access(&frame).await?.client())
     }
 
     async fn show(&self, frame: &FrameId, session: &AgentSessionId) {

@@ -20,6 +20,7 @@
 //! the host's side of a frame and the agent's configuration (see [`settings`]).
 
 mod advance;
+pub mod connect;
 mod crash;
 mod create;
 mod driver;
@@ -59,10 +60,12 @@ use crate::model::container::Observation;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
+use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::model::status::AgentHealth;
-use crate::opencode::OpencodeClient;
+use crate::opencode::{self, OpencodeClient};
 use crate::outbound::Connector;
+use crate::runtime::{Capabilities, Credentials};
 use crate::store::frames;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::failpoint::Failpoints;
@@ -71,6 +74,7 @@ use crate::supervisor::keyed::Keyed;
 use driver::Handle;
 use folders::Folders;
 
+pub use connect::NewServer;
 pub use error::FrameError;
 pub use guest::Guest;
 pub use idle::Visit;
@@ -108,8 +112,22 @@ struct Inner {
 pub struct AgentAccess {
     /// Where.
     pub connector: Connector,
-    /// The password of this run of the frame.
-    pub password: Secret,
+    /// What we say in `Authorization`: the password of this run of the frame. None when the agent asks for none.
+    pub authorization: Option<Secret>,
+    /// Whether it knows models of its own, and chooses when a message names none.
+    chooses_model: bool,
+}
+
+impl AgentAccess {
+    fn new(connector: Connector, credentials: Credentials) -> Self {
+        let Credentials { user, password } = credentials;
+        let authorization = password.map(|password| opencode::basic(&user, &password));
+        Self { connector, authorization, chooses_model: false }
+    }
+
+    fn client(self) -> OpencodeClient {
+        OpencodeClient::authorized(self.connector, self.authorization).choosing_models(self.chooses_model)
+    }
 }
 
 impl Frames {
@@ -179,6 +197,14 @@ impl Frames {
         Ok(self.inner.deps.runtime.observe(id).await?)
     }
 
+    /// What can be done with the frame.
+    ///
+    /// # Errors
+    /// Only the engine's.
+    pub async fn capabilities(&self, id: &FrameId) -> Result<Capabilities, FrameError> {
+        Ok(self.inner.deps.runtime.capabilities(id).await?)
+    }
+
     /// What is in the way of the frame's wish right now, if something is.
     #[must_use]
     pub fn problem(&self, id: &FrameId) -> Option<String> {
@@ -199,12 +225,6 @@ impl Frames {
         self.inner.health.subscribe()
     }
 
-    /// Where the frame's sockets are.
-    #[must_use]
-    pub fn link_folder(&self, id: &FrameId) -> PathBuf {
-        self.inner.folders(id).link()
-    }
-
     /// Where the agent's home is on the host.
     #[must_use]
     pub fn home_folder(&self, id: &FrameId) -> PathBuf {
@@ -216,13 +236,10 @@ impl Frames {
     /// # Errors
     /// [`FrameError::AgentUnreachable`] when the frame was never started.
     pub async fn agent_access(&self, frame: &Frame) -> Result<AgentAccess, FrameError> {
-        match self.inner.folders(&frame.id).password()? {
-            Some(password) => Ok(AgentAccess { connector: self.inner.agent_connector(&frame.id), password }),
-            None => Err(FrameError::AgentUnreachable {
-                name: frame.name.to_string(),
-                why: "it was never started".into(),
-            }),
-        }
+        self.inner.access(&frame.id).await?.ok_or_else(|| FrameError::AgentUnreachable {
+            name: frame.name.to_string(),
+            why: "it was never started".into(),
+        })
     }
 
     /// A client for the frame's agent, with the password of this run of the frame.
@@ -230,8 +247,7 @@ impl Frames {
     /// # Errors
     /// As [`Frames::agent_access`].
     pub async fn agent(&self, frame: &Frame) -> Result<OpencodeClient, FrameError> {
-        let access = self.agent_access(frame).await?;
-        Ok(OpencodeClient::new(access.connector, &access.password))
+        Ok(self.agent_access(frame).await?.client())
     }
 
     /// Notes that the frame had something to do.
@@ -255,8 +271,17 @@ impl Inner {
         Folders::of(&self.deps.settings.frames_folder, id)
     }
 
-    fn agent_connector(&self, id: &FrameId) -> Connector {
-        (self.deps.agent_connector)(&self.folders(id).link())
+    /// How the frame's agent is reached; none when it was never started.
+    async fn access(&self, id: &FrameId) -> Result<Option<AgentAccess>, FrameError> {
+        let credentials = self.deps.runtime.credentials(id).await?;
+        let connector = self.deps.runtime.connector(id, PortPurpose::Agent);
+        let access = credentials.map(|credentials| AgentAccess::new(connector, credentials));
+        Ok(access.map(|access| AgentAccess { chooses_model: self.deps.external.has(id), ..access }))
+    }
+
+    /// A client for the frame's agent; none when it was never started.
+    async fn client(&self, id: &FrameId) -> Result<Option<OpencodeClient>, FrameError> {
+        Ok(self.access(id).await?.map(|access| access.client()))
     }
 
     async fn row(&self, id: &FrameId) -> Result<Option<Frame>, FrameError> {

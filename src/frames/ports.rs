@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::FrameError;
-use crate::link::ports::is_free;
+use crate::host_ports::is_free;
 use crate::model::frame::Frame;
 use crate::model::port::{Port, PortPurpose, PortRange};
 use crate::store::{Store, StoreError, ports};

@@ -8,7 +8,7 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::request::{Lifetime, WantedLimits};
 use crate::model::allow::AllowGroups;
-use crate::model::container::ContainerSpec;
+use crate::model::container::{ContainerSpec, Storage};
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
 use crate::model::network::NetworkMode;
@@ -16,18 +16,15 @@ use crate::model::quantity::{memory, pids, span};
 
 /// The container that a frame is to have.
 pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders) -> ContainerSpec {
+    let folder = |path| Storage::HostFolder { path, uid: frame.owner_uid, gid: frame.owner_gid };
     ContainerSpec {
         instance: instance.clone(),
         frame: frame.id.clone(),
         name: frame.name.clone(),
         generation: frame.generation,
         image_id: frame.image_id.clone(),
-        workspace: PathBuf::from(&frame.workspace),
-        home: folders.home(),
-        link: folders.link(),
-        start: folders.start(),
-        owner_uid: frame.owner_uid,
-        owner_gid: frame.owner_gid,
+        workspace: folder(PathBuf::from(&frame.workspace)),
+        home: folder(folders.home()),
         network: frame.network,
         limits: frame.limits,
         env: BTreeMap::new(),

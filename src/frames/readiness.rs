@@ -31,7 +31,7 @@ async fn meet(client: &OpencodeClient) -> Result<(), OpencodeError> {
 impl Driver {
     /// Asks the agent and the terminal for a while, and records it when both are there.
     pub(super) async fn become_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        if self.folders.password()?.is_none() {
+        if self.inner.access(&self.id).await?.is_none() {
             // Somebody started it past us, with nothing to read at its start: begin properly.
             self.inner
                 .deps
@@ -63,8 +63,7 @@ impl Driver {
     }
 
     async fn probe_readiness(&mut self) -> Result<Result<(), OpencodeError>, FrameError> {
-        let Some(password) = self.folders.password()? else { return Ok(Ok(())) };
-        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        let Some(client) = self.inner.client(&self.id).await? else { return Ok(Ok(())) };
         let agent = async { if self.memory.readiness.agent { None } else { Some(meet(&client).await) } };
         let ask_terminal =
             !self.memory.readiness.terminal && self.memory.readiness.is_time_for_the_terminal();
@@ -108,9 +107,9 @@ impl Driver {
 
     /// Lets the agent load what its first prompt needs, beside everything else.
     pub(super) fn warm_up(&self, frame: &Frame) {
-        let Ok(Some(password)) = self.folders.password() else { return };
-        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        let (inner, id) = (self.inner.clone(), self.id.clone());
         self.inner.deps.tasks.spawn_once(format!("warm up {}", frame.name), move |stop| async move {
+            let Ok(Some(client)) = inner.client(&id).await else { return };
             tokio::select! {
                 // Nothing depends on it; the first prompt is slower without.
                 _ = client.warm_up() => {}

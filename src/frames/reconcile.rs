@@ -171,6 +171,9 @@ impl Frames {
 
 /// Whether the driver would find something to do.
 fn needs_a_look(row: &Frame, container: Option<&FoundContainer>) -> bool {
+    if !row.engine.is_local() {
+        return false;
+    }
     let observed = container.map_or(Observed::Missing, |container| container.observed);
     let other_generation = container.is_some_and(|container| container.generation != row.generation);
     let effective = plan::effective_desired(row.desired, row.state);

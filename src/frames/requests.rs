@@ -22,6 +22,7 @@ enum Request {
     Pause,
     Stop,
     Destroy,
+    Disconnect,
 }
 
 impl Request {
@@ -33,6 +34,7 @@ impl Request {
             Self::Pause => "frame.pause",
             Self::Stop => "frame.stop",
             Self::Destroy => "frame.destroy",
+            Self::Disconnect => "frame.disconnect",
         }
     }
 
@@ -45,6 +47,19 @@ impl Request {
             Self::Pause => "pause.after_wish",
             Self::Stop => "stop.after_wish",
             Self::Destroy => "destroy.after_wish",
+            Self::Disconnect => "disconnect.after_wish",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Start => "started",
+            Self::Resume => "resumed",
+            Self::Restart => "restarted",
+            Self::Pause => "paused",
+            Self::Stop => "stopped",
+            Self::Destroy => "destroyed",
+            Self::Disconnect => "disconnected",
         }
     }
 
@@ -53,7 +68,7 @@ impl Request {
             Self::Start | Self::Resume | Self::Restart => Desired::Running,
             Self::Pause => Desired::Paused,
             Self::Stop => Desired::Stopped,
-            Self::Destroy => Desired::Removed,
+            Self::Destroy | Self::Disconnect => Desired::Removed,
         }
     }
 
@@ -63,8 +78,12 @@ impl Request {
         let wrong =
             |action| FrameError::WrongState { name: frame.name.to_string(), state: frame.state, action };
         match self {
-            Self::Destroy => Ok(()),
+            Self::Disconnect => Ok(()),
+            Self::Destroy if frame.engine.is_local() => Ok(()),
             _ if frame.desired == Desired::Removed => Err(FrameError::BeingDestroyed(frame.name.to_string())),
+            _ if !frame.engine.is_local() => {
+                Err(FrameError::External { name: frame.name.to_string(), action: self.done() })
+            }
             Self::Pause if !runs => Err(wrong("paused")),
             Self::Resume if !runs => Err(wrong("resumed")),
             _ => Ok(()),
@@ -123,6 +142,15 @@ impl Frames {
     /// [`FrameError::NotFound`].
     pub async fn destroy(&self, principal: &Principal, name: &FrameName) -> Result<Frame, FrameError> {
         self.request(principal, name, Request::Destroy).await
+    }
+
+    /// Asks for the end of a frame that stands for a server elsewhere.
+    pub(super) async fn destroy_connected(
+        &self,
+        principal: &Principal,
+        name: &FrameName,
+    ) -> Result<Frame, FrameError> {
+        self.request(principal, name, Request::Disconnect).await
     }
 
     /// Starts (or thaws) the frame unless it runs, and waits until its agent answers.

@@ -11,8 +11,8 @@ use crate::config::schema as config;
 use crate::model::frame::Frame;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::port::PortPurpose;
-use crate::outbound::Connector;
 use crate::runtime::Runtime;
+use crate::runtime::external::External;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 
@@ -20,8 +20,10 @@ use crate::supervisor::Tasks;
 pub struct FramesDeps {
     /// The database.
     pub store: Store,
-    /// The engine.
+    /// The engines.
     pub runtime: Arc<dyn Runtime>,
+    /// The servers elsewhere that frames stand for; one of the engines.
+    pub external: External,
     /// The time.
     pub clock: Clock,
     /// Owner of the drivers.
@@ -32,13 +34,7 @@ pub struct FramesDeps {
     pub attendant: Arc<dyn HostNetworking>,
     /// Who knows what the agent is to be told at its start.
     pub start_files: Arc<dyn StartFiles>,
-    /// How the agent in a link folder is reached.
-    pub agent_connector: AgentConnector,
 }
-
-/// Makes a connector to the agent from a frame's link folder. The real one is the folder's `agent.sock`;
-/// tests lead it to a scripted server.
-pub type AgentConnector = Arc<dyn Fn(&Path) -> Connector + Send + Sync>;
 
 /// What the configuration says about frames.
 #[derive(Clone, Debug)]
@@ -111,12 +107,12 @@ impl Settings {
 /// Keeps the host's side of frames open. Implemented where the broker and the host ports are known.
 #[async_trait]
 pub trait HostNetworking: Send + Sync {
-    /// Opens the broker's socket in the link folder and listens on the frame's host ports.
+    /// Listens for what the frame asks its broker, and on the frame's host ports.
     /// Called before each start and when a running frame is adopted; what is open already stays so.
     ///
     /// # Errors
     /// [`AttendError::PortBusy`] when somebody else holds a port; it is exchanged, and this is called again.
-    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError>;
+    async fn open(&self, frame: &Frame) -> Result<(), AttendError>;
 
     /// Closes all of it. Nothing happens when nothing is open.
     async fn close(&self, frame: &FrameId);

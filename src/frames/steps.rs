@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
-use super::folders::StartContents;
 use super::plan::{self, Step};
 use super::settings::AttendError;
 use super::{ports, provision};
@@ -14,8 +13,7 @@ use crate::model::container::{MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
-use crate::opencode::OpencodeClient;
-use crate::runtime::RuntimeError;
+use crate::runtime::{RuntimeError, StartContents};
 use crate::store::frames;
 use crate::supervisor::keyed::Next;
 
@@ -115,18 +113,16 @@ impl Driver {
 
     /// A new password and the newest configuration, once per start.
     async fn write_start_files(&self, frame: &Frame) -> Result<(), FrameError> {
-        let start = frame.state_changed_at;
-        if self.folders.is_written_for(start) {
-            return Ok(());
-        }
         let agent_config = self.inner.deps.start_files.agent_config(frame).await;
         let env: Vec<_> = frame.env.iter().cloned().chain(provision::loosened(&agent_config)).collect();
         let contents = StartContents {
+            start: frame.state_changed_at,
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
         };
-        self.folders.write_start(frame, start, &contents)
+        let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
+        Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
     }
 
     /// Opens the host's side. A port that somebody else took is exchanged, which is noted and told.
@@ -138,7 +134,7 @@ impl Driver {
         let mut frame = frame.clone();
         let mut held = BTreeSet::new();
         for _ in 0..EXCHANGES {
-            match self.inner.deps.attendant.open(&frame, &self.folders.link()).await {
+            match self.inner.deps.attendant.open(&frame).await {
                 Ok(()) => {
                     self.memory.attended = true;
                     return Ok(());
@@ -205,8 +201,7 @@ impl Driver {
         if frame.state != FrameState::Running {
             return;
         }
-        let Ok(Some(password)) = self.folders.password() else { return };
-        let client = OpencodeClient::new(self.inner.agent_connector(&self.id), &password);
+        let Ok(Some(client)) = self.inner.client(&self.id).await else { return };
         let _ = tokio::time::timeout(Duration::from_secs(2), client.dispose()).await;
     }
 
@@ -219,7 +214,7 @@ impl Driver {
         Ok(())
     }
 
-    async fn forget(&mut self) -> Result<Next, FrameError> {
+    pub(super) async fn forget(&mut self) -> Result<Next, FrameError> {
         self.inner.deps.attendant.close(&self.id).await;
         self.inner.failpoints.hit("destroy.before_forget").await;
         let folders = self.folders.clone();

@@ -11,6 +11,7 @@ use crate::frames::workspace::WorkspaceError;
 use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
 use crate::model::message::{InvalidText, InvalidTitle};
+use crate::model::shell;
 use crate::opencode::OpencodeError;
 use crate::runtime::RuntimeError;
 use crate::sessions::SessionError;
@@ -75,6 +76,15 @@ impl From<FrameError> for Reply {
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
             FrameError::DiskFull(_) => disk_full(title),
+            FrameError::Server { .. } => Self(Problem::new(424, "server.refused", title)).hint(
+                "`opencode serve --port 4096` with OPENCODE_SERVER_PASSWORD set is such a server; give the password with \
+                 --password-stdin",
+            ),
+            FrameError::NotConnected(name) => Self::conflict("frame.not_connected", title)
+                .hint(format!("`mimir frame destroy {name}` removes it with its container")),
+            FrameError::External { name, .. } => Self::conflict("frame.external", title).hint(format!(
+                "`mimir frame show {name}` says what can be done with it; `mimir frame disconnect {name}` forgets it"
+            )),
             FrameError::AgentUnreachable { name, .. } => {
                 Self(Problem::new(424, "frame.agent_unreachable", title)).hint(format!(
                     "`mimir frame logs {name}` shows why; `mimir frame restart {name}` begins anew"
@@ -149,7 +159,8 @@ impl From<RuntimeError> for Reply {
                 "`mimir image list` shows the frame images there are; leave out --image to use the usual one",
             ),
             RuntimeError::FolderMissing { path } => {
-                Self::bad_request("workspace.missing", title).hint(format!("`mkdir -p {path}` makes it"))
+                Self::bad_request("workspace.missing", title)
+                    .hint(format!("`mkdir -p {}` makes it", shell::quoted(path)))
             }
             RuntimeError::NameTaken { name } => Self::conflict("engine.name_taken", title)
                 .hint(format!("look at it with `podman inspect {name}`; mimir leaves it alone")),
@@ -159,6 +170,9 @@ impl From<RuntimeError> for Reply {
                 .hint("`mimir frame show NAME` shows what the engine says"),
             RuntimeError::Unsupported { .. } => Self(Problem::new(501, "engine.unsupported", title))
                 .hint("`mimir doctor` explains what is missing on this machine"),
+            RuntimeError::Folder { source, .. } if is_full(source) => disk_full(title),
+            RuntimeError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
+                .hint("`mimir doctor` checks mimir's own folders"),
             RuntimeError::DiskFull { .. } => disk_full(title),
             RuntimeError::MountsDiffer { .. } => Self(Problem::new(424, "engine.mounts_differ", title))
                 .hint("nothing of the other folder was shown to the agent; choose a workspace with a plain path, and please report this"),

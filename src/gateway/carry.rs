@@ -69,15 +69,16 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// See [`CarryError`].
 pub async fn carry(
     connector: &Connector,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     target: Uri,
     mut request: Request<Body>,
 ) -> Result<Carried, CarryError> {
     let upgrade = wanted_upgrade(request.headers());
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let mut headers = inward(request.headers());
-    headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1"));
-    headers.insert(header::AUTHORIZATION, authorization);
+    let host = HeaderValue::from_str(connector.authority());
+    headers.insert(header::HOST, host.unwrap_or_else(|_| HeaderValue::from_static("127.0.0.1")));
+    headers.extend(authorization.map(|authorization| (header::AUTHORIZATION, authorization)));
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);

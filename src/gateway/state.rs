@@ -16,7 +16,7 @@ use crate::frames::Frames;
 use crate::model::ids::InstanceId;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
-use crate::runtime::timed::Calls;
+use crate::runtime::engines::Calls;
 use crate::sessions::Sessions;
 use crate::status::Statuses;
 use crate::store::Store;

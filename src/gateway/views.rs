@@ -20,6 +20,8 @@ use crate::wire::messages::MessageView;
 pub struct Surroundings {
     /// Millionths of a US dollar.
     pub cost: BTreeMap<FrameId, u64>,
+    /// Where servers elsewhere are.
+    pub servers: BTreeMap<FrameId, String>,
     /// Names of projects.
     pub projects: BTreeMap<ProjectId, String>,
 }
@@ -35,6 +37,8 @@ pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
         reason: frame.reason.clone(),
         agent: agent_word(frame, status),
         status: status.clone(),
+        engine: frame.engine,
+        url: around.servers.get(&frame.id).cloned(),
         workspace: frame.workspace.clone(),
         agent_port: frame.agent_port.0,
         preview_port: frame.preview_port.0,

@@ -128,15 +128,15 @@ async fn begin(
     let mut connection: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
         let _ = connection.await;
     });
-    let response = beside(sender.send_request(request(auth, call)?), connection.as_mut())
+    let response = beside(sender.send_request(request(connector, auth, call)?), connection.as_mut())
         .await
         .map_err(|error| broken(call, &error))?;
     Ok((response, connection))
 }
 
-fn request(auth: &str, call: &Call) -> Result<Request<Full<Bytes>>, OpencodeError> {
+fn request(connector: &Connector, auth: &str, call: &Call) -> Result<Request<Full<Bytes>>, OpencodeError> {
     let mut request =
-        Request::builder().method(call.method.clone()).uri(&call.path).header(HOST, "127.0.0.1");
+        Request::builder().method(call.method.clone()).uri(&call.path).header(HOST, connector.authority());
     if !auth.is_empty() {
         request = request.header(AUTHORIZATION, auth);
     }

@@ -85,6 +85,8 @@ pub struct UserPrompt {
     pub text: String,
     /// The model.
     pub model: ModelRef,
+    /// Whether nobody asked for that model: it is what we usually take.
+    pub is_usual_model: bool,
     /// `build`, `plan`, …
     pub agent: String,
 }
@@ -98,12 +100,20 @@ pub struct Health {
     pub dialect: Dialect,
 }
 
+/// What is said in `Authorization` for a user and a password.
+#[must_use]
+pub fn basic(user: &str, password: &Secret) -> Secret {
+    let pair = Secret::new(format!("{user}:{}", password.reveal()));
+    Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())))
+}
+
 /// The agent inside one frame. A plain struct: there is one kind of agent, and tests point the
 /// connector at a scripted server, so that this code is what runs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OpencodeClient {
     connector: Connector,
     authorization: Secret,
+    chooses_model: bool,
     /// Learned when it is first needed; a client lives no longer than one start of its frame.
     dialect: Arc<OnceLock<Dialect>>,
 }
@@ -112,9 +122,20 @@ impl OpencodeClient {
     /// A client for whatever answers behind `connector`, with the password of this start of the frame.
     #[must_use]
     pub fn new(connector: Connector, password: &Secret) -> Self {
-        let pair = Secret::new(format!("{}:{}", inside::AGENT_USER, password.reveal()));
-        let authorization = Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())));
-        Self { connector, authorization, dialect: Arc::default() }
+        Self::authorized(connector, Some(basic(inside::AGENT_USER, password)))
+    }
+
+    /// The same with what is to be said in `Authorization`, if the agent wants to hear anything.
+    #[must_use]
+    pub fn authorized(connector: Connector, authorization: Option<Secret>) -> Self {
+        let authorization = authorization.unwrap_or_else(|| Secret::new(""));
+        Self { connector, authorization, chooses_model: false, dialect: Arc::default() }
+    }
+
+    /// The same for a server that knows models of its own, if it does: it chooses when a message names none.
+    #[must_use]
+    pub fn choosing_models(self, chooses_model: bool) -> Self {
+        Self { chooses_model, ..self }
     }
 
     /// Whether the agent answers at all, within `timeout` on a new connection.
@@ -251,12 +272,14 @@ impl OpencodeClient {
     /// behind a newer message of somebody else it would begin a turn of its own.
     pub async fn prompt(&self, session: &AgentSessionId, prompt: &UserPrompt) -> Result<(), OpencodeError> {
         // `tools` is left out on purpose: it would overwrite the session's permission rules for ever.
-        let body = json!({
+        let mut body = json!({
             "messageID": prompt.message,
-            "model": {"providerID": prompt.model.provider, "modelID": prompt.model.model},
             "agent": prompt.agent,
             "parts": [{"id": ids::part_of(&prompt.message), "type": "text", "text": prompt.text}],
         });
+        if !(self.chooses_model && prompt.is_usual_model) {
+            body["model"] = json!({"providerID": prompt.model.provider, "modelID": prompt.model.model});
+        }
         let path = format!("/session/{}/prompt_async", segment(session.as_str()));
         self.send(Call::post("prompt", path, body).within(PROMPT)).await.map(drop)
     }

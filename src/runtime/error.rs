@@ -1,5 +1,8 @@
 //! What can go wrong when we ask an engine for something, sorted by what the caller can do next.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use crate::model::ids::FrameId;
 
 /// The engine library's own error: visible in logs, invisible to types.
@@ -73,6 +76,15 @@ pub enum RuntimeError {
         /// Why.
         why: String,
     },
+    /// A folder of ours cannot be made, written or read.
+    #[error("{}", of_folder(path, source))]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The disk is full.
     #[error("the container engine has no disk space left to {action}")]
     DiskFull {
@@ -105,5 +117,14 @@ impl RuntimeError {
             self,
             Self::Unreachable { .. } | Self::TooSlow { .. } | Self::Gone { .. } | Self::WrongState { .. }
         )
+    }
+}
+
+fn of_folder(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("the disk is full: cannot write {}", path.display())
+        }
+        _ => format!("cannot prepare {}: {source}", path.display()),
     }
 }

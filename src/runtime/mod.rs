@@ -5,12 +5,16 @@
 
 pub mod build;
 pub mod engine;
+pub mod engines;
 pub mod error;
+pub mod external;
 #[cfg(feature = "test-support")]
 pub mod fake;
+mod files;
+pub mod link;
 pub mod podman;
-pub mod timed;
 
+use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,12 +22,20 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use tokio::io::AsyncWrite;
 
-use crate::model::container::{ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats};
+use crate::model::container::{
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, inside,
+};
 use crate::model::ids::FrameId;
+use crate::model::port::PortPurpose;
+use crate::model::secret::Secret;
+use crate::outbound::Connector;
 
 pub use error::RuntimeError;
+pub use link::FrameListener;
 
-/// Something that can run frames: Podman today, memory in tests.
+/// Something that can run frames: Podman, a server that runs elsewhere, memory in tests.
+///
+/// What an engine cannot do, its [`Capabilities`] say and its methods answer with [`RuntimeError::Unsupported`].
 ///
 /// Every method may be called again after an interruption and must then succeed
 /// without doing the work twice. Every call ends: an engine that does not answer
@@ -32,6 +44,26 @@ pub use error::RuntimeError;
 pub trait Runtime: Send + Sync {
     /// Who the engine is and what it lacks. Cheap after the first call.
     async fn info(&self) -> Result<EngineInfo, RuntimeError>;
+
+    /// What can be done with this frame.
+    async fn capabilities(&self, _frame: &FrameId) -> Result<Capabilities, RuntimeError> {
+        Ok(self.info().await?.capabilities)
+    }
+
+    /// How the frame's agent, or the server of its project, is reached. Opens nothing yet.
+    fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector;
+
+    /// Listens for what the frame asks its broker. What listened before is replaced.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; `Unsupported` when this engine's frames have no broker.
+    fn listen(&self, frame: &FrameId) -> io::Result<FrameListener>;
+
+    /// Puts what the frame reads at a start. Nothing changes when it was put for that start already.
+    async fn put_start_files(&self, spec: &ContainerSpec, files: &StartContents) -> Result<(), RuntimeError>;
+
+    /// Who we are to the frame's agent; none when it was never started.
+    async fn credentials(&self, frame: &FrameId) -> Result<Option<Credentials>, RuntimeError>;
 
     /// What is there for this frame right now.
     async fn observe(&self, frame: &FrameId) -> Result<Observation, RuntimeError>;
@@ -43,7 +75,8 @@ pub trait Runtime: Send + Sync {
     ///
     /// # Errors
     /// [`RuntimeError::ImageMissing`], [`RuntimeError::FolderMissing`], [`RuntimeError::NameTaken`] when a
-    /// foreign container has our name.
+    /// foreign container has our name, [`RuntimeError::MountsDiffer`] when it would show other folders than were
+    /// asked for.
     async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
 
     /// Starts the container unless it runs.
@@ -103,7 +136,7 @@ pub trait Runtime: Send + Sync {
 /// Who the engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// `podman` or `memory`.
+    /// `podman`, `external` or `memory`.
     pub kind: &'static str,
     /// Its version.
     pub version: String,
@@ -118,8 +151,11 @@ pub struct EngineInfo {
 }
 
 /// What an engine can do here, so that no command offers what it cannot.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// Starting and stopping.
+    pub stop: bool,
     /// Freezing and thawing.
     pub pause: bool,
     /// Enforcing cpu, memory and process limits.
@@ -128,6 +164,91 @@ pub struct Capabilities {
     pub stats: bool,
     /// An ordinary network (mode `open`).
     pub network: bool,
+    /// Commands inside, and the terminal.
+    pub exec: bool,
+    /// Reading what it printed.
+    pub logs: bool,
+    /// Keeping the agent away from everything but its project, and its requests with the broker.
+    pub isolation: bool,
+    /// Ports of this machine that lead inside.
+    pub ports: bool,
+    /// Storage in volumes.
+    pub volumes: bool,
+}
+
+impl Capabilities {
+    /// Everything but volumes: what a container on this machine can do.
+    pub const CONTAINER: Self = Self {
+        stop: true,
+        pause: true,
+        limits: true,
+        stats: true,
+        network: true,
+        exec: true,
+        logs: true,
+        isolation: true,
+        ports: true,
+        volumes: false,
+    };
+    /// Nothing but talking to its agent.
+    pub const NONE: Self = Self {
+        stop: false,
+        pause: false,
+        limits: false,
+        stats: false,
+        network: false,
+        exec: false,
+        logs: false,
+        isolation: false,
+        ports: false,
+        volumes: false,
+    };
+
+    /// The names of those that are lacking.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<&'static str> {
+        let all = [
+            (self.stop, "stop"),
+            (self.pause, "pause"),
+            (self.limits, "limits"),
+            (self.stats, "usage"),
+            (self.network, "open network"),
+            (self.exec, "terminal"),
+            (self.logs, "logs"),
+            (self.isolation, "isolation"),
+            (self.ports, "ports"),
+        ];
+        all.into_iter().filter(|(can, _)| !can).map(|(_, name)| name).collect()
+    }
+}
+
+/// Who we are to an agent (HTTP Basic).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name.
+    pub user: String,
+    /// The password; none for a server that asks for none.
+    pub password: Option<Secret>,
+}
+
+impl Credentials {
+    /// Of an agent that reads its password from its start files.
+    fn of_frame(password: Secret) -> Self {
+        Self { user: inside::AGENT_USER.to_owned(), password: Some(password) }
+    }
+}
+
+/// What a frame reads at its start.
+#[derive(Clone, Debug)]
+pub struct StartContents {
+    /// Which start of the frame it is for.
+    pub start: u64,
+    /// The agent's password.
+    pub password: Secret,
+    /// opencode's configuration.
+    pub agent_config: String,
+    /// `KEY=VALUE` lines.
+    pub env: String,
 }
 
 /// A command to run inside a frame.

@@ -152,11 +152,11 @@ macro_rules! select_frames {
     ($rest:literal) => {
         concat!(
             "SELECT frames.*, frame_configs.resolved,
-                    agent.port AS agent_port, preview.port AS preview_port
+                    coalesce(agent.port, 0) AS agent_port, coalesce(preview.port, 0) AS preview_port
                FROM frames
                JOIN frame_configs ON frame_configs.frame_id = frames.id
-               JOIN ports AS agent ON agent.frame_id = frames.id AND agent.purpose = 'agent'
-               JOIN ports AS preview ON preview.frame_id = frames.id AND preview.purpose = 'preview' ",
+               LEFT JOIN ports AS agent ON agent.frame_id = frames.id AND agent.purpose = 'agent'
+               LEFT JOIN ports AS preview ON preview.frame_id = frames.id AND preview.purpose = 'preview' ",
             $rest
         )
     };
@@ -170,6 +170,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         project: row.get("project_id")?,
         origin: row.get("origin")?,
         run: row.get("run_id")?,
+        engine: row.get("engine")?,
         workspace: row.get("workspace")?,
         image: row.get("image")?,
         image_id: row.get("image_id")?,

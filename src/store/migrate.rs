@@ -24,6 +24,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0007_titles.sql"),
     include_str!("migrations/0008_timers_and_cursors.sql"),
     include_str!("migrations/0009_origin.sql"),
+    include_str!("migrations/0010_engines.sql"),
 ];
 
 /// How many copies are kept.

@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod error;
 pub mod event_cursors;
 pub mod events;
+pub mod external_servers;
 pub mod frames;
 pub mod key;
 pub mod keyring;

@@ -115,7 +115,9 @@ impl Upkeep {
             all.iter().any(|now| now.frame.id == *id && now.frame.state == FrameState::Running)
         });
         for now in all {
-            let runs = now.frame.state == FrameState::Running && now.frame.desired == Desired::Running;
+            let runs = now.frame.state == FrameState::Running
+                && now.frame.desired == Desired::Running
+                && now.frame.engine.is_local();
             let is_well = self.inner.deps.frames.health(&now.frame.id) == AgentHealth::Answers;
             if runs
                 && is_well

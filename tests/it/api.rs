@@ -2,6 +2,7 @@
 #![cfg(feature = "test-support")]
 
 mod echo;
+mod external;
 mod passthrough;
 mod requests;
 mod sessions;

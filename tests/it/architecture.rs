@@ -125,3 +125,24 @@ fn words_of_one_box_stay_in_it() {
     }
     assert!(offences.is_empty(), "\n{}", offences.join("\n"));
 }
+
+#[test]
+fn how_a_frame_is_reached_is_the_engines_affair() {
+    // Words for the folder of sockets and for what a frame reads at its start, and for who opens them.
+    let words = [
+        "runtime::link",
+        "agent.sock",
+        "broker.sock",
+        "preview.sock",
+        "start/password",
+        "join(\"link\")",
+        "join(\"start\")",
+    ];
+    let mut offences = Vec::new();
+    for file in program().into_iter().filter(|file| !matches!(file.room.as_str(), "runtime" | "model")) {
+        let code = file.code();
+        let found = words.iter().filter(|word| code.contains(**word));
+        offences.extend(found.map(|word| format!("{}: `{word}`", file.path)));
+    }
+    assert!(offences.is_empty(), "\n{}", offences.join("\n"));
+}

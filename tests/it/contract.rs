@@ -1,9 +1,11 @@
-//! What every engine must do; on the one in memory and on Podman.
+//! What every engine must do; on the one in memory, on Podman, and on servers that run elsewhere.
 //!
-//! `cases` is the contract. `podman` adds what only a real engine can show: the traps of Podman 4.
+//! `cases` is the contract. An engine that cannot start and stop frames keeps the part that its capabilities leave.
+//! `podman` adds what only a real engine can show: the traps of Podman 4.
 
 mod bench;
 mod cases;
+mod external;
 mod podman;
 
 #[cfg(feature = "test-support")]
@@ -30,6 +32,11 @@ macro_rules! each_case {
         $with!(
             a_frame_without_a_container_is_missing_everywhere,
             creating_twice_makes_one_container,
+            a_frame_says_what_cannot_be_done_with_it,
+            what_is_put_for_a_start_stays_until_the_next_one,
+            the_agent_and_the_preview_are_reached_through_their_connectors,
+            what_a_frame_asks_its_broker_arrives_and_a_replaced_socket_is_noticed,
+            a_volume_is_kept_or_refused,
             an_image_that_is_not_there_is_named,
             a_missing_bind_source_is_refused_and_not_silently_created,
             the_folder_named_is_the_folder_mounted_whatever_is_in_its_name,

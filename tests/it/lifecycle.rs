@@ -4,6 +4,7 @@
 mod combinations;
 mod crashes;
 mod creating;
+mod external;
 mod faults;
 mod real;
 mod world;

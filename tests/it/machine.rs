@@ -9,9 +9,9 @@ use mimir::clock::Clock;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths};
 use mimir::daemon::{Background, Resources, ServiceSettings, StandIns, build};
 use mimir::gateway::{ImageSource, Services};
-use mimir::link;
 use mimir::model::ids::InstanceId;
 use mimir::model::secret::Secret;
+use mimir::runtime::external::External;
 use mimir::runtime::fake::FakeEngine;
 use mimir::store::{OpenOptions, Store};
 use mimir::supervisor::Tasks;
@@ -42,7 +42,7 @@ impl Machine {
         let home = tempfile::tempdir().expect("a home");
         let paths = Paths::new(home.path(), home.path().join("run"));
         paths.ensure_runtime().expect("a runtime folder");
-        let engine = FakeEngine::new(Self::instance(), Clock::system());
+        let engine = FakeEngine::new(Self::instance(), Clock::system(), &paths.frames());
         engine.add_image(IMAGE);
         let mut all = vec![("frames.ports".to_owned(), crate::ports::own(PORTS).to_string())];
         all.extend(keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
@@ -96,7 +96,7 @@ impl Machine {
             instance: Self::instance(),
             runtime: std::sync::Arc::new(self.engine.clone()),
             images: ImageSource { engine: None, inputs: "memory".into() },
-            agent_connector: std::sync::Arc::new(|folder| link::connector(folder, "agent.sock")),
+            external: External::default(),
             tasks: Tasks::default(),
             stop: CancellationToken::new(),
             schema: 1,

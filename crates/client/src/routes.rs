@@ -17,7 +17,7 @@ use super::terminal::{self, TerminalInput, TerminalOutputs};
 use mimir_model::wire::approvals::{AnswerApproval, ApprovalView};
 use mimir_model::wire::doctor::Check;
 use mimir_model::wire::frames::{
-    CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
+    ConnectFrame, CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
@@ -153,6 +153,24 @@ impl GatewayClient {
     pub async fn create_frame(&self, frame: &CreateFrame) -> Result<FrameSummary, ClientError> {
         let call = with_body(Call::new(Method::POST, "/v1/frames"), frame)?.within(Duration::from_secs(60));
         self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/frames/{name}/connect`
+    pub async fn connect_frame(
+        &self,
+        name: &str,
+        server: &ConnectFrame,
+    ) -> Result<FrameSummary, ClientError> {
+        let path = path(&["v1", "frames", name, "connect"]);
+        let call = with_body(Call::new(Method::POST, path), server)?;
+        self.json(call.within(Duration::from_secs(60))).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/frames/{name}/disconnect`
+    pub async fn disconnect_frame(&self, name: &str, wait: Duration) -> Result<Reached<()>, ClientError> {
+        let path = format!("{}?wait={}", path(&["v1", "frames", name, "disconnect"]), wait.as_secs());
+        let (status, _) = ask_whole(&self.place, Call::new(Method::POST, path).within(wait + GRACE)).await?;
+        Ok(if status == StatusCode::ACCEPTED { Reached::NotYet(()) } else { Reached::Yes(()) })
     }
 
     /// `GET /v1/frames`

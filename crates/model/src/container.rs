@@ -1,7 +1,7 @@
 //! What a frame needs from an engine, in our words.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::frame::{Limits, Observed};
 use super::ids::{FrameId, InstanceId};
@@ -55,18 +55,10 @@ pub struct ContainerSpec {
     pub generation: u32,
     /// The image's id; never a tag.
     pub image_id: String,
-    /// The host folder for /workspace. Must exist: the engine would make a missing one, as root.
-    pub workspace: PathBuf,
-    /// The host folder for /home/agent. Must exist and belong to the owner.
-    pub home: PathBuf,
-    /// The host folder for the sockets. Must exist and belong to the owner.
-    pub link: PathBuf,
-    /// The host folder for what is read at start. Must exist.
-    pub start: PathBuf,
-    /// Host user id that owns what the agent writes.
-    pub owner_uid: u32,
-    /// Host group id that owns what the agent writes.
-    pub owner_gid: u32,
+    /// What /workspace is.
+    pub workspace: Storage,
+    /// What /home/agent is.
+    pub home: Storage,
     /// What it may reach.
     pub network: NetworkMode,
     /// What it may use.
@@ -75,21 +67,41 @@ pub struct ContainerSpec {
     pub env: BTreeMap<String, String>,
 }
 
+/// Where files are that outlive containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "test-support", derive(serde::Serialize, serde::Deserialize))]
+pub enum Storage {
+    /// A folder of this machine. Must exist: an engine would make a missing one, as root.
+    HostFolder {
+        /// Which.
+        path: PathBuf,
+        /// Host user id that owns what the frame writes in it.
+        uid: u32,
+        /// Host group id that owns it.
+        gid: u32,
+    },
+    /// A volume of the engine, by its name.
+    Volume(String),
+}
+
+impl Storage {
+    /// The folder, when it is one of this machine.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::HostFolder { path, .. } => Some(path),
+            Self::Volume(_) => None,
+        }
+    }
+}
+
 impl ContainerSpec {
-    /// The host folders that the container is to see, and no others.
+    /// The host folders that the container is to see besides those of the engine itself.
     #[must_use]
     pub fn mounts(&self) -> Vec<Mount> {
-        let mount = |source: &std::path::Path, target: &str, read_only| Mount {
-            source: source.display().to_string(),
-            target: target.to_owned(),
-            read_only,
-        };
-        vec![
-            mount(&self.workspace, inside::WORKSPACE, false),
-            mount(&self.home, inside::HOME, false),
-            mount(&self.link, inside::LINK, false),
-            mount(&self.start, inside::START, true),
-        ]
+        let both = [(&self.workspace, inside::WORKSPACE), (&self.home, inside::HOME)];
+        let mount = |(storage, target): (&Storage, &str)| Some(Mount::new(storage.folder()?, target, false));
+        both.into_iter().filter_map(mount).collect()
     }
 }
 
@@ -105,9 +117,15 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// A host folder at a place inside.
+    #[must_use]
+    pub fn new(source: &Path, target: &str, read_only: bool) -> Self {
+        Self { source: source.display().to_string(), target: target.to_owned(), read_only }
+    }
+
     /// Whether both are the same folder at the same place with the same rights.
     fn is(&self, other: &Self) -> bool {
-        let same = |one: &str, other: &str| std::path::Path::new(one) == std::path::Path::new(other);
+        let same = |one: &str, other: &str| Path::new(one) == Path::new(other);
         same(&self.source, &other.source)
             && same(&self.target, &other.target)
             && self.read_only == other.read_only
@@ -186,7 +204,7 @@ pub struct ContainerDetails {
     /// The engine's own word for a state that it cannot leave by itself, such as Podman's `stopping` after the
     /// container's monitor died. Only removing helps.
     pub stuck: Option<String>,
-    /// The host folders that it really sees.
+    /// The host folders that it really sees, besides those of the engine itself.
     pub mounts: Vec<Mount>,
 }
 

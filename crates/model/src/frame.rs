@@ -127,6 +127,45 @@ impl Desired {
     }
 }
 
+/// What a frame is made of.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum EngineKind {
+    /// A container of this machine.
+    #[default]
+    Podman,
+    /// An opencode server that runs elsewhere. Somebody else starts, stops and guards it.
+    External,
+}
+
+impl EngineKind {
+    /// The word in the database and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether frames of it have containers here.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        *self == Self::Podman
+    }
+}
+
 /// What a frame may use at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Limits {
@@ -151,7 +190,9 @@ pub struct Frame {
     pub origin: Origin,
     /// For which run.
     pub run: Option<RunId>,
-    /// The host folder that is /workspace inside. Absolute.
+    /// What it is made of.
+    pub engine: EngineKind,
+    /// The host folder that is /workspace inside. Absolute; may be empty for a server elsewhere.
     pub workspace: String,
     /// The image reference that was asked for.
     pub image: String,
@@ -177,7 +218,7 @@ pub struct Frame {
     pub reason: Option<String>,
     /// Counts containers: a container of an older generation is not this frame's any more.
     pub generation: u32,
-    /// The host port of the agent.
+    /// The host port of the agent; 0 for a server elsewhere, which has none.
     pub agent_port: Port,
     /// The host port of whatever the project serves on 3000.
     pub preview_port: Port,

@@ -24,6 +24,7 @@ pub mod project;
 pub mod quantity;
 pub mod scope;
 pub mod secret;
+pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod status;

@@ -7,7 +7,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::agent::{AgentMessageId, AgentSessionId, ModelRef};
 use crate::approval::ApprovalState;
-use crate::frame::{Desired, FrameState};
+use crate::frame::{Desired, EngineKind, FrameState};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
 use crate::names::{FrameName, ProjectName, TokenName};
@@ -79,6 +79,7 @@ macro_rules! words {
 words! {
     FrameState => "a frame's state",
     Desired => "a wish for a frame",
+    EngineKind => "an engine",
     DeliveryState => "a message's state",
     Origin => "an origin",
     ApprovalState => "a prompt's state",

@@ -11,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
 use crate::model::names::FrameName;
+use crate::model::shell::quoted;
 use crate::wire::problem::Problem;
 
 /// A terminal program answers at once or not at all.
@@ -177,16 +178,6 @@ fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec
     }
 }
 
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 fn is_installed(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
@@ -239,20 +230,6 @@ mod tests {
         assert_eq!(chosen(&["DISPLAY"], &["gnome-terminal"]), Ok(TerminalProgram::Gnome));
         assert_eq!(chosen(&[], &all), Err(404), "no screen, no tab");
         assert_eq!(chosen(&["DISPLAY"], &[]), Err(404));
-    }
-
-    #[test]
-    fn a_word_reaches_the_shell_of_a_tab_as_it_is() {
-        assert_eq!(quoted("/usr/bin/mimir"), "/usr/bin/mimir");
-        for (word, line) in [
-            ("~root", "'~root'"),
-            ("=ls", "'=ls'"),
-            ("a b;$(id)", "'a b;$(id)'"),
-            ("it's", r"'it'\''s'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word), line);
-        }
     }
 
     #[test]

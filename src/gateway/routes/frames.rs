@@ -1,24 +1,25 @@
 //! Frames.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 
-use crate::frames::{FrameError, Frames};
+use crate::frames::{FrameError, Frames, NewServer};
 use crate::gateway::bodies;
-use crate::gateway::engine;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::views::{self, Surroundings};
 use crate::model::frame::{Desired, Frame};
-use crate::runtime::Runtime;
+use crate::model::names::FrameName;
+use crate::model::secret::Secret;
+use crate::runtime::Capabilities;
+use crate::runtime::external::Server;
 use crate::status::Statuses;
 use crate::store::{self, Store, StoreError};
 use crate::upkeep::Upkeep;
-use crate::wire::frames::{CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary};
+use crate::wire::frames::{ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary};
 use crate::wire::problem::Problem;
 
 routes! {
@@ -31,6 +32,8 @@ routes! {
     post "/v1/frames/{name}/restart" Frames Path => restart;
     post "/v1/frames/{name}/pause" Frames Path => pause;
     post "/v1/frames/{name}/resume" Frames Path => resume;
+    post "/v1/frames/{name}/connect" Frames All => connect;
+    post "/v1/frames/{name}/disconnect" Frames Path => disconnect;
     get "/v1/frames/{name}/notes" Read Path => notes;
     get "/v1/frames/{name}/stats" Read Path => stats;
 }
@@ -72,19 +75,54 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(shown.summary(frame).await?)))
 }
 
+/// Makes a frame of an opencode server that runs elsewhere. It is asked first, and nothing is kept unless it answers.
+#[utoipa::path(post, path = "/v1/frames/{name}/connect", tag = "frames",
+    params(("name" = String, Path)), request_body = ConnectFrame,
+    responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem),
+        (status = 424, body = Problem)))]
+pub async fn connect(
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
+    Caller(principal): Caller,
+    Path(name): Path<String>,
+    JsonBody(request): JsonBody<ConnectFrame>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let server = Server::parse(&request.url, request.password.map(Secret::new))
+        .map_err(|error| Reply::bad_request("request.invalid", format!("url: {error}")))?;
+    let name = FrameName::parse(&name).map_err(FrameError::from)?;
+    let new = NewServer { name, server, workspace: request.workspace.map(Into::into) };
+    let frame = frames.connect(&principal, new).await?;
+    Ok((StatusCode::CREATED, Json(shown.summary(frame).await?)))
+}
+
+/// Forgets a server that runs elsewhere, with its frame. The server is left alone.
+#[utoipa::path(post, path = "/v1/frames/{name}/disconnect", tag = "frames", params(("name" = String, Path), Wait),
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+pub async fn disconnect(
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
+    Caller(principal): Caller,
+    Path(name): Path<String>,
+    QueryParams(wait): QueryParams<Wait>,
+) -> Answer<(StatusCode, Json<FrameSummary>)> {
+    let frame = frames.disconnect(&principal, &frame_name(&name)?).await?;
+    reach(&frames, &shown, frame, Desired::Removed, wait).await
+}
+
 /// Everything about a frame.
 #[utoipa::path(get, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path)),
     responses((status = 200, body = FrameDetails), (status = 404, body = Problem)))]
 pub async fn show(
     State(frames): State<Frames>,
     State(upkeep): State<Upkeep>,
-    State(runtime): State<Arc<dyn Runtime>>,
     State(shown): State<Shown>,
     Path(name): Path<String>,
 ) -> Answer<Json<FrameDetails>> {
     let frame = frames.get(&frame_name(&name)?).await?;
     let seen = tokio::time::timeout(OBSERVE_WITHIN, frames.observation(&frame.id));
-    let (seen, info) = tokio::join!(seen, engine::ask(&*runtime));
+    let can = tokio::time::timeout(OBSERVE_WITHIN, frames.capabilities(&frame.id));
+    let (seen, can) = tokio::join!(seen, can);
+    let can = can.ok().and_then(Result::ok);
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
         Ok(Err(error)) => (format!("unknown: {error}"), None),
@@ -107,7 +145,8 @@ pub async fn show(
         container: crate::model::container::container_name(&frame.id),
         generation: frame.generation,
         limits: frame.limits,
-        limits_enforced: info.is_ok_and(|info| info.capabilities.limits),
+        limits_enforced: can.is_some_and(|can| can.limits),
+        cannot: can.iter().flat_map(Capabilities::lacking).map(str::to_owned).collect(),
         allow: frame.allow.clone(),
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
@@ -305,8 +344,10 @@ impl Shown {
 
 fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {
     let projects = store::projects::list(db)?;
+    let servers = store::external_servers::list(db)?;
     Ok(Surroundings {
         cost: store::usage::cost_by_frame(db)?,
+        servers: servers.into_iter().map(|server| (server.frame, server.url)).collect(),
         projects: projects.into_iter().map(|project| (project.id, project.name.to_string())).collect(),
     })
 }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::delivery::Delivery;
+use crate::frames::Frames;
 use crate::gateway::bodies;
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
@@ -51,6 +52,7 @@ pub struct MessageQuery {
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
     State(delivery): State<Delivery>, State(about): State<Arc<About>>,
+    State(frames): State<Frames>,
     Caller(principal): Caller,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
@@ -68,7 +70,8 @@ pub async fn send(
     if accepted.wakes_frame {
         notes.push(format!("frame {} does not run; it is being started", accepted.message.frame_name));
     }
-    if is_demo(&about.default_model, &accepted.message) {
+    let is_ours = !frames.is_external(&accepted.message.frame);
+    if is_ours && is_demo(&about.default_model, &accepted.message) {
         notes.push("the built-in demo answers; it is no model".to_owned());
     }
     let view = views::message(accepted.message, accepted.after_event, notes);

@@ -8,8 +8,6 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::frames::{FrameError, Frames};
@@ -17,7 +15,6 @@ use crate::gateway::carry::{self, Carried, CarryError};
 use crate::gateway::extract::{Caller, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::Services;
-use crate::model::container::inside;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
 use crate::store::Store;
@@ -98,10 +95,11 @@ async fn pass(
     remember(&services.store, &principal, &frame, request.method(), target.path()).await?;
 
     let access = services.frames.agent_access(&frame).await?;
-    let pair = format!("{}:{}", inside::AGENT_USER, access.password.reveal());
-    let mut authorization = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
-        .map_err(|error| Reply::internal(&error))?;
-    authorization.set_sensitive(true);
+    let authorization = access.authorization.as_ref().map(|text| HeaderValue::try_from(text.reveal()));
+    let mut authorization = authorization.transpose().map_err(|error| Reply::internal(&error))?;
+    if let Some(authorization) = &mut authorization {
+        authorization.set_sensitive(true);
+    }
 
     let open = (services.counters.stream_opened(), services.frames.visit(&frame.id));
     if services.clock.now_ms().saturating_sub(frame.last_active_at) > TOUCH_EVERY_MS {

@@ -1,5 +1,6 @@
 //! The seam, answered from memory.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,18 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 
 use super::faults::{Fault, Op};
-use super::world::{Container, Shared, State, image_matches};
+use super::world::{Container, Shared, State, image_matches, owner};
 use super::{FakeEngine, shell};
 use crate::model::container::{
     ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, container_name,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::port::PortPurpose;
+use crate::outbound::Connector;
 use crate::runtime::{
-    EngineInfo, ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, Runtime, RuntimeError,
+    Credentials, EngineInfo, ExecOutput, ExecSpec, ExecStream, FrameListener, LogLine, LogRequest, Runtime,
+    RuntimeError, StartContents,
 };
 
 type Answer<T> = Result<T, RuntimeError>;
@@ -128,6 +132,29 @@ impl Runtime for FakeEngine {
             })
         })
         .await
+    }
+
+    fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector {
+        let hook = self.world.lock().on_connect.clone();
+        match hook {
+            Some(hook) => hook(frame, purpose),
+            None => self.world.files(frame).link().connector(purpose),
+        }
+    }
+
+    fn listen(&self, frame: &FrameId) -> io::Result<FrameListener> {
+        self.world.files(frame).link().listen()
+    }
+
+    async fn put_start_files(&self, spec: &ContainerSpec, files: &StartContents) -> Answer<()> {
+        let (uid, gid) = owner(spec);
+        let kept = self.world.files(&spec.frame);
+        kept.ensure(uid, gid)?;
+        kept.put(files, uid, gid)
+    }
+
+    async fn credentials(&self, frame: &FrameId) -> Answer<Option<Credentials>> {
+        Ok(self.world.files(frame).password()?.map(Credentials::of_frame))
     }
 
     async fn observe(&self, frame: &FrameId) -> Answer<Observation> {

@@ -9,6 +9,7 @@ mod faults;
 mod shell;
 mod world;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::clock::Clock;
 use crate::model::container::{ContainerSpec, FoundContainer, ImageInfo, Mount};
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::port::PortPurpose;
+use crate::outbound::Connector;
 
 pub use faults::{Failure, Fault, Op};
 use world::World;
@@ -30,14 +33,21 @@ pub type OnStart = Arc<dyn Fn(StartedContainer) + Send + Sync>;
 /// Answers a command that is run inside. `None` leaves it to the built-in little shell.
 pub type OnExec = Arc<dyn Fn(&FrameId, &ExecSpec) -> Option<ExecOutput> + Send + Sync>;
 
+/// Leads to what listens inside a frame.
+pub type OnConnect = Arc<dyn Fn(&FrameId, PortPurpose) -> Connector + Send + Sync>;
+
 /// Changes what a new container really mounts.
 pub type OnMount = Arc<dyn Fn(&mut Mount) + Send + Sync>;
 
 /// Handed to [`OnStart`].
 #[derive(Clone, Debug)]
 pub struct StartedContainer {
-    /// What it was made from, host folders included.
+    /// What it was made from.
     pub spec: ContainerSpec,
+    /// The folder of sockets.
+    pub link: PathBuf,
+    /// The folder of what is read at its start.
+    pub start: PathBuf,
     /// Cancelled when the container ends, however it ends.
     pub ended: CancellationToken,
 }
@@ -50,10 +60,27 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// A new world without images or containers.
+    /// A new world without images or containers. Frames have folders of their own in `frames_folder`.
     #[must_use]
-    pub fn new(instance: InstanceId, clock: Clock) -> Self {
-        Self { world: Arc::new(World::new(clock)), instance }
+    pub fn new(instance: InstanceId, clock: Clock, frames_folder: &Path) -> Self {
+        Self { world: Arc::new(World::new(clock, frames_folder.to_owned())), instance }
+    }
+
+    /// Leads to agents in another way than through the sockets in their link folders.
+    pub fn on_connect(&self, hook: impl Fn(&FrameId, PortPurpose) -> Connector + Send + Sync + 'static) {
+        self.world.lock().on_connect = Some(Arc::new(hook));
+    }
+
+    /// The folder of a frame's sockets, as its processes see it.
+    #[must_use]
+    pub fn link_folder(&self, frame: &FrameId) -> PathBuf {
+        self.world.files(frame).link().folder().to_owned()
+    }
+
+    /// The folder of what a frame reads at its start.
+    #[must_use]
+    pub fn start_folder(&self, frame: &FrameId) -> PathBuf {
+        self.world.files(frame).start()
     }
 
     /// Another gateway's view of the same world.

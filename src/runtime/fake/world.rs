@@ -1,6 +1,7 @@
 //! The containers of the fake engine and what can happen to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +9,22 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, OnExec, OnMount, OnStart, Op, StartedContainer};
+use super::{Fault, OnConnect, OnExec, OnMount, OnStart, Op, StartedContainer};
 use crate::clock::Clock;
 use crate::model::container::{
     ContainerDetails, ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Mount, MountDifference,
-    Observation, container_name, mount_difference,
+    Observation, Storage, container_name, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::runtime::files::FrameFiles;
 use crate::runtime::{Capabilities, LogLine, RuntimeError};
 
 pub(super) struct World {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     clock: Clock,
+    frames_folder: PathBuf,
 }
 
 pub(super) struct State {
@@ -38,6 +41,7 @@ pub(super) struct State {
     pub(super) on_start: Option<OnStart>,
     pub(super) on_exec: Option<OnExec>,
     pub(super) on_mount: Option<OnMount>,
+    pub(super) on_connect: Option<OnConnect>,
     made: u64,
 }
 
@@ -101,7 +105,7 @@ pub(super) fn image_matches(image: &ImageInfo, reference: &str) -> bool {
 }
 
 fn folders_are_there(spec: &ContainerSpec) -> Result<(), RuntimeError> {
-    for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
+    for folder in [&spec.workspace, &spec.home].into_iter().filter_map(Storage::folder) {
         if !folder.is_dir() {
             return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
         }
@@ -109,8 +113,16 @@ fn folders_are_there(spec: &ContainerSpec) -> Result<(), RuntimeError> {
     Ok(())
 }
 
+/// Whose the files are; ours when a volume keeps them.
+pub(super) fn owner(spec: &ContainerSpec) -> (u32, u32) {
+    match &spec.workspace {
+        Storage::HostFolder { uid, gid, .. } => (*uid, *gid),
+        Storage::Volume(_) => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+    }
+}
+
 impl World {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, frames_folder: PathBuf) -> Self {
         let state = State {
             containers: BTreeMap::new(),
             foreign: BTreeSet::new(),
@@ -118,16 +130,21 @@ impl World {
             faults: HashMap::new(),
             standing: HashMap::new(),
             calls: HashMap::new(),
-            capabilities: Capabilities { pause: true, limits: true, stats: true, network: true },
+            capabilities: Capabilities::CONTAINER,
             deadline: Duration::from_millis(300),
             down: false,
             events: None,
             on_start: None,
             on_exec: None,
             on_mount: None,
+            on_connect: None,
             made: 0,
         };
-        Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock }
+        Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock, frames_folder }
+    }
+
+    pub(super) fn files(&self, frame: &FrameId) -> FrameFiles {
+        FrameFiles::of(&self.frames_folder, frame)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,6 +228,8 @@ impl World {
 
     pub(super) fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
         folders_are_there(spec)?;
+        let (uid, gid) = owner(spec);
+        self.files(&spec.frame).ensure(uid, gid)?;
         let name = container_name(&spec.frame);
         let state = self.lock();
         if !state.images.iter().any(|image| image_matches(image, &spec.image_id)) {
@@ -298,7 +317,9 @@ impl World {
         container.started_at = Some(now);
         container.run = Some(ended.clone());
         container.oom_kills = 0;
-        let started = StartedContainer { spec: container.spec.clone(), ended };
+        let files = self.files(frame);
+        let (link, start) = (files.link().folder().to_owned(), files.start());
+        let started = StartedContainer { spec: container.spec.clone(), link, start, ended };
         drop(state);
         if let Some(hook) = hook {
             hook(started);

@@ -10,11 +10,11 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use super::streams::Control;
-use super::translate::{Created, Inspected, Listed, create_body, found, observation};
+use super::translate::{Created, Inspected, Listed, Plan, create_body, found, observation};
 use super::trouble::Trouble;
 use super::{Connection, usage};
 use crate::model::container::{
-    ContainerSpec, FoundContainer, LABEL_INSTANCE, Observation, Stats, container_name, mount_difference,
+    FoundContainer, LABEL_INSTANCE, Mount, Observation, Stats, container_name, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
@@ -51,9 +51,9 @@ impl Ours {
         ours
     }
 
-    fn has_the_mounts_of(&self, spec: &ContainerSpec) -> bool {
+    fn has_mounts(&self, wanted: &[Mount]) -> bool {
         let details = self.observation.details.as_ref();
-        details.is_some_and(|details| mount_difference(&spec.mounts(), &details.mounts).is_none())
+        details.is_some_and(|details| mount_difference(wanted, &details.mounts).is_none())
     }
 
     fn is(&self, observed: Observed) -> bool {
@@ -98,31 +98,32 @@ impl Connection {
         Ok(listed.into_iter().filter_map(found).collect())
     }
 
-    pub(super) async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), Trouble> {
+    pub(super) async fn ensure_created(&self, plan: &Plan<'_>) -> Result<(), Trouble> {
+        let spec = plan.spec;
         if let Some(there) = self.find(&spec.instance, &spec.frame).await? {
             if there.generation > spec.generation {
                 return Err(wrong_state("there is a newer one"));
             }
-            if there.generation == spec.generation && !there.stuck && there.has_the_mounts_of(spec) {
+            if there.generation == spec.generation && !there.stuck && there.has_mounts(plan.mounts) {
                 return Ok(());
             }
             self.remove(&there.id).await?;
         }
-        let taken = match self.create(spec).await {
+        let taken = match self.create(plan).await {
             Err(Trouble::NameTaken(text)) => text,
             done => return done,
         };
         match self.settled(&container_name(&spec.frame)).await? {
             // Another call of ours was faster.
             Some(body) if body.label(LABEL_INSTANCE) == Some(spec.instance.as_str()) => {
-                self.check_mounts(&body.id, spec).await
+                self.check_mounts(&body.id, plan).await
             }
             Some(_) => Err(Trouble::NameTaken(taken)),
             // A service that was killed in the middle of a create leaves a name in its storage that belongs to no
             // container. It holds our frame's id, so nobody else can have made it.
             None => {
                 self.remove(&container_name(&spec.frame)).await?;
-                self.create(spec).await
+                self.create(plan).await
             }
         }
     }
@@ -140,21 +141,21 @@ impl Connection {
         }
     }
 
-    async fn create(&self, spec: &ContainerSpec) -> Result<(), Trouble> {
+    async fn create(&self, plan: &Plan<'_>) -> Result<(), Trouble> {
         let created: Created =
-            self.libpod.post("/containers/create", create_body(spec, self.abilities)).await?;
+            self.libpod.post("/containers/create", create_body(plan, self.abilities)).await?;
         for warning in created.warnings.iter().flatten().filter(|text| !text.is_empty()) {
-            tracing::debug!(frame.id = %spec.frame, "the engine warns: {warning}");
+            tracing::debug!(frame.id = %plan.spec.frame, "the engine warns: {warning}");
         }
-        self.check_mounts(&created.id, spec).await
+        self.check_mounts(&created.id, plan).await
     }
 
     /// Believes only what the engine says it mounted. A container that would show another folder of this machine
     /// than was asked for never runs. Who dies before this is called leaves a container whose observation shows
     /// the difference, and which the next create replaces.
-    async fn check_mounts(&self, id: &str, spec: &ContainerSpec) -> Result<(), Trouble> {
+    async fn check_mounts(&self, id: &str, plan: &Plan<'_>) -> Result<(), Trouble> {
         let Some(body) = self.inspect(id).await? else { return Err(Trouble::NoContainer(id.to_owned())) };
-        match mount_difference(&spec.mounts(), &body.mounts()) {
+        match mount_difference(plan.mounts, &body.mounts()) {
             None => Ok(()),
             Some(difference) => {
                 self.remove(&body.id).await?;

@@ -99,7 +99,12 @@ pub(super) fn info(
         version,
         socket: socket.to_owned(),
         rootless: able.rootless,
-        capabilities: Capabilities { pause, limits: able.memory && able.pids, stats: true, network },
+        capabilities: Capabilities {
+            pause,
+            limits: able.memory && able.pids,
+            network,
+            ..Capabilities::CONTAINER
+        },
         notes,
     }
 }
@@ -136,7 +141,7 @@ mod tests {
         let info = told(&body("v1", "cgroupfs", true, &["memory", "cpu", "pids"]));
         assert_eq!(
             info.capabilities,
-            Capabilities { pause: false, limits: false, stats: true, network: false }
+            Capabilities { pause: false, limits: false, network: false, ..Capabilities::CONTAINER }
         );
         assert_eq!(info.notes.len(), 5, "{:?}", info.notes);
     }
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn root_can_do_everything() {
         let info = told(&body("v1", "cgroupfs", false, &["memory", "cpu", "pids"]));
-        assert_eq!(info.capabilities, Capabilities { pause: true, limits: true, stats: true, network: true });
+        assert_eq!(info.capabilities, Capabilities::CONTAINER);
         assert_eq!(info.notes, Vec::<String>::new());
     }
 

@@ -14,6 +14,8 @@ mod usage;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,16 +28,22 @@ use hyper::Method;
 use tokio::sync::Mutex;
 
 use super::engine::{EngineSettings, Service};
+use super::files::FrameFiles;
 use super::{
-    EngineInfo, ExecChunk, ExecOutput, ExecSpec, ExecStream, LogLine, LogRequest, Runtime, RuntimeError,
+    Credentials, EngineInfo, ExecChunk, ExecOutput, ExecSpec, ExecStream, FrameListener, LogLine, LogRequest,
+    Runtime, RuntimeError, StartContents,
 };
 use crate::clock::Clock;
 use crate::model::container::{
     ContainerSpec, EngineEvent, FoundContainer, ImageInfo, LABEL_FRAME, LABEL_INSTANCE, Observation, Stats,
+    Storage,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::port::PortPurpose;
+use crate::outbound::Connector;
 use libpod::Libpod;
+use translate::Plan;
 use trouble::{Doing, Trouble};
 
 /// What every Podman since 3.0 speaks. Fixed, because asking costs a second.
@@ -58,6 +66,8 @@ pub const IMAGE_LABEL: &str = "io.mimir.inputs";
 pub struct Podman {
     instance: InstanceId,
     service: Service,
+    /// Where each frame has a folder of its own.
+    frames_folder: PathBuf,
     connected: Mutex<Option<Arc<Connection>>>,
 }
 
@@ -73,8 +83,12 @@ struct Connection {
 impl Podman {
     /// Looks for an engine when it is first needed.
     #[must_use]
-    pub fn new(instance: InstanceId, settings: EngineSettings) -> Self {
-        Self { instance, service: Service::new(settings), connected: Mutex::new(None) }
+    pub fn new(instance: InstanceId, settings: EngineSettings, frames_folder: PathBuf) -> Self {
+        Self { instance, service: Service::new(settings), frames_folder, connected: Mutex::new(None) }
+    }
+
+    fn files(&self, frame: &FrameId) -> FrameFiles {
+        FrameFiles::of(&self.frames_folder, frame)
     }
 
     /// Ends the engine's service if this value started it; the next call starts another. Frames run on.
@@ -157,12 +171,38 @@ impl Runtime for Podman {
         self.run("say who it is", None, LOOK, |on| async move { Ok(on.info.clone()) }).await
     }
 
+    fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector {
+        self.files(frame).link().connector(purpose)
+    }
+
+    fn listen(&self, frame: &FrameId) -> io::Result<FrameListener> {
+        self.files(frame).link().listen()
+    }
+
+    async fn put_start_files(&self, spec: &ContainerSpec, files: &StartContents) -> Result<(), RuntimeError> {
+        let (uid, gid) = owner(spec)?;
+        let kept = self.files(&spec.frame);
+        kept.ensure(uid, gid)?;
+        kept.put(files, uid, gid)
+    }
+
+    async fn credentials(&self, frame: &FrameId) -> Result<Option<Credentials>, RuntimeError> {
+        let password = self.files(frame).password()?;
+        Ok(password.map(Credentials::of_frame))
+    }
+
     async fn observe(&self, frame: &FrameId) -> Result<Observation, RuntimeError> {
-        self.run("inspect", Some(frame), LOOK, |on| async move {
-            let found = on.find(&self.instance, frame).await?;
-            Ok(found.map_or_else(Observation::missing, |found| found.observation))
-        })
-        .await
+        let own = self.files(frame).mounts();
+        let mut seen = self
+            .run("inspect", Some(frame), LOOK, |on| async move {
+                let found = on.find(&self.instance, frame).await?;
+                Ok(found.map_or_else(Observation::missing, |found| found.observation))
+            })
+            .await?;
+        if let Some(details) = &mut seen.details {
+            details.mounts.retain(|mount| !own.contains(mount));
+        }
+        Ok(seen)
     }
 
     async fn list(&self) -> Result<Vec<FoundContainer>, RuntimeError> {
@@ -175,14 +215,19 @@ impl Runtime for Podman {
     }
 
     async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
-        for folder in [&spec.workspace, &spec.home, &spec.link, &spec.start] {
+        let (uid, gid) = owner(spec)?;
+        for folder in [&spec.workspace, &spec.home].into_iter().filter_map(Storage::folder) {
             // The engine would make a missing one, as root, and say nothing.
             if !tokio::fs::metadata(folder).await.is_ok_and(|there| there.is_dir()) {
                 return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
             }
         }
+        let files = self.files(&spec.frame);
+        files.ensure(uid, gid)?;
+        let mounts = &[spec.mounts(), files.mounts()].concat();
+        let plan = &Plan { spec, mounts, user: (uid, gid) };
         let created = self
-            .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(spec).await })
+            .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(plan).await })
             .await;
         created.map_err(|error| match error {
             RuntimeError::ImageMissing { .. } => RuntimeError::ImageMissing { image: spec.image_id.clone() },
@@ -368,6 +413,18 @@ impl Runtime for Podman {
             }
         })
         .await
+    }
+}
+
+/// Whom the frame runs as. Files in volumes are not for this engine: it keeps everything where people can look.
+fn owner(spec: &ContainerSpec) -> Result<(u32, u32), RuntimeError> {
+    match (&spec.workspace, &spec.home) {
+        (Storage::HostFolder { uid, gid, .. }, Storage::HostFolder { .. }) => Ok((*uid, *gid)),
+        _ => Err(RuntimeError::Unsupported {
+            engine: "podman",
+            action: "keep a frame's files in a volume",
+            why: "it keeps them in folders of this machine".to_owned(),
+        }),
     }
 }
 

@@ -36,13 +36,24 @@ const MOST_PROCESSES: u64 = 1 << 15;
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
 
+/// A container to be, with what the engine adds to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) spec: &'a ContainerSpec,
+    /// All host folders that it is to see.
+    pub(super) mounts: &'a [Mount],
+    /// Whose its files are on the host.
+    pub(super) user: (u32, u32),
+}
+
 /// The whole container, as locked up as the agent, tmux and git can bear.
 ///
 /// In Podman's own words, not Docker's: the Docker-compatible endpoint puts the fields of a mount together to
 /// comma-separated text and reads that, so a folder named `x,src=/etc` would mount /etc. Here every mount is an
 /// object whose source is one string, whatever is in it.
-pub(super) fn create_body(spec: &ContainerSpec, abilities: Abilities) -> Value {
-    let (uid, gid) = if abilities.rootless { IMAGE_USER } else { (spec.owner_uid, spec.owner_gid) };
+pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
+    let spec = plan.spec;
+    let (uid, gid) = if abilities.rootless { IMAGE_USER } else { plan.user };
     let mut body = json!({
         "name": container_name(&spec.frame),
         "image": spec.image_id,
@@ -54,7 +65,7 @@ pub(super) fn create_body(spec: &ContainerSpec, abilities: Abilities) -> Value {
         "healthconfig": {"Test": ["NONE"]},
         // No ports are published: a start that fails in the runtime leaves the port open in the service process.
         "netns": {"nsmode": network(spec.network, abilities.rootless)},
-        "mounts": mounts(spec),
+        "mounts": mounts(plan.mounts),
         "read_only_filesystem": true,
         "cap_drop": ["ALL"],
         "no_new_privileges": true,
@@ -118,8 +129,8 @@ fn network(mode: NetworkMode, rootless: bool) -> &'static str {
     }
 }
 
-fn mounts(spec: &ContainerSpec) -> Vec<Value> {
-    let bind = |mount: Mount| {
+fn mounts(folders: &[Mount]) -> Vec<Value> {
+    let bind = |mount: &Mount| {
         let rights = if mount.read_only { "ro" } else { "rw" };
         let options = ["rbind", "rprivate", rights];
         json!({"type": "bind", "source": mount.source, "destination": mount.target, "options": options})
@@ -131,7 +142,7 @@ fn mounts(spec: &ContainerSpec) -> Vec<Value> {
         memory("/run", &["rw", "nosuid", "nodev"]),
         memory(inside::PRIVATE, &["rw", "size=64m", "mode=1777"]),
     ];
-    spec.mounts().into_iter().map(bind).chain(memories).collect()
+    folders.iter().map(bind).chain(memories).collect()
 }
 
 /// Both or none: naming one makes Podman set the other to its own default, which needs CAP_SYS_RESOURCE.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::model::container::Storage;
 use crate::model::frame::Limits;
 use crate::model::ids::InstanceId;
 use crate::model::names::FrameName;
@@ -23,22 +24,25 @@ fn spec(network: NetworkMode) -> ContainerSpec {
         name: FrameName::parse("blog").unwrap(),
         generation: 3,
         image_id: "abc".to_owned(),
-        workspace: PathBuf::from("/w"),
-        home: PathBuf::from("/h"),
-        link: PathBuf::from("/l"),
-        start: PathBuf::from("/s"),
-        owner_uid: 1001,
-        owner_gid: 1002,
+        workspace: Storage::HostFolder { path: PathBuf::from("/w"), uid: 1001, gid: 1002 },
+        home: Storage::HostFolder { path: PathBuf::from("/h"), uid: 1001, gid: 1002 },
         network,
         limits: Limits { cpus_milli: 1500, memory_bytes: 2 << 30, pids: 1024 },
         env: BTreeMap::from([("A".to_owned(), "b".to_owned()), ("MIMIR_FRAME".to_owned(), "lie".to_owned())]),
     }
 }
 
+fn made(spec: &ContainerSpec, abilities: Abilities) -> Value {
+    let own =
+        [Mount::new(Path::new("/l"), inside::LINK, false), Mount::new(Path::new("/s"), inside::START, true)];
+    let mounts = [spec.mounts(), own.to_vec()].concat();
+    create_body(&Plan { spec, mounts: &mounts, user: (1001, 1002) }, abilities)
+}
+
 #[test]
 fn a_failed_start_cannot_keep_a_host_port_open_because_none_is_published() {
     for network in [NetworkMode::Sealed, NetworkMode::Allow, NetworkMode::Open] {
-        let body = create_body(&spec(network), ROOTFUL);
+        let body = made(&spec(network), ROOTFUL);
         for name in ["portmappings", "publish_image_ports", "expose"] {
             assert_eq!(body[name], Value::Null, "{name}");
         }
@@ -48,14 +52,14 @@ fn a_failed_start_cannot_keep_a_host_port_open_because_none_is_published() {
 #[test]
 fn a_frame_has_no_network_unless_it_is_open() {
     for network in [NetworkMode::Sealed, NetworkMode::Allow] {
-        assert_eq!(create_body(&spec(network), ROOTFUL)["netns"], json!({"nsmode": "none"}));
+        assert_eq!(made(&spec(network), ROOTFUL)["netns"], json!({"nsmode": "none"}));
     }
-    assert_eq!(create_body(&spec(NetworkMode::Open), ROOTFUL)["netns"], json!({"nsmode": "bridge"}));
+    assert_eq!(made(&spec(NetworkMode::Open), ROOTFUL)["netns"], json!({"nsmode": "bridge"}));
 }
 
 #[test]
 fn a_frame_is_locked_up() {
-    let body = create_body(&spec(NetworkMode::Open), ROOTFUL);
+    let body = made(&spec(NetworkMode::Open), ROOTFUL);
     assert_eq!(body["read_only_filesystem"], true);
     assert_eq!(body["cap_drop"], json!(["ALL"]));
     assert_eq!(body["no_new_privileges"], true);
@@ -70,8 +74,8 @@ fn a_frame_is_locked_up() {
 fn a_folder_name_is_one_string_whatever_is_in_it() {
     let mut spec = spec(NetworkMode::Allow);
     let name = "/w/x,src=/etc:/a \"b\"\n\\";
-    spec.workspace = PathBuf::from(name);
-    let body = create_body(&spec, ROOTFUL);
+    spec.workspace = Storage::HostFolder { path: PathBuf::from(name), uid: 1, gid: 1 };
+    let body = made(&spec, ROOTFUL);
     let binds: Vec<&Value> =
         body["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind").collect();
     assert_eq!(binds.len(), 4, "{binds:?}");
@@ -80,7 +84,7 @@ fn a_folder_name_is_one_string_whatever_is_in_it() {
 
 #[test]
 fn rlimits_are_named_both_or_the_engine_fails_on_the_other() {
-    let named = |abilities| create_body(&spec(NetworkMode::Allow), abilities)["r_limits"].clone();
+    let named = |abilities| made(&spec(NetworkMode::Allow), abilities)["r_limits"].clone();
     let limit = |name: &str, value: u64| json!({"type": name, "soft": value, "hard": value});
     assert_eq!(named(ROOTFUL), json!([limit("NOFILE", 20_000), limit("NPROC", 32_768)]));
     let small = Abilities { processes: Some(4_096), open_files: None, ..ROOTFUL };
@@ -89,29 +93,29 @@ fn rlimits_are_named_both_or_the_engine_fails_on_the_other() {
 
 #[test]
 fn files_belong_to_the_owner_with_and_without_root() {
-    let body = create_body(&spec(NetworkMode::Allow), ROOTFUL);
+    let body = made(&spec(NetworkMode::Allow), ROOTFUL);
     assert_eq!(body["user"], "1001:1002");
     assert_eq!(body["userns"], Value::Null);
 
-    let body = create_body(&spec(NetworkMode::Allow), Abilities { rootless: true, ..ROOTFUL });
+    let body = made(&spec(NetworkMode::Allow), Abilities { rootless: true, ..ROOTFUL });
     assert_eq!(body["user"], "1000:1000");
     assert_eq!(body["userns"], json!({"nsmode": "keep-id", "value": "uid=1000,gid=1000"}));
 }
 
 #[test]
 fn limits_that_the_machine_cannot_enforce_are_not_asked_for() {
-    let all = &create_body(&spec(NetworkMode::Allow), ROOTFUL)["resource_limits"];
+    let all = &made(&spec(NetworkMode::Allow), ROOTFUL)["resource_limits"];
     assert_eq!(all["memory"], json!({"limit": 2_u64 << 30, "swap": 2_u64 << 30}));
     assert_eq!(all["cpu"], json!({"quota": 150_000, "period": 100_000}));
     assert_eq!(all["pids"], json!({"limit": 1024}));
 
     let none = Abilities { rootless: true, memory: false, cpu: false, pids: false, ..ROOTFUL };
-    assert_eq!(create_body(&spec(NetworkMode::Allow), none)["resource_limits"], json!({}));
+    assert_eq!(made(&spec(NetworkMode::Allow), none)["resource_limits"], json!({}));
 }
 
 #[test]
 fn a_frame_cannot_be_told_that_it_is_another_one() {
-    let env = create_body(&spec(NetworkMode::Allow), ROOTFUL)["env"].clone();
+    let env = made(&spec(NetworkMode::Allow), ROOTFUL)["env"].clone();
     assert_eq!((&env["MIMIR_FRAME"], &env["A"]), (&json!("blog"), &json!("b")), "{env:?}");
 }
 
@@ -181,11 +185,7 @@ fn what_the_engine_mounted_is_read_back_without_the_images_volumes() {
     ]);
     body.mounts = serde_json::from_value(mounts).unwrap();
     let seen = observation(&body, |_| false).details.unwrap().mounts;
-    let mount = |source: &str, target: &str, read_only| Mount {
-        source: source.to_owned(),
-        target: target.to_owned(),
-        read_only,
-    };
+    let mount = |source: &str, target, read_only| Mount::new(Path::new(source), target, read_only);
     assert_eq!(seen, [mount("/etc", "/workspace", false), mount("/s", "/run/mimir/start", true)]);
 }
 

@@ -23,7 +23,7 @@ type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
 /// Answers at the socket of a container that was started, until it ends.
 pub async fn serve(started: StartedContainer, stop: CancellationToken) {
-    let Some(listener) = listen(&started.spec.link.join("agent.sock")) else { return };
+    let Some(listener) = listen(&started.link.join("agent.sock")) else { return };
     let mut connections = JoinSet::new();
     let accept = async {
         while let Ok((stream, _)) = listener.accept().await {

@@ -24,6 +24,7 @@ use mimir::access::certificate;
 use mimir::gateway::{self, Services, auth::Authenticator};
 use mimir::model::fingerprint::Fingerprint;
 use mimir::model::secret::Secret;
+use mimir::runtime::external::External;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
 use mimir::supervisor::{OnExit, Tasks};
 
@@ -274,6 +275,23 @@ impl World {
         let answer = self.post("/v1/frames", Some(body)).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json()
+    }
+
+    /// Asks until the answer is as wanted, and gives it.
+    pub async fn until_json(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let seen = self.get(path).await.json();
+            if is_so(&seen) {
+                return seen;
+            }
+            assert!(tokio::time::Instant::now() < end, "{path}: {seen}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn until_state(&self, frame: &str, state: &str) {
+        self.until_json(&format!("/v1/frames/{frame}"), |seen| seen["state"] == state).await;
     }
 
     /// Ends the gateway as a signal would; says whether everything ended in time.

@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use mimir::clock::entropy_128;
-use mimir::model::container::{ContainerSpec, Observation};
+use mimir::model::container::{ContainerSpec, Observation, Storage};
 use mimir::model::frame::{Limits, Observed};
 use mimir::model::ids::{FrameId, InstanceId};
 use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
 use mimir::runtime::{LogRequest, Runtime, RuntimeError};
 
-/// Runs until somebody writes an exit code into the link folder.
+/// Runs until somebody writes an exit code into its home.
 const MAIN: &str = "echo ready
 trap 'exit 0' TERM
-while [ ! -f /run/mimir/link/exit ]; do sleep 0.05; done
-exit $(cat /run/mimir/link/exit)
+while [ ! -f /home/agent/exit ]; do sleep 0.05; done
+exit $(cat /home/agent/exit)
 ";
 
 pub struct Bench {
@@ -77,7 +77,8 @@ mod memory {
     impl Bench {
         pub fn in_memory() -> Self {
             let (instance, neighbours_instance) = (fresh_instance(), fresh_instance());
-            let engine = FakeEngine::new(instance.clone(), Clock::system());
+            let folders = tempfile::tempdir().unwrap();
+            let engine = FakeEngine::new(instance.clone(), Clock::system(), folders.path());
             let image = engine.add_image("localhost/contract:1");
             let printer = engine.clone();
             engine.on_start(move |started| printer.print(&started.spec.frame, "ready"));
@@ -90,7 +91,7 @@ mod memory {
                 image_name: "localhost/contract:1".to_owned(),
                 foreign: Arc::new(InMemory(engine.clone())),
                 memory: Some(engine),
-                folders: tempfile::tempdir().unwrap(),
+                folders,
                 owner: (1000, 1000),
             }
         }
@@ -115,12 +116,8 @@ impl Bench {
             name: FrameName::parse("contract").unwrap(),
             generation: 1,
             image_id: self.image_id.clone(),
-            workspace: folder("workspace"),
-            home: folder("home"),
-            link: folder("link"),
-            start: folder("start"),
-            owner_uid: self.owner.0,
-            owner_gid: self.owner.1,
+            workspace: self.storage(&folder("workspace")),
+            home: self.storage(&folder("home")),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 128 << 20, pids: 64 },
             env: BTreeMap::from([("GREETING".to_owned(), "hello there".to_owned())]),
@@ -133,15 +130,26 @@ impl Bench {
     /// The same with a workspace of that name, which holds its name in `mark`. A name may be a path.
     pub fn spec_with_workspace(&self, name: &str) -> ContainerSpec {
         let mut spec = self.spec();
-        spec.workspace = spec.workspace.join(name);
-        fs::create_dir_all(&spec.workspace).unwrap();
-        fs::write(spec.workspace.join("mark"), name).unwrap();
+        let folder = spec.workspace.folder().unwrap().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("mark"), name).unwrap();
+        spec.workspace = self.storage(&folder);
         spec
+    }
+
+    /// A folder of this machine.
+    pub fn storage(&self, folder: &Path) -> Storage {
+        Storage::HostFolder { path: folder.to_owned(), uid: self.owner.0, gid: self.owner.1 }
+    }
+
+    /// Where the frame's own processes see its sockets.
+    pub fn link_folder(&self, frame: &FrameId) -> std::path::PathBuf {
+        self.folders.path().join(frame.as_str()).join("link")
     }
 
     /// What the container runs.
     pub fn script(&self, spec: &ContainerSpec, script: &str) {
-        fs::write(spec.start.join("main"), script).unwrap();
+        fs::write(spec.home.folder().unwrap().join("main"), script).unwrap();
     }
 
     /// A container that runs and has said so.
@@ -167,7 +175,7 @@ impl Bench {
         if let Some(engine) = &self.memory {
             engine.exit(&spec.frame, code);
         }
-        write(&spec.link.join("exit"), &code.to_string());
+        write(&spec.home.folder().unwrap().join("exit"), &code.to_string());
         eventually("it ends", || async {
             let seen = self.observe(&spec.frame).await;
             // For a moment the engine calls it running although its process is gone.

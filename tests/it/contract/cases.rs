@@ -5,15 +5,139 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mimir::model::container::{container_name, mount_difference};
+use mimir::model::container::{Storage, container_name, mount_difference};
 use mimir::model::frame::Observed;
 use mimir::model::ids::FrameId;
-use mimir::runtime::{ExecChunk, ExecSpec, LogRequest, RuntimeError};
-use tokio::io::AsyncWriteExt;
+use mimir::model::port::PortPurpose;
+use mimir::model::secret::Secret;
+use mimir::outbound::{BoxedDuplex, Connector};
+use mimir::runtime::{Capabilities, ExecChunk, ExecSpec, LogRequest, Runtime, RuntimeError, StartContents};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bench::{Bench, assert_gone, assert_wrong_state, eventually};
 
 const GRACE: Duration = Duration::from_secs(5);
+
+fn contents(start: u64, password: &str) -> StartContents {
+    StartContents {
+        start,
+        password: Secret::new(password),
+        agent_config: "{}".to_owned(),
+        env: "A=b\n".to_owned(),
+    }
+}
+
+/// What it lacks it refuses, in one word, and does not pretend.
+pub async fn what_cannot_be_done_is_said(runtime: &dyn Runtime, frame: &FrameId) {
+    let can = runtime.capabilities(frame).await.unwrap();
+    let mut lacking = Vec::new();
+    let mut check = |can: bool, what: &'static str, answer: Result<(), RuntimeError>| {
+        let refused = matches!(answer, Err(RuntimeError::Unsupported { .. }));
+        assert!(can || refused, "{what} is lacking: {answer:?}");
+        if refused {
+            lacking.push(what);
+        }
+    };
+    check(can.pause, "pause", runtime.ensure_paused(frame).await);
+    check(can.pause, "resume", runtime.ensure_resumed(frame).await);
+    check(can.stats, "usage", runtime.stats(frame).await.map(drop));
+    check(can.logs, "logs", runtime.logs(frame, LogRequest::default()).await.map(drop));
+    check(can.exec, "command", runtime.exec(frame, ExecSpec::new(["true"])).await.map(drop));
+    check(can.exec, "terminal", runtime.exec_stream(frame, ExecSpec::new(["true"])).await.map(drop));
+    if !can.stop {
+        check(false, "start", runtime.ensure_started(frame).await);
+        check(false, "stop", runtime.ensure_stopped(frame, GRACE).await);
+        check(false, "remove", runtime.ensure_removed(frame).await);
+    }
+    if !can.isolation {
+        assert!(runtime.listen(frame).is_err(), "it has no broker");
+    }
+    if can == Capabilities::CONTAINER {
+        assert_eq!(lacking, Vec::<&str>::new());
+    }
+}
+
+/// An agent that listens is reached as often as somebody wants to, and one that does not is an error at once.
+pub async fn an_agent_is_reached(connector: Connector, accept: impl AsyncFn() -> BoxedDuplex) {
+    for _ in 0..3 {
+        let (ours, mut theirs) = tokio::join!(connector.connect(), accept());
+        let mut ours = ours.expect("connected");
+        theirs.write_all(b"hello").await.unwrap();
+        theirs.flush().await.unwrap();
+        let mut heard = [0; 5];
+        ours.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+}
+
+pub async fn a_frame_says_what_cannot_be_done_with_it(bench: &Bench) {
+    let spec = bench.running().await;
+    what_cannot_be_done_is_said(bench.runtime.as_ref(), &spec.frame).await;
+    bench.remove(&spec).await;
+}
+
+pub async fn what_is_put_for_a_start_stays_until_the_next_one(bench: &Bench) {
+    let (runtime, spec) = (&bench.runtime, bench.spec());
+    assert_eq!(runtime.credentials(&spec.frame).await.unwrap(), None, "never started");
+    let password = async || {
+        let credentials = runtime.credentials(&spec.frame).await.unwrap().expect("it was put");
+        credentials.password.expect("a frame has one").reveal().to_owned()
+    };
+    // Before there is a container and after.
+    runtime.put_start_files(&spec, &contents(1, "first")).await.unwrap();
+    runtime.ensure_created(&spec).await.unwrap();
+    assert_eq!(password().await, "first");
+    // A step that is repeated changes no password that is in use.
+    runtime.put_start_files(&spec, &contents(1, "other")).await.unwrap();
+    assert_eq!(password().await, "first");
+    runtime.put_start_files(&spec, &contents(2, "second")).await.unwrap();
+    assert_eq!(password().await, "second");
+    bench.remove(&spec).await;
+    assert_eq!(password().await, "second", "it goes with the frame, not with a container");
+}
+
+pub async fn the_agent_and_the_preview_are_reached_through_their_connectors(bench: &Bench) {
+    let spec = bench.running().await;
+    for (purpose, name) in [(PortPurpose::Agent, "agent.sock"), (PortPurpose::Preview, "preview.sock")] {
+        let connector = bench.runtime.connector(&spec.frame, purpose);
+        let nobody =
+            tokio::time::timeout(Duration::from_secs(6), connector.connect()).await.expect("at once");
+        assert!(nobody.is_err(), "nobody listens at {name}");
+        // As a process of the frame does it.
+        let listener = tokio::net::UnixListener::bind(bench.link_folder(&spec.frame).join(name)).unwrap();
+        an_agent_is_reached(connector, async || Box::pin(listener.accept().await.unwrap().0) as BoxedDuplex)
+            .await;
+    }
+    bench.remove(&spec).await;
+}
+
+pub async fn what_a_frame_asks_its_broker_arrives_and_a_replaced_socket_is_noticed(bench: &Bench) {
+    let spec = bench.running().await;
+    let path = bench.link_folder(&spec.frame).join("broker.sock");
+    for _ in 0..2 {
+        let listener = bench.runtime.listen(&spec.frame).unwrap();
+        assert!(listener.is_in_place());
+        let (frame, gateway) = tokio::join!(tokio::net::UnixStream::connect(&path), listener.accept());
+        frame.unwrap();
+        gateway.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!listener.is_in_place(), "the frame took it away");
+    }
+    bench.remove(&spec).await;
+}
+
+pub async fn a_volume_is_kept_or_refused(bench: &Bench) {
+    let mut spec = bench.spec();
+    spec.workspace = Storage::Volume("work".to_owned());
+    let answer = bench.runtime.ensure_created(&spec).await;
+    if bench.runtime.info().await.unwrap().capabilities.volumes {
+        answer.unwrap();
+    } else {
+        assert!(matches!(answer, Err(RuntimeError::Unsupported { .. })), "{answer:?}");
+        assert_eq!(bench.observe(&spec.frame).await.observed, Observed::Missing);
+    }
+    bench.remove(&spec).await;
+}
 
 pub async fn a_frame_without_a_container_is_missing_everywhere(bench: &Bench) {
     let (runtime, frame) = (&bench.runtime, FrameId::from_parts(1, mimir::clock::entropy_128()));
@@ -74,16 +198,17 @@ pub async fn an_image_that_is_not_there_is_named(bench: &Bench) {
 
 pub async fn a_missing_bind_source_is_refused_and_not_silently_created(bench: &Bench) {
     let mut spec = bench.spec();
-    spec.workspace = spec.workspace.join("nowhere");
+    let folder = spec.workspace.folder().unwrap().join("nowhere");
+    spec.workspace = bench.storage(&folder);
     let answer = bench.runtime.ensure_created(&spec).await;
-    let path = spec.workspace.display().to_string();
+    let path = folder.display().to_string();
     assert!(
         matches!(&answer, Err(RuntimeError::FolderMissing { path: named }) if *named == path),
         "{answer:?}"
     );
-    assert!(!spec.workspace.exists(), "nobody made it");
+    assert!(!folder.exists(), "nobody made it");
 
-    std::fs::write(&spec.workspace, "a file").unwrap();
+    std::fs::write(&folder, "a file").unwrap();
     let answer = bench.runtime.ensure_created(&spec).await;
     assert!(matches!(answer, Err(RuntimeError::FolderMissing { .. })), "{answer:?}");
     assert_eq!(bench.observe(&spec.frame).await.observed, Observed::Missing);
@@ -124,7 +249,7 @@ pub async fn the_folder_named_is_the_folder_mounted_whatever_is_in_its_name(benc
         let mounted = bench.observe(&spec.frame).await.details.unwrap().mounts;
         assert_eq!(mount_difference(&spec.mounts(), &mounted), None, "{name:?}");
         let workspace = mounted.iter().find(|mount| mount.target == "/workspace").unwrap();
-        assert_eq!(workspace.source, spec.workspace.to_str().unwrap());
+        assert_eq!(workspace.source, spec.workspace.folder().unwrap().to_str().unwrap());
         assert!(!workspace.read_only, "{name:?}");
         bench.remove(&spec).await;
     }
@@ -133,17 +258,18 @@ pub async fn the_folder_named_is_the_folder_mounted_whatever_is_in_its_name(benc
 pub async fn a_folder_that_vanished_before_the_start_is_named(bench: &Bench) {
     let spec = bench.spec();
     bench.runtime.ensure_created(&spec).await.unwrap();
-    std::fs::remove_dir(&spec.workspace).unwrap();
+    let folder = spec.workspace.folder().unwrap();
+    std::fs::remove_dir(folder).unwrap();
     let answer = bench.runtime.ensure_started(&spec.frame).await;
-    let path = spec.workspace.display().to_string();
+    let path = folder.display().to_string();
     assert!(
         matches!(&answer, Err(RuntimeError::FolderMissing { path: named }) if *named == path),
         "{answer:?}"
     );
-    assert!(!spec.workspace.exists(), "nobody made it");
+    assert!(!folder.exists(), "nobody made it");
 
     // Once it is back the same container starts.
-    std::fs::create_dir(&spec.workspace).unwrap();
+    std::fs::create_dir(folder).unwrap();
     bench.start(&spec).await;
     bench.remove(&spec).await;
 }

@@ -78,7 +78,7 @@ impl Machine {
             .expect("a shell");
         assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
         let changes = [
-            r#"ENTRYPOINT ["/bin/sh","/run/mimir/start/main"]"#,
+            r#"ENTRYPOINT ["/bin/sh","/home/agent/main"]"#,
             "ENV PATH=/bin:/usr/bin",
             "LABEL io.mimir.inputs=contract",
         ];
@@ -96,8 +96,9 @@ impl Machine {
     }
 
     async fn bench(&self) -> (Bench, Arc<Podman>) {
-        let podman = Arc::new(Podman::new(self.instances[0].clone(), self.settings()));
         let folders = tempfile::Builder::new().prefix("mimir-contract-f-").tempdir_in("/tmp").unwrap();
+        let of_frames = folders.path().to_owned();
+        let podman = Arc::new(Podman::new(self.instances[0].clone(), self.settings(), of_frames.clone()));
         let is_root = rustix::process::getuid().is_root();
         let owner = if is_root {
             (4321, 4322)
@@ -107,7 +108,7 @@ impl Machine {
         let image = podman.find_image(&self.image).await.unwrap().expect("it was imported");
         let bench = Bench {
             runtime: podman.clone(),
-            neighbour: Arc::new(Podman::new(self.instances[1].clone(), self.settings())),
+            neighbour: Arc::new(Podman::new(self.instances[1].clone(), self.settings(), of_frames)),
             instance: self.instances[0].clone(),
             neighbours_instance: self.instances[1].clone(),
             image_id: image.id,
@@ -176,7 +177,7 @@ impl Foreign for ByHand {
     fn add_untagged_image(&self, labelled: bool) -> String {
         // Something of its own: the same contents are the same image, with a name.
         let own = format!("ENV LEFT={:x}", mimir::clock::entropy_128());
-        let main = r#"ENTRYPOINT ["/bin/sh","/run/mimir/start/main"]"#;
+        let main = r#"ENTRYPOINT ["/bin/sh","/home/agent/main"]"#;
         let mut arguments = vec!["import", "-q", "--change", &own, "--change", main];
         if labelled {
             arguments.extend(["--change", "LABEL io.mimir.inputs=left"]);
@@ -254,7 +255,8 @@ fn files_belong_to_the_owner_and_the_frame_is_locked_up() {
         let done =
             sh("touch /workspace/made /home/agent/made /run/mimir/link/made /run/frame/made /tmp/made").await;
         assert_eq!((done.exit_code, done.stderr.as_str()), (0, ""));
-        for folder in [&spec.workspace, &spec.home, &spec.link] {
+        let link = bench.link_folder(&spec.frame);
+        for folder in [spec.workspace.folder().unwrap(), spec.home.folder().unwrap(), &link] {
             let made = folder.join("made").metadata().unwrap();
             assert_eq!((made.uid(), made.gid()), bench.owner, "{}", folder.display());
         }
@@ -489,7 +491,7 @@ async fn an_engine_that_was_named_and_is_not_there_is_an_error_and_nothing_else_
     let socket = folder.path().join("nothing.sock");
     let named = Some(format!("unix://{}", socket.display()));
     let settings = EngineSettings::of_this_process(named, folder.path().to_owned());
-    let answer = Podman::new(fresh_instance(), settings).info().await;
+    let answer = Podman::new(fresh_instance(), settings, folder.path().to_owned()).info().await;
     assert!(
         matches!(&answer, Err(RuntimeError::Unreachable { socket: named, .. }) if *named == socket.display().to_string()),
         "{answer:?}"
@@ -505,7 +507,7 @@ async fn a_machine_without_an_engine_says_so() {
     settings.runtime_dir = None;
     settings.uid = 54321;
     settings.program = Some("no-such-podman".to_owned());
-    let answer = Podman::new(fresh_instance(), settings).info().await;
+    let answer = Podman::new(fresh_instance(), settings, folder.path().to_owned()).info().await;
     assert!(matches!(answer, Err(RuntimeError::NotInstalled { .. })), "{answer:?}");
 }
 
@@ -517,7 +519,7 @@ async fn an_engine_that_does_not_answer_is_given_up_in_time() {
     let settings =
         EngineSettings::of_this_process(Some(socket.display().to_string()), folder.path().to_owned());
     let began = std::time::Instant::now();
-    let answer = Podman::new(fresh_instance(), settings).info().await;
+    let answer = Podman::new(fresh_instance(), settings, folder.path().to_owned()).info().await;
     assert!(matches!(answer, Err(RuntimeError::Unreachable { .. })), "{answer:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

@@ -37,6 +37,7 @@ impl Sdk {
             message: ids::mint(Clock::system().now_ms(), newest.as_ref(), entropy::<14>()),
             text: words.to_owned(),
             model: "scripted/scripted".parse().expect("a model"),
+            is_usual_model: false,
             agent: "build".to_owned(),
         };
         self.client.prompt(&self.session, &prompt).await.expect("taken");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mimir::frames::FrameError;
 use mimir::frames::workspace::WorkspaceError;
-use mimir::model::container::container_name;
+use mimir::model::container::{ContainerSpec, Storage, container_name};
 use mimir::model::frame::{Desired, FrameState, Observed};
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::runtime::{Runtime as _, RuntimeError};
@@ -173,7 +173,10 @@ async fn a_container_that_shows_another_folder_is_replaced_before_it_runs_on() {
         let spec = world.engine.spec_of(&frame.id).expect("it has a container");
         world.crash().await;
         // What a gateway leaves that dies between making it and looking at it, or that did not look yet.
-        let wrong = mimir::model::container::ContainerSpec { workspace: "/etc".into(), ..spec.clone() };
+        let wrong = ContainerSpec {
+            workspace: Storage::HostFolder { path: "/etc".into(), uid: 0, gid: 0 },
+            ..spec.clone()
+        };
         world.engine.plant(wrong, runs);
         world.start_gateway().await;
 
@@ -286,9 +289,7 @@ async fn what_is_left_over_is_found_first_and_removed_only_when_asked() {
     let gone = world.create("gone").await;
     let spec = world.engine.spec_of(&gone.id).expect("it has a container");
     world.reach(&gone, Desired::Removed).await.expect("goes");
-    for folder in [&spec.home, &spec.link, &spec.start] {
-        std::fs::create_dir_all(folder).expect("a folder comes back");
-    }
+    std::fs::create_dir_all(spec.home.folder().expect("a folder")).expect("a folder comes back");
     world.engine.plant(spec, Observed::Running);
     std::fs::create_dir_all(world.settings.frames_folder.join("not-ours")).expect("somebody's folder");
 
@@ -338,9 +339,7 @@ async fn a_stray_is_removed_unasked_once_it_is_old_enough() {
     let gone = world.create("gone").await;
     let spec = world.engine.spec_of(&gone.id).expect("it has a container");
     world.reach(&gone, Desired::Removed).await.expect("goes");
-    for folder in [&spec.home, &spec.link, &spec.start] {
-        std::fs::create_dir_all(folder).expect("a folder comes back");
-    }
+    std::fs::create_dir_all(spec.home.folder().expect("a folder")).expect("a folder comes back");
     world.engine.plant(spec, Observed::Halted);
     world.until("the stray is gone", || async { world.engine.containers().is_empty() }, &gone.id).await;
 }

@@ -297,7 +297,7 @@ async fn a_port_that_was_taken_meanwhile_is_exchanged_and_reported() {
 async fn an_engine_that_cannot_pause_says_so_and_the_frame_goes_on() {
     let world = World::new().await;
     let frame = world.running("blog").await;
-    world.engine.set_capabilities(Capabilities { pause: false, limits: true, stats: true, network: true });
+    world.engine.set_capabilities(Capabilities { pause: false, ..Capabilities::CONTAINER });
     let refused = world.ask("blog", Desired::Paused).await;
     assert!(matches!(refused, Err(FrameError::Runtime(_))), "{refused:?}");
     assert_eq!(world.row(&frame.id).await.expect("there").desired, Desired::Running);
@@ -306,7 +306,7 @@ async fn an_engine_that_cannot_pause_says_so_and_the_frame_goes_on() {
 #[tokio::test]
 async fn an_open_network_where_there_is_none_is_refused_before_anything_is_made() {
     let world = World::new().await;
-    world.engine.set_capabilities(Capabilities { pause: true, limits: true, stats: true, network: false });
+    world.engine.set_capabilities(Capabilities { network: false, ..Capabilities::CONTAINER });
     let request = CreateFrame { network: Some(NetworkMode::Open), ..world.request("plaza") };
     let refused = world.try_create(request).await.expect_err("refused");
     assert!(refused.to_string().contains("--network allow"), "{refused}");

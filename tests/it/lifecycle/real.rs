@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use mimir::clock::{Clock, entropy_128};
 use mimir::config::schema as config;
 use mimir::frames::{AttendError, Frames, FramesDeps, HostNetworking, Settings, StartFiles};
-use mimir::link::{self, Link};
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::{FrameId, InstanceId};
 use mimir::model::network::NetworkMode;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::runtime::engine::EngineSettings;
+use mimir::runtime::external::External;
 use mimir::runtime::podman::Podman;
 use mimir::runtime::{ExecSpec, Runtime};
 use mimir::store::{OpenOptions, Store};
@@ -30,7 +30,7 @@ struct Nobody;
 
 #[async_trait]
 impl HostNetworking for Nobody {
-    async fn open(&self, _: &Frame, _: &std::path::Path) -> Result<(), AttendError> {
+    async fn open(&self, _: &Frame) -> Result<(), AttendError> {
         Ok(())
     }
     async fn close(&self, _: &FrameId) {}
@@ -56,7 +56,7 @@ async fn machine(test: &str) -> Option<Machine> {
     let workspace = tempfile::tempdir().expect("a workspace");
     let instance = InstanceId::from_parts(1, entropy_128());
     let engine = EngineSettings::of_this_process(None, home.path().to_owned());
-    let runtime = Arc::new(Podman::new(instance.clone(), engine));
+    let runtime = Arc::new(Podman::new(instance.clone(), engine, home.path().join("frames")));
     let mut image = None;
     for name in IMAGES {
         match runtime.find_image(name).await {
@@ -88,12 +88,12 @@ async fn machine(test: &str) -> Option<Machine> {
     let frames = Frames::new(FramesDeps {
         store,
         runtime: runtime.clone(),
+        external: External::default(),
         clock: Clock::system(),
         tasks: tasks.clone(),
         settings,
         attendant: Arc::new(Nobody),
         start_files: Arc::new(Nobody),
-        agent_connector: Arc::new(|folder| link::connector(folder, "agent.sock")),
     });
     tasks.run(&frames);
     Some(Machine { frames, runtime, tasks, workspace, home })
@@ -156,7 +156,7 @@ impl Machine {
         self.reach(&frame, Desired::Stopped).await;
         assert_eq!(self.frames.observation(&frame.id).await.expect("seen").observed, Observed::Halted);
         self.reach(&frame, Desired::Removed).await;
-        assert!(!Link::new(self.frames.link_folder(&frame.id)).folder().exists());
+        assert!(!self.home.path().join("frames").join(frame.id.as_str()).join("link").exists());
         assert_eq!(self.runtime.list().await.expect("lists"), []);
     }
 }

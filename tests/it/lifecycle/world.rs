@@ -13,6 +13,7 @@ use tokio::net::UnixListener;
 
 use mimir::config::schema as config;
 use mimir::daemon::Resources;
+use mimir::frames::connect::known_servers;
 use mimir::frames::{AttendError, CrashSettings, FrameError, Frames, HostNetworking, Settings};
 use mimir::gateway::Services;
 use mimir::model::event::EventKind;
@@ -62,15 +63,22 @@ pub struct World {
 }
 
 /// The host's side of frames, in memory.
-#[derive(Default)]
 pub struct HostSide {
+    engine: FakeEngine,
     pub open: Mutex<BTreeMap<FrameId, (Port, Port)>>,
     pub busy: Mutex<BTreeSet<Port>>,
 }
 
+impl HostSide {
+    fn of(engine: &FakeEngine) -> Arc<Self> {
+        Arc::new(Self { engine: engine.clone(), open: Mutex::default(), busy: Mutex::default() })
+    }
+}
+
 #[async_trait]
 impl HostNetworking for HostSide {
-    async fn open(&self, frame: &Frame, link: &Path) -> Result<(), AttendError> {
+    async fn open(&self, frame: &Frame) -> Result<(), AttendError> {
+        let link = self.engine.link_folder(&frame.id);
         assert!(link.is_dir(), "the link folder is there before the host's side is opened");
         let busy = self.busy.lock();
         for (port, purpose) in
@@ -124,8 +132,8 @@ impl World {
         let agent = Arc::new(Mutex::new(Agent::Answers));
         let script = (agents.clone(), agent.clone());
         engine.on_start(move |started| run_agent(&script.0, script.1.clone(), started));
-        let attendant = Arc::new(HostSide::default());
-        let Gateway { services, tasks, .. } = gateway(&machine, &settings, &attendant);
+        let attendant = HostSide::of(&engine);
+        let Gateway { services, tasks, .. } = gateway(&machine, &settings, &attendant).await;
         let Services { frames, store, .. } = services;
         let (failpoints, inside) = (tasks.failpoints(), OnceLock::new());
         Self { engine, frames, failpoints, attendant, agent, store, settings, inside, tasks, agents, machine }
@@ -135,12 +143,12 @@ impl World {
     pub async fn crash(&mut self) {
         let _ = self.tasks.stop(Duration::from_millis(100)).await;
         // Its listeners went with it.
-        self.attendant = Arc::new(HostSide::default());
+        self.attendant = HostSide::of(&self.engine);
     }
 
     /// Another gateway on the same home and the same machine.
     pub async fn start_gateway(&mut self) {
-        let Gateway { services, tasks, .. } = gateway(&self.machine, &self.settings, &self.attendant);
+        let Gateway { services, tasks, .. } = gateway(&self.machine, &self.settings, &self.attendant).await;
         (self.failpoints, self.tasks) = (tasks.failpoints(), tasks);
         (self.frames, self.store) = (services.frames, services.store);
     }
@@ -324,20 +332,22 @@ pub fn named(name: &str) -> FrameName {
 }
 
 /// A gateway that drives frames, and does nothing else by itself.
-fn gateway(machine: &Machine, settings: &Settings, attendant: &Arc<HostSide>) -> Gateway {
+async fn gateway(machine: &Machine, settings: &Settings, attendant: &Arc<HostSide>) -> Gateway {
     let change = |resources: &mut Resources| {
         resources.stand_ins.host = Some(attendant.clone());
         resources.settings.frames = settings.clone();
     };
-    machine.gateway().change(change).only(&["frames"]).start()
+    let builder = machine.gateway();
+    let external = known_servers(&builder.store()).await.expect("reads");
+    builder.change(change).change(|resources| resources.external = external).only(&["frames"]).start()
 }
 
 /// What the image does at its start, as far as the gateway can see it.
 fn run_agent(tasks: &Tasks, script: Arc<Mutex<Agent>>, started: StartedContainer) {
-    let socket = started.spec.link.join("agent.sock");
+    let socket = started.link.join("agent.sock");
     let _ = std::fs::remove_file(&socket);
     let Ok(listener) = UnixListener::bind(&socket) else { return };
-    let password = std::fs::read_to_string(started.spec.start.join("password")).unwrap_or_default();
+    let password = std::fs::read_to_string(started.start.join("password")).unwrap_or_default();
     let expected = base64::engine::general_purpose::STANDARD.encode(format!("mimir:{}", password.trim()));
     let ended = started.ended.clone();
     tasks.spawn_once("agent", move |stop| async move {

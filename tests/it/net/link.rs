@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mimir::link::connect::connect;
-use mimir::link::listen;
+use mimir::runtime::link::connect::connect;
+use mimir::runtime::link::listen;
 use rustix::fs::{CWD, FileType, Mode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use mimir::link::ports::is_free;
-use mimir::link::{HostPorts, PortError};
+use mimir::host_ports::{HostPorts, PortError, is_free};
 use mimir::model::ids::FrameId;
 use mimir::model::port::{Port, PortPurpose};
 use mimir::outbound::Connector;
@@ -88,7 +87,7 @@ async fn a_port_of_somebody_else_is_busy_and_left_alone() {
 async fn a_frame_that_does_not_run_closes_the_connection_at_once() {
     let (ports, frame, port) = (HostPorts::new(Tasks::default()), FrameId::from_parts(1, 1), a_port());
     let nobody = tempfile::tempdir().expect("a folder");
-    let connector = mimir::link::connector(nobody.path(), "agent.sock");
+    let connector = mimir::runtime::link::connector(nobody.path(), "agent.sock");
     ports.open(&frame, port, PortPurpose::Agent, connector).await.expect("opened");
     let heard = tokio::time::timeout(Duration::from_secs(2), says(port, b"anybody?")).await;
     assert_eq!(heard.expect("at once"), b"");

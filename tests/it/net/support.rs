@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use mimir::broker::{Broker, BrokerDeps, Dialer};
 use mimir::clock::Clock;
-use mimir::link::Link;
 use mimir::model::allow::AllowGroups;
-use mimir::model::frame::{Desired, Frame, FrameState, Limits};
+use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
@@ -16,6 +15,7 @@ use mimir::model::port::Port;
 use mimir::model::secret::Secret;
 use mimir::models::{Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
+use mimir::runtime::link::Link;
 use mimir::store::{OpenOptions, Store};
 use mimir::supervisor::Tasks;
 use tempfile::TempDir;
@@ -48,6 +48,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         project: None,
         origin: mimir::model::origin::Origin::Person,
         run: None,
+        engine: EngineKind::Podman,
         workspace: "/nowhere".to_owned(),
         image: String::new(),
         image_id: String::new(),
@@ -122,8 +123,9 @@ impl World {
     pub fn open(&self, frame: &Frame) -> PathBuf {
         let folder = self.folder(frame);
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        Link::new(&folder).ensure(uid, gid).expect("a link");
-        self.broker.open(frame, &folder).expect("a broker");
+        let link = Link::new(&folder);
+        link.ensure(uid, gid).expect("a link");
+        self.broker.open(frame, || link.listen()).expect("a broker");
         folder
     }
 

@@ -61,7 +61,7 @@ impl Default for Agent {
 impl Agent {
     /// Serves a run of its container.
     pub fn serve(self: Arc<Self>, tasks: &Tasks, started: &StartedContainer) {
-        let socket = started.spec.link.join("agent.sock");
+        let socket = started.link.join("agent.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = Arc::new(UnixListener::bind(&socket).expect("the agent's socket"));
         {

@@ -116,7 +116,13 @@ async fn unknown_kinds_and_nonsense_cost_only_themselves() {
 async fn every_call(client: &OpencodeClient) -> Vec<OpencodeError> {
     let (session, message) = (AgentSessionId("ses_1".into()), ids::mint(1, None, [1; 14]));
     let model = "scripted/scripted".parse().expect("a model");
-    let prompt = UserPrompt { message: message.clone(), text: "hi".into(), model, agent: "build".into() };
+    let prompt = UserPrompt {
+        message: message.clone(),
+        text: "hi".into(),
+        model,
+        is_usual_model: false,
+        agent: "build".into(),
+    };
     let mut errors = Vec::new();
     let mut took = |answer: Result<(), OpencodeError>| errors.push(answer.expect_err("a broken answer"));
     took(client.health(BRIEF).await.map(drop));
@@ -211,7 +217,13 @@ async fn a_prompt_that_was_taken_and_never_runs_can_be_found_out() {
     let client = stranger.client();
     let (session, message) = (AgentSessionId("ses_1".into()), ids::mint(1, None, [1; 14]));
     let model = "scripted/scripted".parse().expect("a model");
-    let prompt = UserPrompt { message: message.clone(), text: "hi".into(), model, agent: "build".into() };
+    let prompt = UserPrompt {
+        message: message.clone(),
+        text: "hi".into(),
+        model,
+        is_usual_model: false,
+        agent: "build".into(),
+    };
     client.prompt(&session, &prompt).await.expect("taken");
     assert!(client.statuses().await.expect("statuses").is_empty());
     assert_eq!(client.find_message(&session, &message).await.expect("an answer"), None);

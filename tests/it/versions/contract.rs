@@ -236,6 +236,7 @@ impl Talk {
             message: message.clone(),
             text: words.to_owned(),
             model: "scripted/scripted".parse().expect("a model"),
+            is_usual_model: false,
             agent: "build".to_owned(),
         };
         self.client.prompt(&self.session, &prompt).await.expect("taken");

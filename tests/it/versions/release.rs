@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::podman::support::skip;
 use crate::scripted_model::ScriptedModel;
 
-const PASSWORD: &str = "a-real-password";
+pub const PASSWORD: &str = "a-real-password";
 /// A first start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::Mount;
 pub use crate::frame::Leftover;
-use crate::frame::{Desired, FrameState, Limits};
+use crate::frame::{Desired, EngineKind, FrameState, Limits};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::policy::Rule;
@@ -64,6 +64,20 @@ pub struct CreateFrame {
     pub rules: Vec<Rule>,
 }
 
+/// `POST /v1/frames/{name}/connect`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectFrame {
+    /// `http://` or `https://`, a host, perhaps a port and a user name; nothing behind it.
+    pub url: String,
+    /// The server's password; absent for one that asks for none. Kept encrypted and never told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The project's folder on this machine, by which `mimir send` finds the frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+}
+
 /// A frame in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameSummary {
@@ -84,11 +98,17 @@ pub struct FrameSummary {
     /// What the agent does, true at the moment of asking.
     #[serde(default)]
     pub status: FrameStatus,
-    /// Host folder.
+    /// `podman` when absent; `external` is a server that runs elsewhere.
+    #[serde(default, skip_serializing_if = "EngineKind::is_local")]
+    pub engine: EngineKind,
+    /// Where a server elsewhere is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Host folder; empty for a server elsewhere of which none was named.
     pub workspace: String,
-    /// 127.0.0.1 port of the agent.
+    /// 127.0.0.1 port of the agent; 0 when it has none.
     pub agent_port: u16,
-    /// 127.0.0.1 port of what the project serves on 3000.
+    /// 127.0.0.1 port of what the project serves on 3000; 0 when it has none.
     pub preview_port: u16,
     /// What it may reach.
     pub network: NetworkMode,
@@ -118,6 +138,10 @@ pub struct FrameDetails {
     /// What the list shows.
     #[serde(flatten)]
     pub summary: FrameSummary,
+    /// What cannot be done with it: `stop`, `pause`, `limits`, `usage`, `open network`, `terminal`, `logs`, `isolation`,
+    /// `ports`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot: Vec<String>,
     /// The image reference that was asked for.
     pub image: String,
     /// What it runs on.

@@ -67,6 +67,13 @@ fn needs_attention(frame: &FrameSummary) -> bool {
     frame.state == crate::model::frame::FrameState::Error
 }
 
+fn ports(frame: &FrameSummary) -> String {
+    match (frame.agent_port, frame.preview_port) {
+        (0, 0) => "-".to_owned(),
+        (agent, preview) => format!("{agent} {preview}"),
+    }
+}
+
 fn table(frames: &[FrameSummary], now_ms: u64) -> Table {
     let mut table = Table::new(&[
         column("NAME"),
@@ -85,12 +92,13 @@ fn table(frames: &[FrameSummary], now_ms: u64) -> Table {
             frame.name.as_str().into(),
             state_cell(frame.state),
             frame.agent.as_deref().unwrap_or("-").into(),
-            format!("{} {}", frame.agent_port, frame.preview_port).into(),
-            frame.network.as_str().into(),
+            ports(frame).into(),
+            if frame.engine.is_local() { frame.network.as_str() } else { frame.engine.as_str() }.into(),
             age(frame.created_at, now_ms).into(),
             age(frame.last_active_at, now_ms).into(),
             money(frame.cost_microusd).into(),
-            format!("{}{}", frame.workspace, expires.unwrap_or_default()).into(),
+            format!("{}{}", frame.url.as_ref().unwrap_or(&frame.workspace), expires.unwrap_or_default())
+                .into(),
         ]);
     }
     table

@@ -1,6 +1,7 @@
 //! `mimir frame …`
 
 mod attach;
+mod connect;
 mod create;
 mod destroy;
 mod events;
@@ -45,6 +46,8 @@ pub enum FrameCommand {
     Stats(stats::StatsArgs),
     Events(events::EventsArgs),
     Destroy(destroy::DestroyArgs),
+    Connect(connect::ConnectArgs),
+    Disconnect(connect::DisconnectArgs),
     Gc(gc::GcArgs),
 }
 
@@ -65,6 +68,8 @@ pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
         FrameCommand::Stats(args) => stats::run(&args, context).await,
         FrameCommand::Events(args) => events::run(&args, context).await,
         FrameCommand::Destroy(args) => destroy::run(&args, context).await,
+        FrameCommand::Connect(args) => connect::connect(args, context).await,
+        FrameCommand::Disconnect(args) => connect::disconnect(&args, context).await,
         FrameCommand::Gc(args) => gc::run(&args, context).await,
     }
 }

@@ -63,9 +63,44 @@ fn print(frame: &FrameDetails, context: &Context) -> Result<(), Failure> {
 
 fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     let summary = &frame.summary;
-    let mut facts = vec![("workspace", summary.workspace.clone())];
+    let mut facts = Vec::new();
+    if !summary.workspace.is_empty() {
+        facts.push(("workspace", summary.workspace.clone()));
+    }
     facts.extend(summary.project.clone().map(|project| ("project", project)));
     facts.extend(summary.agent.clone().map(|agent| ("agent", agent_line(&agent, &summary.status, now))));
+    if let Some(url) = &summary.url {
+        facts.push(("server", format!("{url}, which somebody else runs")));
+        facts.push(("cannot", frame.cannot.join(", ")));
+        facts.push((
+            "rules",
+            "its own configuration says what its agent may do; what it asks comes to you".into(),
+        ));
+    } else {
+        facts.extend(of_a_container(frame));
+    }
+    facts.push(("id", summary.id.clone()));
+    if !summary.origin.is_person() {
+        facts.push(("made by", origin(summary.origin, summary.run.as_deref())));
+    }
+    facts.push((
+        "created",
+        format!(
+            "{} ago, active {} ago, {} since {}",
+            age(summary.created_at, now),
+            age(summary.last_active_at, now),
+            summary.state,
+            age(frame.state_changed_at, now)
+        ),
+    ));
+    facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", left(at, now)))));
+    facts.push(("cost", money(summary.cost_microusd)));
+    facts
+}
+
+fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
+    let summary = &frame.summary;
+    let mut facts = Vec::new();
     facts.push((
         "ports",
         format!("agent 127.0.0.1:{}, preview 127.0.0.1:{}", summary.agent_port, summary.preview_port),
@@ -103,22 +138,6 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
     }
     facts.push(("image", format!("{} ({})", frame.image, short(&frame.image_id))));
     facts.push(("container", format!("{}, generation {}", frame.container, frame.generation)));
-    facts.push(("id", summary.id.clone()));
-    if !summary.origin.is_person() {
-        facts.push(("made by", origin(summary.origin, summary.run.as_deref())));
-    }
-    facts.push((
-        "created",
-        format!(
-            "{} ago, active {} ago, {} since {}",
-            age(summary.created_at, now),
-            age(summary.last_active_at, now),
-            summary.state,
-            age(frame.state_changed_at, now)
-        ),
-    ));
-    facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", left(at, now)))));
-    facts.push(("cost", money(summary.cost_microusd)));
     facts
 }
 

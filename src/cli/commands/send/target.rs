@@ -48,8 +48,10 @@ fn of_project(project: &str, mut frames: Vec<String>) -> Result<String, Failure>
 
 /// The frame whose workspace holds this folder; the innermost when there are several.
 fn of_folder(frames: &[FrameSummary], here: &Path) -> Result<String, Failure> {
-    let around: Vec<&FrameSummary> =
-        frames.iter().filter(|frame| here.starts_with(&frame.workspace)).collect();
+    let around: Vec<&FrameSummary> = frames
+        .iter()
+        .filter(|frame| !frame.workspace.is_empty() && here.starts_with(&frame.workspace))
+        .collect();
     let innermost = around.iter().map(|frame| frame.workspace.len()).max();
     let nearest: Vec<&str> = around
         .iter()
@@ -88,6 +90,8 @@ mod tests {
             reason: None,
             agent: None,
             status: Default::default(),
+            engine: Default::default(),
+            url: None,
             workspace: workspace.to_owned(),
             agent_port: 1,
             preview_port: 2,

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -76,9 +77,8 @@ impl HostPorts {
         let close = self.tasks.stop_token().child_token();
         let connections = Arc::new(AtomicUsize::new(0));
         let replaced = {
-            let Ok(mut open) = self.open.lock() else { return Ok(()) };
             let opened = OpenPort { port, close: close.clone(), connections: connections.clone() };
-            open.insert((frame.clone(), purpose.as_str()), opened)
+            self.open.lock().insert((frame.clone(), purpose.as_str()), opened)
         };
         if let Some(old) = replaced {
             old.close.cancel();
@@ -91,28 +91,25 @@ impl HostPorts {
     /// The port that is open for a purpose of a frame.
     #[must_use]
     pub fn port_of(&self, frame: &FrameId, purpose: PortPurpose) -> Option<Port> {
-        let open = self.open.lock().ok()?;
-        open.get(&(frame.clone(), purpose.as_str())).map(|open| open.port)
+        self.open.lock().get(&(frame.clone(), purpose.as_str())).map(|open| open.port)
     }
 
     /// How many connections come in through a frame's ports right now.
     #[must_use]
     pub fn connections(&self, frame: &FrameId) -> usize {
-        let Ok(open) = self.open.lock() else { return 0 };
+        let open = self.open.lock();
         let of_frame = open.iter().filter(|((owner, _), _)| owner == frame);
         of_frame.map(|(_, open)| open.connections.load(Ordering::Relaxed)).sum()
     }
 
     /// Closes a frame's ports with all connections. The ports may be bound by others as soon as the tasks ended.
     pub fn close(&self, frame: &FrameId) {
-        if let Ok(mut open) = self.open.lock() {
-            open.retain(|(owner, _), port| {
-                if owner == frame {
-                    port.close.cancel();
-                }
-                owner != frame
-            });
-        }
+        self.open.lock().retain(|(owner, _), port| {
+            if owner == frame {
+                port.close.cancel();
+            }
+            owner != frame
+        });
     }
 }
 

@@ -5,23 +5,23 @@
 //! write this folder, so whatever lies there was put there by a stranger; only
 //! [`connect`] opens it, in the one way that cannot be led elsewhere.
 //!
-//! Not here: what is spoken over the sockets (see `opencode` and `broker`).
+//! Known to engines on this machine only. Not here: what is spoken over the sockets
+//! (see `opencode` and `broker`).
 
 pub mod connect;
-pub mod ports;
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 
+use connect::{SocketId, identify};
 pub use connect::{connector, listen};
-pub use ports::{HostPorts, PortError};
 
 /// The socket on which the gateway waits for a frame's broker requests.
 pub const BROKER_SOCKET: &str = "broker.sock";
@@ -82,8 +82,34 @@ impl Link {
     ///
     /// # Errors
     /// See [`connect::listen`].
-    pub fn listen(&self) -> io::Result<UnixListener> {
-        connect::listen(&self.folder, BROKER_SOCKET)
+    pub fn listen(&self) -> io::Result<FrameListener> {
+        let listener = connect::listen(&self.folder, BROKER_SOCKET)?;
+        let socket = identify(&self.folder, BROKER_SOCKET);
+        Ok(FrameListener { listener, folder: self.folder.clone(), socket })
+    }
+}
+
+/// Where a frame's requests to the broker arrive. The socket is the identity: only this frame has it.
+#[derive(Debug)]
+pub struct FrameListener {
+    listener: UnixListener,
+    folder: PathBuf,
+    socket: Option<SocketId>,
+}
+
+impl FrameListener {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+
+    /// Whether it still is where the frame looks for it; the frame may have put something else there.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.socket.is_some() && self.socket == identify(&self.folder, BROKER_SOCKET)
     }
 }
 

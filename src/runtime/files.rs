@@ -1,0 +1,129 @@
+//! What an engine on this machine keeps of a frame beside its container: the folder of sockets, and what the frame reads
+//! at its start. Nobody above knows where it is.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::link::Link;
+use super::{RuntimeError, StartContents};
+use crate::clock;
+use crate::model::container::{Mount, inside};
+use crate::model::ids::FrameId;
+use crate::model::secret::Secret;
+
+/// Where all this is kept of one frame.
+#[derive(Clone, Debug)]
+pub(super) struct FrameFiles {
+    root: PathBuf,
+}
+
+impl FrameFiles {
+    pub(super) fn of(frames_folder: &Path, frame: &FrameId) -> Self {
+        Self { root: frames_folder.join(frame.as_str()) }
+    }
+
+    pub(super) fn link(&self) -> Link {
+        Link::new(self.root.join("link"))
+    }
+
+    pub(super) fn start(&self) -> PathBuf {
+        self.root.join("start")
+    }
+
+    /// How the container sees it.
+    pub(super) fn mounts(&self) -> Vec<Mount> {
+        vec![
+            Mount::new(self.link().folder(), inside::LINK, false),
+            Mount::new(&self.start(), inside::START, true),
+        ]
+    }
+
+    /// Makes what is missing. The folders around it are ours alone, the link belongs to whom the frame runs as.
+    pub(super) fn ensure(&self, uid: u32, gid: u32) -> Result<(), RuntimeError> {
+        for folder in [self.root.clone(), self.start()] {
+            private_folder(&folder).map_err(|error| failed(&folder, error))?;
+        }
+        let start = self.start();
+        chown(&start, Some(uid), Some(gid)).map_err(|error| failed(&start, error))?;
+        let link = self.link();
+        link.ensure(uid, gid).map_err(|error| failed(link.folder(), error))
+    }
+
+    /// Writes what the frame reads at a start, once for each start: a step that is repeated must not change a
+    /// password that is in use already.
+    pub(super) fn put(&self, contents: &StartContents, uid: u32, gid: u32) -> Result<(), RuntimeError> {
+        // Says for which start the files were written. Not visible inside.
+        let written_for = self.root.join("start-written-for");
+        let start = contents.start.to_string();
+        if fs::read_to_string(&written_for).is_ok_and(|text| text == start) {
+            return Ok(());
+        }
+        let files = [
+            ("password", contents.password.reveal()),
+            ("opencode.json", contents.agent_config.as_str()),
+            ("env", contents.env.as_str()),
+        ];
+        for (name, text) in files {
+            let path = self.start().join(name);
+            replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
+        }
+        replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
+    }
+
+    /// The password of the last start, if there was one.
+    pub(super) fn password(&self) -> Result<Option<Secret>, RuntimeError> {
+        let path = self.start().join("password");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Secret::new(text.trim_end())).filter(|secret| !secret.reveal().is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&path, error)),
+        }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> RuntimeError {
+    RuntimeError::Folder { path: path.to_owned(), source }
+}
+
+fn private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "something else is in its place"));
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+}
+
+/// Writes a file so that a reader sees the old one or the new one, never half of it.
+fn replace(path: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let fresh = path.with_extension(format!("new-{}", hex::encode(clock::entropy::<4>())));
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        if let Some((uid, gid)) = owner {
+            chown(&fresh, Some(uid), Some(gid))?;
+        }
+        fs::rename(&fresh, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_private() {
+        let home = tempfile::tempdir().expect("a temp folder");
+        let path = home.path().join("password");
+        replace(&path, "one", None).expect("written");
+        replace(&path, "two", None).expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "two");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(home.path()).expect("lists").count(), 1);
+    }
+}
