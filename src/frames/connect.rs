@@ -84,7 +84,7 @@ impl Frames {
         deps.external.set(&id, server);
         self.inner.failpoints.hit("connect.before_row").await;
         let folder = workspace.map(|path| path.display().to_string()).unwrap_or_default();
-        let written = deps.store.write::<_, StoreError, _>(move |tx| {
+        let written = deps.store.write(move |tx| {
             let frame = external_servers::insert(tx, &name, &folder, &row)?;
             let detail = json!({ "frame": frame.id, "url": row.url });
             tx.audit(&principal, "frame.connect", frame.name.as_str(), &detail)?;
