@@ -89,7 +89,7 @@ async fn fill(store: &Store) {
             (&session, values::to_json(&said, "a head")?, values::to_json(&parts, "parts")?),
         )?;
         let asked = r#"{"id":"per_1","session":"ses_1","call":null,
-                        "form":"permission","tool":"bash","patterns":["ls"],"always":[],"metadata":{}}"#;
+                        "body":{"form":"permission","tool":"bash","patterns":["ls"],"always":[],"metadata":{}}}"#;
         tx.change(
             "INSERT INTO prompts (id, frame_id, frame_name, session_id, message_id, agent_prompt, from_child, ask,
                                   state, asked_at)
