@@ -84,7 +84,7 @@ impl Frames {
         deps.external.set(&id, server);
         self.inner.failpoints.hit("connect.before_row").await;
         let folder = workspace.map(|path| path.display().to_string()).unwrap_or_default();
-        let written = deps.store.write::<_, StoreError, _>(move |tx| {
+        let written = deps.store.write(move |tx| {
             let frame = external_servers::insert(tx, &name, &folder, &row)?;
             let detail = json!({ "frame": frame.id, "url": row.url });
             tx.audit(&principal, "frame.connect", frame.name.as_str(), &detail)?;
@@ -217,7 +217,7 @@ impl Driver {
 
     async fn server_is_back(&mut self, frame: &Frame) -> Result<(), FrameError> {
         let (id, state) = (self.id.clone(), frame.state);
-        let write = self.inner.deps.store.write::<_, FrameError, _>(move |tx| {
+        let write = self.inner.deps.store.write_as::<_, FrameError, _>(move |tx| {
             if state != FrameState::Starting {
                 frames::apply(tx, &id, FrameEvent::StartRequested, None)?;
             }
