@@ -217,7 +217,7 @@ impl Driver {
 
     async fn server_is_back(&mut self, frame: &Frame) -> Result<(), FrameError> {
         let (id, state) = (self.id.clone(), frame.state);
-        let write = self.inner.deps.store.write::<_, FrameError, _>(move |tx| {
+        let write = self.inner.deps.store.write_as::<_, FrameError, _>(move |tx| {
             if state != FrameState::Starting {
                 frames::apply(tx, &id, FrameEvent::StartRequested, None)?;
             }
