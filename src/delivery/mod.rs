@@ -1,50 +1,70 @@
-//! Messages to frames: accepted once, delivered once, followed to their end.
+//! Messages to frames: accepted once, handed over once, awaited to their end.
 //!
-//! A message is a row before anything else happens. One task per conversation
-//! (a lane) takes its open messages in order: wakes the frame, chooses and saves
-//! opencode's id of the message, hands it over, follows the turn and stores what
-//! came of it. Killing the gateway anywhere costs time: the next lane asks the
-//! agent whether it has that id before it sends anything again.
+//! ```text
+//!             its turn comes          the prompt was taken       the agent answers
+//!   queued ───────────────► sending ─────────────────► sent ─────────────────► running
+//!     │ ▲                      │                        │ ▲                       │
+//!     │ └── it never arrived ──┘                        │ └ nothing happens:      │
+//!     │                                                 │   handed over once more │
+//!     ▼                                                 ▼                         ▼
+//!   failed, cancelled                     answered, failed, cancelled   (from each of them)
+//! ```
 //!
-//! Not here: opencode's JSON (see `opencode`), starting frames (see `frames`),
-//! sending events to clients (see `events`).
+//! A message is a row before anything else happens. One worker per conversation takes its open messages in order: wakes
+//! the frame, chooses and saves opencode's id of the message, hands it over, and awaits what becomes of the turn, which
+//! the feed tracks. Killing the gateway anywhere costs time: the next worker asks the agent whether it has that id
+//! before it sends anything again.
+//!
+//! A message's way: `accept` → `queue` → `attempt` → `hand_over` → `followed_turn` → back in `attempt`, which writes
+//! the end.
+//!
+//! Not here: opencode's JSON (see `opencode`), starting frames (see `frames`), what is told of a turn and when it is
+//! over (see `feed`), sending events to clients (see `events`).
 
 mod accept;
-mod crowd;
-mod delivery;
+mod agent_session;
+mod attempt;
+mod concurrency;
 pub mod error;
-mod follow;
-mod lanes;
+mod followed_turn;
+mod hand_over;
+mod outcome;
 mod queue;
-mod resend;
 mod shown;
 pub mod turn_limits;
-mod verdict;
+mod workers;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
-use crate::feed::{Feeds, transcript};
+use crate::feed::{Feeds, Patience};
 use crate::frames::AgentLocator;
 use crate::model::agent::ModelRef;
-use crate::model::ids::MessageId;
+use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::{Message, SendMode};
 use crate::model::principal::Principal;
 use crate::store::{Store, StoreError, messages};
 use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
+use crate::supervisor::keyed::Keyed;
 
 pub use crate::config::schema::{Queue as Rules, Turn as Limits};
 pub use accept::{Accepted, SendRequest};
 pub use error::{CancelError, EditError, SendError};
-pub use verdict::Patience;
 
 /// How long [`Delivery::cancel`] waits for the agent to let go.
 const CANCEL_WAIT: Duration = Duration::from_secs(15);
+/// How often it is asked whether a session, or a paused frame, is free for the next message.
+const FREE_POLL: Duration = Duration::from_millis(500);
+/// How long an agent that was told to stop may take to become idle.
+const LET_GO: Duration = Duration::from_secs(6);
+/// How long the event stream's answer may take to begin; the first one of a server's life boots it.
+const STREAM_HEAD: Duration = Duration::from_secs(15);
 
 /// What the configuration says about messages.
 #[derive(Clone, Debug)]
@@ -57,14 +77,14 @@ pub struct Settings {
     pub wake: Duration,
     /// How long a lost agent may take to come back in the middle of a turn.
     pub return_after_loss: Duration,
-    /// How often a working agent is asked what it does, whatever its event stream says.
-    pub look_every: Duration,
     /// Limits of one turn.
     pub limits: Limits,
     /// How many messages may wait, and for how long.
     pub queue: Rules,
     /// How long an idle agent may take to show what it did.
     pub patience: Patience,
+    /// How long it may take to begin with a message that was handed over again.
+    pub begin_again: Duration,
 }
 
 impl Settings {
@@ -76,10 +96,10 @@ impl Settings {
             default_agent: "build".to_owned(),
             wake: Duration::from_secs(180),
             return_after_loss: Duration::from_secs(90),
-            look_every: Duration::from_secs(60),
             limits: Limits::default(),
             queue: Rules::default(),
-            patience: Patience::default(),
+            patience: Patience { begin: Duration::from_secs(15), ..Patience::default() },
+            begin_again: Duration::from_secs(30),
         }
     }
 }
@@ -94,7 +114,7 @@ pub struct DeliveryDeps {
     pub feeds: Feeds,
     /// The time.
     pub clock: Clock,
-    /// Owner of the lanes.
+    /// Owner of the workers.
     pub tasks: Tasks,
     /// From the configuration.
     pub settings: Settings,
@@ -110,8 +130,8 @@ pub struct Delivery {
 
 struct Inner {
     deps: DeliveryDeps,
-    lanes: lanes::Lanes,
-    crowd: crowd::Crowd,
+    workers: Keyed<SessionId>,
+    limit: concurrency::ConcurrencyLimit,
     shown: shown::Shown,
     cancels: Mutex<HashMap<MessageId, CancellationToken>>,
 }
@@ -121,10 +141,10 @@ impl Delivery {
     #[must_use]
     pub fn new(deps: DeliveryDeps) -> Self {
         let inner = Inner {
+            workers: Keyed::new(&deps.tasks, "session", |_| ()),
+            limit: concurrency::ConcurrencyLimit::default(),
+            shown: shown::nothing(&deps.tasks),
             deps,
-            lanes: lanes::Lanes::default(),
-            crowd: crowd::Crowd::default(),
-            shown: shown::Shown::default(),
             cancels: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -150,7 +170,7 @@ impl Delivery {
         self.inner.deps.failpoints.hit("send.after_row").await;
         self.interrupt(&accepted.interrupted);
         if !accepted.message.state.is_final() {
-            self.nudge(&accepted.message.session);
+            self.wake(&accepted.message.session);
         }
         Ok(accepted)
     }
@@ -162,7 +182,7 @@ impl Delivery {
     pub async fn resume(&self) -> Result<usize, StoreError> {
         let open = self.inner.deps.store.read(|db| messages::list_open(db, None)).await?;
         for message in &open {
-            self.nudge(&message.session);
+            self.wake(&message.session);
         }
         Ok(open.len())
     }
@@ -186,15 +206,10 @@ impl Delivery {
     }
 
     fn cancel_token(&self, id: &MessageId) -> CancellationToken {
-        match self.inner.cancels.lock() {
-            Ok(mut cancels) => cancels.entry(id.clone()).or_default().clone(),
-            Err(_) => CancellationToken::new(),
-        }
+        self.inner.cancels.lock().entry(id.clone()).or_default().clone()
     }
 
     fn forget_cancel(&self, id: &MessageId) {
-        if let Ok(mut cancels) = self.inner.cancels.lock() {
-            cancels.remove(id);
-        }
+        self.inner.cancels.lock().remove(id);
     }
 }

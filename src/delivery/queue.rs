@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::Inside;
-use super::delivery::{Attempt, FREE_POLL, Halt, Pass, passing};
+use super::concurrency::Permit;
 use super::error::{CancelError, EditError, SendError};
+use super::outcome::{Attempt, AttemptOutcome};
 use super::turn_limits::span;
-use super::verdict::Verdict;
-use super::{CANCEL_WAIT, Delivery, SendRequest};
+use super::{CANCEL_WAIT, Delivery, FREE_POLL, SendRequest};
 use crate::config::schema::Queue;
+use crate::feed::Verdict;
 use crate::model::agent::AgentStatus;
 use crate::model::frame::FrameState;
 use crate::model::ids::{MessageId, SessionId};
@@ -21,6 +21,7 @@ use crate::model::principal::Principal;
 use crate::store::queue::{Edit, Waiting};
 use crate::store::{StoreError, Tx, frames, messages, queue, sessions};
 use crate::supervisor::Service;
+use crate::supervisor::keyed::Wakes;
 
 /// How often a waiting message is looked at when nobody calls.
 const LOOK: Duration = Duration::from_secs(2);
@@ -106,14 +107,14 @@ impl Delivery {
             StoreError::NotFound { key, .. } => CancelError::NotFound(key),
             error => CancelError::Store(error),
         })?;
-        // Also for one that was only queued: its lane may be waiting for the frame on its behalf.
+        // Also for one that was only queued: its worker may be waiting for the frame on its behalf.
         self.cancel_token(id).cancel();
         if message.state.is_final() {
             self.forget_cancel(id);
-            self.ring(&message.session);
+            self.notify(&message.session);
             return Ok(message);
         }
-        self.nudge(&message.session);
+        self.wake(&message.session);
         Ok(self.wait_for_end(id, CANCEL_WAIT).await?)
     }
 
@@ -196,36 +197,38 @@ impl Delivery {
     }
 
     /// Waits until a queued message may go. None: it is not the next any more, or not at all.
-    pub(super) async fn may_go(&self, message: &Message) -> Result<Option<Inside>, Halt> {
+    pub(super) async fn may_go(
+        &self,
+        message: &Message,
+        wakes: &mut Wakes,
+    ) -> Result<Option<Permit>, StoreError> {
         let inner = &self.inner;
-        let bell = inner.lanes.bell(&message.session);
         let cancel = self.cancel_token(&message.id);
-        let mut line = None;
+        let mut waiter = None;
         loop {
-            let changed = inner.crowd.changed();
+            let changed = inner.limit.changed();
             match self.look_at_queue(message).await? {
                 Now::Changed => return Ok(None),
-                // Outside the line: it must not keep those waiting that could go.
-                Now::Rest => line = None,
+                // Not among those who wait for a permit: it must not keep those waiting that could go.
+                Now::Rest => waiter = None,
                 Now::Go => {
-                    let line = line.get_or_insert_with(|| {
-                        inner.crowd.line_up(&message.frame, &message.id, message.urgent)
-                    });
-                    if let Some(inside) = line.enter(inner.deps.settings.queue.parallel) {
-                        return Ok(Some(inside));
+                    let waiter = waiter
+                        .get_or_insert_with(|| inner.limit.wait(&message.frame, &message.id, message.urgent));
+                    if let Some(permit) = waiter.try_acquire(inner.deps.settings.queue.parallel) {
+                        return Ok(Some(permit));
                     }
                 }
             }
             tokio::select! {
                 () = changed => {}
-                () = bell.notified() => {}
+                () = wakes.next() => {}
                 () = cancel.cancelled() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
 
-    async fn look_at_queue(&self, message: &Message) -> Result<Now, Halt> {
+    async fn look_at_queue(&self, message: &Message) -> Result<Now, StoreError> {
         let wanted = message.clone();
         let asked = move |db: &crate::store::Db<'_>| {
             let head = queue::head(db, &wanted.session)?;
@@ -241,12 +244,12 @@ impl Delivery {
     }
 
     /// Whether a queued message waits for a frame that somebody put to rest after it was sent.
-    pub(super) async fn rests(&self, message: &Message) -> Result<bool, Halt> {
+    pub(super) async fn rests(&self, message: &Message) -> Result<bool, StoreError> {
         if message.state != DeliveryState::Queued {
             return Ok(false);
         }
         let wanted = message.clone();
-        Ok(self.inner.deps.store.read(move |db| queue::rests(db, &wanted)).await?)
+        self.inner.deps.store.read(move |db| queue::rests(db, &wanted)).await
     }
 }
 
@@ -302,17 +305,20 @@ impl Delivery {
             }
         };
         if self.inner.deps.store.write(change).await?.is_some() {
-            // Its lane may be starting the frame on its behalf.
+            // Its worker may be starting the frame on its behalf.
             self.cancel_token(&message.id).cancel();
             self.forget_cancel(&message.id);
-            self.ring(&message.session);
+            self.notify(&message.session);
         }
         Ok(())
     }
 
     /// Waits while the session does something else (somebody types in the terminal). An urgent message does
     /// not wait: it stops what runs there.
-    pub(super) async fn wait_until_free(&self, attempt: &Attempt) -> Result<Option<Pass>, Halt> {
+    pub(super) async fn wait_until_free(
+        &self,
+        attempt: &Attempt,
+    ) -> Result<Option<AttemptOutcome>, StoreError> {
         let mut stopped = false;
         loop {
             match attempt.client.statuses().await {
@@ -322,18 +328,18 @@ impl Delivery {
                 Ok(_) if attempt.message.urgent && !stopped => {
                     stopped = true;
                     if let Err(error) = attempt.client.abort(&attempt.session).await {
-                        return Ok(Some(passing(error)));
+                        return Ok(Some(error.into()));
                     }
                 }
                 Ok(_) => {}
-                Err(error) => return Ok(Some(passing(error))),
+                Err(error) => return Ok(Some(error.into())),
             }
             tokio::select! {
                 () = tokio::time::sleep(FREE_POLL) => {}
-                () = attempt.cancel.cancelled() => return Ok(Some(Pass::Ended(Verdict::Stopped))),
+                () = attempt.cancel.cancelled() => return Ok(Some(AttemptOutcome::Ended(Verdict::Stopped))),
             }
             if !matches!(self.look_at_queue(&attempt.message).await?, Now::Go) {
-                return Ok(Some(Pass::Ended(Verdict::NotYet)));
+                return Ok(Some(AttemptOutcome::Ended(Verdict::NotYet)));
             }
         }
     }
@@ -352,15 +358,6 @@ pub(super) fn stop_what_runs(
         tx.audit(principal, "message.interrupt", message.id.as_str(), &json!({"by": by}))?;
     }
     Ok(begun.into_iter().map(|message| message.id).collect())
-}
-
-/// Completes when a message is to be stopped. One that the agent may have is given a moment more, so that the
-/// agent itself can be told.
-pub(super) async fn stop_asked(cancel: &CancellationToken, state: DeliveryState, moment: Duration) {
-    cancel.cancelled().await;
-    if state != DeliveryState::Queued {
-        tokio::time::sleep(moment).await;
-    }
 }
 
 #[cfg(test)]

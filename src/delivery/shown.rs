@@ -3,84 +3,58 @@
 //! Beside the turns: nothing depends on it and nobody waits for it. Each time costs a command inside the frame, and
 //! a screen that is drawn anew; when many conversations of a frame begin at once, the last of them is shown.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::Delivery;
-use super::delivery::Attempt;
+use super::outcome::Attempt;
 use crate::model::agent::AgentSessionId;
 use crate::model::ids::FrameId;
 use crate::opencode::OpencodeClient;
-use crate::supervisor::OnExit;
+use crate::supervisor::Tasks;
+use crate::supervisor::keyed::{Keyed, Next, Pass};
 
-/// What is to be shown, and over which client the agent hears of it.
-#[derive(Clone)]
-pub(super) struct Wish {
-    client: OpencodeClient,
-    session: AgentSessionId,
+/// What a frame's terminal is to show next, and over which client the agent hears of it.
+pub(super) type Shown<W = (OpencodeClient, AgentSessionId)> = Keyed<FrameId, Mutex<Option<W>>>;
+
+/// Nothing is shown yet.
+pub(super) fn nothing<W: Send + 'static>(tasks: &Tasks) -> Shown<W> {
+    Keyed::new(tasks, "show what is talked about in", |_| Mutex::new(None))
 }
 
-/// Frames whose terminal is being told, each with what it is to be told next.
-pub(super) struct Shown<W = Wish> {
-    at_it: Mutex<HashMap<FrameId, Option<W>>>,
-}
-
-impl<W> Default for Shown<W> {
-    fn default() -> Self {
-        Self { at_it: Mutex::default() }
-    }
-}
-
-impl<W> Shown<W> {
-    /// Gives the wish back to who is to see to it now. Otherwise somebody is at it, and goes on with this one.
-    fn begin(&self, frame: &FrameId, wish: W) -> Option<W> {
-        let mut at_it = self.at_it.lock().ok()?;
-        match at_it.get_mut(frame) {
-            Some(next) => {
-                *next = Some(wish);
-                None
+/// Shows that as soon as what is being shown is there, unless something else is to be shown by then.
+fn show<W, Fut>(
+    shown: &Shown<W>,
+    frame: &FrameId,
+    what: W,
+    how: impl Fn(FrameId, W) -> Fut + Send + Sync + 'static,
+) where
+    W: Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let work = move |pass: Pass<FrameId, Mutex<Option<W>>>| {
+        let showing = pass.state.lock().take().map(|what| how(pass.key.clone(), what));
+        async move {
+            if let Some(showing) = showing {
+                tokio::select! {
+                    () = showing => {}
+                    () = pass.stop.cancelled() => {}
+                }
             }
-            None => {
-                at_it.insert(frame.clone(), None);
-                Some(wish)
-            }
+            Next::Done
         }
-    }
-
-    /// What is to be shown next. After `None` nobody is at it any more.
-    fn next(&self, frame: &FrameId) -> Option<W> {
-        let mut at_it = self.at_it.lock().ok()?;
-        let next = at_it.get_mut(frame).and_then(Option::take);
-        if next.is_none() {
-            at_it.remove(frame);
-        }
-        next
-    }
+    };
+    shown.wake_with(frame, |next| *next.lock() = Some(what), work);
 }
 
 impl Delivery {
     /// Has the frame's terminal show the conversation.
     pub(super) fn show(&self, attempt: &Attempt) {
-        let frame = attempt.message.frame.clone();
-        let wish = Wish { client: attempt.client.clone(), session: attempt.session.clone() };
-        let Some(first) = self.inner.shown.begin(&frame, wish) else { return };
-        let router = self.clone();
-        let name = format!("show what {frame} talks about");
-        self.inner.deps.tasks.spawn(name, OnExit::Report, move |stop| {
-            let (router, frame, first) = (router.clone(), frame.clone(), first.clone());
+        let what = (attempt.client.clone(), attempt.session.clone());
+        let locator = self.inner.deps.locator.clone();
+        show(&self.inner.shown, &attempt.message.frame, what, move |frame, (client, session)| {
+            let locator = locator.clone();
             async move {
-                let mut wish = Some(first);
-                while let Some(Wish { client, session }) = wish {
-                    let places = &router.inner.deps.locator;
-                    let shown = async {
-                        tokio::join!(client.select_session(&session), places.show(&frame, &session))
-                    };
-                    tokio::select! {
-                        _ = shown => {}
-                        () = stop.cancelled() => return,
-                    }
-                    wish = router.inner.shown.next(&frame);
-                }
+                let _ = tokio::join!(client.select_session(&session), locator.show(&frame, &session));
             }
         });
     }
@@ -88,19 +62,49 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
-    #[test]
-    fn of_many_that_begin_at_once_the_first_and_the_last_are_shown() {
-        let shown = Shown::default();
+    #[tokio::test]
+    async fn of_many_that_begin_at_once_the_first_and_the_last_are_shown() {
+        let tasks = Tasks::default();
+        let shown: Shown<u32> = nothing(&tasks);
         let (one, other) = (FrameId::from_parts(1, 1), FrameId::from_parts(1, 2));
-        assert_eq!(shown.begin(&one, 1), Some(1), "nobody is at it");
-        for wish in 2..20 {
-            assert_eq!(shown.begin(&one, wish), None, "whoever is at it goes on with it");
+        let (screen, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+        let ask = |frame: &FrameId, what: u32| {
+            let (screen, gate) = (screen.clone(), gate.clone());
+            show(&shown, frame, what, move |_, what| {
+                let (screen, gate) = (screen.clone(), gate.clone());
+                async move {
+                    screen.lock().push(what);
+                    gate.acquire().await.expect("open").forget();
+                }
+            });
+        };
+        let reaches = async |wanted: &[u32]| {
+            let waited = tokio::time::timeout(Duration::from_secs(5), async {
+                while *screen.lock() != wanted {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            assert!(waited.await.is_ok(), "{:?} and not {wanted:?}", screen.lock());
+        };
+        ask(&one, 1);
+        reaches(&[1]).await;
+        (2..20).for_each(|what| ask(&one, what));
+        ask(&other, 7);
+        reaches(&[1, 7]).await;
+        gate.add_permits(2);
+        reaches(&[1, 7, 19]).await;
+        gate.add_permits(1);
+        while shown.get(&one).is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(shown.begin(&other, 7), Some(7), "frames do not wait for each other");
-        assert_eq!(shown.next(&one), Some(19));
-        assert_eq!(shown.next(&one), None);
-        assert_eq!(shown.begin(&one, 20), Some(20), "it is over, so the next one begins anew");
+        ask(&one, 20);
+        reaches(&[1, 7, 19, 20]).await;
     }
 }

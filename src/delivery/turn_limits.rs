@@ -8,13 +8,12 @@
 //! reckons from the rows how long it worked and waited ([`Past`]). Only the time in which a prompt waited for a
 //! person is no work; time in which no gateway ran is.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Limits;
-use crate::model::agent::{AgentEvent, AgentPart, AgentPartId, AgentStatus, PartBody};
+use crate::feed::Activity;
 
 /// What a turn did before somebody began to watch it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,98 +45,52 @@ impl Past {
     }
 }
 
-/// Watches one turn.
+/// Checks one turn against its limits.
 #[derive(Debug)]
-pub struct Guard {
+pub struct LimitCheck {
     limits: Limits,
-    seen_at: Instant,
-    last_sign: Instant,
+    checked_at: Instant,
     worked: Duration,
     waited: Duration,
-    steps: BTreeSet<AgentPartId>,
-    tokens: u64,
-    cost_microusd: u64,
-    attempt: Option<u32>,
-    retries: u32,
-    pause: Option<Duration>,
+    /// When something last waited for a person: that is no silence.
+    last_wait: Instant,
 }
 
-impl Guard {
-    /// Begins to watch.
+impl LimitCheck {
+    /// Time counts from now on, and from before as `past` says.
     #[must_use]
     pub fn new(limits: Limits, now: Instant, past: Past) -> Self {
-        Self {
-            limits,
-            seen_at: now,
-            last_sign: now,
-            worked: past.worked,
-            waited: past.waited,
-            steps: BTreeSet::new(),
-            tokens: 0,
-            cost_microusd: 0,
-            attempt: None,
-            retries: 0,
-            pause: None,
-        }
-    }
-
-    /// Takes note of a sign of life. `now_ms` is the wall clock, which retry times are given in.
-    pub fn see(&mut self, event: &AgentEvent, now: Instant, now_ms: u64) {
-        self.last_sign = now;
-        match event {
-            AgentEvent::Part(part) => self.count(part),
-            AgentEvent::Status(_, AgentStatus::Retry { attempt, next_at, .. }) => {
-                self.pause = Some(Duration::from_millis(next_at.saturating_sub(now_ms)));
-                // The same attempt is told of several times; the next model call begins again with the first.
-                if self.attempt.replace(*attempt) != Some(*attempt) {
-                    self.retries += 1;
-                }
-            }
-            AgentEvent::Status(..) => self.pause = None,
-            AgentEvent::PartDelta { .. } => self.attempt = None,
-            _ => {}
-        }
-    }
-
-    /// Counts a model call that was heard of or re-read, once.
-    pub fn count(&mut self, part: &AgentPart) {
-        if let PartBody::StepFinish { tokens, cost_microusd, .. } = &part.body
-            && self.steps.insert(part.id.clone())
-        {
-            self.attempt = None;
-            self.tokens = self.tokens.saturating_add(tokens.total());
-            self.cost_microusd = self.cost_microusd.saturating_add(*cost_microusd);
-        }
+        Self { limits, checked_at: now, worked: past.worked, waited: past.waited, last_wait: now }
     }
 
     /// Why the turn has to be stopped, if it has to.
-    pub fn check(&mut self, waits_for_person: bool, now: Instant) -> Option<String> {
-        let passed = now.saturating_duration_since(self.seen_at);
-        self.seen_at = now;
-        if waits_for_person {
+    pub fn check(&mut self, turn: &Activity, now: Instant) -> Option<String> {
+        let passed = now.saturating_duration_since(self.checked_at);
+        self.checked_at = now;
+        if turn.waits_for_person {
             self.waited += passed;
-            self.last_sign = now;
+            self.last_wait = now;
         } else {
             self.worked += passed;
             self.waited = Duration::ZERO;
         }
-        self.beyond(now.saturating_duration_since(self.last_sign))
+        self.beyond(turn, now.saturating_duration_since(turn.last_sign.max(self.last_wait)))
     }
 
     /// Which limit was passed, as a sentence with the key that moves it.
-    fn beyond(&self, silent: Duration) -> Option<String> {
+    fn beyond(&self, turn: &Activity, silent: Duration) -> Option<String> {
         let limits = &self.limits;
-        let why = if self.steps.len() > limits.steps {
+        let why = if turn.calls() > limits.steps {
             format!("after {} model calls (turn.steps)", limits.steps)
-        } else if self.tokens > limits.tokens {
-            format!("after {} tokens of at most {} (turn.tokens)", self.tokens, limits.tokens)
-        } else if self.cost_microusd > limits.cost_microusd {
-            let (cost, most) = (dollars(self.cost_microusd), dollars(limits.cost_microusd));
+        } else if turn.tokens > limits.tokens {
+            format!("after {} tokens of at most {} (turn.tokens)", turn.tokens, limits.tokens)
+        } else if turn.cost_microusd > limits.cost_microusd {
+            let (cost, most) = (dollars(turn.cost_microusd), dollars(limits.cost_microusd));
             format!("after {cost} of at most {most} (turn.cost)")
-        } else if self.retries > limits.retries {
+        } else if turn.retries > limits.retries {
             format!("after {} retries of the provider (turn.retries)", limits.retries)
-        } else if self.pause.is_some_and(|pause| pause > limits.retry_pause) {
-            let pause = self.pause.unwrap_or_default().as_secs();
+        } else if turn.pause.is_some_and(|pause| pause > limits.retry_pause) {
+            let pause = turn.pause.unwrap_or_default().as_secs();
             format!(": the provider asks to wait for {pause} s (turn.retry_pause)")
         } else if self.waited > limits.person {
             format!(": nobody answered its question within {} (turn.person)", span(limits.person))
@@ -169,8 +122,31 @@ pub(super) fn span(of: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{AgentMessageId, AgentPart, AgentSessionId};
+    use crate::model::agent::{
+        AgentEvent, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, AgentStatus, PartBody,
+    };
     use crate::model::usage::Tokens;
+
+    /// A turn and its check.
+    struct Watched {
+        turn: Activity,
+        check: LimitCheck,
+    }
+
+    impl Watched {
+        fn new(limits: Limits, now: Instant, past: Past) -> Self {
+            Self { turn: Activity::new(now), check: LimitCheck::new(limits, now, past) }
+        }
+
+        fn see(&mut self, event: &AgentEvent, now: Instant, now_ms: u64) {
+            self.turn.see(event, now, now_ms);
+        }
+
+        fn check(&mut self, waits_for_person: bool, now: Instant) -> Option<String> {
+            self.turn.waits_for_person = waits_for_person;
+            self.check.check(&self.turn, now)
+        }
+    }
 
     fn step(id: usize) -> AgentEvent {
         AgentEvent::Part(AgentPart {
@@ -196,51 +172,51 @@ mod tests {
     #[test]
     fn tokens_and_money_have_an_end_and_each_call_counts_once() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { tokens: 3000, ..Limits::default() }, now, Past::default());
+        let mut turn = Watched::new(Limits { tokens: 3000, ..Limits::default() }, now, Past::default());
         for id in [1, 2, 3, 3] {
-            guard.see(&step(id), now, 0);
+            turn.see(&step(id), now, 0);
         }
-        assert_eq!(guard.check(false, now), None, "3000 of 3000");
-        guard.see(&step(4), now, 0);
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("4000 tokens of at most 3000")));
+        assert_eq!(turn.check(false, now), None, "3000 of 3000");
+        turn.see(&step(4), now, 0);
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("4000 tokens of at most 3000")));
 
-        let mut guard =
-            Guard::new(Limits { cost_microusd: 1_000_000, ..Limits::default() }, now, Past::default());
+        let mut turn =
+            Watched::new(Limits { cost_microusd: 1_000_000, ..Limits::default() }, now, Past::default());
         for id in 1..=3 {
-            guard.see(&step(id), now, 0);
+            turn.see(&step(id), now, 0);
         }
-        assert_eq!(guard.check(false, now), None);
+        assert_eq!(turn.check(false, now), None);
         let AgentEvent::Part(reread) = step(4) else { unreachable!() };
-        guard.count(&reread);
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("$1.20 of at most $1.00")));
+        turn.turn.count(&reread);
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("$1.20 of at most $1.00")));
     }
 
     #[test]
     fn retries_are_counted_over_all_calls_of_a_turn() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { retries: 3, ..Limits::default() }, now, Past::default());
+        let mut turn = Watched::new(Limits { retries: 3, ..Limits::default() }, now, Past::default());
         for (attempt, call) in [(1, 1), (1, 1), (2, 1), (1, 2)] {
-            guard.see(&retry(attempt, 0), now, 0);
+            turn.see(&retry(attempt, 0), now, 0);
             if attempt == 2 {
-                guard.see(&step(call), now, 0);
+                turn.see(&step(call), now, 0);
             }
         }
-        assert_eq!(guard.check(false, now), None, "three so far, one was told of twice");
-        guard.see(&retry(2, 0), now, 0);
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("3 retries")));
+        assert_eq!(turn.check(false, now), None, "three so far, one was told of twice");
+        turn.see(&retry(2, 0), now, 0);
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("3 retries")));
     }
 
     /// Trap 2 of docs/traps.md: a missing finish reason means an endless loop.
     #[test]
     fn an_endless_loop_ends_at_the_limit_of_model_calls() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits { steps: 3, ..Limits::default() }, now, Past::default());
+        let mut turn = Watched::new(Limits { steps: 3, ..Limits::default() }, now, Past::default());
         for id in [1, 2, 3, 3, 3] {
-            guard.see(&step(id), now, 0);
+            turn.see(&step(id), now, 0);
         }
-        assert_eq!(guard.check(false, now), None, "the same step is told of several times");
-        guard.see(&step(4), now, 0);
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("3 model calls")));
+        assert_eq!(turn.check(false, now), None, "the same step is told of several times");
+        turn.see(&step(4), now, 0);
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("3 model calls")));
     }
 
     #[test]
@@ -253,16 +229,16 @@ mod tests {
             person: Duration::from_secs(3600),
             ..Limits::default()
         };
-        let mut guard = Guard::new(limits, now, Past::default());
-        assert_eq!(guard.check(true, minutes(50)), None);
-        assert_eq!(guard.check(false, minutes(51)), None);
-        assert!(guard.check(true, minutes(120)).is_some_and(|why| why.contains("nobody answered")));
+        let mut turn = Watched::new(limits, now, Past::default());
+        assert_eq!(turn.check(true, minutes(50)), None);
+        assert_eq!(turn.check(false, minutes(51)), None);
+        assert!(turn.check(true, minutes(120)).is_some_and(|why| why.contains("nobody answered")));
 
-        let mut guard = Guard::new(limits, now, Past::default());
-        assert!(guard.check(false, minutes(6)).is_some_and(|why| why.contains("no sign")));
-        let mut guard = Guard::new(limits, now, Past::default());
-        guard.see(&AgentEvent::Heartbeat, minutes(11), 0);
-        assert!(guard.check(false, minutes(11)).is_some_and(|why| why.contains("of work")));
+        let mut turn = Watched::new(limits, now, Past::default());
+        assert!(turn.check(false, minutes(6)).is_some_and(|why| why.contains("no sign")));
+        let mut turn = Watched::new(limits, now, Past::default());
+        turn.see(&AgentEvent::Heartbeat, minutes(11), 0);
+        assert!(turn.check(false, minutes(11)).is_some_and(|why| why.contains("of work")));
     }
 
     #[test]
@@ -285,20 +261,20 @@ mod tests {
 
         let now = Instant::now();
         let limits = Limits { work: Duration::from_secs(9), ..Limits::default() };
-        let mut guard = Guard::new(limits, now, Past::reckon(1_000, 11_000, &[]));
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("after 9 s of work (turn.work)")));
-        let mut guard = Guard::new(limits, now, Past::reckon(1_000, 11_000, &[(2_000, Some(5_000))]));
-        assert_eq!(guard.check(false, now), None);
+        let mut turn = Watched::new(limits, now, Past::reckon(1_000, 11_000, &[]));
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("after 9 s of work (turn.work)")));
+        let mut turn = Watched::new(limits, now, Past::reckon(1_000, 11_000, &[(2_000, Some(5_000))]));
+        assert_eq!(turn.check(false, now), None);
     }
 
     /// Trap 21 of docs/traps.md: `retry-after` is obeyed without an upper bound.
     #[test]
     fn a_pause_of_weeks_is_not_waited_for() {
         let now = Instant::now();
-        let mut guard = Guard::new(Limits::default(), now, Past::default());
-        guard.see(&retry(1, 1_000_000 + 2_000), now, 1_000_000);
-        assert_eq!(guard.check(false, now), None);
-        guard.see(&retry(1, 1_000_000 + (1 << 31)), now, 1_000_000);
-        assert!(guard.check(false, now).is_some_and(|why| why.contains("asks to wait")));
+        let mut turn = Watched::new(Limits::default(), now, Past::default());
+        turn.see(&retry(1, 1_000_000 + 2_000), now, 1_000_000);
+        assert_eq!(turn.check(false, now), None);
+        turn.see(&retry(1, 1_000_000 + (1 << 31)), now, 1_000_000);
+        assert!(turn.check(false, now).is_some_and(|why| why.contains("asks to wait")));
     }
 }

@@ -9,12 +9,12 @@ use crate::model::status::AgentFacts;
 
 /// Facts, and when which of them was heard.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct LiveFacts {
     facts: AgentFacts,
     heard: BTreeMap<AgentSessionId, Instant>,
 }
 
-impl Known {
+impl LiveFacts {
     pub(super) fn facts(&self) -> &AgentFacts {
         &self.facts
     }
@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_older_than_what_was_heard_does_not_undo_it() {
-        let mut known = Known::default();
+        let mut known = LiveFacts::default();
         let asked = Instant::now();
         let later = asked + std::time::Duration::from_millis(5);
         assert!(known.hear(&AgentEvent::Status(id("a"), AgentStatus::Busy), asked, 1));

@@ -2,73 +2,84 @@
 
 use std::collections::BTreeSet;
 
-use super::run::{Run, Whose};
-use super::scribe::Scribe;
-use super::subscription::Heard;
-use super::talk;
-use super::transcript::Told;
+use super::item::Heard;
+use super::progress::Emitted;
+use super::reconciler::SessionReconciler;
+use super::session_state;
+use super::sort::Whose;
+use super::tracked_turn::TrackedTurn;
+use super::turn::Turn;
 use crate::approvals::Replied;
 use crate::model::agent::{AgentEvent, AgentMessageId, AgentSessionId, AgentStatus, Role};
 use crate::model::approval::AgentRequest;
-use crate::store::StoreError;
+use crate::model::event::EventKind;
+use crate::store::{StoreError, Tx, sessions};
 
-impl Scribe<'_> {
+/// Sub-agents of sub-agents of …
+const DEPTH: usize = 8;
+
+impl SessionReconciler<'_> {
     pub(super) async fn hear(&mut self, heard: &Heard) -> Result<(), StoreError> {
         match &*heard.event {
-            AgentEvent::Connected | AgentEvent::Heartbeat | AgentEvent::Other(_) => Ok(()),
-            AgentEvent::Disposed => {
-                self.overview_at = Some(heard.at);
-                self.must_look = true;
-                Ok(())
+            AgentEvent::Connected | AgentEvent::Heartbeat | AgentEvent::Other(_) => {}
+            AgentEvent::Disposed => self.inquiries.look_now(heard.at),
+            AgentEvent::Asked(request) => self.asked(request, heard).await?,
+            AgentEvent::PermissionReplied { session, permission, reply } => {
+                self.moved(session, heard);
+                self.requests.replied(permission, Replied::Permission(reply.clone()));
             }
-            AgentEvent::Asked(ask) => self.asked(ask).await,
-            AgentEvent::PermissionReplied { permission, reply, .. } => {
-                self.replied(permission, Replied::Permission(reply.clone())).await
+            AgentEvent::QuestionAnswered { session, question } => {
+                self.moved(session, heard);
+                self.requests.replied(question, Replied::Question);
             }
-            AgentEvent::QuestionAnswered { question, .. } => self.replied(question, Replied::Question).await,
-            AgentEvent::SessionUpdated { parent: Some(_), .. } => Ok(()),
+            AgentEvent::SessionUpdated { session, parent: Some(_), .. } => drop(self.moved(session, heard)),
             AgentEvent::SessionUpdated { session, parent: None, title, metadata } => {
-                self.updated(session, title, metadata, heard.at).await
+                self.moved(session, heard);
+                if self.roots.updated(session, title, metadata, heard.at) {
+                    self.retitled(session, title).await?;
+                }
             }
-            AgentEvent::SessionDeleted(session) => self.deleted(session).await,
+            AgentEvent::SessionDeleted(session) => self.deleted(session, heard).await?,
             AgentEvent::Failed(None, _) => {
-                for talk in self.talks.values_mut() {
-                    if let Some(run) = &mut talk.run {
-                        talk.speech.add(run.see(&heard.event, heard.at), heard.at);
-                    }
-                }
-                Ok(())
+                let sessions: Vec<AgentSessionId> = self.sessions.keys().cloned().collect();
+                sessions.iter().for_each(|session| self.failed(session, heard));
             }
+            AgentEvent::Failed(Some(session), _) => self.failed(session, heard),
             AgentEvent::Status(session, status) => {
-                self.moved(session, status, heard);
-                Ok(())
-            }
-            AgentEvent::Message(head) => self.said(&head.session, &head.id, heard).await,
-            AgentEvent::Part(part) => self.said(&part.session, &part.message, heard).await,
-            AgentEvent::PartDelta { session, message, .. } | AgentEvent::MessageRemoved(session, message) => {
-                self.said(session, message, heard).await
-            }
-            AgentEvent::Failed(Some(session), _) => {
-                if let Some(talk) = self.talks.get_mut(session)
-                    && let Some(run) = &mut talk.run
+                let root = self.moved(session, heard);
+                if let Some(state) = self.sessions.get_mut(&root)
+                    && *status == AgentStatus::Idle
+                    && state.has_work()
                 {
-                    talk.speech.add(run.see(&heard.event, heard.at), heard.at);
-                    talk.look_at = Some(heard.at);
+                    state.look_at = Some(heard.at);
                 }
-                Ok(())
+            }
+            AgentEvent::Message(head) => self.said(&head.session, &head.id, heard).await?,
+            AgentEvent::Part(part) => self.said(&part.session, &part.message, heard).await?,
+            AgentEvent::PartDelta { session, message, .. } | AgentEvent::MessageRemoved(session, message) => {
+                self.said(session, message, heard).await?;
             }
         }
+        Ok(())
     }
 
-    fn moved(&mut self, session: &AgentSessionId, status: &AgentStatus, heard: &Heard) {
-        let claimed = self.inner.claims.prompt(self.feed.frame(), session).is_some();
-        let Some(talk) = self.talks.get_mut(session) else { return };
-        if let Some(run) = &mut talk.run {
-            talk.speech.add(run.see(&heard.event, heard.at), heard.at);
+    /// Something about a session, as far as the turn that goes on there is concerned. Returns its conversation.
+    fn moved(&mut self, session: &AgentSessionId, heard: &Heard) -> AgentSessionId {
+        let (root, now_ms) = (self.feed.root_of(session), self.now_ms());
+        if let Some(turn) = self.sessions.get_mut(&root).and_then(|state| state.current()) {
+            if root == *session {
+                turn.see(&heard.event, heard.at, now_ms);
+            } else {
+                turn.see_child(session, &heard.event, heard.at, now_ms);
+            }
         }
-        let is_ours = talk.ours.is_some() && claimed;
-        if *status == AgentStatus::Idle && talk.has_work() && !is_ours {
-            talk.look_at = Some(heard.at);
+        root
+    }
+
+    fn failed(&mut self, session: &AgentSessionId, heard: &Heard) {
+        let root = self.moved(session, heard);
+        if let Some(state) = self.sessions.get_mut(&root).filter(|state| !state.turns.is_empty()) {
+            state.look_at = Some(heard.at);
         }
     }
 
@@ -79,44 +90,36 @@ impl Scribe<'_> {
         message: &AgentMessageId,
         heard: &Heard,
     ) -> Result<(), StoreError> {
-        let claimed = self.inner.claims.prompt(self.feed.frame(), session);
-        let is_claimed = claimed.is_some_and(|prompt| *message >= prompt);
-        if is_claimed || self.feed.parent_of(session).is_some() {
-            // A lane tells of it; a sub-agent's words are not told.
-            if let Some(talk) = self.talks.get_mut(session) {
-                talk.seen = talk.seen.take().max(Some(message.clone()));
-                talk.was_claimed |= is_claimed;
-            }
+        if self.feed.is_child(session) {
+            self.moved(session, heard);
             return Ok(());
         }
-        let first = self.heard.entry(session.clone()).or_insert_with(|| message.clone());
-        if message < first {
-            first.clone_from(message);
-        }
+        self.gaps.hear(session, message);
         let is_head = matches!(&*heard.event, AgentEvent::Message(_));
-        if !self.talks.contains_key(session) {
-            if !self.roots.contains_key(session) {
+        if !self.sessions.contains_key(session) {
+            if !self.roots.contains(session) {
                 // Whose it is has to be asked; what is missed meanwhile is read then.
-                self.wanted.insert(session.clone());
+                self.inquiries.want(session.clone());
                 return Ok(());
             }
-            if !is_head || !self.talk(session).await? {
+            if !is_head || !self.session(session).await? {
                 return Ok(());
             }
         }
-        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
-        talk.seen = talk.seen.take().max(Some(message.clone()));
-        if talk.ours.as_ref().is_some_and(|ours| message >= ours) {
+        let now_ms = self.now_ms();
+        let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
+        state.saw(message);
+        if let Some(turn) = state.turn_of(message) {
+            turn.see(&heard.event, heard.at, now_ms);
             return Ok(());
         }
-        if !talk.is_news(message) {
-            if talk.unfinished.contains(message) {
+        if state.awaited.as_ref().is_some_and(|awaited| message >= awaited) {
+            return Ok(());
+        }
+        if !state.is_news(message) {
+            if state.unfinished.contains(message) {
                 self.came_late(session);
             }
-            return Ok(());
-        }
-        if let Some(run) = talk.run.as_mut().filter(|run| message >= run.prompt()) {
-            talk.speech.add(run.see(&heard.event, heard.at), heard.at);
             return Ok(());
         }
         match &*heard.event {
@@ -138,17 +141,20 @@ impl Scribe<'_> {
         prompt: &AgentMessageId,
     ) -> Result<(), StoreError> {
         let ids = vec![prompt.clone()];
-        let whose = self.inner.deps.store.read(move |db| talk::whose(db, &ids)).await?;
-        let Some(talk) = self.talks.get_mut(session) else { return Ok(()) };
+        let whose = self.deps.store.read(move |db| session_state::whose(db, &ids)).await?;
+        let (now_ms, patience) = (self.now_ms(), self.deps.settings.patience);
+        let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         match whose.get(prompt) {
-            Some(Whose::Open) => talk.ours = Some(prompt.clone()),
-            Some(Whose::Ended) => talk.is_late = true,
-            None if !talk.is_read => drop(self.wanted.insert(session.clone())),
+            Some(Whose::Open) => state.awaited = Some(prompt.clone()),
+            Some(Whose::Ended) => state.is_late = true,
+            None if !state.is_read => self.inquiries.want(session.clone()),
             None => {
-                talk.is_old = false;
-                let mut run = Run::new(session.clone(), prompt.clone(), Told::default(), BTreeSet::new());
-                talk.speech.add(run.see(&heard.event, heard.at), heard.at);
-                talk.run = Some(run);
+                state.is_old = false;
+                let (emitted, begun) = (Emitted::default(), BTreeSet::new());
+                let turn = Turn::of_others(session.clone(), prompt.clone(), emitted, begun, patience);
+                let mut turn = TrackedTurn::of_others(turn, state.subject.clone());
+                turn.see(&heard.event, heard.at, now_ms);
+                state.turns.insert(prompt.clone(), turn);
             }
         }
         Ok(())
@@ -156,23 +162,71 @@ impl Scribe<'_> {
 
     /// Something was said that only the history lacks.
     fn came_late(&mut self, session: &AgentSessionId) {
-        if let Some(talk) = self.talks.get_mut(session) {
-            talk.is_late = true;
+        if let Some(state) = self.sessions.get_mut(session) {
+            state.is_late = true;
         }
         if !self.feed.is_busy(session) {
-            self.wanted.insert(session.clone());
+            self.inquiries.want(session.clone());
         }
     }
 
-    async fn asked(&mut self, ask: &AgentRequest) -> Result<(), StoreError> {
-        self.asked_meanwhile.push(ask.clone());
-        let root = self.root_of(&ask.session).await;
-        self.talk(&root).await?;
-        self.inner.deps.approvals.asked(self.feed.frame(), Some(&root), ask).await
+    async fn asked(&mut self, request: &AgentRequest, heard: &Heard) -> Result<(), StoreError> {
+        let root = self.root_of(&request.session).await;
+        self.session(&root).await?;
+        self.moved(&request.session, heard);
+        self.requests.asked(root, request);
+        Ok(())
     }
 
-    async fn replied(&mut self, prompt: &str, how: Replied) -> Result<(), StoreError> {
-        self.answered_meanwhile.insert(prompt.to_owned());
-        self.inner.deps.approvals.replied(self.feed.frame(), prompt, how).await
+    async fn retitled(&mut self, session: &AgentSessionId, title: &str) -> Result<(), StoreError> {
+        let Some(state) = self.sessions.get(session) else { return Ok(()) };
+        let (id, title) = (state.id.clone(), title.to_owned());
+        self.deps.store.write(move |tx| sessions::retitle(tx, &id, &title)).await
+    }
+
+    async fn deleted(&mut self, session: &AgentSessionId, heard: &Heard) -> Result<(), StoreError> {
+        self.settle().await?;
+        self.roots.remove(session);
+        self.inquiries.forget(session);
+        let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
+        let (id, subject, lost) = (state.id.clone(), state.subject.clone(), session.clone());
+        // A turn of ours ends when it cannot be read any more.
+        if state.turns.values().any(|turn| turn.owner.is_some()) {
+            state.look_at = Some(heard.at);
+        } else {
+            self.sessions.remove(session);
+        }
+        let change = move |tx: &mut Tx<'_>| {
+            match sessions::clear_agent_session(tx, &id, &lost) {
+                // Whoever deleted it through mimir has told of it.
+                Err(StoreError::Conflict { .. }) => Ok(()),
+                Err(error) => Err(error),
+                Ok(()) => tx.emit(&subject, &EventKind::SessionRemoved {}).map(drop),
+            }
+        };
+        self.deps.store.write(change).await
+    }
+
+    /// The session whose agent made this one, or itself. One that nobody has heard of is asked for, and everything
+    /// else waits for that: only a request in a sub-agent's session of which the beginning was missed comes here.
+    pub(super) async fn root_of(&mut self, session: &AgentSessionId) -> AgentSessionId {
+        let mut at = self.feed.root_of(session);
+        for _ in 0..DEPTH {
+            if self.roots.contains(&at) || self.sessions.contains_key(&at) {
+                break;
+            }
+            let Ok(client) = self.deps.locator.agent(self.feed.frame()).await else { break };
+            match client.find_session(&at).await {
+                Ok(Some(found)) => match found.parent {
+                    Some(parent) => {
+                        self.feed.found_parent(&at, &parent);
+                        at = parent;
+                    }
+                    None => self.roots.found(&at, found.title, found.metadata),
+                },
+                _ => break,
+            }
+        }
+        at
     }
 }

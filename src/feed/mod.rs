@@ -1,68 +1,85 @@
 //! What agents say: one event stream for each running frame, always open, whoever listens.
 //!
-//! A stream has no position to resume from, so the feed makes up for what it
-//! cannot promise: it connects again by itself, and says when something may have
-//! been missed. Those who deliver messages subscribe to it and tell of their own
-//! turns; what nobody claims (somebody types in the terminal, another program
-//! uses the agent's API) is told here.
+//! ```text
+//!   agent ──► reader ──► hear ──────────────────┐
+//!                        reread (asks the agent) ├──► turns ──► outbox ──► events, history
+//!   delivery ──────────► follow ────────────────┘      │
+//!             ◄──────────────── progress, verdict ─────┘
+//! ```
 //!
-//! Not here: opencode's JSON (see `opencode`), what becomes of a message (see
-//! `router`), sending events to clients (see `events`).
+//! Every turn is tracked here, whoever began it (see `turn` for its states): told while it runs, read again when the
+//! session rests, judged, and stored. A stream has no position to resume from, so after every connection the agent is
+//! asked what it does and what was said, what the log lacks is added, and it is told that something may have been
+//! missed.
+//!
+//! Not here: opencode's JSON (see `opencode`), handing messages over and limits of turns (see `delivery`), sending
+//! events to clients (see `events`).
 
-mod ask;
-mod claims;
+mod activity;
 mod counters;
+mod event_batch;
 mod facts;
+mod follow;
 mod gap;
 mod hear;
-#[cfg(test)]
-pub(crate) mod imagined;
-mod keep;
+mod inquiries;
+mod inquiry;
+mod item;
+mod outbox;
 mod progress;
-mod questions;
 mod reader;
-pub mod reread;
-mod roots;
+mod reconciler;
+mod requests;
+mod reread;
+mod root_sessions;
 mod run;
-mod scribe;
-pub mod speech;
+#[cfg(test)]
+mod samples;
+mod session_state;
+mod sort;
 mod subscription;
-mod talk;
-pub mod transcript;
-mod writing;
+mod tracked_turn;
+mod tracking;
+mod transcript;
+mod turn;
+mod verdict;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::approvals::Approvals;
 use crate::clock::Clock;
 use crate::frames::AgentLocator;
-use crate::model::agent::{AgentMessageId, AgentSessionId};
 use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
 use crate::model::status::AgentFacts;
 use crate::store::{Store, StoreError, frames};
 use crate::supervisor::Service;
+use crate::supervisor::Tasks;
 use crate::supervisor::failpoint::Failpoints;
-use crate::supervisor::{OnExit, Tasks};
+use crate::supervisor::keyed::{Keyed, Next, Pass};
 
-pub use claims::Claim;
+pub use activity::Activity;
 pub use counters::Counters;
-pub use run::Patience;
-pub use subscription::{FeedError, FeedItem, Heard, Subscription};
+pub use item::{FeedError, FeedItem, Heard};
+pub use subscription::Subscription;
+pub use tracking::{ProgressSender, TurnHandle, TurnPhase, TurnProgress, TurnRequest, no_progress};
+pub use verdict::{Answer, Patience, Verdict};
 
-use claims::Claims;
 use reader::Feed;
+use tracking::Command;
 
 /// How soon after a change the frames are looked at; a stream of answers changes something all the time.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// How often they are looked at anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a feed may take to store what is known when its frame has stopped.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// How patient a feed is.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +90,7 @@ pub struct Settings {
     pub longest_pause: Duration,
     /// How often the agent is asked what it does, whatever its event stream says.
     pub look_every: Duration,
-    /// With a session that rests and has not shown yet what it did.
+    /// With a session in which somebody spoke past mimir, and that rests and has not shown yet what it did.
     pub patience: Patience,
 }
 
@@ -114,8 +131,7 @@ pub struct Feeds {
 
 struct Inner {
     deps: FeedDeps,
-    feeds: Mutex<HashMap<FrameId, Arc<Feed>>>,
-    claims: Claims,
+    feeds: Keyed<FrameId, Feed>,
     counters: Counters,
     changed: watch::Sender<u64>,
 }
@@ -124,13 +140,12 @@ impl Feeds {
     /// Makes the service. While it runs it keeps a feed for each running frame.
     #[must_use]
     pub fn new(deps: FeedDeps) -> Self {
-        let inner = Inner {
-            deps,
-            feeds: Mutex::default(),
-            claims: Claims::default(),
-            counters: Counters::default(),
-            changed: watch::Sender::new(0),
-        };
+        let changed = watch::Sender::new(0);
+        let changes = changed.clone();
+        let feeds = Keyed::new(&deps.tasks, "feed of", move |frame: &FrameId| {
+            Feed::new(frame.clone(), changes.clone())
+        });
+        let inner = Inner { deps, feeds, counters: Counters::default(), changed };
         Self { inner: Arc::new(inner) }
     }
 }
@@ -172,26 +187,43 @@ impl Feeds {
         Subscription::begin(&self.feed(frame), within).await
     }
 
-    /// Says that somebody else tells of what the agent says in this session from `prompt` on, sub-agents included.
-    #[must_use]
-    pub fn claim(&self, frame: &FrameId, session: &AgentSessionId, prompt: &AgentMessageId) -> Claim {
-        self.inner.claims.take(frame, session, prompt)
+    /// Waits until the frame's event stream stands.
+    ///
+    /// # Errors
+    /// [`FeedError`] when the next try to connect fails, or none succeeds `within` that time.
+    pub async fn stands(&self, frame: &FrameId, within: Duration) -> Result<(), FeedError> {
+        self.feed(frame).stands_within(within).await.map(drop)
     }
 
-    /// Somebody who claims a turn found so many things that had been missed.
-    pub fn repaired(&self, frame: &FrameId, count: usize) {
-        if let Ok(feeds) = self.inner.feeds.lock()
-            && let Some(feed) = feeds.get(frame)
-        {
-            feed.repaired(count);
+    /// Tracks the turn of a message. Returns once the stream stands, so that nothing is missed of what is asked of the
+    /// agent afterwards.
+    ///
+    /// # Errors
+    /// [`FeedError`] when the next try to connect fails, or none succeeds `within` that time.
+    pub async fn track(
+        &self,
+        frame: &FrameId,
+        request: TurnRequest,
+        within: Duration,
+    ) -> Result<TurnHandle, FeedError> {
+        let (feed, until) = (self.feed(frame), Instant::now() + within);
+        feed.stands_within(within).await?;
+        let commands = feed.commands();
+        let handle = TurnHandle::new(&request, commands.clone());
+        let (taken, is_tracked) = oneshot::channel();
+        // One that cannot be sent is one that is not answered.
+        let _ = commands.send(Command::Track(request, handle.id(), taken));
+        match tokio::time::timeout_at(until, is_tracked).await {
+            Ok(Ok(())) => Ok(handle),
+            Ok(Err(_)) => Err(FeedError::Away("the agent is not listened to now".to_owned())),
+            Err(_) => Err(FeedError::Away(format!("the turn could not be tracked within {within:?}"))),
         }
     }
 
     /// What is known of a frame's agent; nothing when it has no feed because it does not run.
     #[must_use]
     pub fn facts(&self, frame: &FrameId) -> Option<AgentFacts> {
-        let feeds = self.inner.feeds.lock().ok()?;
-        feeds.get(frame).map(|feed| feed.facts())
+        self.inner.feeds.get(frame).map(|feed| feed.facts())
     }
 
     /// Changes whenever the facts of some frame do (the time of its last sign of life alone is no change).
@@ -208,44 +240,36 @@ impl Feeds {
 
     /// The frame's feed, started unless it runs.
     fn feed(&self, frame: &FrameId) -> Arc<Feed> {
-        let fresh = Arc::new(Feed::new(frame.clone(), self.inner.changed.clone()));
-        let Ok(mut feeds) = self.inner.feeds.lock() else { return fresh };
-        if let Some(known) = feeds.get(frame) {
-            return known.clone();
+        if let Some(known) = self.inner.feeds.get(frame) {
+            return known;
         }
-        feeds.insert(frame.clone(), fresh.clone());
-        drop(feeds);
-        self.start(fresh.clone());
-        fresh
+        let feeds = self.clone();
+        self.inner.feeds.wake(frame, move |pass| {
+            let feeds = feeds.clone();
+            async move { feeds.keep(pass).await }
+        })
     }
 
-    fn start(&self, feed: Arc<Feed>) {
-        let name = format!("feed of {}", feed.frame());
-        let feeds = self.clone();
-        // Not `Restart`: a feed ends with its frame. One that panics leaves its place, and the next look
-        // at the frames starts another.
-        self.inner.deps.tasks.spawn(name, OnExit::Report, move |stop| {
-            let (feeds, feed) = (feeds.clone(), feed.clone());
-            async move {
-                let _place = Place { feeds: &feeds, feed: &feed };
-                let both = async {
-                    tokio::join!(reader::run(&feeds.inner, &feed), scribe::run(&feeds.inner, &feed))
-                };
-                tokio::select! {
-                    _ = both => {}
-                    () = feed.ended() => {}
-                    () = stop.cancelled() => {}
-                }
+    /// Keeps a frame's feed until the frame or the gateway stops.
+    async fn keep(&self, pass: Pass<FrameId, Feed>) -> Next {
+        let feed = Closing(pass.state);
+        let stopped = async {
+            pass.stop.cancelled().await;
+            if feed.0.is_ended() {
+                tokio::time::sleep(LAST_WRITE).await;
             }
-        });
+        };
+        tokio::select! {
+            () = reader::run(&self.inner, &feed.0) => {}
+            () = run::run(&self.inner, &feed.0) => {}
+            () = stopped => {}
+        }
+        Next::Done
     }
 
     async fn match_frames(&self) -> Result<(), StoreError> {
         // Taken before the rows are read: a feed that is started meanwhile is not ended by what they said.
-        let known: Vec<FrameId> = match self.inner.feeds.lock() {
-            Ok(feeds) => feeds.keys().cloned().collect(),
-            Err(_) => Vec::new(),
-        };
+        let known = self.inner.feeds.keys();
         let rows = self.inner.deps.store.read(|db| frames::list(db)).await?;
         let runs = |id: &FrameId| rows.iter().any(|row| row.id == *id && row.state == FrameState::Running);
         for row in rows.iter().filter(|row| row.state == FrameState::Running) {
@@ -258,34 +282,18 @@ impl Feeds {
     }
 
     fn end(&self, frame: &FrameId) {
-        let gone = self.inner.feeds.lock().ok().and_then(|mut feeds| feeds.remove(frame));
-        if let Some(feed) = gone {
+        if let Some(feed) = self.inner.feeds.get(frame) {
             feed.end();
+            self.inner.feeds.cancel(frame);
         }
     }
 }
 
-/// Waits for what is in flight, and for ever when nothing is.
-pub async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(flying) = slot else { return std::future::pending().await };
-    let done = flying.await;
-    *slot = None;
-    done
-}
+/// Tells whoever listens to a feed that it has ended, however it does.
+struct Closing(Arc<Feed>);
 
-/// Gives the feed's place free, however it ends.
-struct Place<'a> {
-    feeds: &'a Feeds,
-    feed: &'a Arc<Feed>,
-}
-
-impl Drop for Place<'_> {
+impl Drop for Closing {
     fn drop(&mut self) {
-        self.feed.close("the frame does not run any more");
-        if let Ok(mut feeds) = self.feeds.inner.feeds.lock()
-            && feeds.get(self.feed.frame()).is_some_and(|known| Arc::ptr_eq(known, self.feed))
-        {
-            feeds.remove(self.feed.frame());
-        }
+        self.0.close();
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of one message and its parts, and what of them was told. Pure.
+//! What is known of one message and its parts, and what of them is in events already. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use crate::model::agent::{AgentPart, AgentPartId, MessageInfo, PartBody, Role, T
 use crate::model::event::EventKind;
 
 /// The most of a tool's output that an event carries; the whole is in the history.
-pub(super) const TOLD_OUTPUT: usize = 16 * 1024;
+pub(super) const EVENT_OUTPUT: usize = 16 * 1024;
 
-/// What followers were told before, by part and by tool call.
+/// What events were emitted of a turn, by part and by tool call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Emitted {
     pub(super) texts: BTreeMap<AgentPartId, String>,
     tools: BTreeMap<String, ToolStatus>,
 }
 
-impl Told {
+impl Emitted {
     /// Adds an event that was stored.
-    pub fn add(&mut self, happening: EventKind) {
-        match happening {
+    pub fn add(&mut self, event: EventKind) {
+        match event {
             EventKind::Text { delta, part } | EventKind::Reasoning { delta, part } => {
                 self.texts.entry(AgentPartId(part)).or_default().push_str(&delta);
             }
@@ -31,9 +31,9 @@ impl Told {
 
 /// What is known of a message.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct MessageProgress {
     pub(super) head: Option<MessageInfo>,
-    pub(super) parts: BTreeMap<AgentPartId, Progress>,
+    pub(super) parts: BTreeMap<AgentPartId, PartProgress>,
 }
 
 /// Where we learned of a part.
@@ -45,7 +45,7 @@ pub(super) enum Source {
 
 /// What is known of a part, and how much of it was told.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct PartProgress {
     pub(super) part: AgentPart,
     /// The text as far as we know it.
     pub(super) text: String,
@@ -57,21 +57,21 @@ pub(super) struct Progress {
     is_other: bool,
 }
 
-impl Known {
-    /// What was not told yet. Only the agent's own words are told, so its head has to be known.
-    pub(super) fn tell(&mut self, told: &mut Told) -> Vec<EventKind> {
+impl MessageProgress {
+    /// What has no event yet. Only the agent's own words are told, so its head has to be known.
+    pub(super) fn tell(&mut self, emitted: &mut Emitted) -> Vec<EventKind> {
         if self.head.as_ref().is_none_or(|head| head.role != Role::Assistant) {
             return Vec::new();
         }
-        self.parts.values_mut().filter_map(|progress| progress.tell(told)).collect()
+        self.parts.values_mut().filter_map(|progress| progress.tell(emitted)).collect()
     }
 
     pub(super) fn parts(&self) -> Vec<AgentPart> {
-        self.parts.values().map(Progress::whole).collect()
+        self.parts.values().map(PartProgress::whole).collect()
     }
 }
 
-impl Progress {
+impl PartProgress {
     pub(super) fn new(part: &AgentPart, source: Source, before: Option<String>) -> Self {
         let text = before.unwrap_or_default();
         // Deltas that came before we looked are gone.
@@ -103,7 +103,7 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, told: &mut Told) -> Option<EventKind> {
+    fn tell(&mut self, emitted: &mut Emitted) -> Option<EventKind> {
         let part = self.part.id.to_string();
         if std::mem::take(&mut self.is_other) {
             self.told = self.text.len();
@@ -115,11 +115,11 @@ impl Progress {
             }
             PartBody::Reasoning { .. } => self.rest().map(|delta| EventKind::Reasoning { delta, part }),
             PartBody::Tool { tool, call_id, status, title, input, output } => {
-                let before = told.tools.get(call_id).copied();
+                let before = emitted.tools.get(call_id).copied();
                 if *status == ToolStatus::Pending || before == Some(*status) {
                     return None;
                 }
-                told.tools.insert(call_id.clone(), *status);
+                emitted.tools.insert(call_id.clone(), *status);
                 let ended = matches!(status, ToolStatus::Completed | ToolStatus::Error);
                 Some(EventKind::Tool {
                     call: call_id.clone(),
@@ -152,7 +152,7 @@ impl Progress {
 }
 
 pub(super) fn cut(output: &str) -> String {
-    let mut end = output.len().min(TOLD_OUTPUT);
+    let mut end = output.len().min(EVENT_OUTPUT);
     while !output.is_char_boundary(end) {
         end -= 1;
     }

@@ -4,17 +4,18 @@
 //! to keep what it says (opencode's memory grows with slow readers).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, watch};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::facts::Known;
-use super::subscription::{FeedError, Heard, QUEUE, Sent};
+use super::facts::LiveFacts;
+use super::item::{FeedError, Heard, QUEUE, Sent};
+use super::tracking::Command;
 use crate::frames::PlaceError;
 use crate::model::agent::{AgentEvent, AgentSessionId, AgentStatus};
 use crate::model::ids::FrameId;
@@ -26,6 +27,9 @@ use crate::supervisor::backoff::Backoff;
 /// has just begun to listen swallows the request, and a short try finds out sooner.
 const FIRST_HEAD: Duration = Duration::from_secs(15);
 const LATER_HEADS: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(6), FIRST_HEAD];
+
+/// Why nobody listens to a feed that has ended.
+pub(super) const ENDED: &str = "the frame does not run any more";
 
 /// How a connection stands.
 #[derive(Clone, Debug, Default)]
@@ -43,17 +47,19 @@ pub(super) struct Link {
 /// The feed of one frame.
 pub(super) struct Feed {
     frame: FrameId,
-    known: Mutex<Known>,
+    known: Mutex<LiveFacts>,
     link: watch::Sender<Link>,
     items: broadcast::Sender<Sent>,
     hurry: Notify,
     end: CancellationToken,
     changed: watch::Sender<u64>,
-    repaired: AtomicU32,
+    commands: mpsc::UnboundedSender<Command>,
+    asked: Mutex<Option<mpsc::UnboundedReceiver<Command>>>,
 }
 
 impl Feed {
     pub(super) fn new(frame: FrameId, changed: watch::Sender<u64>) -> Self {
+        let (commands, asked) = mpsc::unbounded_channel();
         Self {
             frame,
             known: Mutex::default(),
@@ -62,7 +68,8 @@ impl Feed {
             hurry: Notify::new(),
             end: CancellationToken::new(),
             changed,
-            repaired: AtomicU32::new(0),
+            commands,
+            asked: Mutex::new(Some(asked)),
         }
     }
 
@@ -71,32 +78,37 @@ impl Feed {
     }
 
     pub(super) fn facts(&self) -> AgentFacts {
-        self.known.lock().map(|known| known.facts().clone()).unwrap_or_default()
+        self.known.lock().facts().clone()
     }
 
-    /// The session that made this one.
-    pub(super) fn parent_of(&self, session: &AgentSessionId) -> Option<AgentSessionId> {
-        self.known.lock().ok()?.facts().parents.get(session).cloned()
+    /// The session whose agent made this one, as far as is known, or itself.
+    pub(super) fn root_of(&self, session: &AgentSessionId) -> AgentSessionId {
+        self.known.lock().facts().root_of(session).clone()
+    }
+
+    /// Whether another session made this one.
+    pub(super) fn is_child(&self, session: &AgentSessionId) -> bool {
+        self.known.lock().facts().parents.contains_key(session)
     }
 
     /// Whether a session works.
     pub(super) fn is_busy(&self, session: &AgentSessionId) -> bool {
-        self.known.lock().is_ok_and(|known| known.facts().sessions.contains_key(session))
+        self.known.lock().facts().sessions.contains_key(session)
     }
 
     /// Whether any session works.
     pub(super) fn is_working(&self) -> bool {
-        self.known.lock().is_ok_and(|known| !known.facts().sessions.is_empty())
+        !self.known.lock().facts().sessions.is_empty()
     }
 
-    /// Others found so many things that had been missed.
-    pub(super) fn repaired(&self, count: usize) {
-        self.repaired.fetch_add(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    /// Asks the reconciler for something.
+    pub(super) fn commands(&self) -> mpsc::UnboundedSender<Command> {
+        self.commands.clone()
     }
 
-    /// How many they found since this was asked last.
-    pub(super) fn take_repaired(&self) -> u32 {
-        self.repaired.swap(0, Ordering::Relaxed)
+    /// What the reconciler is asked for; for the one that asks first.
+    pub(super) fn take_commands(&self) -> Option<mpsc::UnboundedReceiver<Command>> {
+        self.asked.lock().take()
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Sent> {
@@ -107,10 +119,22 @@ impl Feed {
         self.link.subscribe()
     }
 
-    /// Somebody waits: do not pause before the next try.
-    pub(super) fn hurry(&self) {
-        if !self.link.borrow().stands {
+    /// Waits until the stream stands, or the next try to connect has failed; says which connection it is.
+    pub(super) async fn stands_within(&self, within: Duration) -> Result<u64, FeedError> {
+        let mut link = self.link();
+        let failed_before = link.borrow().failures;
+        if !link.borrow().stands {
+            // Somebody waits: no pause before the next try.
             self.hurry.notify_one();
+        }
+        let stands = link.wait_for(|now| now.stands || now.failures > failed_before);
+        match tokio::time::timeout(within, stands).await {
+            Ok(Ok(now)) if now.stands => Ok(now.connection),
+            Ok(Ok(now)) => Err(now.trouble.clone().unwrap_or_else(|| FeedError::Away(ENDED.to_owned()))),
+            Ok(Err(_)) => Err(FeedError::Away(ENDED.to_owned())),
+            Err(_) => {
+                Err(FeedError::Away(format!("the agent's event stream did not begin within {within:?}")))
+            }
         }
     }
 
@@ -118,17 +142,21 @@ impl Feed {
         self.end.cancel();
     }
 
+    pub(super) fn is_ended(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
     /// The last word, for everybody who listens.
-    pub(super) fn close(&self, why: &str) {
+    pub(super) fn close(&self) {
         self.end.cancel();
-        self.lost(FeedError::Away(why.to_owned()), 0);
+        self.lost(FeedError::Away(ENDED.to_owned()), 0);
     }
 
-    /// Takes what was re-read; see [`Known::reread`].
+    /// Takes what was re-read; see [`LiveFacts::reread`].
     pub(super) fn reread(
         &self,
         statuses: &BTreeMap<AgentSessionId, AgentStatus>,
@@ -143,8 +171,8 @@ impl Feed {
         self.change(|known| known.found_parent(session, parent));
     }
 
-    fn change(&self, how: impl FnOnce(&mut Known) -> bool) {
-        let changed = self.known.lock().is_ok_and(|mut known| how(&mut known));
+    fn change(&self, how: impl FnOnce(&mut LiveFacts) -> bool) {
+        let changed = how(&mut self.known.lock());
         if changed {
             self.changed.send_modify(|count| *count += 1);
         }

@@ -1,53 +1,12 @@
 //! Listening to a feed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
 
+use super::item::{FeedError, FeedItem, Sent};
 use super::reader::Feed;
-use crate::model::agent::AgentEvent;
-
-/// How many events may wait for one listener. One that is slower has to read again.
-pub(super) const QUEUE: usize = 4096;
-
-/// Why there is nothing to listen to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FeedError {
-    /// The agent is away or on its way back: try again.
-    #[error("{0}")]
-    Away(String),
-    /// The agent does not want to be listened to; trying again will not help.
-    #[error("{0}")]
-    Refused(String),
-}
-
-/// An event, and when it was read.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    /// When it was read from the agent's stream.
-    pub at: Instant,
-    /// What was said.
-    pub event: Arc<AgentEvent>,
-}
-
-/// What a listener gets.
-#[derive(Clone, Debug)]
-pub enum FeedItem {
-    /// The agent said something.
-    Event(Heard),
-    /// From here on something may be missing. Subscribe again, and read again.
-    Lost(String),
-}
-
-/// What a feed sends, with the number of the connection it belongs to.
-#[derive(Clone, Debug)]
-pub(super) enum Sent {
-    Event(u64, Heard),
-    Lost(u64, Arc<str>),
-}
 
 /// One listener. Dropping it is the end of listening.
 pub struct Subscription {
@@ -60,50 +19,17 @@ impl Subscription {
     pub(super) async fn begin(feed: &Feed, within: Duration) -> Result<Self, FeedError> {
         // Before the look at the connection: what it says from then on is in here.
         let items = feed.listen();
-        let mut link = feed.link();
-        let failed_before = link.borrow().failures;
-        feed.hurry();
-        let stands = async {
-            loop {
-                {
-                    let now = link.borrow_and_update();
-                    if now.stands {
-                        return Ok(now.connection);
-                    }
-                    if now.failures > failed_before
-                        && let Some(why) = &now.trouble
-                    {
-                        return Err(why.clone());
-                    }
-                }
-                if link.changed().await.is_err() {
-                    return Err(FeedError::Away("the feed ended".to_owned()));
-                }
-            }
-        };
-        match tokio::time::timeout(within, stands).await {
-            Ok(stands) => Ok(Self { items, connection: stands? }),
-            Err(_) => {
-                Err(FeedError::Away(format!("the agent's event stream did not begin within {within:?}")))
-            }
-        }
+        Ok(Self { items, connection: feed.stands_within(within).await? })
     }
 
     /// Waits until the stream stands, however long that takes, and hurries nobody.
     pub(super) async fn when_it_stands(feed: &Feed) -> Self {
         let items = feed.listen();
         let mut link = feed.link();
-        loop {
-            let (stands, connection) = {
-                let now = link.borrow_and_update();
-                (now.stands, now.connection)
-            };
-            if stands {
-                return Self { items, connection };
-            }
-            if link.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let stands = link.wait_for(|now| now.stands).await.map(|now| now.connection);
+        match stands {
+            Ok(connection) => Self { items, connection },
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -138,7 +64,10 @@ impl std::fmt::Debug for Subscription {
 
 #[cfg(test)]
 mod tests {
+    use super::super::item::QUEUE;
+    use super::super::reader::ENDED;
     use super::*;
+    use crate::model::agent::AgentEvent;
     use crate::model::ids::FrameId;
 
     fn feed() -> Feed {
@@ -166,12 +95,12 @@ mod tests {
         let first = feed.stands(1);
         let mut old = Subscription::when_it_stands(&feed).await;
         feed.hear(first, AgentEvent::Disposed, 2);
-        feed.close("gone");
+        feed.close();
         let second = feed.stands(3);
         let mut new = Subscription::when_it_stands(&feed).await;
         feed.hear(second, AgentEvent::Heartbeat, 4);
         assert!(matches!(old.next().await, FeedItem::Event(_)));
-        assert!(matches!(old.next().await, FeedItem::Lost(why) if why == "gone"));
+        assert!(matches!(old.next().await, FeedItem::Lost(why) if why == ENDED));
         assert!(matches!(new.next().await, FeedItem::Event(heard) if *heard.event == AgentEvent::Heartbeat));
     }
 }

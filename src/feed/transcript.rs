@@ -1,52 +1,49 @@
-//! What we know of one turn, and what of it was told to those who follow. Pure.
+//! What is known of one turn, and which events tell of it. Pure.
 //!
 //! Fed from the event stream and from re-reading, in any order and as often as
 //! you like: a part is told once, in order, with nothing doubled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::progress::{Known, Progress, Source};
+use super::progress::{Emitted, MessageProgress, PartProgress, Source};
 use crate::model::agent::{
-    AgentEvent, AgentFailure, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, AgentStatus,
-    MessageInfo, PartBody, Role,
+    AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
+    AgentStatus, MessageInfo, PartBody, Role,
 };
 use crate::model::event::EventKind;
 use crate::model::usage::Tokens;
-use crate::opencode::AgentMessage;
 
-pub use super::progress::Told;
-
-/// One turn, from our prompt on.
+/// One turn, from its prompt on.
 #[derive(Debug)]
 pub struct Transcript {
     session: AgentSessionId,
     prompt: AgentMessageId,
     children: BTreeSet<AgentSessionId>,
-    messages: BTreeMap<AgentMessageId, Known>,
-    told: Told,
+    messages: BTreeMap<AgentMessageId, MessageProgress>,
+    emitted: Emitted,
     failure: Option<AgentFailure>,
     waiting: BTreeSet<String>,
     retry: u32,
 }
 
 impl Transcript {
-    /// The turn that `prompt` begins; `told` is what followers were told of it by an earlier gateway.
+    /// The turn that `prompt` begins; `emitted` are the events that an earlier gateway stored of it.
     #[must_use]
-    pub fn new(session: AgentSessionId, prompt: AgentMessageId, told: Told) -> Self {
+    pub fn new(session: AgentSessionId, prompt: AgentMessageId, emitted: Emitted) -> Self {
         Self {
             session,
             prompt,
             children: BTreeSet::new(),
             messages: BTreeMap::new(),
-            told,
-            // The first look at the agent tells.
+            emitted,
+            // Those that wait already are in the first look at the agent.
             waiting: BTreeSet::new(),
             failure: None,
             retry: 0,
         }
     }
 
-    /// Takes an event and returns what is to be told. Events of other sessions say nothing.
+    /// Takes an event and returns what is to be emitted. Events of other sessions say nothing.
     pub fn see(&mut self, event: &AgentEvent) -> Vec<EventKind> {
         match event {
             AgentEvent::SessionUpdated { session, parent: Some(parent), .. } if self.is_ours(parent) => {
@@ -82,15 +79,22 @@ impl Transcript {
 
     /// Takes what was re-read. Text that streams is not stored by the agent, so parts that have not ended are
     /// emitted again only when they are whole.
-    pub fn absorb(&mut self, turns: &[AgentMessage]) -> Vec<EventKind> {
-        let mut happenings = Vec::new();
-        for turn in turns {
-            happenings.extend(self.message(&turn.head));
-            for part in &turn.parts {
-                happenings.extend(self.part(part, Source::Reread));
+    pub fn absorb(&mut self, messages: &[AgentMessage]) -> Vec<EventKind> {
+        let mut events = Vec::new();
+        for message in messages {
+            events.extend(self.message(&message.head));
+            for part in &message.parts {
+                events.extend(self.part(part, Source::Reread));
             }
         }
-        happenings
+        events
+    }
+
+    /// A sub-agent's session, made by the turn's own or by another sub-agent.
+    pub fn add_child(&mut self, session: &AgentSessionId) {
+        if !self.is_ours(session) {
+            self.children.insert(session.clone());
+        }
     }
 
     /// The stream was cut: whatever was being written may lack a piece now.
@@ -144,7 +148,7 @@ impl Transcript {
     pub fn align(&mut self, written: &[AgentMessage]) {
         let parts: BTreeMap<&AgentMessageId, BTreeSet<&AgentPartId>> = written
             .iter()
-            .map(|turn| (&turn.head.id, turn.parts.iter().map(|part| &part.id).collect()))
+            .map(|message| (&message.head.id, message.parts.iter().map(|part| &part.id).collect()))
             .collect();
         self.messages.retain(|id, known| match parts.get(id) {
             Some(kept) => {
@@ -155,23 +159,39 @@ impl Transcript {
         });
     }
 
-    /// The last message of the turn itself, when somebody spoke to the agent after its answer: what follows
-    /// is another turn.
+    /// The last message that belongs to the answer of the turn's own prompt. What follows was begun by somebody
+    /// who spoke to the agent after it, and is another turn.
     #[must_use]
-    pub fn last_own(&self) -> Option<AgentMessageId> {
-        let mut last = None;
-        for next in self.other_prompts() {
-            let own =
-                self.answers().filter(|head| head.id < *next).last().filter(|head| super::run::is_end(head));
-            if let Some(own) = own {
-                last = Some(own.id.clone());
-                break;
-            }
-        }
-        last.or_else(|| self.messages.keys().next_back().cloned())
+    pub fn last_own(&self) -> Option<&AgentMessageId> {
+        let end = self.end_before_next(&self.prompt).map(|head| &head.id);
+        end.or_else(|| self.messages.keys().next_back())
     }
 
-    /// Whether the agent has our prompt, as far as was seen.
+    /// The agent's last message for a prompt of the turn. A prompt that comes while the agent works steers it and is
+    /// answered with the ones before it.
+    #[must_use]
+    pub fn last_answer_to(&self, prompt: &AgentMessageId) -> Option<&MessageInfo> {
+        self.end_before_next(prompt).or_else(|| self.answers().filter(|head| head.id > *prompt).last())
+    }
+
+    /// The end of an answer behind which somebody spoke again.
+    fn end_before_next(&self, prompt: &AgentMessageId) -> Option<&MessageInfo> {
+        self.other_prompts().filter(|next| *next > prompt).find_map(|next| {
+            let answer = self.answers().filter(|head| head.id > *prompt && head.id < *next).last()?;
+            answer.is_end().then_some(answer)
+        })
+    }
+
+    /// The answer to a prompt: the text of the last message that has any, because a turn may end with a step that
+    /// only used a tool.
+    #[must_use]
+    pub fn final_text(&self, prompt: &AgentMessageId) -> String {
+        let Some(last) = self.last_answer_to(prompt) else { return String::new() };
+        let heads = self.answers().filter(|head| head.id > *prompt && head.id <= last.id);
+        heads.map(|head| self.text_of(&head.id)).filter(|text| !text.is_empty()).last().unwrap_or_default()
+    }
+
+    /// Whether the agent has the prompt, as far as was seen.
     #[must_use]
     pub fn has_prompt(&self) -> bool {
         self.messages.get(&self.prompt).is_some_and(|known| known.head.is_some())
@@ -190,20 +210,21 @@ impl Transcript {
             .filter(|head| head.role == Role::Assistant)
     }
 
-    /// Everything that was said from our prompt on, oldest first.
+    /// Everything that was said from the prompt on, oldest first.
     #[must_use]
-    pub fn turns(&self) -> Vec<AgentMessage> {
+    pub fn messages(&self) -> Vec<AgentMessage> {
         let all = self.messages.range(&self.prompt..);
         all.filter_map(|(_, known)| Some(AgentMessage { head: known.head.clone()?, parts: known.parts() }))
             .collect()
     }
 
-    /// Messages that somebody else wrote into the session after our prompt (in the terminal, say).
+    /// Messages that somebody wrote into the session after the prompt.
     pub fn other_prompts(&self) -> impl Iterator<Item = &AgentMessageId> {
         self.after_prompt().filter_map(|known| {
             let head = known.head.as_ref().filter(|head| head.role == Role::User)?;
-            let written =
-                |progress: &Progress| matches!(progress.part.body, PartBody::Text { synthetic: false, .. });
+            let written = |progress: &PartProgress| {
+                matches!(progress.part.body, PartBody::Text { synthetic: false, .. })
+            };
             known.parts.values().any(written).then_some(&head.id)
         })
     }
@@ -220,16 +241,15 @@ impl Transcript {
         texts.join("\n\n")
     }
 
-    /// Tokens and cost of the turn, without sub-agents.
+    /// Tokens and cost of the answer to the turn's own prompt, without sub-agents.
     #[must_use]
     pub fn usage(&self) -> (Tokens, u64) {
-        let mut tokens = Tokens::default();
-        let mut cost = 0;
-        for answer in self.answers() {
-            tokens += answer.tokens;
-            cost += answer.cost_microusd;
-        }
-        (tokens, cost)
+        let last = self.last_own();
+        let own = self.answers().filter(|head| last.is_none_or(|last| head.id <= *last));
+        own.fold((Tokens::default(), 0), |(mut tokens, cost), head| {
+            tokens += head.tokens;
+            (tokens, cost + head.cost_microusd)
+        })
     }
 
     /// The model calls that are over, as far as they are known.
@@ -238,7 +258,7 @@ impl Transcript {
         parts.filter(|part| matches!(part.body, PartBody::StepFinish { .. }))
     }
 
-    fn after_prompt(&self) -> impl Iterator<Item = &Known> {
+    fn after_prompt(&self) -> impl Iterator<Item = &MessageProgress> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.messages.range((Excluded(&self.prompt), Unbounded)).map(|(_, known)| known)
     }
@@ -265,7 +285,7 @@ impl Transcript {
         if !is_older {
             known.head = Some(head.clone());
         }
-        known.tell(&mut self.told)
+        known.tell(&mut self.emitted)
     }
 
     fn part(&mut self, part: &AgentPart, source: Source) -> Vec<EventKind> {
@@ -276,11 +296,11 @@ impl Transcript {
         match known.parts.get_mut(&part.id) {
             Some(progress) => progress.replace(part, source),
             None => {
-                let before = self.told.texts.remove(&part.id);
-                known.parts.insert(part.id.clone(), Progress::new(part, source, before));
+                let before = self.emitted.texts.remove(&part.id);
+                known.parts.insert(part.id.clone(), PartProgress::new(part, source, before));
             }
         }
-        known.tell(&mut self.told)
+        known.tell(&mut self.emitted)
     }
 
     fn delta(&mut self, message: &AgentMessageId, part: &AgentPartId, delta: &str) -> Vec<EventKind> {
@@ -291,7 +311,7 @@ impl Transcript {
         {
             progress.text.push_str(delta);
         }
-        known.tell(&mut self.told)
+        known.tell(&mut self.emitted)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::model::approval::{AgentRequest, AskBody};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::progress::{TOLD_OUTPUT, cut};
 use super::*;
+use crate::feed::progress::{EVENT_OUTPUT, cut};
 use crate::model::agent::ToolStatus;
 use crate::opencode::recording;
 
@@ -26,7 +26,7 @@ fn transcript(events: &[AgentEvent]) -> Transcript {
         AgentEvent::Message(head) if head.session == session => Some(head.id.clone()),
         _ => None,
     });
-    Transcript::new(session, prompt.expect("a prompt"), Told::default())
+    Transcript::new(session, prompt.expect("a prompt"), Emitted::default())
 }
 
 fn text_told(happenings: &[EventKind]) -> String {
@@ -121,7 +121,7 @@ fn a_new_gateway_goes_on_where_the_old_one_stopped() {
     let whole = told_of(&events, &mut transcript(&events));
     for cut in 0..events.len() {
         let mut told = told_of(&events[..cut], &mut transcript(&events));
-        let mut before = Told::default();
+        let mut before = Emitted::default();
         told.iter().cloned().for_each(|happening| before.add(happening));
         let fresh = transcript(&events);
         let mut turn = Transcript::new(fresh.session, fresh.prompt, before);
@@ -218,9 +218,9 @@ fn a_sub_agents_words_are_not_told_and_its_prompts_are_waited_for() {
 
 #[test]
 fn a_tools_long_output_is_cut_between_characters() {
-    let long = "ä".repeat(TOLD_OUTPUT);
+    let long = "ä".repeat(EVENT_OUTPUT);
     let short = cut(&long);
-    assert!(short.len() <= TOLD_OUTPUT && long.starts_with(&short) && !short.is_empty());
+    assert!(short.len() <= EVENT_OUTPUT && long.starts_with(&short) && !short.is_empty());
 }
 
 /// A model call fails in the middle and is made again: what it had said is taken back.
@@ -254,7 +254,7 @@ fn what_was_told_and_is_not_so_is_told_anew() {
     };
     let told_after = |last: &str| {
         let mut turn =
-            Transcript::new(AgentSessionId("ses".into()), AgentMessageId("msg_1".into()), Told::default());
+            Transcript::new(AgentSessionId("ses".into()), AgentMessageId("msg_1".into()), Emitted::default());
         let events = [AgentEvent::Message(head.clone()), part("", false), delta("He "), part(last, true)];
         (told_of(&events, &mut turn), turn)
     };
@@ -264,7 +264,7 @@ fn what_was_told_and_is_not_so_is_told_anew() {
     assert_eq!((&told[1..], turn.text_of(&head.id).as_str()), (&anew("Hi there")[..], "Hi there"));
     assert_eq!(text_told(&told_after("He").0), "He ", "white space that was cut off is no change");
     assert_eq!(text_told(&told_after("He\nsaid").0), "He \nsaid");
-    let mut before = Told::default();
+    let mut before = Emitted::default();
     told.into_iter().for_each(|happening| before.add(happening));
     let mut later = Transcript::new(AgentSessionId("ses".into()), AgentMessageId("msg_1".into()), before);
     let again = told_of(&[AgentEvent::Message(head.clone()), part("Hi there", true)], &mut later);

@@ -1,9 +1,8 @@
 //! Conversations and what was said in them, as clients see it. Pure.
 
-use crate::model::agent::{AgentPart, PartBody, Role};
+use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role};
 use crate::model::message::Session;
 use crate::sessions::Conversation;
-use crate::store::agent_messages::MessageRecord;
 use crate::store::messages::Source;
 use crate::store::search::Found;
 use crate::wire::messages::{SessionDetails, SessionSummary, TurnView};
@@ -27,7 +26,7 @@ pub fn session(session: Session, messages: u64) -> SessionSummary {
 pub fn details(of: Conversation) -> SessionDetails {
     let Conversation { session: head, written, history, mut sources } = of;
     let turns = history.into_iter().map(|record| {
-        let source = sources.remove(&record.message.id);
+        let source = sources.remove(&record.head.id);
         turn(record, source)
     });
     SessionDetails { turns: turns.collect(), summary: session(head, written) }
@@ -41,7 +40,7 @@ fn role_word(role: Role) -> String {
     .to_owned()
 }
 
-fn turn(turn: MessageRecord, source: Option<Source>) -> TurnView {
+fn turn(turn: AgentMessage, source: Option<Source>) -> TurnView {
     let mut text = String::new();
     let mut tools = Vec::new();
     for part in &turn.parts {
@@ -59,7 +58,7 @@ fn turn(turn: MessageRecord, source: Option<Source>) -> TurnView {
             _ => {}
         }
     }
-    let head = turn.message;
+    let head = turn.head;
     let (origin, run) = source.map_or((None, None), |(origin, run)| (Some(origin), run));
     TurnView {
         id: head.id.to_string(),

@@ -13,7 +13,7 @@ mod doubles;
 pub mod error;
 pub mod events;
 pub mod ids;
-mod said;
+mod session;
 pub mod sse;
 mod translate;
 mod wire;
@@ -28,7 +28,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, ModelRef};
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentSessionId, AgentStatus, ModelRef};
 use crate::model::approval::AgentRequest;
 use crate::model::container::inside;
 use crate::model::secret::Secret;
@@ -41,7 +41,7 @@ pub const VERSION: &str = "1.18.33";
 
 pub use error::OpencodeError;
 pub use events::{EventStream, StreamEnd};
-pub use said::{AgentMessage, AgentSession};
+pub use session::AgentSession;
 
 /// The first requests of a server's life boot it and may take long.
 const BOOT: Duration = Duration::from_secs(90);

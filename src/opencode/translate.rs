@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use super::wire;
-use super::{AgentMessage, AgentSession};
+use super::{AgentSession, wire};
 use crate::model::agent::{
-    AgentEvent, AgentFailure, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, AgentStatus,
-    MessageInfo, PartBody, Role, ToolStatus,
+    AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
+    AgentStatus, MessageInfo, PartBody, Role, ToolStatus,
 };
 use crate::model::approval::{AgentRequest, AskBody, AskedCall, AskedOption, AskedQuestion};
 use crate::model::usage::Tokens;

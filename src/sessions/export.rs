@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::clock;
-use crate::model::agent::{AgentPart, PartBody, Role, ToolStatus};
+use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role, ToolStatus};
 use crate::model::message::Session;
 use crate::model::usage::Tokens;
-use crate::store::agent_messages::MessageRecord;
 
 /// The conversation as Markdown: everything that was said and done, what the model thought folded away.
 #[must_use]
-pub fn markdown(session: &Session, turns: &[MessageRecord]) -> String {
+pub fn markdown(session: &Session, turns: &[AgentMessage]) -> String {
     let mut text = String::new();
     head(&mut text, session, turns);
     for turn in turns.iter().filter(|turn| is_worth_a_heading(turn)) {
@@ -19,7 +18,7 @@ pub fn markdown(session: &Session, turns: &[MessageRecord]) -> String {
     text
 }
 
-fn head(text: &mut String, session: &Session, turns: &[MessageRecord]) {
+fn head(text: &mut String, session: &Session, turns: &[AgentMessage]) {
     let (tokens, cost) = total(turns);
     let _ = writeln!(text, "# {}\n", one_line(&session.title));
     let _ = writeln!(text, "- Session: `{}`", session.id);
@@ -29,23 +28,23 @@ fn head(text: &mut String, session: &Session, turns: &[MessageRecord]) {
     let _ = writeln!(text, "- Used: {}", used(&tokens, cost));
 }
 
-fn total(turns: &[MessageRecord]) -> (Tokens, u64) {
+fn total(turns: &[AgentMessage]) -> (Tokens, u64) {
     let mut tokens = Tokens::default();
     let mut cost = 0;
     for turn in turns {
-        tokens += turn.message.tokens;
-        cost += turn.message.cost_microusd;
+        tokens += turn.head.tokens;
+        cost += turn.head.cost_microusd;
     }
     (tokens, cost)
 }
 
 /// A step that left nothing behind says nothing either.
-fn is_worth_a_heading(turn: &MessageRecord) -> bool {
-    turn.message.error.is_some() || turn.parts.iter().any(|part| !written(part).is_empty())
+fn is_worth_a_heading(turn: &AgentMessage) -> bool {
+    turn.head.error.is_some() || turn.parts.iter().any(|part| !written(part).is_empty())
 }
 
-fn one(text: &mut String, turn: &MessageRecord) {
-    let head = &turn.message;
+fn one(text: &mut String, turn: &AgentMessage) {
+    let head = &turn.head;
     let who = match (head.role, &head.model) {
         (Role::User, _) => "User".to_owned(),
         (Role::Assistant, Some(model)) => format!("Assistant ({model})"),
@@ -149,7 +148,7 @@ mod tests {
 
     const AT: u64 = 1_795_269_909_000;
 
-    fn turn(role: Role, bodies: Vec<PartBody>) -> MessageRecord {
+    fn turn(role: Role, bodies: Vec<PartBody>) -> AgentMessage {
         let session = AgentSessionId("ses_1".into());
         let id = AgentMessageId("msg_1".into());
         let part = |body| AgentPart {
@@ -161,9 +160,9 @@ mod tests {
             ended_at: Some(2_240),
             body,
         };
-        MessageRecord {
+        AgentMessage {
             parts: bodies.into_iter().map(part).collect(),
-            message: MessageInfo {
+            head: MessageInfo {
                 id: id.clone(),
                 session: session.clone(),
                 role,
@@ -213,11 +212,11 @@ mod tests {
                 text("Done."),
             ],
         );
-        answer.message.tokens =
+        answer.head.tokens =
             Tokens { input: 200, output: 30, reasoning: 4, cache_read: 1000, cache_write: 0 };
-        answer.message.cost_microusd = 1_410;
+        answer.head.cost_microusd = 1_410;
         let mut failed = turn(Role::Assistant, Vec::new());
-        failed.message.error =
+        failed.head.error =
             Some(AgentFailure { name: "APIError".into(), message: "no\nkey".into(), status: Some(401) });
         let nothing = turn(Role::Assistant, vec![text("  ")]);
         let turns = [turn(Role::User, vec![text("Add dark mode.")]), answer, nothing, failed];

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::frames::AgentLocator;
-use crate::model::agent::{AgentMessageId, ModelRef};
+use crate::model::agent::{AgentMessage, AgentMessageId, ModelRef};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
-use crate::store::agent_messages::MessageRecord;
 use crate::store::search::{self, Found, Wanted};
 use crate::store::sessions::{Among, Named};
 use crate::store::{Store, StoreError, agent_messages, messages, sessions};
@@ -47,7 +46,7 @@ pub struct Conversation {
     /// How many messages people wrote in it.
     pub written: u64,
     /// What was said, oldest first.
-    pub history: Vec<MessageRecord>,
+    pub history: Vec<AgentMessage>,
     /// What was sent through mimir: by what, and for which run.
     pub sources: BTreeMap<AgentMessageId, messages::Source>,
 }

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::{Sessions, error::SessionError};
 use crate::clock;
-use crate::model::agent::{AgentMessageId, AgentSessionId, AgentStatus, ModelRef, Role};
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentSessionId, AgentStatus, ModelRef, Role};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::{Session, SessionTitle};
 use crate::model::principal::Principal;
-use crate::opencode::{AgentMessage, OpencodeClient};
+use crate::opencode::OpencodeClient;
 use crate::store::sessions::NewSession;
 use crate::store::{StoreError, Tx, agent_messages, frames, messages, sessions};
 
@@ -243,8 +243,8 @@ impl Sessions {
     async fn last_model(&self, session: &Session) -> Result<ModelRef, SessionError> {
         let id = session.id.clone();
         let said = self.deps.store.read(move |db| agent_messages::of_session(db, &id)).await?;
-        let answers = said.into_iter().rev().filter(|turn| turn.message.role == Role::Assistant);
-        let model = answers.filter_map(|turn| turn.message.model?.parse().ok()).next();
+        let answers = said.into_iter().rev().filter(|turn| turn.head.role == Role::Assistant);
+        let model = answers.filter_map(|turn| turn.head.model?.parse().ok()).next();
         Ok(model.unwrap_or_else(|| self.deps.default_model.clone()))
     }
 }
@@ -255,7 +255,7 @@ async fn is_busy(client: &OpencodeClient, session: &AgentSessionId) -> Result<bo
 }
 
 fn keep(tx: &mut Tx<'_>, session: &SessionId, said: &[AgentMessage]) -> Result<(), StoreError> {
-    said.iter().try_for_each(|turn| agent_messages::upsert(tx, session, &turn.head, &turn.parts))
+    said.iter().try_for_each(|turn| agent_messages::upsert(tx, session, turn))
 }
 
 /// What the agent keeps for us with a conversation, so that it is found again.

@@ -2,28 +2,15 @@
 
 use super::values::{json, role_word, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
-use crate::model::agent::{AgentMessageId, AgentPart, MessageInfo};
+use crate::model::agent::{AgentMessage, AgentMessageId};
 use crate::model::ids::SessionId;
-
-/// One message of a conversation with its parts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MessageRecord {
-    /// Its head.
-    pub message: MessageInfo,
-    /// What it consists of, in order.
-    pub parts: Vec<AgentPart>,
-}
 
 /// Keeps a message; a newer version of it replaces the older one.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when there is no such conversation.
-pub fn upsert(
-    tx: &mut Tx<'_>,
-    session: &SessionId,
-    message: &MessageInfo,
-    parts: &[AgentPart],
-) -> Result<(), StoreError> {
+pub fn upsert(tx: &mut Tx<'_>, session: &SessionId, message: &AgentMessage) -> Result<(), StoreError> {
+    let head = &message.head;
     tx.change(
         "INSERT INTO agent_messages (session_id, agent_message, role, head, parts, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -32,11 +19,11 @@ pub fn upsert(
              WHERE role IS NOT excluded.role OR head IS NOT excluded.head OR parts IS NOT excluded.parts",
         (
             session,
-            &message.id,
-            role_word(message.role),
-            to_json(message, "an agent's message")?,
-            to_json(&parts, "an agent's parts")?,
-            to_sql_int(message.created_at),
+            &head.id,
+            role_word(head.role),
+            to_json(head, "an agent's message")?,
+            to_json(&message.parts, "an agent's parts")?,
+            to_sql_int(head.created_at),
         ),
     )?;
     Ok(())
@@ -46,13 +33,13 @@ pub fn upsert(
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<MessageRecord>, StoreError> {
+pub fn of_session(ask: &impl Queryable, session: &SessionId) -> Result<Vec<AgentMessage>, StoreError> {
     ask.rows(
         "SELECT head, parts FROM agent_messages WHERE session_id = ?1 ORDER BY agent_message",
         (session,),
         |row| {
-            Ok(MessageRecord {
-                message: json(row, "head", "an agent's message")?,
+            Ok(AgentMessage {
+                head: json(row, "head", "an agent's message")?,
                 parts: json(row, "parts", "an agent's parts")?,
             })
         },

@@ -128,7 +128,7 @@ async fn what_the_first_release_kept_is_there_under_the_new_names() {
         (frame.origin, frame.run, message.origin, message.run),
         (Origin::Person, None, Origin::Person, None)
     );
-    assert_eq!((said.len(), said[0].message.id.as_str(), written), (1, "msg_a", 1));
+    assert_eq!((said.len(), said[0].head.id.as_str(), written), (1, "msg_a", 1));
     assert_eq!((asked.len(), asked[0].state), (1, ApprovalState::Pending));
     assert_eq!(audited[0].principal, "gateway");
     assert_eq!(found(&store, "dark").await, 1, "the words of old rows are found");
@@ -144,8 +144,9 @@ async fn the_words_of_messages_follow_their_rows() {
     let store = open(folder.path(), STEPS);
     let upsert = |id: &'static str, words: &'static str| {
         store.write(move |tx| {
-            let said = head("ses_1", id);
-            agent_messages::upsert(tx, &ids().1, &said, &[text(&said, words)])
+            let head = head("ses_1", id);
+            let parts = vec![text(&head, words)];
+            agent_messages::upsert(tx, &ids().1, &AgentMessage { head, parts })
         })
     };
     upsert("msg_b", "and a footer").await.expect("written");

@@ -73,7 +73,7 @@ impl World {
         let theirs = agent.messages(&id, 10_000).await.expect("messages");
         let session = self.conversation(agent_session).await.expect("a conversation").id;
         let ours = self.store.read(move |db| agent_messages::of_session(db, &session)).await.expect("turns");
-        let ours: Vec<_> = ours.into_iter().map(|turn| (turn.message, turn.parts)).collect();
+        let ours: Vec<_> = ours.into_iter().map(|turn| (turn.head, turn.parts)).collect();
         let theirs: Vec<_> = theirs.into_iter().map(|turn| (turn.head, turn.parts)).collect();
         assert_eq!(ours, theirs);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
-    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
 };
 use mimir::model::event::{EventKind, Subject};
 use mimir::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
@@ -543,8 +543,8 @@ async fn a_newer_version_of_a_turn_replaces_the_older_one() {
             ended_at: None,
             body: PartBody::Text { text: text.into(), synthetic: false },
         };
-        let key = session.id.clone();
-        world.write(move |tx| agent_messages::upsert(tx, &key, &message, &[part]))
+        let (key, said) = (session.id.clone(), AgentMessage { head: message, parts: vec![part] });
+        world.write(move |tx| agent_messages::upsert(tx, &key, &said))
     };
     turn("msg_2", "second").await.expect("a turn");
     turn("msg_1", "fir").await.expect("a turn");

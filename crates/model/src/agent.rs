@@ -165,6 +165,14 @@ pub struct MessageInfo {
     pub cost_microusd: u64,
 }
 
+impl MessageInfo {
+    /// Whether it is the last one of an answer: it failed, or the model wished for no further tool call.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.error.is_some() || (self.completed_at.is_some() && self.finish.as_deref() != Some("tool-calls"))
+    }
+}
+
 /// How far a tool call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -250,6 +258,30 @@ pub struct AgentPart {
     pub ended_at: Option<u64>,
     /// What it is.
     pub body: PartBody,
+}
+
+/// A message with its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentMessage {
+    /// Its head.
+    pub head: MessageInfo,
+    /// Its parts, in order.
+    pub parts: Vec<AgentPart>,
+}
+
+impl AgentMessage {
+    /// Whether a person wrote it. The agent writes user messages of its own, when it compacts for instance.
+    #[must_use]
+    pub fn is_prompt(&self) -> bool {
+        let is_word = |part: &AgentPart| matches!(part.body, PartBody::Text { synthetic: false, .. });
+        self.head.role == Role::User && self.parts.iter().any(is_word)
+    }
+
+    /// Whether nothing more is said in it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.head.completed_at.is_some() || self.head.error.is_some()
+    }
 }
 
 /// Something the agent's event stream said.

@@ -45,6 +45,21 @@ impl AgentFacts {
             .map(|(_, status)| status)
     }
 
+    /// The session that made this one, or that one's, and so on; itself when it is nobody's child.
+    #[must_use]
+    pub fn root_of<'a>(&'a self, session: &'a AgentSessionId) -> &'a AgentSessionId {
+        /// Sub-agents of sub-agents of …; whoever writes the events may write a circle.
+        const DEPTH: usize = 8;
+        let mut at = session;
+        for _ in 0..DEPTH {
+            match self.parents.get(at) {
+                Some(parent) => at = parent,
+                None => break,
+            }
+        }
+        at
+    }
+
     /// Whether any session works, whoever made it do so.
     #[must_use]
     pub fn works(&self) -> bool {

@@ -1,9 +1,8 @@
 //! A conversation's history, as a reader sees it.
 
-use mimir::model::agent::{AgentPart, PartBody, Role, ToolStatus};
+use mimir::model::agent::{AgentMessage, AgentPart, PartBody, Role, ToolStatus};
 use mimir::model::ids::SessionId;
 use mimir::sessions::Sessions;
-use mimir::store::agent_messages::MessageRecord;
 
 /// One message of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +26,18 @@ pub async fn history(sessions: &Sessions, id: &SessionId) -> Vec<Said> {
     sessions.read(id).await.expect("a history").history.into_iter().map(said).collect()
 }
 
-fn said(turn: MessageRecord) -> Said {
+fn said(turn: AgentMessage) -> Said {
     let texts = turn.parts.iter().filter_map(|part| match &part.body {
         PartBody::Text { text, synthetic: false } if !text.trim().is_empty() => Some(text.trim_end()),
         _ => None,
     });
     Said {
-        role: turn.message.role,
-        at: turn.message.created_at,
-        model: turn.message.model,
+        role: turn.head.role,
+        at: turn.head.created_at,
+        model: turn.head.model,
         text: texts.collect::<Vec<_>>().join("\n\n"),
         tools: turn.parts.iter().filter_map(tool_line).collect(),
-        error: turn.message.error.map(|error| error.message),
+        error: turn.head.error.map(|error| error.message),
     }
 }
 

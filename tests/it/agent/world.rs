@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mimir::clock::entropy_128;
 use mimir::daemon::Resources;
-use mimir::delivery::{Accepted, Delivery, Limits, Patience, SendError, SendRequest, Settings};
-use mimir::feed::{self, Feeds};
+use mimir::delivery::{Accepted, Delivery, Limits, SendError, SendRequest, Settings};
+use mimir::feed::{self, Feeds, Patience};
 use mimir::frames::{AgentLocator, PlaceError};
 use mimir::gateway::Services;
 use mimir::model::agent::AgentSessionId;
@@ -55,16 +55,15 @@ pub struct World {
     machine: Machine,
 }
 
+/// With an agent that rests.
+const PATIENCE: Patience = Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) };
+
 pub fn settings() -> Settings {
     Settings {
         return_after_loss: Duration::from_secs(2),
-        look_every: Duration::from_millis(150),
         limits: Limits { steps: 5, ..Limits::default() },
-        patience: Patience {
-            begin: Duration::from_millis(800),
-            begin_again: Duration::from_millis(800),
-            settle: Duration::from_millis(400),
-        },
+        patience: PATIENCE,
+        begin_again: Duration::from_millis(800),
         ..Settings::new("scripted/scripted".parse().expect("a model"))
     }
 }
@@ -73,7 +72,7 @@ fn feed_settings() -> feed::Settings {
     feed::Settings {
         first_pause: Duration::from_millis(20),
         look_every: Duration::from_millis(500),
-        patience: feed::Patience { begin: Duration::from_millis(800), settle: Duration::from_millis(400) },
+        patience: PATIENCE,
         ..feed::Settings::default()
     }
 }

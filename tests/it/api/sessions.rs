@@ -2,7 +2,8 @@
 
 use mimir::clock::entropy_128;
 use mimir::model::agent::{
-    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role, ToolStatus,
+    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    ToolStatus,
 };
 use mimir::model::ids::{FrameId, SessionId};
 use mimir::model::names::FrameName;
@@ -61,7 +62,7 @@ async fn conversation(world: &World, title: &str) -> String {
     let parts: Vec<AgentPart> = bodies.into_iter().enumerate().map(part).collect();
     let write = world.services.store.write(move |tx| {
         sessions::insert(tx, &new)?;
-        agent_messages::upsert(tx, &new.id, &message, &parts)
+        agent_messages::upsert(tx, &new.id, &AgentMessage { head: message, parts })
     });
     write.await.expect("kept");
     id

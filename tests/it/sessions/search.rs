@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
-    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role, ToolStatus,
+    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    ToolStatus,
 };
 use mimir::model::ids::{FrameId, SessionId};
 use mimir::model::message::Session;
@@ -93,8 +94,8 @@ impl Archive {
             body,
         };
         let parts: Vec<AgentPart> = said.parts.into_iter().enumerate().map(part).collect();
-        let key = said.session;
-        let write = self.store.write(move |tx| agent_messages::upsert(tx, &key, &message, &parts));
+        let (key, message) = (said.session, AgentMessage { head: message, parts });
+        let write = self.store.write(move |tx| agent_messages::upsert(tx, &key, &message));
         write.await.expect("kept");
     }
 
@@ -248,7 +249,7 @@ async fn a_long_history_is_searched_at_once() {
                 ended_at: None,
                 body: text(&format!("common words number{number} and so on {}", "lorem ipsum ".repeat(20))),
             };
-            agent_messages::upsert(tx, &id, &message, &[part])?;
+            agent_messages::upsert(tx, &id, &AgentMessage { head: message, parts: vec![part] })?;
         }
         Ok(())
     });

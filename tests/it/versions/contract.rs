@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::model::agent::{AgentEvent, AgentMessageId, AgentSessionId, AgentStatus, PartBody, Role};
+use mimir::model::agent::{
+    AgentEvent, AgentMessage, AgentMessageId, AgentSessionId, AgentStatus, PartBody, Role,
+};
 use mimir::model::approval::{AgentRequest, AskBody, RequestForm};
 use mimir::opencode::dialect::Dialect;
-use mimir::opencode::{
-    AgentMessage, Health, OpencodeClient, OpencodeError, PermissionReply, UserPrompt, ids,
-};
+use mimir::opencode::{Health, OpencodeClient, OpencodeError, PermissionReply, UserPrompt, ids};
 use parking_lot::Mutex;
 use serde_json::json;
 

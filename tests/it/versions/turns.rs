@@ -16,8 +16,7 @@ use crate::agent::world::{self, World};
 const RETURN: Duration = Duration::from_secs(180);
 
 pub async fn of_every_kind_go_through(release: Arc<Release>) {
-    let look_every = Duration::from_secs(2);
-    let settings = Settings { look_every, ..Settings::new("scripted/scripted".parse().expect("a model")) };
+    let settings = Settings::new("scripted/scripted".parse().expect("a model"));
     let world = World::with(release.clone(), settings).await;
     text_and_tools_are_streamed_and_counted(&world).await;
     what_is_refused_poisons_nothing(&world).await;
@@ -79,11 +78,11 @@ async fn our_history_is_the_agents(world: &World, release: &Release, message: &M
     let theirs = release.client().messages(&theirs, 1000).await.expect("messages");
     let session = message.session.clone();
     let ours = world.store.read(move |db| agent_messages::of_session(db, &session)).await.expect("turns");
-    let our_ids: Vec<&str> = ours.iter().map(|turn| turn.message.id.as_str()).collect();
+    let our_ids: Vec<&str> = ours.iter().map(|turn| turn.head.id.as_str()).collect();
     let their_ids: Vec<&str> = theirs.iter().map(|turn| turn.head.id.as_str()).collect();
     assert_eq!(our_ids, their_ids);
-    for (ours, theirs) in ours.iter().zip(&theirs).filter(|(ours, _)| ours.message.completed_at.is_some()) {
-        assert_eq!(ours.message, theirs.head);
+    for (ours, theirs) in ours.iter().zip(&theirs).filter(|(ours, _)| ours.head.completed_at.is_some()) {
+        assert_eq!(ours.head, theirs.head);
         assert_eq!(ours.parts, theirs.parts);
     }
 }

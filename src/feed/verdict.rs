@@ -1,10 +1,12 @@
 //! How a turn ended, if it did. Pure.
+//!
+//! The one place that says so, whoever began the turn: a look at the agent, after its session had been idle for a
+//! while, becomes a [`Verdict`].
 
 use std::time::Duration;
 
 use super::transcript::Transcript;
-use crate::model::agent::{AgentFailure, AgentMessageId, MessageInfo};
-use crate::store::messages::Finish;
+use crate::model::agent::{AgentFailure, AgentMessageId};
 
 /// What a look at the agent says about a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,26 +37,20 @@ pub struct Answer {
 pub struct Patience {
     /// From taking a prompt to beginning with it; the first of a server's life takes up to 7 s.
     pub begin: Duration,
-    /// The same, after it was handed over again.
-    pub begin_again: Duration,
     /// From idle to the last update of its message; measured 0.05 to 0.9 s.
     pub settle: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            begin: Duration::from_secs(15),
-            begin_again: Duration::from_secs(30),
-            settle: Duration::from_secs(3),
-        }
+        Self { begin: Duration::from_secs(30), settle: Duration::from_secs(3) }
     }
 }
 
-/// Decides from what was re-read after the agent had been idle for `idle_for`.
+/// Decides what became of `prompt`, which is one of the turn's, after the agent had been idle for `idle_for`.
 #[must_use]
-pub fn judge(turn: &Transcript, idle_for: Duration, patience: Patience) -> Verdict {
-    let Some(last) = last_of_our_turn(turn) else {
+pub fn judge(turn: &Transcript, prompt: &AgentMessageId, idle_for: Duration, patience: Patience) -> Verdict {
+    let Some(last) = turn.last_answer_to(prompt) else {
         return without_answer(turn, idle_for, patience);
     };
     if let Some(error) = &last.error {
@@ -79,15 +75,7 @@ pub fn judge(turn: &Transcript, idle_for: Duration, patience: Patience) -> Verdi
             Verdict::Failed("the agent stopped because something it asked for was refused".to_owned())
         };
     }
-    let text = final_text(turn, &last.id);
-    Verdict::Answered(Answer { text, finish: last.finish.clone() })
-}
-
-/// What is stored with an answer.
-#[must_use]
-pub fn finish(turn: &Transcript, answer: Answer) -> Finish {
-    let (tokens, cost_microusd) = turn.usage();
-    Finish { answer: answer.text, tokens, cost_microusd, finish: answer.finish }
+    Verdict::Answered(Answer { text: turn.final_text(prompt), finish: last.finish.clone() })
 }
 
 fn without_answer(turn: &Transcript, idle_for: Duration, patience: Patience) -> Verdict {
@@ -114,23 +102,6 @@ fn broken(error: &AgentFailure) -> Verdict {
         }
         _ => format!("the agent failed: {}", error.message),
     })
-}
-
-/// The agent's last message before somebody else's prompt, or of all when that prompt steered our turn:
-/// a second prompt while the agent works is answered together with the first.
-fn last_of_our_turn(turn: &Transcript) -> Option<&MessageInfo> {
-    let next = turn.other_prompts().next();
-    let before = |limit: &AgentMessageId| turn.answers().filter(|head| head.id < *limit).last();
-    let own = next.and_then(before).filter(|head| {
-        head.error.is_some() || (head.completed_at.is_some() && head.finish.as_deref() != Some("tool-calls"))
-    });
-    own.or_else(|| turn.answers().last())
-}
-
-/// The text of the last message that has any: a turn may end with a step that only used a tool.
-fn final_text(turn: &Transcript, last: &AgentMessageId) -> String {
-    let texts = turn.answers().filter(|head| head.id <= *last).map(|head| turn.text_of(&head.id));
-    texts.filter(|text| !text.is_empty()).last().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,37 +4,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use super::run::{Run, Whose};
-use super::speech::Speech;
-use super::transcript::Told;
-use crate::model::agent::{AgentMessageId, AgentSessionId, Role};
+use super::outbox::Stored;
+use super::progress::Emitted;
+use super::sort::Whose;
+use super::tracked_turn::TrackedTurn;
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentSessionId, Role};
 use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{FrameId, SessionId};
 use crate::model::message::Session;
-use crate::opencode::AgentMessage;
 use crate::store::{Db, StoreError, agent_messages, events, messages, sessions};
 
 /// One conversation.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(super) struct SessionState {
     /// Our id of it.
     pub id: SessionId,
     /// What its events are about.
     pub subject: Subject,
-    /// The newest message that is told and kept; everything behind it is nobody's yet.
+    /// The newest message that is stored; everything behind it is in no turn yet.
     pub reached: Option<AgentMessageId>,
-    /// Messages that were kept before they were complete.
+    /// Messages that were stored before they were complete.
     pub unfinished: BTreeSet<AgentMessageId>,
     /// The newest message that was heard of.
     pub seen: Option<AgentMessageId>,
-    /// What somebody does past mimir.
-    pub run: Option<Run>,
-    /// What waits to be stored.
-    pub speech: Speech,
+    /// The turns that go on or are about to be stored, by the prompts that begin them. One of others may be waiting for
+    /// its last word while that of a message of ours begins.
+    pub turns: BTreeMap<AgentMessageId, TrackedTurn>,
+    /// What waits to go into the history and belongs to no turn.
+    pub late: Vec<AgentMessage>,
     /// When it has to be read again.
     pub look_at: Option<Instant>,
-    /// A message of ours that is on its way and whose lane has not claimed it yet.
-    pub ours: Option<AgentMessageId>,
+    /// A message of ours that is on its way and that nobody has asked to track yet. It and what follows is left to
+    /// whoever does.
+    pub awaited: Option<AgentMessageId>,
     /// Up to when it was read (UTC ms of the agent).
     pub read_until: u64,
     /// Something was said that only the history lacks.
@@ -43,82 +45,90 @@ pub(super) struct Talk {
     pub is_read: bool,
     /// Whether an earlier gateway may have told of what is found at first.
     pub is_old: bool,
-    /// The stream was cut; what is found when it is read again had been missed.
-    pub is_cut: bool,
-    /// A lane tells of it.
-    pub was_claimed: bool,
 }
 
-impl Talk {
+impl SessionState {
     /// What the database knows of it.
     pub(super) fn load(db: &Db<'_>, row: Session) -> Result<Self, StoreError> {
         let reach = agent_messages::reach(db, &row.id)?;
         Ok(Self {
-            subject: Subject {
-                frame: Some(row.frame),
-                frame_name: Some(row.frame_name),
-                session: Some(row.id.clone()),
-                message: None,
-                ..Subject::default()
-            },
+            subject: sessions::subject(&row),
             id: row.id,
             reached: reach.newest,
             unfinished: reach.unfinished.into_iter().collect(),
             seen: None,
-            run: None,
-            speech: Speech::default(),
+            turns: BTreeMap::new(),
+            late: Vec::new(),
             look_at: None,
-            ours: None,
+            awaited: None,
             read_until: reach.until,
             is_late: false,
             is_read: false,
             is_old: true,
-            is_cut: false,
-            was_claimed: false,
         })
     }
 
     /// From which message on it has to be read to learn everything.
     pub(super) fn oldest(&self) -> Option<AgentMessageId> {
-        if let Some(run) = &self.run {
-            return Some(run.prompt().clone());
-        }
-        self.unfinished.iter().next().or(self.reached.as_ref()).cloned()
+        let first = self.turns.keys().next().or_else(|| self.unfinished.iter().next());
+        first.or(self.reached.as_ref()).cloned()
     }
 
-    /// Whether something of it is still to be told or kept.
+    /// Whether something of it is still to be learned.
     pub(super) fn has_work(&self) -> bool {
-        self.run.is_some() || self.is_late || self.ours.is_some()
+        self.turns.values().any(TrackedTurn::is_open) || self.is_late || self.awaited.is_some()
     }
 
-    /// Whether a message is behind everything that was told and kept.
+    /// Whether a message is behind everything that is stored.
     pub(super) fn is_news(&self, message: &AgentMessageId) -> bool {
         self.reached.as_ref().is_none_or(|reached| message > reached)
     }
 
-    /// Whether more was heard of than was told and kept.
+    /// Whether more was heard of than is stored.
     pub(super) fn has_news(&self) -> bool {
         self.seen.as_ref().is_some_and(|seen| self.is_news(seen))
     }
 
-    /// These are in the history now. What was not complete is kept again when it is.
-    pub(super) fn keep(&mut self, said: &[AgentMessage]) {
-        let open = said.iter().filter(|turn| turn.head.role == Role::Assistant && !is_complete(turn));
-        self.unfinished.extend(open.map(|turn| turn.head.id.clone()));
-        self.reach(said.last().map(|turn| &turn.head.id));
-    }
-
-    /// Told and kept up to here.
-    pub(super) fn reach(&mut self, message: Option<&AgentMessageId>) {
-        if let Some(message) = message.filter(|message| self.is_news(message)) {
-            self.reached = Some(message.clone());
+    /// It was heard of.
+    pub(super) fn saw(&mut self, message: &AgentMessageId) {
+        if self.seen.as_ref().is_none_or(|seen| message > seen) {
+            self.seen = Some(message.clone());
         }
     }
-}
 
-/// Whether nothing more is said in a message.
-pub(super) fn is_complete(turn: &AgentMessage) -> bool {
-    turn.head.completed_at.is_some() || turn.head.error.is_some()
+    /// The turn that a message belongs to, if one goes on.
+    pub(super) fn turn_of(&mut self, message: &AgentMessageId) -> Option<&mut TrackedTurn> {
+        let (_, turn) = self.turns.range_mut(..=message).next_back()?;
+        turn.is_open().then_some(turn)
+    }
+
+    /// The turn that goes on.
+    pub(super) fn current(&mut self) -> Option<&mut TrackedTurn> {
+        self.turns.values_mut().next_back().filter(|turn| turn.is_open())
+    }
+
+    /// These go into the history. What is not complete goes there again when it is.
+    pub(super) fn keep(&mut self, said: &[AgentMessage]) {
+        let open =
+            said.iter().filter(|message| message.head.role == Role::Assistant && !message.is_complete());
+        self.unfinished.extend(open.map(|message| message.head.id.clone()));
+        if let Some(last) = said.last().filter(|last| self.is_news(&last.head.id)) {
+            self.reached = Some(last.head.id.clone());
+        }
+    }
+
+    /// The same, for what belongs to no turn.
+    pub(super) fn keep_late(&mut self, said: Vec<AgentMessage>) {
+        self.keep(&said);
+        self.late.extend(said);
+    }
+
+    /// What is to be stored of its history apart from turns.
+    pub(super) fn store_late(&mut self) -> Option<Stored> {
+        let messages = std::mem::take(&mut self.late);
+        let stored = Stored { subject: self.subject.clone(), messages, ..Stored::default() };
+        (!stored.messages.is_empty()).then_some(stored)
+    }
 }
 
 /// The conversation that the agent knows by that id, as the database knows it.
@@ -126,9 +136,9 @@ pub(super) fn find(
     db: &Db<'_>,
     frame: &FrameId,
     session: &AgentSessionId,
-) -> Result<Option<Talk>, StoreError> {
+) -> Result<Option<SessionState>, StoreError> {
     match sessions::find_by_agent_session(db, frame, session)? {
-        Some(row) => Talk::load(db, row).map(Some),
+        Some(row) => SessionState::load(db, row).map(Some),
         None => Ok(None),
     }
 }
@@ -158,16 +168,26 @@ pub(super) fn whose(
     Ok(found)
 }
 
-/// What an earlier gateway told of a run that it did not see the end of: its words, and which prompts.
-pub(super) fn told_before(
+/// What an earlier gateway told of a message's turn.
+pub(super) fn emitted_of(db: &Db<'_>, subject: &Subject) -> Result<Emitted, StoreError> {
+    let filter = events::Filter { message: subject.message.clone(), ..Default::default() };
+    let mut emitted = Emitted::default();
+    for event in events::after(db, 0, &filter, usize::MAX)? {
+        emitted.add(event.what);
+    }
+    Ok(emitted)
+}
+
+/// What an earlier gateway told of a turn past mimir that it did not see the end of: its words, and which prompts.
+pub(super) fn emitted_past_us(
     db: &Db<'_>,
     frame: &FrameId,
     session: &SessionId,
-) -> Result<(Told, BTreeSet<AgentMessageId>), StoreError> {
+) -> Result<(Emitted, BTreeSet<AgentMessageId>), StoreError> {
     let after = events::last_of_kind(db, frame, session, "turn.ended")?;
     let filter =
         events::Filter { frame: Some(frame.clone()), session: Some(session.clone()), ..Default::default() };
-    let mut told = Told::default();
+    let mut emitted = Emitted::default();
     let mut begun = BTreeSet::new();
     for event in events::after(db, after, &filter, usize::MAX)? {
         if event.subject.message.is_some() {
@@ -176,7 +196,7 @@ pub(super) fn told_before(
         if let EventKind::TurnStarted { prompt, .. } = &event.what {
             begun.insert(AgentMessageId(prompt.clone()));
         }
-        told.add(event.what);
+        emitted.add(event.what);
     }
-    Ok((told, begun))
+    Ok((emitted, begun))
 }

@@ -1,4 +1,4 @@
-//! Messages that nobody wrote, for tests.
+//! Made-up messages, for tests.
 
 use crate::model::agent::{
     AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,

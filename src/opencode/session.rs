@@ -1,17 +1,8 @@
-//! What an agent keeps, as the rest of the program sees it.
+//! A session, as the rest of the program sees it.
 
 use serde_json::Value;
 
-use crate::model::agent::{AgentPart, AgentSessionId, MessageInfo};
-
-/// A message with its parts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AgentMessage {
-    /// Its head.
-    pub head: MessageInfo,
-    /// Its parts, in order.
-    pub parts: Vec<AgentPart>,
-}
+use crate::model::agent::AgentSessionId;
 
 /// A session, as the agent keeps it.
 #[derive(Clone, Debug, PartialEq)]

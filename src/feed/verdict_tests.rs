@@ -3,16 +3,12 @@
 use std::path::Path;
 
 use super::*;
-use crate::feed::imagined::{self, finished, head, id};
-use crate::feed::transcript::Told;
+use crate::feed::progress::Emitted;
+use crate::feed::samples::{self, finished, head, id};
 use crate::model::agent::{AgentEvent, AgentSessionId, Role};
 use crate::opencode::recording;
 
-const PATIENCE: Patience = Patience {
-    begin: Duration::from_secs(15),
-    begin_again: Duration::from_secs(30),
-    settle: Duration::from_secs(3),
-};
+const PATIENCE: Patience = Patience { begin: Duration::from_secs(15), settle: Duration::from_secs(3) };
 const AT_ONCE: Duration = Duration::ZERO;
 const SETTLED: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(31);
@@ -30,11 +26,15 @@ fn after_recording(name: &str) -> Transcript {
         AgentEvent::Message(head) if head.session == session => Some(head.id.clone()),
         _ => None,
     });
-    let mut turn = Transcript::new(session, prompt.expect("a prompt"), Told::default());
+    let mut turn = Transcript::new(session, prompt.expect("a prompt"), Emitted::default());
     for event in &events {
         turn.see(event);
     }
     turn
+}
+
+fn judge(turn: &Transcript, idle_for: Duration, patience: Patience) -> Verdict {
+    super::judge(turn, turn.prompt(), idle_for, patience)
 }
 
 fn judged(name: &str, idle_for: Duration) -> Verdict {
@@ -76,11 +76,11 @@ fn an_agent_that_was_killed_is_not_waited_for_for_ever() {
 }
 
 fn text(message: &str, text: &str) -> AgentEvent {
-    AgentEvent::Part(imagined::text(message, text, false))
+    AgentEvent::Part(samples::text(message, text, false))
 }
 
 fn turn(events: Vec<AgentEvent>) -> Transcript {
-    let mut turn = Transcript::new(AgentSessionId("ses".into()), id("msg_1"), Told::default());
+    let mut turn = Transcript::new(AgentSessionId("ses".into()), id("msg_1"), Emitted::default());
     for event in events {
         turn.see(&event);
     }

@@ -1,16 +1,17 @@
-//! Runs, recorded and imagined.
+//! Turns that somebody began past mimir, recorded and made up.
 
 use std::path::Path;
 
 use super::*;
-use crate::feed::imagined::{self, finished, head, id};
+use crate::feed::samples::{self, finished, head, id};
+use crate::feed::sort::{Piece, Whose, sort};
 use crate::model::agent::Role;
 use crate::opencode::recording;
 
 const PATIENCE: Patience = Patience { begin: Duration::from_secs(30), settle: Duration::from_secs(3) };
 
 fn said(head: MessageInfo, text: &str, synthetic: bool) -> AgentMessage {
-    let part = imagined::text(head.id.as_str(), text, synthetic);
+    let part = samples::text(head.id.as_str(), text, synthetic);
     AgentMessage { head, parts: vec![part] }
 }
 
@@ -22,8 +23,16 @@ fn agent(name: &str, text: &str, finish: &str) -> AgentMessage {
     said(finished(name, finish), text, false)
 }
 
-fn run() -> Run {
-    Run::new(AgentSessionId("ses".into()), id("msg_1"), Told::default(), BTreeSet::new())
+fn run() -> Turn {
+    begun(Emitted::default(), BTreeSet::new())
+}
+
+fn begun(emitted: Emitted, begun: BTreeSet<AgentMessageId>) -> Turn {
+    Turn::of_others(AgentSessionId("ses".into()), id("msg_1"), emitted, begun, PATIENCE)
+}
+
+fn is_over(turn: &mut Turn, now: Instant) -> bool {
+    turn.judge(now) != Verdict::NotYet
 }
 
 fn words(told: &[EventKind]) -> Vec<String> {
@@ -43,10 +52,10 @@ fn a_run_is_told_from_its_words_to_its_end() {
     let written = [user("msg_1", "hi"), agent("msg_2", "hello", "stop")];
     let mut run = run();
     let mut told = run.absorb(&written);
-    assert!(run.is_over(Instant::now(), PATIENCE));
+    assert!(is_over(&mut run, Instant::now()));
     told.extend(run.end(&written));
     assert_eq!(words(&told), ["msg_1 asks hi", "says hello", "msg_1 ends hello None 5"]);
-    assert_eq!(run.turns(), written);
+    assert_eq!(run.messages(), written);
 }
 
 #[test]
@@ -66,10 +75,9 @@ fn words_that_steer_a_run_are_answered_with_the_first_and_later_ones_on_their_ow
 
 #[test]
 fn a_run_that_was_told_of_in_part_is_told_to_its_end_without_a_word_twice() {
-    let mut told = Told::default();
+    let mut told = Emitted::default();
     told.add(EventKind::Text { delta: "hel".into(), part: "prt_msg_2".into() });
-    let begun = BTreeSet::from([id("msg_1")]);
-    let mut run = Run::new(AgentSessionId("ses".into()), id("msg_1"), told, begun);
+    let mut run = begun(told, BTreeSet::from([id("msg_1")]));
     let ends = run.end(&[user("msg_1", "hi"), agent("msg_2", "hello", "stop")]);
     assert_eq!(words(&ends), ["says lo", "msg_1 ends hello None 5"]);
 }
@@ -79,13 +87,13 @@ fn a_run_without_answer_is_waited_for_and_a_broken_one_says_so() {
     let now = Instant::now();
     let mut quiet = run();
     quiet.absorb(&[user("msg_1", "for later")]);
-    assert!(!quiet.is_over(now, PATIENCE) && !quiet.is_over(now + Duration::from_secs(29), PATIENCE));
-    assert!(quiet.is_over(now + Duration::from_secs(31), PATIENCE));
+    assert!(!is_over(&mut quiet, now) && !is_over(&mut quiet, now + Duration::from_secs(29)));
+    assert!(is_over(&mut quiet, now + Duration::from_secs(31)));
 
     let mut broken = run();
     let written = [user("msg_1", "hi"), said(head("msg_2", Role::Assistant), "hel", false)];
     broken.absorb(&written);
-    assert!(!broken.is_over(now, PATIENCE) && broken.is_over(now + Duration::from_secs(4), PATIENCE));
+    assert!(!is_over(&mut broken, now) && is_over(&mut broken, now + Duration::from_secs(4)));
     let ends = words(&broken.end(&written));
     assert!(ends.last().is_some_and(|end| end.contains("in the middle")), "{ends:?}");
 }
@@ -96,7 +104,7 @@ fn what_the_agent_took_back_is_not_kept() {
     run.absorb(&[user("msg_1", "hi"), agent("msg_2", "no", "stop"), agent("msg_3", "gone", "stop")]);
     let written = [user("msg_1", "hi"), agent("msg_2", "no", "stop")];
     run.end(&written);
-    assert_eq!(run.turns(), written);
+    assert_eq!(run.messages(), written);
 }
 
 #[test]
@@ -152,11 +160,11 @@ fn recorded_turns_are_told_from_the_outside_too() {
                 _ => None,
             })
             .expect("a prompt");
-        let mut run = Run::new(session, prompt.clone(), Told::default(), BTreeSet::new());
+        let mut run = Turn::of_others(session, prompt.clone(), Emitted::default(), BTreeSet::new(), PATIENCE);
         let mut told: Vec<EventKind> =
             events.iter().flat_map(|event| run.see(event, Instant::now())).collect();
-        assert!(run.is_over(Instant::now(), PATIENCE), "{name}");
-        let written = run.turns();
+        assert!(is_over(&mut run, Instant::now()), "{name}");
+        let written = run.messages();
         told.extend(run.end(&written));
         assert!(
             matches!(told.first(), Some(EventKind::TurnStarted { prompt: first, .. }) if *first == prompt.0),
@@ -165,6 +173,6 @@ fn recorded_turns_are_told_from_the_outside_too() {
         let ends = told.iter().filter(|happening| happening.kind() == "turn.ended").count();
         let starts = told.iter().filter(|happening| happening.kind() == "turn.started").count();
         assert_eq!(ends, starts, "{name}");
-        assert_eq!(run.turns(), written, "{name}");
+        assert_eq!(run.messages(), written, "{name}");
     }
 }
