@@ -178,8 +178,7 @@ impl<'a> SessionReconciler<'a> {
             title: crate::sessions::title_of(title),
         };
         let agent_session = session.clone();
-        let write =
-            self.deps.store.write(move |tx| sessions::adopt(tx, &agent_session, &new));
+        let write = self.deps.store.write(move |tx| sessions::adopt(tx, &agent_session, &new));
         let row = write.await?;
         let mut state = self.deps.store.read(move |db| SessionState::load(db, row)).await?;
         state.is_read = is_fresh;

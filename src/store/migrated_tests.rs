@@ -6,7 +6,7 @@ use super::migrate::STEPS;
 use super::search::Wanted;
 use super::*;
 use crate::model::agent::{
-    AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
 };
 use crate::model::approval::ApprovalState;
 use crate::model::ids::{FrameId, MessageId, SessionId};
