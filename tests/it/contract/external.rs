@@ -59,7 +59,8 @@ async fn a_certificate_that_nobody_vouches_for_is_named() {
     let server = Server::parse(&format!("https://{}", listener.local_addr().unwrap()), None).unwrap();
     let made = rcgen_certificate();
     let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(made));
-    let (answer, _) = tokio::join!(server.connector().connect(), async {
+    let connector = server.connector();
+    let (answer, _) = tokio::join!(connector.connect(), async {
         let (stream, _) = listener.accept().await.unwrap();
         let _ = acceptor.accept(stream).await;
     });
@@ -67,7 +68,7 @@ async fn a_certificate_that_nobody_vouches_for_is_named() {
     assert!(refusal.contains("certificate is not trusted"), "{refusal}");
 
     // And one that speaks no TLS at all.
-    let (answer, _) = tokio::join!(server.connector().connect(), async {
+    let (answer, _) = tokio::join!(connector.connect(), async {
         use tokio::io::AsyncWriteExt as _;
         let (mut stream, _) = listener.accept().await.unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
