@@ -24,7 +24,6 @@ use mimir::access::certificate;
 use mimir::gateway::{self, Services, auth::Authenticator};
 use mimir::model::fingerprint::Fingerprint;
 use mimir::model::secret::Secret;
-use mimir::runtime::external::External;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
 use mimir::supervisor::{OnExit, Tasks};
 

@@ -68,7 +68,6 @@ async fn a_certificate_that_nobody_vouches_for_is_named() {
     assert!(refusal.contains("certificate is not trusted"), "{refusal}");
 
     // And one that speaks no TLS at all.
-    let connector = server.connector();
     let (answer, _) = tokio::join!(connector.connect(), async {
         use tokio::io::AsyncWriteExt as _;
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -1,7 +1,7 @@
 //! A machine in memory: a home, an engine, scripted agents, and gateways that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 use mimir::broker::Dialer;
 use mimir::model::network::NetworkMode;
 use mimir::models::ProviderKind;
+use mimir::runtime::link::Link;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -251,13 +252,13 @@ async fn a_closed_broker_cuts_its_connections_and_a_replaced_socket_is_made_anew
     let socket = folder.join("broker.sock");
     let before =
         std::fs::metadata(&socket).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).expect("there");
-    world.open(&frame);
+    world.broker.open(&frame, || Link::new(&folder).listen()).expect("opened again");
     let after =
         std::fs::metadata(&socket).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).expect("there");
     assert_eq!(before, after, "nothing changed, nothing was made anew");
 
     std::fs::remove_file(&socket).expect("the frame removes it");
-    world.open(&frame);
+    world.broker.open(&frame, || Link::new(&folder).listen()).expect("opened again");
     assert!(world.call(&frame, CALL, &prompt("hi")).await.contains("200 OK"));
 
     let mut open = world.connect(&frame).await;

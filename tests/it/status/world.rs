@@ -11,7 +11,6 @@ use mimir::model::ids::{FrameId, MessageId};
 use mimir::model::names::FrameName;
 use mimir::model::principal::Principal;
 use mimir::model::status::{FrameStatus, StatusWord};
-use mimir::runtime::external::External;
 use mimir::runtime::fake::FakeEngine;
 use mimir::status::FrameNow;
 use mimir::supervisor::Tasks;
