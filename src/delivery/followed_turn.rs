@@ -220,7 +220,7 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::turn_limits::Limits;
+    use crate::delivery::Limits;
 
     #[test]
     fn a_turn_is_awaited_handed_over_once_more_or_stopped() {
