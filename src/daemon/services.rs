@@ -113,7 +113,10 @@ pub struct Resources {
 
 /// The work that services do by themselves, not started yet.
 #[derive(Default)]
-pub struct Background(Vec<(&'static str, Box<dyn FnOnce(&Tasks) + Send>)>);
+pub struct Background(Vec<(&'static str, Start)>);
+
+/// Starts the work of one service.
+type Start = Box<dyn FnOnce(&Tasks) + Send>;
 
 impl Background {
     /// Takes the work of a service, and hands the service on.
