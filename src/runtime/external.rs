@@ -292,7 +292,8 @@ mod tests {
         let server = parse("https://me@example.org").expect("an address");
         assert_eq!((server.address(), server.credentials.user.as_str()), ("https://example.org", "me"));
         for (text, part) in [
-            ("127.0.0.1:4096", "has to begin with http"),
+            ("127.0.0.1:4096", "such as http://127.0.0.1:4096"),
+            ("localhost:4096", "has to begin with http"),
             ("localhost", "not an address"),
             ("ftp://example.org", "has to begin with http"),
             ("http://", "not an address"),
