@@ -14,7 +14,7 @@ use crate::model::agent::ModelRef;
 use crate::model::message::{IdempotencyKey, MessageText, SendMode, SessionSelector};
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::origin::Origin;
-use crate::model::quantity::cpus;
+use crate::model::quantity::{cpus, memory, pids, span};
 use crate::store::queue::Edit;
 use crate::wire::frames::CreateFrame;
 use crate::wire::messages::{EditMessage, SendMessage};
@@ -30,6 +30,18 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         _ => FrameFile::parse(&given, Path::new("the frame file"))
             .map_err(|error| invalid("config", error.to_string()))?,
     };
+    let cores = body.cpus.map(cpus::check).transpose().map_err(|why| invalid("cpus", why))?;
+    let memory = body.memory_bytes.map(memory::check).transpose().map_err(|why| invalid("memory", why))?;
+    let pids = body.pids.map(pids::check).transpose().map_err(|why| invalid("pids", why))?;
+    let lifetime = match (body.throwaway || file.throwaway.unwrap_or(false), body.ttl_seconds) {
+        (true, Some(seconds)) => {
+            span::check_lifetime(seconds).map_err(|why| invalid("ttl", why))?;
+            Lifetime::Throwaway(Some(Duration::from_secs(seconds)))
+        }
+        (true, None) => Lifetime::Throwaway(file.ttl),
+        (false, Some(_)) => return Err(invalid("ttl", "only a throwaway frame has one")),
+        (false, None) => Lifetime::Stays,
+    };
     // A place that is named in the body beats either way of naming one in the file.
     let (workspace, project) = match (body.workspace, body.project) {
         (None, None) => (file.workspace, file.project),
@@ -43,13 +55,6 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         (None, None) => return Err(invalid("workspace", "name a workspace or a project")),
         (Some(_), Some(_)) => return Err(invalid("workspace", "name a project or a workspace, not both")),
     };
-    let cores = body.cpus.map(cpus::check).transpose().map_err(|why| invalid("cpus", why))?;
-    let ttl = body.ttl_seconds.map(Duration::from_secs);
-    let lifetime = match body.throwaway || file.throwaway.unwrap_or(false) {
-        true => Lifetime::Throwaway(ttl.or(file.ttl)),
-        false if ttl.is_some() => return Err(invalid("ttl", "only a throwaway frame has one")),
-        false => Lifetime::Stays,
-    };
     Ok(FrameRequest {
         name: FrameName::parse(&body.name)?,
         place,
@@ -58,8 +63,8 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         allow: file.allow.into_iter().chain(body.allow).collect(),
         limits: WantedLimits {
             cpus_milli: cores.or(file.cpus_milli),
-            memory_bytes: body.memory_bytes.or(file.memory_bytes),
-            pids: body.pids.or(file.pids),
+            memory_bytes: memory.or(file.memory_bytes),
+            pids: pids.or(file.pids),
         },
         env: file.env.into_iter().chain(body.env).collect(),
         lifetime,
