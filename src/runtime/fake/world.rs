@@ -228,6 +228,15 @@ impl World {
 
     pub(super) fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
         folders_are_there(spec)?;
+        let has_volume = [&spec.workspace, &spec.home].into_iter().any(|storage| storage.folder().is_none());
+        if has_volume && !self.lock().capabilities.volumes {
+            let why = "the test says so".to_owned();
+            return Err(RuntimeError::Unsupported {
+                engine: "memory",
+                action: "keep files in a volume",
+                why,
+            });
+        }
         let (uid, gid) = owner(spec);
         self.files(&spec.frame).ensure(uid, gid)?;
         let name = container_name(&spec.frame);

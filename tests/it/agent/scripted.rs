@@ -99,6 +99,7 @@ struct State {
     /// Prompts whose turn was begun.
     begun: BTreeSet<String>,
     any_password: bool,
+    chooses_model: bool,
     version: String,
     counter: u64,
     weather: Option<Weather>,
@@ -219,6 +220,11 @@ impl ScriptedAgent {
     /// For frames that invent passwords of their own.
     pub fn accept_any_password(&self) {
         self.state().any_password = true;
+    }
+
+    /// For a server elsewhere, which has models of its own: it may be sent none.
+    pub fn choose_models(&self) {
+        self.state().chooses_model = true;
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -507,7 +513,8 @@ impl ScriptedAgent {
             state.prompts += 1;
             state.plays.pop_front().unwrap_or(Play::Answer("nothing was scripted".into()))
         };
-        assert!(body["model"].is_object() && body["agent"].is_string(), "model and agent are always sent");
+        let names_model = body["model"].is_object() || self.state().chooses_model;
+        assert!(names_model && body["agent"].is_string(), "model and agent are always sent");
         assert!(body.get("tools").is_none(), "tools would change the session for ever");
         match play {
             Play::ServerError => {

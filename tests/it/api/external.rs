@@ -19,6 +19,7 @@ async fn connected(world: &World, agent: &ScriptedAgent) {
 #[tokio::test]
 async fn messages_sessions_and_the_pass_through_work_as_in_any_frame() {
     let (world, agent) = (World::new().await, ScriptedAgent::start());
+    agent.choose_models();
     connected(&world, &agent).await;
     agent.plays([Play::Answer("Hello there.".into())]);
     let sent = world.post("/v1/messages", Some(json!({"frame": "far", "text": "hi"}))).await;

@@ -55,7 +55,16 @@ impl Elsewhere {
     }
 
     async fn at(address: SocketAddr, kind: Kind) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a port");
+        let bound = async {
+            // Whoever had the port before may still be on its way out.
+            loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => return listener,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let listener = tokio::time::timeout(Duration::from_secs(5), bound).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(AtomicUsize::new(0));
         let (count, mut task) = (requests.clone(), JoinSet::new());
