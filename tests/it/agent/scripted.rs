@@ -277,13 +277,25 @@ impl ScriptedAgent {
         self.state().permissions.clear();
     }
 
-    /// What `abort` does, whoever asks for it.
+    /// Aborts what every session does.
     pub fn abort_all(&self) {
+        self.abort(None);
+    }
+
+    /// What `abort` does, whoever asks for it: one session stops, and the others go on.
+    fn abort(&self, only: Option<&str>) {
         let running = {
             let mut state = self.state();
-            let fresh = state.alive.child_token();
-            let running = std::mem::replace(&mut state.running, fresh);
-            let busy: Vec<String> = std::mem::take(&mut state.busy).into_keys().collect();
+            let (stops, goes_on): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.busy)
+                .into_iter()
+                .partition(|(session, _)| only.is_none_or(|only| only == session));
+            state.busy = goes_on;
+            let busy: Vec<String> = stops.into_keys().collect();
+            // Plays that run know no session; they go on while another one works.
+            let running = state.busy.is_empty().then(|| {
+                let fresh = state.alive.child_token();
+                std::mem::replace(&mut state.running, fresh)
+            });
             for session in &busy {
                 for message in state.messages.get_mut(session).into_iter().flatten() {
                     if message["info"]["role"] == "assistant"
@@ -309,7 +321,9 @@ impl ScriptedAgent {
             }
             running
         };
-        running.cancel();
+        if let Some(running) = running {
+            running.cancel();
+        }
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -369,9 +383,9 @@ impl ScriptedAgent {
             }
             ("GET", ["session", id, "message", message]) => found(self.message(id, message)),
             ("POST", ["session", id, "prompt_async"]) => return self.prompt(id, &body).await,
-            ("POST", ["session", _, "abort"]) => {
+            ("POST", ["session", id, "abort"]) => {
                 self.state().aborts += 1;
-                self.abort_all();
+                self.abort(Some(id));
                 reply(200, json!(true))
             }
             ("GET", ["permission"]) => reply(200, Value::Array(self.state().permissions.clone())),
