@@ -12,6 +12,9 @@ use crate::api::world::World;
 use mimir::config::frame_file::FrameFile;
 use mimir::config::{Config, FlagValue, LoadOptions, Paths, edit, env};
 
+/// A path and what is posted there.
+type Request = (&'static str, Value);
+
 /// Where one quantity comes in.
 struct Quantity {
     what: &'static str,
@@ -22,7 +25,7 @@ struct Quantity {
     /// A frame file with `$` in the place of the text.
     frame_file: Option<&'static str>,
     /// A request with a number; the texts that are numbers go there.
-    request: Option<fn(Value) -> (&'static str, Value)>,
+    request: Option<fn(Value) -> Request>,
     /// Texts, and the sentence with which each is refused.
     texts: &'static [(&'static str, Option<&'static str>)],
 }
@@ -35,7 +38,7 @@ const LIFETIME: &str = "must be from 1s to 30d";
 const NOTHING: &str = "must be longer than nothing";
 
 /// A frame of no place: refused too, but only after its quantities were looked at.
-fn frame(field: &str, value: Value) -> (&'static str, Value) {
+fn frame(field: &str, value: Value) -> Request {
     ("/v1/frames", json!({"name": "x", "throwaway": field == "ttl_seconds", field: value}))
 }
 

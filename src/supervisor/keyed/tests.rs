@@ -95,6 +95,7 @@ fn no_order_of_wakes_ends_panics_and_cancels_loses_a_wake() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::disallowed_methods, reason = "callers on other threads; the test waits for them")]
 async fn under_wakes_from_everywhere_each_change_is_seen_and_no_two_passes_overlap() {
     #[derive(Default)]
     struct World {

@@ -224,6 +224,7 @@ async fn a_server_that_goes_away_is_said_so_and_taken_up_again_when_it_is_back()
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a caller that dies with its gateway; the test ends it")]
 async fn a_gateway_that_dies_while_connecting_leaves_all_of_it_or_nothing() {
     for (point, is_there) in [("connect.before_row", false), ("connect.after_row", true)] {
         let mut world = World::new().await;
