@@ -61,7 +61,7 @@ pub struct FrameNow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupied {
     /// A turn runs, whoever began it.
-    AgentMessage,
+    Turn,
     /// Messages wait.
     Queue,
     /// Somebody is asked something.
@@ -108,11 +108,11 @@ impl Statuses {
             });
             let heard = agent.as_ref().filter(|facts| facts.is_fresh(now_ms));
             let occupied = match heard {
-                _ if !working.is_empty() => Some(Occupied::AgentMessage),
+                _ if !working.is_empty() => Some(Occupied::Turn),
                 _ if !queued.is_empty() => Some(Occupied::Queue),
                 _ if !asked.is_empty() => Some(Occupied::Prompt),
                 None => Some(Occupied::Unheard),
-                Some(facts) => facts.works().then_some(Occupied::AgentMessage),
+                Some(facts) => facts.works().then_some(Occupied::Turn),
             };
             FrameNow { frame, status, occupied }
         };
