@@ -185,7 +185,7 @@ async fn a_connected_server_is_a_frame_until_it_is_disconnected_and_is_left_alon
 
     world.frames.disconnect(&OWNER, &frame.name).await.expect("asked");
     world.eventually(&frame.id, None).await;
-    assert!(!world.frames.is_external(&frame.id));
+    world.until("it is forgotten", || async { !world.frames.is_external(&frame.id) }, &frame.id).await;
     let rows = world.store.read(|db| external_servers::list(db)).await.expect("reads");
     assert_eq!(rows, [], "its password went with it");
     world.check_nothing_left().await;
