@@ -11,7 +11,8 @@ use crate::gateway::bodies;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::views::{self, Surroundings};
-use crate::model::frame::{Desired, Frame};
+use crate::model::container::container_name;
+use crate::model::frame::{Desired, Frame, Limits};
 use crate::model::names::FrameName;
 use crate::model::secret::Secret;
 use crate::runtime::Capabilities;
@@ -42,6 +43,8 @@ routes! {
 const NOTES_SHOWN: u32 = 20;
 /// How many notes `notes` gives.
 const NOTES_ALL: u32 = 500;
+/// A server elsewhere has none that we know of.
+const NO_LIMITS: Limits = Limits { cpus_milli: 0, memory_bytes: 0, pids: 0 };
 /// An engine that takes longer is reported as not answering.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -128,7 +131,7 @@ pub async fn show(
         Ok(Err(error)) => (format!("unknown: {error}"), None),
         Err(_) => ("unknown: the container engine does not answer".to_owned(), None),
     };
-    let id = frame.id.clone();
+    let (id, is_local) = (frame.id.clone(), frame.engine.is_local());
     let (notes, config) = shown
         .store
         .read(move |db| {
@@ -142,9 +145,9 @@ pub async fn show(
         hint: views::frame_hint(&frame),
         image: frame.image.clone(),
         image_id: frame.image_id.clone(),
-        container: crate::model::container::container_name(&frame.id),
+        container: if is_local { container_name(&frame.id) } else { String::new() },
         generation: frame.generation,
-        limits: frame.limits,
+        limits: if is_local { frame.limits } else { NO_LIMITS },
         limits_enforced: can.is_some_and(|can| can.limits),
         cannot: can.iter().flat_map(Capabilities::lacking).map(str::to_owned).collect(),
         allow: frame.allow.clone(),

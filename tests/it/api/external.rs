@@ -42,6 +42,7 @@ async fn what_it_cannot_do_is_said_and_its_password_never() {
     connected(&world, &agent).await;
     let shown = world.get("/v1/frames/far").await;
     let cannot = shown.json()["cannot"].clone();
+    assert_eq!((&shown.json()["container"], &shown.json()["limits"]["pids"]), (&json!(""), &json!(0)));
     for lacking in ["stop", "limits", "terminal", "isolation", "ports"] {
         assert!(cannot.as_array().is_some_and(|all| all.contains(&json!(lacking))), "{lacking}: {cannot}");
     }

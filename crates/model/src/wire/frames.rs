@@ -146,11 +146,11 @@ pub struct FrameDetails {
     pub image: String,
     /// What it runs on.
     pub image_id: String,
-    /// The engine's name for the container.
+    /// The engine's name for the container; empty for a server elsewhere.
     pub container: String,
     /// Which container of this frame it is.
     pub generation: u32,
-    /// What it may use.
+    /// What it may use; 0 where nothing is known.
     pub limits: Limits,
     /// Whether the engine enforces them here.
     pub limits_enforced: bool,
