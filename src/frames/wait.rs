@@ -25,8 +25,31 @@ impl Frames {
         desired: Desired,
         deadline: Duration,
     ) -> Result<Frame, FrameError> {
+        self.wait(id, None, desired, deadline).await
+    }
+
+    /// The same for whoever has just asked for it: a frame that was gone before the first look was removed.
+    ///
+    /// # Errors
+    /// As [`Frames::wait_for`].
+    pub async fn wait_for_asked(
+        &self,
+        asked: Frame,
+        desired: Desired,
+        deadline: Duration,
+    ) -> Result<Frame, FrameError> {
+        let id = asked.id.clone();
+        self.wait(&id, Some(asked), desired, deadline).await
+    }
+
+    async fn wait(
+        &self,
+        id: &FrameId,
+        mut last_known: Option<Frame>,
+        desired: Desired,
+        deadline: Duration,
+    ) -> Result<Frame, FrameError> {
         let end = Instant::now() + deadline;
-        let mut last_known: Option<Frame> = None;
         loop {
             let handle = self.inner.drivers.get(id);
             // Subscribe first, then look: what changes in between is not missed.

@@ -306,7 +306,7 @@ async fn reach(
     let Some(deadline) = wait.duration() else {
         return Ok((StatusCode::ACCEPTED, Json(shown.summary(frame).await?)));
     };
-    match frames.wait_for(&frame.id, desired, deadline).await {
+    match frames.wait_for_asked(frame.clone(), desired, deadline).await {
         Ok(frame) => Ok((StatusCode::OK, Json(shown.summary(frame).await?))),
         Err(FrameError::TooSlow { .. }) => {
             let frame = frames.get_by_id(&frame.id).await?;

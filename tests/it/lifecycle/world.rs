@@ -191,8 +191,8 @@ impl World {
     }
 
     pub async fn reach(&self, frame: &Frame, desired: Desired) -> Result<Frame, FrameError> {
-        self.ask(frame.name.as_str(), desired).await?;
-        self.frames.wait_for(&frame.id, desired, PATIENCE).await
+        let asked = self.ask(frame.name.as_str(), desired).await?;
+        self.frames.wait_for_asked(asked, desired, PATIENCE).await
     }
 
     pub async fn restart_frame(&self, frame: &Frame) -> Result<Frame, FrameError> {
