@@ -2,8 +2,8 @@
 
 #[path = "../../src/opencode/dialect.rs"]
 pub mod dialect;
-#[path = "../../src/opencode/said.rs"]
-mod said;
+#[path = "../../src/opencode/session.rs"]
+mod session;
 #[path = "../../src/opencode/sse.rs"]
 pub mod sse;
 #[path = "../../src/opencode/translate.rs"]
@@ -11,9 +11,9 @@ mod translate;
 #[path = "../../src/opencode/wire.rs"]
 mod wire;
 
-pub use said::{AgentSession, AgentMessage};
+pub use session::AgentSession;
 
-use crate::model::agent::AgentEvent;
+use crate::model::agent::{AgentEvent, AgentMessage};
 use crate::model::approval::AgentRequest;
 
 /// One payload of the event stream.
