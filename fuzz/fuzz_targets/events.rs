@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mimir_fuzz::model::agent::{AgentEvent, MessageInfo, AgentPart};
+use mimir_fuzz::model::agent::{AgentEvent, AgentPart, MessageInfo};
 use mimir_fuzz::opencode;
 
 fuzz_target!(|data: &[u8]| {

@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let stored = serde_json::to_string(&event).expect("an event can be written");
     assert_eq!(serde_json::from_str::<Event>(&stored).expect("and read again"), event);
 
-    let filter = Filter { frame, frame_name, session, message, kinds };
+    let filter = Filter { frame, frame_name, session, message, kinds, ..Filter::default() };
     let globs = filter.globs();
     assert_eq!(globs.len(), filter.kinds.len());
     let kind = event.what.kind();

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use mimir_fuzz::model::agent::AgentEvent;
-use mimir_fuzz::model::policy::{Action, Rule, rule_on};
 use mimir_fuzz::model::approval::AgentRequest;
+use mimir_fuzz::model::policy::{Action, Rule, rule_on};
 use mimir_fuzz::opencode;
 
 fuzz_target!(|data: &[u8]| {
