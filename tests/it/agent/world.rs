@@ -68,11 +68,12 @@ pub fn settings() -> Settings {
     }
 }
 
-fn feed_settings() -> feed::Settings {
+/// As patient as the messages are: a real agent takes up to a second for its last word.
+fn feed_settings(patience: Patience) -> feed::Settings {
     feed::Settings {
         first_pause: Duration::from_millis(20),
         look_every: Duration::from_millis(500),
-        patience: PATIENCE,
+        patience,
         ..feed::Settings::default()
     }
 }
@@ -231,8 +232,8 @@ impl World {
 fn start(builder: Builder, locator: Arc<dyn AgentLocator>, settings: Settings) -> Gateway {
     let change = |resources: &mut Resources| {
         resources.stand_ins.locator = Some(locator);
+        resources.settings.feed = feed_settings(settings.patience);
         resources.settings.delivery = settings;
-        resources.settings.feed = feed_settings();
     };
     builder.change(change).only(&["feeds", "queue"]).start()
 }
