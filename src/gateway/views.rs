@@ -42,7 +42,7 @@ pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
         workspace: frame.workspace.clone(),
         agent_port: frame.agent_port.0,
         preview_port: frame.preview_port.0,
-        network: frame.network,
+        network: frame.engine.is_local().then_some(frame.network),
         created_at: frame.created_at,
         last_active_at: frame.last_active_at,
         expires_at: frame.expires_at,

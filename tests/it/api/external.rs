@@ -12,6 +12,7 @@ async fn connected(world: &World, agent: &ScriptedAgent) {
     assert_eq!(made.status, 201, "{}", made.text);
     let made = made.json();
     assert_eq!(made["engine"], "external");
+    assert!(made["network"].is_null(), "nobody here knows what it may reach: {made}");
     assert_eq!(made["url"], format!("http://{}", agent.address()));
     world.until_state("far", "running").await;
 }

@@ -110,8 +110,9 @@ pub struct FrameSummary {
     pub agent_port: u16,
     /// 127.0.0.1 port of what the project serves on 3000; 0 when it has none.
     pub preview_port: u16,
-    /// What it may reach.
-    pub network: NetworkMode,
+    /// What it may reach; absent for a server elsewhere, of which nobody here knows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
     /// UTC ms.
     pub created_at: u64,
     /// UTC ms.

@@ -8,6 +8,7 @@ use super::state_cell;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::table::{Table, column};
+use crate::model::network::NetworkMode;
 use crate::model::quantity::{age, left, money};
 use crate::wire::frames::FrameSummary;
 
@@ -93,7 +94,7 @@ fn table(frames: &[FrameSummary], now_ms: u64) -> Table {
             state_cell(frame.state),
             frame.agent.as_deref().unwrap_or("-").into(),
             ports(frame).into(),
-            if frame.engine.is_local() { frame.network.as_str() } else { frame.engine.as_str() }.into(),
+            frame.network.map_or(frame.engine.as_str(), NetworkMode::as_str).into(),
             age(frame.created_at, now_ms).into(),
             age(frame.last_active_at, now_ms).into(),
             money(frame.cost_microusd).into(),

@@ -105,12 +105,12 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
         "ports",
         format!("agent 127.0.0.1:{}, preview 127.0.0.1:{}", summary.agent_port, summary.preview_port),
     ));
-    let network = match summary.network {
+    let network = summary.network.map(|network| match network {
         NetworkMode::Sealed => "sealed: model calls only".to_owned(),
         NetworkMode::Allow => format!("allow: model calls and {}", list_or(&frame.allow, "no hosts")),
         NetworkMode::Open => "open: an ordinary network".to_owned(),
-    };
-    facts.push(("network", network));
+    });
+    facts.extend(network.map(|network| ("network", network)));
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
         "limits",

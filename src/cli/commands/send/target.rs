@@ -95,7 +95,7 @@ mod tests {
             workspace: workspace.to_owned(),
             agent_port: 1,
             preview_port: 2,
-            network: NetworkMode::Allow,
+            network: Some(NetworkMode::Allow),
             created_at: 0,
             last_active_at: 0,
             expires_at: None,
