@@ -271,7 +271,8 @@ impl Talk {
         .await;
     }
 
-    /// Told by an event, true in the list, and every message complete.
+    /// Told by an event, true in the list, answered, and every message complete. The event alone may be the last word
+    /// of something before the prompt: an abort with nothing to abort says `idle` a moment after it was answered.
     async fn is_idle(&self) {
         self.is_told_idle().await;
         let (session, last) = (&self.session, self.last.as_ref());
@@ -281,7 +282,8 @@ impl Talk {
             let is_whole = |turn: &AgentMessage| {
                 turn.head.role == Role::User || turn.head.completed_at.is_some() || Some(&turn.head.id) < last
             };
-            !statuses.contains_key(session) && turns.iter().all(is_whole)
+            let is_answer = |turn: &AgentMessage| turn.head.role != Role::User && Some(&turn.head.id) > last;
+            !statuses.contains_key(session) && turns.iter().any(is_answer) && turns.iter().all(is_whole)
         })
         .await;
     }

@@ -28,11 +28,7 @@ pub async fn of_every_kind_go_through(release: Arc<Release>) {
 
     let sent = world.send("@@slow@@").await;
     world.reaches(&sent, Running).await;
-    world
-        .eventually("it speaks", async || {
-            world.told(&sent).await.iter().any(|happening| matches!(happening, EventKind::Text { .. }))
-        })
-        .await;
+    it_speaks(&world, &sent).await;
     release.kill();
     // It has to be started again first.
     let message = world.router.wait_for_end(&sent.id, RETURN).await.expect("a row");
@@ -69,6 +65,17 @@ async fn what_is_refused_poisons_nothing(world: &World) {
     let request = world.send_with("hi", |request| request.model = "scripted/nope".parse().ok()).await;
     let message = world.end_of(&request).await;
     assert_eq!(message.state, Failed, "{message:?}");
+}
+
+async fn it_speaks(world: &World, sent: &Message) {
+    let told = async || world.told(sent).await;
+    let spoken = async || {
+        while !told().await.iter().any(|happening| matches!(happening, EventKind::Text { .. })) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), spoken()).await;
+    assert!(waited.is_ok(), "not a word in state {}: {:?}", world.state(sent).await, told().await);
 }
 
 async fn our_history_is_the_agents(world: &World, release: &Release, message: &Message) {
