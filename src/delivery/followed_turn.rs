@@ -18,7 +18,7 @@ use crate::store::{StoreError, approvals, messages};
 /// How often the limits of a turn are checked, at least.
 const TICK: Duration = Duration::from_secs(1);
 /// How soon an agent that was told to stop is asked again whether it is idle.
-const LOOK_AGAIN: Duration = Duration::from_millis(150);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long it may take to read what a stopped turn has said, and to store it.
 const LAST_LOOK: Duration = Duration::from_secs(10);
 

@@ -5,12 +5,14 @@
 //! the turn and appends nothing (measured with 1.18.33: before the turn, while it runs, and after it). Behind
 //! somebody else's newer message it would begin a second turn, so there it is given up.
 
-use super::followed_turn::FollowedTurn;
+use tokio::time::Instant;
+
+use super::followed_turn::{FollowedTurn, LOOK_AGAIN};
 use super::outcome::{Attempt, AttemptOutcome, Interrupted};
 use super::{Delivery, STREAM_HEAD};
 use crate::clock;
 use crate::feed::{Patience, TurnHandle, Verdict};
-use crate::model::agent::AgentMessageId;
+use crate::model::agent::{AgentMessageId, Role};
 use crate::model::event::EventKind;
 use crate::model::message::{DeliveryState, Message};
 use crate::opencode::{OpencodeError, UserPrompt, ids};
@@ -30,8 +32,8 @@ impl Delivery {
         if let Err(away) = self.inner.deps.feeds.stands(&attempt.message.frame, STREAM_HEAD).await {
             return Ok(Some(away.into()));
         }
-        let newest = match attempt.client.messages(&attempt.session, 1).await {
-            Ok(said) => said.last().map(|message| message.head.id.clone()),
+        let newest = match self.newest_when_let_go(attempt).await {
+            Ok(newest) => newest,
             Err(error) => return Ok(Some(error.into())),
         };
         let prompt = match &attempt.message.agent_message {
@@ -82,6 +84,23 @@ impl Delivery {
         }
         turn.handed_over();
         Ok(None)
+    }
+
+    /// The newest message of a session that rests. An agent that was told to stop rests before it has let go of the
+    /// turn, and stops with it what is asked of it until then; the last word of its answer comes just before. After a
+    /// crash it never comes.
+    async fn newest_when_let_go(&self, attempt: &Attempt) -> Result<Option<AgentMessageId>, OpencodeError> {
+        let until = Instant::now() + self.inner.deps.settings.patience.settle;
+        loop {
+            let newest = attempt.client.messages(&attempt.session, 1).await?.pop();
+            let is_whole = newest
+                .as_ref()
+                .is_none_or(|newest| newest.head.role == Role::User || newest.head.completed_at.is_some());
+            if is_whole || Instant::now() >= until {
+                return Ok(newest.map(|newest| newest.head.id));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// For a message that was being sent when something broke: asks the agent. Says whether it could be asked.

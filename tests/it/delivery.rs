@@ -57,6 +57,22 @@ async fn an_interrupting_message_stops_what_runs_and_goes_before_what_waits() {
     assert_eq!(world.agent.aborts(), 1);
 }
 
+#[tokio::test]
+async fn what_follows_a_stopped_turn_waits_until_the_agent_has_let_go_of_it() {
+    let world = World::new().await;
+    world.agent.plays([Play::StopsSlowly, play("whole"), Play::StopsSlowly, play("urgent")]);
+    let first = world.send("first").await;
+    world.reaches(&first, Running).await;
+    world.router.cancel(&OWNER, &first.id).await.expect("cancelled");
+    assert_eq!(world.end_of(&world.send("second").await).await.answer.as_deref(), Some("whole"));
+
+    let third = world.send("third").await;
+    world.reaches(&third, Running).await;
+    let urgent = world.send_with("urgent", |request| request.mode = SendMode::Interrupt).await;
+    assert_eq!(world.end_of(&urgent).await.answer.as_deref(), Some("urgent"));
+    assert_eq!(world.state(&third).await, Cancelled);
+}
+
 /// The one that waits for a busy terminal is not the next any more when an urgent one comes, and the terminal is
 /// interrupted instead.
 #[tokio::test]

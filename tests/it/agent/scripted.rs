@@ -56,6 +56,8 @@ pub enum Play {
     DiesForGood,
     /// The first word, and nothing more until it is aborted.
     Slow,
+    /// The same; aborted it rests at once, and what is asked before it has let go of the turn is aborted, too.
+    StopsSlowly,
     /// The event stream breaks in the middle; the turn goes on.
     StreamBreaks,
     /// Every event twice, old ones again, kinds that nobody knows.
@@ -94,6 +96,8 @@ struct State {
     plays: VecDeque<Play>,
     prompts: usize,
     aborts: usize,
+    /// Sessions whose turn is not let go of when they rest.
+    stops_slowly: BTreeSet<String>,
     swallow: usize,
     crumbs: bool,
     /// Prompts whose turn was begun.
@@ -278,19 +282,29 @@ impl ScriptedAgent {
     }
 
     /// Aborts what every session does.
-    pub fn abort_all(&self) {
+    pub fn abort_all(self: &Arc<Self>) {
         self.abort(None);
     }
 
     /// What `abort` does, whoever asks for it: one session stops, and the others go on.
-    fn abort(&self, only: Option<&str>) {
+    fn abort(self: &Arc<Self>, only: Option<&str>) {
         let running = {
             let mut state = self.state();
+            if let Some(session) = only.filter(|only| state.stops_slowly.remove(*only)) {
+                state.busy.remove(session);
+                drop(state);
+                self.emit("session.status", json!({"sessionID": session, "status": {"type": "idle"}}));
+                let (agent, session) = (self.clone(), session.to_owned());
+                return spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    agent.abort(Some(&session));
+                });
+            }
             let (stops, goes_on): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.busy)
                 .into_iter()
                 .partition(|(session, _)| only.is_none_or(|only| only == session));
             state.busy = goes_on;
-            let busy: Vec<String> = stops.into_keys().collect();
+            let busy: BTreeSet<String> = stops.into_keys().chain(only.map(ToOwned::to_owned)).collect();
             // Plays that run know no session; they go on while another one works.
             let running = state.busy.is_empty().then(|| {
                 let fresh = state.alive.child_token();
@@ -611,6 +625,10 @@ impl TurnOf {
             Play::Tool => self.use_a_tool().await,
             Play::Refused => self.refuse().await,
             Play::Slow => drop(self.begin("Hello ", false)),
+            Play::StopsSlowly => {
+                self.agent.state().stops_slowly.insert(self.session.clone());
+                drop(self.begin("Hello ", false));
+            }
             Play::DiesMidAnswer => {
                 drop(self.begin("Hello ", false));
                 tokio::time::sleep(Duration::from_millis(100)).await;
