@@ -38,6 +38,7 @@ pub mod sessions;
 
 // Services over services.
 pub mod approvals;
+pub mod backups;
 pub mod delivery;
 pub mod doctor;
 pub mod feed;

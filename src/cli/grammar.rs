@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, completions, config, doctor, frame, image, init, open, projects, queue, send, serve, sessions,
-    status, token,
+    approvals, backup, completions, config, doctor, frame, image, init, open, projects, queue, send, serve,
+    sessions, status, token,
 };
 use super::paint::ColorChoice;
 
@@ -93,6 +93,9 @@ pub enum Command {
     /// What clients elsewhere may do with this gateway
     #[command(subcommand, arg_required_else_help = true, visible_alias = "tokens")]
     Token(token::TokenCommand),
+    /// Copies of the database
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "backups")]
+    Backup(backup::BackupCommand),
     /// Settings, and where each comes from
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::ConfigCommand),

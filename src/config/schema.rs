@@ -27,6 +27,7 @@ section! {
         server: Server, "How clients reach the gateway";
         database: Database, "Where state is kept";
         events: Events, "How much of what happened is kept";
+        backup: Backup, "When the database is copied, and which copies are kept";
         engine: Engine, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
         turn: Turn, "How far one turn may go before it is stopped";
@@ -75,6 +76,16 @@ section! {
     pub struct Events {
         keep_days: Whole<1, 3650>, "After how many days events are forgotten";
         keep_mib: Whole<8, 1_048_576>, "How much all events may take, in MiB";
+    }
+}
+
+section! {
+    /// When the database is copied, and which copies are kept.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Backup {
+        every: TimeOrOff, "How old the newest copy may become; off: only when somebody asks";
+        keep: Whole<1, 1000, usize>, "How many copies are kept";
+        keep_days: Whole<1, 3650>, "After how many days a copy is removed; the newest never";
     }
 }
 

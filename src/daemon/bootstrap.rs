@@ -1,10 +1,10 @@
 //! What must be there before services can be built: the database with its key, and the engine.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::backups::refuse_a_lost_database;
 use super::problem::{config_problem, key_problem, start_failed, store_problem};
 use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
@@ -16,7 +16,7 @@ use crate::model::secret::Secret;
 use crate::runtime::build;
 use crate::runtime::engine::{EngineCommand, EngineSettings};
 use crate::runtime::podman::Podman;
-use crate::store::key::{self, KeyRequest};
+use crate::store::key::{self, KeyRequest, LoadedKey};
 use crate::store::keyring::DesktopKeyring;
 use crate::store::{self, OpenOptions, Store};
 use crate::supervisor::Tasks;
@@ -98,21 +98,34 @@ pub(super) fn open_store(
     ask_key: Option<&(dyn Fn() -> Option<Secret> + Send + Sync)>,
     clock: Clock,
 ) -> Result<(Store, String), Problem> {
-    let path: PathBuf = config.database.path.clone();
+    // Before a new key is made.
+    refuse_a_lost_database(paths, config, clock.now_ms())?;
+    let loaded = load_key(paths, config, ask_key, true)?;
+    let options =
+        OpenOptions { path: config.database.path.clone(), key: loaded.key, backups: paths.backups() };
+    let store = Store::open(options, clock).map_err(|error| store_problem(&error))?;
+    Ok((store, loaded.source.to_string()))
+}
+
+/// Finds the database's key, or makes one for a new database if that may be.
+pub(super) fn load_key(
+    paths: &Paths,
+    config: &Config,
+    ask_key: Option<&(dyn Fn() -> Option<Secret> + Send + Sync)>,
+    may_make: bool,
+) -> Result<LoadedKey, Problem> {
     let ask = ask_key.map(|ask| move || ask());
     let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
     let keyring = DesktopKeyring::of_session(paths.home(), bus.as_deref());
     let request = KeyRequest {
         given: config.database.encryption_key.clone(),
-        database: &path,
+        database: &config.database.path,
+        may_make,
         key_file: &paths.key_file(),
         prompt: ask.as_ref().map(|ask| ask as &dyn Fn() -> Option<Secret>),
         keyring: keyring.as_ref().map(|keyring| keyring as &dyn key::Keyring),
     };
-    let loaded = key::load(&request).map_err(key_problem)?;
-    let options = OpenOptions { path: path.clone(), key: loaded.key, backups: paths.backups() };
-    let store = Store::open(options, clock).map_err(|error| store_problem(&error))?;
-    Ok((store, loaded.source.to_string()))
+    key::load(&request).map_err(key_problem)
 }
 
 /// For [`super::examine`]: a configuration that cannot be used is a finding like any other.

@@ -1,6 +1,7 @@
 //! Composition: builds the services, starts them, waits, stops them. [`run`] reads top to bottom.
 
 mod attendant;
+mod backups;
 mod bootstrap;
 mod detach;
 mod examine;
@@ -16,6 +17,7 @@ mod socket;
 mod test_support;
 mod token;
 
+pub use backups::Copies;
 pub use bootstrap::AskKey;
 pub use detach::{Detached, Started, detach};
 pub use examine::examine;

@@ -55,12 +55,12 @@ pub(super) fn store_problem(error: &StoreError) -> Problem {
             path.display()
         )),
         StoreError::Newer { .. } => Problem::new(409, "store.newer", title)
-            .hint("run the newer mimir, or put a copy from the backups folder in its place"),
+            .hint("run the newer mimir, or `mimir backup list` and `mimir backup restore NAME`, which go back to how things were then"),
         StoreError::Unreadable { path, .. } => Problem::new(500, "store.unreadable", title)
             .hint(format!("`ls -l {}` shows whose it is", path.display())),
         StoreError::DiskFull => Problem::new(507, "disk.full", title).hint("free some space, then try again"),
         StoreError::Damaged(_) => Problem::new(500, "store.damaged", title)
-            .hint("put a copy from the backups folder in its place; what is newer than it is lost"),
+            .hint("`mimir backup restore` puts the newest copy in its place; what is newer than it is lost"),
         _ => Problem::new(500, "store.failed", "the database cannot be opened")
             .detail(title)
             .hint("`mimir doctor` tries each thing the gateway needs"),

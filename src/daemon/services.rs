@@ -9,6 +9,7 @@ use super::attendant::{AgentFiles, HostSide};
 use super::settings;
 use crate::access::Access;
 use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
+use crate::backups::{self, Backups};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Paths};
@@ -49,6 +50,8 @@ pub struct ServiceSettings {
     pub upkeep: upkeep::Settings,
     /// How readers of events are treated, and how much is kept for them.
     pub events: events::Settings,
+    /// When the database is copied.
+    pub backups: backups::Settings,
 }
 
 impl ServiceSettings {
@@ -62,6 +65,7 @@ impl ServiceSettings {
             notify: settings::notify(config),
             upkeep: settings::upkeep(config),
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
+            backups: settings::backups(config),
         }
     }
 }
@@ -255,8 +259,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let retention = retention.clone();
         async move { retention.tidy().await }
     });
+    let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
+    let copying = copies.clone();
+    timers.every("backups", backups::FIRST_LOOK, backups::LOOK_EVERY, move || {
+        let copies = copying.clone();
+        async move { copies.keep_up().await }
+    });
     let services = Services {
         approvals,
+        backups: copies,
         statuses,
         upkeep,
         sessions,

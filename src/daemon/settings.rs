@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::backups;
 use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
 use crate::delivery;
@@ -42,9 +43,16 @@ pub fn upkeep(config: &Config) -> upkeep::Settings {
     upkeep::Settings { config: config.frames.clone(), tick: Duration::from_secs(30) }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When the database is copied.
+pub fn backups(config: &Config) -> backups::Settings {
+    let wanted = &config.backup;
+    backups::Settings { every: wanted.every, keep: wanted.keep, age: DAY * wanted.keep_days }
+}
+
 /// How much of what happened is kept.
 pub fn retention(config: &Config) -> Retention {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     Retention::new(DAY * config.events.keep_days, u64::from(config.events.keep_mib) << 20)
 }
 

@@ -82,7 +82,7 @@ fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     let s = with(subject);
     steps.push(async move { vec![storage::disk(&s).await] }.boxed());
     let s = with(subject);
-    steps.push(async move { vec![storage::database(&s).await] }.boxed());
+    steps.push(async move { vec![storage::database(&s).await, storage::integrity(&s).await] }.boxed());
     let s = with(subject);
     steps.push(
         async move { vec![host::clock(&s).await, host::socket_path(&s), host::ports(&s).await] }.boxed(),

@@ -9,9 +9,12 @@ use std::time::Duration;
 use super::Subject;
 use super::check::{About, Finding};
 use crate::model::doctor::Check;
-use crate::store::{self, StoreError};
+use crate::model::quantity::age;
+use crate::store::{self, CheckedPart, StoreError, backup};
 
 const WITHIN: Duration = Duration::from_secs(5);
+/// How long pages of a large database are read.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// An image build needs about this much; below it, warn.
 const COMFORTABLE_BYTES: u64 = 4 << 30;
 /// Below this, frames begin to fail.
@@ -107,8 +110,41 @@ pub(super) async fn database(subject: &Subject) -> Check {
                 (Ok(()), Ok(frames)) => Finding::ok(format!("saved a value; {frames} frames are in it")),
                 (Err(error), _) | (_, Err(error)) => Finding::failed(
                     error.to_string(),
-                    "stop the gateway (`mimir serve --stop`), then look at the disk and at ~/.mimir/backups",
+                    "stop the gateway (`mimir serve --stop`), look at the disk, and put a copy back: mimir backup restore",
                 ),
+            }
+        })
+        .await
+}
+
+/// Reads the database's pages, and looks how old the newest copy is.
+pub(super) async fn integrity(subject: &Subject) -> Check {
+    let about = About {
+        id: "store.whole",
+        title: "the database is whole, and there is a copy of it",
+        why: "a damaged page is noticed by nobody until it is read; a copy is the way back",
+    };
+    let Some(store) = subject.store.clone() else {
+        return about.found(Finding::skipped("the database is not open"), Duration::ZERO);
+    };
+    let now = subject.clock.now_ms();
+    about
+        .attempt(READ_WITHIN + WITHIN, async move {
+            let read = match store.check(READ_WITHIN).await {
+                Ok(CheckedPart::Whole) => "every page of it was read".to_owned(),
+                Ok(CheckedPart::Tables(read, all)) => format!("{read} of its {all} tables were read"),
+                Err(error) => {
+                    return Finding::failed(
+                        error.to_string(),
+                        "mimir serve --stop, then mimir backup restore; what is newer than the copy is lost",
+                    );
+                }
+            };
+            match backup::list(store.backups()).last() {
+                Some(copy) => {
+                    Finding::ok(format!("{read}; the newest copy is {} old", age(copy.made_at, now)))
+                }
+                None => Finding::ok(format!("{read}; there is no copy yet (`mimir backup create`)")),
             }
         })
         .await

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Counters;
 use crate::access::Access;
 use crate::approvals::Approvals;
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::events::Events;
@@ -51,6 +52,8 @@ pub struct Services {
     pub sessions: Sessions,
     /// What happened.
     pub events: Events,
+    /// Copies of the database.
+    pub backups: Backups,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -48,6 +48,8 @@ pub struct KeyRequest<'a> {
     pub given: Option<Secret>,
     /// The database it is for.
     pub database: &'a Path,
+    /// Whether a database that is not there gets a new key; else it is one that was there.
+    pub may_make: bool,
     /// Where a key without a keyring is kept.
     pub key_file: &'a Path,
     /// Asks a person; absent when nobody is there.
@@ -140,7 +142,7 @@ pub fn salt_file(database: &Path) -> PathBuf {
 /// [`KeyError`].
 pub fn load(request: &KeyRequest<'_>) -> Result<LoadedKey, KeyError> {
     let database = request.database;
-    let is_new = !fs::metadata(database).is_ok_and(|found| found.len() > 0);
+    let is_new = request.may_make && !fs::metadata(database).is_ok_and(|found| found.len() > 0);
     let found = |key, source| LoadedKey { key, source, is_new: false };
 
     if let Some(given) = request.given.as_ref().filter(|given| !given.reveal().is_empty()) {

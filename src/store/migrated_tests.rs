@@ -114,7 +114,7 @@ async fn what_the_first_release_kept_is_there_under_the_new_names() {
     drop(old);
 
     let store = open(folder.path(), STEPS);
-    store.check().await.expect("whole");
+    store.check(std::time::Duration::from_secs(60)).await.expect("whole");
     let read = store.read(|db| {
         let (frame, session, message) = ids();
         let frame = frames::get(db, &frame)?;
@@ -158,5 +158,5 @@ async fn the_words_of_messages_follow_their_rows() {
     assert_eq!((found(&store, "footer").await, found(&store, "bright").await), (0, 0));
     let left = store.read(|db| approvals::open(db, None)).await.expect("reads");
     assert!(left.is_empty(), "{left:?}");
-    store.check().await.expect("whole");
+    store.check(std::time::Duration::from_secs(60)).await.expect("whole");
 }

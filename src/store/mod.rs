@@ -8,12 +8,14 @@ pub mod agent_messages;
 pub mod approvals;
 mod ask;
 pub mod audit;
+pub mod backup;
 pub mod deliveries;
 pub mod error;
 pub mod event_cursors;
 pub mod events;
 pub mod external_servers;
 pub mod frames;
+mod integrity;
 pub mod key;
 pub mod keyring;
 mod latency;
@@ -37,6 +39,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -48,6 +51,7 @@ use writer::Durability;
 
 pub use ask::{Db, Queryable, Tx};
 pub use error::StoreError;
+pub use integrity::Read as CheckedPart;
 pub use latency::{Times, WriteTimes};
 pub use ring::{Ring, Window};
 
@@ -58,7 +62,7 @@ pub struct OpenOptions {
     pub path: PathBuf,
     /// 32 bytes as 64 hex digits: SQLCipher's raw key form, which needs no derivation per connection.
     pub key: Secret,
-    /// Where copies go before a migration.
+    /// Where copies go.
     pub backups: PathBuf,
 }
 
@@ -76,6 +80,7 @@ struct Inner {
     options: OpenOptions,
     outlet: writer::Published,
     timers: Arc<Notify>,
+    was_left_open: bool,
 }
 
 impl Store {
@@ -107,7 +112,7 @@ impl Store {
         let mut connection = open::writer(&options)?;
         migrate::run(&mut connection, &options, steps, found, clock.now_ms())?;
         let reserve = reserve::Reserve::begin(&mut connection)?;
-        let last = reserve.newest();
+        let (last, was_left_open) = (reserve.newest(), reserve.was_left_open());
         let outlet = writer::Published {
             ring: Arc::new(Ring::new(last)),
             last_event: watch::channel(last).0,
@@ -115,7 +120,8 @@ impl Store {
         };
         let folder = open::keyed(&options);
         let writer = writer::Writer::start(connection, folder, reserve, clock, &options.path, outlet.clone());
-        let inner = Inner { writer, readers: Mutex::default(), options, outlet, timers: Arc::default() };
+        let (readers, timers) = Default::default();
+        let inner = Inner { writer, readers, options, outlet, timers, was_left_open };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -210,12 +216,20 @@ impl Store {
         .await
     }
 
-    /// Reads every page and checks that the tables hang together.
+    /// Reads every page and checks that the tables hang together; of a large database as much as can be read in that
+    /// time, a few seconds more at most.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] with what does not.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        self.read(|db| migrate::quick_check(&db.transaction)).await
+    pub async fn check(&self, within: Duration) -> Result<CheckedPart, StoreError> {
+        let bytes = std::fs::metadata(self.path()).map_or(0, |found| found.len());
+        self.read(move |db| integrity::sampled(&db.transaction, bytes, within)).await
+    }
+
+    /// Whether whoever had it open before did not close it: a crash or a power cut.
+    #[must_use]
+    pub fn was_left_open(&self) -> bool {
+        self.inner.was_left_open
     }
 
     /// Copies the whole database, under the same key, into the backups folder; says where it is.
@@ -225,7 +239,13 @@ impl Store {
     pub async fn back_up(&self, now_ms: u64) -> Result<PathBuf, StoreError> {
         let options = self.inner.options.clone();
         let version = self.schema().await?;
-        self.read(move |db| migrate::copy(&db.transaction, &options, version, now_ms)).await
+        self.read(move |db| backup::make(&db.transaction, &options, version, now_ms)).await
+    }
+
+    /// The folder of its copies.
+    #[must_use]
+    pub fn backups(&self) -> &std::path::Path {
+        &self.inner.options.backups
     }
 
     /// The database file.

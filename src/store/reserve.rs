@@ -32,6 +32,7 @@ pub(super) struct Reserve {
     written: u64,
     /// Up to which id a power cut would leave it saying so.
     sure: Arc<AtomicU64>,
+    was_left_open: bool,
 }
 
 impl Reserve {
@@ -40,11 +41,13 @@ impl Reserve {
     pub(super) fn begin(connection: &mut Connection) -> Result<Self, StoreError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut newest = events::newest_id(&Tx::new(&transaction, 0))?;
+        let was_left_open;
         {
             let mut tx = Tx::new(&transaction, 0);
             let given = meta::find(&tx, GIVEN_UP_TO)?.and_then(|id| id.parse::<u64>().ok()).unwrap_or(0);
             // Who closed the database gave back what was left: this one died.
-            if given > newest {
+            was_left_open = given > newest;
+            if was_left_open {
                 remember_hole(&mut tx, newest, given)?;
                 newest = given + 1;
                 begin_behind(&mut tx, newest)?;
@@ -53,7 +56,12 @@ impl Reserve {
         }
         transaction.commit()?;
         let written = newest + BLOCK;
-        Ok(Self { newest, written, sure: Arc::new(AtomicU64::new(written)) })
+        Ok(Self { newest, written, sure: Arc::new(AtomicU64::new(written)), was_left_open })
+    }
+
+    /// Whether whoever had the database open before did not close it.
+    pub(super) fn was_left_open(&self) -> bool {
+        self.was_left_open
     }
 
     /// The newest id that was given out, or may have been.

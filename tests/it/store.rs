@@ -855,7 +855,7 @@ async fn what_was_committed_is_there_when_the_process_is_killed() {
     let store = Store::open(options(left.path(), KEY), Clock::manual(START_MS)).expect("opens");
     let frame = store.read(move |db| frames::get(db, &id)).await.expect("the frame");
     assert_eq!(frame.state, FrameState::Starting);
-    store.check().await.expect("whole");
+    store.check(std::time::Duration::from_secs(60)).await.expect("whole");
 }
 
 // --- the key ---------------------------------------------------------------------------------
@@ -905,6 +905,7 @@ impl Keys {
     fn load(&self) -> Result<LoadedKey, KeyError> {
         let prompt = || self.typed.map(Secret::new);
         key::load(&KeyRequest {
+            may_make: true,
             given: self.given.map(Secret::new),
             database: &self.database(),
             key_file: &self.file(),

@@ -41,11 +41,16 @@ pub fn run(args: &ServeArgs, context: &Context) -> Outcome {
         return detach(&load, context);
     }
     let mode = if args.detached { Mode::Detached } else { Mode::Foreground };
-    let ask_key = (mode == Mode::Foreground && std::io::stdin().is_terminal()).then(|| -> AskKey {
-        Box::new(|| rpassword::prompt_password("key of the database: ").ok().map(Secret::new))
-    });
+    let ask_key = key_prompt().filter(|_| mode == Mode::Foreground);
     daemon::serve(ServeOptions { load, mode, ask_key })?;
     Ok(DONE)
+}
+
+/// Asks for the database's key, where somebody can be asked.
+pub(super) fn key_prompt() -> Option<AskKey> {
+    std::io::stdin().is_terminal().then(|| -> AskKey {
+        Box::new(|| rpassword::prompt_password("key of the database: ").ok().map(Secret::new))
+    })
 }
 
 /// The same program once more, apart from this terminal.

@@ -70,6 +70,33 @@ fn a_create_that_is_broken_off_can_be_repeated() {
     }
 }
 
+/// The database is lost while frames run, and comes back from its copy: containers are adopted as they are.
+#[test]
+fn a_frame_that_runs_is_adopted_after_a_restore() {
+    let Some(world) = world("restore beside a running frame") else { return };
+    let _ = world.mimir(&["frame", "create", "kept", "--start"]).ok();
+    let made = world.mimir(&["backup", "create"]).ok();
+    let started = |world: &World| {
+        let ours = world.containers();
+        let of = |id: &String| {
+            world.podman(&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", id]).ok().stdout
+        };
+        ours.iter().map(of).collect::<String>()
+    };
+    let before = started(&world);
+    world.kill_gateway();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(world.home.join(format!("mimir.db{ending}")));
+    }
+    let lost = world.mimir(&["frame", "list"]).code(6);
+    assert!(lost.stderr.contains("mimir backup restore"), "{}", lost.stderr);
+    let _ = world.mimir(&["backup", "restore", made.stdout.trim(), "--yes"]).ok();
+    world.wait_for_state("kept", "running", RECOVERY);
+    let answered = world.mimir(&["send", "--frame", "kept", "--json", "still there?"]).ok();
+    assert_eq!(answered.lines().last().expect("an end")["data"]["state"], "answered");
+    assert_eq!(started(&world), before, "it went on running");
+}
+
 #[test]
 fn a_start_that_is_broken_off_is_finished_by_the_next_gateway() {
     let Some(mut world) = world("crash in start") else { return };

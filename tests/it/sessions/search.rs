@@ -217,7 +217,7 @@ async fn a_message_that_changes_is_found_by_its_new_words_alone_and_a_removed_on
     let id = blog.id.clone();
     archive.store.write(move |tx| sessions::remove(tx, &id)).await.expect("removed");
     assert!(archive.ids("whole", all()).await.is_empty());
-    archive.store.check().await.expect("the tables hang together");
+    archive.store.check(std::time::Duration::from_secs(60)).await.expect("the tables hang together");
 }
 
 #[tokio::test]

@@ -225,7 +225,7 @@ async fn a_deleted_conversation_is_gone_everywhere_also_from_a_frame_that_sleeps
     let told = world.store.read(move |db| events::after(db, 0, &of_it, 100)).await.expect("events");
     let told: Vec<&str> = told.iter().map(|event| event.what.kind()).collect();
     assert_eq!(told, ["session.removed"], "nothing that was said is left in the log");
-    world.store.check().await.expect("the tables hang together");
+    world.store.check(std::time::Duration::from_secs(60)).await.expect("the tables hang together");
 
     world.agent.plays([answer("Anew.")]);
     let sent = world.send("hello").await;
@@ -264,7 +264,7 @@ async fn a_deletion_that_was_cut_off_behind_the_agents_leaves_the_history_and_ca
     let of_it = events::Filter { session: Some(id.clone()), ..events::Filter::default() };
     let told = world.store.read(move |db| events::after(db, 0, &of_it, 100)).await.expect("events");
     assert_eq!(told.iter().map(|event| event.what.kind()).collect::<Vec<_>>(), ["session.removed"]);
-    world.store.check().await.expect("the tables hang together");
+    world.store.check(std::time::Duration::from_secs(60)).await.expect("the tables hang together");
 }
 
 #[tokio::test]

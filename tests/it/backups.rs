@@ -1,0 +1,199 @@
+//! Copies of the database: made under load, looked at, put back; and a home whose database was lost.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use mimir::backups::{Backups, Settings};
+use mimir::clock::Clock;
+use mimir::model::event::{EventKind, Subject};
+use mimir::model::principal::Principal;
+use mimir::model::secret::Secret;
+use mimir::store::events::{self, Filter};
+use mimir::store::{CheckedPart, OpenOptions, Store, StoreError, audit, backup};
+
+use crate::cli::world::World;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn options(folder: &Path) -> OpenOptions {
+    OpenOptions { path: folder.join("mimir.db"), key: Secret::new(KEY), backups: folder.join("backups") }
+}
+
+fn service(store: &Store, clock: &Clock, every: Option<Duration>) -> Backups {
+    Backups::new(store.clone(), clock.clone(), Settings { every, keep: 3, age: 30 * DAY })
+}
+
+async fn rows(store: &Store) -> Vec<(u64, String)> {
+    let read = store.read(|db| events::after(db, 0, &Filter::default(), usize::MAX)).await.expect("events");
+    read.into_iter().map(|event| (event.id, serde_json::to_string(&event).expect("json"))).collect()
+}
+
+#[tokio::test]
+async fn a_copy_made_under_load_holds_what_was_there_row_by_row_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(options(folder.path()), Clock::system()).expect("a database");
+    let copies = service(&store, &Clock::system(), None);
+    let writing = async {
+        for number in 0..400 {
+            let text = EventKind::Text { delta: format!("{number} {}", "x".repeat(500)), part: "p".into() };
+            store.write_soon(move |tx| tx.emit(&Subject::default(), &text)).await.expect("written");
+        }
+    };
+    let copying = async {
+        let mut made = Vec::new();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            made.push(copies.create(&Principal::GATEWAY).await.expect("a copy"));
+        }
+        made
+    };
+    let ((), made) = tokio::join!(writing, copying);
+    let all = rows(&store).await;
+    assert_eq!(all.len(), 400);
+    for copy in made {
+        let there = tempfile::tempdir().expect("an empty home");
+        let aside =
+            backup::restore(&options(there.path()), &store.backups().join(&copy.name), 1).expect("restored");
+        assert_eq!(aside, None, "nothing was there");
+        let restored = Store::open(options(there.path()), Clock::system()).expect("opens");
+        assert!(!restored.was_left_open() || !rows(&restored).await.is_empty());
+        let kept = rows(&restored).await;
+        assert_eq!(kept, all[..kept.len()], "a prefix of the events, each as it was");
+    }
+}
+
+#[tokio::test]
+async fn copies_are_made_when_they_are_due_and_as_many_are_kept_as_was_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::manual(1_700_000_000_000);
+    let store = Store::open(options(folder.path()), clock.clone()).expect("a database");
+    let copies = service(&store, &clock, Some(DAY));
+    for day in 1..=5_usize {
+        copies.keep_up().await.expect("kept up");
+        copies.keep_up().await.expect("nothing is due");
+        assert_eq!(copies.list().len(), day.min(3));
+        clock.advance_ms(24 * 60 * 60 * 1000);
+    }
+    let off = service(&store, &clock, None);
+    off.keep_up().await.expect("nothing to do");
+    assert_eq!(off.list().len(), 3);
+    let made = off.create(&Principal::GATEWAY).await.expect("somebody asked");
+    assert_eq!(off.list().last(), Some(&made));
+    let audited = store.read(|db| audit::list(db, None, 10)).await.expect("audit rows");
+    assert!(audited.iter().any(|row| row.action == "backup.create"), "{audited:?}");
+}
+
+/// A page in the middle that no query of the usual ones reads.
+fn damage(file: &Path) {
+    let bytes = fs::metadata(file).expect("a file").len();
+    let file = fs::OpenOptions::new().read(true).write(true).open(file).expect("opens");
+    let at = bytes / 4096 / 2 * 4096 + 100;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("read");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("written");
+}
+
+async fn filled(folder: &Path) -> Store {
+    let store = Store::open(options(folder), Clock::system()).expect("a database");
+    for _ in 0..200 {
+        let text = EventKind::Text { delta: "x".repeat(4_000), part: "p".into() };
+        store.write_soon(move |tx| tx.emit(&Subject::default(), &text)).await.expect("written");
+    }
+    store
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_middle_is_found_and_such_a_copy_is_neither_made_nor_put_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = filled(folder.path()).await;
+    assert_eq!(store.check(Duration::from_secs(60)).await.expect("whole"), CheckedPart::Whole);
+    let copies = service(&store, &Clock::system(), None);
+    let good = copies.create(&Principal::GATEWAY).await.expect("a copy");
+    drop((store, copies));
+
+    damage(&folder.path().join("mimir.db"));
+    let store = Store::open(options(folder.path()), Clock::system()).expect("it opens");
+    let found = store.check(Duration::from_secs(60)).await;
+    assert!(matches!(found, Err(StoreError::Damaged(_))), "{found:?}");
+    let copies = service(&store, &Clock::system(), None);
+    let refused = copies.create(&Principal::GATEWAY).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(copies.list(), std::slice::from_ref(&good), "the good one is still there, and no other");
+    drop((store, copies));
+
+    let copy = folder.path().join("backups").join(&good.name);
+    let bad = folder.path().join("bad.db");
+    fs::copy(&copy, &bad).expect("copied");
+    damage(&bad);
+    let before = fs::read(folder.path().join("mimir.db")).expect("bytes");
+    let refused = backup::restore(&options(folder.path()), &bad, 1);
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    assert_eq!(fs::read(folder.path().join("mimir.db")).expect("bytes"), before, "nothing was touched");
+
+    let aside = backup::restore(&options(folder.path()), &copy, 7).expect("restored").expect("one was there");
+    assert_eq!(fs::read(aside).expect("bytes"), before, "what was there is kept");
+    let store = Store::open(options(folder.path()), Clock::system()).expect("opens");
+    store.check(Duration::from_secs(60)).await.expect("whole");
+}
+
+/// A home whose gateway finds no engine and opens no port.
+fn home() -> World {
+    let mut world = World::new();
+    let socket = world.folder.path().join("no-engine.sock");
+    world.configure(&format!("server:\n  http_port: off\nengine:\n  socket: {}\n", socket.display()));
+    world.set("PATH", "/nonexistent");
+    world
+}
+
+#[test]
+fn a_lost_database_is_not_taken_for_a_new_home_and_comes_back_from_its_copy() {
+    let world = home();
+    let database = world.paths().home().join("mimir.db");
+    let folder = world.work();
+    let added = world.run(&["projects", "add", &folder.display().to_string(), "--name", "kept"]);
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    let made = world.run(&["backup", "create"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let runs = world.run(&["backup", "restore", "--yes"]);
+    assert_eq!(runs.code, 6, "{}", runs.stderr);
+    assert!(runs.stderr.contains("mimir serve --stop"), "{}", runs.stderr);
+    assert_eq!(world.run(&["serve", "--stop"]).code, 0);
+
+    // A file system that a crash left cuts files to nothing.
+    fs::write(&database, "").expect("cut");
+    let lost = world.run(&["projects", "list", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&lost.stderr).expect("json");
+    assert_eq!(
+        (lost.code, &error["error"]["code"]),
+        (6, &serde_json::json!("store.lost")),
+        "{}",
+        lost.stderr
+    );
+    assert!(lost.stderr.contains("mimir backup restore"), "{}", lost.stderr);
+    assert_eq!(fs::metadata(&database).expect("there").len(), 0, "nothing was begun over it");
+
+    let listed = world.run(&["backup", "list"]);
+    assert!(listed.stdout.contains(made.stdout.trim()), "{}", listed.stdout);
+    let verified = world.run(&["backup", "verify"]);
+    assert!(
+        verified.code == 0 && verified.stdout.contains("is whole"),
+        "{} {}",
+        verified.stdout,
+        verified.stderr
+    );
+    let restored = world.run(&["backup", "restore", "--yes"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    let back = world.run(&["projects", "list"]);
+    assert!(back.code == 0 && back.stdout.contains("kept"), "{} {}", back.stdout, back.stderr);
+    assert_eq!(world.run(&["serve", "--stop"]).code, 0);
+
+    let missing = world.run(&["backup", "verify", "no-such-copy"]);
+    assert_eq!(missing.code, 3, "{}", missing.stderr);
+    fs::remove_file(world.paths().home().join("db.key")).expect("removed");
+    let keyless = world.run(&["backup", "verify"]);
+    assert_eq!(keyless.code, 4, "{}", keyless.stderr);
+    assert!(!world.paths().home().join("db.key").exists(), "no new key is made for an old copy");
+}
