@@ -23,8 +23,14 @@ const USUAL: &[(&str, Action)] = &[
 ];
 /// Said although no rule is about them: opencode's own habit is another one.
 const ALWAYS_SAID: &[&str] = &["bash", "doom_loop", "edit", "external_directory", "read"];
-/// What is asked for unless a rule says otherwise.
-const ASKED: &[(&str, &str)] = &[("bash", "git push *")];
+/// What is asked for whatever the rules say, and what not although it looks like it; later ones win. Secrets in `.env`
+/// are asked for by opencode itself unless its configuration has a word on reading.
+const ASKED: &[(&str, &str, Action)] = &[
+    ("bash", "git push *", Action::Ask),
+    ("read", "*.env", Action::Ask),
+    ("read", "*.env.*", Action::Ask),
+    ("read", "*.env.example", Action::Allow),
+];
 
 /// opencode's `permission` for all its agents, and that of the building agent alone: said for all, a rule on
 /// `edit` would let the planning agent write (the last rule wins in opencode).
@@ -33,8 +39,8 @@ fn of_rules<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> (Value, Value) {
     for (tool, usual) in USUAL.iter().filter(|(tool, _)| ALWAYS_SAID.contains(tool)) {
         tools.insert((*tool).to_owned(), json!({"*": usual.as_str()}));
     }
-    for (tool, pattern) in ASKED {
-        tools[*tool][*pattern] = "ask".into();
+    for (tool, pattern, action) in ASKED {
+        tools[*tool][*pattern] = action.as_str().into();
     }
     for rule in rules {
         for (tool, usual) in covered(rule) {
@@ -95,12 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_only_a_push_is_asked_for() {
+    fn without_rules_a_push_and_secrets_are_asked_for() {
         let (all, build) = of_rules([]);
         assert_eq!(all["bash"], json!({"*": "allow", "git push *": "ask"}));
         assert_eq!(all["external_directory"], "deny");
         assert_eq!(all["doom_loop"], "deny");
-        assert_eq!(all["read"], "allow");
+        let secrets = json!({"*": "allow", "*.env": "ask", "*.env.*": "ask", "*.env.example": "allow"});
+        assert_eq!(all["read"], secrets);
+        // opencode takes the last that fits, in the order of the text.
+        assert!(all["read"].to_string().find("*.env.*") < all["read"].to_string().find("*.env.example"));
         assert_eq!(all.get("edit"), None, "for the building agent only");
         assert_eq!(build, json!({"edit": "allow"}));
     }
@@ -125,13 +134,13 @@ mod tests {
     fn a_rule_on_everything_is_asked_for_everything() {
         let (all, build) = of_rules(&[rule("*", None, None, Action::Ask)]);
         assert_eq!(
-            (&all["bash"]["*"], &all["read"], &all["*"]),
+            (&all["bash"]["*"], &all["read"]["*"], &all["*"]),
             (&json!("ask"), &json!("ask"), &json!("ask"))
         );
         assert_eq!(build["edit"], "ask");
         // Commands are bash's: nothing else is asked for.
         let (all, _) = of_rules(&[rule("*", Some("make *"), None, Action::Ask)]);
-        assert_eq!((&all["bash"]["make *"], &all["read"]), (&json!("ask"), &json!("allow")));
+        assert_eq!((&all["bash"]["make *"], &all["read"]["*"]), (&json!("ask"), &json!("allow")));
         assert_eq!(all.get("*"), None);
     }
 }
