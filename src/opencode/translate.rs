@@ -177,11 +177,18 @@ pub(super) fn failure(found: wire::Failure) -> AgentFailure {
     let provider = found.data["providerID"].as_str();
     let message = said
         .or(found.message)
+        .map(|message| without_stack(&message))
         .filter(|message| !message.is_empty())
         .or_else(|| provider.map(|name| format!("{name} refused")))
         .unwrap_or_else(|| found.name.clone());
     let status = found.data["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok());
     AgentFailure { name: found.name, message, status }
+}
+
+/// What went wrong, without the places in opencode's code that it went through: they help nobody who reads a message.
+fn without_stack(message: &str) -> String {
+    let is_place = |line: &&str| line.trim_start().starts_with("at ") && line.starts_with([' ', '\t']);
+    message.lines().take_while(|line| !is_place(line)).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn permission(found: wire::Permission) -> AgentRequest {

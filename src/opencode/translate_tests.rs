@@ -183,3 +183,12 @@ fn a_word_for_a_status_that_we_have_not_met_counts_as_busy() {
         AgentEvent::Status(AgentSessionId("ses_1".into()), AgentStatus::Busy)
     );
 }
+
+#[test]
+fn a_failure_is_told_without_the_places_in_the_agents_code() {
+    let said = "Unexpected error: ENOENT: no such file or directory, posix_spawn 'git'\n    at spawn (node:1:2)\n    at x";
+    let found =
+        serde_json::from_value(serde_json::json!({"name": "UnknownError", "data": {"message": said}}));
+    let failure = super::failure(found.expect("a failure"));
+    assert_eq!(failure.message, "Unexpected error: ENOENT: no such file or directory, posix_spawn 'git'");
+}
