@@ -8,7 +8,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, PROJECT_FILE};
@@ -95,8 +95,15 @@ pub fn load(project: &Path) -> Result<Option<(ProjectLayer, Vec<IgnoredKey>)>, C
     }
 }
 
-fn read(path: &PathBuf) -> Result<Option<String>, ConfigProblem> {
-    let refuse = |why: String| ConfigProblem::Unreadable { path: path.clone(), why };
+fn read(path: &Path) -> Result<Option<String>, ConfigProblem> {
+    read_untrusted(path).map_err(|why| ConfigProblem::Unreadable { path: path.to_owned(), why })
+}
+
+/// A small text file that a stranger may have put there.
+///
+/// # Errors
+/// Why it is not read: a link, a pipe, too large, no text.
+pub fn read_untrusted(path: &Path) -> Result<Option<String>, String> {
     // The last step must not be a link out of the project, nor a pipe that never answers.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -105,17 +112,17 @@ fn read(path: &PathBuf) -> Result<Option<String>, ConfigProblem> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
         }
-        Err(error) => return Err(refuse(error.to_string())),
+        Err(error) => return Err(error.to_string()),
     };
-    let found = file.metadata().map_err(|error| refuse(error.to_string()))?;
+    let found = file.metadata().map_err(|error| error.to_string())?;
     if !found.is_file() {
-        return Err(refuse("it is not a plain file".into()));
+        return Err("it is not a plain file".into());
     }
     if found.len() > MOST_BYTES {
-        return Err(refuse("it is larger than 64 KiB".into()));
+        return Err("it is larger than 64 KiB".into());
     }
     let mut text = String::new();
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+    file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| error.to_string())?;
     Ok(Some(text))
 }
 

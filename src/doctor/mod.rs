@@ -6,6 +6,7 @@
 
 mod check;
 mod engine;
+mod git;
 mod host;
 mod probe;
 mod storage;
@@ -89,6 +90,8 @@ fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     );
     let s = with(subject);
     steps.push(async move { vec![host::subordinate_ids().await, host::linger().await] }.boxed());
+    let git = with(subject);
+    steps.push(async move { vec![git::identity().await, git::frames(&git).await] }.boxed());
     steps.push(async move { engine_steps(&s).await }.boxed());
     let s = with(subject);
     steps.push(async move { vec![host::providers(&s)] }.boxed());

@@ -87,6 +87,7 @@ async fn start(subject: &Subject, folders: &Folders, spec: ContainerSpec, info: 
         password: Secret::new(hex::encode(clock::entropy::<16>())),
         agent_config: r#"{"share":"disabled","autoupdate":false}"#.to_owned(),
         env: String::new(),
+        git_config: String::new(),
     };
     let done = async {
         subject.runtime.ensure_created(&spec).await?;
@@ -203,6 +204,7 @@ impl Folders {
             image_id: image.id.clone(),
             workspace: folder(self.workspace()),
             home: folder(self.root.join("home")),
+            more: Vec::new(),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
             env: BTreeMap::new(),

@@ -6,6 +6,7 @@
 //! Not here: what to do next (see `plan`), what each step does (see `steps`), whether an agent is ready (see
 //! `readiness`) and goes on answering (see `liveness`).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,9 +14,10 @@ use super::driver::{ContainerMismatch, Driver, Handle};
 use super::error::FrameError;
 use super::plan::{self, Step};
 use super::{Inner, provision};
-use crate::model::container::{ContainerSpec, Observation, mount_difference};
+use crate::model::container::{ContainerSpec, FolderIdentity, Observation, mount_difference};
 use crate::model::frame::{Desired, EngineKind, Frame, FrameEvent, FrameState, Observed};
 use crate::model::ids::FrameId;
+use crate::runtime::folder_identity;
 use crate::store::frames;
 use crate::supervisor::keyed::{Next, Pass};
 use crate::tmux;
@@ -46,10 +48,11 @@ impl Driver {
             return self.watch_server(&frame).await;
         }
         let seen = self.inner.deps.runtime.observe(&self.id).await?;
-        self.engine_answered();
+        self.engine_answered(&seen);
 
         let wanted = provision::container(&frame, &self.inner.deps.settings.instance, &self.folders);
-        if let Some(mismatch) = container_mismatch(&frame, &seen, &wanted) {
+        let folder = folder_identity(Path::new(&frame.workspace));
+        if let Some(mismatch) = container_mismatch(&frame, &seen, &wanted, folder) {
             return self.replace(&frame, mismatch).await;
         }
         if let Some(event) = plan::fact(frame.state, seen.observed) {
@@ -190,6 +193,7 @@ fn container_mismatch(
     frame: &Frame,
     seen: &Observation,
     wanted: &ContainerSpec,
+    folder: Option<FolderIdentity>,
 ) -> Option<ContainerMismatch> {
     let details = seen.details.as_ref()?;
     if frame.desired == Desired::Removed || seen.observed == Observed::Missing {
@@ -198,7 +202,10 @@ fn container_mismatch(
         Some(ContainerMismatch::Stuck)
     } else if details.generation != frame.generation {
         Some(ContainerMismatch::OtherGeneration)
+    } else if let Some(difference) = mount_difference(&wanted.mounts(), &details.mounts) {
+        Some(ContainerMismatch::OtherMounts(difference))
     } else {
-        mount_difference(&wanted.mounts(), &details.mounts).map(ContainerMismatch::OtherMounts)
+        let is_another = details.workspace.is_some() && details.workspace != folder;
+        is_another.then_some(ContainerMismatch::OtherFolder)
     }
 }

@@ -78,6 +78,7 @@ mod tests {
             oom_kills: Some(oom_kills),
             stuck: None,
             mounts: Vec::new(),
+            workspace: None,
         };
         Observation { observed: crate::model::frame::Observed::Halted, details: Some(details) }
     }

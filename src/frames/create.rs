@@ -1,12 +1,13 @@
 //! Making a frame: row, ports, folders and container, or nothing at all.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::error::FrameError;
+use super::project::Remark;
 use super::request::{FrameRequest, Place};
-use super::workspace::{self, OffLimits, Workspace};
+use super::workspace::{self, Workspace};
 use super::{Frames, Inner, ports, provision};
 use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
@@ -15,6 +16,7 @@ use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
 use crate::runtime::RuntimeError;
+use crate::runtime::podman::IMAGE_LABEL;
 use crate::store::frames::NewFrame;
 use crate::store::{StoreError, approvals, frames, projects};
 
@@ -33,11 +35,11 @@ impl Frames {
 
     async fn create_now(&self, principal: &Principal, request: FrameRequest) -> Result<Frame, FrameError> {
         let rules = request.rules.clone();
-        let new = self.settle(request).await?;
+        let (new, remarks) = self.settle(request).await?;
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
-        let frame = self.insert(principal, new, rules).await?;
+        let frame = self.insert(principal, new, rules, remarks).await?;
         self.inner.failpoints.hit("create.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
             self.undo(&frame).await;
@@ -48,7 +50,7 @@ impl Frames {
     }
 
     /// Everything that can be refused before anything is written.
-    async fn settle(&self, request: FrameRequest) -> Result<NewFrame, FrameError> {
+    async fn settle(&self, request: FrameRequest) -> Result<(NewFrame, Vec<Remark>), FrameError> {
         let deps = &self.inner.deps;
         let settings = &deps.settings;
         let name = request.name.clone();
@@ -75,17 +77,23 @@ impl Frames {
         let Some(found) = deps.runtime.find_image(&image).await? else {
             return Err(RuntimeError::ImageMissing { image }.into());
         };
+        if !found.labels.contains_key(IMAGE_LABEL) {
+            return Err(FrameError::ForeignImage(image));
+        }
         let ourselves = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (owner_uid, owner_gid) =
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
-        Ok(NewFrame {
+        let name = request.name.as_str();
+        let (git, remarks) = self.inner.survey(name, &workspace.path, &env).await;
+        let new = NewFrame {
             id: FrameId::from_parts(now_ms, entropy_128()),
             name: request.name,
             project,
             origin: request.origin,
             run: request.run,
             workspace: workspace.path.display().to_string(),
+            git,
             image,
             image_id: found.id,
             network,
@@ -99,7 +107,8 @@ impl Frames {
             ports: settings.config.ports,
             avoid: ports::busy_ports(&deps.store, settings.config.ports, 2).await?,
             given: request.given,
-        })
+        };
+        Ok((new, remarks))
     }
 
     /// The folder that was named, by itself or by its project.
@@ -113,9 +122,7 @@ impl Frames {
                 (Some(project.id), PathBuf::from(project.path))
             }
         };
-        let settings = &self.inner.deps.settings;
-        let off_limits = OffLimits { mimir_home: &settings.home, user_home: settings.user_home.as_deref() };
-        Ok((project, workspace::check(&path, off_limits)?))
+        Ok((project, workspace::check(&path, self.inner.off_limits())?))
     }
 
     async fn insert(
@@ -123,6 +130,7 @@ impl Frames {
         principal: &Principal,
         new: NewFrame,
         rules: Vec<Rule>,
+        remarks: Vec<Remark>,
     ) -> Result<Frame, FrameError> {
         let (principal, range) = (principal.clone(), new.ports);
         let written = self.inner.deps.store.write(move |tx| {
@@ -133,6 +141,7 @@ impl Frames {
                 "origin": frame.origin, "run": frame.run,
             });
             tx.audit(&principal, "frame.create", frame.name.as_str(), &detail)?;
+            remarks.iter().try_for_each(|(code, text)| frames::note(tx, &frame.id, code, text))?;
             Ok(frame)
         });
         written.await.map_err(|error| match error {
@@ -167,10 +176,7 @@ impl Frames {
 impl Inner {
     /// Makes the folders and the container of a frame, unless they are there. May be repeated.
     pub(super) async fn provision(&self, frame: &Frame) -> Result<(), FrameError> {
-        // The engine would make a missing folder, as root.
-        if !Path::new(&frame.workspace).is_dir() {
-            return Err(RuntimeError::FolderMissing { path: frame.workspace.clone() }.into());
-        }
+        self.check_folder(frame)?;
         let folders = self.folders(&frame.id);
         folders.ensure(frame)?;
         self.failpoints.hit("create.after_folders").await;

@@ -16,7 +16,7 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::plan::Step;
 use super::probes::{ReadinessProbe, Unresponsive};
-use crate::model::container::{MountDifference, Observation};
+use crate::model::container::{FolderIdentity, MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent};
 use crate::model::ids::FrameId;
 use crate::model::status::AgentHealth;
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) engine_away: Option<Instant>,
     /// How its agent is.
     pub(super) health: AgentHealth,
+    /// Which folder its container works in, while it runs.
+    pub(super) workspace: Option<FolderIdentity>,
 }
 
 /// What a driver shares with everybody else.
@@ -170,8 +172,7 @@ impl Driver {
         self.memory.last_step = None;
         let settled = Some((frame.desired, frame.generation));
         self.handle.seen.send_modify(|seen| {
-            let health = seen.health;
-            *seen = Seen { settled, problem: None, engine_away: None, health };
+            *seen = Seen { settled, problem: None, engine_away: None, ..seen.clone() };
         });
     }
 
@@ -186,8 +187,12 @@ impl Driver {
         });
     }
 
-    pub(super) fn engine_answered(&self) {
-        self.handle.seen.send_if_modified(|seen| seen.engine_away.take().is_some());
+    pub(super) fn engine_answered(&self, answer: &Observation) {
+        let workspace = answer.details.as_ref().and_then(|details| details.workspace);
+        self.handle.seen.send_if_modified(|seen| {
+            seen.workspace = workspace;
+            seen.engine_away.take().is_some()
+        });
     }
 
     pub(super) fn health(&self) -> AgentHealth {
@@ -221,6 +226,8 @@ pub(super) enum ContainerMismatch {
     OtherGeneration,
     /// The engine cannot move it any more.
     Stuck,
+    /// The folder at its path is another one than it works in, or gone.
+    OtherFolder,
     /// It shows other folders of this machine than it is to show.
     OtherMounts(MountDifference),
 }

@@ -26,6 +26,27 @@ pub enum FrameError {
     /// Choose another folder.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// Say where it is now.
+    #[error(
+        "its folder {path} does not exist any more; if it was moved, say where: `mimir frame move {name} PATH`"
+    )]
+    FolderGone {
+        /// Which frame.
+        name: String,
+        /// Where it was.
+        path: String,
+    },
+    /// Mend the worktree, or say again where the folder is.
+    #[error("the git folder of frame {name} is not where it was: {why}")]
+    GitMoved {
+        /// Which frame.
+        name: String,
+        /// What is there instead.
+        why: String,
+    },
+    /// Choose another image.
+    #[error("{0} is no frame image of mimir")]
+    ForeignImage(String),
     /// There is no project of that name.
     #[error("there is no project {0}")]
     NoProject(String),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use super::error::FrameError;
+use super::git_folder;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 
@@ -26,6 +27,11 @@ impl Folders {
         self.root.join("home")
     }
 
+    /// Our files for a git folder elsewhere.
+    pub(super) fn git(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
     /// Makes what is missing. The root is ours alone; what is in it belongs to the frame's owner.
     pub(super) fn ensure(&self, frame: &Frame) -> Result<(), FrameError> {
         let (uid, gid) = (frame.owner_uid, frame.owner_gid);
@@ -33,7 +39,11 @@ impl Folders {
         let home = self.home();
         private_folder(&home)
             .and_then(|()| chown(&home, Some(uid), Some(gid)))
-            .map_err(|error| failed(&home, error))
+            .map_err(|error| failed(&home, error))?;
+        match &frame.git {
+            Some(git) => git_folder::prepare(git, &self.git(), frame).map_err(|e| failed(&self.git(), e)),
+            None => Ok(()),
+        }
     }
 
     /// Removes all of it. The frame must be gone: it could otherwise put things in the way.

@@ -79,6 +79,7 @@ impl Frames {
     /// [`FrameError::WrongState`] unless it runs.
     pub async fn exec(&self, frame: &Frame, command: ExecSpec) -> Result<ExecOutput, FrameError> {
         must_run(frame, "given a command")?;
+        self.settle_folder(frame).await?;
         Ok(self.inner.deps.runtime.exec(&frame.id, with_environment(command)).await?)
     }
 
@@ -92,6 +93,7 @@ impl Frames {
         mut command: ExecSpec,
     ) -> Result<(ExecStream, Guest), FrameError> {
         must_run(frame, "given a command")?;
+        self.settle_folder(frame).await?;
         let guest = Guest::mark(&self.inner, &frame.id, &mut command);
         let stream = self.inner.deps.runtime.exec_stream(&frame.id, with_environment(command)).await?;
         Ok((stream, guest))
@@ -107,6 +109,7 @@ impl Frames {
         request: TerminalRequest,
     ) -> Result<(ExecStream, Viewer), FrameError> {
         must_run(frame, "attached to")?;
+        self.settle_folder(frame).await?;
         let runtime = self.inner.deps.runtime.as_ref();
         let view = View::new(crate::clock::entropy());
         // Made before the client runs, so that it is closed even if we are dropped in between.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::FrameError;
 use super::folders::Folders;
+use super::git_folder;
 use super::request::{Lifetime, WantedLimits};
 use crate::model::allow::AllowGroups;
 use crate::model::container::{ContainerSpec, Storage};
@@ -25,6 +26,7 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
         image_id: frame.image_id.clone(),
         workspace: folder(PathBuf::from(&frame.workspace)),
         home: folder(folders.home()),
+        more: frame.git.as_ref().map(|git| git_folder::mounts(git, &folders.git())).unwrap_or_default(),
         network: frame.network,
         limits: frame.limits,
         env: BTreeMap::new(),

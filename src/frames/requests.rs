@@ -162,6 +162,7 @@ impl Frames {
         if frame.desired != Desired::Running {
             self.request(&Principal::service("frames"), &frame.name, Request::Start).await?;
         }
+        self.in_its_folder(&frame);
         self.wait_for(id, Desired::Running, deadline).await
     }
 

@@ -1,13 +1,15 @@
 //! What each step does. Every one may be repeated, and may die anywhere.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
+use super::git_config::{self, HostGit};
 use super::plan::{self, Step};
 use super::settings::AttendError;
-use super::{ports, provision};
+use super::{ports, project, provision};
 use crate::clock;
 use crate::model::container::{MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
@@ -94,10 +96,7 @@ impl Driver {
     }
 
     async fn start(&mut self, frame: &Frame) -> Result<(), FrameError> {
-        let workspace = std::path::Path::new(&frame.workspace);
-        if !workspace.is_dir() {
-            return Err(RuntimeError::FolderMissing { path: frame.workspace.clone() }.into());
-        }
+        self.inner.check_folder(frame)?;
         self.folders.ensure(frame)?;
         self.write_start_files(frame).await?;
         self.inner.failpoints.hit("start.after_files").await;
@@ -113,13 +112,20 @@ impl Driver {
 
     /// A new password and the newest configuration, once per start.
     async fn write_start_files(&self, frame: &Frame) -> Result<(), FrameError> {
-        let agent_config = self.inner.deps.start_files.agent_config(frame).await;
-        let env: Vec<_> = frame.env.iter().cloned().chain(provision::loosened(&agent_config)).collect();
+        let mut agent_config = self.inner.deps.start_files.agent_config(frame).await;
+        agent_config["instructions"] = project::instructions(Path::new(&frame.workspace), &frame.env).into();
+        let git = git_config::environment(frame.network);
+        let env: Vec<_> = git
+            .into_iter()
+            .chain(frame.env.iter().cloned())
+            .chain(provision::loosened(&agent_config))
+            .collect();
         let contents = StartContents {
             start: frame.state_changed_at,
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
+            git_config: HostGit::read().await.config_file(frame.network, frame.git.is_some()),
         };
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
@@ -246,6 +252,9 @@ impl Driver {
         let why = match mismatch {
             ContainerMismatch::OtherGeneration => None,
             ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
+            ContainerMismatch::OtherFolder => {
+                Some(format!("its folder {} was moved, or deleted and made anew", frame.workspace))
+            }
             ContainerMismatch::OtherMounts(MountDifference { wanted, mounted }) => {
                 Some(format!("its container had {mounted} instead of {wanted}"))
             }

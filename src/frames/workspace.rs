@@ -101,7 +101,7 @@ fn unreadable(path: &Path, error: &io::Error) -> WorkspaceError {
 }
 
 /// Why a folder, links resolved, belongs to somebody else.
-fn forbidden(path: &Path, off_limits: OffLimits<'_>) -> Option<&'static str> {
+pub(super) fn forbidden(path: &Path, off_limits: OffLimits<'_>) -> Option<&'static str> {
     if path == Path::new("/") {
         return Some("it is the root of the file system");
     }

@@ -55,6 +55,13 @@ impl From<FrameError> for Reply {
                 Self::bad_request("frame.name", title).hint("for example `mimir frame create my-api`")
             }
             FrameError::Workspace(error) => error.into(),
+            FrameError::FolderGone { name, .. } => Self(Problem::new(424, "frame.folder_gone", title))
+                .hint(format!("when it is back, `mimir frame start {name}`")),
+            FrameError::GitMoved { name, .. } => Self(Problem::new(424, "frame.git_moved", title))
+                .hint(format!("`git worktree repair` mends a worktree; `mimir frame move {name} PATH` looks anew")),
+            FrameError::ForeignImage(_) => Self::bad_request("image.foreign", title).hint(
+                "`mimir image list` shows those that are; one of your own begins with `FROM localhost/mimir-frame`",
+            ),
             FrameError::NoProject(_) => Self::not_found("project.not_found", title)
                 .hint("`mimir projects list` shows the projects there are"),
             FrameError::Invalid { .. } => Self::bad_request("frame.invalid", title)

@@ -3,13 +3,13 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use super::link::Link;
 use super::{RuntimeError, StartContents};
 use crate::clock;
-use crate::model::container::{Mount, inside};
+use crate::model::container::{FolderIdentity, Mount, inside};
 use crate::model::ids::FrameId;
 use crate::model::secret::Secret;
 
@@ -64,6 +64,7 @@ impl FrameFiles {
             ("password", contents.password.reveal()),
             ("opencode.json", contents.agent_config.as_str()),
             ("env", contents.env.as_str()),
+            ("gitconfig", contents.git_config.as_str()),
         ];
         for (name, text) in files {
             let path = self.start().join(name);
@@ -81,6 +82,17 @@ impl FrameFiles {
             Err(error) => Err(failed(&path, error)),
         }
     }
+}
+
+/// File systems of programs: the same folder may have another number the next time.
+const FUSE: u64 = 0x6573_5546;
+
+/// Which folder is at a path now; none when there is none, or when it cannot be told apart from others.
+#[must_use]
+pub fn folder_identity(path: &Path) -> Option<FolderIdentity> {
+    let found = fs::metadata(path).ok().filter(fs::Metadata::is_dir)?;
+    let system = rustix::fs::statfs(path).ok()?;
+    (u64::try_from(system.f_type).ok() != Some(FUSE)).then(|| (found.dev(), found.ino()))
 }
 
 fn failed(path: &Path, source: io::Error) -> RuntimeError {

@@ -31,6 +31,7 @@ use crate::model::secret::Secret;
 use crate::outbound::Connector;
 
 pub use error::RuntimeError;
+pub use files::folder_identity;
 pub use link::FrameListener;
 
 /// Something that can run frames: Podman, a server that runs elsewhere, memory in tests.
@@ -249,6 +250,8 @@ pub struct StartContents {
     pub agent_config: String,
     /// `KEY=VALUE` lines.
     pub env: String,
+    /// What git reads below the frame's own configuration.
+    pub git_config: String,
 }
 
 /// A command to run inside a frame.

@@ -52,8 +52,14 @@ pub fn insert(
          VALUES (?1, ?2, ?3, '', '', ?4, 1, 1, 1, 0, 0, 'running', 'created', 'external', ?5, ?5, ?5)",
         (id, name, workspace, network, tx.now()),
     )?;
-    let resolved =
-        Resolved { allow: Vec::new(), env: Vec::new(), image: String::new(), network, limits: NO_LIMITS };
+    let resolved = Resolved {
+        allow: Vec::new(),
+        env: Vec::new(),
+        image: String::new(),
+        network,
+        limits: NO_LIMITS,
+        git: None,
+    };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, '', ?2)",
         (id, to_json(&resolved, "a frame's configuration")?),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx, messages, ports};
 use crate::model::event::{EventKind, Subject};
-use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
+use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, GitFolder, Limits};
 use crate::model::ids::{FrameId, ProjectId, RunId};
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
@@ -31,6 +31,8 @@ pub struct NewFrame {
     pub run: Option<RunId>,
     /// Absolute host folder.
     pub workspace: String,
+    /// Where its git folder is, when that is not in it.
+    pub git: Option<GitFolder>,
     /// The image reference that was asked for.
     pub image: String,
     /// The image's id.
@@ -72,6 +74,9 @@ pub struct Resolved {
     pub network: NetworkMode,
     /// What it may use.
     pub limits: Limits,
+    /// Where its git folder is, when the workspace has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitFolder>,
 }
 
 /// A frame's configuration, as it was given and as it was settled.
@@ -136,6 +141,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
         image: new.image.clone(),
         network: new.network,
         limits: new.limits,
+        git: new.git.clone(),
     };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
@@ -172,6 +178,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         run: row.get("run_id")?,
         engine: row.get("engine")?,
         workspace: row.get("workspace")?,
+        git: resolved.git,
         image: row.get("image")?,
         image_id: row.get("image_id")?,
         network: row.get("network")?,
@@ -316,6 +323,21 @@ pub fn set_image(tx: &mut Tx<'_>, id: &FrameId, image: &str, image_id: &str) -> 
         "UPDATE frames SET image = ?2, image_id = ?3 WHERE id = ?1",
         (id, image, image_id),
     )
+}
+
+/// From now on it works in this folder.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn set_workspace(
+    tx: &mut Tx<'_>,
+    id: &FrameId,
+    workspace: &str,
+    git: Option<GitFolder>,
+) -> Result<(), StoreError> {
+    let resolved = to_json(&Resolved { git, ..config_of(tx, id)?.resolved }, "a frame's configuration")?;
+    tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
+    tx.change_exactly_one("the frame", "UPDATE frames SET workspace = ?2 WHERE id = ?1", (id, workspace))
 }
 
 /// It had something to do just now. Does nothing for a frame that is gone.

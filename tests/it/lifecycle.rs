@@ -6,5 +6,6 @@ mod crashes;
 mod creating;
 mod external;
 mod faults;
+mod folders;
 mod real;
 mod world;

@@ -99,6 +99,7 @@ fn new_frame(name: &str) -> NewFrame {
         origin: mimir::model::origin::Origin::Person,
         run: None,
         workspace: "/src/blog".into(),
+        git: None,
         image: "localhost/mimir-frame:latest".into(),
         image_id: "abc".into(),
         network: NetworkMode::Allow,

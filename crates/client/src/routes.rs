@@ -18,6 +18,7 @@ use mimir_model::wire::approvals::{AnswerApproval, ApprovalView};
 use mimir_model::wire::doctor::Check;
 use mimir_model::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
+    MoveFrame,
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
@@ -164,6 +165,12 @@ impl GatewayClient {
         let path = path(&["v1", "frames", name, "connect"]);
         let call = with_body(Call::new(Method::POST, path), server)?;
         self.json(call.within(Duration::from_secs(60))).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/frames/{name}/move`
+    pub async fn move_frame(&self, name: &str, to: &MoveFrame) -> Result<FrameSummary, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "move"])), to)?;
+        self.json(call).await.map(|(_, value)| value)
     }
 
     /// `POST /v1/frames/{name}/disconnect`

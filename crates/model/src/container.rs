@@ -27,6 +27,10 @@ pub mod inside {
     pub const LINK: &str = "/run/mimir/link";
     /// Written by the gateway before each start, read-only inside: `password`, `opencode.json`, `env`.
     pub const START: &str = "/run/mimir/start";
+    /// What git reads below every configuration of the frame's own: the user's identity and the way to forges.
+    pub const GIT_CONFIG: &str = "/run/mimir/start/gitconfig";
+    /// The git folder of a workspace that has none of its own.
+    pub const GIT: &str = "/run/mimir/git";
     /// Private to the container.
     pub const PRIVATE: &str = "/run/frame";
     /// The terminal's socket; never on the host.
@@ -59,6 +63,8 @@ pub struct ContainerSpec {
     pub workspace: Storage,
     /// What /home/agent is.
     pub home: Storage,
+    /// Other folders and files of this machine that it sees, deeper places after those around them.
+    pub more: Vec<Mount>,
     /// What it may reach.
     pub network: NetworkMode,
     /// What it may use.
@@ -101,7 +107,7 @@ impl ContainerSpec {
     pub fn mounts(&self) -> Vec<Mount> {
         let both = [(&self.workspace, inside::WORKSPACE), (&self.home, inside::HOME)];
         let mount = |(storage, target): (&Storage, &str)| Some(Mount::new(storage.folder()?, target, false));
-        both.into_iter().filter_map(mount).collect()
+        both.into_iter().filter_map(mount).chain(self.more.iter().cloned()).collect()
     }
 }
 
@@ -206,7 +212,12 @@ pub struct ContainerDetails {
     pub stuck: Option<String>,
     /// The host folders that it really sees, besides those of the engine itself.
     pub mounts: Vec<Mount>,
+    /// Which folder it really works in, while it runs and as far as this can be told.
+    pub workspace: Option<FolderIdentity>,
 }
+
+/// What stays the same of a folder that is renamed, and is another for one that was made anew: device and inode.
+pub type FolderIdentity = (u64, u64);
 
 /// A container with our instance's label, found by listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

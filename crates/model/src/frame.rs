@@ -4,6 +4,8 @@
 //! [`FrameState`] is what the gateway last confirmed; [`Observed`] is what the
 //! engine says right now and is never stored.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{FrameId, ProjectId, RunId};
@@ -166,6 +168,24 @@ impl EngineKind {
     }
 }
 
+/// Where git keeps what belongs to a workspace whose `.git` is a file that names another folder. Links resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GitFolder {
+    /// The workspace is a worktree of a repository elsewhere.
+    Worktree {
+        /// The repository's git folder, which all its worktrees share.
+        common: PathBuf,
+        /// The worktree's name among them.
+        name: String,
+    },
+    /// The workspace is a submodule; its git folder is in that of the repository around it.
+    Submodule {
+        /// The submodule's own git folder.
+        folder: PathBuf,
+    },
+}
+
 /// What a frame may use at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Limits {
@@ -194,6 +214,8 @@ pub struct Frame {
     pub engine: EngineKind,
     /// The host folder that is /workspace inside. Absolute; may be empty for a server elsewhere.
     pub workspace: String,
+    /// Where its git folder is, when the workspace has none of its own.
+    pub git: Option<GitFolder>,
     /// The image reference that was asked for.
     pub image: String,
     /// The image id it runs on; never a tag, which can move.

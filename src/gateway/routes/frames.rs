@@ -20,7 +20,9 @@ use crate::runtime::external::Server;
 use crate::status::Statuses;
 use crate::store::{self, Store, StoreError};
 use crate::upkeep::Upkeep;
-use crate::wire::frames::{ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary};
+use crate::wire::frames::{
+    ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary, MoveFrame,
+};
 use crate::wire::problem::Problem;
 
 routes! {
@@ -35,6 +37,7 @@ routes! {
     post "/v1/frames/{name}/resume" Frames Path => resume;
     post "/v1/frames/{name}/connect" Frames All => connect;
     post "/v1/frames/{name}/disconnect" Frames Path => disconnect;
+    post "/v1/frames/{name}/move" Frames All => relocate;
     get "/v1/frames/{name}/notes" Read Path => notes;
     get "/v1/frames/{name}/stats" Read Path => stats;
 }
@@ -245,6 +248,22 @@ pub async fn restart(
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
     let frame = frames.restart(&principal, &frame_name(&name)?).await?;
     reach(&frames, &shown, frame, Desired::Running, wait).await
+}
+
+/// Says where a frame's folder is now. One that runs begins anew there, with its conversations.
+#[utoipa::path(post, path = "/v1/frames/{name}/move", tag = "frames",
+    params(("name" = String, Path)), request_body = MoveFrame,
+    responses((status = 200, body = FrameSummary), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub async fn relocate(
+    State(frames): State<Frames>,
+    State(shown): State<Shown>,
+    Caller(principal): Caller,
+    Path(name): Path<String>,
+    JsonBody(request): JsonBody<MoveFrame>,
+) -> Answer<Json<FrameSummary>> {
+    let frame = frames.relocate(&principal, &frame_name(&name)?, request.workspace.into()).await?;
+    Ok(Json(shown.summary(frame).await?))
 }
 
 /// Notes on a frame's life, oldest first.

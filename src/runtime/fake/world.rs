@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{Fault, OnConnect, OnExec, OnMount, OnStart, Op, StartedContainer};
 use crate::clock::Clock;
 use crate::model::container::{
-    ContainerDetails, ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Mount, MountDifference,
-    Observation, Storage, container_name, mount_difference,
+    ContainerDetails, ContainerSpec, EngineEvent, FolderIdentity, FoundContainer, ImageInfo, Mount,
+    MountDifference, Observation, Storage, container_name, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::runtime::files::FrameFiles;
-use crate::runtime::{Capabilities, LogLine, RuntimeError};
+use crate::runtime::{Capabilities, LogLine, RuntimeError, folder_identity};
 
 pub(super) struct World {
     state: Mutex<State>,
@@ -54,6 +54,8 @@ pub(super) struct Container {
     pub(super) stuck: Option<String>,
     pub(super) log: Vec<LogLine>,
     mounts: Vec<Mount>,
+    /// The folder that it was started with.
+    workspace: Option<FolderIdentity>,
     exit_code: Option<i64>,
     created_at: u64,
     started_at: Option<u64>,
@@ -83,6 +85,7 @@ impl Container {
             oom_kills: Some(self.oom_kills),
             stuck: self.stuck.clone(),
             mounts: self.mounts.clone(),
+            workspace: self.workspace.filter(|_| self.runs()),
         };
         Observation { observed: self.observed, details: Some(details) }
     }
@@ -291,6 +294,7 @@ impl World {
             stuck: None,
             log: Vec::new(),
             mounts: spec.mounts(),
+            workspace: None,
             exit_code: None,
             created_at: self.clock.now_ms(),
             started_at: None,
@@ -325,6 +329,7 @@ impl World {
         container.exit_code = None;
         container.started_at = Some(now);
         container.run = Some(ended.clone());
+        container.workspace = container.spec.workspace.folder().and_then(folder_identity);
         container.oom_kills = 0;
         let files = self.files(frame);
         let (link, start) = (files.link().folder().to_owned(), files.start());

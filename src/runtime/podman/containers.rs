@@ -14,11 +14,11 @@ use super::translate::{Created, Inspected, Listed, Plan, create_body, found, obs
 use super::trouble::Trouble;
 use super::{Connection, usage};
 use crate::model::container::{
-    FoundContainer, LABEL_INSTANCE, Mount, Observation, Stats, container_name, mount_difference,
+    FoundContainer, LABEL_INSTANCE, Mount, Observation, Stats, container_name, inside, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
-use crate::runtime::ExecSpec;
+use crate::runtime::{ExecSpec, folder_identity};
 
 /// A container of ours that is there.
 pub(super) struct Ours {
@@ -32,7 +32,7 @@ pub(super) struct Ours {
 
 impl Ours {
     fn read(body: Inspected) -> Self {
-        let missing = body.folders().find(|folder| !Path::new(folder).is_dir());
+        let missing = body.folders().find(|folder| !Path::new(folder).exists());
         let missing_folder = missing.map(str::to_owned);
         let mut ours = Self {
             observation: observation(&body, is_alive),
@@ -46,6 +46,9 @@ impl Ours {
             let counted = details.pid.and_then(|pid| usage::oom_kills(pid, &ours.id));
             details.oom_kills = counted.or(details.oom_kills);
             (ours.generation, ours.pid) = (details.generation, details.pid);
+            // Through the process: a folder that was moved or made anew is another one in there than at its path.
+            let in_there = |pid| format!("/proc/{pid}/root{}", inside::WORKSPACE);
+            details.workspace = ours.pid.and_then(|pid| folder_identity(Path::new(&in_there(pid))));
             ours.stuck = details.stuck.is_some();
         }
         ours

@@ -35,8 +35,8 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::model::container::{
-    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, LABEL_FRAME, LABEL_INSTANCE, Observation, Stats,
-    Storage,
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, LABEL_FRAME, LABEL_INSTANCE, Mount, Observation,
+    Stats, Storage,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
@@ -216,10 +216,11 @@ impl Runtime for Podman {
 
     async fn ensure_created(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
         let (uid, gid) = owner(spec)?;
-        for folder in [&spec.workspace, &spec.home].into_iter().filter_map(Storage::folder) {
-            // The engine would make a missing one, as root, and say nothing.
-            if !tokio::fs::metadata(folder).await.is_ok_and(|there| there.is_dir()) {
-                return Err(RuntimeError::FolderMissing { path: folder.display().to_string() });
+        // The engine would make a missing one, as root, and say nothing.
+        for Mount { source, .. } in spec.mounts() {
+            let is_file = spec.more.iter().any(|more| more.source == source);
+            if !tokio::fs::metadata(&source).await.is_ok_and(|there| is_file || there.is_dir()) {
+                return Err(RuntimeError::FolderMissing { path: source });
             }
         }
         let files = self.files(&spec.frame);

@@ -254,6 +254,7 @@ pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Obse
         oom_kills: state.oom_killed.then_some(1),
         stuck,
         mounts: body.mounts(),
+        workspace: None,
     };
     Observation { observed, details: Some(details) }
 }

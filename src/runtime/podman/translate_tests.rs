@@ -26,6 +26,7 @@ fn spec(network: NetworkMode) -> ContainerSpec {
         image_id: "abc".to_owned(),
         workspace: Storage::HostFolder { path: PathBuf::from("/w"), uid: 1001, gid: 1002 },
         home: Storage::HostFolder { path: PathBuf::from("/h"), uid: 1001, gid: 1002 },
+        more: Vec::new(),
         network,
         limits: Limits { cpus_milli: 1500, memory_bytes: 2 << 30, pids: 1024 },
         env: BTreeMap::from([("A".to_owned(), "b".to_owned()), ("MIMIR_FRAME".to_owned(), "lie".to_owned())]),

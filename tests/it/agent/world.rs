@@ -247,6 +247,7 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         origin: mimir::model::origin::Origin::Person,
         run: None,
         workspace: "/nowhere".into(),
+        git: None,
         image: "image".into(),
         image_id: "id".into(),
         network: NetworkMode::Sealed,

@@ -198,6 +198,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         origin: mimir::model::origin::Origin::Person,
         run: None,
         workspace,
+        git: None,
         image: "image".into(),
         image_id: "id".into(),
         network: NetworkMode::Sealed,

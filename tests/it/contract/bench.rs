@@ -118,6 +118,7 @@ impl Bench {
             image_id: self.image_id.clone(),
             workspace: self.storage(&folder("workspace")),
             home: self.storage(&folder("home")),
+            more: Vec::new(),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 128 << 20, pids: 64 },
             env: BTreeMap::from([("GREETING".to_owned(), "hello there".to_owned())]),

@@ -24,6 +24,7 @@ fn contents(start: u64, password: &str) -> StartContents {
         password: Secret::new(password),
         agent_config: "{}".to_owned(),
         env: "A=b\n".to_owned(),
+        git_config: String::new(),
     }
 }
 

@@ -31,7 +31,7 @@ use mimir::wire::frames::CreateFrame;
 use crate::inside::Inside;
 use crate::machine::{Gateway, Machine};
 
-const OWNER: Principal = Principal::Owner { uid: 1000 };
+pub const OWNER: Principal = Principal::Owner { uid: 1000 };
 /// How long anything may take here before the test says where things stood.
 const PATIENCE: Duration = Duration::from_secs(8);
 

@@ -50,6 +50,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         run: None,
         engine: EngineKind::Podman,
         workspace: "/nowhere".to_owned(),
+        git: None,
         image: String::new(),
         image_id: String::new(),
         network,

@@ -13,6 +13,7 @@ mod crash;
 mod neighbours;
 mod networks;
 mod passthrough;
+mod projects;
 mod remote;
 mod residue;
 mod story;

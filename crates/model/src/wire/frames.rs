@@ -78,6 +78,14 @@ pub struct ConnectFrame {
     pub workspace: Option<String>,
 }
 
+/// `POST /v1/frames/{name}/move`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveFrame {
+    /// Where its folder is now: absolute, on the gateway's machine.
+    pub workspace: String,
+}
+
 /// A frame in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameSummary {

@@ -12,6 +12,7 @@ use crate::cli::commands::image;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
+use crate::cli::table::clean;
 use crate::client::{ClientError, FrameVerb, GatewayClient};
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
@@ -83,6 +84,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
     let request = request(args, &|name| std::env::var(name).ok())?;
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;
+    tell(&gateway, &frame.name, context).await;
     if !start {
         if context.out.json {
             context.out.document(&frame)?;
@@ -103,6 +105,16 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         frame.agent_port, frame.preview_port, frame.name, frame.name
     ));
     Ok(DONE)
+}
+
+/// Says what the gateway noted about a folder that it has just been given: what stays out, and whether git works.
+pub(super) async fn tell(gateway: &GatewayClient, name: &str, context: &Context) {
+    // Notes can be read later; they are no reason to fail.
+    let notes = gateway.notes(name).await.unwrap_or_default();
+    let begin = notes.iter().rposition(|note| note.code == "moved").map_or(0, |moved| moved + 1);
+    for note in notes.iter().skip(begin) {
+        context.out.warn(clean(&note.text));
+    }
 }
 
 /// Creates it; when the image is missing and somebody is there, offers to build it first.
@@ -157,7 +169,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
 }
 
 /// Absolute, without looking: whether it is a good folder is the gateway's to say.
-fn absolute(path: &Path) -> Result<String, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
     let absolute = std::path::absolute(path).map_err(|error| {
         usage(format!("`{}` cannot be a folder", path.display())).detail(error.to_string())
     })?;

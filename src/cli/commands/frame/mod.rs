@@ -9,6 +9,7 @@ mod exec;
 mod gc;
 mod list;
 mod logs;
+mod relocate;
 mod show;
 mod stats;
 mod verbs;
@@ -45,6 +46,7 @@ pub enum FrameCommand {
     Exec(exec::ExecArgs),
     Stats(stats::StatsArgs),
     Events(events::EventsArgs),
+    Move(relocate::MoveArgs),
     Destroy(destroy::DestroyArgs),
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
@@ -67,6 +69,7 @@ pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
         FrameCommand::Exec(args) => exec::run(&args, context).await,
         FrameCommand::Stats(args) => stats::run(&args, context).await,
         FrameCommand::Events(args) => events::run(&args, context).await,
+        FrameCommand::Move(args) => relocate::run(&args, context).await,
         FrameCommand::Destroy(args) => destroy::run(&args, context).await,
         FrameCommand::Connect(args) => connect::connect(args, context).await,
         FrameCommand::Disconnect(args) => connect::disconnect(&args, context).await,

@@ -32,8 +32,8 @@ pub struct Folder {
     pub name: Option<String>,
     /// What is in it.
     pub kinds: Vec<Kind>,
-    /// Whether it is under git.
-    pub is_git: bool,
+    /// Where the repository begins that it is in.
+    pub repository: Option<PathBuf>,
 }
 
 impl Folder {
@@ -47,8 +47,8 @@ impl Folder {
         }
         let name = path.file_name().and_then(|name| name.to_str()).and_then(suggest);
         // `.git` is a file in a work tree of another repository.
-        let is_git = path.ancestors().any(|folder| folder.join(".git").exists());
-        Self { path: path.to_owned(), name, kinds, is_git }
+        let repository = path.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned);
+        Self { path: path.to_owned(), name, kinds, repository }
     }
 
     /// `Rust and Node`, or that nothing is known.
@@ -74,8 +74,8 @@ mod tests {
         }
         let known = Folder::look(&here);
         assert_eq!(known.kinds_in_words(), "Rust and Python");
-        assert!(!known.is_git);
+        assert_eq!(known.repository, None);
         std::fs::create_dir(folder.path().join(".git")).expect("made");
-        assert!(Folder::look(&here).is_git, "the repository may begin above");
+        assert_eq!(Folder::look(&here).repository.as_deref(), Some(folder.path()), "it may begin above");
     }
 }

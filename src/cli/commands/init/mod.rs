@@ -96,7 +96,14 @@ fn read(file: &Path) -> Result<Option<String>, Failure> {
 /// What this folder is, and what is on this machine.
 async fn tell(folder: &Folder, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
-    let git = if folder.is_git { "a git repository" } else { "no git repository" };
+    let git = match &folder.repository {
+        None => "no git repository".to_owned(),
+        Some(root) if *root == folder.path => "a git repository".to_owned(),
+        Some(root) => format!(
+            "a part of the git repository {root}; git does not work in a frame of a part: use `--workspace {root}`",
+            root = clean(&root.display().to_string())
+        ),
+    };
     out.say(format!("folder   {}: {}, {git}", folder.path.display(), folder.kinds_in_words()));
     let needed = [
         ("git", "without it neither you nor the agent can take a change back"),

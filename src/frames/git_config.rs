@@ -1,0 +1,154 @@
+//! What git inside a frame knows of the user: who commits, and which way leads to forges. No credential is in it.
+//!
+//! It stands below every configuration of the frame's own: a repository's identity wins over the user's.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::model::container::inside;
+use crate::model::network::NetworkMode;
+
+/// A home on a slow disk may take its time; a start must not wait longer for a name.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Forges whose SSH addresses have an https twin of the same path.
+const FORGES: &[&str] = &["github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "git.sr.ht"];
+
+/// Signing needs a key, and keys stay outside. From the environment, because it stands above every file.
+const UNSIGNED: &[(&str, &str)] = &[
+    ("GIT_CONFIG_COUNT", "2"),
+    ("GIT_CONFIG_KEY_0", "commit.gpgsign"),
+    ("GIT_CONFIG_VALUE_0", "false"),
+    ("GIT_CONFIG_KEY_1", "tag.gpgsign"),
+    ("GIT_CONFIG_VALUE_1", "false"),
+];
+
+/// What git runs for an SSH address that has no https twin, where no connection could be made anyway.
+const NO_SSH: &str = "f() { echo 'mimir: no ssh leads out of this frame; use the https address of the repository: \
+                      git remote set-url origin https://HOST/OWNER/NAME.git' >&2; exit 128; }; f";
+
+/// What the user's own git configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostGit {
+    /// Who commits.
+    pub name: Option<String>,
+    /// … and where to reach them.
+    pub email: Option<String>,
+    /// Whether commits or tags are signed.
+    pub signs: bool,
+}
+
+impl HostGit {
+    /// Asks the host's git, outside of every project. Without one, or when it does not answer, nothing is known.
+    pub async fn read() -> Self {
+        let mut git = Command::new("git");
+        // In no repository: `/` and nothing above it. What an environment could add would be of somebody's project.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"GIT_") {
+                git.env_remove(name);
+            }
+        }
+        git.current_dir("/").args(["config", "--null", "--get-regexp", r"^(user|commit|tag)\."]);
+        let asked = git.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).output();
+        let answer = tokio::time::timeout(WITHIN, asked).await;
+        answer.ok().and_then(Result::ok).map(|done| Self::parse(&done.stdout)).unwrap_or_default()
+    }
+
+    fn parse(answer: &[u8]) -> Self {
+        let mut found = Self::default();
+        for entry in String::from_utf8_lossy(answer).split('\0') {
+            // A key without a value is a true one.
+            let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
+            let text = Some(value.to_owned()).filter(|value| !value.trim().is_empty());
+            match key {
+                "user.name" => found.name = text,
+                "user.email" => found.email = text,
+                "commit.gpgsign" | "tag.gpgsign" => {
+                    found.signs |= matches!(value, "true" | "yes" | "on" | "1");
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Whether somebody is known to commit as.
+    #[must_use]
+    pub fn is_somebody(&self) -> bool {
+        self.name.is_some() && self.email.is_some()
+    }
+
+    /// The text of [`inside::GIT_CONFIG`]. `is_shared`: the repository's folder is not all the frame's to write.
+    pub(super) fn config_file(&self, network: NetworkMode, is_shared: bool) -> String {
+        let mut text = "[include]\n\tpath = /etc/gitconfig\n[user]\n".to_owned();
+        for (key, value) in [("name", &self.name), ("email", &self.email)] {
+            text.extend(value.iter().map(|value| format!("\t{key} = {}\n", quoted(value))));
+        }
+        if is_shared {
+            text.push_str("[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n");
+        }
+        if network != NetworkMode::Open {
+            for host in FORGES {
+                text.push_str(&format!(
+                    "[url \"https://{host}/\"]\n\tinsteadOf = git@{host}:\n\tinsteadOf = ssh://git@{host}/\n"
+                ));
+            }
+        }
+        text
+    }
+}
+
+/// The variables that lead git there. The user's own come after them and win.
+pub(super) fn environment(network: NetworkMode) -> Vec<(String, String)> {
+    let mut all = vec![("GIT_CONFIG_SYSTEM", inside::GIT_CONFIG)];
+    all.extend(UNSIGNED);
+    if network != NetworkMode::Open {
+        // Else git would run it once more to find out what kind of ssh it is.
+        all.extend([("GIT_SSH_COMMAND", NO_SSH), ("GIT_SSH_VARIANT", "ssh")]);
+    }
+    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// A value as git's configuration writes it.
+fn quoted(value: &str) -> String {
+    let escaped: String = value
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .flat_map(|letter| matches!(letter, '"' | '\\').then_some('\\').into_iter().chain([letter]))
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_and_a_key_without_one_is_true() {
+        let answer = b"user.name\nSomebody\0user.name\nMe \"M\" \\ Myself\0user.email\nme@example.org\0commit.gpgsign\0";
+        let found = HostGit::parse(answer);
+        assert!(found.is_somebody() && found.signs);
+        let text = found.config_file(NetworkMode::Allow, false);
+        assert!(text.contains("\tname = \"Me \\\"M\\\" \\\\ Myself\"\n"), "{text}");
+        assert_eq!(HostGit::parse(b""), HostGit::default());
+        assert!(!HostGit::parse(b"user.name\nMe\0user.email\n \0tag.gpgsign\nfalse\0").is_somebody());
+    }
+
+    #[test]
+    fn a_name_cannot_end_its_line() {
+        let found = HostGit { name: Some("Me\n[core]\n\tsshCommand = x".to_owned()), ..HostGit::default() };
+        let text = found.config_file(NetworkMode::Sealed, false);
+        assert!(!text.lines().any(|line| line.trim() == "[core]"), "{text}");
+    }
+
+    #[test]
+    fn with_a_network_of_its_own_a_frame_uses_ssh_as_it_likes() {
+        let of = |network| HostGit::default().config_file(network, false);
+        assert!(of(NetworkMode::Allow).contains("insteadOf = git@codeberg.org:"));
+        assert!(!of(NetworkMode::Open).contains("insteadOf"));
+        let has_ssh = |network| environment(network).iter().any(|(name, _)| name == "GIT_SSH_COMMAND");
+        assert!(has_ssh(NetworkMode::Sealed) && !has_ssh(NetworkMode::Open));
+    }
+}

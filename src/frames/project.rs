@@ -1,0 +1,218 @@
+//! What a project brings along. Its instructions are text, and reach the model as they would without mimir; its plugins,
+//! commands and settings could run or allow things, and stay out until somebody trusts them.
+
+use std::path::{Component, Path};
+
+use super::git_config::HostGit;
+use super::git_folder::{self, GitPlace};
+use crate::config::project_file::read_untrusted;
+use crate::model::container::inside;
+use crate::model::frame::GitFolder;
+use crate::model::shell;
+
+/// Where opencode looks for instructions; only the first that is there counts.
+const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
+/// The project's own configuration of opencode.
+const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
+/// What else opencode would take from a project.
+const RUNS: [&str; 14] = [
+    "plugin",
+    "plugins",
+    "command",
+    "commands",
+    "agent",
+    "agents",
+    "mode",
+    "modes",
+    "tool",
+    "tools",
+    "skill",
+    "skills",
+    "opencode.json",
+    "opencode.jsonc",
+];
+/// What the image sets to 1; a frame that sets it to 0 trusts its project.
+const TRUST: &str = "OPENCODE_DISABLE_PROJECT_CONFIG";
+
+/// Something to say about a new frame: a stable word and a sentence.
+pub(super) type Remark = (&'static str, String);
+
+/// Whether opencode takes a variable like this for yes.
+fn is_on(env: &[(String, String)], name: &str) -> Option<bool> {
+    let value = env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.to_ascii_lowercase())?;
+    Some(value == "1" || value == "true")
+}
+
+fn is_trusted(env: &[(String, String)]) -> bool {
+    is_on(env, TRUST) == Some(false)
+}
+
+/// The files of instructions for opencode, as the frame sees them; one that is not there is no instruction.
+pub(super) fn instructions(workspace: &Path, env: &[(String, String)]) -> Vec<String> {
+    if is_trusted(env) {
+        return Vec::new();
+    }
+    let no_claude = ["OPENCODE_DISABLE_CLAUDE_CODE", "OPENCODE_DISABLE_CLAUDE_CODE_PROMPT"]
+        .iter()
+        .any(|name| is_on(env, name) == Some(true));
+    let mut files = Vec::new();
+    for name in INSTRUCTIONS.into_iter().filter(|name| !(no_claude && *name == "CLAUDE.md")) {
+        files.push(name.to_owned());
+        if workspace.join(name).is_file() {
+            break;
+        }
+    }
+    files.extend(SETTINGS.iter().flat_map(|name| named_in(&workspace.join(name))));
+    files.into_iter().map(|file| format!("{}/{file}", inside::WORKSPACE)).collect()
+}
+
+/// The project's own files that its settings call instructions.
+fn named_in(settings: &Path) -> Vec<String> {
+    let text = read_untrusted(settings).ok().flatten().unwrap_or_default();
+    let Ok(settings) = serde_json::from_str::<serde_json::Value>(&text) else { return Vec::new() };
+    let named = settings["instructions"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
+    named.filter(|file| is_within(file)).map(|file| file.trim_start_matches("./").to_owned()).collect()
+}
+
+/// Whether a pattern names files in the project, and in one folder of it: opencode takes no more of a full path.
+fn is_within(file: &str) -> bool {
+    let path = Path::new(file);
+    let folders = path.parent().map(|parent| parent.to_string_lossy().into_owned()).unwrap_or_default();
+    !file.contains("://")
+        && !file.starts_with('~')
+        && !folders.contains(['*', '?', '[', '{'])
+        && path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// What is said when a frame is made: what stays out, and whether git works.
+pub(super) fn remarks(
+    name: &str,
+    workspace: &Path,
+    git: &GitPlace,
+    host: &HostGit,
+    env: &[(String, String)],
+) -> Vec<Remark> {
+    let git_works = matches!(git, GitPlace::Own | GitPlace::Elsewhere(_));
+    let config = git_folder::config_of(workspace, git);
+    let has_identity = host.is_somebody()
+        || git_folder::setting(&config, "user", "email").is_some()
+        || env.iter().any(|(name, _)| name == "GIT_AUTHOR_EMAIL");
+    let mut remarks: Vec<Remark> = left_out(name, workspace, env).into_iter().collect();
+    remarks.extend(about(git).map(|text| ("git", text)));
+    if git_works && !has_identity {
+        let how = "`git config --global user.name \"Your Name\"` and `git config --global user.email you@example.org`";
+        let text = format!(
+            "git knows no name for you, so the agent cannot commit: {how}, then `mimir frame restart {name}`"
+        );
+        remarks.push(("git_identity", text));
+    }
+    if git_works && host.signs {
+        remarks
+            .push(("git_signing", "commits made inside are not signed: your key stays outside".to_owned()));
+    }
+    remarks
+}
+
+fn left_out(name: &str, workspace: &Path, env: &[(String, String)]) -> Option<Remark> {
+    let inner = RUNS.map(|name| format!(".opencode/{name}"));
+    let all = SETTINGS.map(str::to_owned).into_iter().chain(inner);
+    let there: Vec<String> = all.filter(|path| workspace.join(path).exists()).collect();
+    (!there.is_empty() && !is_trusted(env)).then(|| {
+        let text = format!(
+            "left out until you trust the project: {}; `mimir frame create {name} --env {TRUST}=0` lets it in",
+            there.join(", ")
+        );
+        ("left_out", text)
+    })
+}
+
+/// What is to be known about the git of a workspace that has no git folder of its own.
+#[must_use]
+pub fn about(git: &GitPlace) -> Option<String> {
+    match git {
+        GitPlace::Nowhere | GitPlace::Own => None,
+        GitPlace::Elsewhere(GitFolder::Worktree { common, .. }) => Some(format!(
+            "it is a worktree of {}: the frame may write commits and branches there, not its configuration and hooks",
+            common.display()
+        )),
+        GitPlace::Elsewhere(GitFolder::Submodule { folder }) => Some(format!(
+            "it is a submodule: the frame may write in {}, not its configuration and hooks",
+            folder.display()
+        )),
+        GitPlace::Within(root) => {
+            let path = root.display().to_string();
+            Some(format!(
+                "git does not work in it: it is a part of the repository {path}, which the frame does not see; to have \
+                 diffs, undo and commits use `--workspace {}`",
+                shell::quoted(&path)
+            ))
+        }
+        GitPlace::Unusable(why) => Some(format!("git does not work in it: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            std::fs::write(path, text).expect("written");
+        }
+        folder
+    }
+
+    fn on(name: &str, value: &str) -> Vec<(String, String)> {
+        vec![(name.to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn the_first_file_of_instructions_counts_and_one_that_comes_later_too() {
+        let of = |files: &[(&str, &str)], env: &[(String, String)]| instructions(project(files).path(), env);
+        let both = [("AGENTS.md", "x"), ("CLAUDE.md", "y")];
+        assert_eq!(of(&both, &[]), ["/workspace/AGENTS.md"]);
+        assert_eq!(of(&both[1..], &[]), ["/workspace/AGENTS.md", "/workspace/CLAUDE.md"]);
+        assert_eq!(of(&[], &[]).len(), 3);
+        let no_claude = on("OPENCODE_DISABLE_CLAUDE_CODE", "1");
+        assert_eq!(of(&both[1..], &no_claude), ["/workspace/AGENTS.md", "/workspace/CONTEXT.md"]);
+        assert!(of(&both, &on(TRUST, "0")).is_empty(), "opencode reads them by itself then");
+    }
+
+    #[test]
+    fn the_projects_own_list_names_files_of_the_project_only() {
+        let list = r#"{"instructions": ["./docs/rules.md", "docs/*.md", "../x.md", "/etc/passwd", "~/x", "a/**/b.md",
+            "https://example.org/x.md", 7], "plugin": ["evil"]}"#;
+        let files = instructions(project(&[("AGENTS.md", "x"), ("opencode.json", list)]).path(), &[]);
+        assert_eq!(files, ["/workspace/AGENTS.md", "/workspace/docs/rules.md", "/workspace/docs/*.md"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_in_one_line_with_the_way_in() {
+        let folder = project(&[("opencode.json", "{}"), (".opencode/plugin/x.js", ""), ("AGENTS.md", "x")]);
+        let (_, text) = left_out("blog", folder.path(), &[]).expect("something");
+        assert_eq!(
+            text,
+            "left out until you trust the project: opencode.json, .opencode/plugin; \
+             `mimir frame create blog --env OPENCODE_DISABLE_PROJECT_CONFIG=0` lets it in"
+        );
+        assert_eq!(left_out("blog", folder.path(), &on(TRUST, "false")), None);
+        assert_eq!(left_out("blog", project(&[("AGENTS.md", "x")]).path(), &[]), None);
+    }
+
+    #[test]
+    fn without_an_identity_somewhere_a_repository_says_what_to_type() {
+        let words = |files: &[(&str, &str)], host: &HostGit| -> Vec<&'static str> {
+            let folder = project(files);
+            let said = remarks("blog", folder.path(), &GitPlace::Own, host, &[]);
+            said.into_iter().map(|(word, _)| word).collect()
+        };
+        let nobody = HostGit::default();
+        assert_eq!(words(&[], &nobody), ["git_identity"]);
+        assert!(words(&[(".git/config", "[user]\n\temail = me@example.org\n")], &nobody).is_empty());
+        let signer = HostGit { name: Some("Me".into()), email: Some("me@example.org".into()), signs: true };
+        assert_eq!(words(&[], &signer), ["git_signing"]);
+    }
+}
