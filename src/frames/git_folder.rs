@@ -10,11 +10,12 @@
 //!  …/objects refs logs   writable: commits, branches, tags           (in it)
 //!  …/worktrees/NAME      writable: index, HEAD                       –
 //!  …/config hooks        read-only                                   read-only
+//!  …/worktrees/NAME/commondir config.worktree   read-only            –
 //!  /workspace/.git       a file of ours that leads to /run/mimir/git, read-only
 //! ```
 //!
 //! Git on the host obeys `config` and runs `hooks`, in every worktree of that repository; hence the two are no frame's
-//! to write, nor a file such as `commondir` that would lead git to others.
+//! to write, nor `commondir`, which would lead git to others, nor the configuration that a worktree may have of its own.
 
 use std::fs;
 use std::io;
@@ -99,7 +100,7 @@ fn elsewhere(workspace: &Path, dot_git: &Path, off_limits: OffLimits<'_>) -> Res
         return Err(format!("its git folder is {}, and {why}", common.display()));
     }
     // The engine would follow a link. What git makes later, such as the logs, may be missing.
-    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir());
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let sources = mounts(&git, Path::new("/")).into_iter().map(|mount| PathBuf::from(mount.source));
     let has_links = sources.filter(|path| path.starts_with(&common)).any(|path| is_link(&path));
     if has_links
@@ -146,6 +147,9 @@ pub fn config_of(workspace: &Path, place: &GitPlace) -> String {
     read(&folder.join("config")).unwrap_or_default()
 }
 
+/// Obeyed in one worktree alone, where the repository says so (`extensions.worktreeConfig`).
+const OWN_CONFIG: &str = "config.worktree";
+
 /// What a frame is to see of it; `own` is the folder of our files for it.
 pub(super) fn mounts(git: &GitFolder, own: &Path) -> Vec<Mount> {
     let dot_git = format!("{}/.git", inside::WORKSPACE);
@@ -158,6 +162,10 @@ pub(super) fn mounts(git: &GitFolder, own: &Path) -> Vec<Mount> {
             let mut mounts = vec![Mount::new(common, inside::GIT, true)];
             mounts.extend(["objects", "refs", "logs"].map(|name| at(common, name, false)));
             mounts.push(at(common, &tree, false));
+            mounts.push(at(common, &format!("{tree}/commondir"), true));
+            if common.join(&tree).join(OWN_CONFIG).exists() {
+                mounts.push(at(common, &format!("{tree}/{OWN_CONFIG}"), true));
+            }
             // Git rewrites it once a day with the path that it sees, and would forget the worktree outside.
             mounts.push(Mount::new(&own.join("gitdir"), &format!("{}/{tree}/gitdir", inside::GIT), false));
             mounts
@@ -180,6 +188,15 @@ pub(super) fn prepare(git: &GitFolder, own: &Path, frame: &Frame) -> io::Result<
     if !late.exists() {
         fs::create_dir(&late)?;
         chown(&late, Some(frame.owner_uid), Some(frame.owner_gid))?;
+    }
+    if let GitFolder::Worktree { common, name } = git {
+        let (config, obeyed) =
+            (read(&common.join("config")), common.join("worktrees").join(name).join(OWN_CONFIG));
+        let obeys = setting(&config.unwrap_or_default(), "extensions", "worktreeConfig");
+        if obeys.is_some_and(|value| value != "false") && !obeyed.exists() {
+            fs::write(&obeyed, "")?;
+            chown(&obeyed, Some(frame.owner_uid), Some(frame.owner_gid))?;
+        }
     }
     let files = match git {
         GitFolder::Worktree { name, .. } => [
@@ -221,6 +238,7 @@ mod tests {
                 place.write(&format!("{git}/HEAD"), "ref: refs/heads/main\n");
             }
             place.write("main/.git/config", "[core]\n\tbare = false\n[user]\n\temail = me@example.org\n");
+            place.write("main/.git/worktrees/tree/commondir", "../..\n");
             place.write("main/.git/worktrees/tree/gitdir", &format!("{}\n", place.at("tree/.git").display()));
             place
                 .write("tree/.git", &format!("gitdir: {}\n", place.at("main/.git/worktrees/tree").display()));
@@ -312,9 +330,14 @@ mod tests {
         let at = |name: &str| format!("/run/mimir/git/{name}");
         let expected = ["objects", "refs", "logs", "worktrees/tree", "worktrees/tree/gitdir"].map(at);
         assert_eq!(writable, expected);
+        let read_only = |tree: &GitFolder| {
+            let all = mounts(tree, Path::new("/own")).into_iter().filter(|mount| mount.read_only);
+            all.map(|mount| mount.target).collect::<Vec<_>>()
+        };
+        assert!(read_only(&tree).contains(&at("worktrees/tree/commondir")), "it would lead git elsewhere");
+        place.write("main/.git/worktrees/tree/config.worktree", "[core]\n");
+        assert!(read_only(&tree).contains(&at("worktrees/tree/config.worktree")), "git on the host obeys it");
         let GitPlace::Elsewhere(sub) = place.look("main/sub") else { panic!("a submodule") };
-        let read_only = mounts(&sub, Path::new("/own")).into_iter().filter(|mount| mount.read_only);
-        let read_only: Vec<String> = read_only.map(|mount| mount.target).collect();
-        assert_eq!(read_only, [at("config"), at("hooks"), "/workspace/.git".to_owned()]);
+        assert_eq!(read_only(&sub), [at("config"), at("hooks"), "/workspace/.git".to_owned()]);
     }
 }
