@@ -4,6 +4,7 @@
 //! and proxies are decided once.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -107,6 +108,41 @@ impl HttpClients {
     }
 }
 
+/// The file with the certificates that this machine trusts: its own place for them, or what `SSL_CERT_FILE` names.
+#[must_use]
+pub fn certificates_file() -> Option<PathBuf> {
+    openssl_probe::probe().cert_file
+}
+
+/// The certificates that this machine trusts, as text; `None` where they cannot be read.
+#[must_use]
+pub fn trusted_certificates() -> Option<String> {
+    let path = certificates_file()?;
+    match std::fs::read(&path) {
+        Ok(bytes) => only_certificates(&String::from_utf8_lossy(&bytes)),
+        Err(error) => {
+            tracing::warn!(%error, "the certificates in {} cannot be read: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// Somebody's own file may hold a private key beside its certificates, and frames get what this returns.
+fn only_certificates(text: &str) -> Option<String> {
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in text.lines().map(str::trim_end) {
+        let is_mark = |word| line.starts_with(word) && line.ends_with("CERTIFICATE-----");
+        inside |= is_mark("-----BEGIN ");
+        if inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        inside &= !is_mark("-----END ");
+    }
+    (!kept.is_empty()).then_some(kept)
+}
+
 fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -135,4 +171,18 @@ fn get_or_build(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = how().build()?;
     Ok(slot.get_or_init(|| client).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_with_certificates_nothing_else_is_passed_on() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n";
+        let text = format!("# one\n{certificate}{key}\n{certificate}");
+        assert_eq!(only_certificates(&text), Some(certificate.repeat(2)));
+        assert_eq!(only_certificates(key), None);
+    }
 }

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::model::container::{FolderIdentity, Mount, inside};
 use crate::model::ids::FrameId;
 use crate::model::secret::Secret;
+use crate::outbound;
 
 /// Where all this is kept of one frame.
 #[derive(Clone, Debug)]
@@ -70,6 +71,16 @@ impl FrameFiles {
             let path = self.start().join(name);
             replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
         }
+        // What this machine trusts now: behind a proxy that looks into TLS nothing could be fetched otherwise.
+        let path = self.start().join("certificates.crt");
+        match outbound::trusted_certificates() {
+            Some(text) => replace(&path, &text, Some((uid, gid))),
+            None => fs::remove_file(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            }),
+        }
+        .map_err(|error| failed(&path, error))?;
         replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
     }
 

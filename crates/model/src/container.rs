@@ -25,7 +25,7 @@ pub mod inside {
     pub const HOME: &str = "/home/agent";
     /// The folder of sockets.
     pub const LINK: &str = "/run/mimir/link";
-    /// Written by the gateway before each start, read-only inside: `password`, `opencode.json`, `env`.
+    /// Written by the gateway before each start, read-only inside: `password`, `opencode.json`, `env`, `certificates.crt`.
     pub const START: &str = "/run/mimir/start";
     /// What git reads below every configuration of the frame's own: the user's identity and the way to forges.
     pub const GIT_CONFIG: &str = "/run/mimir/start/gitconfig";

@@ -19,5 +19,6 @@ mod residue;
 mod story;
 mod talk;
 mod terminal;
+mod tools;
 mod traps;
 mod upkeep;

@@ -1,0 +1,230 @@
+//! What an agent's commands find inside: loopback under all its names, the preview, the machine's certificates, servers
+//! in the background, tools that install something.
+
+use std::time::{Duration, Instant};
+
+use super::scripted::Scripted;
+use super::support::{Engine, Run, World, eventually, skip};
+
+fn world(test: &str) -> Option<World> {
+    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    World::new(engine).map_err(|why| skip(test, &why)).ok()
+}
+
+fn inside(world: &World, script: &str) -> Run {
+    world.mimir(&["frame", "exec", "shop", "--", "timeout", "240", "bash", "-c", script])
+}
+
+/// What a browser gets at the frame's preview: the status and the text.
+fn preview(world: &World) -> (String, String) {
+    let port = world.json(&["frame", "show", "shop"])["preview_port"].to_string();
+    let url = format!("http://127.0.0.1:{port}/");
+    let args = ["-s", "-m", "10", "--noproxy", "*", "-w", "\n%{http_code}", &url];
+    let answer = std::process::Command::new("curl").args(args).output().expect("curl runs").stdout;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (text, status) = answer.rsplit_once('\n').expect("a status");
+    (status.to_owned(), text.to_owned())
+}
+
+fn eventually_previewed(world: &World, status: &str, text: &str) {
+    eventually("the preview shows it", Duration::from_secs(20), || match preview(world) {
+        (shown, told) if shown == status && told.contains(text) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn every_name_of_loopback_is_the_frame_itself() {
+    let Some(world) = world("names of loopback") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let script = r#"
+        (python3 -m http.server 8000 --bind :: >/dev/null 2>&1 &); sleep 1
+        for name in 127.0.0.1 localhost 0.0.0.0 '[::1]' "$HOSTNAME"; do
+            url="http://$name:8000/"
+            echo "curl $name $(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url")"
+            echo "node $name $(timeout 5 node -e "fetch('$url').then(r => console.log(r.status), e => console.log(e.cause.code))")"
+            echo "http $name $(timeout 5 node -e "require('http').get('$url', r => { console.log(r.statusCode); r.resume() })")"
+            echo "python $name $(timeout 5 python3 -c "import urllib.request as u; print(u.urlopen('$url').status)" 2>&1 | tail -1)"
+            echo "pip $name $(timeout 5 python3 -c "from pip._vendor import requests as r; print(r.get('$url').status_code)" 2>&1 | tail -1)"
+        done
+        echo "curl 127.0.0.9 $(curl -s -m 5 -o /dev/null -w '%{http_code}' http://127.0.0.9:8000/)""#;
+    let seen = inside(&world, script).ok().stdout;
+    assert_eq!(seen.lines().count(), 26, "{seen}");
+    for line in seen.lines() {
+        assert!(line.ends_with(" 200"), "{line}\n{seen}");
+    }
+}
+
+#[test]
+fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
+    let Some(world) = world("preview") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    eventually_previewed(&world, "502", "Nothing listens on port 3000 inside the frame shop.");
+
+    for (address, path) in [("::1", "six"), ("0.0.0.0", "all"), ("::", "both"), ("127.0.0.1", "four")] {
+        let server =
+            format!("require('http').createServer((q, s) => s.end('{path}')).listen(3000, '{address}')");
+        let begin = format!("nohup node -e \"{server}\" >/dev/null 2>&1 & echo $! >/tmp/server");
+        let _ = inside(&world, &begin).ok();
+        eventually_previewed(&world, "200", path);
+        let _ = inside(&world, "kill $(cat /tmp/server)").ok();
+    }
+    let _ = inside(&world, "nohup python3 -m http.server 5173 >/dev/null 2>&1 &").ok();
+    eventually_previewed(&world, "502", "Other ports that something listens on: 5173.");
+}
+
+/// The machine's certificates are the frame's, and a change reaches it with its next start.
+#[test]
+fn a_frame_trusts_what_its_machine_trusts() {
+    let Some(mut world) = world("the machine's certificates") else { return };
+    let bundle = world.root.join("machine.crt");
+    let certificate =
+        |word: &str| format!("-----BEGIN CERTIFICATE-----\n{word}\n-----END CERTIFICATE-----\n");
+    let text = format!("{}-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n", certificate("first"));
+    std::fs::write(&bundle, text).expect("written");
+    world.set_env("SSL_CERT_FILE", &bundle.display().to_string());
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+
+    let names = "SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO REQUESTS_CA_BUNDLE PIP_CERT NODE_EXTRA_CA_CERTS \
+                 npm_config_cafile CARGO_HTTP_CAINFO AWS_CA_BUNDLE DENO_CERT";
+    let read = format!("for name in {names}; do cat \"${{!name}}\" || exit 9; done");
+    assert_eq!(inside(&world, &read).ok().stdout, certificate("first").repeat(10));
+    let write = inside(&world, "echo x >>\"$SSL_CERT_FILE\"");
+    assert_ne!(write.code, 0, "it is read-only: {write:?}");
+
+    std::fs::write(&bundle, certificate("second")).expect("written");
+    let _ = world.mimir(&["frame", "stop", "shop"]).ok();
+    let _ = world.mimir(&["frame", "start", "shop"]).ok();
+    assert_eq!(inside(&world, "cat \"$SSL_CERT_FILE\"").ok().stdout, certificate("second"));
+}
+
+/// opencode waits for whoever holds a command's output, and kills the group of one that takes too long.
+#[test]
+fn a_server_in_the_background_does_not_hold_the_turn_and_lives_on() {
+    let Some(scripted) = Scripted::new("a server in the background", "") else { return };
+    let world = &scripted.world;
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let begun = Instant::now();
+    let answer = world.mimir(&["send", "--frame", "shop", "@@background@@"]).ok();
+    // opencode kills after two minutes; a busy machine takes its time for the rest.
+    assert!(begun.elapsed() < Duration::from_secs(100), "it took {:?}: {answer:?}", begun.elapsed());
+    assert!(answer.stdout.contains("begun") && answer.stdout.contains("/tmp/background-"), "{answer:?}");
+    eventually_previewed(world, "200", "README.md");
+    assert_eq!(inside(world, "pgrep -fxc 'sleep 4714'").ok().stdout.trim(), "1");
+    // What it prints after that is kept.
+    eventually("its log", Duration::from_secs(10), || {
+        let log = inside(world, "cat /tmp/background-*.log").stdout;
+        if log.contains("GET / HTTP/1.1") { Ok(()) } else { Err(log) }
+    });
+    let again = world.mimir(&["send", "--frame", "shop", "@@bash@@"]).ok();
+    assert!(again.stdout.contains("hi-from-bash"), "{again:?}");
+    eventually_previewed(world, "200", "README.md");
+}
+
+/// A call that waits for ever is named, with the command that ends it.
+#[test]
+fn a_tool_call_that_shows_no_sign_is_named_and_can_be_stopped() {
+    let Some(scripted) = Scripted::new("a tool call without a sign", "") else { return };
+    let world = &scripted.world;
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let sending = world.spawn(&["send", "--frame", "shop", "@@fifo@@"]);
+    let stop = eventually("it is named", Duration::from_secs(120), || {
+        let status = world.json(&["frame", "show", "shop"])["status"].clone();
+        let stop = status["stop"].as_str().map(str::to_owned);
+        stop.ok_or_else(|| format!("{status}"))
+    });
+    let list = world.mimir(&["frame", "list"]).ok();
+    assert!(list.stderr.contains("bash shows no sign for a minute: mkfifo pipe; cat pipe"), "{list:?}");
+    let words: Vec<&str> = stop.split(' ').skip(1).collect();
+    let _ = world.mimir(&words).ok();
+    let told = sending.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(
+        told.contains("bash shows no sign for a minute") && told.contains("`mimir queue cancel "),
+        "{told}"
+    );
+    let again = world.mimir(&["send", "--frame", "shop", "@@bash@@"]).ok();
+    assert!(again.stdout.contains("hi-from-bash"), "{again:?}");
+}
+
+/// Built once, from the frame image, under the project's name.
+#[test]
+fn a_project_has_an_image_of_its_own() {
+    let Some(world) = world("a project's image") else { return };
+    let folder = world.project.join(".mimir");
+    std::fs::create_dir(&folder).expect("a folder");
+    let recipe = "FROM mimir-frame\nRUN echo made >/etc/made\nENV MADE=yes\n";
+    std::fs::write(folder.join("Containerfile"), recipe).expect("a recipe");
+    let build = || world.mimir(&["image", "build", "--project"]).ok();
+    let first = build();
+    assert!(first.stdout.starts_with("localhost/mimir-project:project "), "{first:?}");
+    let again = build();
+    assert!(again.stderr.contains("nothing had changed") && again.stdout == first.stdout, "{again:?}");
+
+    let _ = world
+        .mimir(&["frame", "create", "shop", "--image", "localhost/mimir-project:project", "--start"])
+        .ok();
+    assert_eq!(
+        inside(
+            &world,
+            "cat /etc/made; echo $MADE; test $(id -u) -gt 0 || test $(stat -c %u .) = 0; echo $?; pwd"
+        )
+        .ok()
+        .stdout,
+        "made\nyes\n0\n/workspace\n"
+    );
+
+    std::fs::write(folder.join("Containerfile"), "FROM debian\n").expect("a recipe");
+    let refused = world.mimir(&["image", "build", "--project"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("its first line must be `FROM mimir-frame`"), "{refused:?}");
+    let _ = world.mimir(&["frame", "destroy", "shop", "--yes"]).ok();
+    let id = first.stdout.split_whitespace().nth(1).expect("its id");
+    let _ = world.podman(&["rmi", "-f", id]);
+}
+
+/// A tiny project of each kind that the allow-list promises is fetched, built and tested.
+#[test]
+fn what_the_allow_list_promises_can_be_built() {
+    let Some(world) = world("projects of the allow-list") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let projects = [
+        (
+            "npm",
+            "registry.npmjs.org",
+            "mkdir -p /workspace/js && cd /workspace/js && npm init -y >/dev/null && \
+            npm install left-pad@1.3.0 2>&1 && node -e \"console.log(require('left-pad')(7, 2, 0))\" && \
+            npm install -g left-pad@1.3.0 2>&1 && ls ~/.local/lib/node_modules/left-pad && echo 07",
+        ),
+        (
+            "pypi",
+            "pypi.org",
+            "cd /tmp && python3 -m venv v && v/bin/pip install -q six==1.17.0 2>&1 && \
+            v/bin/python -c 'import six; print(six.__version__)' && \
+            pip install -q --user six==1.17.0 2>&1 && python3 -c 'import six; print(six.__file__)' | grep ^/home/agent && echo 1.17",
+        ),
+        (
+            "debian",
+            "deb.debian.org",
+            "cd /tmp && curl -fsSL https://deb.debian.org/debian/dists/stable/Release | grep Origin: && \
+            printf 'int main() { return 0; }' >a.cc && printf 'a: a.cc\\n\\tg++ -o a a.cc\\n' >Makefile && make && ./a && echo built",
+        ),
+        (
+            "crates",
+            "index.crates.io",
+            "curl -fsS https://index.crates.io/3/l/log | head -1 | jq -r .name && echo log",
+        ),
+        ("github", "github.com", "git ls-remote https://github.com/octocat/Hello-World HEAD && echo HEAD"),
+    ];
+    for (group, host, script) in projects {
+        let reach = inside(&world, &format!("curl -sS -m 20 -o /dev/null https://{host}/"));
+        let refused = inside(&world, &format!("curl -s -m 20 http://{host}/")).stdout;
+        if reach.code != 0 && refused.contains("cannot be reached") {
+            skip(&format!("a project of group {group}"), refused.trim());
+            continue;
+        }
+        let _ = reach.ok();
+        let done = inside(&world, script);
+        assert_eq!(done.code, 0, "{group}: {}\n{}", done.stdout, done.stderr);
+    }
+}
