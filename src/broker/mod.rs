@@ -24,7 +24,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::allow::{AllowGroups, AllowList};
-use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
@@ -72,8 +71,9 @@ struct Shared {
 
 /// One frame as its broker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Client {
-    frame: FrameId,
+pub struct Client {
+    /// Which.
+    pub frame: FrameId,
     name: FrameName,
     network: NetworkMode,
     allow: AllowList,
@@ -109,10 +109,9 @@ impl Broker {
     ///
     /// # Errors
     /// Those of `listen`.
-    pub fn open(&self, frame: &Frame, listen: impl FnOnce() -> io::Result<FrameListener>) -> io::Result<()> {
-        let client = self.client(frame);
+    pub fn open(&self, client: Client, listen: impl FnOnce() -> io::Result<FrameListener>) -> io::Result<()> {
         let mut open = self.open.lock();
-        if let Some(known) = open.get(&frame.id)
+        if let Some(known) = open.get(&client.frame)
             && known.client == client
             && known.listener.is_in_place()
         {
@@ -121,13 +120,14 @@ impl Broker {
         let listener = Arc::new(listen()?);
         let close = self.shared.tasks.stop_token().child_token();
         let opened = Open { client: client.clone(), listener: listener.clone(), close: close.clone() };
-        if let Some(old) = open.insert(frame.id.clone(), opened) {
+        if let Some(old) = open.insert(client.frame.clone(), opened) {
             old.close.cancel();
         }
+        let name = client.name.clone();
         let served = Arc::new(serve::Served::new(self.shared.clone(), client));
         self.shared
             .tasks
-            .spawn_once(format!("broker {}", frame.name), move |_| serve::accept(listener, served, close));
+            .spawn_once(format!("broker {name}"), move |_| serve::accept(listener, served, close));
         Ok(())
     }
 
@@ -139,13 +139,21 @@ impl Broker {
         }
     }
 
+    /// A frame and what it may reach.
+    ///
     /// An entry that cannot be read permits nothing; it was refused at the door, so it is old or a bug.
-    fn client(&self, frame: &Frame) -> Client {
-        let allow =
-            self.shared.groups.resolve(frame.allow.iter().map(String::as_str)).unwrap_or_else(|error| {
-                tracing::warn!(frame.id = %frame.id, "frame {} may reach no other host: {error}", frame.name);
-                AllowList::default()
-            });
-        Client { frame: frame.id.clone(), name: frame.name.clone(), network: frame.network, allow }
+    #[must_use]
+    pub fn client(
+        &self,
+        frame: &FrameId,
+        name: &FrameName,
+        network: NetworkMode,
+        allow: &[String],
+    ) -> Client {
+        let allow = self.shared.groups.resolve(allow.iter().map(String::as_str)).unwrap_or_else(|error| {
+            tracing::warn!(frame.id = %frame, "frame {name} may reach no other host: {error}");
+            AllowList::default()
+        });
+        Client { frame: frame.clone(), name: name.clone(), network, allow }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
-use crate::broker::Broker;
+use crate::broker::{Broker, Client};
 use crate::frames::{AttendError, HostNetworking, StartFiles};
 use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
+use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::port::PortPurpose;
@@ -25,12 +26,18 @@ pub struct HostSide {
     pub runtime: Arc<dyn Runtime>,
 }
 
+impl HostSide {
+    fn listen(&self, client: Client) -> Result<(), AttendError> {
+        let frame = client.frame.clone();
+        let opened = self.broker.open(client, || self.runtime.listen(&frame));
+        opened.map_err(|error| AttendError::Other(format!("cannot listen for its requests: {error}")))
+    }
+}
+
 #[async_trait]
 impl HostNetworking for HostSide {
     async fn open(&self, frame: &Frame) -> Result<(), AttendError> {
-        self.broker
-            .open(frame, || self.runtime.listen(&frame.id))
-            .map_err(|error| AttendError::Other(format!("cannot listen for its requests: {error}")))?;
+        self.listen(self.broker.client(&frame.id, &frame.name, frame.network, &frame.allow))?;
         let both = [(PortPurpose::Agent, frame.agent_port), (PortPurpose::Preview, frame.preview_port)];
         for (purpose, port) in both {
             let connector = self.runtime.connector(&frame.id, purpose);
@@ -41,6 +48,10 @@ impl HostNetworking for HostSide {
             }
         }
         Ok(())
+    }
+
+    async fn open_broker(&self, spec: &ContainerSpec, allow: &[String]) -> Result<(), AttendError> {
+        self.listen(self.broker.client(&spec.frame, &spec.name, spec.network, allow))
     }
 
     async fn close(&self, frame: &FrameId) {

@@ -37,6 +37,9 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 image_inputs: build::inputs_hash(),
                 opencode: crate::opencode::VERSION,
                 ports: config.frames.ports,
+                network: config.frames.network,
+                allow: config.frames.allow.clone(),
+                broker: None,
                 providers: settings::presence(&config),
                 clock,
             };

@@ -148,7 +148,7 @@ impl Background {
 /// # Errors
 /// When something that is built into the program cannot be read: a bug.
 pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
-    let doctor = Arc::new(examined(&resources));
+    let subject = examined(&resources);
     let Resources { settings, stand_ins, paths, config, clock, store, instance, tasks, external, .. } =
         resources;
     let mut background = Background::default();
@@ -171,6 +171,9 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         dialer: Dialer::default(),
     });
     let ports = HostPorts::new(tasks.clone());
+    let attendant =
+        stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() }));
+    let doctor = Arc::new(doctor::Subject { broker: Some(attendant.clone()), ..subject });
     let frames = background.of(Frames::new(FramesDeps {
         store: store.clone(),
         runtime: runtime.clone(),
@@ -178,9 +181,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: settings.frames,
-        attendant: stand_ins
-            .host
-            .unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() })),
+        attendant,
         start_files: Arc::new(AgentFiles {
             models,
             default_model: default_model.clone(),
@@ -314,6 +315,9 @@ fn examined(resources: &Resources) -> doctor::Subject {
         image_inputs: resources.images.inputs.clone(),
         opencode: crate::opencode::VERSION,
         ports: resources.config.frames.ports,
+        network: resources.config.frames.network,
+        allow: resources.config.frames.allow.clone(),
+        broker: None,
         providers: settings::presence(&resources.config),
         clock: resources.clock.clone(),
     }

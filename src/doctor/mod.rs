@@ -8,6 +8,7 @@ mod check;
 mod engine;
 mod git;
 mod host;
+mod network;
 mod probe;
 mod storage;
 
@@ -19,8 +20,10 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::clock::Clock;
+use crate::frames::HostNetworking;
 use crate::model::doctor::{Check, Outcome};
 use crate::model::ids::InstanceId;
+use crate::model::network::NetworkMode;
 use crate::model::port::PortRange;
 use crate::runtime::Runtime;
 use crate::store::Store;
@@ -49,6 +52,12 @@ pub struct Subject {
     pub opencode: &'static str,
     /// Where frames' ports come from.
     pub ports: PortRange,
+    /// What frames may reach unless something else is said.
+    pub network: NetworkMode,
+    /// The entries of every frame's allow-list.
+    pub allow: Vec<String>,
+    /// Who listens for what a frame asks its broker; nobody without a gateway.
+    pub broker: Option<Arc<dyn HostNetworking>>,
     /// Model providers.
     pub providers: Vec<ProviderPresence>,
     /// The time.

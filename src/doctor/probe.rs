@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Subject;
 use super::check::{About, Finding};
 use super::engine::with_cause;
+use super::network;
 use crate::clock;
 use crate::model::container::{ContainerSpec, ImageInfo, Storage, inside};
 use crate::model::doctor::Check;
@@ -56,24 +57,28 @@ pub(super) async fn run(subject: &Subject, image: &ImageInfo, info: &EngineInfo)
     let mut checks = Vec::new();
 
     let spec = folders.spec(subject, &frame, image);
-    let started = RUN.attempt(RUN_WITHIN, start(subject, &folders, spec, info)).await;
+    let started = RUN.attempt(RUN_WITHIN, start(subject, &folders, &spec, info)).await;
     let runs = started.fix.is_none() && started.outcome == crate::model::doctor::Outcome::Ok;
     checks.push(started);
     if runs {
         checks.push(OWNER.attempt(INSIDE_WITHIN, owner(subject, &frame, &folders)).await);
         checks.push(TERMINAL.attempt(AGENT_WITHIN, terminal(subject, &frame)).await);
         checks.push(LINK.attempt(AGENT_WITHIN, link(subject, &frame)).await);
+        checks.push(network::check(subject, &spec).await);
     }
     // Whatever was found, nothing of it stays.
     let removed = tokio::time::timeout(RUN_WITHIN, subject.runtime.ensure_removed(&frame)).await;
     if !matches!(removed, Ok(Ok(()))) {
         tracing::warn!(%frame, "doctor's frame could not be removed; `mimir frame gc` will find it");
     }
+    if let Some(broker) = &subject.broker {
+        broker.close(&frame).await;
+    }
     folders.remove();
     checks
 }
 
-async fn start(subject: &Subject, folders: &Folders, spec: ContainerSpec, info: &EngineInfo) -> Finding {
+async fn start(subject: &Subject, folders: &Folders, spec: &ContainerSpec, info: &EngineInfo) -> Finding {
     let frame = spec.frame.clone();
     if let Err(error) = folders.make() {
         return Finding::failed(
@@ -90,8 +95,8 @@ async fn start(subject: &Subject, folders: &Folders, spec: ContainerSpec, info: 
         git_config: String::new(),
     };
     let done = async {
-        subject.runtime.ensure_created(&spec).await?;
-        subject.runtime.put_start_files(&spec, &files).await?;
+        subject.runtime.ensure_created(spec).await?;
+        subject.runtime.put_start_files(spec, &files).await?;
         subject.runtime.ensure_started(&frame).await
     };
     match done.await {
@@ -205,7 +210,7 @@ impl Folders {
             workspace: folder(self.workspace()),
             home: folder(self.root.join("home")),
             more: Vec::new(),
-            network: NetworkMode::Sealed,
+            network: NetworkMode::Allow,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
             env: BTreeMap::new(),
         }

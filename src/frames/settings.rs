@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::config::schema as config;
+use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::port::PortPurpose;
@@ -113,6 +114,15 @@ pub trait HostNetworking: Send + Sync {
     /// # Errors
     /// [`AttendError::PortBusy`] when somebody else holds a port; it is exchanged, and this is called again.
     async fn open(&self, frame: &Frame) -> Result<(), AttendError>;
+
+    /// Listens for what a container without a row asks for, as far as `allow` permits: for doctor.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    async fn open_broker(&self, spec: &ContainerSpec, allow: &[String]) -> Result<(), AttendError> {
+        let _ = (spec, allow);
+        Err(AttendError::Other("nothing listens here".to_owned()))
+    }
 
     /// Closes all of it. Nothing happens when nothing is open.
     async fn close(&self, frame: &FrameId);

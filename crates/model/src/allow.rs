@@ -85,6 +85,15 @@ impl AllowGroups {
         Ok(AllowList { rules })
     }
 
+    /// The first host that an entry of an allow-list names, and that can be asked over HTTPS.
+    #[must_use]
+    pub fn example(&self, entry: &str) -> Option<String> {
+        let own: Option<HostRule> = entry.parse().ok();
+        let rules = self.groups.get(entry).map_or(own.as_slice(), Vec::as_slice);
+        let asked = rules.iter().find(|rule| !rule.beneath && rule.port.is_none_or(|port| port == 443))?;
+        Some(asked.name.clone())
+    }
+
     /// The group whose name is a slip or two away.
     fn nearest(&self, entry: &str) -> Option<&str> {
         let distance = |name: &str| strsim::damerau_levenshtein(name, &entry.to_ascii_lowercase());
@@ -170,8 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_stands_for_its_first_host_that_speaks_https() {
+        let groups = AllowGroups::built_in().expect("the groups we carry read");
+        let example = |entry: &str| groups.example(entry);
+        assert_eq!(example("npm").as_deref(), Some("registry.npmjs.org"));
+        assert_eq!(example("Example.com").as_deref(), Some("example.com"));
+        for none in ["*.corp.test", "git.test:8443", "nothing"] {
+            assert_eq!(example(none), None, "{none}");
+        }
+    }
+
+    #[test]
     fn every_promised_group_is_there() {
-        for group in ["npm", "pypi", "crates", "debian", "github"] {
+        for group in ["npm", "pypi", "crates", "debian", "github", "maven", "rubygems", "packagist"] {
             assert!(!list(&[group]).rules.is_empty(), "{group}");
         }
     }

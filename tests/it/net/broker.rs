@@ -250,15 +250,16 @@ async fn a_closed_broker_cuts_its_connections_and_a_replaced_socket_is_made_anew
     let frame = frame(1, NetworkMode::Allow, &[]);
     let folder = world.open(&frame);
     let socket = folder.join("broker.sock");
+    let again = || world.broker.client(&frame.id, &frame.name, frame.network, &frame.allow);
     let before =
         std::fs::metadata(&socket).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).expect("there");
-    world.broker.open(&frame, || Link::new(&folder).listen()).expect("opened again");
+    world.broker.open(again(), || Link::new(&folder).listen()).expect("opened again");
     let after =
         std::fs::metadata(&socket).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).expect("there");
     assert_eq!(before, after, "nothing changed, nothing was made anew");
 
     std::fs::remove_file(&socket).expect("the frame removes it");
-    world.broker.open(&frame, || Link::new(&folder).listen()).expect("opened again");
+    world.broker.open(again(), || Link::new(&folder).listen()).expect("opened again");
     assert!(world.call(&frame, CALL, &prompt("hi")).await.contains("200 OK"));
 
     let mut open = world.connect(&frame).await;

@@ -126,7 +126,8 @@ impl World {
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let link = Link::new(&folder);
         link.ensure(uid, gid).expect("a link");
-        self.broker.open(frame, || link.listen()).expect("a broker");
+        let client = self.broker.client(&frame.id, &frame.name, frame.network, &frame.allow);
+        self.broker.open(client, || link.listen()).expect("a broker");
         folder
     }
 
