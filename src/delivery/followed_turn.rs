@@ -9,14 +9,18 @@ use super::turn_limits::{LimitCheck, Past};
 use super::{Delivery, LET_GO, STREAM_HEAD};
 use crate::feed::{ProgressSender, TurnHandle, TurnPhase, TurnProgress, TurnRequest, Verdict, no_progress};
 use crate::model::agent::{AgentMessageId, AgentSessionId};
+use crate::model::event::EventKind;
 use crate::model::ids::FrameId;
 use crate::model::message::Message;
+use crate::model::status::ToolCall;
 use crate::model::usage::Tokens;
 use crate::opencode::{OpencodeClient, PermissionReply};
 use crate::store::{StoreError, approvals, messages};
 
 /// How often the limits of a turn are checked, at least.
 const TICK: Duration = Duration::from_secs(1);
+/// The word of the note about a tool call that shows no sign.
+const SILENT: &str = "tool_silent";
 /// How soon an agent that was told to stop is asked again whether it is idle.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long it may take to read what a stopped turn has said, and to store it.
@@ -129,11 +133,12 @@ impl Delivery {
             None => turn.limits.insert(self.begin_limits(&attempt.message).await?),
         };
         let (since, patience) = (Instant::now(), self.inner.deps.settings.return_after_loss);
-        let mut handled = 0;
+        let (mut handled, mut told) = (0, None);
         loop {
             let next = decide(&handle.now(), limits, (handled, since, patience), Instant::now());
             match next {
-                Next::Wait => {}
+                Next::Wait if handle.now().activity.waits_for_person => {}
+                Next::Wait => self.tell_silence(&attempt.message, &attempt.session, &mut told).await?,
                 Next::End(outcome) => return Ok(outcome),
                 Next::Stop(why) => return Ok(self.stop(attempt, handle, Verdict::Failed(why)).await),
                 Next::HandOverAgain { why, is_newest, times } => {
@@ -151,6 +156,26 @@ impl Delivery {
                 () = tokio::time::sleep(TICK) => {}
             }
         }
+    }
+
+    /// Names a tool call that may never end, once for each time that it falls silent, with the way to stop it.
+    async fn tell_silence(
+        &self,
+        message: &Message,
+        session: &AgentSessionId,
+        told: &mut Option<ToolCall>,
+    ) -> Result<(), StoreError> {
+        let deps = &self.inner.deps;
+        let Some(facts) = deps.feeds.facts(&message.frame) else { return Ok(()) };
+        let Some(call) = facts.silent_call(Some(session), deps.clock.now_ms()) else { return Ok(()) };
+        if told.as_ref() == Some(call) {
+            return Ok(());
+        }
+        *told = Some(call.clone());
+        let text = format!("{call} (`mimir queue cancel {}` stops it)", message.id);
+        let subject = messages::subject(message);
+        let note = EventKind::FrameNote { code: SILENT.into(), text };
+        deps.store.write_soon(move |tx| tx.emit(&subject, &note)).await.map(drop)
     }
 
     /// Counts from when the agent got the message, also when that was another gateway's doing.

@@ -22,7 +22,8 @@ impl LiveFacts {
     /// Takes an event; says whether it changed anything but the time.
     pub(super) fn hear(&mut self, event: &AgentEvent, now: Instant, now_ms: u64) -> bool {
         self.facts.heard_at = now_ms;
-        match event {
+        let calls = self.facts.hear_of_calls(event, now_ms);
+        let changed = match event {
             AgentEvent::Status(session, status) => {
                 self.heard.insert(session.clone(), now);
                 self.set(session, status)
@@ -36,7 +37,8 @@ impl LiveFacts {
                 self.facts.parents.remove(session).is_some() || known
             }
             _ => false,
-        }
+        };
+        changed || calls
     }
 
     /// The stream stands, or it does not.

@@ -20,7 +20,7 @@ use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::message::DeliveryState;
 use crate::model::status::{FrameStatus, Known, derive};
-use crate::store::{Queryable, Store, StoreError, approvals, frames, messages};
+use crate::store::{Queryable, Store, StoreError, approvals, frames, messages, sessions};
 use crate::supervisor::Service;
 
 /// Changes within this time are told as one.
@@ -96,7 +96,7 @@ impl Statuses {
             let asked: Vec<RequestForm> =
                 prompts.iter().filter(|(of, _)| *of == frame.id).map(|(_, form)| *form).collect();
             let agent = self.deps.feeds.facts(&frame.id);
-            let status = derive(&Known {
+            let mut status = derive(&Known {
                 state: frame.state,
                 reason: frame.reason.as_deref(),
                 health: self.deps.frames.health(&frame.id),
@@ -106,6 +106,12 @@ impl Statuses {
                 prompts: &asked,
                 now_ms,
             });
+            if let (Some(call), Some(facts)) = (&status.silent, &agent) {
+                let root = facts.root_of(&call.session);
+                let ours = sessions::find_by_agent_session(ask, &frame.id, root)?;
+                let session = ours.map_or("last".to_owned(), |session| session.id.to_string());
+                status.stop = Some(format!("mimir sessions abort {session} --frame {}", frame.name));
+            }
             let heard = agent.as_ref().filter(|facts| facts.is_fresh(now_ms));
             let occupied = match heard {
                 _ if !working.is_empty() => Some(Occupied::Turn),
@@ -114,9 +120,9 @@ impl Statuses {
                 None => Some(Occupied::Unheard),
                 Some(facts) => facts.works().then_some(Occupied::Turn),
             };
-            FrameNow { frame, status, occupied }
+            Ok(FrameNow { frame, status, occupied })
         };
-        Ok(frames.into_iter().map(look_at).collect())
+        frames.into_iter().map(look_at).collect()
     }
 
     /// What all frames do, by name.

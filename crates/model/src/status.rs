@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{AgentSessionId, AgentStatus};
+use super::agent::{AgentEvent, AgentPart, AgentPartId, AgentSessionId, AgentStatus, PartBody, ToolStatus};
 use super::approval::RequestForm;
 use super::frame::FrameState;
+use super::visible;
 
 /// What the feed of a running frame has seen of its agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,12 +21,88 @@ pub struct AgentFacts {
     pub sessions: BTreeMap<AgentSessionId, AgentStatus>,
     /// Children and the session that made them.
     pub parents: BTreeMap<AgentSessionId, AgentSessionId>,
+    /// Tool calls that run.
+    pub calls: BTreeMap<AgentPartId, ToolCall>,
+}
+
+/// A tool call that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ToolCall {
+    /// The tool.
+    pub tool: String,
+    /// What it does, in one line: a command, or the agent's own words.
+    pub what: String,
+    /// opencode's id of the conversation that it belongs to.
+    #[schema(value_type = String)]
+    pub session: AgentSessionId,
+    /// When anything was last heard of it (UTC ms).
+    pub since: u64,
+}
+
+/// A tool call of which nothing is heard for so long is named.
+const SILENT_MS: u64 = 60_000;
+/// So many characters of a command tell which one is meant.
+const SHOWN: usize = 80;
+
+impl ToolCall {
+    fn of(part: &AgentPart, now_ms: u64) -> Option<Self> {
+        let PartBody::Tool { tool, status: ToolStatus::Running, title, input, .. } = &part.body else {
+            return None;
+        };
+        // A sub-agent has calls of its own.
+        if tool == "task" {
+            return None;
+        }
+        let what = input["command"].as_str().or(title.as_deref()).unwrap_or_default();
+        let (tool, what) = (visible::line(tool), visible::line(what).chars().take(SHOWN).collect());
+        Some(Self { tool, what, session: part.session.clone(), since: now_ms })
+    }
+}
+
+impl std::fmt::Display for ToolCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} shows no sign for a minute", self.tool)?;
+        if self.what.is_empty() { Ok(()) } else { write!(f, ": {}", self.what) }
+    }
 }
 
 /// What is older than this is not known any more: the agent's heartbeat comes every 10 s.
 const FRESH_MS: u64 = 25_000;
 
 impl AgentFacts {
+    /// Takes note of tool calls. Says whether one began or ended.
+    pub fn hear_of_calls(&mut self, event: &AgentEvent, now_ms: u64) -> bool {
+        let before = self.calls.len();
+        match event {
+            AgentEvent::Part(part) => match ToolCall::of(part, now_ms) {
+                Some(call) => drop(self.calls.insert(part.id.clone(), call)),
+                None => drop(self.calls.remove(&part.id)),
+            },
+            // It goes on from here.
+            AgentEvent::PermissionReplied { session, .. } | AgentEvent::QuestionAnswered { session, .. } => {
+                let of_session = self.calls.values_mut().filter(|call| call.session == *session);
+                of_session.for_each(|call| call.since = now_ms);
+            }
+            AgentEvent::Status(session, AgentStatus::Idle) | AgentEvent::SessionDeleted(session) => {
+                self.calls.retain(|_, call| call.session != *session);
+            }
+            _ => {}
+        }
+        self.calls.len() != before
+    }
+
+    /// The tool call of which nothing was heard for the longest time, if that is long: of this conversation and its
+    /// sub-agents, or of any.
+    #[must_use]
+    pub fn silent_call(&self, of: Option<&AgentSessionId>, now_ms: u64) -> Option<&ToolCall> {
+        let is_silent = |call: &&ToolCall| {
+            now_ms.saturating_sub(call.since) >= SILENT_MS
+                && self.sessions.contains_key(&call.session)
+                && of.is_none_or(|root| self.root_of(&call.session) == root)
+        };
+        self.calls.values().filter(is_silent).min_by_key(|call| call.since)
+    }
+
     /// Whether this is about now.
     #[must_use]
     pub fn is_fresh(&self, now_ms: u64) -> bool {
@@ -166,9 +243,23 @@ pub struct FrameStatus {
     /// With `wedged`: since when it has been silent (UTC ms).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// With `busy`: a tool call of which nothing was heard for a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<ToolCall>,
+    /// With `silent`: the command that stops its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<String>,
 }
 
 impl FrameStatus {
+    /// Which tool call shows no sign, with the command that stops it.
+    #[must_use]
+    pub fn silence(&self) -> Option<String> {
+        let call = self.silent.as_ref()?;
+        let stop = self.stop.as_ref().map(|command| format!(" (`{command}` stops it)")).unwrap_or_default();
+        Some(format!("{call}{stop}"))
+    }
+
     /// Everything but the word, in one line; nothing when there is nothing more to say.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
@@ -179,6 +270,7 @@ impl FrameStatus {
             parts.push(format!("{model}attempt {}: {}", retry.attempt, retry.message));
         }
         parts.extend(self.reason.clone());
+        parts.extend(self.silence());
         if self.queued > 0 {
             parts.push(format!("{} queued", self.queued));
         }
@@ -194,6 +286,9 @@ impl std::fmt::Display for FrameStatus {
             (Some(form), _) => write!(f, " ({form})")?,
             (None, Some(Retrying { model: Some(model), .. })) => write!(f, " ({model})")?,
             _ => {}
+        }
+        if let Some(call) = &self.silent {
+            write!(f, " ({}: no sign)", call.tool)?;
         }
         match (self.word, self.queued) {
             (_, 0) => Ok(()),
@@ -265,7 +360,11 @@ fn running(known: &Known<'_>, status: impl Fn(StatusWord) -> FrameStatus) -> Fra
             let soonest = retries.into_iter().min_by_key(|retry| retry.until);
             FrameStatus { retry: soonest, ..status(StatusWord::Retrying) }
         }
-        _ if !active.is_empty() || !known.working.is_empty() => status(StatusWord::Busy),
+        _ if !active.is_empty() || !known.working.is_empty() => {
+            let heard = known.agent.filter(|facts| facts.is_fresh(known.now_ms));
+            let silent = heard.and_then(|facts| facts.silent_call(None, known.now_ms));
+            FrameStatus { silent: silent.cloned(), ..status(StatusWord::Busy) }
+        }
         _ if known.queued > 0 => status(StatusWord::Queued),
         _ => status(StatusWord::Idle),
     }

@@ -9,6 +9,7 @@ fn facts(sessions: &[(&str, AgentStatus)], parents: &[(&str, &str)]) -> AgentFac
         heard_at: NOW,
         sessions: sessions.iter().map(|(name, status)| (id(name), status.clone())).collect(),
         parents: parents.iter().map(|(child, parent)| (id(child), id(parent))).collect(),
+        ..AgentFacts::default()
     }
 }
 
@@ -115,4 +116,56 @@ fn the_detail_says_everything_that_the_word_does_not() {
     };
     assert_eq!(status.detail().as_deref(), Some("permission; 2 queued"));
     assert_eq!(FrameStatus::default().detail(), None);
+}
+
+#[test]
+fn a_tool_call_of_which_nothing_is_heard_for_a_minute_is_named() {
+    let part = |id: &str, session: &str, tool: &str, status: ToolStatus| {
+        AgentEvent::Part(AgentPart {
+            id: AgentPartId(id.into()),
+            session: AgentSessionId(session.into()),
+            message: crate::agent::AgentMessageId("msg".into()),
+            ended: status != ToolStatus::Running,
+            started_at: None,
+            ended_at: None,
+            body: PartBody::Tool {
+                tool: tool.into(),
+                call_id: id.into(),
+                status,
+                title: None,
+                input: serde_json::json!({"command": "mkfifo f\ncat f"}),
+                output: None,
+            },
+        })
+    };
+    let mut agent = facts(&[("a", AgentStatus::Busy), ("child", AgentStatus::Busy)], &[("child", "a")]);
+    assert!(!agent.hear_of_calls(&part("1", "a", "task", ToolStatus::Running), NOW));
+    assert!(agent.hear_of_calls(&part("2", "child", "bash", ToolStatus::Running), NOW));
+    let at = |agent: &AgentFacts, later: u64| {
+        let now_ms = NOW + later;
+        let agent = AgentFacts { heard_at: now_ms, ..agent.clone() };
+        derive(&Known { agent: Some(&agent), now_ms, ..known(FrameState::Running) })
+    };
+    assert_eq!(at(&agent, 59_000).to_string(), "busy");
+    let silent = at(&agent, 60_000);
+    assert_eq!(silent.to_string(), "busy (bash: no sign)");
+    assert_eq!(silent.detail().as_deref(), Some("bash shows no sign for a minute: mkfifo f cat f"));
+    let root = AgentSessionId("a".into());
+    assert!(agent.silent_call(Some(&root), NOW + 60_000).is_some(), "of a sub-agent");
+    let other = AgentSessionId("b".into());
+    assert!(agent.silent_call(Some(&other), NOW + 60_000).is_none());
+
+    // It prints something; somebody answers a question of it; it ends.
+    agent.hear_of_calls(&part("2", "child", "bash", ToolStatus::Running), NOW + 50_000);
+    assert_eq!(at(&agent, 100_000).to_string(), "busy");
+    let replied = AgentEvent::PermissionReplied {
+        session: AgentSessionId("child".into()),
+        permission: "per".into(),
+        reply: "once".into(),
+    };
+    agent.hear_of_calls(&replied, NOW + 100_000);
+    assert_eq!(at(&agent, 150_000).to_string(), "busy");
+    assert_eq!(at(&agent, 170_000).to_string(), "busy (bash: no sign)");
+    assert!(agent.hear_of_calls(&part("2", "child", "bash", ToolStatus::Completed), NOW + 170_000));
+    assert_eq!(at(&agent, 999_000).to_string(), "busy");
 }

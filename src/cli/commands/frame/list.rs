@@ -36,6 +36,9 @@ pub async fn run(args: &ListArgs, context: &Context) -> Outcome {
             if let Some(reason) = frame.reason.as_ref().filter(|_| needs_attention(frame)) {
                 context.out.say(format!("{}: {reason} (`mimir frame show {}`)", frame.name, frame.name));
             }
+            if let Some(silence) = frame.status.silence() {
+                context.out.say(format!("{}: {silence}", frame.name));
+            }
         }
     }
     Ok(DONE)

@@ -148,6 +148,9 @@ fn agent_line(word: &str, status: &FrameStatus, now: u64) -> String {
             if retry.until > now { format!("in {}", left(retry.until, now)) } else { "now".to_owned() };
         return format!("{word}: {}; attempt {} {again}", retry.message, retry.attempt);
     }
+    if let Some(silence) = status.silence() {
+        return format!("{word}: {silence}");
+    }
     match status.since {
         Some(since) => format!("{word}: it has not answered for {}", age(since, now)),
         None => word.to_owned(),
