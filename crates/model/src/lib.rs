@@ -14,6 +14,7 @@ pub mod filter;
 pub mod fingerprint;
 pub mod frame;
 pub mod ids;
+pub mod kit;
 pub mod message;
 pub mod names;
 pub mod network;

@@ -1,16 +1,25 @@
 //! `mimir image …`
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 
 use super::frame::short;
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
+use crate::model::kit::Kit;
+use crate::model::names::suggest;
 use crate::model::quantity::{age, size};
-use crate::wire::images::{BuildImage, BuildLine};
+use crate::wire::images::{BuildImage, BuildLine, ProjectImage};
 use crate::wire::problem::Problem;
+
+/// What a project adds to the frame image.
+const CONTAINERFILE: &str = ".mimir/Containerfile";
+/// Where the gateway puts projects' images.
+const PROJECT_IMAGE: &str = "localhost/mimir-project";
 
 /// Verbs of images.
 #[derive(Debug, Subcommand)]
@@ -28,6 +37,12 @@ pub struct BuildArgs {
     /// Build on this image instead of the one that is found by itself
     #[arg(long, value_name = "IMAGE")]
     base: Option<String>,
+    /// Then an image for projects that need more: rust, go, java, php, ruby, playwright, python
+    #[arg(long, value_name = "TOOL", value_delimiter = ',')]
+    with: Vec<Kit>,
+    /// Then an image for this project, with what its .mimir/Containerfile adds
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = ".", value_hint = clap::ValueHint::DirPath)]
+    project: Option<PathBuf>,
     /// Build even if nothing changed
     #[arg(long)]
     force: bool,
@@ -40,8 +55,15 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
     match command {
         ImageCommand::Build(args) => {
             let gateway = context.gateway().await?;
-            let request = BuildImage { base: args.base, force: args.force };
+            let project = project_image(&args)?;
+            let request = BuildImage { base: args.base, force: args.force, project };
             build_with(&gateway, &request, args.verbose, context).await?;
+            if let Some(project) = request.project {
+                context.out.say(format!(
+                    "frames with it: `mimir frame create --image {PROJECT_IMAGE}:{}`",
+                    project.name
+                ));
+            }
             Ok(DONE)
         }
         ImageCommand::List => list(context).await,
@@ -55,6 +77,51 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
             Ok(DONE)
         }
     }
+}
+
+/// What is wanted besides the frame image. Its name is the project's, or that of its tools.
+fn project_image(args: &BuildArgs) -> Result<Option<ProjectImage>, Failure> {
+    let mut with: Vec<String> = args.with.iter().map(ToString::to_string).collect();
+    with.sort();
+    with.dedup();
+    let Some(folder) = &args.project else {
+        return Ok((!with.is_empty()).then(|| ProjectImage {
+            name: with.join("-"),
+            with,
+            containerfile: None,
+        }));
+    };
+    let path = folder.join(CONTAINERFILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        usage(format!("cannot read {}", path.display()))
+            .detail(error.to_string())
+            .hint("it begins with `FROM mimir-frame`; for tools alone `mimir image build --with rust` does")
+    })?;
+    let real = std::path::absolute(folder).unwrap_or_default();
+    let name = real.file_name().and_then(|name| suggest(&name.to_string_lossy()));
+    let name = name.unwrap_or_else(|| "project".to_owned());
+    Ok(Some(ProjectImage { name, with, containerfile: Some(text) }))
+}
+
+/// The image that a folder asks for and the frame image is not, in one line with the command that makes it.
+pub fn proposal(folder: &Path) -> Option<String> {
+    let create = |tag: &str| format!("then make the frame with `--image {PROJECT_IMAGE}:{tag}`");
+    if folder.join(CONTAINERFILE).is_file() {
+        let name = suggest(&folder.file_name()?.to_string_lossy())?;
+        let build = format!(
+            "mimir image build --project {}",
+            crate::model::shell::quoted(&folder.display().to_string())
+        );
+        return Some(format!("its {CONTAINERFILE} makes an image of its own: `{build}`, {}", create(&name)));
+    }
+    let wanted = Kit::wanted_by(|name| folder.join(name).is_file());
+    let (_, marker) = wanted.first()?;
+    let names: Vec<String> = wanted.iter().map(|(kit, _)| kit.to_string()).collect();
+    let build = format!("mimir image build --with {}", names.join(","));
+    Some(format!(
+        "{marker} asks for tools that the frame image lacks: `{build}`, {}",
+        create(&names.join("-"))
+    ))
 }
 
 /// Builds the image, with progress.

@@ -15,10 +15,12 @@ use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::{ImageSource, Services};
 use crate::model::container::ImageInfo;
 use crate::model::frame::Frame;
+use crate::model::kit::Kit;
+use crate::model::names::FrameName;
 use crate::runtime::Runtime;
-use crate::runtime::build::{self, BuildError, BuildProgress, BuildRequest, BuiltImage};
+use crate::runtime::build::{self, BuildError, BuildProgress, BuildRequest, BuiltImage, ProjectRecipe};
 use crate::store::{self, Store};
-use crate::wire::images::{BuildImage, BuildLine, ImageView};
+use crate::wire::images::{BuildImage, BuildLine, ImageView, ProjectImage};
 use crate::wire::problem::Problem;
 
 routes! {
@@ -58,17 +60,32 @@ pub async fn build(
         )
         .hint("`sudo apt install podman`, or run ./scripts/setup of the repository"));
     };
+    let project = request.project.map(recipe).transpose()?;
     tracing::info!("{principal} asked for the frame image");
     let (counters, stop) = (services.counters.clone(), services.stop.clone());
     let (tell, told) = mpsc::channel(64);
     let work = Box::pin(async move {
-        let request = BuildRequest { base: request.base, force: request.force, ..BuildRequest::default() };
+        let request = BuildRequest { base: request.base, force: request.force, project, ..BuildRequest::default() };
         match build::build(&engine, request, tell).await {
             Ok(built) => done(&services, built).await,
             Err(error) => BuildLine::Failed { problem: failed(&error) },
         }
     });
     Ok(ndjson::stream(lines(work, told), &counters, stop))
+}
+
+/// What a project's image is to be made of.
+fn recipe(asked: ProjectImage) -> Answer<ProjectRecipe> {
+    let name = FrameName::parse(&asked.name).map_err(|error| Reply::bad_request("image.bad_name", error.to_string()))?;
+    let mut with = Vec::new();
+    for word in &asked.with {
+        let unknown = || Reply::bad_request("image.no_such_tool", format!("`{word}` is none of {}", Kit::names()));
+        with.push(word.parse::<Kit>().map_err(|_| unknown())?);
+    }
+    // The same tools make the same image, in whatever order they are named.
+    with.sort();
+    with.dedup();
+    Ok(ProjectRecipe { name: name.to_string(), with, containerfile: asked.containerfile })
 }
 
 type Work = Pin<Box<dyn Future<Output = BuildLine> + Send>>;
@@ -116,6 +133,8 @@ fn progress_line(progress: BuildProgress) -> BuildLine {
 }
 
 async fn done(services: &Services, built: BuiltImage) -> BuildLine {
+    // What people call it comes first; engines list names in any order.
+    let name = built.tags.first().cloned();
     let image = match services.runtime.find_image(&built.id).await {
         Ok(Some(image)) => image,
         // The build says that it is there; an engine that is slow now changes nothing about that.
@@ -128,7 +147,8 @@ async fn done(services: &Services, built: BuiltImage) -> BuildLine {
         },
     };
     let frames = services.store.read(|db| store::frames::list(db)).await.unwrap_or_default();
-    let image = view(image, &services.images.inputs, &frames);
+    let mut image = view(image, &services.images.inputs, &frames);
+    image.tags.sort_by_key(|tag| Some(tag) != name.as_ref());
     BuildLine::Done { image, built: built.built, base: built.base }
 }
 
@@ -136,6 +156,11 @@ fn failed(error: &BuildError) -> Problem {
     let title = error.to_string();
     let (status, code, hint) = match error {
         BuildError::NoEngine { .. } => (503, "engine.not_installed", "`sudo apt install podman`"),
+        BuildError::Containerfile { .. } => (
+            400,
+            "image.bad_containerfile",
+            "it is built on the frame image: `FROM mimir-frame`, then RUN, ENV and the like",
+        ),
         BuildError::NoSuchBase { .. } => (400, "image.no_such_base", "`podman images` shows what is here"),
         BuildError::NoBase { .. } => (
             424,

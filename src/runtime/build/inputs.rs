@@ -37,6 +37,7 @@ pub(super) const INPUTS: &[Input] = &[
     input!("images/frame/fetch", 0o755),
     input!("images/frame/managed.json", 0o644),
     input!("images/frame/mimir-agent-window", 0o755),
+    input!("images/frame/mimir-preview", 0o755),
     input!("images/frame/mimir-run", 0o755),
     input!("images/frame/mimir-sh", 0o755),
     input!("images/frame/mimir-supervisor", 0o755),
@@ -74,6 +75,12 @@ pub(super) fn steps() -> u32 {
     let lines = text.lines().skip_while(|line| !line.starts_with("FROM "));
     let count = lines.filter(|line| words.iter().any(|word| line.starts_with(word))).count();
     u32::try_from(count).unwrap_or(0)
+}
+
+/// The last lines of the frame's recipe that begin with these words, in their order.
+pub(super) fn lines_of(words: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    let text = INPUTS.iter().find(|input| input.path == CONTAINERFILE).map_or("", |input| input.contents);
+    words.iter().filter_map(|word| text.lines().rfind(|line| line.starts_with(word)))
 }
 
 /// Writes everything below `folder`, which becomes the build context.

@@ -2,6 +2,7 @@
 
 mod base;
 mod inputs;
+mod project;
 mod run;
 
 use std::ffi::OsString;
@@ -12,13 +13,13 @@ use tokio::sync::mpsc;
 
 use super::engine::EngineCommand;
 use crate::clock::entropy;
+use crate::outbound::certificates_file;
 pub use inputs::inputs_hash;
+pub use project::{PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
 
 /// The name of frame images; the tag is the start of the hash of what they were made from.
 pub const IMAGE_NAME: &str = "localhost/mimir-frame";
-/// The host's certificates, lent to the build only: some networks inspect TLS with a certificate of their own.
-const HOST_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A cold build downloads some 150 MB.
 const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -27,6 +28,8 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
 pub struct BuildRequest {
     /// A Debian image to build on; found by itself when absent.
     pub base: Option<String>,
+    /// An image on top of the frame image, for one project.
+    pub project: Option<ProjectRecipe>,
     /// Build even if an image of the same inputs is there, and without the engine's cache.
     pub force: bool,
     /// Where temporary files go (some 150 MB); /var/tmp when absent.
@@ -117,6 +120,12 @@ pub enum BuildError {
         /// The last lines.
         last: String,
     },
+    /// Correct the project's own Containerfile.
+    #[error("the project's Containerfile cannot be used: {why}")]
+    Containerfile {
+        /// What is wrong with it.
+        why: String,
+    },
     /// Make the folder writable.
     #[error("cannot write temporary files in {folder}")]
     Scratch {
@@ -128,7 +137,8 @@ pub enum BuildError {
     },
 }
 
-/// Makes sure that the frame image of this program's inputs is there, under its tag and as `latest`.
+/// Makes sure that the frame image of this program's inputs is there, under its tag and as `latest`; then that the
+/// project's image is, if one is wanted.
 ///
 /// Dropping the future ends the programs it runs. May be called again after any interruption.
 ///
@@ -141,6 +151,45 @@ pub async fn build(
 ) -> Result<BuiltImage, BuildError> {
     engine.ensure_usable().await;
     let runner = Runner::new(engine, request.search_path.clone(), progress);
+    let frame_image = build_frame_image(&runner, &request).await?;
+    match &request.project {
+        Some(project) => build_on(&runner, &request, project, frame_image).await,
+        None => Ok(frame_image),
+    }
+}
+
+/// The project's image, on that frame image.
+async fn build_on(
+    runner: &Runner<'_>,
+    request: &BuildRequest,
+    project: &ProjectRecipe,
+    frame_image: BuiltImage,
+) -> Result<BuiltImage, BuildError> {
+    let text = project.text(&frame_image.id, certificates_file().is_some())?;
+    let tag = format!("{PROJECT_IMAGE}:{}", ProjectRecipe::tag(&text));
+    let named = format!("{PROJECT_IMAGE}:{}", project.name);
+    let there = runner.ask(&["image", "inspect", "--format", "{{.Id}}", &tag]).await?;
+    let (id, built) = match there {
+        Ok(id) if !request.force => (id, false),
+        _ => {
+            let scratch = Scratch::new(request.scratch.as_deref())?;
+            let recipe = scratch.folder.join("Containerfile");
+            std::fs::write(&recipe, &text).map_err(|source| scratch.error(source))?;
+            let id_file = scratch.folder.join("image-id");
+            let mut arguments = engine_arguments(&recipe, &tag, request.force, &id_file);
+            arguments.push(scratch.folder.display().to_string());
+            let steps =
+                text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase())).count();
+            runner.build(&arguments, u32::try_from(steps).unwrap_or(0), BUILD_DEADLINE).await?;
+            (std::fs::read_to_string(&id_file).map_err(|source| scratch.error(source))?, true)
+        }
+    };
+    let id = id.trim().trim_start_matches("sha256:").to_owned();
+    runner.engine("name the image", &["tag", &id, &named]).await?;
+    Ok(BuiltImage { id, tags: vec![named, tag], built, base: "the frame image".into() })
+}
+
+async fn build_frame_image(runner: &Runner<'_>, request: &BuildRequest) -> Result<BuiltImage, BuildError> {
     let hash = inputs_hash();
     let tag = format!("{IMAGE_NAME}:{}", &hash[..12]);
     let latest = format!("{IMAGE_NAME}:latest");
@@ -149,7 +198,7 @@ pub async fn build(
     // A base that is named may be another one than last time; the engine's own cache knows.
     if !request.force
         && request.base.is_none()
-        && let Some(id) = existing(&runner, &tag, &hash).await?
+        && let Some(id) = existing(runner, &tag, &hash).await?
     {
         runner.engine("name the image", &["tag", &id, &latest]).await?;
         return Ok(BuiltImage { id, tags, built: false, base: "the base it was built with".into() });
@@ -157,7 +206,7 @@ pub async fn build(
 
     let scratch = Scratch::new(request.scratch.as_deref())?;
     inputs::unpack(&scratch.folder).map_err(|source| scratch.error(source))?;
-    let base = base::find(&runner, request.base.as_deref(), &scratch).await?;
+    let base = base::find(runner, request.base.as_deref(), &scratch).await?;
     let id_file = scratch.folder.join("image-id");
     let arguments = build_arguments(&base.reference, &hash, &tag, request.force, &scratch.folder, &id_file);
     runner.build(&arguments, inputs::steps(), BUILD_DEADLINE).await?;
@@ -184,22 +233,29 @@ fn build_arguments(
     context: &Path,
     id_file: &Path,
 ) -> Vec<String> {
-    let text = |path: &Path| path.display().to_string();
-    let mut arguments: Vec<String> =
-        ["build", "--format", "docker", "--pull=never", "-f"].map(Into::into).into();
-    arguments.push(text(&context.join(inputs::CONTAINERFILE)));
+    let mut arguments = engine_arguments(&context.join(inputs::CONTAINERFILE), tag, force, id_file);
     for (name, value) in [("BASE_IMAGE", base), ("MIMIR_INPUTS_HASH", hash)] {
         arguments.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
     }
+    arguments.push(context.display().to_string());
+    arguments
+}
+
+/// What every build on this machine is told; the context is to follow.
+fn engine_arguments(recipe: &Path, tag: &str, force: bool, id_file: &Path) -> Vec<String> {
+    let text = |path: &Path| path.display().to_string();
+    let mut arguments: Vec<String> =
+        ["build", "--format", "docker", "--pull=never", "-f"].map(Into::into).into();
+    arguments.push(text(recipe));
     arguments.extend(["-t".to_owned(), tag.to_owned(), "--iidfile".to_owned(), text(id_file)]);
     if force {
         arguments.push("--no-cache".to_owned());
     }
-    if Path::new(HOST_CERTIFICATES).is_file() {
-        arguments.extend(["-v".to_owned(), format!("{HOST_CERTIFICATES}:/run/host-ca.crt:ro")]);
+    // Lent to the build only: some networks inspect TLS with a certificate of their own.
+    if let Some(file) = certificates_file() {
+        arguments.extend(["-v".to_owned(), format!("{}:/run/host-ca.crt:ro", file.display())]);
     }
     arguments.extend(machine_arguments());
-    arguments.push(text(context));
     arguments
 }
 

@@ -38,6 +38,7 @@ impl Stage {
         let request = BuildRequest {
             base: base.map(str::to_owned),
             force: false,
+            project: None,
             scratch: Some(scratch.clone()),
             search_path: Some(format!("{}:/usr/bin:/bin", self.folder.path().display()).into()),
         };
@@ -198,4 +199,27 @@ async fn a_folder_that_cannot_be_written_is_named() {
         matches!(&built, Err(BuildError::Scratch { folder, .. }) if folder.contains("nowhere")),
         "{built:?}"
     );
+}
+
+#[tokio::test]
+async fn a_projects_image_is_built_on_the_frame_image_and_named_after_it() {
+    let known = format!("case $last in *mimir-frame*) echo '55ff {}';; *) exit 125;; esac", inputs_hash());
+    let stage = Stage::new(&format!("'image inspect') {known};; {BUILDS}"));
+    let project = ProjectRecipe {
+        name: "blog".into(),
+        with: Vec::new(),
+        containerfile: Some("FROM mimir-frame".into()),
+    };
+    let request = BuildRequest {
+        project: Some(project),
+        scratch: Some(stage.folder.path().to_owned()),
+        ..BuildRequest::default()
+    };
+    let (sender, _progress) = mpsc::channel(1000);
+    let built = build(&stage.engine, request, sender).await.unwrap();
+    assert_eq!((built.id.as_str(), built.built), ("77aa", true));
+    assert_eq!(built.tags[0], "localhost/mimir-project:blog");
+    let calls = stage.calls();
+    assert!(calls.contains("tag 77aa localhost/mimir-project:blog"), "{calls}");
+    assert_eq!(calls.matches("build --format").count(), 1, "the frame image was there: {calls}");
 }

@@ -12,6 +12,23 @@ pub struct BuildImage {
     /// Build even if the inputs have not changed.
     #[serde(default)]
     pub force: bool,
+    /// An image for one project, on top of the frame image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectImage>,
+}
+
+/// What a project's image has besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectImage {
+    /// Its tag: `localhost/mimir-project:NAME`.
+    pub name: String,
+    /// Tools by name, such as `rust`.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// The project's own Containerfile; it begins with `FROM mimir-frame`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containerfile: Option<String>,
 }
 
 /// A line of a build.

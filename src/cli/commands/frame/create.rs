@@ -82,6 +82,9 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
             .into());
     }
     let request = request(args, &|name| std::env::var(name).ok())?;
+    let folder =
+        request.workspace.as_deref().filter(|_| request.image.is_none() && context.elsewhere.is_none());
+    let proposal = folder.and_then(|folder| image::proposal(Path::new(folder)));
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;
     tell(&gateway, &frame.name, context).await;
@@ -91,6 +94,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         } else {
             context.out.line(&frame.name)?;
             context.out.say(format!("start it with `mimir frame start {}`", frame.name));
+            proposal.into_iter().for_each(|proposal| context.out.say(proposal));
         }
         return Ok(DONE);
     }
@@ -104,6 +108,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         "it runs: agent on 127.0.0.1:{}, preview on 127.0.0.1:{}\n  ask it      mimir send --frame {} \"…\"\n  look at it  mimir frame attach {}",
         frame.agent_port, frame.preview_port, frame.name, frame.name
     ));
+    proposal.into_iter().for_each(|proposal| context.out.say(proposal));
     Ok(DONE)
 }
 
