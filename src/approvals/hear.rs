@@ -196,7 +196,7 @@ impl Approvals {
     }
 
     async fn ruling(&self, frame: &FrameId, ask: &AgentRequest) -> Result<Ruling, StoreError> {
-        Ok(self.inner.rules.of(frame).await?.rule_on(&ask.body))
+        Ok(self.inner.deps.rules.of(frame).await?.rule_on(&ask.body))
     }
 }
 

@@ -38,7 +38,6 @@ use crate::clock::Clock;
 use crate::frames::AgentLocator;
 use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody, Decision};
 use crate::model::ids::ApprovalId;
-use crate::model::policy::Rule;
 use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{Store, StoreError, Tx, approvals};
@@ -53,13 +52,6 @@ pub const DEADLINE: &str = "approval.deadline";
 /// Who decides by a rule or a deadline, as audit rows say it.
 const SERVICE: Principal = Principal::service("approvals");
 
-/// What the configuration says about prompts.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Rules of all frames; a frame's own come behind them.
-    pub rules: Vec<Rule>,
-}
-
 /// Everything that [`Approvals`] is made of.
 #[derive(Clone)]
 pub struct ApprovalsDeps {
@@ -71,8 +63,8 @@ pub struct ApprovalsDeps {
     pub clock: Clock,
     /// Owner of what runs on.
     pub tasks: Tasks,
-    /// From the configuration.
-    pub settings: Settings,
+    /// What agents may do without asking.
+    pub rules: Rules,
 }
 
 /// Keeps prompts and their answers. Cheap to clone.
@@ -83,7 +75,6 @@ pub struct Approvals {
 
 struct Inner {
     deps: ApprovalsDeps,
-    rules: Rules,
     /// Something is to be watched: a request of a frame that may stop, an answer that was not told yet.
     wake: Notify,
 }
@@ -93,8 +84,7 @@ impl Approvals {
     /// [`Approvals::deadline_passed`].
     #[must_use]
     pub fn new(deps: ApprovalsDeps) -> Self {
-        let rules = Rules::new(deps.store.clone(), deps.settings.rules.clone());
-        Self { inner: Arc::new(Inner { deps, rules, wake: Notify::new() }) }
+        Self { inner: Arc::new(Inner { deps, wake: Notify::new() }) }
     }
 
     /// The prompt of that id, or of the one id that begins or ends like that.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::project_file;
+use crate::config::{Live, project_file};
 use crate::model::approval::AskBody;
 use crate::model::ids::FrameId;
 use crate::model::policy::{Rule, Ruling, rule_with_project};
@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError, approvals, frames};
 #[derive(Clone)]
 pub struct Rules {
     store: Store,
-    configured: Vec<Rule>,
+    configured: Live<Vec<Rule>>,
 }
 
 /// What holds for one frame.
@@ -27,8 +27,13 @@ pub struct RulesOfFrame {
 impl Rules {
     /// The rules of all frames; a frame's own come behind them.
     #[must_use]
-    pub fn new(store: Store, configured: Vec<Rule>) -> Self {
+    pub fn new(store: Store, configured: Live<Vec<Rule>>) -> Self {
         Self { store, configured }
+    }
+
+    /// Other configured rules from now on.
+    pub fn configure(&self, configured: Vec<Rule>) {
+        self.configured.set(configured);
     }
 
     /// The rules of a frame, as they are now: the project's file is read each time.
@@ -37,14 +42,14 @@ impl Rules {
     /// Whatever the database says.
     pub async fn of(&self, frame: &FrameId) -> Result<RulesOfFrame, StoreError> {
         let id = frame.clone();
-        let configured = self.configured.clone();
+        let configured = self.configured.now();
         self.store
             .read(move |db| {
                 let own = approvals::rules_of(db, &id)?;
                 let workspace = frames::find(db, &id)?.map(|frame| PathBuf::from(frame.workspace));
                 // Reading connections live on threads that may block.
                 let project = workspace.map(|folder| of_project(&folder)).unwrap_or_default();
-                Ok(RulesOfFrame { owner: configured.into_iter().chain(own).collect(), project })
+                Ok(RulesOfFrame { owner: configured.iter().cloned().chain(own).collect(), project })
             })
             .await
     }

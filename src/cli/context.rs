@@ -1,13 +1,18 @@
 //! What every command has at hand.
 
 use std::future::Future;
+use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
+use super::environment;
 use super::exit::Failure;
 use super::output::Out;
 use super::remote::{self, Elsewhere};
 use crate::client::{ClientError, GatewayClient, KnownGateways, Launch, Launched, NotStarted};
 use crate::clock::Clock;
-use crate::config::Paths;
+use crate::config::{LoadOptions, Paths};
+use crate::daemon::{self, Holder, Stage};
 use crate::wire::problem::Problem;
 
 /// Output, home folder, clock.
@@ -17,6 +22,8 @@ pub struct Context {
     pub out: Out,
     /// Where this home's things are.
     pub paths: Paths,
+    /// From where the configuration is loaded.
+    pub load: LoadOptions,
     /// The time.
     pub clock: Clock,
     /// The gateway elsewhere that the environment names.
@@ -76,20 +83,55 @@ impl Context {
     /// Why it cannot be reached or started.
     pub async fn gateway(&self) -> Result<GatewayClient, Failure> {
         let client = self.gateway_as_it_is().await?;
-        match client.health().await {
+        let started = match client.health().await {
             Ok(health) => {
                 self.compare_versions(&health.version);
-                Ok(client)
+                false
             }
-            Err(ClientError::NoGateway { .. }) => {
-                self.start_gateway(&client).await?;
-                Ok(client)
+            // One that went away while it was asked was asked nothing that could not be asked again.
+            Err(ClientError::NoGateway { .. } | ClientError::Lost { .. }) if !client.is_remote() => {
+                !self.comes_back(&client).await? && self.start_gateway(&client).await?
             }
-            Err(error) => Err(error.into()),
+            Err(error @ ClientError::TimedOut { .. }) if !client.is_remote() => return Err(self.hangs(error)),
+            Err(error) => return Err(error.into()),
+        };
+        // One that we started has our environment.
+        if !started {
+            environment::compare(self, &client).await?;
+        }
+        Ok(client)
+    }
+
+    /// Whether a gateway that runs, and whose socket vanished, answers again. False when none runs.
+    async fn comes_back(&self, client: &GatewayClient) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        loop {
+            let holder = match daemon::holder(&self.paths.lock()) {
+                Some(holder @ Holder { stage: Stage::Running, .. }) => holder,
+                _ => return Ok(false),
+            };
+            if client.health().await.is_ok() {
+                return Ok(true);
+            }
+            if begun.elapsed() > daemon::BACK_WITHIN {
+                return Err(daemon::already(&holder, &self.paths.gateway_socket()).into());
+            }
+            sleep(Duration::from_millis(50)).await;
         }
     }
 
-    async fn start_gateway(&self, client: &GatewayClient) -> Result<(), Failure> {
+    fn hangs(&self, error: ClientError) -> Failure {
+        match daemon::holder(&self.paths.lock()) {
+            Some(holder) => Problem::new(504, "gateway.timeout", error.to_string())
+                .detail(holder.to_string())
+                .hint("`mimir serve --stop` ends it, and the next command starts another; frames go on")
+                .into(),
+            None => error.into(),
+        }
+    }
+
+    /// Whether it was us who started it.
+    async fn start_gateway(&self, client: &GatewayClient) -> Result<bool, Failure> {
         let program = std::env::current_exe().map_err(|error| {
             Problem::new(500, "gateway.start_failed", "our own program cannot be found")
                 .detail(error.to_string())
@@ -103,9 +145,9 @@ impl Context {
             Ok(Launched::Started) => {
                 self.out
                     .say(self.dim("started the gateway in the background (`mimir serve --stop` ends it)"));
-                Ok(())
+                Ok(true)
             }
-            Ok(Launched::Already) => Ok(()),
+            Ok(Launched::Already) => Ok(false),
             Err(NotStarted { problem, code }) => {
                 let failure = Failure::from(*problem);
                 Err(match code {

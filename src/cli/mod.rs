@@ -6,6 +6,7 @@
 mod ask;
 mod commands;
 mod context;
+mod environment;
 mod exit;
 mod grammar;
 mod help;
@@ -60,7 +61,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 fn context(out: Out) -> Result<Context, Failure> {
     let options = LoadOptions::of_process().map_err(|error| commands::config::problem(&error))?;
     let elsewhere = remote::Elsewhere::of(&|name| options.env.get(name).cloned());
-    Ok(Context { out, paths: options.paths, clock: Clock::system(), elsewhere })
+    Ok(Context { out, paths: options.paths.clone(), load: options, clock: Clock::system(), elsewhere })
 }
 
 /// The grammar of the command line.

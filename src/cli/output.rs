@@ -116,6 +116,14 @@ impl Out {
         }
     }
 
+    /// Something that was asked for and is not obeyed: told to programs too.
+    pub fn caution(&self, text: impl AsRef<str>) {
+        if self.json {
+            write_error_line(&serde_json::json!({"warning": text.as_ref()}).to_string());
+        }
+        self.warn(text);
+    }
+
     /// What failed, why, and what to type next.
     pub fn problem(&self, problem: &Problem) {
         write_error_line(&if self.json { as_json(problem) } else { for_people(problem, self.paint_errors) });

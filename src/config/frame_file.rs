@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
-use super::keys::{self, FRAME_FILE, Key};
+use super::keys::{self, FRAME_FILE, Key, Owner};
 use super::kinds::*;
 use super::rules::RuleEntry;
 use super::section::{List, Reader, Setting, below, section};
@@ -59,8 +59,8 @@ pub struct Environment;
 impl Setting for Environment {
     type Value = BTreeMap<String, String>;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        <Free as Setting>::keys(&below(path, "*"), about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        <Free as Setting>::keys(&below(path, "*"), about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Self::Value, ConfigProblem> {

@@ -16,6 +16,18 @@ use super::section::Setting;
 use super::tree::{Node, Value};
 use crate::model::quantity::Refusal;
 
+/// Whose a key of `config.yaml` is: who obeys a client's environment, and when a changed file is obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Owner {
+    /// It shapes one request, and goes along with it from the environment of whoever asks. The file is obeyed at once.
+    Request,
+    /// The gateway's; a changed file is obeyed at once.
+    Live,
+    /// The gateway's; what it began with holds until it is started again.
+    Restart,
+}
+
 /// One key.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -23,6 +35,8 @@ pub struct Key {
     pub path: String,
     /// What it is for.
     pub about: &'static str,
+    /// Whose it is; only of keys of `config.yaml`.
+    pub owner: Option<Owner>,
     /// How its value is treated.
     pub form: Form,
     /// Whether a text fits; of a list, one of its items. A refusal is the end of a sentence that begins with the key.
@@ -59,8 +73,24 @@ pub(super) static POLICY_FILE: LazyLock<Vec<Key>> = LazyLock::new(table::<Policy
 
 fn table<T: Setting>() -> Vec<Key> {
     let mut table = Vec::new();
-    T::keys("", "", &mut table);
+    T::keys("", "", None, &mut table);
     table
+}
+
+/// The key of `config.yaml` to which a row belongs, such as `notify.webhooks[0].url`; of an empty list, one below it.
+#[must_use]
+pub fn of_row(row: &str) -> Option<&'static Key> {
+    let mut pattern = String::new();
+    let mut rest = row;
+    while let Some((before, after)) = rest.split_once('[') {
+        pattern.push_str(before);
+        pattern.push_str(".[]");
+        rest = after.split_once(']').map_or("", |(_, rest)| rest);
+    }
+    pattern.push_str(rest);
+    let items = format!("{pattern}.[]");
+    let below = || CONFIG.iter().find(|key| key.path.starts_with(&items));
+    find(&CONFIG, &pattern).or_else(|| find(&CONFIG, &items)).or_else(below)
 }
 
 /// The key of the table that fits a dotted key, such as `providers.local.key`.

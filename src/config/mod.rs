@@ -1,8 +1,9 @@
 //! Layers of configuration, merged and checked; every value knows where it was set.
 //!
-//! Built in < `~/.mimir/config.yaml` < `MIMIR_*` < flags. Read once at start;
-//! nothing reads files later. What a project's own file may say is decided in
-//! [`project_file`], and a frame's file is read in [`frame_file`].
+//! Built in < `~/.mimir/config.yaml` < `MIMIR_*` < flags. Read at start; what a
+//! gateway that runs makes of a changed file is decided in [`running`]. What a
+//! project's own file may say is decided in [`project_file`], and a frame's file
+//! is read in [`frame_file`].
 
 pub mod edit;
 pub mod env;
@@ -16,6 +17,7 @@ pub mod paths;
 pub mod project_file;
 pub mod provider;
 pub mod rules;
+pub mod running;
 pub mod schema;
 pub mod section;
 pub mod show;
@@ -29,6 +31,7 @@ use std::path::Path;
 
 pub use error::{ConfigError, ConfigProblem};
 pub use paths::Paths;
+pub use running::{Live, Running};
 pub use schema::Config;
 pub use tree::{Node, Origin};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Config;
 use super::error::ConfigProblem;
-use super::keys::Key;
+use super::keys::{Key, Owner};
 use super::kinds::{Hidden, HttpUrl, Optional, PROVIDER_KINDS, ProviderWord, Text, Whole};
 use super::section::{Reader, Setting, below, section};
 use crate::model::agent::ModelRef;
@@ -54,9 +54,9 @@ struct IdOrModel;
 impl Setting for IdOrModel {
     type Value = ModelEntry;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        <Text as Setting>::keys(path, about, table);
-        ModelEntry::keys(path, about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        <Text as Setting>::keys(path, about, owner, table);
+        ModelEntry::keys(path, about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<ModelEntry, ConfigProblem> {
@@ -70,8 +70,8 @@ impl Setting for IdOrModel {
 impl Setting for Providers {
     type Value = Self;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        ProviderKeys::keys(&below(path, "*"), about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        ProviderKeys::keys(&below(path, "*"), about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {

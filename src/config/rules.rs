@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem, none_of};
-use super::keys::{self, Key, POLICY_FILE};
+use super::keys::{self, Key, Owner, POLICY_FILE};
 use super::kinds::{Optional, RuleAction, Text};
 use super::section::{Reader, Setting, section};
 use super::tree;
@@ -33,8 +33,8 @@ pub struct RuleEntry;
 impl Setting for RuleEntry {
     type Value = Rule;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        Rule::keys(path, about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        Rule::keys(path, about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Rule, ConfigProblem> {

@@ -1,6 +1,7 @@
 //! The configuration: every key is declared here, once.
 //!
-//! A line names the field, what it holds ([`super::kinds`]) and what it is for. From it come the key in files and in
+//! A line names the field, what it holds ([`super::kinds`]), whose it is ([`Owner`]; what stands below a line has the
+//! same, unless it says so itself) and what it is for. From it come the key in files and in
 //! `mimir config`, the variable `MIMIR_*`, the JSON Schema, and the value that the program uses: checked, nothing left
 //! to parse. Its default stands in `config/default.yaml`.
 
@@ -10,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::ConfigProblem;
-use super::keys::Key;
+use super::keys::{Key, Owner};
 use super::kinds::{self, *};
 use super::provider::Providers;
 use super::rules::RuleEntry;
@@ -24,19 +25,19 @@ section! {
     /// Everything that is configured.
     #[derive(Clone, Debug)]
     pub struct Config {
-        server: Server, "How clients reach the gateway";
-        database: Database, "Where state is kept";
-        events: Events, "How much of what happened is kept";
-        backup: Backup, "When the database is copied, and which copies are kept";
-        engine: Engine, "What runs containers";
+        server: Server, restart, "How clients reach the gateway";
+        database: Database, restart, "Where state is kept";
+        events: Events, live, "How much of what happened is kept";
+        backup: Backup, restart, "When the database is copied, and which copies are kept";
+        engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
-        turn: Turn, "How far one turn may go before it is stopped";
-        queue: Queue, "How many messages may wait, and for how long";
-        opencode: Opencode, "What the agent is told";
-        providers: Providers, "Who answers model calls, by name; the built-in `demo` is not among them";
+        turn: Turn, live, "How far one turn may go before it is stopped";
+        queue: Queue, live, "How many messages may wait, and for how long";
+        opencode: Opencode, restart, "What the agent is told";
+        providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
         approvals: Approvals, "What agents may do without asking";
-        notify: Notify, "Who is told what agents ask";
-        projects: Vec<ProjectEntry>, "Projects to register at start";
+        notify: Notify, restart, "Who is told what agents ask";
+        projects: Vec<ProjectEntry>, restart, "Projects to register at start";
     }
 }
 
@@ -102,23 +103,23 @@ section! {
     /// What frames are like unless somebody asks for something else.
     #[derive(Clone, Debug)]
     pub struct Frames {
-        image: Text, "The image frames are made from";
-        ports: Ports, "Host ports, two for each frame";
-        network: Network, "What a frame may reach";
-        allow: List<Host>, "Hosts and groups that a frame in mode allow may reach";
-        limits: Limits, "What a frame may use";
-        throwaway_ttl: Lifetime, "How long a throwaway frame lives";
-        parallel_starts: Whole<1, 64, usize>, "How many frames start at the same time";
-        start_timeout: Time, "How long a frame may take to answer";
-        stop_grace: Time, "How long a frame may take to stop by itself";
-        crash_limit: Whole<1, 1000>, "Exits within crash_window after which a frame is left in error";
-        crash_window: Time, "The time in which exits are counted";
-        idle_stop: TimeOrOff, "After how long without anything to do a frame is stopped; off: never";
-        recycle_at: Whole<10, 100>,
+        image: Text, request, "The image frames are made from";
+        ports: Ports, live, "Host ports, two for each frame";
+        network: Network, request, "What a frame may reach";
+        allow: List<Host>, request, "Hosts and groups that a frame in mode allow may reach";
+        limits: Limits, request, "What a frame may use";
+        throwaway_ttl: Lifetime, request, "How long a throwaway frame lives";
+        parallel_starts: Whole<1, 64, usize>, restart, "How many frames start at the same time";
+        start_timeout: Time, live, "How long a frame may take to answer";
+        stop_grace: Time, live, "How long a frame may take to stop by itself";
+        crash_limit: Whole<1, 1000>, live, "Exits within crash_window after which a frame is left in error";
+        crash_window: Time, live, "The time in which exits are counted";
+        idle_stop: TimeOrOff, live, "After how long without anything to do a frame is stopped; off: never";
+        recycle_at: Whole<10, 100>, live,
             "Percent of a frame's memory at which its agent is restarted while it is idle";
-        recycle_limit: Whole<1, 60>,
+        recycle_limit: Whole<1, 60>, live,
             "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
-        trust_project: Switch, "Whether agents obey the opencode configuration found in a project";
+        trust_project: Switch, live, "Whether agents obey the opencode configuration found in a project";
     }
 }
 
@@ -171,8 +172,8 @@ section! {
     /// What agents may do without asking.
     #[derive(Clone, Debug)]
     pub struct Approvals {
-        rules: Vec<RuleEntry>, "Later ones win";
-        unattended: Span, "How long an unattended run waits for an answer before it is denied";
+        rules: Vec<RuleEntry>, live, "Later ones win";
+        unattended: Span, request, "How long an unattended run waits for an answer before it is denied";
     }
 }
 
@@ -218,8 +219,8 @@ pub enum Tls {
 impl Setting for Option<Tls> {
     type Value = Self;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        TlsKeys::keys(path, about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        TlsKeys::keys(path, about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
@@ -245,8 +246,8 @@ pub struct Webhook {
 impl Setting for Webhook {
     type Value = Self;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        WebhookKeys::keys(path, about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        WebhookKeys::keys(path, about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {

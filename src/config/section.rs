@@ -1,7 +1,7 @@
 //! How a declaration of keys becomes a table of keys, and a tree of texts the declared values.
 
 use super::error::ConfigProblem;
-use super::keys::Key;
+use super::keys::{Key, Owner};
 use super::kinds::{Form, Kind};
 use super::tree::{Node, Origin, Value};
 
@@ -10,8 +10,9 @@ pub trait Setting {
     /// As the program uses it.
     type Value;
 
-    /// Puts its keys into a table; `path` is where it stands, `about` what it is for.
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>);
+    /// Puts its keys into a table; `path` is where it stands, `about` what it is for, `owner` whose it is unless a key
+    /// below says it itself.
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>);
 
     /// Reads it.
     ///
@@ -21,26 +22,33 @@ pub trait Setting {
 }
 
 /// Declares a section: from one line a key come the field, the key in the table, and its reading. A field is named as
-/// its key, or the key stands in parentheses. `for` declares the keys of a struct that is there already.
+/// its key, or the key stands in parentheses. Before what it is for stands whose it is (see [`Owner`]), where files
+/// are the gateway's. `for` declares the keys of a struct that is there already.
 macro_rules! section {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($field:ident $(($key:literal))?: $kind:ty, $about:literal;)*
+        $($field:ident $(($key:literal))?: $kind:ty, $($owner:ident,)? $about:literal;)*
     }) => {
         $(#[$meta])*
         $vis struct $name {
             $(#[doc = $about] pub $field: <$kind as $crate::config::section::Setting>::Value,)*
         }
-        $crate::config::section::section! { for $name { $($field $(($key))?: $kind, $about;)* } }
+        $crate::config::section::section! { for $name { $($field $(($key))?: $kind, $($owner,)? $about;)* } }
     };
-    (for $name:ty { $($field:ident $(($key:literal))?: $kind:ty, $about:literal;)* }) => {
+    (for $name:ty { $($field:ident $(($key:literal))?: $kind:ty, $($owner:ident,)? $about:literal;)* }) => {
         impl $crate::config::section::Setting for $name {
             type Value = Self;
 
-            fn keys(path: &str, _: &'static str, table: &mut Vec<$crate::config::keys::Key>) {
+            fn keys(
+                path: &str,
+                _: &'static str,
+                owner: Option<$crate::config::keys::Owner>,
+                table: &mut Vec<$crate::config::keys::Key>,
+            ) {
                 $({
                     let key = $crate::config::section::section!(key $field $($key)?);
                     let whole = $crate::config::section::below(path, key);
-                    <$kind as $crate::config::section::Setting>::keys(&whole, $about, table);
+                    $(let owner = $crate::config::section::section!(owner $owner).or(owner);)?
+                    <$kind as $crate::config::section::Setting>::keys(&whole, $about, owner, table);
                 })*
             }
 
@@ -55,6 +63,9 @@ macro_rules! section {
             }
         }
     };
+    (owner request) => { Some($crate::config::keys::Owner::Request) };
+    (owner live) => { Some($crate::config::keys::Owner::Live) };
+    (owner restart) => { Some($crate::config::keys::Owner::Restart) };
     (key $field:ident) => { stringify!($field) };
     (key $field:ident $key:literal) => { $key };
 }
@@ -63,11 +74,12 @@ pub(super) use section;
 impl<K: Kind> Setting for K {
     type Value = K::Value;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
         let path = path.to_owned();
         table.push(Key {
             path,
             about,
+            owner,
             form: K::FORM,
             check: |text| K::parse(text).map(drop),
             schema: K::schema,
@@ -88,10 +100,11 @@ pub struct List<K>(std::marker::PhantomData<K>);
 impl<K: Kind> Setting for List<K> {
     type Value = Vec<K::Value>;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
         table.push(Key {
             path: path.to_owned(),
             about,
+            owner,
             form: Form::List,
             check: |text| K::parse(text).map(drop),
             schema: || serde_json::json!({"type": "array", "items": K::schema()}),
@@ -109,8 +122,8 @@ impl<K: Kind> Setting for List<K> {
 impl<T: Setting> Setting for Vec<T> {
     type Value = Vec<T::Value>;
 
-    fn keys(path: &str, about: &'static str, table: &mut Vec<Key>) {
-        T::keys(&below(path, "[]"), about, table);
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        T::keys(&below(path, "[]"), about, owner, table);
     }
 
     fn read(at: &Reader<'_>) -> Result<Self::Value, ConfigProblem> {

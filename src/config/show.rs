@@ -19,21 +19,38 @@ impl Loaded {
     /// Every value with its origin, in the order of the files.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
-        collect(&self.tree, "", &mut rows);
-        rows
+        rows(&self.tree, true)
     }
 
     /// The rows at and below a dotted key; none when there is no such key, or nothing is set there.
     #[must_use]
     pub fn rows_at(&self, key: &str) -> Vec<Row> {
-        let below = format!("{key}.");
-        let item = format!("{key}[");
-        self.rows()
-            .into_iter()
-            .filter(|row| row.key == key || row.key.starts_with(&below) || row.key.starts_with(&item))
-            .collect()
+        self.rows().into_iter().filter(|row| is_at(&row.key, key)).collect()
     }
+}
+
+/// Whether a row is at or below a dotted key.
+#[must_use]
+pub fn is_at(row: &str, key: &str) -> bool {
+    row.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Every value with its origin; secrets as dots when they are to be masked.
+pub(super) fn rows(tree: &Node, mask: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    collect(tree, "", &mut rows);
+    if mask {
+        for row in &mut rows {
+            row.value = masked(&row.key, &row.value).to_owned();
+        }
+    }
+    rows
+}
+
+/// The value of a row, or dots when it must not be seen. A key that the table does not know is not shown either.
+pub(super) fn masked<'a>(row: &str, value: &'a str) -> &'a str {
+    let is_secret = keys::of_row(row).is_none_or(Key::is_secret);
+    if is_secret && !value.is_empty() { "•••" } else { value }
 }
 
 fn collect(node: &Node, path: &str, rows: &mut Vec<Row>) {
@@ -42,7 +59,6 @@ fn collect(node: &Node, path: &str, rows: &mut Vec<Row>) {
     };
     match &node.value {
         Value::Empty => push(String::new()),
-        Value::Scalar(text) if is_secret(path) && !text.is_empty() => push("•••".to_owned()),
         Value::Scalar(text) => push(text.clone()),
         Value::List(items) if items.iter().all(|item| item.text().is_some()) => {
             let items: Vec<&str> = items.iter().filter_map(Node::text).collect();
@@ -60,17 +76,4 @@ fn collect(node: &Node, path: &str, rows: &mut Vec<Row>) {
             }
         }
     }
-}
-
-/// Whether a key holds something that must not be seen. A key that the table does not know is not shown either.
-fn is_secret(path: &str) -> bool {
-    let mut pattern = String::new();
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('[') {
-        pattern.push_str(before);
-        pattern.push_str(".[]");
-        rest = after.split_once(']').map_or("", |(_, rest)| rest);
-    }
-    pattern.push_str(rest);
-    keys::find(&keys::CONFIG, &pattern).is_none_or(Key::is_secret)
 }

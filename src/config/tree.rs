@@ -160,13 +160,46 @@ fn parse_with(text: &str, origin: &dyn Fn(u64) -> Origin) -> Result<Node, Config
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
-        refuse(line, &error.to_string())
+        refuse(line, &in_our_words(&error.to_string()))
     })?;
     let node = located(raw, text, origin);
     match node.value {
         Value::Map(_) => Ok(node),
         Value::Empty => Ok(Node { value: Value::Map(Vec::new()), ..node }),
         _ => Err(refuse(1, "expected keys and values")),
+    }
+}
+
+/// What the parser says, as people say it.
+fn in_our_words(said: &str) -> String {
+    let said = said.split(" at line ").next().unwrap_or(said);
+    let known: &[(&str, &str)] = &[
+        ("unclosed bracket", "a bracket is opened and never closed"),
+        ("unclosed quote", "a quote is opened and never closed"),
+        ("multiline quoted", "a quote is opened and never closed"),
+        ("mapping values are not allowed", "a value holds `: `: put it in quotes"),
+        ("tabs", "YAML is indented with spaces, and there is a tab"),
+        (
+            "flow mapping",
+            "a `{` is never closed, a comma is missing in it, or a `${NAME}` in it needs quotes",
+        ),
+        ("flow sequence", "a `[` is never closed, or a comma is missing in it"),
+        ("block mapping", "the indentation does not fit the lines above"),
+        ("indent", "the indentation does not fit the lines above"),
+        ("unknown anchor", "`*` begins a reference to an anchor that is not there: put the value in quotes"),
+        (
+            "unexpected character",
+            "a value begins with a character that means something in YAML: put it in quotes",
+        ),
+    ];
+    let name = |rest: &str| rest.split([',', ' ']).next().unwrap_or_default().to_owned();
+    if let Some((_, rest)) = said.split_once("duplicate mapping key: ") {
+        return format!("`{}` is there twice", name(rest));
+    }
+    match known.iter().find(|(piece, _)| said.contains(piece)) {
+        Some((_, ours)) => (*ours).to_owned(),
+        None if said.contains("is there twice") => said.to_owned(),
+        None => format!("this is no YAML that can be read ({said})"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::backups::refuse_a_lost_database;
 use super::problem::{config_problem, key_problem, start_failed, store_problem};
 use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
-use crate::config::{Config, Paths};
+use crate::config::{Config, LoadOptions, Loaded, Paths, Running};
 use crate::frames::connect::known_servers;
 use crate::gateway::ImageSource;
 use crate::model::ids::InstanceId;
@@ -27,8 +27,8 @@ pub type AskKey = Box<dyn Fn() -> Option<Secret> + Send + Sync>;
 
 /// What is known by then.
 pub(super) struct Options {
-    pub(super) paths: Paths,
-    pub(super) config: Config,
+    pub(super) load: LoadOptions,
+    pub(super) loaded: Loaded,
     pub(super) http: String,
     pub(super) fingerprint: Option<String>,
     pub(super) ask_key: Option<AskKey>,
@@ -44,7 +44,8 @@ pub(super) async fn open(
     stop: CancellationToken,
 ) -> Result<(Resources, Arc<Podman>), Problem> {
     let clock = Clock::system();
-    let Options { paths, config, http, fingerprint, ask_key } = options;
+    let Options { load, loaded, http, fingerprint, ask_key } = options;
+    let (paths, config) = (load.paths.clone(), loaded.config.clone());
     let opening = (paths.clone(), config.clone(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let (paths, config, clock) = opening;
@@ -69,6 +70,7 @@ pub(super) async fn open(
         external,
         paths,
         config,
+        running: Running::new(load, loaded),
         clock,
         store,
         instance,
@@ -129,6 +131,6 @@ pub(super) fn load_key(
 }
 
 /// For [`super::examine`]: a configuration that cannot be used is a finding like any other.
-pub(super) fn load_config(load: &crate::config::LoadOptions) -> Result<Config, Problem> {
+pub(super) fn load_config(load: &LoadOptions) -> Result<Config, Problem> {
     Config::load(load).map(|loaded| loaded.config).map_err(config_problem)
 }

@@ -5,6 +5,7 @@
 //! what happened.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -76,10 +77,14 @@ pub fn detach(program: &Path, arguments: &[String], errors: &Path) -> Result<Det
                 let _ = child.wait();
                 Err(problem)
             }
-            Err(_) => {
-                let _ = child.wait();
-                Err(died(errors))
-            }
+            Err(_) => match child.wait().ok().and_then(|status| status.signal()) {
+                Some(signal) => {
+                    Err(Problem::new(503, "gateway.killed", "the gateway was killed before it answered")
+                        .detail(format!("by signal {signal}"))
+                        .hint("try again; `mimir serve` in a terminal shows what happens"))
+                }
+                None => Err(died(errors)),
+            },
         },
         Ok(Err(_)) => Err(died(errors)),
         Err(_) => Err(Problem::new(
@@ -144,6 +149,15 @@ mod tests {
         let problem = start("echo boom >&2; exit 101").expect_err("not started");
         assert_eq!(problem.code, "gateway.start_failed");
         assert_eq!(problem.detail.as_deref(), Some("boom"));
+    }
+
+    #[test]
+    fn a_child_that_is_killed_is_told_from_one_that_fails() {
+        let problem = start("kill -9 $$").expect_err("not started");
+        assert_eq!(
+            (problem.code.as_str(), problem.detail.as_deref()),
+            ("gateway.killed", Some("by signal 9"))
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One gateway per home folder.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
@@ -10,18 +11,57 @@ use rustix::fs::FlockOperation;
 /// Held for as long as this gateway lives. The kernel lets go of it however we die.
 #[derive(Debug)]
 pub struct HomeLock {
-    _file: File,
+    file: File,
+}
+
+impl HomeLock {
+    /// Says how far this gateway is, for whoever finds the lock taken.
+    pub fn say(&self, stage: Stage) {
+        if let Err(error) = write_holder(&self.file, stage) {
+            tracing::warn!(%error, "the lock does not say how far the gateway is: {error}");
+        }
+    }
+}
+
+/// How far the gateway is that holds a lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Stage {
+    /// It does not answer yet.
+    Starting,
+    /// It answers.
+    #[default]
+    Running,
+    /// It does not answer any more.
+    Ending,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process; none before it has written it down.
+    pub pid: Option<u32>,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.stage {
+            Stage::Starting => "a gateway is just starting for this home",
+            Stage::Running => "a gateway is already running for this home",
+            Stage::Ending => "a gateway for this home is about to end",
+        })?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
 }
 
 /// Why the home could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Use that one, or stop it.
-    #[error("a gateway is already running for this home{}", .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
-    Taken {
-        /// Its process id, if it wrote one.
-        pid: Option<u32>,
-    },
+    #[error("{0}")]
+    Taken(Holder),
     /// The folder is not ours to write, or the disk is full.
     #[error("cannot write {path}")]
     Unwritable {
@@ -38,7 +78,7 @@ pub enum LockError {
 /// [`LockError::Taken`] when another gateway has it.
 pub fn lock_home(path: &Path) -> Result<HomeLock, LockError> {
     let unwritable = |source| LockError::Unwritable { path: path.display().to_string(), source };
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -48,33 +88,49 @@ pub fn lock_home(path: &Path) -> Result<HomeLock, LockError> {
         .map_err(unwritable)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::Taken { pid: read_pid(&mut file) }),
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::Taken(read_holder(&file))),
         Err(error) => return Err(unwritable(error.into())),
     }
-    write_pid(&mut file).map_err(unwritable)?;
-    Ok(HomeLock { _file: file })
+    write_holder(&file, Stage::Starting).map_err(unwritable)?;
+    Ok(HomeLock { file })
 }
 
-/// The process that holds the lock, if one does.
+/// Who holds the lock, if somebody does.
 #[must_use]
-pub fn holder(path: &Path) -> Option<u32> {
-    let mut file = File::open(path).ok()?;
+pub fn holder(path: &Path) -> Option<Holder> {
+    let file = File::open(path).ok()?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => None,
-        Err(_) => read_pid(&mut file),
+        Err(_) => Some(read_holder(&file)),
     }
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
+/// `1234`, or `1234 starting`. A process that does not have the file open is a former holder: its number may be
+/// anybody's by now.
+fn read_holder(mut file: &File) -> Holder {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    let _ = file.read_to_string(&mut text);
+    let mut words = text.split_whitespace();
+    let pid = words.next().and_then(|word| word.parse().ok()).filter(|pid| has_open(*pid, file));
+    let stage = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    Holder { pid, stage }
 }
 
-fn write_pid(file: &mut File) -> std::io::Result<()> {
+fn has_open(pid: u32, file: &File) -> bool {
+    let same = |one: &Metadata, two: &Metadata| one.dev() == two.dev() && one.ino() == two.ino();
+    let Ok(ours) = file.metadata() else { return false };
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| fs::metadata(entry.path()).ok()).any(|theirs| same(&ours, &theirs))
+}
+
+fn write_holder(mut file: &File, stage: Stage) -> std::io::Result<()> {
+    let pid = std::process::id();
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    match stage {
+        Stage::Running => writeln!(file, "{pid}"),
+        stage => writeln!(file, "{pid} {}", <&str>::from(stage)),
+    }
 }
 
 #[cfg(test)]
@@ -87,10 +143,16 @@ mod tests {
         let path = folder.path().join("gateway.lock");
         let first = lock_home(&path).expect("free");
         match lock_home(&path) {
-            Err(LockError::Taken { pid }) => assert_eq!(pid, Some(std::process::id())),
+            Err(LockError::Taken(holder)) => assert_eq!(holder.pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
-        assert_eq!(holder(&path), Some(std::process::id()));
+        let now = |stage| Some(Holder { pid: Some(std::process::id()), stage });
+        assert_eq!(holder(&path), now(Stage::Starting));
+        first.say(Stage::Running);
+        assert_eq!(holder(&path), now(Stage::Running));
+        // What a former holder left says nothing about this one.
+        fs::write(&path, "1\n").expect("written");
+        assert_eq!(holder(&path), Some(Holder { pid: None, stage: Stage::Running }));
         drop(first);
         assert_eq!(holder(&path), None);
         lock_home(&path).expect("free again, though the file is still there");

@@ -21,9 +21,11 @@ pub use backups::Copies;
 pub use bootstrap::AskKey;
 pub use detach::{Detached, Started, detach};
 pub use examine::examine;
-pub use lock::holder;
+pub use lock::{Holder, Stage, holder};
+pub use problem::already;
 pub use serve::{Mode, ServeOptions, run, serve};
 pub use services::{Background, Resources, ServiceSettings, StandIns, build};
+pub use socket::BACK_WITHIN;
 
 /// The hash of everything that the frame image is built from; 64 hex digits. Needs no gateway.
 #[must_use]

@@ -1,6 +1,9 @@
 //! Why a gateway does not start, and what to do about it.
 
-use super::lock::LockError;
+use std::path::Path;
+
+use super::lock::{Holder, LockError};
+use crate::config::Paths;
 use crate::store::StoreError;
 use crate::store::key::KeyError;
 use crate::wire::problem::Problem;
@@ -13,12 +16,23 @@ pub(super) fn start_failed(what: &str, error: &dyn std::error::Error) -> Problem
 }
 
 /// The home belongs to another gateway, or cannot be written.
-pub(super) fn lock_problem(error: LockError) -> Problem {
+pub(super) fn lock_problem(error: LockError, paths: &Paths) -> Problem {
     match &error {
-        LockError::Taken { .. } => Problem::new(409, "gateway.already", error.to_string())
+        LockError::Taken(holder) if !paths.gateway_socket().exists() => {
+            already(holder, &paths.gateway_socket())
+        }
+        LockError::Taken(_) => Problem::new(409, "gateway.already", error.to_string())
             .hint("use that one, or end it with `mimir serve --stop`"),
         LockError::Unwritable { source, .. } => start_failed(&format!("lock its home: {error}"), source),
     }
+}
+
+/// A gateway has the home, and nobody can speak with it.
+#[must_use]
+pub fn already(holder: &Holder, socket: &Path) -> Problem {
+    Problem::new(409, "gateway.already", holder.to_string())
+        .detail(format!("but it does not answer at {}", socket.display()))
+        .hint("`mimir serve --stop` ends it, and the next command starts another; frames go on")
 }
 
 /// The configuration does not fit.

@@ -6,16 +6,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::bootstrap::{self, AskKey};
 use super::detach::{self, Started};
-use super::lock::{HomeLock, LockError, lock_home};
+use super::lock::{HomeLock, LockError, Stage, lock_home};
 use super::problem::{config_problem, lock_problem, start_failed};
 use super::projects;
 use super::services;
 use super::signals::StopSignals;
-use super::socket::{self, TcpSide};
+use super::socket::{self, ClientSocket, TcpSide};
 use super::token;
 use crate::access::certificate::{self, Certificate};
 use crate::config::schema::{Server, Tls};
-use crate::config::{Config, LoadOptions, Paths};
+use crate::config::{Config, LoadOptions, Paths, Running};
 use crate::gateway::auth::Authenticator;
 use crate::gateway::{self, Services};
 use crate::supervisor::{OnExit, Tasks};
@@ -24,6 +24,9 @@ use crate::wire::problem::Problem;
 
 /// After a stop, everything that runs gets this long.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often the configuration file is looked at; whoever asks what is configured looks as well.
+const LOOK_AT_FILE: Duration = Duration::from_secs(2);
 
 /// How to run.
 pub struct ServeOptions {
@@ -88,23 +91,24 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let mut signals = StopSignals::take_over().map_err(|error| start_failed("take over signals", &error))?;
     let paths = options.load.paths.clone();
     paths.ensure_home().map_err(config_problem)?;
-    let _lock =
-        lock_when_free(&paths, STOP_WITHIN * 2 + Duration::from_secs(5)).await.map_err(lock_problem)?;
+    let lock = lock_when_free(&paths, STOP_WITHIN * 2 + Duration::from_secs(5))
+        .await
+        .map_err(|error| lock_problem(error, &paths))?;
     start_log(&paths, options.mode == Mode::Foreground)?;
-    let config = Config::load(&options.load).map_err(config_problem)?.config;
+    let loaded = Config::load(&options.load).map_err(config_problem)?;
     paths.ensure_runtime().map_err(config_problem)?;
 
     let stop = CancellationToken::new();
     // Two scopes: clients are sent away first, then what they used is ended.
     let edge = Tasks::new(stop.child_token());
     let core = Tasks::new(CancellationToken::new());
-    let server = config.server.clone();
+    let server = loaded.config.server.clone();
     let certificate = certificate(&server, &paths)?;
     let tcp = socket::bind_tcp(server.bind, server.http_port.unwrap_or(0), certificate.is_some()).await;
-    let configured = config.projects.clone();
+    let configured = loaded.config.projects.clone();
     let wanted = bootstrap::Options {
-        paths: paths.clone(),
-        config,
+        load: options.load,
+        loaded,
         http: tcp.describe(certificate.is_some()),
         fingerprint: certificate.as_ref().map(|certificate| certificate.fingerprint.to_string()),
         ask_key: options.ask_key,
@@ -117,11 +121,13 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
         .map_err(|error| start_failed("register the configured projects", &error))?;
     background.start(&core);
     services.delivery.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
-    let unix = socket::bind_unix(&paths.gateway_socket())
+    let unix = ClientSocket::bind(&paths)
         .map_err(|error| start_failed(&format!("listen on {}", paths.gateway_socket().display()), &error))?;
     let connections = usize::try_from(server.connections_per_address).unwrap_or(usize::MAX);
     let rules = TcpRules { paths: &paths, hosts: server.hosts, connections, certificate };
     start_edge(&edge, &services, unix, tcp, rules)?;
+    watch_file(&core, services.running.clone());
+    lock.say(Stage::Running);
     tracing::info!(socket = %services.about.socket, http = %services.about.http,
         "the gateway answers at {}", services.about.socket);
     if let Some(fingerprint) = &services.about.fingerprint {
@@ -140,6 +146,7 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
         () = core_over.cancelled() => core.fatal().unwrap_or_default(),
     };
     tracing::info!("stopping: {why}");
+    lock.say(Stage::Ending);
     notify(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     let end = async {
@@ -200,7 +207,7 @@ fn certificate(server: &Server, paths: &Paths) -> Result<Option<Certificate>, Pr
 fn start_edge(
     edge: &Tasks,
     services: &Services,
-    unix: tokio::net::UnixListener,
+    unix: ClientSocket,
     tcp: TcpSide,
     rules: TcpRules<'_>,
 ) -> Result<(), Problem> {
@@ -208,7 +215,12 @@ fn start_edge(
     let unix = std::sync::Arc::new(unix);
     let routes = app.clone();
     edge.spawn("unix listener", OnExit::StopGateway, move |stop| {
-        gateway::serve::unix(unix.clone(), routes.clone(), stop)
+        let socket = unix.clone();
+        let accept = move || {
+            let socket = socket.clone();
+            async move { socket.accept().await }
+        };
+        gateway::serve::unix(accept, routes.clone(), stop)
     });
     let listener = match tcp {
         TcpSide::Listening(listener, _) => std::sync::Arc::new(listener),
@@ -237,18 +249,30 @@ fn start_log(paths: &Paths, sentences: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Locks the home. One that is held by a gateway which does not answer, because it is about to end or to
-/// begin, is waited for: whoever stops a gateway and starts another should not have to know how long that takes.
+/// Obeys a configuration file that changes, as far as that is possible.
+fn watch_file(core: &Tasks, running: Running) {
+    core.spawn_once("configuration file", move |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_FILE)).await.is_some() {
+            running.refresh();
+        }
+    });
+}
+
+/// Locks the home. One that is held by a gateway which is about to end or to begin is waited for: whoever stops a
+/// gateway and starts another should not have to know how long that takes. One that runs and has lost its socket makes
+/// it anew within moments.
 async fn lock_when_free(paths: &Paths, patience: Duration) -> Result<HomeLock, LockError> {
-    let end = tokio::time::Instant::now() + patience;
+    let begun = tokio::time::Instant::now();
     loop {
-        let taken = match lock_home(&paths.lock()) {
-            Err(error @ LockError::Taken { .. }) => error,
+        let holder = match lock_home(&paths.lock()) {
+            Err(LockError::Taken(holder)) => holder,
             other => return other,
         };
-        let answers = tokio::net::UnixStream::connect(paths.gateway_socket()).await.is_ok();
-        if answers || tokio::time::Instant::now() >= end {
-            return Err(taken);
+        let runs = holder.stage == Stage::Running;
+        let answers = runs && tokio::net::UnixStream::connect(paths.gateway_socket()).await.is_ok();
+        let patience = if runs { socket::BACK_WITHIN.min(patience) } else { patience };
+        if answers || begun.elapsed() >= patience {
+            return Err(LockError::Taken(holder));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -285,15 +309,16 @@ mod tests {
     async fn a_gateway_that_answers_or_hangs_is_not_waited_for_for_ever() {
         let home = tempfile::tempdir().expect("a home");
         let paths = paths(&home);
-        let _first = lock_home(&paths.lock()).expect("free");
+        let first = lock_home(&paths.lock()).expect("free");
         let hangs = lock_when_free(&paths, Duration::from_millis(100)).await;
-        assert!(matches!(hangs, Err(LockError::Taken { .. })), "{hangs:?}");
+        assert!(matches!(hangs, Err(LockError::Taken(_))), "{hangs:?}");
 
         paths.ensure_runtime().expect("a runtime folder");
         let _listener = socket::bind_unix(&paths.gateway_socket()).expect("binds");
+        first.say(Stage::Running);
         let begun = std::time::Instant::now();
         let answers = lock_when_free(&paths, Duration::from_secs(60)).await;
-        assert!(matches!(answers, Err(LockError::Taken { .. })), "{answers:?}");
+        assert!(matches!(answers, Err(LockError::Taken(_))), "{answers:?}");
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }

@@ -12,7 +12,7 @@ use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::backups::{self, Backups};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
-use crate::config::{Config, Paths};
+use crate::config::{Config, Live, Paths, Running};
 use crate::delivery::{self, Delivery, DeliveryDeps};
 use crate::doctor;
 use crate::events::{self, EventRetention, Events};
@@ -89,6 +89,8 @@ pub struct Resources {
     pub paths: Paths,
     /// What was configured.
     pub config: Config,
+    /// The same, as it changes.
+    pub running: Running,
     /// The time.
     pub clock: Clock,
     /// The database, open.
@@ -149,8 +151,8 @@ impl Background {
 /// When something that is built into the program cannot be read: a bug.
 pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let subject = examined(&resources);
-    let Resources { settings, stand_ins, paths, config, clock, store, instance, tasks, external, .. } =
-        resources;
+    let Resources { settings, stand_ins, paths, config, running, clock, store, .. } = resources;
+    let Resources { instance, tasks, external, .. } = resources;
     let mut background = Background::default();
     let engines = Engines::new(resources.runtime, external.clone());
     let runtime_calls = engines.calls();
@@ -162,6 +164,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let providers = settings::providers(&config).map_err(|error| built_in(error.to_string()))?;
     let prices = Prices::built_in().map_err(|error| built_in(error.to_string()))?;
     let models = Arc::new(Models::new(providers, prices, HttpClients::default()));
+    let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
+    let keep = Live::new(settings.events.keep);
 
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
@@ -186,7 +190,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             models,
             default_model: default_model.clone(),
             small_model: config.small_model(),
-            rules: Rules::new(store.clone(), config.approvals.rules.clone()),
+            rules: rules.clone(),
         }),
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
@@ -195,7 +199,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         locator: locator.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
-        settings: approvals::Settings { rules: config.approvals.rules.clone() },
+        rules: rules.clone(),
     }));
     background.of(Notifier::new(NotifierDeps {
         store: store.clone(),
@@ -254,8 +258,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let upkeep = looking.clone();
         async move { upkeep.look_once().await }
     });
-    let keep = settings.events.keep;
-    let retention = EventRetention { store: store.clone(), clock: clock.clone(), keep, failpoints };
+    let retention =
+        EventRetention { store: store.clone(), clock: clock.clone(), keep: keep.clone(), failpoints };
     timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
         let retention = retention.clone();
         async move { retention.tidy().await }
@@ -265,6 +269,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     timers.every("backups", backups::FIRST_LOOK, backups::LOOK_EVERY, move || {
         let copies = copying.clone();
         async move { copies.keep_up().await }
+    });
+    let users = (frames.clone(), upkeep.clone(), delivery.clone());
+    running.on_change(move |config| {
+        let (frames, upkeep, delivery) = &users;
+        frames.configure(config.frames.clone());
+        upkeep.configure(config.frames.clone());
+        delivery.configure(config.turn, config.queue);
+        rules.configure(config.approvals.rules.clone());
+        keep.set(settings::retention(config));
     });
     let services = Services {
         approvals,
@@ -285,8 +298,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             schema: resources.schema,
             key_source: resources.key_source,
             default_model: default_model.to_string(),
-            unattended: config.approvals.unattended,
         }),
+        running,
         access: background.of(Access::new(store.clone(), clock.clone())),
         store,
         runtime,

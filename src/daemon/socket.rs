@@ -2,10 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::config::Paths;
 
 /// Longer paths do not fit into the kernel's address structure.
 const LONGEST_PATH: usize = 107;
@@ -31,6 +36,86 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// How soon a gateway whose socket vanished has made another, with time to spare.
+pub const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether the socket is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where clients connect. The folder may vanish under a gateway (a cleaner of /tmp, the end of a login session); then
+/// it is made anew. Connections that there are go on.
+#[derive(Clone)]
+pub struct ClientSocket {
+    paths: Paths,
+    bound: Arc<Mutex<Bound>>,
+}
+
+struct Bound {
+    listener: Arc<UnixListener>,
+    /// Of the socket's file.
+    inode: Option<u64>,
+    /// That it cannot be made anew was said.
+    told: bool,
+}
+
+impl ClientSocket {
+    /// Listens.
+    ///
+    /// # Errors
+    /// As [`bind_unix`].
+    pub fn bind(paths: &Paths) -> io::Result<Self> {
+        let bound = Bound::bind(&paths.gateway_socket())?;
+        Ok(Self { paths: paths.clone(), bound: Arc::new(Mutex::new(bound)) })
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
+        loop {
+            let listener = self.bound.lock().listener.clone();
+            tokio::select! {
+                accepted = listener.accept() => return accepted.map(|(stream, _)| stream),
+                () = tokio::time::sleep(LOOK_EVERY) => self.look_after(),
+            }
+        }
+    }
+
+    /// Makes the socket anew, with its folder, when it is not there any more.
+    fn look_after(&self) {
+        let path = self.paths.gateway_socket();
+        let mut bound = self.bound.lock();
+        if bound.inode.is_some() && inode(&path) == bound.inode {
+            return;
+        }
+        let again = self.paths.ensure_runtime().map_err(io::Error::other).and_then(|()| Bound::bind(&path));
+        match again {
+            Ok(again) => {
+                tracing::warn!(
+                    "the socket {0} vanished from under the gateway; it is made anew",
+                    path.display()
+                );
+                *bound = again;
+            }
+            Err(error) if !bound.told => {
+                tracing::error!(%error, "the socket {} vanished and cannot be made anew: {error}", path.display());
+                bound.told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Bound {
+    fn bind(path: &Path) -> io::Result<Self> {
+        Ok(Self { listener: Arc::new(bind_unix(path)?), inode: inode(path), told: false })
+    }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(path).ok().map(|found| found.ino())
 }
 
 /// The TCP side of the gateway, or why there is none.
@@ -93,6 +178,26 @@ mod tests {
         let _listener = bind_unix(&path).expect("binds again");
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_vanishes_with_its_folder_is_made_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = Paths::new(folder.path(), folder.path().join("run/mimir/x"));
+        paths.ensure_runtime().expect("made");
+        let socket = ClientSocket::bind(&paths).expect("binds");
+        std::fs::remove_dir_all(folder.path().join("run")).expect("removed");
+        let connected = async {
+            loop {
+                match UnixStream::connect(paths.gateway_socket()).await {
+                    Ok(stream) => break stream,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let both = async { tokio::join!(socket.accept(), connected) };
+        let (accepted, _stream) = tokio::time::timeout(BACK_WITHIN, both).await.expect("soon");
+        accepted.expect("accepted");
     }
 
     #[tokio::test]

@@ -184,7 +184,7 @@ impl Delivery {
         let waits = self.inner.deps.store.read(move |db| approvals::waits_of(db, &id)).await?;
         let now = self.inner.deps.clock.now_ms();
         let past = Past::reckon(message.sent_at.unwrap_or(now), now, &waits);
-        Ok(LimitCheck::new(self.inner.deps.settings.limits, Instant::now(), past))
+        Ok(LimitCheck::new(*self.inner.limits.now(), Instant::now(), past))
     }
 
     /// Stops the agent's turn as politely as it can be done; what it wrote so far is stored.

@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
+use crate::config::Live;
 use crate::feed::{Feeds, Patience};
 use crate::frames::AgentLocator;
 use crate::model::agent::ModelRef;
@@ -130,6 +131,9 @@ pub struct Delivery {
 
 struct Inner {
     deps: DeliveryDeps,
+    /// As they are configured now.
+    limits: Live<Limits>,
+    rules: Live<Rules>,
     workers: Keyed<SessionId>,
     limit: concurrency::ConcurrencyLimit,
     shown: shown::Shown,
@@ -141,6 +145,8 @@ impl Delivery {
     #[must_use]
     pub fn new(deps: DeliveryDeps) -> Self {
         let inner = Inner {
+            limits: Live::new(deps.settings.limits),
+            rules: Live::new(deps.settings.queue),
             workers: Keyed::new(&deps.tasks, "session", |_| ()),
             limit: concurrency::ConcurrencyLimit::default(),
             shown: shown::nothing(&deps.tasks),
@@ -148,6 +154,12 @@ impl Delivery {
             cancels: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Other limits and rules from now on; a turn that runs keeps the limits that it began with.
+    pub fn configure(&self, limits: Limits, rules: Rules) {
+        self.inner.limits.set(limits);
+        self.inner.rules.set(rules);
     }
 
     /// Stores a message and sees to its delivery. Returns as soon as it is stored.
@@ -159,7 +171,7 @@ impl Delivery {
             self.is_free_now(&request).await?;
         }
         let principal = principal.clone();
-        let rules = self.inner.deps.settings.queue;
+        let rules = *self.inner.rules.now();
         let id = MessageId::from_parts(self.inner.deps.clock.now_ms(), clock::entropy_128());
         let accepted = self
             .inner

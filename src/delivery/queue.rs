@@ -214,7 +214,7 @@ impl Delivery {
                 Now::Go => {
                     let waiter = waiter
                         .get_or_insert_with(|| inner.limit.wait(&message.frame, &message.id, message.urgent));
-                    if let Some(permit) = waiter.try_acquire(inner.deps.settings.queue.parallel) {
+                    if let Some(permit) = waiter.try_acquire(inner.rules.now().parallel) {
                         return Ok(Some(permit));
                     }
                 }
@@ -278,7 +278,7 @@ impl Delivery {
     /// Says when to look again. What is sent meanwhile is due later than what was there.
     async fn end_overdue(&self) -> Result<Duration, StoreError> {
         let store = &self.inner.deps.store;
-        let wait = self.inner.deps.settings.queue.wait;
+        let wait = self.inner.rules.now().wait;
         loop {
             let Some(oldest) = store.read(|db| queue::oldest(db)).await? else { return Ok(wait.min(SWEEP)) };
             let waited =
@@ -293,7 +293,7 @@ impl Delivery {
 
     async fn give_up_waiting(&self, message: &Message) -> Result<(), StoreError> {
         let id = message.id.clone();
-        let wait = span(self.inner.deps.settings.queue.wait);
+        let wait = span(self.inner.rules.now().wait);
         let why = format!("it waited for more than {wait} and could not be sent (queue.wait)");
         let change = move |tx: &mut Tx<'_>| {
             // Only one that still waits: it may have been taken in this very moment.

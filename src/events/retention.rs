@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::config::Live;
 use crate::store::retention::{self, Forgotten};
 use crate::store::{Store, StoreError};
 use crate::supervisor::failpoint::Failpoints;
@@ -48,7 +49,7 @@ pub struct EventRetention {
     /// The time.
     pub clock: Clock,
     /// What is kept.
-    pub keep: Retention,
+    pub keep: Live<Retention>,
     /// Where tests let it die.
     pub failpoints: Failpoints,
 }
@@ -59,7 +60,7 @@ impl EventRetention {
     /// # Errors
     /// Whatever the database says.
     pub async fn tidy(&self) -> Result<(), StoreError> {
-        let done = tidy_once(&self.store, self.clock.now_ms(), self.keep, &self.failpoints).await?;
+        let done = tidy_once(&self.store, self.clock.now_ms(), *self.keep.now(), &self.failpoints).await?;
         if done != Tidied::default() {
             tracing::info!(
                 merged = done.merged,

@@ -1,6 +1,7 @@
 //! Making a frame: row, ports, folders and container, or nothing at all.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -52,18 +53,21 @@ impl Frames {
     /// Everything that can be refused before anything is written.
     async fn settle(&self, request: FrameRequest) -> Result<(NewFrame, Vec<Remark>), FrameError> {
         let deps = &self.inner.deps;
-        let settings = &deps.settings;
+        let config = match request.defaults {
+            Some(theirs) => Arc::from(theirs),
+            None => self.inner.config.now(),
+        };
         let name = request.name.clone();
         if deps.store.read(move |db| frames::find_by_name(db, &name)).await?.is_some() {
             return Err(FrameError::NameTaken(request.name.into()));
         }
-        let limits = provision::limits(request.limits, settings.config.limits)?;
+        let limits = provision::limits(request.limits, config.limits)?;
         let env = provision::env(&request.env)?;
-        let network = request.network.unwrap_or(settings.config.network);
-        let lifetime = provision::lifetime_ms(request.lifetime, settings.config.throwaway_ttl)?;
+        let network = request.network.unwrap_or(config.network);
+        let lifetime = provision::lifetime_ms(request.lifetime, config.throwaway_ttl)?;
         let (project, workspace) = self.workspace(request.place).await?;
 
-        let image = request.image.unwrap_or_else(|| settings.config.image.clone());
+        let image = request.image.unwrap_or_else(|| config.image.clone());
         let engine = deps.runtime.info().await?;
         if network == NetworkMode::Open && !engine.capabilities.network {
             return Err(RuntimeError::Unsupported {
@@ -97,15 +101,15 @@ impl Frames {
             image,
             image_id: found.id,
             network,
-            allow: provision::allow(network, &settings.config.allow, &request.allow)?,
+            allow: provision::allow(network, &config.allow, &request.allow)?,
             env,
             limits,
             owner_uid,
             owner_gid,
             desired: if request.start { Desired::Running } else { Desired::Stopped },
             expires_at: lifetime.map(|lifetime| now_ms + lifetime),
-            ports: settings.config.ports,
-            avoid: ports::busy_ports(&deps.store, settings.config.ports, 2).await?,
+            ports: config.ports,
+            avoid: ports::busy_ports(&deps.store, config.ports, 2).await?,
             given: request.given,
         };
         Ok((new, remarks))

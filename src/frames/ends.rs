@@ -14,7 +14,7 @@ use crate::supervisor::keyed::Next;
 impl Driver {
     /// A container ended, or vanished, although it was to run.
     pub(super) async fn record_end(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
-        let settings = self.inner.deps.settings.crashes;
+        let settings = *self.inner.crashes.now();
         let exit_code = seen.details.as_ref().and_then(|details| details.exit_code);
         let why = crash::why(seen, &frame.limits);
         let last_words = self.last_words(seen).await;

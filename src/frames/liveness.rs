@@ -73,7 +73,7 @@ impl Driver {
         let silent = since.elapsed();
         if let Some(since) = self.memory.restarting_since {
             self.show("its agent begins again");
-            if since.elapsed() < self.inner.deps.settings.config.start_timeout {
+            if since.elapsed() < self.inner.config.now().start_timeout {
                 return Ok(Some(Next::after(RESTART_PROBE)));
             }
             return self.distrust_container(silent).await.map(Some);
@@ -162,7 +162,7 @@ impl Driver {
         if runtime.exec(&self.id, probe).await.is_ok_and(|done| done.exit_code == 0) {
             self.note("agent_silent", format!("its agent did not answer for {seconds} s; it is restarted"))
                 .await?;
-            runtime.ensure_stopped(&self.id, self.inner.deps.settings.config.stop_grace).await?;
+            runtime.ensure_stopped(&self.id, self.inner.config.now().stop_grace).await?;
         } else {
             let text = format!(
                 "the engine calls it running, but nothing answered for {seconds} s; it gets a new container"

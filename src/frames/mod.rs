@@ -60,6 +60,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
+use crate::config::{Live, schema as config};
 use crate::model::container::Observation;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
@@ -97,6 +98,9 @@ pub struct Frames {
 
 struct Inner {
     deps: FramesDeps,
+    /// As it is configured now; what `deps.settings` says is how it began.
+    config: Live<config::Frames>,
+    crashes: Live<CrashSettings>,
     failpoints: Failpoints,
     /// How many frames may be starting at once.
     starts: Arc<Semaphore>,
@@ -145,6 +149,8 @@ impl Frames {
         let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
             .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
         let inner = Inner {
+            config: Live::new(deps.settings.config.clone()),
+            crashes: Live::new(deps.settings.crashes),
             deps,
             failpoints,
             starts,
@@ -156,6 +162,13 @@ impl Frames {
             visitors: idle::Visitors::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Another configuration from now on; how many may start at the same time stays.
+    pub fn configure(&self, config: config::Frames) {
+        let (window, limit) = (config.crash_window, config.crash_limit);
+        self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
+        self.inner.config.set(config);
     }
 
     /// All frames, by name.

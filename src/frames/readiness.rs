@@ -33,11 +33,7 @@ impl Driver {
     pub(super) async fn become_ready(&mut self, frame: &Frame) -> Result<Next, FrameError> {
         if self.inner.access(&self.id).await?.is_none() {
             // Somebody started it past us, with nothing to read at its start: begin properly.
-            self.inner
-                .deps
-                .runtime
-                .ensure_stopped(&self.id, self.inner.deps.settings.config.stop_grace)
-                .await?;
+            self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.config.now().stop_grace).await?;
             return Ok(Next::Again);
         }
         self.attend(frame).await?;
@@ -123,7 +119,7 @@ impl Driver {
     }
 
     async fn give_up_waiting(&mut self) -> Result<Next, FrameError> {
-        let seconds = self.inner.deps.settings.config.start_timeout.as_secs();
+        let seconds = self.inner.config.now().start_timeout.as_secs();
         self.fail(format!("its agent was not there within {seconds} s: {}", self.last_sign())).await
     }
 
@@ -131,6 +127,6 @@ impl Driver {
     pub(super) fn is_overdue(&self, frame: &Frame) -> bool {
         let began_at = frame.state_changed_at.max(self.memory.run_began_at);
         let waited = self.inner.deps.clock.now_ms().saturating_sub(began_at);
-        waited >= millis(self.inner.deps.settings.config.start_timeout)
+        waited >= millis(self.inner.config.now().start_timeout)
     }
 }

@@ -107,17 +107,13 @@ impl Driver {
     ) -> Result<Next, FrameError> {
         let seconds = silent.as_secs();
         let often = self.inner.recycled_lately(&self.id).await?;
-        if often >= self.inner.deps.settings.config.recycle_limit {
+        if often >= self.inner.config.now().recycle_limit {
             let reason = format!(
                 "its agent did not answer for {seconds} s and was restarted {} within the last hour; \
                  it is not tried again by itself",
                 if often == 1 { "once".to_owned() } else { format!("{often} times") }
             );
-            self.inner
-                .deps
-                .runtime
-                .ensure_stopped(&self.id, self.inner.deps.settings.config.stop_grace)
-                .await?;
+            self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.config.now().stop_grace).await?;
             self.forget_unresponsive();
             return self.fail(reason).await;
         }
@@ -155,7 +151,7 @@ impl Driver {
             open.is_empty() && self.health() == AgentHealth::Answers
         };
         let often = self.inner.recycled_lately(&self.id).await?;
-        if !is_free || often >= self.inner.deps.settings.config.recycle_limit {
+        if !is_free || often >= self.inner.config.now().recycle_limit {
             return Ok(());
         }
         let listed = self.inner.deps.runtime.exec(&self.id, list_command()).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::schema as config;
 use crate::model::ids::RunId;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
@@ -29,6 +30,8 @@ pub struct FrameRequest {
     pub env: BTreeMap<String, String>,
     /// Whether it ends by itself.
     pub lifetime: Lifetime,
+    /// What is absent, as the environment of whoever asks has it; as it is configured when nothing was said.
+    pub defaults: Option<Box<config::Frames>>,
     /// Whether it is started at once.
     pub start: bool,
     /// What its agent may do without asking, behind the configured rules; later ones win.

@@ -136,7 +136,7 @@ impl Driver {
         if self.memory.attended {
             return Ok(());
         }
-        let (store, range) = (&self.inner.deps.store, self.inner.deps.settings.config.ports);
+        let (store, range) = (&self.inner.deps.store, self.inner.config.now().ports);
         let mut frame = frame.clone();
         let mut held = BTreeSet::new();
         for _ in 0..EXCHANGES {
@@ -185,7 +185,7 @@ impl Driver {
         self.inner.failpoints.hit("stop.before_agent").await;
         self.end_turns(frame).await;
         self.inner.failpoints.hit("stop.before_engine").await;
-        let grace = self.inner.deps.settings.config.stop_grace;
+        let grace = self.inner.config.now().stop_grace;
         let stopped = self.inner.deps.runtime.ensure_stopped(&self.id, grace).await;
         self.inner.failpoints.hit("stop.after_stop").await;
         match stopped {

@@ -5,6 +5,7 @@
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
 use crate::approvals::AnswerError;
+use crate::config::ConfigError;
 use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
@@ -23,6 +24,14 @@ use crate::wire::problem::Problem;
 pub fn no_frame(name: &str) -> Reply {
     Reply::not_found("frame.not_found", format!("there is no frame {name}"))
         .hint("`mimir frame list` shows the frames you have")
+}
+
+impl From<ConfigError> for Reply {
+    fn from(error: ConfigError) -> Self {
+        Self::bad_request("frame.invalid", error.to_string()).hint(
+            "`mimir config show` lists all settings; `mimir frame create --help` shows what is possible",
+        )
+    }
 }
 
 fn being_destroyed(error: &dyn std::error::Error) -> Reply {
@@ -283,6 +292,8 @@ impl From<SessionError> for Reply {
                 .hint("`mimir sessions show`, `export` and `delete` work without the frame"),
             SessionError::NotBegun(_) => Self::conflict("session.not_begun", title)
                 .hint("send a message in it first: `mimir send --session ID \"…\"`"),
+            SessionError::NoMessage { ref session, .. } => Self::not_found("message.not_found", title)
+                .hint(format!("`mimir sessions show {session} --json` shows its messages with their ids")),
             SessionError::NoAgent(_) => Self(Problem::new(424, "frame.failed", title))
                 .hint("`mimir frame list` shows how its frame is; `mimir doctor` looks deeper"),
             SessionError::Query(_) => Self::bad_request("search.query", title).hint(

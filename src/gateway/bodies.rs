@@ -68,6 +68,7 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         },
         env: file.env.into_iter().chain(body.env).collect(),
         lifetime,
+        defaults: None,
         start: body.start || file.start.unwrap_or(false),
         rules: file.rules.into_iter().chain(body.rules).collect(),
         given,

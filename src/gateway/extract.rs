@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Reply;
+use super::refusals;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::model::scope::Grant;
 
-/// A JSON body of at most axum's limit of 2 MiB.
+/// No body is larger: axum's own limit.
+pub const LARGEST_BODY: usize = 2 << 20;
+
+/// A JSON body of at most [`LARGEST_BODY`].
 ///
 /// The media type must be JSON: a page of another origin can send a form or plain
 /// text without asking first, but not this.
@@ -37,17 +42,11 @@ where
                 "the body must be JSON: send `content-type: application/json`",
             )));
         }
-        let body = Bytes::from_request(request, state).await.map_err(|error| {
-            Reply(crate::wire::problem::Problem::new(
-                error.status().as_u16(),
-                "request.body",
-                "the body could not be read",
-            ))
-            .detail(error.to_string())
+        let body = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(LARGEST_BODY),
+            _ => refusals::cut_off(),
         })?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            Reply::bad_request("request.invalid", "the body does not fit").detail(error.to_string())
-        })
+        Json::from_bytes(&body).map(|Json(value)| Self(value)).map_err(|error| refusals::of_body(&error))
     }
 }
 
@@ -62,9 +61,8 @@ where
     type Rejection = Reply;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Reply> {
-        Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|error| {
-            Reply::bad_request("request.invalid", "a query parameter does not fit").detail(error.to_string())
-        })
+        let read = Query::try_from_uri(&parts.uri);
+        read.map(|Query(value)| Self(value)).map_err(|error| refusals::of_query(&error))
     }
 }
 

@@ -18,6 +18,7 @@ mod names;
 pub mod ndjson;
 pub mod needs;
 pub mod problem;
+mod refusals;
 pub mod request;
 mod revocable;
 mod routes;

@@ -4,23 +4,24 @@
 //! named. [`check`] stands before every handler; a route without the two words does
 //! not compile.
 
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
 
 use super::auth::cut;
+use super::extract::LARGEST_BODY;
 use super::problem::{Answer, Reply};
+use super::refusals;
 use super::state::Services;
 use crate::access::Refusal;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::scope::{Grant, Scope};
 use crate::store::{self, StoreError};
 use crate::wire::problem::Problem;
-
-/// No body that names a frame is larger.
-const LARGEST_BODY: usize = 2 << 20;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +141,7 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
         FrameIn::Path | FrameIn::Message | FrameIn::Session | FrameIn::Approval => {
             let (mut parts, body) = request.into_parts();
             let params = RawPathParams::from_request_parts(&mut parts, &()).await;
-            let params = params.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
+            let params = params.map_err(|_| Reply(refusals::of_status(StatusCode::BAD_REQUEST)))?;
             let wanted = if route.frame == FrameIn::Path { "name" } else { "id" };
             let value = params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
             let value = value.unwrap_or_default();
@@ -176,14 +177,9 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
         }
         FrameIn::Body => {
             let (parts, body) = request.into_parts();
-            let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|error| {
-                Reply(
-                    Problem::new(413, "request.body", "the body could not be read").detail(error.to_string()),
-                )
-            })?;
-            let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
-                Reply::bad_request("request.invalid", "the body does not fit").detail(error.to_string())
-            })?;
+            let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| refusals::too_large(LARGEST_BODY))?;
+            let Json(value): Json<serde_json::Value> =
+                Json::from_bytes(&bytes).map_err(|error| refusals::of_body(&error))?;
             let frame = value.get("frame").and_then(serde_json::Value::as_str);
             covered(frame.ok_or_else(|| refuse("say which frame"))?)?;
             Ok(Request::from_parts(parts, Body::from(bytes)))

@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::metrics::Counters;
 use super::problem::Reply;
+use super::refusals;
 use super::serve::Refused;
 use crate::clock::{self, Clock};
 use crate::model::ids::RequestId;
@@ -21,6 +22,10 @@ use crate::wire::problem::Problem;
 
 /// The header that carries the id both ways.
 pub const REQUEST_ID: &str = "x-request-id";
+
+/// Marks an answer that somebody else gave and that goes through as it is.
+#[derive(Clone)]
+pub struct Carried;
 
 /// What the wrapper needs.
 #[derive(Clone)]
@@ -80,6 +85,13 @@ fn panicked() -> Response {
 
 /// Writes the body of a problem and adds the id to everything.
 fn finish(mut response: Response, id: &str) -> Response {
+    let status = response.status();
+    let is_told =
+        response.extensions().get::<Problem>().is_some() || response.extensions().get::<Carried>().is_some();
+    if (status.is_client_error() || status.is_server_error()) && !is_told {
+        // A library's refusal, in its own words or in none.
+        response.extensions_mut().insert(refusals::of_status(status));
+    }
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
         problem.request_id = Some(id.to_owned());
         let body = serde_json::to_vec(&problem).unwrap_or_default();

@@ -15,7 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,11 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Answers on the Unix socket until stopped. Peers are known by their user id.
-pub async fn unix(listener: Arc<UnixListener>, routes: Router, stop: CancellationToken) {
+pub async fn unix<Accepting>(accept: impl FnMut() -> Accepting, routes: Router, stop: CancellationToken)
+where
+    Accepting: Future<Output = std::io::Result<UnixStream>>,
+{
     let our_uid = rustix::process::geteuid().as_raw();
-    let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
     let serve = |stream: UnixStream| {
         let who = match stream.peer_cred() {
             Ok(peer) => auth::check_peer(peer.uid(), our_uid),

@@ -10,6 +10,7 @@ use crate::access::Access;
 use crate::approvals::Approvals;
 use crate::backups::Backups;
 use crate::clock::Clock;
+use crate::config::Running;
 use crate::delivery::Delivery;
 use crate::events::Events;
 use crate::feed::Feeds;
@@ -60,6 +61,8 @@ pub struct Services {
     pub doctor: Arc<crate::doctor::Subject>,
     /// How images are built.
     pub images: ImageSource,
+    /// What is configured.
+    pub running: Running,
     /// What does not change while the gateway runs.
     pub about: Arc<About>,
     /// Owner of what outlives a request.
@@ -102,6 +105,4 @@ pub struct About {
     pub key_source: String,
     /// The model that is used unless another is named.
     pub default_model: String,
-    /// How long an unattended run waits for an answer unless it says so itself.
-    pub unattended: std::time::Duration,
 }

@@ -32,6 +32,14 @@ pub enum SessionError {
     /// Its frame cannot be started.
     #[error("the agent cannot be asked: {0}")]
     NoAgent(String),
+    /// Nothing of that id was said in it.
+    #[error("there is no message `{message}` in session {session}")]
+    NoMessage {
+        /// The conversation.
+        session: SessionId,
+        /// What was asked for.
+        message: String,
+    },
     /// The search cannot be understood.
     #[error(transparent)]
     Query(#[from] QueryError),

@@ -94,7 +94,10 @@ impl Sessions {
         title: Option<SessionTitle>,
     ) -> Result<Session, SessionError> {
         let (session, frame, agent_session, client) = self.awake(id).await?;
-        let before = self.agent_message(before).await?;
+        let before = match before {
+            None => None,
+            Some(word) => Some(self.said_in(&client, &session.id, &agent_session, word).await?),
+        };
         let title = title.map_or_else(|| format!("{} (fork)", session.title), String::from);
         let forked = client.fork_session(&agent_session, before.as_ref()).await?;
         let said = client.messages(&forked.id, ALL).await?;
@@ -227,17 +230,26 @@ impl Sessions {
         Ok(frame.filter(|frame| frame.desired != Desired::Removed))
     }
 
-    /// opencode's id of a message by ours or its own.
-    async fn agent_message(&self, word: Option<&str>) -> Result<Option<AgentMessageId>, SessionError> {
-        let Some(word) = word else { return Ok(None) };
+    /// opencode's id of a message of a conversation, by ours or its own.
+    async fn said_in(
+        &self,
+        client: &OpencodeClient,
+        session: &SessionId,
+        agent_session: &AgentSessionId,
+        word: &str,
+    ) -> Result<AgentMessageId, SessionError> {
+        let unknown = || SessionError::NoMessage { session: session.clone(), message: word.to_owned() };
+        let mut wanted = AgentMessageId(word.to_owned());
         if let Ok(id) = MessageId::parse(word) {
             match self.deps.store.read(move |db| messages::get(db, &id)).await {
-                Ok(message) => return Ok(message.agent_message),
+                // One that was never handed over has none.
+                Ok(message) => wanted = message.agent_message.ok_or_else(unknown)?,
                 Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Some(AgentMessageId(word.to_owned())))
+        let said = client.messages(agent_session, ALL).await?;
+        if said.iter().any(|message| message.head.id == wanted) { Ok(wanted) } else { Err(unknown()) }
     }
 
     async fn last_model(&self, session: &Session) -> Result<ModelRef, SessionError> {

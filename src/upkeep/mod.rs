@@ -17,7 +17,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::config::schema as config;
+use crate::config::{Live, schema as config};
 use crate::frames::{FrameError, Frames, Processes};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::FrameId;
@@ -64,6 +64,8 @@ pub struct Upkeep {
 
 struct Inner {
     deps: UpkeepDeps,
+    /// As it is configured now.
+    config: Live<config::Frames>,
     looks: Mutex<BTreeMap<FrameId, Look>>,
     idle_stops: AtomicU64,
 }
@@ -82,7 +84,15 @@ impl Upkeep {
     /// Makes the service; [`Upkeep::look_once`] is called every [`Upkeep::period`].
     #[must_use]
     pub fn new(deps: UpkeepDeps) -> Self {
-        Self { inner: Arc::new(Inner { deps, looks: Mutex::default(), idle_stops: AtomicU64::new(0) }) }
+        let config = Live::new(deps.settings.config.clone());
+        Self {
+            inner: Arc::new(Inner { deps, config, looks: Mutex::default(), idle_stops: AtomicU64::new(0) }),
+        }
+    }
+
+    /// Another configuration from now on.
+    pub fn configure(&self, config: config::Frames) {
+        self.inner.config.set(config);
     }
 
     /// What a frame's agent used when it was looked at last: UTC ms and bytes.
@@ -101,7 +111,8 @@ impl Upkeep {
     #[must_use]
     pub fn period(&self) -> Duration {
         let settings = &self.inner.deps.settings;
-        let pause = settings.config.idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
+        let pause =
+            self.inner.config.now().idle_stop.map_or(settings.tick, |idle| settings.tick.min(idle / 4));
         pause.max(Duration::from_millis(50))
     }
 
@@ -142,7 +153,7 @@ impl Upkeep {
         if now.occupied.is_some() || self.inner.deps.frames.visitors(&frame.id) > 0 {
             return self.touch(frame).await;
         }
-        let Some(idle_stop) = self.inner.deps.settings.config.idle_stop else { return Ok(()) };
+        let Some(idle_stop) = self.inner.config.now().idle_stop else { return Ok(()) };
         let since = frame.last_active_at.max(frame.state_changed_at);
         let idle = self.now_ms().saturating_sub(since);
         if idle < millis(idle_stop) {
@@ -165,7 +176,7 @@ impl Upkeep {
 
     /// Writes down that it has something to do, now and then.
     async fn touch(&self, frame: &Frame) -> Result<(), FrameError> {
-        let idle_stop = self.inner.deps.settings.config.idle_stop.unwrap_or(TOUCH_EVERY);
+        let idle_stop = self.inner.config.now().idle_stop.unwrap_or(TOUCH_EVERY);
         let due = millis(TOUCH_EVERY.min(idle_stop / 4));
         if self.now_ms().saturating_sub(frame.last_active_at) < due {
             return Ok(());
@@ -209,14 +220,14 @@ impl Upkeep {
         }
         // What was too large while it was busy is so still when it is free.
         let memory = self.look(&frame.id).memory;
-        let Some(why) = memory.verdict(frame.limits.memory_bytes, settings.config.recycle_at) else {
+        let Some(why) = memory.verdict(frame.limits.memory_bytes, self.inner.config.now().recycle_at) else {
             return Ok(());
         };
         if now.occupied.is_some() {
             return Ok(());
         }
         let often = self.inner.deps.frames.recycled_lately(&frame.id).await?;
-        if often < settings.config.recycle_limit {
+        if often < self.inner.config.now().recycle_limit {
             self.inner.deps.frames.recycle(&frame.id, &format!("{why}; it was restarted while it was idle"));
             self.alter(&frame.id, |look| look.memory = Trend::default());
         } else if look.capped_at.is_none_or(|told| at.saturating_sub(told) > 60 * 60 * 1000) {

@@ -9,7 +9,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use mimir::approvals::{AnswerError, Replied, Settings};
+use mimir::approvals::{AnswerError, Replied};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::approval::{ApprovalState, Decision};
 use mimir::model::event::EventKind;
@@ -279,14 +279,9 @@ async fn trap_16_what_an_agent_forgot_is_over_and_asked_anew() {
 
 #[tokio::test]
 async fn rules_decide_before_people_and_the_agent_is_told_why() {
-    let settings = Settings {
-        rules: vec![
-            rule("allow bash git status*"),
-            rule("deny bash git push *"),
-            rule("deny external_directory *"),
-        ],
-    };
-    let world = World::with(settings).await;
+    let configured =
+        [rule("allow bash git status*"), rule("deny bash git push *"), rule("deny external_directory *")];
+    let world = World::with(configured.into()).await;
     world.frame_has_rules(&[rule("allow external_directory /tmp/*"), rule("allow bash ls")]).await;
 
     let allowed = world.ask(permission("per_1", ROOT, "bash", &["git status", "ls"])).await.id;
@@ -317,8 +312,7 @@ async fn rules_decide_before_people_and_the_agent_is_told_why() {
 
 #[tokio::test]
 async fn a_projects_own_file_may_forbid_and_never_allow() {
-    let settings = Settings { rules: vec![rule("allow bash make *")] };
-    let world = World::with(settings).await;
+    let world = World::with(vec![rule("allow bash make *")]).await;
     std::fs::create_dir(world.workspace().join(".mimir")).expect("a folder");
     let file = world.workspace().join(".mimir/config.yml");
     let text = "approvals:\n  rules:\n    - {tool: bash, command: 'make deploy*', action: deny, why: not from here}\n    - {tool: bash, command: 'curl *', action: allow}\n";

@@ -14,6 +14,7 @@ mod corpus;
 mod gateway;
 mod queue;
 mod real;
+mod running;
 mod send;
 pub mod terminal;
 mod views;

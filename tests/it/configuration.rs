@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mimir::config::error::{ConfigError, ConfigProblem};
 use mimir::config::frame_file::FrameFile;
-use mimir::config::keys::{self, CONFIG};
+use mimir::config::keys::{self, CONFIG, Owner};
 use mimir::config::provider::ModelEntry;
 use mimir::config::schema::Tls;
 use mimir::config::{
-    Config, FlagValue, LoadOptions, Loaded, Origin, Paths, edit, env, json_schema, paths, project_file,
+    Config, FlagValue, LoadOptions, Loaded, Origin, Paths, Running, edit, env, json_schema, paths,
+    project_file,
 };
 use mimir::model::network::NetworkMode;
 
@@ -640,4 +643,67 @@ fn folders_are_closed_to_others_and_never_somebody_elses() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("a file");
     assert!(paths::ensure_private(&file).is_err());
+}
+
+// --- whose a key is, a file that changes --------------------------------------------------------
+
+#[test]
+fn every_key_says_whose_it_is_and_those_of_requests_are_taken_along() {
+    let without: Vec<&str> =
+        CONFIG.iter().filter(|key| key.owner.is_none()).map(|key| key.path.as_str()).collect();
+    assert!(without.is_empty(), "config/schema.rs does not say whose these are: {without:?}");
+    let of_requests = CONFIG.iter().filter(|key| key.owner == Some(Owner::Request));
+    for key in of_requests {
+        let taken = key.path.starts_with("frames.") || key.path == "approvals.unattended";
+        assert!(taken, "no request takes {} along: see cli/environment.rs", key.path);
+    }
+}
+
+fn running(home: &Home) -> Running {
+    Running::new(home.options.clone(), home.load())
+}
+
+#[test]
+fn a_file_that_changed_is_obeyed_key_by_key() {
+    let home = Home::with("turn: {work: 1h}\nserver: {http_port: 8081}\n");
+    let running = running(&home);
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    running.on_change(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    running.refresh();
+    assert_eq!(told.load(Ordering::SeqCst), 0, "it is the same file");
+
+    let text = "turn: {work: 3h}\nserver: {http_port: 8082}\nproviders: {local: {kind: ollama}, anthropic: {key: sk-1}}\n";
+    fs::write(home.options.paths.config_file(), text).expect("written");
+    running.refresh();
+    let now = running.now();
+    assert_eq!((now.turn.work.as_secs(), now.server.http_port), (3 * 3600, Some(8081)));
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    let shown = running.shown("salt");
+    let waits: Vec<&str> =
+        shown.settings.iter().filter(|it| it.pending.is_some()).map(|it| it.key.as_str()).collect();
+    assert_eq!(waits, ["server.http_port", "providers.anthropic.key", "providers.local.kind"]);
+    assert!(shown.changed && !format!("{shown:?}").contains("sk-1"), "{shown:?}");
+
+    fs::write(home.options.paths.config_file(), "turn: {work: never}\n").expect("written");
+    running.refresh();
+    assert_eq!(running.now().turn.work.as_secs(), 3 * 3600, "a mistake changes nothing");
+    assert!(running.shown("salt").mistake.is_some_and(|it| it.contains("turn.work")));
+}
+
+#[test]
+fn a_request_may_say_what_shapes_it_and_nothing_else() {
+    let running = running(&Home::new());
+    let said = |key: &str, text: &str| running.for_request(&[(key.to_owned(), text.to_owned())].into());
+    assert_eq!(said("frames.limits.pids", "77").expect("fits").frames.limits.pids, 77);
+    for (key, text) in [
+        ("turn.work", "9h"),
+        ("server.bind", "::"),
+        ("frames.parallel_starts", "9"),
+        ("frames.network", "no"),
+    ] {
+        assert!(said(key, text).is_err(), "{key}");
+    }
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use mimir::clock::Clock;
-use mimir::config::{Config, FlagValue, LoadOptions, Paths};
+use mimir::config::{Config, FlagValue, LoadOptions, Paths, Running};
 use mimir::daemon::{Background, Resources, ServiceSettings, StandIns, build};
 use mimir::gateway::{ImageSource, Services};
 use mimir::model::ids::InstanceId;
@@ -85,12 +85,14 @@ impl Machine {
         };
         let flags = self.keys.iter().map(flag).collect();
         let load = LoadOptions { paths: self.paths.clone(), env: Default::default(), flags };
-        let config = Config::load(&load).expect("the built-in configuration").config;
+        let loaded = Config::load(&load).expect("the built-in configuration");
+        let config = loaded.config.clone();
         let resources = Resources {
             settings: ServiceSettings::of(&config, &self.paths, Self::instance()),
             stand_ins: StandIns::default(),
             paths: self.paths.clone(),
             config,
+            running: Running::new(load, loaded),
             clock: Clock::system(),
             store,
             instance: Self::instance(),

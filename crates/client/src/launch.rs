@@ -15,10 +15,12 @@ use mimir_model::wire::problem::Problem;
 /// A gateway opens its database and finds its engine before it listens.
 const START: Duration = Duration::from_secs(60);
 
-/// How long a gateway that was asked to stop may take to end.
-const HANDOVER: Duration = Duration::from_secs(40);
+/// How long we look again when another gateway holds the home; the one that we start waits for its end by itself.
+const HANDOVER: Duration = Duration::from_secs(5);
 /// What a gateway says when another one holds the home.
 const TAKEN: &str = "gateway.already";
+/// And what is said of one that somebody killed while it started.
+const KILLED: &str = "gateway.killed";
 
 /// How to start a gateway.
 #[derive(Clone, Debug)]
@@ -63,8 +65,10 @@ impl Launch {
     /// What the gateway says about why it cannot start, or that it does not answer in time.
     pub async fn run(&self, client: &GatewayClient) -> Result<Launched, NotStarted> {
         let begun = Instant::now();
+        let mut killed = false;
         loop {
             match self.once(client).await {
+                Err(not_started) if not_started.problem.code == KILLED && !killed => killed = true,
                 // One that is just ending holds the home a little longer than it answers.
                 Err(not_started) if not_started.problem.code == TAKEN && begun.elapsed() < HANDOVER => {
                     sleep(Duration::from_millis(200)).await;
@@ -215,6 +219,18 @@ mod tests {
         );
         let failure = failure(&script).await;
         assert_eq!(failure.code, Some(3), "the second try got further: {failure:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_killed_while_it_started_is_started_once_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tries = folder.path().join("tries");
+        let script = format!(
+            r#"echo x >>{}; echo '{{"error":{{"code":"gateway.killed","message":"killed"}}}}' >&2; exit 5"#,
+            tries.display()
+        );
+        assert_eq!(failure(&script).await.problem.code, "gateway.killed");
+        assert_eq!(std::fs::read_to_string(tries).expect("written").lines().count(), 2);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::lines::JsonLines;
 use super::place::{Place, Remote};
 use super::terminal::{self, TerminalInput, TerminalOutputs};
 use mimir_model::wire::approvals::{AnswerApproval, ApprovalView};
+use mimir_model::wire::config::RunningConfig;
 use mimir_model::wire::doctor::Check;
 use mimir_model::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
@@ -140,6 +141,11 @@ impl GatewayClient {
         self.get("/v1/status".to_owned()).await
     }
 
+    /// `GET /v1/config`
+    pub async fn config(&self) -> Result<RunningConfig, ClientError> {
+        self.get("/v1/config".to_owned()).await
+    }
+
     /// `GET /v1/doctor`: the checks as they finish.
     pub async fn doctor(&self) -> Result<JsonLines<Check>, ClientError> {
         self.stream(Call::new(Method::GET, "/v1/doctor")).await
@@ -147,7 +153,9 @@ impl GatewayClient {
 
     /// `POST /v1/stop`: frames go on.
     pub async fn stop(&self) -> Result<(), ClientError> {
-        ask_whole(&self.place, Call::new(Method::POST, "/v1/stop")).await.map(|_| ())
+        ask_whole(&self.place, Call::new(Method::POST, "/v1/stop").within(Duration::from_secs(5)))
+            .await
+            .map(|_| ())
     }
 
     /// `POST /v1/frames`

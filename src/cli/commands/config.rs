@@ -9,8 +9,10 @@ use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::config::keys::{self, Key};
-use crate::config::show::Row;
+use crate::config::running::applies;
+use crate::config::show::{Row, is_at};
 use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, Origin, edit};
+use crate::wire::config::{Applies, RunningConfig, RunningSetting};
 use crate::wire::problem::Problem;
 
 /// Verbs of the configuration.
@@ -113,39 +115,114 @@ fn load() -> Result<Loaded, Failure> {
     Config::load(&options()?).map_err(|error| failure(&error))
 }
 
+/// A setting as it holds for whoever asks from here.
+struct Shown {
+    setting: RunningSetting,
+    /// Whether a request from here takes it along.
+    from_here: bool,
+}
+
+/// Every setting: as the gateway that runs uses it, or as one would that starts now.
+fn shown(context: &Context) -> Result<(Vec<Shown>, Option<RunningConfig>), Failure> {
+    let here = load()?.rows();
+    let running = context.wait_for(async { Ok(context.gateway_as_it_is().await?.config().await.ok()) })?;
+    let Some(mut running) = running else {
+        let plain = |row: Row| RunningSetting {
+            applies: applies(&row.key),
+            key: row.key,
+            value: row.value,
+            origin: row.origin.to_string(),
+            pending: None,
+            digest: None,
+        };
+        let all = here.into_iter().map(|row| Shown { setting: plain(row), from_here: false });
+        return Ok((all.collect(), None));
+    };
+    let settings = std::mem::take(&mut running.settings).into_iter().map(|setting| {
+        let ours = here.iter().find(|row| {
+            row.key == setting.key
+                && setting.applies == Applies::Request
+                && matches!(row.origin, Origin::Env(_))
+        });
+        match ours {
+            Some(row) => Shown {
+                setting: RunningSetting {
+                    value: row.value.clone(),
+                    origin: row.origin.to_string(),
+                    ..setting
+                },
+                from_here: true,
+            },
+            None => Shown { setting, from_here: false },
+        }
+    });
+    Ok((settings.collect(), Some(running)))
+}
+
 fn show(args: &ShowArgs, context: &Context) -> Outcome {
-    let loaded = load()?;
-    let rows = match &args.key {
-        Some(key) => rows_at(&loaded, key)?,
-        None => loaded.rows(),
+    let (all, running) = shown(context)?;
+    let all = match &args.key {
+        Some(key) => at(all, key)?,
+        None => all,
     };
     if context.out.json {
-        let rows: Vec<_> = rows
+        let rows: Vec<_> = all
             .iter()
-            .map(|row| serde_json::json!({"key": row.key, "value": row.value, "origin": row.origin.to_string()}))
+            .map(|Shown { setting, .. }| {
+                serde_json::json!({
+                    "key": setting.key, "value": setting.value, "origin": setting.origin,
+                    "applies": setting.applies, "pending": setting.pending,
+                })
+            })
             .collect();
         context.out.document(&rows)?;
-        return Ok(DONE);
-    }
-    let mut columns = vec![column("KEY"), column("VALUE").shrinks()];
-    if args.origin {
-        columns.push(column("FROM").shrinks());
-    }
-    let mut table = Table::new(&columns);
-    for row in rows {
-        let value = if row.value.is_empty() { inked(Ink::Dim, "(empty)") } else { row.value.into() };
-        let mut cells = vec![row.key.into(), value];
+    } else {
+        let mut columns = vec![column("KEY"), column("VALUE").shrinks()];
         if args.origin {
-            cells.push(row.origin.to_string().into());
+            columns.push(column("FROM").shrinks());
         }
-        table.row(cells);
+        let mut table = Table::new(&columns);
+        for Shown { setting, from_here } in &all {
+            let value = match setting.value.is_empty() {
+                true => inked(Ink::Dim, "(empty)"),
+                false => setting.value.clone().into(),
+            };
+            let mut cells = vec![setting.key.clone().into(), value];
+            if args.origin {
+                let here = if *from_here { " (goes along with requests from here)" } else { "" };
+                cells.push(format!("{}{here}", setting.origin).into());
+            }
+            table.row(cells);
+        }
+        context.out.table(&table)?;
     }
-    context.out.table(&table)?;
+    if let Some(running) = running {
+        tell(context, &all, &running);
+    }
     Ok(DONE)
 }
 
+/// What is not so yet, or not so here.
+fn tell(context: &Context, all: &[Shown], running: &RunningConfig) {
+    if running.changed {
+        context.out.say(context.dim(&format!("{} changed since the gateway started", clean(&running.file))));
+    }
+    for Shown { setting, .. } in all {
+        if let Some(pending) = &setting.pending {
+            let value = if pending.value.is_empty() { "(empty)" } else { pending.value.as_str() };
+            context.out.say(format!(
+                "{} is {value} after a restart ({}): `mimir serve --stop`",
+                clean(&setting.key),
+                clean(&pending.origin)
+            ));
+        }
+    }
+    context.out.say(context.dim("this is what the running gateway uses"));
+}
+
 fn get(args: &GetArgs, context: &Context) -> Outcome {
-    let rows = rows_at(&load()?, &args.key)?;
+    let rows: Vec<RunningSetting> =
+        at(shown(context)?.0, &args.key)?.into_iter().map(|shown| shown.setting).collect();
     let single = matches!(rows.as_slice(), [only] if only.key == args.key);
     if context.out.json {
         let values: serde_json::Map<String, serde_json::Value> =
@@ -161,10 +238,11 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
-fn rows_at(loaded: &Loaded, key: &str) -> Result<Vec<Row>, Failure> {
-    let rows = loaded.rows_at(key);
-    if !rows.is_empty() {
-        return Ok(rows);
+/// Those at and below a key.
+fn at(all: Vec<Shown>, key: &str) -> Result<Vec<Shown>, Failure> {
+    let found: Vec<Shown> = all.into_iter().filter(|shown| is_at(&shown.setting.key, key)).collect();
+    if !found.is_empty() {
+        return Ok(found);
     }
     let hint = match keys::nearest_key(&keys::CONFIG, key) {
         Some(nearest) => format!("did you mean `{nearest}`? `mimir config show` lists all keys"),
@@ -173,6 +251,17 @@ fn rows_at(loaded: &Loaded, key: &str) -> Result<Vec<Row>, Failure> {
     let known = keys::find(&keys::CONFIG, key).is_some();
     let title = if known { format!("`{key}` is not set") } else { format!("there is no setting `{key}`") };
     Err(Problem::new(404, "config.no_such_key", title).hint(hint).into())
+}
+
+/// When a gateway that runs obeys what was just written.
+fn obeyed(context: &Context, key: &str) -> String {
+    let asked = context.wait_for(async { Ok(context.gateway_here().config().await.ok()) });
+    let Ok(Some(running)) = asked else { return "the next gateway uses it".to_owned() };
+    let waits = running.settings.iter().any(|setting| is_at(&setting.key, key) && setting.pending.is_some());
+    match waits {
+        true => "the running gateway uses it after a restart: `mimir serve --stop`; frames go on".to_owned(),
+        false => "the running gateway uses it now".to_owned(),
+    }
 }
 
 fn set(args: &SetArgs, context: &Context) -> Outcome {
@@ -197,7 +286,7 @@ fn set(args: &SetArgs, context: &Context) -> Outcome {
         context.out.say(format!("{file} says so already"));
     } else {
         context.out.say(format!("set {} in {}", clean(&args.key), clean(&file)));
-        context.out.say(context.dim("a gateway that runs uses it after a restart: `mimir serve --stop`"));
+        context.out.say(context.dim(&obeyed(context, &args.key)));
     }
     if let Some(variable) = &changed.overridden_by {
         context.out.warn(format!("{variable} is set in this environment and wins over the file"));

@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::client::ClientError;
 use crate::config::LoadOptions;
-use crate::daemon::{self, AskKey, Mode, ServeOptions};
+use crate::daemon::{self, AskKey, Holder, Mode, ServeOptions};
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
 
@@ -80,17 +80,24 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
 /// Asks it to stop and waits until it has ended.
 async fn stop(context: &Context) -> Outcome {
     let gateway = context.gateway_here();
-    match gateway.stop().await {
-        Ok(()) => {}
-        Err(ClientError::NoGateway { .. }) => {
+    let lock = context.paths.lock();
+    match (gateway.stop().await, daemon::holder(&lock)) {
+        // It may have gone before it could say goodbye.
+        (Ok(()) | Err(ClientError::Lost { .. }), _) => {}
+        (Err(ClientError::NoGateway { .. }), None) => {
             context.out.say("no gateway runs");
             return Ok(DONE);
         }
-        // It went before it could say goodbye.
-        Err(ClientError::Lost { .. }) => {}
-        Err(error) => return Err(error.into()),
+        // It cannot be asked: its socket is gone, or it hangs. Its process can.
+        (
+            Err(ClientError::NoGateway { .. } | ClientError::TimedOut { .. }),
+            Some(Holder { pid: Some(pid), .. }),
+        ) => {
+            context.out.say(format!("the gateway does not answer; its process {pid} is asked to end"));
+            terminate(pid)?;
+        }
+        (Err(error), _) => return Err(error.into()),
     }
-    let lock = context.paths.lock();
     let gone = context.out.while_waiting("stopping the gateway", async {
         let begun = Instant::now();
         while begun.elapsed() < STOP {
@@ -104,14 +111,35 @@ async fn stop(context: &Context) -> Outcome {
         false
     });
     if !gone.await {
-        return Err(still_there());
+        return Err(still_there(daemon::holder(&lock)));
     }
     context.out.say("the gateway stopped; frames go on");
     Ok(DONE)
 }
 
-fn still_there() -> Failure {
+fn terminate(pid: u32) -> Result<(), Failure> {
+    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let sent =
+        process.map_or(Ok(()), |pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+    match sent {
+        // It ended by itself meanwhile.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(Problem::new(403, "gateway.not_stopped", format!("process {pid} cannot be ended"))
+            .detail(error.to_string())
+            .hint("it belongs to somebody else; is MIMIR_HOME yours?")
+            .into()),
+    }
+}
+
+fn still_there(holder: Option<Holder>) -> Failure {
+    let pid = holder.and_then(|holder| holder.pid);
+    let hint = match pid {
+        Some(pid) => {
+            format!("its log says what it waits for; `kill -9 {pid}` ends it at once, and frames go on")
+        }
+        None => "its log says what it waits for".to_owned(),
+    };
     Problem::new(408, "gateway.not_stopped", format!("the gateway has not ended after {} s", STOP.as_secs()))
-        .hint("its log says what it waits for; `mimir status` shows its process id")
+        .hint(hint)
         .into()
 }

@@ -80,8 +80,8 @@ pub async fn events(
     let open = counters.stream_opened();
     let every = settings.comment_every;
     if wants_socket(&headers) {
-        let upgrade = upgrade.map_err(|error| {
-            Reply::bad_request("request.no_websocket", "this is no WebSocket").detail(error.to_string())
+        let upgrade = upgrade.map_err(|_| {
+            Reply::bad_request("request.no_websocket", "this is no WebSocket").hint("leave out the header `upgrade`, and the events come as a stream")
         })?;
         let upgrade = upgrade
             .max_message_size(SOCKET_BUFFER)

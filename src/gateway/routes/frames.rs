@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 
+use crate::config::Running;
 use crate::frames::{FrameError, Frames, NewServer};
 use crate::gateway::bodies;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
@@ -74,10 +75,16 @@ pub async fn list(
 pub async fn create(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
+    State(running): State<Running>,
     Caller(principal): Caller,
-    JsonBody(request): JsonBody<CreateFrame>,
+    JsonBody(mut body): JsonBody<CreateFrame>,
 ) -> Answer<(StatusCode, Json<FrameSummary>)> {
-    let frame = frames.create(&principal, bodies::frame(request)?).await?;
+    let said = std::mem::take(&mut body.settings);
+    let mut request = bodies::frame(body)?;
+    if !said.is_empty() {
+        request.defaults = Some(Box::new(running.for_request(&said)?.frames));
+    }
+    let frame = frames.create(&principal, request).await?;
     Ok((StatusCode::CREATED, Json(shown.summary(frame).await?)))
 }
 

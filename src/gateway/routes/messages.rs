@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
+use crate::config::Running;
 use crate::delivery::Delivery;
 use crate::frames::Frames;
 use crate::gateway::bodies;
@@ -51,13 +52,13 @@ pub struct MessageQuery {
     responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
-    State(delivery): State<Delivery>, State(about): State<Arc<About>>,
+    State(delivery): State<Delivery>, State(about): State<Arc<About>>, State(running): State<Running>,
     State(frames): State<Frames>,
     Caller(principal): Caller,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
-    let request = bodies::message(request, idempotency_key(&headers)?, about.unattended)?;
+    let request = bodies::message(request, idempotency_key(&headers)?, running.now().approvals.unattended)?;
     let accepted = delivery.send(&principal, request).await?;
     let mut notes = Vec::new();
     if let Some(stopped) = accepted.interrupted.first() {

@@ -14,6 +14,7 @@ use crate::frames::{FrameError, Frames};
 use crate::gateway::carry::{self, Carried, CarryError};
 use crate::gateway::extract::{Caller, frame_name};
 use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::request;
 use crate::gateway::state::Services;
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
@@ -114,8 +115,9 @@ async fn pass(
             format!("the agent of {} has just been started anew", frame.name),
         ))
         .hint("try again")),
-        Carried::Answer(answer) => {
+        Carried::Answer(mut answer) => {
             let stop = services.stop.clone();
+            answer.extensions_mut().insert(request::Carried);
             Ok(answer.map(|body| until_stopped(body, stop, open)))
         }
         Carried::Switched(switched) => {

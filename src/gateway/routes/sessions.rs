@@ -14,6 +14,7 @@ use crate::delivery::Delivery;
 use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::history;
 use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::refusals;
 use crate::model::agent::Role;
 use crate::model::message::{DeliveryState, Session, SessionTitle};
 use crate::model::names::FrameName;
@@ -64,7 +65,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Reply> {
         let id = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = id.map_err(|error| Reply::bad_request("request.invalid", error.to_string()))?;
+        let Path(id) = id.map_err(|error| Reply(refusals::of_status(error.status())))?;
         let QueryParams(query) = QueryParams::<SessionQuery>::from_request_parts(parts, state).await?;
         Ok(Self(Sessions::from_ref(state).named(&id, query.frame()?).await?))
     }

@@ -50,8 +50,9 @@ pub async fn terminal(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
     let frame = frames.get(&frame_name(&name)?).await?;
-    let upgrade = upgrade.map_err(|error| {
-        Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket").detail(error.to_string())
+    let upgrade = upgrade.map_err(|_| {
+        Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket")
+                .hint("`mimir frame attach NAME` opens one")
     })?;
     let (stream, mut inside) = open(&frames, &frame, query).await?;
     frames.touch(&frame.id).await?;

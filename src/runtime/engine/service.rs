@@ -1,6 +1,7 @@
 //! The engine's service: an existing one, or one of our own that is started when it is needed.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ impl Service {
         {
             return Err(failed(error));
         }
+        // It may have vanished since: a cleaner of /tmp, the end of a login session.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.settings.folder).map_err(failed)?;
         let log = File::create(self.settings.own_log()).map_err(failed)?;
         let mut child = engine
             .command()

@@ -36,8 +36,54 @@ async fn a_body_that_is_not_what_it_should_be_is_refused_before_anything_happens
     let unknown = send(r#"{"name":"a","nmae":1}"#, "application/json").await;
     assert!(unknown.json()["detail"].as_str().expect("a detail").contains("nmae"), "{}", unknown.text);
     let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(3 << 20));
-    assert_eq!(send(&large, "application/json").await.status, 413);
+    let large = send(&large, "application/json").await;
+    assert_eq!((large.status, large.code()), (413, "request.too_large"));
+    assert!(large.json()["title"].as_str().is_some_and(|title| title.contains("2 MiB")), "{}", large.text);
     assert_eq!(world.get("/v1/frames").await.json(), json!([]));
+}
+
+/// Whatever is refused, the answer is a problem in our words: nothing of a library's shines through.
+#[tokio::test]
+async fn every_refusal_is_ours() {
+    let world = World::new().await;
+    world.frame("blog").await;
+    let json = [("content-type", "application/json")];
+    let cases: &[(&str, &str, Option<&str>, &[(&str, &str)])] = &[
+        ("GET", "/v1/frames/%ff", None, &[]),
+        ("GET", "/v1/sessions/%ff", None, &[]),
+        ("GET", "/v1/messages?open=maybe", None, &[]),
+        ("GET", "/v1/events?after=x", None, &[]),
+        ("GET", "/v1/frames/blog/terminal", None, &[]),
+        ("GET", "/v1/frames/blog/terminal?columns=x", None, &[("upgrade", "websocket")]),
+        ("GET", "/v1/events", None, &[("upgrade", "websocket")]),
+        ("POST", "/v1/frames/blog/start?wait=soon", None, &[]),
+        ("POST", "/v1/frames", Some("[1,"), &json),
+        ("POST", "/v1/frames", Some("\u{0}"), &json),
+        ("POST", "/v1/frames", Some(r#"{"name": 7}"#), &json),
+        ("POST", "/v1/frames", Some(r#"{"name": "x", "pids": 1e99}"#), &json),
+        (
+            "POST",
+            "/v1/frames",
+            Some(r#"{"name": "x", "workspace": "/w", "settings": {"turn.work": "1h"}}"#),
+            &json,
+        ),
+        ("POST", "/v1/frames", Some("{}"), &[]),
+        ("POST", "/v1/messages", Some(r#"{"frame": "blog"}"#), &json),
+        ("PUT", "/v1/frames", None, &[]),
+        ("GET", "/nothing", None, &[]),
+    ];
+    for (method, path, body, headers) in cases {
+        let refused = world.ask_raw(method, path, body.map(str::to_owned), headers).await;
+        let problem = refused.json();
+        let text = format!("{} {} {}", problem["title"], problem["detail"], problem["hint"]);
+        assert!((400..500).contains(&refused.status), "{method} {path}: {} {text}", refused.status);
+        assert!(problem["code"].is_string() && problem["request_id"].is_string(), "{method} {path}: {text}");
+        for word in
+            ["deserialize", "expected", "invalid type", "Invalid", "UTF-8", "literal", "digit", "struct"]
+        {
+            assert!(!text.contains(word), "{method} {path}: {text}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -125,7 +125,14 @@ impl World {
         let unix = Arc::new(UnixListener::bind(&socket).expect("binds"));
         let routes = gateway::app(services.clone());
         let app = routes.clone();
-        edge.spawn("unix", OnExit::Report, move |stop| gateway::serve::unix(unix.clone(), app.clone(), stop));
+        edge.spawn("unix", OnExit::Report, move |stop| {
+            let listener = unix.clone();
+            let accept = move || {
+                let listener = listener.clone();
+                async move { listener.accept().await.map(|(stream, _)| stream) }
+            };
+            gateway::serve::unix(accept, app.clone(), stop)
+        });
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("binds"));
         let tcp = listener.local_addr().expect("an address");
         let gate =

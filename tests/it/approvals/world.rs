@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mimir::approvals::{Approvals, Settings};
+use mimir::approvals::Approvals;
 use mimir::clock::entropy_128;
 use mimir::daemon::Resources;
 use mimir::frames::{AgentLocator, PlaceError};
@@ -45,7 +45,7 @@ pub struct World {
     pub session: SessionId,
     pub message: MessageId,
     pub failpoints: Failpoints,
-    settings: Settings,
+    rules: Vec<Rule>,
     notify: notify::Settings,
     tasks: Tasks,
     machine: Machine,
@@ -53,19 +53,19 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(Settings::default()).await
+        Self::with(Vec::new()).await
     }
 
-    pub async fn with(settings: Settings) -> Self {
-        Self::build(settings, notify::Settings::default()).await
+    pub async fn with(rules: Vec<Rule>) -> Self {
+        Self::build(rules, notify::Settings::default()).await
     }
 
     /// Somebody outside is told of what agents ask.
     pub async fn told_to(notify: notify::Settings) -> Self {
-        Self::build(Settings::default(), notify).await
+        Self::build(Vec::new(), notify).await
     }
 
-    async fn build(settings: Settings, notify: notify::Settings) -> Self {
+    async fn build(rules: Vec<Rule>, notify: notify::Settings) -> Self {
         let machine = Machine::new();
         let workspace = machine.project("workspace").display().to_string();
         let agent = Prompter::start().await;
@@ -76,28 +76,16 @@ impl World {
         );
         let builder = machine.gateway();
         fill(&builder.store(), &frame, &session, &message, workspace).await;
-        let Gateway { services, tasks, .. } = start(builder, &agent, &settings, &notify);
+        let Gateway { services, tasks, .. } = start(builder, &agent, &rules, &notify);
         let Services { store, approvals, .. } = services;
         let failpoints = tasks.failpoints();
-        Self {
-            store,
-            approvals,
-            agent,
-            frame,
-            session,
-            message,
-            failpoints,
-            settings,
-            notify,
-            tasks,
-            machine,
-        }
+        Self { store, approvals, agent, frame, session, message, failpoints, rules, notify, tasks, machine }
     }
 
     /// The gateway dies and comes back; the agent does not notice. What is armed dies with the old one.
     pub async fn restart_gateway(&mut self) {
         assert!(self.tasks.stop(LIMIT).await, "its tasks end");
-        let gateway = start(self.machine.gateway(), &self.agent, &self.settings, &self.notify);
+        let gateway = start(self.machine.gateway(), &self.agent, &self.rules, &self.notify);
         let Gateway { services, tasks, .. } = gateway;
         (self.store, self.approvals) = (services.store, services.approvals);
         (self.failpoints, self.tasks) = (tasks.failpoints(), tasks);
@@ -180,10 +168,10 @@ impl World {
 }
 
 /// A gateway that sees to what agents ask and tells of it, and does nothing else by itself.
-fn start(builder: Builder, agent: &Arc<Prompter>, settings: &Settings, notify: &notify::Settings) -> Gateway {
+fn start(builder: Builder, agent: &Arc<Prompter>, rules: &[Rule], notify: &notify::Settings) -> Gateway {
     let change = |resources: &mut Resources| {
         resources.stand_ins.locator = Some(Arc::new(OnePlace(agent.clone())));
-        resources.config.approvals.rules = settings.rules.clone();
+        resources.config.approvals.rules = rules.to_vec();
         resources.settings.notify = notify.clone();
     };
     builder.change(change).only(&["approvals", "timers", "webhooks"]).start()

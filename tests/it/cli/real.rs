@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::world::{World, finish};
 
 /// A home whose gateway finds no engine and opens no port.
-fn home() -> World {
+pub fn home() -> World {
     let world = World::new();
     let socket = world.folder.path().join("no-engine.sock");
     world.configure(&format!("server:\n  http_port: off\nengine:\n  socket: {}\n", socket.display()));
@@ -17,7 +17,7 @@ fn home() -> World {
 }
 
 /// Ends the gateway of a test, also when the test fails.
-struct Gateway<'a>(&'a World);
+pub struct Gateway<'a>(pub &'a World);
 
 impl Drop for Gateway<'_> {
     fn drop(&mut self) {

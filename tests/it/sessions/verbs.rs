@@ -158,6 +158,12 @@ async fn a_fork_begins_with_what_was_said_and_goes_its_own_way() {
         assert_eq!(said(&world, &part.id).await, expected[..2]);
     }
 
+    // Before what was never said: refused.
+    for unknown in ["msg_01k0000000000000000000000a", "msg_nothing", "x y"] {
+        let refused = world.sessions().fork(&OWNER, &second.session, Some(unknown), None).await;
+        assert!(matches!(refused, Err(SessionError::NoMessage { .. })), "{unknown}: {refused:?}");
+    }
+
     world.agent.plays([answer("Only here.")]);
     let sent = world.send_with("go on", |request| request.session = (&whole.id).into()).await;
     world.end_of(&sent).await;

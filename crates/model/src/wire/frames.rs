@@ -56,6 +56,10 @@ pub struct CreateFrame {
     /// Start it at once.
     #[serde(default)]
     pub start: bool,
+    /// Settings of `config.yaml` that shape frames (`frames.network`, a list with commas), as the environment of whoever
+    /// asks has them: they stand in for the configured ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// A frame file (YAML), word for word; the fields above win over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_yaml: Option<String>,

@@ -3,6 +3,7 @@
 //! Fields are added, never renamed or removed, within one version.
 
 pub mod approvals;
+pub mod config;
 pub mod doctor;
 pub mod events;
 pub mod frames;

@@ -10,6 +10,7 @@ use super::verbs;
 use crate::cli::ask;
 use crate::cli::commands::image;
 use crate::cli::context::Context;
+use crate::cli::environment;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
 use crate::cli::table::clean;
@@ -81,9 +82,9 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
             .hint("name one there: `--workspace /absolute/path`, or `--project NAME` (`mimir projects list`)")
             .into());
     }
-    let request = request(args, &|name| std::env::var(name).ok())?;
-    let folder =
-        request.workspace.as_deref().filter(|_| request.image.is_none() && context.elsewhere.is_none());
+    let mut request = request(args, &|name| std::env::var(name).ok())?;
+    request.settings = environment::of_request(&context.load, "frames.");
+    let folder = request.workspace.as_deref().filter(|_| request.image.is_none() && context.elsewhere.is_none());
     let proposal = folder.and_then(|folder| image::proposal(Path::new(folder)));
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;
@@ -130,6 +131,11 @@ async fn create(
 ) -> Result<FrameSummary, Failure> {
     let first = context.out.while_waiting("creating the frame", gateway.create_frame(request)).await;
     match first {
+        // It was killed since it answered, and has not heard of this.
+        Err(ClientError::NoGateway { .. }) => {
+            let gateway = context.gateway().await?;
+            Ok(context.out.while_waiting("creating the frame", gateway.create_frame(request)).await?)
+        }
         Err(ClientError::Refused(problem)) if problem.code == "image.missing" && request.image.is_none() => {
             let question = "The frame image is not on this machine yet. Build it now? It takes some minutes.";
             if !(ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true)) {
@@ -168,6 +174,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         throwaway: args.throwaway,
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs()),
         start: !args.no_start,
+        settings: BTreeMap::new(),
         config_yaml,
         rules: args.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
     })

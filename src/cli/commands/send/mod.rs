@@ -10,15 +10,21 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::context::Context;
+use crate::cli::environment;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::names;
 use crate::client::{ClientError, GatewayClient};
 use crate::clock;
 use crate::model::agent::ModelRef;
+use crate::model::message::{InvalidText, MessageText};
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::quantity::span;
 use crate::wire::messages::{MessageView, SendMessage, Unattended};
+use crate::wire::problem::Problem;
 use follow::Manner;
+
+/// What to do with more than a message may hold.
+const TOO_LONG: &str = "put it into a file in the workspace and name the file";
 
 /// Ask the agent of a frame and show its answer as it comes
 #[derive(Debug, Args)]
@@ -86,9 +92,7 @@ pub async fn run(args: SendArgs, context: &Context) -> Outcome {
         session: args.session,
         model: args.model.map(String::from),
         agent: args.agent,
-        unattended: args
-            .unattended
-            .map(|given| Unattended { deadline_seconds: given.map(|it| it.as_secs()) }),
+        unattended: args.unattended.map(|given| unattended(given, context)),
         interrupt: args.interrupt,
         now: args.now,
     };
@@ -100,6 +104,13 @@ pub async fn run(args: SendArgs, context: &Context) -> Outcome {
         return queued(&message, context);
     }
     follow::follow(&gateway, message, manner, context).await
+}
+
+/// How long it waits: as was said, else as this environment says, else as the gateway has it.
+fn unattended(given: Option<Duration>, context: &Context) -> Unattended {
+    let here = || environment::of_request(&context.load, "approvals.unattended").into_values().next();
+    let within = given.or_else(|| span::parse(&here()?).ok());
+    Unattended { deadline_seconds: within.map(|it| it.as_secs()) }
 }
 
 /// Sends it once, however often we have to ask: the key makes a repeat harmless.
@@ -140,10 +151,15 @@ fn text_of(args: &SendArgs) -> Result<String, Failure> {
                 .into());
         }
     };
-    if text.trim().is_empty() {
-        return Err(usage("the message is empty").hint("`mimir send \"what you want\"`").into());
+    match MessageText::parse(text.as_str()) {
+        Ok(_) => Ok(text),
+        Err(InvalidText::Empty) => {
+            Err(usage("the message is empty").hint("`mimir send \"what you want\"`").into())
+        }
+        Err(error @ InvalidText::TooLong { .. }) => {
+            Err(Problem::new(413, "send.too_long", error.to_string()).hint(TOO_LONG).into())
+        }
     }
-    Ok(text)
 }
 
 pub(super) fn read_all(mut input: impl Read) -> Result<String, Failure> {
