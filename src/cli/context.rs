@@ -97,7 +97,7 @@ impl Context {
         };
         // One that we started has our environment.
         if !started {
-            environment::compare(self, &client).await?;
+            environment::compare(&self.out, &self.load, &client).await?;
         }
         Ok(client)
     }

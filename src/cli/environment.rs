@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::commands::config::problem;
-use super::context::Context;
-use super::exit::Failure;
+use super::exit::{Failure, of_config};
+use super::output::Out;
 use crate::client::GatewayClient;
 use crate::config::keys::{self, CONFIG, Key};
 use crate::config::running::{applies, digest, exact};
@@ -28,10 +27,10 @@ pub fn of_request(load: &LoadOptions, prefix: &str) -> BTreeMap<String, String> 
 ///
 /// # Errors
 /// A variable whose text no key can hold: no gateway would start with it.
-pub async fn compare(context: &Context, gateway: &GatewayClient) -> Result<(), Failure> {
-    let rows = match Config::load(&context.load) {
+pub async fn compare(out: &Out, load: &LoadOptions, gateway: &GatewayClient) -> Result<(), Failure> {
+    let rows = match Config::load(load) {
         Ok(loaded) => exact(&loaded.tree),
-        Err(error) if error.problems.iter().any(is_of_environment) => return Err(problem(&error).into()),
+        Err(error) if error.problems.iter().any(is_of_environment) => return Err(of_config(&error).into()),
         // The gateway says what is wrong with the file.
         Err(_) => Vec::new(),
     };
@@ -39,7 +38,7 @@ pub async fn compare(context: &Context, gateway: &GatewayClient) -> Result<(), F
     let Ok(theirs) = gateway.config().await else { return Ok(()) };
     if let Some(mistake) = theirs.mistake.as_deref().filter(|_| !gateway.is_remote()) {
         let first = mistake.lines().next().unwrap_or_default();
-        context.out.caution(format!(
+        out.caution(format!(
             "the configuration file cannot be used, and the gateway goes on with what it had: {first}; `mimir config check` shows all of it"
         ));
         return Ok(());
@@ -51,7 +50,7 @@ pub async fn compare(context: &Context, gateway: &GatewayClient) -> Result<(), F
         } else {
             "`mimir serve --stop`, and the next command starts a gateway that does; frames go on"
         };
-        context.out.caution(format!("the running gateway does not obey {}: {way}", ignored.join(", ")));
+        out.caution(format!("the running gateway does not obey {}: {way}", ignored.join(", ")));
     }
     Ok(())
 }

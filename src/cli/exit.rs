@@ -1,6 +1,7 @@
 //! What went wrong, and the exit code that says so to scripts.
 
 use crate::client::ClientError;
+use crate::config::{ConfigError, ConfigProblem};
 use crate::wire::problem::Problem;
 
 /// Done.
@@ -23,6 +24,8 @@ pub const APPROVAL: u8 = 7;
 pub const FINDINGS: u8 = 8;
 /// The budget is used up.
 pub const BUDGET: u8 = 9;
+/// Not done in the time that was given; it goes on.
+pub const NOT_YET: u8 = 10;
 /// Our bug.
 pub const BUG: u8 = 70;
 /// Ctrl-C.
@@ -34,7 +37,10 @@ pub const TERMINATED: u8 = 143;
 pub const TABLE: &[(u8, &str)] = &[
     (DONE, "done"),
     (FAILED, "it failed; the message says why"),
-    (USAGE, "wrong usage: an unknown option, a bad value, a question that nobody could answer"),
+    (
+        USAGE,
+        "wrong usage: an unknown option, a bad value (also in the configuration), a question that nobody could answer",
+    ),
     (NOT_FOUND, "not found: no frame, session, message, image or file of that name"),
     (REFUSED, "authentication needed or refused: a wrong key, somebody else's gateway"),
     (UNREACHABLE, "the gateway or the container engine cannot be reached"),
@@ -42,6 +48,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (APPROVAL, "the agent waits for an approval that did not come in time"),
     (FINDINGS, "there are findings (doctor, config check, frame gc --dry-run)"),
     (BUDGET, "the budget is used up"),
+    (NOT_YET, "not done in the time that was given (--timeout); it goes on"),
     (BUG, "a bug in mimir"),
     (INTERRUPTED, "stopped with Ctrl-C"),
     (TERMINATED, "stopped with SIGTERM"),
@@ -82,6 +89,40 @@ pub fn usage(title: impl Into<String>) -> Problem {
     Problem::new(400, "usage", title)
 }
 
+/// A configuration error as a problem.
+pub fn of_config(error: &ConfigError) -> Problem {
+    let first = error.problems.first();
+    let (code, hint) = match first {
+        Some(ConfigProblem::NoHome) => {
+            ("config.no_home", "set MIMIR_HOME to the folder where mimir may keep its data")
+        }
+        Some(ConfigProblem::UnsafeFolder { .. }) => {
+            ("config.unsafe_folder", "make it yours alone (chmod 700), or set MIMIR_HOME to another folder")
+        }
+        Some(ConfigProblem::MissingVariable { .. }) => {
+            ("config.missing_variable", "set the variable, or write `${NAME:-}` to do without it")
+        }
+        Some(ConfigProblem::NotEditable { .. }) => {
+            ("config.not_editable", "edit the file by hand; `mimir config path` says where it is")
+        }
+        Some(ConfigProblem::UnknownKey { .. }) => {
+            ("config.unknown_key", "`mimir config show` lists all keys")
+        }
+        Some(ConfigProblem::Unreadable { .. }) => {
+            ("config.unreadable", "`mimir config path` says where the file is")
+        }
+        Some(ConfigProblem::Syntax { .. } | ConfigProblem::Invalid { .. }) | None => {
+            ("config.invalid", "correct it in the file, then `mimir config check`")
+        }
+    };
+    let title = match (first, error.problems.len()) {
+        (Some(only), 1) => only.to_string(),
+        (_, count) => format!("the configuration has {count} mistakes"),
+    };
+    let problem = Problem::new(400, code, title).hint(hint);
+    if error.problems.len() > 1 { problem.detail(error.to_string()) } else { problem }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let code = code_of(&problem);
@@ -117,8 +158,11 @@ pub fn code_of(problem: &Problem) -> u8 {
         ("runtime.unreachable", UNREACHABLE),
         ("budget.", BUDGET),
         ("approval.missing", APPROVAL),
-        ("config.", FAILED),
-        ("message.", FAILED),
+        ("config.", USAGE),
+        ("image.missing", NOT_FOUND),
+        ("message.not_yet", NOT_YET),
+        ("message.failed", FAILED),
+        ("message.cancelled", FAILED),
         ("image.build", FAILED),
     ];
     let found = by_code.iter().find(|(prefix, _)| problem.code.starts_with(prefix));
@@ -129,6 +173,7 @@ pub fn code_of(problem: &Problem) -> u8 {
         (None, 400 | 413 | 415 | 422) => USAGE,
         (None, 401 | 403) => REFUSED,
         (None, 402) => BUDGET,
+        (None, 408) => NOT_YET,
         (None, 409 | 412 | 423 | 429) => CONFLICT,
         (None, 502..=504) => UNREACHABLE,
         (None, 500) => BUG,
@@ -160,6 +205,9 @@ mod tests {
             (500, "internal", BUG),
             (409, "message.failed", FAILED),
             (408, "approval.missing", APPROVAL),
+            (408, "frame.not_yet", NOT_YET),
+            (500, "config.invalid", USAGE),
+            (424, "image.missing", NOT_FOUND),
             (409, "approval.too_late", CONFLICT),
             (418, "teapot", FAILED),
         ];

@@ -97,7 +97,7 @@ fn sentence(text: &str) -> String {
     };
     let instead = |rest: &str| match rest.split_once("expected ") {
         Some((_, list)) => {
-            format!("; there is {}", list.trim_start_matches("one of ").replace("`, `", "`, `"))
+            format!("; there is {}", list.trim_start_matches("one of "))
         }
         None => String::new(),
     };
@@ -117,6 +117,9 @@ fn sentence(text: &str) -> String {
     let mistyped = said.strip_prefix("invalid type: ").or_else(|| said.strip_prefix("invalid value: "));
     if let Some((given, wanted)) = mistyped.and_then(|rest| rest.rsplit_once(", expected ")) {
         return format!("{field} must be {}, not {}", kind(wanted), value(given));
+    }
+    if said.starts_with("invalid length ") && said.contains(", expected struct ") {
+        return format!("{field} must be an object with keys, not a list");
     }
     match said {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
@@ -212,7 +215,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only read")]
-    struct Asked {
+    struct Listing {
         limit: u32,
         #[serde(default)]
         open: bool,
@@ -228,7 +231,7 @@ mod tests {
             ("limit=1&limit=2", "`limit` is there twice"),
         ] {
             let uri = format!("/x?{query}").parse().expect("an address");
-            let error = Query::<Asked>::try_from_uri(&uri).expect_err("refused");
+            let error = Query::<Listing>::try_from_uri(&uri).expect_err("refused");
             assert_eq!(of_query(&error).0.detail.as_deref(), Some(expected), "{query}");
         }
     }

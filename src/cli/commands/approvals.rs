@@ -147,10 +147,12 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
 }
 
 fn by(approval: &ApprovalView) -> String {
-    match (&approval.by, &approval.rule) {
-        (Some(by), Some(rule)) => format!("{by}: {rule}"),
-        (Some(by), None) => by.clone(),
-        (None, _) => String::new(),
+    let Some(by) = &approval.by else { return String::new() };
+    let you = format!("owner:{}", rustix::process::geteuid().as_raw());
+    let by = if *by == you { "you" } else { by };
+    match &approval.rule {
+        Some(rule) => format!("{by}: {rule}"),
+        None => by.to_owned(),
     }
 }
 

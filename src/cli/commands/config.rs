@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
+pub use crate::cli::exit::of_config as problem;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
@@ -67,40 +68,6 @@ pub fn run(command: ConfigCommand, context: &Context) -> Outcome {
             Ok(DONE)
         }
     }
-}
-
-/// A configuration error as a problem.
-pub fn problem(error: &ConfigError) -> Problem {
-    let first = error.problems.first();
-    let (code, hint) = match first {
-        Some(ConfigProblem::NoHome) => {
-            ("config.no_home", "set MIMIR_HOME to the folder where mimir may keep its data")
-        }
-        Some(ConfigProblem::UnsafeFolder { .. }) => {
-            ("config.unsafe_folder", "make it yours alone (chmod 700), or set MIMIR_HOME to another folder")
-        }
-        Some(ConfigProblem::MissingVariable { .. }) => {
-            ("config.missing_variable", "set the variable, or write `${NAME:-}` to do without it")
-        }
-        Some(ConfigProblem::NotEditable { .. }) => {
-            ("config.not_editable", "edit the file by hand; `mimir config path` says where it is")
-        }
-        Some(ConfigProblem::UnknownKey { .. }) => {
-            ("config.unknown_key", "`mimir config show` lists all keys")
-        }
-        Some(ConfigProblem::Unreadable { .. }) => {
-            ("config.unreadable", "`mimir config path` says where the file is")
-        }
-        Some(ConfigProblem::Syntax { .. } | ConfigProblem::Invalid { .. }) | None => {
-            ("config.invalid", "correct it in the file, then `mimir config check`")
-        }
-    };
-    let title = match (first, error.problems.len()) {
-        (Some(only), 1) => only.to_string(),
-        (_, count) => format!("the configuration has {count} mistakes"),
-    };
-    let problem = Problem::new(400, code, title).hint(hint);
-    if error.problems.len() > 1 { problem.detail(error.to_string()) } else { problem }
 }
 
 fn failure(error: &ConfigError) -> Failure {

@@ -48,7 +48,8 @@ async fn every_refusal_is_ours() {
     let world = World::new().await;
     world.frame("blog").await;
     let json = [("content-type", "application/json")];
-    let cases: &[(&str, &str, Option<&str>, &[(&str, &str)])] = &[
+    type Question<'a> = (&'a str, &'a str, Option<&'a str>, &'a [(&'a str, &'a str)]);
+    let cases: &[Question<'_>] = &[
         ("GET", "/v1/frames/%ff", None, &[]),
         ("GET", "/v1/sessions/%ff", None, &[]),
         ("GET", "/v1/messages?open=maybe", None, &[]),

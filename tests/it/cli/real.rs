@@ -132,7 +132,7 @@ fn a_configuration_that_is_wrong_is_told_by_every_command() {
     let world = World::new();
     world.configure("frames:\n  netwrk: open\n");
     let ran = world.run(&["frame", "list"]);
-    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("frames.network"), "the nearest key: {}", ran.stderr);
     assert_eq!(world.run(&["doctor"]).code, 8, "for doctor it is a finding");
 }

@@ -81,7 +81,7 @@ fn what_shapes_a_frame_goes_along_with_the_request() {
     // What no gateway would start with is refused by one that runs, and makes nothing.
     for (name, text) in [("MIMIR_FRAMES_NETWORK", "closed"), ("MIMIR_FRAMES_NETWROK", "sealed")] {
         let refused = run(&world, &[(name, text)], &["frame", "create", "six", "--no-start"]);
-        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
         assert!(refused.stderr.contains("MIMIR_FRAMES_NETW"), "{}", refused.stderr);
     }
     assert_eq!(world.run(&["frame", "show", "six"]).code, 3);

@@ -209,18 +209,81 @@ fn an_approval_that_does_not_come_is_told_apart_from_slow_work() {
     let gateway = ready(&world);
     gateway.on("GET /v1/events", Answer::Hanging { pieces: Vec::new() });
     let slow = world.run(&["send", "--frame", "blog", "hello", "--timeout", "1s"]);
-    assert_eq!(slow.code, 1);
+    assert_eq!(slow.code, 10);
     assert!(slow.stderr.contains(&format!("mimir send --follow {MESSAGE}")), "{}", slow.stderr);
+}
+
+/// `mimir help exit-codes`, walked: each code is what a command leaves with when that happens.
+#[test]
+fn every_exit_code_of_the_table_is_left_with() {
+    let refused = |status: u16, code: &str| {
+        let world = World::new();
+        let gateway = world.gateway();
+        gateway.on("GET /v1/frames", problem(status, code, "no"));
+        world.run(&["frame", "list"]).code
+    };
+    let typed = |words: &[&str]| World::new().run(words).code;
+    let table = World::new().run(&["help", "exit-codes", "--json"]);
+    let table: Value = serde_json::from_str(&table.stdout).expect("JSON");
+    for row in table.as_array().expect("rows") {
+        let code = i32::try_from(row["code"].as_i64().expect("a number")).expect("small");
+        let left_with: Vec<i32> = match code {
+            0 => vec![typed(&["--version"])],
+            1 => vec![refused(507, "disk.full"), refused(424, "frame.failed")],
+            2 => {
+                let world = World::new();
+                world.configure("frames: {network: closed}\n");
+                let configured = world.run(&["config", "show"]).code;
+                vec![
+                    typed(&["frame", "lst"]),
+                    refused(400, "frame.name"),
+                    configured,
+                    world.run(&["frame", "list"]).code,
+                ]
+            }
+            3 => vec![refused(404, "message.not_found"), refused(424, "image.missing")],
+            4 => vec![refused(401, "auth.required"), refused(403, "auth.scope")],
+            5 => vec![refused(503, "engine.unreachable"), typed(&["status"])],
+            6 => vec![refused(409, "frame.name_taken"), refused(409, "message.not_waiting")],
+            7 => vec![refused(408, "approval.missing")],
+            8 => {
+                let world = World::new();
+                world.configure("frames: {network: closed}\n");
+                vec![world.run(&["config", "check"]).code]
+            }
+            9 => vec![refused(402, "budget.exceeded")],
+            10 => {
+                let world = World::new();
+                let gateway = ready(&world);
+                gateway.on("GET /v1/events", Answer::Hanging { pieces: Vec::new() });
+                vec![world.run(&["send", "--frame", "blog", "hello", "--timeout", "1s"]).code]
+            }
+            70 => vec![refused(500, "internal")],
+            130 | 143 => {
+                let world = World::new();
+                let gateway = ready(&world);
+                gateway.on("GET /v1/events", Answer::Hanging { pieces: sse(&[text(11, "p", "I look")]) });
+                let signal = if code == 130 { Signal::INT } else { Signal::TERM };
+                vec![signalled(&world, signal, 1).code]
+            }
+            other => panic!("nothing here leaves with {other}: {row}"),
+        };
+        assert!(left_with.iter().all(|left| *left == code), "{row}: {left_with:?}");
+    }
 }
 
 /// Sends, waits until the stream is there, and interrupts that many times.
 fn interrupted(world: &World, times: u32) -> super::world::Ran {
+    signalled(world, Signal::INT, times)
+}
+
+fn signalled(world: &World, signal: Signal, times: u32) -> super::world::Ran {
     let mut child = world.command(&["send", "--frame", "blog", "hello"]).spawn().expect("starts");
     let mut first = [0_u8; 6];
     child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("it streams");
     let pid = Pid::from_child(&child);
     for _ in 0..times {
-        kill_process(pid, Signal::INT).expect("signalled");
+        kill_process(pid, signal).expect("signalled");
         std::thread::sleep(Duration::from_millis(300));
     }
     finish(child)

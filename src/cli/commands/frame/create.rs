@@ -136,7 +136,7 @@ async fn create(
             let gateway = context.gateway().await?;
             Ok(context.out.while_waiting("creating the frame", gateway.create_frame(request)).await?)
         }
-        Err(ClientError::Refused(problem)) if problem.code == "image.missing" && request.image.is_none() => {
+        Err(ClientError::Refused(problem)) if problem.code == "image.missing" && is_usual(request) => {
             let question = "The frame image is not on this machine yet. Build it now? It takes some minutes.";
             if !(ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true)) {
                 return Err((*problem).into());
@@ -146,6 +146,11 @@ async fn create(
         }
         other => Ok(other?),
     }
+}
+
+/// Whether no other image than the configured one was asked for.
+fn is_usual(request: &CreateFrame) -> bool {
+    request.image.is_none() && !request.settings.contains_key("frames.image")
 }
 
 fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<CreateFrame, Failure> {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 
 use super::transcript::{Piece, Transcript, summary};
 use crate::cli::context::Context;
-use crate::cli::exit::{APPROVAL, DONE, FAILED, Failure, INTERRUPTED, Outcome};
+use crate::cli::exit::{APPROVAL, DONE, Failure, INTERRUPTED, Outcome};
 use crate::client::{EventFilter, Follow, Followed, GatewayClient};
 use crate::model::message::DeliveryState;
 use crate::wire::messages::MessageView;
@@ -231,7 +231,7 @@ impl Screen<'_> {
             Some(reason) => problem.detail(reason.clone()),
             None => problem,
         };
-        Failure::from(problem).with_code(FAILED)
+        problem.into()
     }
 
     fn too_long(&self, message: &MessageView) -> Failure {
@@ -245,10 +245,10 @@ impl Screen<'_> {
             let answer = self.transcript.answer_command();
             let answer = answer.unwrap_or_else(|| format!("mimir frame attach {}", message.frame));
             let hint = format!("answer it: `{answer}`; {again}");
-            return Failure::from(problem.hint(hint)).with_code(APPROVAL);
+            return problem.hint(hint).into();
         }
         let title = format!("there is no answer of {} yet; it goes on working", message.frame);
-        Failure::from(Problem::new(408, "message.not_yet", title).hint(again)).with_code(FAILED)
+        Problem::new(408, "message.not_yet", title).hint(again).into()
     }
 
     fn lost(&self, error: crate::client::ClientError, message: &MessageView) -> Failure {
