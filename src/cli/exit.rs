@@ -37,10 +37,7 @@ pub const TERMINATED: u8 = 143;
 pub const TABLE: &[(u8, &str)] = &[
     (DONE, "done"),
     (FAILED, "it failed; the message says why"),
-    (
-        USAGE,
-        "wrong usage: an unknown option, a bad value (also in the configuration), a question that nobody could answer",
-    ),
+    (USAGE, "wrong usage: an unknown option, a bad value, a bad configuration, an unanswered question"),
     (NOT_FOUND, "not found: no frame, session, message, image or file of that name"),
     (REFUSED, "authentication needed or refused: a wrong key, somebody else's gateway"),
     (UNREACHABLE, "the gateway or the container engine cannot be reached"),

@@ -87,12 +87,10 @@ fn sentence(text: &str) -> String {
     let field = if path.is_empty() { "the body".to_owned() } else { format!("`{path}`") };
     let quoted = |rest: &str| {
         let name = rest.trim_start_matches('`').split('`').next().unwrap_or_default();
-        let before = path.rsplit_once('.').map_or("", |(before, _)| before);
-        // serde names the unknown key itself in the path as well.
-        let whole = if path.is_empty() || path.ends_with(name) { path } else { before };
-        match whole.is_empty() || whole.ends_with(name) {
+        // Of an unknown key, the path ends with its name already.
+        match path.is_empty() || path.ends_with(name) {
             true => format!("`{name}`"),
-            false => format!("`{whole}.{name}`"),
+            false => format!("`{path}.{name}`"),
         }
     };
     let instead = |rest: &str| match rest.split_once("expected ") {

@@ -89,7 +89,7 @@ fn a_message_that_waits_is_changed() {
     assert_eq!(bodies, [json!({"text": "better"}), json!({"text": "from a pipe"})]);
 
     gateway.on(&format!("PATCH /v1/messages/{FIRST}"), problem(409, "message.not_waiting", "it is running"));
-    assert_eq!(world.run(&["queue", "edit", FIRST, "late"]).code, 1);
+    assert_eq!(world.run(&["queue", "edit", FIRST, "late"]).code, 6);
 }
 
 #[test]
