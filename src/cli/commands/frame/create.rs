@@ -84,7 +84,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
     }
     let mut request = request(args, &|name| std::env::var(name).ok())?;
     request.settings = environment::of_request(&context.load, "frames.");
-    let folder = request.workspace.as_deref().filter(|_| request.image.is_none() && context.elsewhere.is_none());
+    let folder = request.workspace.as_deref().filter(|_| is_usual(&request) && context.elsewhere.is_none());
     let proposal = folder.and_then(|folder| image::proposal(Path::new(folder)));
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;
