@@ -140,6 +140,7 @@ pub fn code_of(problem: &Problem) -> u8 {
         ("store.wrong_key", REFUSED),
         ("store.no_key", REFUSED),
         ("store.key", REFUSED),
+        ("store.lost", CONFLICT),
         ("store.newer", CONFLICT),
         ("store.busy", CONFLICT),
         ("store.conflict", CONFLICT),

@@ -1,15 +1,13 @@
 //! Copies of the database without a gateway: looked at, and put back.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bootstrap::{self, AskKey};
-use super::lock::holder;
-use super::problem::{config_problem, store_problem};
+use super::lock::lock_home;
+use super::problem::{config_problem, lock_problem, store_problem};
 use crate::clock::Clock;
 use crate::config::{Config, LoadOptions, Paths};
 use crate::model::backup::Backup;
-use crate::model::quantity::age;
 use crate::store::{OpenOptions, backup};
 use crate::wire::problem::Problem;
 
@@ -79,39 +77,8 @@ impl Copies {
     /// # Errors
     /// While a gateway runs; when the copy is not whole, or a file cannot be written.
     pub fn restore(&self, copy: &Path) -> Result<Option<PathBuf>, Problem> {
-        if let Some(pid) = holder(&self.paths.lock()) {
-            let title = format!("a gateway runs with this database (process {pid})");
-            return Err(Problem::new(409, "backup.gateway_runs", title)
-                .hint("`mimir serve --stop`, then once more; frames go on running meanwhile"));
-        }
+        // No gateway begins meanwhile.
+        let _lock = lock_home(&self.paths.lock()).map_err(|error| lock_problem(error, &self.paths))?;
         backup::restore(&self.options()?, copy, self.clock.now_ms()).map_err(|error| store_problem(&error))
     }
-}
-
-/// A database that is not there, or empty, in a home that has been lived in: refused before a new one is begun over
-/// frames that nobody would know any more.
-pub(super) fn refuse_a_lost_database(paths: &Paths, config: &Config, now_ms: u64) -> Result<(), Problem> {
-    let path = &config.database.path;
-    if fs::metadata(path).is_ok_and(|found| found.len() > 0) {
-        return Ok(());
-    }
-    let folders = fs::read_dir(paths.frames()).into_iter().flatten().flatten().count();
-    let newest = backup::list(&paths.backups()).pop();
-    if folders == 0 && newest.is_none() {
-        return Ok(());
-    }
-    let title = format!("the database {} is not there, or empty, and this home is not new", path.display());
-    let detail = match &newest {
-        Some(copy) => format!(
-            "{folders} frames have folders here; the newest copy of the database is {} old",
-            age(copy.made_at, now_ms)
-        ),
-        None => format!("{folders} frames have folders here; there is no copy of the database"),
-    };
-    let anew = format!("to begin anew move {} away", paths.home().display());
-    let hint = match newest {
-        Some(_) => format!("`mimir backup restore` puts the newest copy in its place; {anew}"),
-        None => format!("put the file back if you have it; {anew} (projects are elsewhere and stay)"),
-    };
-    Err(Problem::new(409, "store.lost", title).detail(detail).hint(hint))
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::backups::refuse_a_lost_database;
 use super::problem::{config_problem, key_problem, start_failed, store_problem};
 use super::services::{Resources, ServiceSettings, StandIns};
 use crate::clock::{self, Clock};
@@ -101,7 +100,7 @@ pub(super) fn open_store(
     clock: Clock,
 ) -> Result<(Store, String), Problem> {
     // Before a new key is made.
-    refuse_a_lost_database(paths, config, clock.now_ms())?;
+    super::lost::refuse(paths, config, clock.now_ms())?;
     let loaded = load_key(paths, config, ask_key, true)?;
     let options =
         OpenOptions { path: config.database.path.clone(), key: loaded.key, backups: paths.backups() };

@@ -6,6 +6,7 @@ mod bootstrap;
 mod detach;
 mod examine;
 mod lock;
+mod lost;
 mod problem;
 mod projects;
 mod serve;

@@ -181,7 +181,8 @@ impl SessionReconciler<'_> {
     async fn retitled(&mut self, session: &AgentSessionId, title: &str) -> Result<(), StoreError> {
         let Some(state) = self.sessions.get(session) else { return Ok(()) };
         let (id, title) = (state.id.clone(), title.to_owned());
-        self.deps.store.write(move |tx| sessions::retitle(tx, &id, &title)).await
+        // Everybody in the frame would wait for the disk; what a power cut takes is asked for again.
+        self.deps.store.write_soon(move |tx| sessions::retitle(tx, &id, &title)).await
     }
 
     async fn deleted(&mut self, session: &AgentSessionId, heard: &Heard) -> Result<(), StoreError> {

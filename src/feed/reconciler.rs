@@ -134,7 +134,7 @@ impl<'a> SessionReconciler<'a> {
             frame_name: Some(self.frame_name.clone()),
             ..Default::default()
         };
-        let write = self.deps.store.write(move |tx| tx.emit(&subject, &told).map(drop));
+        let write = self.deps.store.write_soon(move |tx| tx.emit(&subject, &told).map(drop));
         write.await
     }
 
@@ -178,7 +178,7 @@ impl<'a> SessionReconciler<'a> {
             title: crate::sessions::title_of(title),
         };
         let agent_session = session.clone();
-        let write = self.deps.store.write(move |tx| sessions::adopt(tx, &agent_session, &new));
+        let write = self.deps.store.write_soon(move |tx| sessions::adopt(tx, &agent_session, &new));
         let row = write.await?;
         let mut state = self.deps.store.read(move |db| SessionState::load(db, row)).await?;
         state.is_read = is_fresh;

@@ -33,7 +33,7 @@ impl SessionReconciler<'_> {
             Ok(Answer::Messages { session, asked, page }) => self.read(session, page, asked).await,
             Ok(Answer::Title(untold)) => {
                 let told = move |tx: &mut Tx<'_>| sessions::told(tx, &untold.session, &untold.title);
-                self.deps.store.write(told).await
+                self.deps.store.write_soon(told).await
             }
             Ok(Answer::Refused) => Ok(()),
             Err(unanswered) => {
