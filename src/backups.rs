@@ -72,9 +72,9 @@ impl Backups {
     /// Those of [`Backups::create`].
     pub async fn keep_up(&self) -> Result<(), StoreError> {
         let Some(every) = self.settings.every else { return Ok(()) };
-        let newest = self.list().last().map_or(0, |copy| copy.made_at);
-        let age = Duration::from_millis(self.clock.now_ms().saturating_sub(newest));
-        if age >= every {
+        let (newest, now) = (self.list().last().map_or(0, |copy| copy.made_at), self.clock.now_ms());
+        // One from the future was made while the clock was wrong.
+        if newest > now || Duration::from_millis(now - newest) >= every {
             let made = self.make().await?;
             tracing::info!("the database was copied to {}", self.store.backups().join(made.name).display());
         }

@@ -61,6 +61,8 @@ struct State {
     /// The file when the gateway began, and when it was read last.
     began: Option<Mark>,
     read: Option<Mark>,
+    /// The file at the last look.
+    seen: Option<Mark>,
     used: Loaded,
     /// The newest file without a mistake, with everything that lies over it.
     file: Node,
@@ -76,7 +78,7 @@ impl Running {
     pub fn new(load: LoadOptions, loaded: Loaded) -> Self {
         let mark = mark(&load.paths.config_file());
         let file = loaded.tree.clone();
-        let state = State { began: mark, read: mark, used: loaded, file, mistake: None };
+        let state = State { began: mark, read: mark, seen: mark, used: loaded, file, mistake: None };
         Self { inner: Arc::new(Inner { load, state: Mutex::new(state), users: Mutex::default() }) }
     }
 
@@ -92,8 +94,18 @@ impl Running {
         if state.read == mark {
             return;
         }
-        state.read = mark;
-        let taken = Config::load(&self.inner.load).and_then(|new| {
+        // An editor that empties the file before it writes it would leave us without the owner's rules for that moment.
+        let is_empty = mark.is_some_and(|(_, size, ..)| size == 0);
+        if is_empty && state.seen != mark {
+            state.seen = mark;
+            return;
+        }
+        let loaded = Config::load(&self.inner.load);
+        if self::mark(&self.inner.load.paths.config_file()) != mark {
+            return;
+        }
+        (state.read, state.seen) = (mark, mark);
+        let taken = loaded.and_then(|new| {
             let mut tree = state.used.tree.clone();
             take_over(&mut tree, &new.tree, "");
             Ok((Loaded { config: schema::build(&tree)?, tree }, new.tree))

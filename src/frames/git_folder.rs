@@ -6,20 +6,22 @@
 //!
 //! ```text
 //!                        worktree                                    submodule
-//!  /run/mimir/git        the shared folder, read-only                its folder, writable
-//!  …/objects refs logs   writable: commits, branches, tags           (in it)
+//!  /run/mimir/git        the shared folder, read-only                its folder, read-only
+//!  …/objects refs        writable: commits, branches, tags           read-only
+//!  …/logs                the frame's own, writable                   read-only
 //!  …/worktrees/NAME      writable: index, HEAD                       –
-//!  …/config hooks        read-only                                   read-only
 //!  …/worktrees/NAME/commondir config.worktree   read-only            –
 //!  /workspace/.git       a file of ours that leads to /run/mimir/git, read-only
 //! ```
 //!
 //! Git on the host obeys `config` and runs `hooks`, in every worktree of that repository; hence the two are no frame's
 //! to write, nor `commondir`, which would lead git to others, nor the configuration that a worktree may have of its own.
+//! It appends to `logs` through links that it finds there, so a frame has its own. A superproject's `git status` goes
+//! through its submodules and obeys what their git folders and indexes say, so those can be read and no more.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, lchown};
 use std::path::{Path, PathBuf};
 
 use super::workspace::{self, OffLimits};
@@ -160,18 +162,17 @@ pub(super) fn mounts(git: &GitFolder, own: &Path) -> Vec<Mount> {
         GitFolder::Worktree { common, name } => {
             let tree = format!("worktrees/{name}");
             let mut mounts = vec![Mount::new(common, inside::GIT, true)];
-            mounts.extend(["objects", "refs", "logs"].map(|name| at(common, name, false)));
+            mounts.extend(["objects", "refs"].map(|name| at(common, name, false)));
+            mounts.push(at(own, "logs", false));
             mounts.push(at(common, &tree, false));
             mounts.push(at(common, &format!("{tree}/commondir"), true));
-            if common.join(&tree).join(OWN_CONFIG).exists() {
-                mounts.push(at(common, &format!("{tree}/{OWN_CONFIG}"), true));
-            }
+            mounts.push(at(common, &format!("{tree}/{OWN_CONFIG}"), true));
             // Git rewrites it once a day with the path that it sees, and would forget the worktree outside.
             mounts.push(Mount::new(&own.join("gitdir"), &format!("{}/{tree}/gitdir", inside::GIT), false));
             mounts
         }
         GitFolder::Submodule { folder } => {
-            vec![Mount::new(folder, inside::GIT, false), at(own, "config", true), at(folder, "hooks", true)]
+            vec![Mount::new(folder, inside::GIT, true), at(own, "config", true)]
         }
     };
     mounts.push(Mount::new(&own.join("dotgit"), &dot_git, true));
@@ -180,22 +181,17 @@ pub(super) fn mounts(git: &GitFolder, own: &Path) -> Vec<Mount> {
 
 /// Writes our files for it, and makes what is mounted and git itself makes only when it is needed.
 pub(super) fn prepare(git: &GitFolder, own: &Path, frame: &Frame) -> io::Result<()> {
+    let (uid, gid) = (Some(frame.owner_uid), Some(frame.owner_gid));
     fs::create_dir_all(own)?;
-    let late = match git {
-        GitFolder::Worktree { common, .. } => common.join("logs"),
-        GitFolder::Submodule { folder } => folder.join("hooks"),
-    };
-    if !late.exists() {
-        fs::create_dir(&late)?;
-        chown(&late, Some(frame.owner_uid), Some(frame.owner_gid))?;
-    }
     if let GitFolder::Worktree { common, name } = git {
-        let (config, obeyed) =
-            (read(&common.join("config")), common.join("worktrees").join(name).join(OWN_CONFIG));
-        let obeys = setting(&config.unwrap_or_default(), "extensions", "worktreeConfig");
-        if obeys.is_some_and(|value| value != "false") && !obeyed.exists() {
-            fs::write(&obeyed, "")?;
-            chown(&obeyed, Some(frame.owner_uid), Some(frame.owner_gid))?;
+        fs::create_dir_all(own.join("logs"))?;
+        chown(own.join("logs"), uid, gid)?;
+        // Only a new file: through a link that is there already nothing is written.
+        let obeyed = common.join("worktrees").join(name).join(OWN_CONFIG);
+        match fs::File::create_new(&obeyed) {
+            Ok(_) => lchown(&obeyed, uid, gid)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
     }
     let files = match git {
@@ -214,7 +210,7 @@ pub(super) fn prepare(git: &GitFolder, own: &Path, frame: &Frame) -> io::Result<
     for (name, text) in files {
         // In place: a container that is there holds on to the file, not to its name.
         fs::write(own.join(name), text)?;
-        chown(own.join(name), Some(frame.owner_uid), Some(frame.owner_gid))?;
+        chown(own.join(name), uid, gid)?;
     }
     Ok(())
 }
@@ -335,9 +331,11 @@ mod tests {
             all.map(|mount| mount.target).collect::<Vec<_>>()
         };
         assert!(read_only(&tree).contains(&at("worktrees/tree/commondir")), "it would lead git elsewhere");
-        place.write("main/.git/worktrees/tree/config.worktree", "[core]\n");
         assert!(read_only(&tree).contains(&at("worktrees/tree/config.worktree")), "git on the host obeys it");
         let GitPlace::Elsewhere(sub) = place.look("main/sub") else { panic!("a submodule") };
-        assert_eq!(read_only(&sub), [at("config"), at("hooks"), "/workspace/.git".to_owned()]);
+        assert_eq!(
+            read_only(&sub),
+            ["/run/mimir/git".to_owned(), at("config"), "/workspace/.git".to_owned()]
+        );
     }
 }

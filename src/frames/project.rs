@@ -12,6 +12,8 @@ use crate::model::shell;
 
 /// Where opencode looks for instructions; only the first that is there counts.
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
+/// How many files of instructions a project may name.
+const MOST_INSTRUCTIONS: usize = 64;
 /// The project's own configuration of opencode.
 const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
 /// What else opencode would take from a project.
@@ -62,7 +64,12 @@ pub(super) fn instructions(workspace: &Path, env: &[(String, String)]) -> Vec<St
             break;
         }
     }
-    files.extend(SETTINGS.iter().flat_map(|name| named_in(&workspace.join(name))));
+    for file in SETTINGS.iter().flat_map(|name| named_in(&workspace.join(name))) {
+        // A project could name more than an agent can be started with.
+        if files.len() < MOST_INSTRUCTIONS && !files.contains(&file) {
+            files.push(file);
+        }
+    }
     files.into_iter().map(|file| format!("{}/{file}", inside::WORKSPACE)).collect()
 }
 
@@ -136,7 +143,8 @@ pub fn about(git: &GitPlace) -> Option<String> {
             common.display()
         )),
         GitPlace::Elsewhere(GitFolder::Submodule { folder }) => Some(format!(
-            "it is a submodule: the frame may write in {}, not its configuration and hooks",
+            "it is a submodule: git in the frame reads {} and commits nothing; commit outside, or give the frame the \
+             whole repository",
             folder.display()
         )),
         GitPlace::Within(root) => {

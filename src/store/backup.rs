@@ -54,8 +54,7 @@ pub(super) fn make(
     // A passphrase opens the copy only together with the salt.
     let salt = key::salt_file(&options.path);
     if salt.exists() {
-        let beside = options.backups.join(SALT);
-        fs::copy(&salt, &beside).map_err(|error| unwritable(&beside, &error))?;
+        copy_whole(&salt, &options.backups.join(SALT))?;
     }
     Ok(done)
 }
@@ -130,11 +129,12 @@ pub fn restore(options: &OpenOptions, copy: &Path, now_ms: u64) -> Result<Option
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unwritable(to, &error)),
     };
-    // The log first: beside another database it would be taken for that one's.
+    // The database first: without its log it would be opened as if nothing had been in that. Then the log: beside another
+    // database it would be taken for that one's.
+    let was_there = rename(path, &aside)?;
     for ending in ["-wal", "-shm"] {
         rename(&with_ending(path, ending), &with_ending(&aside, ending))?;
     }
-    let was_there = rename(path, &aside)?;
     put_in_place(&unfinished, path)?;
     Ok(was_there.then_some(aside))
 }
@@ -145,10 +145,13 @@ pub fn restore(options: &OpenOptions, copy: &Path, now_ms: u64) -> Result<Option
 /// [`StoreError::Backup`].
 pub fn bring_salt(backups: &Path, database: &Path) -> Result<(), StoreError> {
     let (kept, salt) = (backups.join(SALT), key::salt_file(database));
-    if kept.exists() && !salt.exists() {
-        fs::copy(&kept, &salt).map_err(|error| unwritable(&salt, &error))?;
-    }
-    Ok(())
+    if kept.exists() && !salt.exists() { copy_whole(&kept, &salt) } else { Ok(()) }
+}
+
+fn copy_whole(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let unfinished = with_ending(to, ".part");
+    fs::copy(from, &unfinished).map_err(|error| unwritable(to, &error))?;
+    put_in_place(&unfinished, to)
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
+use crate::config::project_file::read_untrusted;
 use crate::model::kit::Kit;
 use crate::model::names::suggest;
 use crate::model::quantity::{age, size};
@@ -92,9 +93,11 @@ fn project_image(args: &BuildArgs) -> Result<Option<ProjectImage>, Failure> {
         }));
     };
     let path = folder.join(CONTAINERFILE);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    // A stranger's, maybe: no link, no pipe, not without end.
+    let found = read_untrusted(&path).and_then(|found| found.ok_or_else(|| "it is not there".to_owned()));
+    let text = found.map_err(|why| {
         usage(format!("cannot read {}", path.display()))
-            .detail(error.to_string())
+            .detail(why)
             .hint("it begins with `FROM mimir-frame`; for tools alone `mimir image build --with rust` does")
     })?;
     let real = std::path::absolute(folder).unwrap_or_default();

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::engine::EngineCommand;
 use crate::clock::entropy;
-use crate::outbound::certificates_file;
+use crate::outbound::{certificates_file, trusted_certificates};
 pub use inputs::inputs_hash;
 pub use project::{PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
@@ -241,6 +241,14 @@ fn build_arguments(
     arguments
 }
 
+/// The host's certificates as a file beside the build's other ones: the host's own may hold a key, too, and lie under a
+/// path that this option cannot say.
+fn lent_certificates(id_file: &Path) -> Option<PathBuf> {
+    let file = id_file.with_file_name("host-ca.crt");
+    std::fs::write(&file, trusted_certificates()?).ok()?;
+    Some(file)
+}
+
 /// What every build on this machine is told; the context is to follow.
 fn engine_arguments(recipe: &Path, tag: &str, force: bool, id_file: &Path) -> Vec<String> {
     let text = |path: &Path| path.display().to_string();
@@ -252,7 +260,7 @@ fn engine_arguments(recipe: &Path, tag: &str, force: bool, id_file: &Path) -> Ve
         arguments.push("--no-cache".to_owned());
     }
     // Lent to the build only: some networks inspect TLS with a certificate of their own.
-    if let Some(file) = certificates_file() {
+    if let Some(file) = lent_certificates(id_file) {
         arguments.extend(["-v".to_owned(), format!("{}:/run/host-ca.crt:ro", file.display())]);
     }
     arguments.extend(machine_arguments());

@@ -112,11 +112,25 @@ fn own_steps(text: &str) -> Result<String, BuildError> {
     if !is_from(first) || words(first)[1..] != ["mimir-frame"] {
         return refuse("its first line must be `FROM mimir-frame`");
     }
-    let rest: Vec<&str> = lines.collect();
-    if rest.iter().any(|line| is_from(line)) {
+    let rest = lines.collect::<Vec<_>>().join("\n");
+    if rest.trim_end().ends_with('\\') {
+        return refuse("its last line goes on, and nothing follows");
+    }
+    // As the engine reads it: a line may go on in the next one.
+    let joined = rest.replace("\\\n", "");
+    if joined.lines().any(is_from) {
         return refuse("it has more than one FROM; a project's image is built in one stage");
     }
-    Ok(rest.join("\n"))
+    let asks_more =
+        |word: &str| ["--network", "--security", "--mount"].iter().any(|more| word.starts_with(more));
+    if joined.lines().any(|line| {
+        words(line).iter().skip(1).take_while(|word| word.starts_with("--")).any(|word| asks_more(word))
+    }) {
+        return refuse(
+            "RUN has no options there: its steps get the network of every build, and nothing of this machine",
+        );
+    }
+    Ok(rest)
 }
 
 #[cfg(test)]
@@ -149,9 +163,17 @@ mod tests {
 
     #[test]
     fn a_containerfile_that_is_not_built_on_the_frame_image_is_refused() {
-        for bad in
-            ["", "RUN x", "FROM debian", "FROM mimir-frame:latest", "FROM mimir-frame\nfrom\tscratch", "FROM"]
-        {
+        for bad in [
+            "",
+            "RUN x",
+            "FROM debian",
+            "FROM mimir-frame:latest",
+            "FROM mimir-frame\nfrom\tscratch",
+            "FROM",
+            "FROM mimir-frame\nFR\\\nOM debian",
+            "FROM mimir-frame\nRUN x \\",
+            "FROM mimir-frame\nRUN --network=host x",
+        ] {
             assert!(matches!(recipe(&[], Some(bad)), Err(BuildError::Containerfile { .. })), "{bad:?}");
         }
     }

@@ -50,12 +50,16 @@ fn git_works_in(world: &World) {
     assert_eq!(host(world, "git -C main log --format=%s -1 tree"), "second");
     assert_eq!(host(world, "git -C tree status --porcelain -b"), "## other");
     assert_eq!(host(world, "git -C main worktree list | wc -l"), "2");
+    let _ = inside(world, "tree", "ln -sf /tmp/victim /run/mimir/git/logs/refs/heads/main").ok();
+    assert_eq!(host(world, "test ! -L main/.git/logs/refs/heads/main && echo a file"), "a file");
     let back = host(world, "cat main/.git/worktrees/tree/gitdir");
     assert_eq!(Path::new(&back), fs::canonicalize(&world.project).expect("there").join("tree/.git"));
     for attack in [
         "git config core.fsmonitor /workspace/evil",
         "echo x >/run/mimir/git/hooks/pre-commit",
         "echo /workspace >/run/mimir/git/commondir",
+        "echo /workspace >/run/mimir/git/worktrees/tree/commondir",
+        "echo [core] >/run/mimir/git/worktrees/tree/config.worktree",
         "echo x >/run/mimir/git/config",
         "echo gitdir: /etc >/workspace/.git",
         "rm -f /workspace/.git",
@@ -73,14 +77,20 @@ fn git_works_in(world: &World) {
     // A submodule.
     let made = world.mimir(&["frame", "create", "sub", "--workspace", "main/sub"]).ok();
     assert!(made.stderr.contains("it is a submodule"), "{made:?}");
-    let _ = inside(
+    let seen = inside(
         world,
         "sub",
-        "git status && echo z >>a.txt && git -c user.name=Me -c user.email=me@example.org commit -qam third",
-    )
-    .ok();
-    assert_eq!(host(world, "git -C main/sub log --format=%s -1"), "third");
-    assert_ne!(inside(world, "sub", "git config core.fsmonitor /workspace/evil").code, 0);
+        "git status --porcelain && echo z >>a.txt && git diff --stat && git log --format=%s -1",
+    );
+    assert!(seen.ok().stdout.contains("a.txt"), "git can be asked");
+    for attack in [
+        "git -c user.name=Me -c user.email=me@example.org commit -qam third",
+        "git config core.fsmonitor /workspace/evil",
+        "echo ../../../sub/.evil >/run/mimir/git/commondir",
+        "git init -q evil && git add evil",
+    ] {
+        assert_ne!(inside(world, "sub", attack).code, 0, "a superproject's git obeys it: {attack}");
+    }
     let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
 
     // A part of a repository: said in one sentence, with what to use.
