@@ -241,7 +241,7 @@ fn an_agent_that_dies_in_the_middle_of_its_answer_is_said_plainly() {
     let Some(talk) = talk("an agent that dies") else { return };
     let sender = talk.in_the_middle_of("@@hang@@");
     let _ = talk.open_message();
-    let slay = ["pkill", "-9", "-f", "^opencode serve"];
+    let slay = ["pkill", "-9", "-f", "^[^ ]*opencode serve"];
     let _ = talk.world.mimir(&[["frame", "exec", "talk", "--"].as_slice(), slay.as_slice()].concat()).ok();
     let told = end_of(sender);
     let said = String::from_utf8_lossy(&told.stderr).into_owned();

@@ -87,7 +87,7 @@ fn a_wedged_agent_is_noticed_within_30_s_and_the_queue_goes_on() {
     );
 
     let stopped = Instant::now();
-    let _ = place.inside("pkill -STOP -f '^opencode serve'");
+    let _ = place.inside("pkill -STOP -f '^[^ ]*opencode serve'");
     eventually("it is noticed", NOTICED_WITHIN, || match place.word() {
         word if word == "wedged" => Ok(()),
         word => Err(word),
