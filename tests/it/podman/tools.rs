@@ -135,6 +135,11 @@ fn a_tool_call_that_shows_no_sign_is_named_and_can_be_stopped() {
     });
     let list = world.mimir(&["frame", "list"]).ok();
     assert!(list.stderr.contains("bash shows no sign for a minute: mkfifo pipe; cat pipe"), "{list:?}");
+    // Whoever asks is told at once; what is told unasked comes within a second or two of it.
+    eventually("it is told", Duration::from_secs(30), || {
+        let events = world.mimir(&["frame", "events", "shop"]).ok().stdout;
+        if events.contains("shows no sign for a minute") { Ok(()) } else { Err(events) }
+    });
     let words: Vec<&str> = stop.split(' ').skip(1).collect();
     let _ = world.mimir(&words).ok();
     let told = sending.wait_with_output().expect("it ends");
