@@ -78,3 +78,26 @@ fn judge(connection: &Connection, question: &str) -> Result<(), StoreError> {
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_large_file_tables_are_read_until_the_time_is_up_and_a_broken_one_is_said() {
+        let database = Connection::open_in_memory().expect("a database");
+        database
+            .execute_batch(
+                "CREATE TABLE \"a \"\"b\" (x); CREATE TABLE c (x CHECK (x > 0)); INSERT INTO c VALUES (1);",
+            )
+            .expect("tables");
+        let large = |within| sampled(&database, u64::MAX, within);
+        assert_eq!(large(Duration::from_secs(60)).expect("whole"), Read::Tables(2, 2));
+        let none = large(Duration::ZERO).expect("no time is no damage");
+        assert!(matches!(none, Read::Tables(0, 2)), "{none:?}");
+        database
+            .execute_batch("PRAGMA ignore_check_constraints = ON; INSERT INTO c VALUES (-1); PRAGMA ignore_check_constraints = OFF;")
+            .expect("a row that must not be");
+        assert!(matches!(large(Duration::from_secs(60)), Err(StoreError::Damaged(_))));
+    }
+}
