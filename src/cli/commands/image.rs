@@ -39,7 +39,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "IMAGE")]
     base: Option<String>,
     /// Then an image for projects that need more: rust, go, java, php, ruby, playwright, python
-    #[arg(long, value_name = "TOOL", value_delimiter = ',')]
+    #[arg(long, value_name = "TOOL", value_delimiter = ',', value_parser = kit)]
     with: Vec<Kit>,
     /// Then an image for this project, with what its .mimir/Containerfile adds
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = ".", value_hint = clap::ValueHint::DirPath)]
@@ -78,6 +78,10 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
             Ok(DONE)
         }
     }
+}
+
+fn kit(word: &str) -> Result<Kit, String> {
+    word.parse().map_err(|_| format!("the tools are {}", Kit::names()))
 }
 
 /// What is wanted besides the frame image. Its name is the project's, or that of its tools.
