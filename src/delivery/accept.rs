@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::error::SendError;
-use super::{Rules, queue};
+use super::{Rules, cancel};
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::frame::{Desired, Frame, FrameState};
@@ -108,7 +108,7 @@ pub(super) fn accept(
     rules.make_room(waiting, name)?;
     let urgent = request.mode == SendMode::Interrupt;
     let (interrupted, before) = match urgent {
-        true => (queue::stop_what_runs(tx, &session.id, &id, principal)?, 0),
+        true => (cancel::stop_what_runs(tx, &session.id, &id, principal)?, 0),
         false => (Vec::new(), waiting.open_in_session),
     };
     let new = NewMessage {

@@ -15,21 +15,23 @@
 //! the feed tracks. Killing the gateway anywhere costs time: the next worker asks the agent whether it has that id
 //! before it sends anything again.
 //!
-//! A message's way: `accept` → `queue` → `attempt` → `hand_over` → `followed_turn` → back in `attempt`, which writes
-//! the end.
+//! A message's way: `accept` stores it, `workers` wait for its turn, `attempt` reaches the agent, `hand_over` sends it.
+//! `followed_turn` awaits what the feed says of the turn, and `attempt` writes the end.
 //!
 //! Not here: opencode's JSON (see `opencode`), starting frames (see `frames`), what is told of a turn and when it is
 //! over (see `feed`), sending events to clients (see `events`).
 
 mod accept;
+mod admission;
 mod agent_session;
 mod attempt;
+mod cancel;
 mod concurrency;
 pub mod error;
 mod followed_turn;
 mod hand_over;
 mod outcome;
-mod queue;
+mod overdue;
 mod shown;
 pub mod turn_limits;
 mod workers;
