@@ -5,7 +5,9 @@
 //! and says so. The step is found in the request alone, so it keeps no state.
 //!
 //! `demo:slow` in a prompt makes the answer take its time, `demo:fail` makes the
-//! call fail; both are for trying out what mimir does then.
+//! call fail; both are for trying out what mimir does then. Others ask for a play (see `plays`).
+
+mod plays;
 
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::DEMO;
+use plays::Play;
 
 /// The file that the script writes.
 const NOTE: &str = "MIMIR.md";
@@ -56,7 +59,8 @@ pub(super) fn answer(request: &Value) -> Script {
         return refuse(StatusCode::PAYMENT_REQUIRED, "the demo fails because the prompt says demo:fail");
     }
     let step = scene.next_step();
-    let slow = scene.prompt.contains("demo:slow") && step.calls.is_empty();
+    let is_long = scene.prompt.contains("demo:slow") || Play::asked_for(&scene.prompt) == Some(Play::Story);
+    let slow = is_long && !scene.title_wanted && step.calls.is_empty();
     let usage = json!({
         // Four characters for a token, roughly as real ones count.
         "prompt_tokens": request["messages"].to_string().len() / 4,
@@ -111,7 +115,10 @@ impl Scene {
 
     fn next_step(&self) -> Step {
         if self.title_wanted {
-            return Step { text: "A look at the demo".to_owned(), calls: Vec::new() };
+            return Step::words("A look at the demo".to_owned());
+        }
+        if let Some(play) = Play::asked_for(&self.prompt) {
+            return play.next_step(self);
         }
         let may = |tool: &str| self.offered.iter().any(|offered| offered == tool);
         let did = |tool: &str| self.done.iter().any(|done| done.tool == tool);
@@ -130,7 +137,7 @@ impl Scene {
             let calls = vec![("write", json!({"filePath": self.path(NOTE), "content": self.note()}))];
             return call(&format!("Now I write {NOTE}."), calls);
         }
-        Step { text: self.farewell(), calls: Vec::new() }
+        Step::words(self.farewell())
     }
 
     fn path(&self, name: &str) -> String {
@@ -193,6 +200,7 @@ impl Scene {
             text.push_str("* wrote nothing: this agent may not write\n");
         }
         text.push_str(&format!("\nYou wrote: \"{}\"\n\n", shortened(&self.prompt)));
+        text.push_str(plays::OFFER);
         text.push_str(
             "For real answers give mimir the key of a provider in ~/.mimir/config.yaml, for example\n\n    \
              providers:\n      anthropic: {key: \"${ANTHROPIC_API_KEY}\"}\n    \
@@ -283,6 +291,10 @@ fn whole(step: &Step, usage: &Value) -> Script {
 }
 
 impl Step {
+    fn words(text: String) -> Self {
+        Self { text, calls: Vec::new() }
+    }
+
     fn finish(&self) -> &'static str {
         if self.calls.is_empty() { "stop" } else { "tool_calls" }
     }
