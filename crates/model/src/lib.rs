@@ -8,6 +8,7 @@ pub mod allow;
 pub mod approval;
 pub mod backup;
 pub mod container;
+pub mod devcontainer;
 pub mod doctor;
 pub mod event;
 pub mod filter;

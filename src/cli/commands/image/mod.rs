@@ -1,26 +1,23 @@
 //! `mimir image …`
 
-use std::path::{Path, PathBuf};
+mod project;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::frame::short;
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
-use crate::config::project_file::read_untrusted;
 use crate::model::kit::Kit;
-use crate::model::names::suggest;
 use crate::model::quantity::{age, size};
-use crate::wire::images::{BuildImage, BuildLine, ProjectImage};
+use crate::wire::images::{BuildImage, BuildLine};
 use crate::wire::problem::Problem;
 
-/// What a project adds to the frame image.
-const CONTAINERFILE: &str = ".mimir/Containerfile";
-/// Where the gateway puts projects' images.
-const PROJECT_IMAGE: &str = "localhost/mimir-project";
+pub use project::proposal;
 
 /// Verbs of images.
 #[derive(Debug, Subcommand)]
@@ -41,7 +38,7 @@ pub struct BuildArgs {
     /// Then an image for projects that need more: rust, go, java, php, ruby, playwright, python
     #[arg(long, value_name = "TOOL", value_delimiter = ',', value_parser = kit)]
     with: Vec<Kit>,
-    /// Then an image for this project, with what its .mimir/Containerfile adds
+    /// Then an image for this project, with what its .mimir/Containerfile adds, or else its devcontainer.json
     #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = ".", value_hint = clap::ValueHint::DirPath)]
     project: Option<PathBuf>,
     /// Build even if nothing changed
@@ -56,15 +53,19 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
     match command {
         ImageCommand::Build(args) => {
             let gateway = context.gateway().await?;
-            let project = project_image(&args)?;
+            let wanted = project::wanted(&args.with, args.project.as_deref())?;
+            let (project, remarks) =
+                wanted.map_or((None, Vec::new()), |wanted| (Some(wanted.image), wanted.remarks));
             let request = BuildImage { base: args.base, force: args.force, project };
             build_with(&gateway, &request, args.verbose, context).await?;
-            if let Some(project) = request.project {
+            if let Some(image) = request.project {
                 context.out.say(format!(
-                    "frames with it: `mimir frame create --image {PROJECT_IMAGE}:{}`",
-                    project.name
+                    "frames with it: `mimir frame create --image {}:{}`",
+                    project::IMAGE,
+                    image.name
                 ));
             }
+            remarks.iter().for_each(|remark| context.out.say(remark));
             Ok(DONE)
         }
         ImageCommand::List => list(context).await,
@@ -82,53 +83,6 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
 
 fn kit(word: &str) -> Result<Kit, String> {
     word.parse().map_err(|_| format!("the tools are {}", Kit::names()))
-}
-
-/// What is wanted besides the frame image. Its name is the project's, or that of its tools.
-fn project_image(args: &BuildArgs) -> Result<Option<ProjectImage>, Failure> {
-    let mut with: Vec<String> = args.with.iter().map(ToString::to_string).collect();
-    with.sort();
-    with.dedup();
-    let Some(folder) = &args.project else {
-        return Ok((!with.is_empty()).then(|| ProjectImage {
-            name: with.join("-"),
-            with,
-            containerfile: None,
-        }));
-    };
-    let path = folder.join(CONTAINERFILE);
-    // A stranger's, maybe: no link, no pipe, not without end.
-    let found = read_untrusted(&path).and_then(|found| found.ok_or_else(|| "it is not there".to_owned()));
-    let text = found.map_err(|why| {
-        usage(format!("cannot read {}", path.display()))
-            .detail(why)
-            .hint("it begins with `FROM mimir-frame`; for tools alone `mimir image build --with rust` does")
-    })?;
-    let real = std::path::absolute(folder).unwrap_or_default();
-    let name = real.file_name().and_then(|name| suggest(&name.to_string_lossy()));
-    let name = name.unwrap_or_else(|| "project".to_owned());
-    Ok(Some(ProjectImage { name, with, containerfile: Some(text) }))
-}
-
-/// The image that a folder asks for and the frame image is not, in one line with the command that makes it.
-pub fn proposal(folder: &Path) -> Option<String> {
-    let create = |tag: &str| format!("then make the frame with `--image {PROJECT_IMAGE}:{tag}`");
-    if folder.join(CONTAINERFILE).is_file() {
-        let name = suggest(&folder.file_name()?.to_string_lossy())?;
-        let build = format!(
-            "mimir image build --project {}",
-            crate::model::shell::quoted(&folder.display().to_string())
-        );
-        return Some(format!("its {CONTAINERFILE} makes an image of its own: `{build}`, {}", create(&name)));
-    }
-    let wanted = Kit::wanted_by(|name| folder.join(name).is_file());
-    let (_, marker) = wanted.first()?;
-    let names: Vec<String> = wanted.iter().map(|(kit, _)| kit.to_string()).collect();
-    let build = format!("mimir image build --with {}", names.join(","));
-    Some(format!(
-        "{marker} asks for tools that the frame image lacks: `{build}`, {}",
-        create(&names.join("-"))
-    ))
 }
 
 /// Builds the image, with progress.
