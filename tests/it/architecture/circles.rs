@@ -18,7 +18,6 @@ const ACCEPTED: &[(&str, &str)] = &[
         "src/config/frame_file.rs",
         "a file is checked against the table of keys, which is made from its declaration",
     ),
-    ("src/delivery/accept.rs", "one message's way: taken in, queued, handed over, followed"),
     ("src/store/events.rs", "rows of events, the ids reserved for them, and when they go"),
     ("src/store/frames.rs", "a frame is told of when its ports are exchanged"),
     ("src/store/latency.rs", "how long the writer's two kinds of changes take"),
