@@ -19,6 +19,9 @@ fi
 
 target_dir() { echo "${CARGO_TARGET_DIR:-$ROOT/target}"; }
 
+# Features for cargo beside the usual ones: OpenSSL is compiled along where the system's is missing or older than 3.
+cargo_features() { pkg-config --atleast-version=3.0 libcrypto 2>/dev/null || echo vendored-openssl; }
+
 # Debian packages and machine settings, then Rust.
 install_what_is_missing() {
     "$ROOT/scripts/setup" --yes
