@@ -233,3 +233,64 @@ fn what_the_allow_list_promises_can_be_built() {
         assert_eq!(done.code, 0, "{group}: {}\n{}", done.stdout, done.stderr);
     }
 }
+
+/// The tools of each kit build and test a tiny project inside a frame. What they would fetch is not fetched: hosts of
+/// other people are not ours to test.
+#[test]
+fn the_kits_build_and_test_a_project() {
+    let Some(world) = world("kits") else { return };
+    let mut kits = vec!["go", "java", "php", "playwright", "ruby"];
+    let reach =
+        ["-s", "-m", "10", "-o", "/dev/null", "https://static.rust-lang.org/rustup/release-stable.toml"];
+    if std::process::Command::new("curl").args(reach).status().is_ok_and(|status| status.success()) {
+        kits.push("rust");
+    } else {
+        skip("the kit rust", "static.rust-lang.org cannot be reached from this machine");
+    }
+    let built = world.mimir(&["image", "build", "--with", &kits.join(",")]).ok();
+    let image = format!("localhost/mimir-project:{}", kits.join("-"));
+    assert!(built.stdout.starts_with(&image), "{built:?}");
+    let _ = world.mimir(&["frame", "create", "shop", "--image", &image, "--start"]).ok();
+    let projects = [
+        (
+            "go",
+            "go mod init example.org/sum && printf 'package sum\\nfunc Of(a, b int) int { return a + b }\\n' >sum.go && \
+             printf 'package sum\\nimport \"testing\"\\nfunc TestOf(t *testing.T) { if Of(2, 2) != 4 { t.Fatal() } }\\n' \
+             >sum_test.go && go test ./...",
+            "ok",
+        ),
+        (
+            "java",
+            "printf 'class Sum { static int of(int a, int b) { return a + b; } public static void main(String[] a) \
+             { assert of(2, 2) == 4; System.out.println(\"four\"); } }' >Sum.java && javac Sum.java && java -ea Sum && \
+             mvn --version",
+            "four",
+        ),
+        (
+            "php",
+            "printf '<?php function sum($a, $b) { return $a + $b; } if (sum(2, 2) !== 4) exit(1); echo \"four\";' >sum.php && \
+             php sum.php && composer --version",
+            "four",
+        ),
+        (
+            "playwright",
+            "echo '<p>before</p><script>document.querySelector(\"p\").textContent = \"after\"</script>' >page.html && \
+             $CHROME_BIN --headless --no-sandbox --disable-gpu --dump-dom file://$PWD/page.html",
+            "<p>after</p>",
+        ),
+        (
+            "ruby",
+            "printf 'require \"minitest/autorun\"\\nclass SumTest < Minitest::Test\\n def test_it = assert_equal(4, 2 + 2)\\nend\\n' \
+             >sum_test.rb && ruby sum_test.rb && bundle --version",
+            "1 runs, 1 assertions, 0 failures",
+        ),
+        ("rust", "cargo init -q --lib sum && cd sum && cargo test -q --offline", "test result: ok"),
+    ];
+    for (kit, script, expected) in projects.iter().filter(|(kit, ..)| kits.contains(kit)) {
+        let done = inside(&world, &format!("mkdir -p /workspace/{kit} && cd /workspace/{kit} && {script}"));
+        assert!(done.code == 0 && done.stdout.contains(expected), "{kit}: {}\n{}", done.stdout, done.stderr);
+    }
+    let _ = world.mimir(&["frame", "destroy", "shop", "--yes"]).ok();
+    let id = built.stdout.split_whitespace().nth(1).expect("its id");
+    let _ = world.podman(&["rmi", "-f", id]);
+}
