@@ -22,3 +22,4 @@ mod terminal;
 mod tools;
 mod traps;
 mod upkeep;
+mod window;

@@ -113,7 +113,7 @@ impl World {
         // Short on purpose: a Unix socket's path has at most 107 bytes.
         let root =
             tempfile::Builder::new().prefix("mme-").tempdir_in("/tmp").map_err(|e| e.to_string())?.keep();
-        let world = Self {
+        let mut world = Self {
             engine,
             home: root.join("home"),
             project: root.join("project"),
@@ -146,9 +146,14 @@ impl World {
         Neighbour { world: self, home }
     }
 
-    /// Makes sure that this world's engine has the frame image.
-    fn image(&self) -> Result<(), String> {
-        if self.podman(&["image", "exists", "localhost/mimir-frame:latest"]).code == 0 {
+    /// Makes sure that this world's engine has the frame image. `MIMIR_TEST_IMAGE` names another one to test.
+    fn image(&mut self) -> Result<(), String> {
+        let another = std::env::var("MIMIR_TEST_IMAGE").ok();
+        if let Some(image) = &another {
+            self.set_env("MIMIR_FRAMES_IMAGE", image);
+        }
+        let image = another.as_deref().unwrap_or("localhost/mimir-frame:latest");
+        if self.podman(&["image", "exists", image]).code == 0 {
             return Ok(());
         }
         // An ordinary user's store is filled from root's: building twice would take minutes.
