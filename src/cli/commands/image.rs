@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::frame::short;
+use super::frame::{short, tell_of_images};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
@@ -59,6 +59,9 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
             let project = project_image(&args)?;
             let request = BuildImage { base: args.base, force: args.force, project };
             build_with(&gateway, &request, args.verbose, context).await?;
+            if let Ok(frames) = gateway.frames().await {
+                tell_of_images(&frames, context);
+            }
             if let Some(project) = request.project {
                 context.out.say(format!(
                     "frames with it: `mimir frame create --image {PROJECT_IMAGE}:{}`",

@@ -21,4 +21,6 @@ mod talk;
 mod terminal;
 mod tools;
 mod traps;
+mod uninstall;
+mod upgrade;
 mod upkeep;
