@@ -42,6 +42,7 @@ pub mod backups;
 pub mod delivery;
 pub mod doctor;
 pub mod feed;
+pub mod uninstall;
 
 // What frames do, put together from all of these.
 pub mod status;

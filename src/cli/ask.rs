@@ -52,6 +52,11 @@ pub fn text(out: &Out, question: &str, default: &str) -> String {
     }
 }
 
+/// Asks for a word, to be sure that it is meant; the end of input is none.
+pub fn word(question: &str) -> Option<String> {
+    line(question).map(|answer| answer.trim().to_owned())
+}
+
 fn line(prompt: &str) -> Option<String> {
     let mut stderr = std::io::stderr();
     let _ = write!(stderr, "{prompt}");

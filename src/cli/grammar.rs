@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, backup, completions, config, doctor, frame, image, init, open, projects, queue, send, serve,
-    sessions, status, token,
+    sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -71,6 +71,7 @@ pub enum Command {
     Open(open::OpenArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
+    Setup(setup::SetupArgs),
     Serve(serve::ServeArgs),
     /// Make, run, watch and remove frames
     #[command(subcommand, arg_required_else_help = true, visible_alias = "frames")]
@@ -100,6 +101,7 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::ConfigCommand),
     Completions(completions::CompletionsArgs),
+    Uninstall(uninstall::UninstallArgs),
     /// Help on a command, or on `exit-codes`
     Help {
         /// The command, such as `frame create`

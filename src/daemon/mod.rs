@@ -22,7 +22,7 @@ pub use backups::Copies;
 pub use bootstrap::AskKey;
 pub use detach::{Detached, Started, detach};
 pub use examine::examine;
-pub use lock::{Holder, Stage, holder};
+pub use lock::{Holder, HomeLock, LockError, Stage, holder, lock_home};
 pub use problem::already;
 pub use serve::{Mode, ServeOptions, run, serve};
 pub use services::{Background, Resources, ServiceSettings, StandIns, build};

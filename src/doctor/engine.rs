@@ -1,12 +1,15 @@
 //! The container engine and the frame image, as far as asking goes. Running is in [`super::probe`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Subject;
 use super::check::{About, Finding};
+use crate::frames::ImageNews;
 use crate::model::container::ImageInfo;
 use crate::model::doctor::Check;
 use crate::runtime::{EngineInfo, RuntimeError};
+use crate::store;
 
 const WITHIN: Duration = Duration::from_secs(15);
 /// The label with the hash of an image's inputs.
@@ -14,6 +17,8 @@ const LABEL_INPUTS: &str = "io.mimir.inputs";
 /// The label with the version of opencode in it.
 const LABEL_OPENCODE: &str = "io.mimir.opencode";
 const BUILD: &str = "mimir image build";
+/// The same, and the frames there are follow.
+const RENEW: &str = "mimir image build; mimir frame upgrade --all";
 
 /// Whether the engine answers.
 pub(super) async fn reach(subject: &Subject) -> (Check, Option<EngineInfo>) {
@@ -29,7 +34,7 @@ pub(super) async fn reach(subject: &Subject) -> (Check, Option<EngineInfo>) {
                 Finding::ok(text)
             }
             Err(error @ RuntimeError::NotInstalled { .. }) => {
-                Finding::failed(error.to_string(), "sudo apt install podman (or ./scripts/setup)")
+                Finding::failed(error.to_string(), "mimir setup (or: sudo apt install podman)")
             }
             Err(error) => Finding::failed(with_cause(&error), "podman info"),
         }
@@ -102,10 +107,51 @@ pub(super) fn image_age(subject: &Subject, image: &ImageInfo) -> Check {
     };
     let finding = match image.labels.get(LABEL_INPUTS) {
         Some(inputs) if *inputs == subject.image_inputs => Finding::ok("built from this version's files"),
-        Some(_) => Finding::warning("built from other files than this version's", BUILD),
-        None => Finding::warning("it does not say what it was built from", BUILD),
+        Some(_) => Finding::warning("built from other files than this version's", RENEW),
+        None => Finding::warning("it does not say what it was built from", RENEW),
     };
     about.found(finding, Duration::ZERO)
+}
+
+/// Whether frames run on what their images are now.
+pub(super) async fn frames(subject: &Subject) -> Check {
+    let about = About {
+        id: "image.frames",
+        title: "frames are on the newest build of their image",
+        why: "what was mended since is not in an older one",
+    };
+    let Some(store) = subject.store.clone() else {
+        return about.found(Finding::skipped("the database could not be opened"), Duration::ZERO);
+    };
+    let attempt = async {
+        let frames = match store.read(|db| store::frames::list(db)).await {
+            Ok(frames) => frames,
+            Err(error) => return Finding::skipped(error.to_string()),
+        };
+        let mut images: BTreeMap<String, Option<ImageInfo>> = BTreeMap::new();
+        let (mut behind, mut rebuilds) = (Vec::new(), BTreeSet::new());
+        for frame in frames.iter().filter(|frame| frame.engine.is_local()) {
+            if !images.contains_key(&frame.image) {
+                match subject.runtime.find_image(&frame.image).await {
+                    Ok(image) => images.insert(frame.image.clone(), image),
+                    Err(error) => return Finding::failed(with_cause(&error), "podman images"),
+                };
+            }
+            let Some(Some(image)) = images.get(&frame.image) else { continue };
+            let news = ImageNews::of(frame, image, &subject.image_inputs);
+            if news.behind || news.rebuild.is_some() {
+                behind.push(frame.name.as_str());
+            }
+            rebuilds.extend(news.rebuild);
+        }
+        if behind.is_empty() {
+            return Finding::ok(format!("{} of them", frames.len()));
+        }
+        let upgrade = format!("mimir frame upgrade {}", behind.join(" "));
+        let fix: Vec<String> = rebuilds.into_iter().chain([upgrade]).collect();
+        Finding::warning(format!("on an older one: {}", behind.join(", ")), fix.join("; "))
+    };
+    about.attempt(WITHIN, attempt).await
 }
 
 /// Whether the opencode in the image is the one that is spoken to.
@@ -118,9 +164,9 @@ pub(super) fn opencode(subject: &Subject, image: &ImageInfo) -> Check {
     let finding = match image.labels.get(LABEL_OPENCODE) {
         Some(version) if version == subject.opencode => Finding::ok(format!("opencode {version}")),
         Some(version) => {
-            Finding::warning(format!("opencode {version}; {} is expected", subject.opencode), BUILD)
+            Finding::warning(format!("opencode {version}; {} is expected", subject.opencode), RENEW)
         }
-        None => Finding::warning("the image does not say which opencode it has", BUILD),
+        None => Finding::warning("the image does not say which opencode it has", RENEW),
     };
     about.found(finding, Duration::ZERO)
 }

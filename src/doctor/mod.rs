@@ -116,6 +116,7 @@ async fn engine_steps(subject: &Subject) -> Vec<Check> {
     let mut checks = vec![reach, engine::capabilities(&info)];
     let (image_check, image) = engine::image(subject).await;
     checks.push(image_check);
+    checks.push(engine::frames(subject).await);
     match image {
         Some(image) => {
             checks.push(engine::image_age(subject, &image));

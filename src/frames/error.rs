@@ -71,6 +71,14 @@ pub enum FrameError {
         /// `paused`, `resumed`, …
         action: &'static str,
     },
+    /// Wait, or say that it may be interrupted.
+    #[error("frame {name} is busy: {why}")]
+    Busy {
+        /// Which frame.
+        name: String,
+        /// What would be interrupted.
+        why: String,
+    },
     /// It is on its way out; nothing else can be asked of it.
     #[error("frame {0} is being destroyed")]
     BeingDestroyed(String),

@@ -69,7 +69,10 @@ fn private_folder(path: &Path) -> io::Result<()> {
 
 /// Removes a folder with everything in it. Tools leave folders behind that not even their owner may
 /// write to (caches of Go and npm); those are opened up on the way. Links are removed, never followed.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             open_up(path)?;
@@ -99,7 +102,8 @@ fn open_up(folder: &Path) -> io::Result<()> {
 }
 
 /// How many bytes lie in a folder; what cannot be read counts nothing. Links are not followed.
-pub(super) fn size_of(folder: &Path) -> u64 {
+#[must_use]
+pub fn size_of(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
         .flatten()

@@ -49,6 +49,7 @@ mod request;
 mod requests;
 pub mod settings;
 mod steps;
+mod upgrade;
 mod wait;
 pub mod workspace;
 
@@ -81,6 +82,7 @@ use folders::Folders;
 
 pub use connect::NewServer;
 pub use error::FrameError;
+pub use folders::{remove_tree, size_of};
 pub use guest::Guest;
 pub use idle::Visit;
 pub use inside::Viewer;
@@ -89,6 +91,7 @@ pub use processes::{Process, Processes};
 pub use recycle::Recycled;
 pub use request::{FrameRequest, Lifetime, Place, WantedLimits};
 pub use settings::{AttendError, CrashSettings, FramesDeps, HostNetworking, Settings, StartFiles};
+pub use upgrade::{ImageNews, Upgrade};
 
 /// All frames of this gateway. Cheap to clone.
 #[derive(Clone)]
@@ -113,6 +116,7 @@ struct Inner {
     health: watch::Sender<u64>,
     recycled: recycle::Counts,
     visitors: idle::Visitors,
+    images: upgrade::Images,
 }
 
 /// How the agent of a frame is reached.
@@ -160,6 +164,7 @@ impl Frames {
             health,
             recycled: recycle::Counts::default(),
             visitors: idle::Visitors::default(),
+            images: upgrade::Images::default(),
         };
         Self { inner: Arc::new(inner) }
     }

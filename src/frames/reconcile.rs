@@ -110,6 +110,7 @@ impl Frames {
         for stray in self.strays(&containers).await? {
             self.deal_with(&stray).await;
         }
+        self.look_at_images_when_due().await;
         Ok(())
     }
 

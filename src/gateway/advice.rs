@@ -80,6 +80,9 @@ impl From<FrameError> for Reply {
             ),
             FrameError::WrongState { name, .. } => Self::conflict("frame.wrong_state", title)
                 .hint(format!("`mimir frame start {name}` starts it; `mimir frame show {name}` says more")),
+            FrameError::Busy { name, .. } => Self::conflict("frame.busy", title).hint(format!(
+                "wait for it, or interrupt it: `mimir frame upgrade {name} --force`"
+            )),
             FrameError::BeingDestroyed(_) => being_destroyed(&error),
             FrameError::Failed { name, .. } => Self(Problem::new(424, "frame.failed", title)).hint(format!(
                 "`mimir frame logs {name}` shows what it printed; `mimir frame start {name}` tries again"
@@ -165,7 +168,7 @@ impl From<RuntimeError> for Reply {
                 .detail(chain(&error))
                 .hint("`mimir doctor` finds out why; `podman info` should work for the same user"),
             RuntimeError::NotInstalled { .. } => Self::unavailable("engine.not_installed", title)
-                .hint("`sudo apt install podman`, or run ./scripts/setup of the repository"),
+                .hint("`mimir setup` installs what is missing, or `sudo apt install podman`"),
             RuntimeError::TooSlow { .. } => Self::unavailable("engine.slow", title)
                 .hint("the machine may be busy: `mimir doctor` measures it; then try again"),
             RuntimeError::ImageMissing { image } if image.contains("mimir-frame") => {

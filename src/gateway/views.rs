@@ -28,7 +28,7 @@ pub struct Surroundings {
 
 /// A frame in a list.
 pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
-    let FrameNow { frame, status, .. } = now;
+    let FrameNow { frame, status, image, .. } = now;
     FrameSummary {
         id: frame.id.to_string(),
         name: frame.name.to_string(),
@@ -50,6 +50,8 @@ pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
         project: frame.project.as_ref().and_then(|id| around.projects.get(id).cloned()),
         origin: frame.origin,
         run: frame.run.as_ref().map(ToString::to_string),
+        behind: image.behind,
+        rebuild: image.rebuild.clone(),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::feed::Feeds;
-use crate::frames::Frames;
+use crate::frames::{Frames, ImageNews};
 use crate::model::approval::{ApprovalState, RequestForm};
 use crate::model::event::EventKind;
 use crate::model::frame::Frame;
@@ -55,6 +55,8 @@ pub struct FrameNow {
     pub status: FrameStatus,
     /// Whether anything runs, waits or is asked: what must not be interrupted.
     pub occupied: Option<Occupied>,
+    /// What there is to say about its image.
+    pub image: ImageNews,
 }
 
 /// Why a frame's agent is not free.
@@ -120,7 +122,8 @@ impl Statuses {
                 None => Some(Occupied::Unheard),
                 Some(facts) => facts.works().then_some(Occupied::Turn),
             };
-            Ok(FrameNow { frame, status, occupied })
+            let image = self.deps.frames.image_news(&frame);
+            Ok(FrameNow { frame, status, occupied, image })
         };
         frames.into_iter().map(look_at).collect()
     }

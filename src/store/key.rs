@@ -40,6 +40,12 @@ pub trait Keyring: Send + Sync {
     /// # Errors
     /// Why it cannot be kept, as a sentence.
     fn set(&self, key: &Secret) -> Result<(), String>;
+
+    /// Forgets the key of this home, unless it is not there.
+    ///
+    /// # Errors
+    /// Why it cannot be forgotten, as a sentence.
+    fn forget(&self) -> Result<(), String>;
 }
 
 /// From where to take the key.

@@ -53,4 +53,11 @@ impl Keyring for DesktopKeyring {
         let key = key.clone();
         self.ask(move |entry| entry.set_password(key.reveal()))?.map_err(|error| error.to_string())
     }
+
+    fn forget(&self) -> Result<(), String> {
+        match self.ask(|entry| entry.delete_credential())? {
+            Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }

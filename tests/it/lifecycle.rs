@@ -8,4 +8,5 @@ mod external;
 mod faults;
 mod folders;
 mod real;
+mod upgrade;
 mod world;

@@ -881,6 +881,10 @@ impl Keyring for FakeKeyring {
         }
         Ok(())
     }
+    fn forget(&self) -> Result<(), String> {
+        *self.key.lock() = None;
+        Ok(())
+    }
 }
 
 struct Keys {

@@ -19,7 +19,7 @@ use mimir_model::wire::config::RunningConfig;
 use mimir_model::wire::doctor::Check;
 use mimir_model::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
-    MoveFrame,
+    MoveFrame, UpgradeFrame, UpgradedFrame,
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
@@ -178,6 +178,16 @@ impl GatewayClient {
     /// `POST /v1/frames/{name}/move`
     pub async fn move_frame(&self, name: &str, to: &MoveFrame) -> Result<FrameSummary, ClientError> {
         let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "move"])), to)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/frames/{name}/upgrade`
+    pub async fn upgrade_frame(
+        &self,
+        name: &str,
+        request: UpgradeFrame,
+    ) -> Result<UpgradedFrame, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "upgrade"])), &request)?;
         self.json(call).await.map(|(_, value)| value)
     }
 

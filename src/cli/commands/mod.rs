@@ -14,8 +14,10 @@ pub mod queue;
 pub mod send;
 pub mod serve;
 pub mod sessions;
+pub mod setup;
 pub mod status;
 pub mod token;
+pub mod uninstall;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -27,6 +29,8 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
     match command {
         None => welcome::run(context),
         Some(Command::Help { topic }) => help::run(&topic, context),
+        Some(Command::Setup(args)) => setup::run(&args, context),
+        Some(Command::Uninstall(args)) => context.wait_for(uninstall::run(&args, context)),
         Some(Command::Completions(args)) => completions::run(&args, context),
         Some(Command::Config(command)) => config::run(command, context),
         Some(Command::Init(args)) => init::run(&args, context),

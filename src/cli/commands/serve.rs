@@ -77,16 +77,21 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
-/// Asks it to stop and waits until it has ended.
 async fn stop(context: &Context) -> Outcome {
+    let ran = end(context).await?;
+    context.out.say(if ran { "the gateway stopped; frames go on" } else { "no gateway runs" });
+    Ok(DONE)
+}
+
+/// Asks it to stop and waits until it has ended. Whether one ran.
+pub(super) async fn end(context: &Context) -> Result<bool, Failure> {
     let gateway = context.gateway_here();
     let lock = context.paths.lock();
     match (gateway.stop().await, daemon::holder(&lock)) {
         // It may have gone before it could say goodbye.
         (Ok(()) | Err(ClientError::Lost { .. }), _) => {}
         (Err(ClientError::NoGateway { .. }), None) => {
-            context.out.say("no gateway runs");
-            return Ok(DONE);
+            return Ok(false);
         }
         // It cannot be asked: its socket is gone, or it hangs. Its process can.
         (
@@ -113,8 +118,7 @@ async fn stop(context: &Context) -> Outcome {
     if !gone.await {
         return Err(still_there(daemon::holder(&lock)));
     }
-    context.out.say("the gateway stopped; frames go on");
-    Ok(DONE)
+    Ok(true)
 }
 
 fn terminate(pid: u32) -> Result<(), Failure> {

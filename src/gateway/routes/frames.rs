@@ -134,7 +134,8 @@ pub async fn show(
     let frame = frames.get(&frame_name(&name)?).await?;
     let seen = tokio::time::timeout(OBSERVE_WITHIN, frames.observation(&frame.id));
     let can = tokio::time::timeout(OBSERVE_WITHIN, frames.capabilities(&frame.id));
-    let (seen, can) = tokio::join!(seen, can);
+    let image = tokio::time::timeout(OBSERVE_WITHIN, newest(&frames, &frame));
+    let (seen, can, _) = tokio::join!(seen, can, image);
     let can = can.ok().and_then(Result::ok);
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
@@ -321,6 +322,13 @@ async fn ask(
     reach(&frames, &shown, frame, desired, wait).await
 }
 
+/// What its image is now: shown as it is at this moment, and not a minute ago.
+async fn newest(frames: &Frames, frame: &Frame) {
+    if frame.engine.is_local() {
+        let _ = frames.newest_image(frame).await;
+    }
+}
+
 /// Waits as long as the caller wants to.
 async fn reach(
     frames: &Frames,
@@ -360,7 +368,7 @@ where
 }
 
 impl Shown {
-    async fn summary(&self, frame: Frame) -> Answer<FrameSummary> {
+    pub(super) async fn summary(&self, frame: Frame) -> Answer<FrameSummary> {
         let statuses = self.statuses.clone();
         let read = self.store.read(move |db| {
             let around = surroundings(db)?;

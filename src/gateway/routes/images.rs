@@ -58,7 +58,7 @@ pub async fn build(
             "engine.not_installed",
             "the container engine's program is not installed",
         )
-        .hint("`sudo apt install podman`, or run ./scripts/setup of the repository"));
+        .hint("`mimir setup` installs what is missing, or `sudo apt install podman`"));
     };
     let project = request.project.map(recipe).transpose()?;
     tracing::info!("{principal} asked for the frame image");
@@ -146,6 +146,10 @@ async fn done(services: &Services, built: BuiltImage) -> BuildLine {
             created_at: services.clock.now_ms(),
         },
     };
+    // Whoever asks for frames next hears which of them are on an older one.
+    if let Err(error) = services.frames.look_at_images().await {
+        tracing::debug!(%error, "frames do not know of the image yet: {error}");
+    }
     let frames = services.store.read(|db| store::frames::list(db)).await.unwrap_or_default();
     let mut image = view(image, &services.images.inputs, &frames);
     image.tags.sort_by_key(|tag| Some(tag) != name.as_ref());

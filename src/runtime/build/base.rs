@@ -6,7 +6,9 @@ use super::inputs::BASE_SCRIPT;
 use super::run::Runner;
 use super::{BuildError, Scratch};
 
-/// A base that this program has made before.
+/// The name of bases that this program makes; the tag is Debian's.
+pub const BASE_NAME: &str = "localhost/mimir-base";
+/// One that it has made before.
 const OWN: &str = "localhost/mimir-base:bookworm";
 /// The one that everybody has.
 const PUBLIC: &str = "docker.io/library/debian:bookworm-slim";

@@ -83,6 +83,24 @@ pub(super) fn lines_of(words: &'static [&'static str]) -> impl Iterator<Item = &
     words.iter().filter_map(|word| text.lines().rfind(|line| line.starts_with(word)))
 }
 
+/// Commands that only this recipe has, one for each of its stages at least; engines keep them with what they made.
+const OUR_COMMANDS: &[&str] = &[
+    "apt-get install -y --no-install-recommends npm ca-certificates",
+    "npm_config_update_notifier=false npm_config_audit=false npm_config_fund=false",
+    "/fetch/fetch ",
+    "bash ca-certificates catatonit curl file g++ gcc git jq",
+];
+
+/// Whether an image that was made by these commands is a part of a frame image's build.
+#[must_use]
+pub fn is_of_our_recipe(made_by: &[String]) -> bool {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    made_by.iter().any(|command| {
+        let command = words(command);
+        OUR_COMMANDS.iter().any(|ours| command.contains(ours.trim_end()))
+    })
+}
+
 /// Writes everything below `folder`, which becomes the build context.
 pub(super) fn unpack(folder: &Path) -> io::Result<()> {
     for input in INPUTS {
@@ -127,6 +145,21 @@ mod tests {
         }
         let mode = folder.path().join(BASE_SCRIPT).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_stage_is_known_by_commands_that_stand_in_the_recipe() {
+        let text = lines_of_recipe();
+        for command in OUR_COMMANDS {
+            assert!(text.contains(command.trim_end()), "{command}");
+            assert!(is_of_our_recipe(&["ADD x".into(), format!("/bin/sh -c {command}  && y")]), "{command}");
+        }
+        assert!(!is_of_our_recipe(&["/bin/sh -c apt-get install -y npm".into()]));
+    }
+
+    fn lines_of_recipe() -> String {
+        let text = INPUTS.iter().find(|input| input.path == CONTAINERFILE).map_or("", |input| input.contents);
+        text.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test]

@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use super::engine::EngineCommand;
 use crate::clock::entropy;
 use crate::outbound::{certificates_file, trusted_certificates};
-pub use inputs::inputs_hash;
-pub use project::{PROJECT_IMAGE, ProjectRecipe};
+pub use base::BASE_NAME;
+pub use inputs::{inputs_hash, is_of_our_recipe};
+pub use project::{LABEL_PROJECT, LABEL_TOOLS, PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
 
 /// The name of frame images; the tag is the start of the hash of what they were made from.

@@ -11,6 +11,11 @@ use crate::model::kit::Kit;
 /// The name of projects' images; the tag is the project's, or the start of the hash of its recipe.
 pub const PROJECT_IMAGE: &str = "localhost/mimir-project";
 
+/// The label with the hash of a project image's recipe.
+pub const LABEL_PROJECT: &str = "io.mimir.project";
+/// The label with the tools that a project image was asked to have.
+pub const LABEL_TOOLS: &str = "io.mimir.tools";
+
 /// What a project needs besides the frame image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectRecipe {
@@ -44,7 +49,8 @@ impl ProjectRecipe {
         // Whatever was said in between, a frame begins like this.
         lines.extend(inputs::lines_of(&["USER ", "WORKDIR ", "ENTRYPOINT "]).map(str::to_owned));
         let hash = hex::encode(Sha256::digest(lines.join("\n")));
-        lines.push(format!("LABEL io.mimir.project=\"{hash}\"\n"));
+        let tools: Vec<String> = self.with.iter().map(ToString::to_string).collect();
+        lines.push(format!("LABEL {LABEL_PROJECT}=\"{hash}\" {LABEL_TOOLS}=\"{}\"\n", tools.join(",")));
         Ok(lines.join("\n"))
     }
 

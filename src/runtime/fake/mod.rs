@@ -104,6 +104,11 @@ impl FakeEngine {
         self.world.add_untagged_image(labelled)
     }
 
+    /// The same image with other labels.
+    pub fn relabel(&self, image: &ImageInfo, labels: &[(&str, &str)]) -> ImageInfo {
+        self.world.relabel(image, labels)
+    }
+
     /// Removes an image by id or name.
     pub fn remove_image(&self, reference: &str) {
         self.world.lock().images.retain(|image| !world::image_matches(image, reference));

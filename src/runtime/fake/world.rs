@@ -199,6 +199,13 @@ impl World {
         image
     }
 
+    pub(super) fn relabel(&self, image: &ImageInfo, labels: &[(&str, &str)]) -> ImageInfo {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let image = ImageInfo { labels: labels.collect(), ..image.clone() };
+        self.replace_image(&image);
+        image
+    }
+
     fn replace_image(&self, image: &ImageInfo) {
         let mut state = self.lock();
         state.images.retain(|other| other.id != image.id);

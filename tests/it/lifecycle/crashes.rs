@@ -8,7 +8,7 @@ use mimir::model::ids::FrameId;
 use mimir::runtime::fake::{Failure, Fault, Op};
 use mimir::wire::frames::CreateFrame;
 
-use super::world::World;
+use super::world::{OWNER, World};
 
 /// What is going on when the gateway dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Act {
     Pause,
     Resume,
     Restart,
+    /// To a newer image.
+    Upgrade,
     Destroy,
     Expire,
     /// The container ends by itself.
@@ -64,6 +66,8 @@ const MATRIX: &[(&str, Act, Option<FrameState>)] = &[
     ("resume.before_engine", Act::Resume, Some(FrameState::Running)),
     ("resume.after_engine", Act::Resume, Some(FrameState::Running)),
     ("restart.after_wish", Act::Restart, Some(FrameState::Running)),
+    ("upgrade.after_row", Act::Upgrade, Some(FrameState::Running)),
+    ("replace.after_remove", Act::Upgrade, Some(FrameState::Running)),
     ("stop.after_stop", Act::Restart, Some(FrameState::Running)),
     ("replace.after_stop", Act::Restart, Some(FrameState::Running)),
     ("replace.after_remove", Act::Restart, Some(FrameState::Running)),
@@ -110,6 +114,7 @@ fn every_point_of_this_part_is_in_the_matrix() {
         "recycle",
         "requests",
         "steps",
+        "upgrade",
     ] {
         let path = format!("{}/src/frames/{file}.rs", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("source");
@@ -167,6 +172,9 @@ async fn die_and_recover((point, act, end): (&'static str, Act, Option<FrameStat
                 world.frames.wait_for(&id, wish, patience).await.expect("settles");
             }
             check_restarts(&world, &id, act).await;
+            if act == Act::Upgrade {
+                check_upgrade(&world, &id, frame.as_ref().expect("a frame")).await;
+            }
             world.check_books().await;
             assert_eq!(world.engine.containers_of(&id), 1, "{act:?} at {point}");
         }
@@ -191,6 +199,15 @@ async fn check_restarts(world: &World, id: &FrameId, act: Act) {
     let recycled = world.frames.recycled();
     assert_eq!((recycled.wedged, recycled.memory), (ended as u64, 0), "what this gateway did");
     assert_eq!(world.engine.calls(Op::Start), 1, "its container went on");
+}
+
+/// Its container is made from the image that its reference stands for, and it was moved once.
+async fn check_upgrade(world: &World, id: &FrameId, before: &Frame) {
+    let after = world.row(id).await.expect("there");
+    assert_ne!(after.image_id, before.image_id);
+    let spec = world.engine.spec_of(id).expect("a container");
+    assert_eq!((spec.image_id, spec.generation), (after.image_id, before.generation + 1));
+    assert_eq!(world.notes(id).await, ["upgraded"]);
 }
 
 /// Brings a frame to where the act begins.
@@ -253,6 +270,10 @@ async fn perform(world: &World, act: Act, frame: Option<&Frame>) {
         (Act::Destroy, _) => wish(Desired::Removed).await,
         (Act::Restart, Some(frame)) => {
             let _ = world.restart_frame(frame).await;
+        }
+        (Act::Upgrade, Some(frame)) => {
+            world.engine.move_name(&frame.image);
+            let _ = world.frames.upgrade(&OWNER, &frame.name, None, false).await;
         }
         (Act::End | Act::EndForGood, Some(frame)) => world.engine.exit(&frame.id, 1),
         (Act::GetStuck, Some(frame)) => world.engine.get_stuck(&frame.id),

@@ -21,5 +21,7 @@ mod talk;
 mod terminal;
 mod tools;
 mod traps;
+mod uninstall;
+mod upgrade;
 mod upkeep;
 mod window;

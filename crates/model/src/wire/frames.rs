@@ -90,6 +90,28 @@ pub struct MoveFrame {
     pub workspace: String,
 }
 
+/// `POST /v1/frames/{name}/upgrade`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeFrame {
+    /// Also when its agent works, or somebody is attached to it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UpgradedFrame {
+    /// Whether there was anything to do.
+    pub upgraded: bool,
+    /// The image it was made from.
+    pub from: String,
+    /// The image it is made from now.
+    pub to: String,
+    /// The frame.
+    pub frame: FrameSummary,
+}
+
 /// A frame in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameSummary {
@@ -143,6 +165,12 @@ pub struct FrameSummary {
     /// For which run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Its image was built anew since: `POST /v1/frames/{name}/upgrade` moves it. As of a minute ago at most.
+    #[serde(default)]
+    pub behind: bool,
+    /// The command that makes its project's image anew, when that was built on an older frame image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<String>,
 }
 
 /// `GET /v1/frames/{name}`

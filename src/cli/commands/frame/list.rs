@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::state_cell;
+use super::{state_cell, upgrade};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::table::{Table, column};
@@ -40,6 +40,7 @@ pub async fn run(args: &ListArgs, context: &Context) -> Outcome {
                 context.out.say(format!("{}: {silence}", frame.name));
             }
         }
+        upgrade::tell_of_images(&frames, context);
     }
     Ok(DONE)
 }

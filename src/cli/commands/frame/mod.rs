@@ -12,9 +12,11 @@ mod logs;
 mod relocate;
 mod show;
 mod stats;
+mod upgrade;
 mod verbs;
 
 pub use show::short;
+pub use upgrade::tell_of_images;
 
 use clap::Subcommand;
 
@@ -47,6 +49,7 @@ pub enum FrameCommand {
     Stats(stats::StatsArgs),
     Events(events::EventsArgs),
     Move(relocate::MoveArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Destroy(destroy::DestroyArgs),
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
@@ -70,6 +73,7 @@ pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
         FrameCommand::Stats(args) => stats::run(&args, context).await,
         FrameCommand::Events(args) => events::run(&args, context).await,
         FrameCommand::Move(args) => relocate::run(&args, context).await,
+        FrameCommand::Upgrade(args) => upgrade::run(&args, context).await,
         FrameCommand::Destroy(args) => destroy::run(&args, context).await,
         FrameCommand::Connect(args) => connect::connect(args, context).await,
         FrameCommand::Disconnect(args) => connect::disconnect(&args, context).await,

@@ -136,7 +136,13 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
     if !frame.env.is_empty() {
         facts.push(("env", frame.env.join(", ")));
     }
-    facts.push(("image", format!("{} ({})", frame.image, short(&frame.image_id))));
+    let image = format!("{} ({})", frame.image, short(&frame.image_id));
+    let older = match &summary.rebuild {
+        _ if summary.behind => format!(", an older one: `mimir frame upgrade {}`", summary.name),
+        Some(rebuild) => format!(", built on an older frame image: `{rebuild}`"),
+        None => String::new(),
+    };
+    facts.push(("image", image + &older));
     facts.push(("container", format!("{}, generation {}", frame.container, frame.generation)));
     facts
 }

@@ -74,7 +74,7 @@ pub async fn bring(
     context.out.while_waiting(&what, ask(gateway, name, verb, wait)).await
 }
 
-async fn ask(
+pub(super) async fn ask(
     gateway: &GatewayClient,
     name: &str,
     verb: FrameVerb,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::frame::short;
+use super::frame::{short, tell_of_images};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::paint::Ink;
@@ -58,6 +58,9 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
                 wanted.map_or((None, Vec::new()), |wanted| (Some(wanted.image), wanted.remarks));
             let request = BuildImage { base: args.base, force: args.force, project };
             build_with(&gateway, &request, args.verbose, context).await?;
+            if let Ok(frames) = gateway.frames().await {
+                tell_of_images(&frames, context);
+            }
             if let Some(image) = request.project {
                 context.out.say(format!(
                     "frames with it: `mimir frame create --image {}:{}`",

@@ -103,6 +103,8 @@ mod tests {
             project: None,
             origin: Default::default(),
             run: None,
+            behind: false,
+            rebuild: None,
         }
     }
 

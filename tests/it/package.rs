@@ -1,0 +1,114 @@
+//! What `scripts/package` makes, of the program that was just built.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::podman::support::{on_path, skip};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn run(command: &mut Command) -> Output {
+    let done = command.output().expect("it runs");
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    done
+}
+
+/// Packs the program; gives the sums of what was made.
+fn pack(program: &Path, out: &Path) -> String {
+    let mut command = Command::new(Path::new(ROOT).join("scripts/package"));
+    command.arg("--binary").arg(program).arg("--out").arg(out).env("SOURCE_DATE_EPOCH", "1700000000");
+    let man = Command::new(program).arg("man").arg(out.join("man")).output().expect("runs");
+    if man.status.success() {
+        fs::remove_dir_all(out.join("man")).expect("removed");
+    } else {
+        command.arg("--no-man");
+    }
+    run(&mut command);
+    fs::read_to_string(out.join("SHA256SUMS")).expect("sums")
+}
+
+fn name_of(out: &Path, ending: &str) -> String {
+    let names = fs::read_dir(out).expect("reads").flatten();
+    let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.find(|name| name.ends_with(ending)).unwrap_or_else(|| panic!("no {ending}"))
+}
+
+#[test]
+fn the_package_and_the_archive_hold_a_program_that_needs_no_repository() {
+    let test = "packages";
+    for program in ["dpkg-deb", "python3", "git", "tar"] {
+        if on_path(program).is_none() {
+            return skip(test, &format!("{program} is not installed"));
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("mimir");
+    fs::copy(env!("CARGO_BIN_EXE_mimir"), &program).expect("copied");
+    // Symbols would only take time.
+    let _ = Command::new("strip").arg(&program).output();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    fs::create_dir_all(&one).expect("made");
+    fs::create_dir_all(&two).expect("made");
+    let sums = pack(&program, &one);
+    assert_eq!(sums, pack(&program, &two), "the same program gives the same bytes");
+    assert_eq!(sums.lines().count(), 2, "{sums}");
+    run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&one));
+
+    let deb = one.join(name_of(&one, ".deb"));
+    let root = folder.path().join("root");
+    run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&root));
+    for file in [
+        "usr/share/bash-completion/completions/mimir",
+        "usr/share/zsh/vendor-completions/_mimir",
+        "usr/share/fish/vendor_completions.d/mimir.fish",
+        "usr/share/doc/mimir/copyright",
+        "usr/share/doc/mimir/changelog.gz",
+        "usr/share/doc/mimir/THIRD-PARTY.gz",
+    ] {
+        let found = fs::metadata(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(found.len() > 100 && found.permissions().mode() & 0o777 == 0o644, "{file}: {found:?}");
+    }
+    let unit = fs::read_to_string(root.join("usr/lib/systemd/user/mimir.service")).expect("the unit");
+    assert!(unit.starts_with("[Unit]") && unit.contains("\nExecStart=/usr/bin/mimir serve\n"), "{unit}");
+    let copyright = fs::read_to_string(root.join("usr/share/doc/mimir/copyright")).expect("the licences");
+    assert!(
+        copyright.contains("License: Apache-2.0 or Expat")
+            && copyright.contains("Permission is hereby granted")
+    );
+    let control = String::from_utf8(run(Command::new("dpkg-deb").arg("-f").arg(&deb)).stdout).expect("text");
+    for needed in ["passt | slirp4netns", "crun | runc", " podman", " uidmap", " mmdebstrap"] {
+        assert!(control.contains(needed), "{needed}: {control}");
+    }
+    for unneeded in ["gcc", "libssl", "python3", "pkg-config"] {
+        assert!(!control.contains(unneeded), "{unneeded}: {control}");
+    }
+
+    // Away from the repository, with an empty home.
+    let installed = root.join("usr/bin/mimir");
+    let away = |words: &[&str]| {
+        let mut command = Command::new(&installed);
+        command.args(words).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder.path());
+        command.current_dir("/").output().expect("runs")
+    };
+    let version = away(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), concat!("mimir ", env!("CARGO_PKG_VERSION")));
+    let setup = away(&["setup", "--check"]);
+    assert!(matches!(setup.status.code(), Some(0 | 1 | 69)), "{setup:?}");
+    let inputs = away(&["image", "inputs"]);
+    assert_eq!(
+        inputs.stdout.trim_ascii_end().len(),
+        64,
+        "it carries what its image is built from: {inputs:?}"
+    );
+
+    let archive = one.join(name_of(&one, ".tar.gz"));
+    run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder.path()));
+    let unpacked = folder.path().join(name_of(&one, ".tar.gz").trim_end_matches(".tar.gz"));
+    for file in ["bin/mimir", "README", "share/doc/mimir/LICENSE-MIT", "share/doc/mimir/LICENSE-APACHE"] {
+        assert!(unpacked.join(file).is_file(), "{file}");
+    }
+    let unit = fs::read_to_string(unpacked.join("share/systemd/user/mimir.service")).expect("the unit");
+    assert!(unit.contains("\nExecStart=%h/.local/bin/mimir serve\n"), "{unit}");
+}

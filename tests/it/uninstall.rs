@@ -1,0 +1,327 @@
+//! Taking mimir away from a machine: what goes, what stays, and going on after a kill.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mimir::model::secret::Secret;
+use mimir::store::key::Keyring;
+use mimir::uninstall::{Kind, Place, Refused, survey, take};
+use parking_lot::Mutex;
+
+use crate::cli::world::World;
+
+const FRAME: &str = "frm_01m8kym0t7s07f1cnds0af4kss";
+const STORAGE: &str = "[storage]\ndriver = \"overlay\"\n";
+
+/// A machine on which mimir was used, without a container engine.
+pub struct Used {
+    pub root: tempfile::TempDir,
+    pub place: Place,
+}
+
+#[derive(Default)]
+struct Ring(Mutex<Option<Secret>>);
+
+impl Keyring for Ring {
+    fn get(&self) -> Result<Option<Secret>, String> {
+        Ok(self.0.lock().clone())
+    }
+    fn set(&self, key: &Secret) -> Result<(), String> {
+        *self.0.lock() = Some(key.clone());
+        Ok(())
+    }
+    fn forget(&self) -> Result<(), String> {
+        *self.0.lock() = None;
+        Ok(())
+    }
+}
+
+pub fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    fs::write(path, text).expect("written");
+}
+
+impl Used {
+    pub fn new(uid: u32) -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| root.path().join(path);
+        let ring = Ring::default();
+        ring.set(&Secret::new("ab".repeat(32))).expect("kept");
+        let place = Place {
+            home: at("me/.mimir"),
+            runtime: at("run/mimir/0123456789ab"),
+            database: at("me/.mimir/mimir.db"),
+            user_home: Some(at("me")),
+            etc: at("etc"),
+            reserved_ports: at("proc/ports"),
+            scratch: at("var/tmp"),
+            engine: None,
+            keyring: Some(Arc::new(ring)),
+            program: Some(at("me/src/mimir/target/release/mimir")),
+            systemd: false,
+            uid,
+            keep_data: false,
+        };
+        // Neither the database nor its key can be used.
+        for (path, text) in [
+            ("me/.mimir/mimir.db", "damaged"),
+            ("me/.mimir/mimir.db-wal", "x"),
+            ("me/.mimir/mimir.db.before-17", "x"),
+            ("me/.mimir/gateway.lock", ""),
+            ("me/.mimir/gateway.log", "words"),
+            ("me/.mimir/gateway.log.1", "words"),
+            ("me/.mimir/gateway.token", "x"),
+            ("me/.mimir/config.yaml", "{}"),
+            ("me/.mimir/config.yaml.before-1", "{}"),
+            ("me/.mimir/known_gateways", "x"),
+            ("me/.mimir/tls/made.key", "x"),
+            ("me/.mimir/backups/000000000000001-schema-3.db", "copy"),
+            ("run/mimir/0123456789ab/engine.log", "words"),
+            ("me/.config/containers/storage.conf", STORAGE),
+            ("me/.config/systemd/user/mimir.service", "[Service]\nExecStart=%h/.local/bin/mimir serve\n"),
+            ("me/src/mimir/target/release/mimir", "program"),
+            ("me/blog/README.md", "a project"),
+            (
+                "etc/containers/containers.conf.d/50-mimir.conf",
+                "# Written by mimir's scripts/setup\n[engine]\n",
+            ),
+            ("etc/sysctl.d/50-mimir.conf", "# Written by mimir: ports\n"),
+            ("proc/ports", "8080,33000-34000\n"),
+        ] {
+            write(&at(path), text);
+        }
+        for path in
+            ["bash-completion/completions/mimir", "man/man1/mimir-frame.1.gz", "doc/mimir/LICENSE-MIT"]
+        {
+            write(&at(&format!("me/.local/share/{path}")), "unpacked");
+        }
+        write(&at("me/.local/share/man/man1/mimirs-own.1"), "of somebody else");
+        write(&at(&format!("me/.mimir/frames/{FRAME}/home/kept")), "the agent's");
+        let wants = at("me/.config/systemd/user/default.target.wants");
+        fs::create_dir_all(&wants).expect("made");
+        symlink(at("me/.config/systemd/user/mimir.service"), wants.join("mimir.service")).expect("a link");
+        fs::create_dir_all(at("me/.local/bin")).expect("made");
+        symlink(at("me/src/mimir/target/release/mimir"), at("me/.local/bin/mimir")).expect("a link");
+        Self { root, place }
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    /// Everything that is there, below the root.
+    fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).expect("reads").flatten() {
+                if entry.file_type().expect("a type").is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    found.push(path.strip_prefix(self.root.path()).expect("below").display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    async fn take_all(&self) {
+        let found = survey(&self.place).await.expect("looks");
+        for taken in take(&self.place, found.items, |_| {}).await {
+            assert_eq!(taken.problem, None, "{:?}", taken.item);
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_that_mimir_made_goes_and_a_project_stays() {
+    let used = Used::new(0);
+    let found = survey(&used.place).await.expect("looks");
+    let sized =
+        |kind: Kind| found.items.iter().filter(|it| it.kind == kind).map(|it| it.size_bytes).sum::<u64>();
+    assert_eq!(sized(Kind::Frame), "the agent's".len() as u64);
+    assert!(sized(Kind::Home) > 20, "{found:?}");
+    assert!(found.stays.iter().any(|line| line.contains("target/release/mimir")), "{found:?}");
+    used.take_all().await;
+    // An engine's own settings of root are nobody's that setup wrote for a user.
+    let left = [
+        "me/.config/containers/storage.conf",
+        "me/.local/share/man/man1/mimirs-own.1",
+        "me/blog/README.md",
+        "me/src/mimir/target/release/mimir",
+        "proc/ports",
+    ];
+    assert_eq!(used.files(), left);
+    assert_eq!(fs::read_to_string(used.at("proc/ports")).expect("there"), "8080\n");
+    assert!(!used.place.home.exists() && !used.at("run/mimir").exists());
+    let again = survey(&used.place).await.expect("looks");
+    assert_eq!(again.items, []);
+}
+
+#[tokio::test]
+async fn without_root_the_systems_files_are_commands_to_type() {
+    let used = Used::new(4711);
+    let found = survey(&used.place).await.expect("looks");
+    let command = |file: &str| format!("sudo rm {}", used.at(file).display());
+    let expected =
+        [command("etc/containers/containers.conf.d/50-mimir.conf"), command("etc/sysctl.d/50-mimir.conf")];
+    assert_eq!(found.by_hand, expected);
+    used.take_all().await;
+    assert!(used.at("etc/sysctl.d/50-mimir.conf").exists());
+    // Nobody can say whether the store is used: it keeps its description.
+    assert!(used.at("me/.config/containers/storage.conf").exists());
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_anywhere_is_gone_on_with() {
+    let whole = survey(&Used::new(0).place).await.expect("looks").items.len();
+    assert!(whole > 6, "{whole}");
+    for killed_after in 0..whole {
+        let used = Used::new(0);
+        let found = survey(&used.place).await.expect("looks");
+        let begun = found.items.into_iter().take(killed_after).collect();
+        take(&used.place, begun, |_| {}).await;
+        used.take_all().await;
+        assert_eq!(survey(&used.place).await.expect("looks").items, [], "after {killed_after}");
+        assert!(!used.place.home.exists());
+    }
+    // In the middle of the home itself, which goes last: what marks it is still there.
+    let used = Used::new(0);
+    for name in ["mimir.db", "mimir.db-wal", "gateway.token", "config.yaml"] {
+        fs::remove_file(used.place.home.join(name)).expect("removed");
+    }
+    used.take_all().await;
+    assert!(!used.place.home.exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_home_is_refused_and_strangers_in_a_home_stay() {
+    let mut used = Used::new(0);
+    used.place.home = used.at("me/blog");
+    let refused = survey(&used.place).await;
+    assert!(matches!(refused, Err(Refused::NotAHome(_))), "{refused:?}");
+
+    let used = Used::new(0);
+    write(&used.place.home.join("notes.txt"), "mine");
+    write(&used.place.home.join("frames/mine/x"), "mine");
+    let found = survey(&used.place).await.expect("looks");
+    let stays = found.stays.join("\n");
+    assert!(stays.contains("notes.txt: mimir did not make it") && stays.contains("frames/mine"), "{stays}");
+    used.take_all().await;
+    let left: Vec<String> = used.files().into_iter().filter(|path| path.starts_with("me/.mimir")).collect();
+    assert_eq!(left, ["me/.mimir/frames/mine/x", "me/.mimir/notes.txt"]);
+}
+
+#[tokio::test]
+async fn no_link_is_followed_out_of_mimirs_folders() {
+    let used = Used::new(0);
+    let home = &used.place.home;
+    write(&used.at("precious/file"), "x");
+    let precious = used.at("precious");
+    symlink(&precious, home.join(format!("frames/{FRAME}/home/link"))).expect("a link");
+    symlink(&precious, home.join("frames/frm_01m8kym0t7s07f1cnds0af4kst")).expect("a link");
+    fs::remove_dir_all(home.join("backups")).expect("removed");
+    symlink(&precious, home.join("backups")).expect("a link");
+    fs::remove_file(home.join("known_gateways")).expect("removed");
+    symlink(precious.join("file"), home.join("known_gateways")).expect("a link");
+    fs::remove_dir_all(&used.place.runtime).expect("removed");
+    symlink(&precious, &used.place.runtime).expect("a link");
+    used.take_all().await;
+    assert_eq!(fs::read_to_string(precious.join("file")).expect("there"), "x");
+
+    // Frames that were put on another disk: the folder there is not ours to empty.
+    let used = Used::new(0);
+    fs::rename(used.place.home.join("frames"), used.at("disk")).expect("moved");
+    symlink(used.at("disk"), used.place.home.join("frames")).expect("a link");
+    used.take_all().await;
+    assert!(used.at(&format!("disk/{FRAME}/home/kept")).exists());
+}
+
+#[tokio::test]
+async fn what_somebody_changed_stays() {
+    let used = Used::new(4711);
+    write(&used.at("me/.config/containers/storage.conf"), "[storage]\ndriver = \"overlay\"\n\n");
+    write(&used.at("me/.config/systemd/user/mimir.service"), "[Service]\nExecStart=/usr/bin/other\n");
+    write(&used.at("etc/sysctl.d/50-mimir.conf"), "# mine\n");
+    fs::remove_file(used.at("me/.local/bin/mimir")).expect("removed");
+    write(&used.at("me/.local/bin/mimir"), "another program");
+    let found = survey(&used.place).await.expect("looks");
+    let stays = found.stays.join("\n");
+    for file in ["systemd/user/mimir.service", "sysctl.d/50-mimir.conf", ".local/bin/mimir"] {
+        assert!(stays.contains(file), "{file}: {stays}");
+    }
+    used.take_all().await;
+    for file in ["me/.config/systemd/user/mimir.service", "me/.local/bin/mimir", "etc/sysctl.d/50-mimir.conf"]
+    {
+        assert!(used.at(file).exists(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn with_keep_data_the_home_stays_whole() {
+    let mut used = Used::new(0);
+    used.place.keep_data = true;
+    let before: Vec<String> = used.files().into_iter().filter(|path| path.starts_with("me/.mimir")).collect();
+    used.take_all().await;
+    let after: Vec<String> = used.files().into_iter().filter(|path| path.starts_with("me/.mimir")).collect();
+    assert_eq!(before, after);
+    assert!(!used.place.runtime.exists());
+    assert!(used.place.keyring.as_ref().expect("one").get().expect("asked").is_some(), "its key stays, too");
+}
+
+#[test]
+fn without_a_terminal_nothing_goes_unless_it_is_said() {
+    let mut world = World::new();
+    world.configure("{}");
+    let home = world.paths().home().to_owned();
+    // A configuration alone marks no home.
+    let refused = world.run(&["uninstall", "--yes"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("does not look like a home of mimir's"), "{refused:?}");
+    write(&home.join("mimir.db"), "damaged");
+    let refused = world.run(&["uninstall"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("nobody can be asked") && refused.stderr.contains("--dry-run"),
+        "{refused:?}"
+    );
+    let shown = world.run(&["uninstall", "--dry-run", "--json"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let report: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!(report["dry_run"], true);
+    let items = report["items"].as_array().expect("a list");
+    let home_item = items.iter().find(|item| item["kind"] == "home").expect("the home");
+    assert_eq!(
+        (&home_item["what"], &home_item["outcome"]),
+        (&home.display().to_string().into(), &"found".into())
+    );
+    let text = world.run(&["uninstall", "--dry-run"]);
+    assert!(text.code == 0 && text.stdout.contains(" together"), "{text:?}");
+    assert!(home.join("mimir.db").exists() && home.join("config.yaml").exists(), "nothing was removed");
+    world.set("MIMIR_HOME", "/usr/share");
+    assert_eq!(world.run(&["uninstall", "--yes"]).code, 2);
+}
+
+#[test]
+fn setup_without_the_repository_says_what_its_script_says() {
+    let world = World::new();
+    let of_script = std::process::Command::new("bash")
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/setup"), "--check", "--run-only"])
+        .env_clear()
+        .envs(world.env())
+        .output()
+        .expect("runs");
+    let ran = world.run(&["setup", "--check"]);
+    assert_eq!(Some(ran.code), of_script.status.code(), "{ran:?}");
+    assert_eq!(ran.stdout, String::from_utf8_lossy(&of_script.stdout));
+    let nobody = world.run(&["setup", "--check", "--user", "nobody-of-that-name"]);
+    assert_eq!(nobody.code, 64, "{nobody:?}");
+    let json = world.run(&["setup", "--check", "--json"]);
+    let ended: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(ended["exit_code"], json.code);
+    assert!(json.stderr.contains("What mimir needs on this machine") || json.code == 69, "{json:?}");
+}
