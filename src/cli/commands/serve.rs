@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::config::problem;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::json::{GatewayStarted, GatewayStopped};
 use crate::client::ClientError;
 use crate::config::LoadOptions;
 use crate::daemon::{self, AskKey, Holder, Mode, ServeOptions};
@@ -63,8 +64,8 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
     let running = daemon::detach(&program, &arguments, &load.paths.home().join("gateway.err"))?;
     if context.out.json {
         let socket = running.started.socket.display().to_string();
-        let about = serde_json::json!({"pid": running.pid, "socket": socket, "http": running.started.http});
-        context.out.document(&about)?;
+        let started = GatewayStarted { pid: running.pid, socket, http: running.started.http };
+        context.out.document(&started)?;
     } else {
         context.out.say(format!(
             "the gateway runs in the background: process {}, {}",
@@ -86,7 +87,7 @@ async fn stop(context: &Context) -> Outcome {
         (Ok(()) | Err(ClientError::Lost { .. }), _) => {}
         (Err(ClientError::NoGateway { .. }), None) => {
             context.out.say("no gateway runs");
-            return Ok(DONE);
+            return stopped(false, context);
         }
         // It cannot be asked: its socket is gone, or it hangs. Its process can.
         (
@@ -114,6 +115,13 @@ async fn stop(context: &Context) -> Outcome {
         return Err(still_there(daemon::holder(&lock)));
     }
     context.out.say("the gateway stopped; frames go on");
+    stopped(true, context)
+}
+
+fn stopped(stopped: bool, context: &Context) -> Outcome {
+    if context.out.json {
+        context.out.document(&GatewayStopped { stopped })?;
+    }
     Ok(DONE)
 }
 

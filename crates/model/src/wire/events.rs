@@ -78,7 +78,8 @@ pub struct Snapshot {
     /// Messages that wait or run.
     pub messages: Vec<OpenMessage>,
     /// What agents wait for a person with.
-    pub prompts: Vec<OpenPrompt>,
+    #[serde(alias = "prompts")]
+    pub approvals: Vec<OpenPrompt>,
 }
 
 /// A frame in a snapshot.
@@ -126,7 +127,8 @@ pub struct OpenPrompt {
     /// For `/v1/approvals/{id}`.
     pub id: String,
     /// opencode's id of it, as `prompt.asked` told it.
-    pub prompt: String,
+    #[serde(alias = "prompt")]
+    pub agent_request: String,
     /// The name of its frame.
     pub frame: String,
     /// The conversation.
