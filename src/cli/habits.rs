@@ -3,8 +3,20 @@
 use std::ffi::OsString;
 
 /// Options of ours that may stand between `exec`, the frame's name and the command.
-const SWITCHES: &[&str] =
-    &["-t", "-i", "-it", "-ti", "-q", "--tty", "--interactive", "--start", "--json", "--quiet", "--help", "-h"];
+const SWITCHES: &[&str] = &[
+    "-t",
+    "-i",
+    "-it",
+    "-ti",
+    "-q",
+    "--tty",
+    "--interactive",
+    "--start",
+    "--json",
+    "--quiet",
+    "--help",
+    "-h",
+];
 
 /// `mimir exec NAME ls -l` with the `--` that nobody types: what stands behind it belongs to the command.
 #[must_use]
@@ -70,7 +82,9 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
         (None | Some("frame"), "down" | "halt" | "shutdown") => {
             "`mimir frame stop NAME` stops a frame, `mimir serve --stop` the gateway"
         }
-        (None, "destroy" | "delete" | "remove") => "`mimir rm NAME` removes a frame; the project's folder stays",
+        (None, "destroy" | "delete" | "remove") => {
+            "`mimir rm NAME` removes a frame; the project's folder stays"
+        }
         (None, "inspect" | "show" | "describe" | "info") => {
             "`mimir frame show NAME` says everything about a frame, `mimir status` about the gateway"
         }

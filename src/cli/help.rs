@@ -58,7 +58,8 @@ pub fn run(topic: &[String], context: &Context) -> Outcome {
 
 fn exit_codes(context: &Context) -> Outcome {
     if context.out.json {
-        let code = |(code, meaning): &(u8, &str)| ExitCode { exit_code: *code, meaning: (*meaning).to_owned() };
+        let code =
+            |(code, meaning): &(u8, &str)| ExitCode { exit_code: *code, meaning: (*meaning).to_owned() };
         context.out.document(&exit::TABLE.iter().map(code).collect::<Vec<_>>())?;
         return Ok(DONE);
     }

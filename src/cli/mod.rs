@@ -124,7 +124,8 @@ fn unknown_command(error: &clap::Error, arguments: &[OsString]) -> Option<Proble
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str()).take_while(|word| word != verb);
     let root = Args::command();
     let noun = words.find_map(|word| root.find_subcommand(word));
-    let typed = noun.map_or_else(|| format!("mimir {verb}"), |noun| format!("mimir {} {verb}", noun.get_name()));
+    let typed =
+        noun.map_or_else(|| format!("mimir {verb}"), |noun| format!("mimir {} {verb}", noun.get_name()));
     let problem = usage(format!("there is no command `{typed}`"));
     if let Some(instead) = habits::instead(noun.map(clap::Command::get_name), verb) {
         return Some(problem.hint(instead));

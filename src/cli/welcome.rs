@@ -41,6 +41,10 @@ pub fn run(context: &Context) -> Outcome {
         say(format!("  {}  {what}", out.paint.ink(Ink::Cyan, &format!("{command:<24}"))));
     }
     say("\n`mimir doctor` checks this machine, `mimir --help` lists all commands.".to_owned());
-    if json { out.document(&Words { text })? } else { out.raw(&text)? }
+    if json {
+        out.document(&Words { text })?
+    } else {
+        out.raw(&text)?
+    }
     Ok(DONE)
 }

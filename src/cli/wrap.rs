@@ -107,6 +107,10 @@ mod tests {
         assert_eq!(wrapped("an odd ` tick in here", Some(12), 0), "an odd `\ntick in here");
         assert_eq!(wrapped("\x1b[31mred\x1b[0m and so on", Some(13), 0), "\x1b[31mred\x1b[0m and so on");
         assert_eq!(shown("日本"), 4, "wide letters are wide");
-        assert_eq!(wrapped("  indented words here", Some(14), 0), "  indented\nwords here", "too narrow to hang");
+        assert_eq!(
+            wrapped("  indented words here", Some(14), 0),
+            "  indented\nwords here",
+            "too narrow to hang"
+        );
     }
 }

@@ -114,7 +114,9 @@ pub fn without_value(text: &str, path: &Path, key: &str) -> Result<String, Confi
     let parts: Vec<&str> = key.split('.').collect();
     // A section that would be left empty goes with it.
     let depth = (1..parts.len())
-        .find(|depth| tree.at(&parts[..*depth].join(".")).is_some_and(|section| is_only(section, &parts[*depth..])))
+        .find(|depth| {
+            tree.at(&parts[..*depth].join(".")).is_some_and(|section| is_only(section, &parts[*depth..]))
+        })
         .unwrap_or(parts.len());
     let gone = parts[..depth].join(".");
     expected.remove(&gone);

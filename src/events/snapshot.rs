@@ -27,7 +27,7 @@ pub(super) fn take(db: &Db<'_>, filter: &Filter) -> Result<Snapshot, StoreError>
     let open: Result<Vec<OpenMessage>, StoreError> = open
         .map(|message| {
             Ok(OpenMessage {
-                text: text_so_far(&told(db, &message)?),
+                texts: text_so_far(&told(db, &message)?),
                 id: message.id.to_string(),
                 frame: message.frame_name.to_string(),
                 session: message.session.to_string(),

@@ -48,8 +48,10 @@ pub enum EventKind {
         /// Which of the two.
         purpose: PortPurpose,
         /// The lost one.
+        #[serde(rename = "from_port", alias = "from")]
         from: Port,
         /// The new one.
+        #[serde(rename = "to_port", alias = "to")]
         to: Port,
     },
     /// The broker refused a connection.
@@ -107,6 +109,7 @@ pub enum EventKind {
         /// The answer's text.
         answer: String,
         /// Why it failed, when it did.
+        #[serde(rename = "reason", alias = "error")]
         error: Option<String>,
         /// Tokens of the turn.
         tokens: Tokens,

@@ -87,7 +87,11 @@ pub fn run(command: ConfigCommand, context: &Context) -> Outcome {
         ConfigCommand::Check => check(context),
         ConfigCommand::Path => {
             let file = context.paths.config_file().display().to_string();
-            if context.out.json { context.out.document(&ConfigFile { file })? } else { context.out.line(file)? }
+            if context.out.json {
+                context.out.document(&ConfigFile { file })?
+            } else {
+                context.out.line(file)?
+            }
             Ok(DONE)
         }
     }
@@ -97,7 +101,7 @@ fn failure(error: &ConfigError) -> Failure {
     problem(error).into()
 }
 
-pub(super) fn options() -> Result<LoadOptions, Failure> {
+fn options() -> Result<LoadOptions, Failure> {
     LoadOptions::of_process().map_err(|error| failure(&error))
 }
 
@@ -281,13 +285,7 @@ fn set(args: &SetArgs, context: &Context) -> Outcome {
 }
 
 /// Says what became of the file.
-fn tell_change(
-    key: &str,
-    changed: &Changed,
-    did: &str,
-    options: &LoadOptions,
-    context: &Context,
-) -> Outcome {
+fn tell_change(key: &str, changed: &Changed, did: &str, options: &LoadOptions, context: &Context) -> Outcome {
     let file = options.paths.config_file().display().to_string();
     let is_changed = changed.before != changed.after;
     if context.out.json {

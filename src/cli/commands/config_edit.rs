@@ -4,13 +4,12 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use super::config::{options, problem};
 use crate::cli::ask;
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::exit::{DONE, FAILED, Failure, Outcome, of_config, usage};
 use crate::cli::json::ConfigEdited;
 use crate::cli::table::clean;
-use crate::config::edit;
+use crate::config::{LoadOptions, edit};
 use crate::wire::problem::Problem;
 
 /// What a new file begins with.
@@ -19,10 +18,10 @@ const BEGINNING: &str =
 
 /// Edits a copy, and takes it over when it is good: a gateway never sees half a change.
 pub fn run(context: &Context) -> Outcome {
-    let options = options()?;
+    let options = LoadOptions::of_process().map_err(|error| of_config(&error))?;
     let file = options.paths.config_file();
     let editor = editor()?;
-    options.paths.ensure_home().map_err(|error| problem(&error.into()))?;
+    options.paths.ensure_home().map_err(|error| of_config(&error.into()))?;
     let before = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => BEGINNING.to_owned(),
@@ -41,7 +40,7 @@ pub fn run(context: &Context) -> Outcome {
             let _ = std::fs::remove_file(&draft);
             return told(&file, true, context);
         };
-        let problem = problem(&error).hint(format!(
+        let problem = of_config(&error).hint(format!(
             "{} is as it was; what you wrote is in {}",
             clean(&file.display().to_string()),
             clean(&draft.display().to_string())

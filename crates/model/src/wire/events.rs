@@ -109,7 +109,8 @@ pub struct OpenMessage {
     /// How far it is.
     pub state: DeliveryState,
     /// What the agent has written so far, part by part.
-    pub text: Vec<TextSoFar>,
+    #[serde(alias = "text")]
+    pub texts: Vec<TextSoFar>,
 }
 
 /// The text of one part, as far as it was written.

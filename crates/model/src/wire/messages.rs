@@ -189,7 +189,7 @@ pub struct TurnView {
     /// Tools it called, a line each.
     pub tools: Vec<String>,
     /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "reason", alias = "error", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How it ended: `stop`, `length`, `tool-calls`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]

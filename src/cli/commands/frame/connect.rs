@@ -93,7 +93,10 @@ pub async fn disconnect(args: &DisconnectArgs, context: &Context) -> Outcome {
         let command = format!("mimir frame disconnect {name}");
         // With its name it is not asked for; here only the folder says which one is meant.
         if !ask::can_ask(&context.out) {
-            return Err(usage("nobody said which frame").detail(question).hint(format!("`{command}`")).into());
+            return Err(usage("nobody said which frame")
+                .detail(question)
+                .hint(format!("`{command}`"))
+                .into());
         }
         if !ask::yes_or_no(&context.out, &question, false) {
             return Ok(FAILED);

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
-use crate::cli::{here, names};
 use crate::cli::table::clean;
+use crate::cli::{here, names};
 use crate::client::{EventFilter, Followed};
 use crate::clock::utc as time;
 use crate::model::event::{Event, EventKind};

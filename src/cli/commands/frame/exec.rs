@@ -7,8 +7,8 @@ use clap::Args;
 use super::attach::{ensure_running, hung_up, or_hung_up};
 use crate::cli::context::Context;
 use crate::cli::exit::{FAILED, Outcome, usage};
-use crate::cli::{here, names};
 use crate::cli::screen::{self, Ending, RawMode, Streams};
+use crate::cli::{here, names};
 use crate::model::names::FrameName;
 use crate::wire::terminal::TerminalQuery;
 

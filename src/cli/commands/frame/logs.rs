@@ -6,9 +6,9 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
-use crate::cli::{here, names};
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
+use crate::cli::{here, names};
 use crate::clock::utc as time;
 use crate::model::names::FrameName;
 use crate::model::quantity::span;

@@ -21,7 +21,8 @@ pub async fn choose(
         return of_project(project.as_str(), gateway.project(project.as_str()).await?.frames);
     }
     let frames = gateway.frames().await?;
-    let name = here::of_folder(&frames, &here::current(), &|name| format!("mimir send --frame {name} \"…\""))?;
+    let name =
+        here::of_folder(&frames, &here::current(), &|name| format!("mimir send --frame {name} \"…\""))?;
     context.out.say(context.dim(&format!("to {name}")));
     Ok(name)
 }
