@@ -1,6 +1,7 @@
 //! The grammar: `mimir <noun> <verb> [NAME]`, and `mimir <verb>` for daily things.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -18,7 +19,8 @@ use super::paint::ColorChoice;
     version,
     disable_help_subcommand = true,
     max_term_width = 100,
-    after_help = "Start with `mimir init`. Exit codes: `mimir help exit-codes`."
+    after_help = "Start with `mimir init`. Short for verbs of frames: ls, ps, rm, start, stop, restart, exec, logs, attach.
+More help: `mimir help exit-codes`, `mimir help environment`."
 )]
 pub struct Args {
     #[command(flatten)]
@@ -102,10 +104,22 @@ pub enum Command {
     Config(config::ConfigCommand),
     Completions(completions::CompletionsArgs),
     Uninstall(uninstall::UninstallArgs),
-    /// Help on a command, or on `exit-codes`
+    /// Help on a command, on `exit-codes`, or on `environment`
     Help {
         /// The command, such as `frame create`
         #[arg(value_name = "TOPIC")]
         topic: Vec<String>,
     },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; made when it is not there
+        #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+    /// The version of this program, and of the gateway that runs
+    #[command(hide = true)]
+    Version,
+    #[command(flatten)]
+    Daily(frame::DailyCommand),
 }

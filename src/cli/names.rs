@@ -1,12 +1,14 @@
-//! Names for shell completion: asked of a running gateway, never by starting one.
+//! Words for shell completion: what is known here, and what a running gateway knows. None is ever started for it.
 
 use std::time::Duration;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use super::remote::Elsewhere;
+use super::table::clean;
 use crate::client::{GatewayClient, KnownGateways};
-use crate::config::LoadOptions;
+use crate::config::{Config, LoadOptions, env, keys};
+use crate::models::Prices;
 
 /// A shell waits for us at every press of the tab key.
 const PATIENCE: Duration = Duration::from_millis(120);
@@ -41,6 +43,65 @@ pub fn approvals() -> ArgValueCandidates {
     })
 }
 
+/// Completes conversations, the last used first.
+pub fn sessions() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let sessions = client.sessions(None).await.unwrap_or_default();
+            let last = ("last".to_owned(), "the one that was used last".to_owned());
+            let those = sessions.into_iter().map(|it| (it.id, format!("{}: {}", it.frame, it.title)));
+            std::iter::once(last).chain(those).collect()
+        })
+    })
+}
+
+/// Completes messages that wait or run.
+pub fn messages() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let open = client.queue(None, None).await.unwrap_or_default();
+            open.into_iter().map(|it| (it.id, format!("{} {}: {}", it.frame, it.state, it.text))).collect()
+        })
+    })
+}
+
+/// Completes models of the providers that can be used.
+pub fn models() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let loaded = LoadOptions::of_process().and_then(|options| Config::load(&options));
+        let providers = loaded.map(|loaded| loaded.config.providers).unwrap_or_default();
+        let prices = Prices::built_in().unwrap_or_default();
+        let mut models = Vec::new();
+        for provider in providers.values().filter(|provider| provider.is_usable()) {
+            let ours = provider.models.iter().map(|model| model.id.as_str());
+            let known = ours.chain(prices.models(&provider.kind));
+            models.extend(known.map(|model| (format!("{}/{model}", provider.name), String::new())));
+        }
+        models.push(("demo/demo".to_owned(), "built in; answers without a key, and is no model".to_owned()));
+        candidates(models)
+    })
+}
+
+/// Completes network modes.
+pub fn networks() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let about = [
+            ("sealed", "model calls only"),
+            ("allow", "model calls, and hosts that are listed"),
+            ("open", "an ordinary network"),
+        ];
+        candidates(about.map(|(mode, about)| (mode.to_owned(), about.to_owned())).into())
+    })
+}
+
+/// Completes keys of the configuration.
+pub fn settings() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let keys = keys::CONFIG.iter().filter(|key| env::is_settable(key));
+        candidates(keys.map(|key| (key.path.clone(), key.about.to_owned())).collect())
+    })
+}
+
 fn ask<F, Fut>(question: F) -> Vec<CompletionCandidate>
 where
     F: FnOnce(GatewayClient) -> Fut,
@@ -60,9 +121,16 @@ where
         }
     };
     let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, question(client)).await });
-    names
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, help)| CompletionCandidate::new(name).help(Some(help.into())))
-        .collect()
+    candidates(names.unwrap_or_default())
+}
+
+/// What a message or a title says may be long, and may hold anything.
+const HELP: usize = 60;
+
+fn candidates(names: Vec<(String, String)>) -> Vec<CompletionCandidate> {
+    let candidate = |(name, help): (String, String)| {
+        let help: String = clean(&help).chars().take(HELP).collect();
+        CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
+    };
+    names.into_iter().map(candidate).collect()
 }

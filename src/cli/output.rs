@@ -7,8 +7,10 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exit::Failure;
+use super::json;
 use super::paint::{ColorChoice, Ink, Paint};
 use super::table::{Table, clean};
+use super::wrap::wrapped;
 use crate::model::visible;
 use crate::wire::problem::Problem;
 
@@ -105,14 +107,15 @@ impl Out {
     /// Something to know that is no result. Silent with `--json` and `--quiet`.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.json && !self.quiet {
-            write_error_line(text.as_ref());
+            write_error_line(&self.fitted(text.as_ref(), 2));
         }
     }
 
     /// Something that may surprise.
     pub fn warn(&self, text: impl AsRef<str>) {
         if !self.json {
-            write_error_line(&format!("{} {}", self.paint_errors.ink(Ink::Yellow, "note:"), text.as_ref()));
+            let note = format!("{} {}", self.paint_errors.ink(Ink::Yellow, "note:"), text.as_ref());
+            write_error_line(&self.fitted(&note, 6));
         }
     }
 
@@ -126,7 +129,23 @@ impl Out {
 
     /// What failed, why, and what to type next.
     pub fn problem(&self, problem: &Problem) {
-        write_error_line(&if self.json { as_json(problem) } else { for_people(problem, self.paint_errors) });
+        write_error_line(&match self.json {
+            true => as_json(problem),
+            false => self.fitted(&for_people(problem, self.paint_errors), 5),
+        });
+    }
+
+    /// Text for standard error, broken at words if somebody watches.
+    fn fitted(&self, text: &str, hang: usize) -> String {
+        wrapped(text, self.stderr_terminal.then(terminal_width).flatten(), hang)
+    }
+
+    /// Text as a result: broken at words on a terminal, what follows `hang` columns further in; whole in a pipe.
+    ///
+    /// # Errors
+    /// See [`Out::raw`].
+    pub fn paragraph(&self, text: &str, hang: usize) -> Result<(), Failure> {
+        self.line(wrapped(text, self.width(), hang))
     }
 
     /// Waits for `work`; when that takes longer than half a second and somebody
@@ -184,17 +203,8 @@ fn terminal_width() -> Option<usize> {
 
 /// `{"error":{…}}` on one line.
 pub fn as_json(problem: &Problem) -> String {
-    let message = match &problem.detail {
-        Some(detail) => format!("{}: {detail}", problem.title),
-        None => problem.title.clone(),
-    };
-    let error = serde_json::json!({"error": {
-        "code": problem.code,
-        "message": message,
-        "hint": problem.hint,
-        "request_id": problem.request_id,
-    }});
-    visible::json(&error.to_string())
+    let error = json::Refused { error: problem.clone().into() };
+    visible::json(&serde_json::to_string(&error).unwrap_or_default())
 }
 
 /// Three lines at most, and the request's id when somebody will have to look it up.
@@ -232,7 +242,7 @@ mod tests {
         );
         assert_eq!(
             as_json(&problem),
-            r#"{"error":{"code":"frame.name_taken","hint":"choose another name","message":"there is a frame `blog` already: it runs\u001b[2J since 3h","request_id":"req_1"}}"#
+            r#"{"error":{"code":"frame.name_taken","title":"there is a frame `blog` already","detail":"it runs\u001b[2J since 3h","hint":"choose another name","request_id":"req_1"}}"#
         );
     }
 }

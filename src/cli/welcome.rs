@@ -2,11 +2,14 @@
 
 use super::context::Context;
 use super::exit::{DONE, Outcome};
+use super::json::Words;
 use super::paint::Ink;
 
 /// What this is, and the three commands to start with.
 pub fn run(context: &Context) -> Outcome {
-    let out = &context.out;
+    let (json, out) = (context.out.json, &context.out);
+    let mut text = String::new();
+    let mut say = |line: String| text.push_str(&(line + "\n"));
     let configured = context.paths.config_file().exists();
     let (title, steps): (&str, [(&str, &str); 3]) = if configured {
         (
@@ -27,16 +30,21 @@ pub fn run(context: &Context) -> Outcome {
             ],
         )
     };
-    out.line(format!(
+    say(format!(
         "{} gives every project its own frame: a container in which the opencode coding agent works,\n\
          with a terminal to look over its shoulder and host ports to reach it. The agent sees the\n\
          project's folder and nothing else of this machine; your model keys never enter a frame.\n",
         out.paint.ink(Ink::Bold, "mimir")
-    ))?;
-    out.line(title)?;
+    ));
+    say(title.to_owned());
     for (command, what) in steps {
-        out.line(format!("  {}  {what}", out.paint.ink(Ink::Cyan, &format!("{command:<24}"))))?;
+        say(format!("  {}  {what}", out.paint.ink(Ink::Cyan, &format!("{command:<24}"))));
     }
-    out.line("\n`mimir doctor` checks this machine, `mimir --help` lists all commands.")?;
+    say("\n`mimir doctor` checks this machine, `mimir --help` lists all commands.".to_owned());
+    if json {
+        out.document(&Words { text })?
+    } else {
+        out.raw(&text)?
+    }
     Ok(DONE)
 }

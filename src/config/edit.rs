@@ -41,6 +41,23 @@ pub fn set(options: &LoadOptions, key: &str, value: &str) -> Result<Changed, Con
     Ok(Changed { before, after, overridden_by })
 }
 
+/// Takes a key out of the user's file, after checking the whole configuration without it.
+///
+/// # Errors
+/// [`ConfigError`]; then the file is as it was.
+pub fn unset(options: &LoadOptions, key: &str) -> Result<Changed, ConfigError> {
+    let path = options.paths.config_file();
+    let before = read_file(&path)?.unwrap_or_default();
+    let after = without_value(&before, &path, key)?;
+    if before != after {
+        load_with(options, &path, Some(&after))?;
+        write_atomically(&path, &after)?;
+    }
+    let variable = env::variable_of(key);
+    let overridden_by = options.env.get(&variable).filter(|it| !it.is_empty()).map(|_| variable);
+    Ok(Changed { before, after, overridden_by })
+}
+
 /// Replaces the user's file, after checking the whole configuration with the new text.
 ///
 /// # Errors
@@ -76,6 +93,73 @@ pub fn with_value(text: &str, path: &Path, key: &str, value: &str) -> Result<Str
         Ok(read) if same(&read, &expected) => Ok(changed),
         _ => Err(ConfigProblem::NotEditable { path: path.to_owned(), key: key.to_owned() }.into()),
     }
+}
+
+/// The text without that key, and without the sections that were there for it alone.
+///
+/// # Errors
+/// An unknown key, or one that stands among others in one line.
+pub fn without_value(text: &str, path: &Path, key: &str) -> Result<String, ConfigError> {
+    if keys::find(&keys::CONFIG, key).is_none() {
+        let origin = Origin::Flag("config unset".into());
+        let nearest = keys::nearest_key(&keys::CONFIG, key);
+        return Err(ConfigProblem::UnknownKey { at: origin, key: key.to_owned(), nearest }.into());
+    }
+    let tree = tree::parse(text, path)?;
+    if tree.at(key).is_none() {
+        return Ok(text.to_owned());
+    }
+    let refused = || ConfigProblem::NotEditable { path: path.to_owned(), key: key.to_owned() };
+    let mut expected = tree.clone();
+    let parts: Vec<&str> = key.split('.').collect();
+    // A section that would be left empty goes with it.
+    let depth = (1..parts.len())
+        .find(|depth| {
+            tree.at(&parts[..*depth].join(".")).is_some_and(|section| is_only(section, &parts[*depth..]))
+        })
+        .unwrap_or(parts.len());
+    let gone = parts[..depth].join(".");
+    expected.remove(&gone);
+    let node = tree.at(&gone).ok_or_else(refused)?;
+    let changed = without_lines(text, node, parts[depth - 1]).ok_or_else(refused)?;
+    match tree::parse(&changed, path) {
+        Ok(read) if same(&read, &expected) => Ok(changed),
+        _ => Err(refused().into()),
+    }
+}
+
+/// Whether a section holds nothing but that path.
+fn is_only(section: &Node, rest: &[&str]) -> bool {
+    match (&section.value, rest.split_first()) {
+        (Value::Map(entries), Some((first, rest))) => {
+            matches!(entries.as_slice(), [(name, below)] if name == first && (rest.is_empty() || is_only(below, rest)))
+        }
+        _ => false,
+    }
+}
+
+/// The text without the lines of a key: its own, and those below it that belong to its value.
+fn without_lines(text: &str, node: &Node, name: &str) -> Option<String> {
+    let (start, line) = line_of(text, node)?;
+    let indent = line.len() - line.trim_start().len();
+    if !line[indent..].starts_with(&format!("{name}:")) {
+        return None;
+    }
+    let (mut end, mut seen) = (start, start);
+    for (number, whole) in text[start..].split_inclusive('\n').enumerate() {
+        let bare = whole.trim_end();
+        let inner = bare.len() - bare.trim_start().len();
+        // The items of a list may stand as far in as its key.
+        let belongs = number == 0 || inner > indent || (inner == indent && bare[inner..].starts_with("- "));
+        seen += whole.len();
+        // Empty lines go only when more of the value follows them.
+        match bare.is_empty() {
+            true => {}
+            false if belongs => end = seen,
+            false => break,
+        }
+    }
+    Some(format!("{}{}", &text[..start], &text[end..]))
 }
 
 fn check(known: &Key, key: &str, node: &Node) -> Result<(), ConfigProblem> {

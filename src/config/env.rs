@@ -14,7 +14,13 @@ pub fn variable_of(key: &str) -> String {
 
 /// Keys that one variable can set.
 fn settable() -> impl Iterator<Item = &'static Key> {
-    CONFIG.iter().filter(|key| !key.path.contains(['*', '[']))
+    CONFIG.iter().filter(|key| is_settable(key))
+}
+
+/// Whether one variable can set it: it is not below a name that somebody chose, and not in a list of sections.
+#[must_use]
+pub fn is_settable(key: &Key) -> bool {
+    !key.path.contains(['*', '['])
 }
 
 /// The layer that the environment sets. An empty variable sets nothing.

@@ -1,8 +1,10 @@
 //! The configuration for people: every value, and who set it.
 
-use super::Loaded;
+use serde_json::Value as Json;
+
 use super::keys::{self, Key};
 use super::tree::{Node, Origin, Value};
+use super::{Loaded, values};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,41 @@ pub(super) fn masked<'a>(row: &str, value: &'a str) -> &'a str {
     if is_secret && !value.is_empty() { "•••" } else { value }
 }
 
+/// The text of a row as the value that it means: a number, true or false, a list, nothing. A key says by its schema
+/// what it may hold; everything else, and dots, stays text.
+#[must_use]
+pub fn typed(row: &str, text: &str) -> Json {
+    let Some(key) = keys::of_row(row).filter(|key| !key.is_secret()) else {
+        return if text.is_empty() { Json::Null } else { text.into() };
+    };
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match (key.is_list(), inner) {
+        (true, Some("")) => return Json::Array(Vec::new()),
+        (true, Some(items)) => return items.split(", ").map(Json::from).collect(),
+        _ if text.is_empty() => return Json::Null,
+        _ => {}
+    }
+    let schema = (key.schema)();
+    if allows(&schema, &|it| it == "integer" || it == "number")
+        && let Ok(number) = text.parse::<serde_json::Number>()
+    {
+        return number.into();
+    }
+    let is_switch = allows(&schema, &|it| it == &Json::Bool(true));
+    match values::switch(text) {
+        Ok(on) if is_switch => on.into(),
+        _ => text.into(),
+    }
+}
+
+/// Whether one of the types or words of a schema is like that.
+fn allows(schema: &Json, like: &dyn Fn(&Json) -> bool) -> bool {
+    let several = |at: &str| schema[at].as_array().into_iter().flatten();
+    like(&schema["type"])
+        || several("type").chain(several("enum")).any(like)
+        || several("anyOf").any(|one| allows(one, like))
+}
+
 fn collect(node: &Node, path: &str, rows: &mut Vec<Row>) {
     let mut push = |value: String| {
         rows.push(Row { key: path.to_owned(), value, origin: node.origin.clone() });
@@ -74,6 +111,37 @@ fn collect(node: &Node, path: &str, rows: &mut Vec<Row>) {
                 let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 collect(child, &below, rows);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_its_key_means() {
+        for (row, text, value) in [
+            ("frames.limits.cpus", "1.5", json!(1.5)),
+            ("frames.limits.pids", "1024", json!(1024)),
+            ("frames.limits.memory", "4g", json!("4g")),
+            ("server.http_port", "8080", json!(8080)),
+            ("server.http_port", "off", json!("off")),
+            ("server.tls.auto", "off", json!(false)),
+            ("server.tls.auto", "yes", json!(true)),
+            ("server.tls.cert", "", Json::Null),
+            ("frames.allow", "[npm, pypi]", json!(["npm", "pypi"])),
+            ("frames.allow", "[]", json!([])),
+            ("frames.network", "allow", json!("allow")),
+            ("frames.idle_stop", "2h", json!("2h")),
+            ("notify.desktop", "off", json!("off")),
+            ("providers.anthropic.key", "•••", json!("•••")),
+            ("providers.anthropic.key", "", Json::Null),
+            ("there.is.none", "1", json!("1")),
+        ] {
+            assert_eq!(typed(row, text), value, "{row}: {text}");
         }
     }
 }

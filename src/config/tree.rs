@@ -122,6 +122,17 @@ impl Node {
         }
     }
 
+    /// Takes a dotted key out.
+    pub(super) fn remove(&mut self, path: &str) {
+        let Value::Map(entries) = &mut self.value else { return };
+        match path.split_once('.') {
+            None => entries.retain(|(name, _)| name != path),
+            Some((key, rest)) => {
+                entries.iter_mut().filter(|(name, _)| name == key).for_each(|(_, below)| below.remove(rest));
+            }
+        }
+    }
+
     /// Lays `above` over this: sections merge, everything else is replaced, what is left empty changes nothing.
     pub(super) fn merge(&mut self, above: Self) {
         match (&mut self.value, above.value) {

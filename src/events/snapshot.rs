@@ -27,7 +27,7 @@ pub(super) fn take(db: &Db<'_>, filter: &Filter) -> Result<Snapshot, StoreError>
     let open: Result<Vec<OpenMessage>, StoreError> = open
         .map(|message| {
             Ok(OpenMessage {
-                text: text_so_far(&told(db, &message)?),
+                texts: text_so_far(&told(db, &message)?),
                 id: message.id.to_string(),
                 frame: message.frame_name.to_string(),
                 session: message.session.to_string(),
@@ -43,12 +43,12 @@ pub(super) fn take(db: &Db<'_>, filter: &Filter) -> Result<Snapshot, StoreError>
         form: prompt.ask.form().as_str().to_owned(),
         text: prompt.ask.line(),
         id: prompt.id.to_string(),
-        prompt: prompt.ask.id,
+        agent_request: prompt.ask.id,
         frame: prompt.frame_name.to_string(),
         session: prompt.session.map(|id| id.to_string()),
         message: prompt.message.map(|id| id.to_string()),
     });
-    Ok(Snapshot { after, frames: frames.collect(), messages: open?, prompts: waiting.collect() })
+    Ok(Snapshot { after, frames: frames.collect(), messages: open?, approvals: waiting.collect() })
 }
 
 /// What a filter shows of things that are no events. Kinds say nothing about those.

@@ -9,14 +9,14 @@ use crate::wire::messages::{SessionDetails, SessionSummary, TurnView};
 use crate::wire::sessions::{PartView, SearchHit, SnippetPiece};
 
 /// A conversation in a list.
-pub fn session(session: Session, messages: u64) -> SessionSummary {
+pub fn session(session: Session, message_count: u64) -> SessionSummary {
     SessionSummary {
         id: session.id.to_string(),
         frame: session.frame_name.to_string(),
         agent_session: session.agent_session.map(|id| id.to_string()),
         forked_from: session.forked_from.map(|id| id.to_string()),
         title: session.title,
-        messages,
+        message_count,
         created_at: session.created_at,
         last_active_at: session.last_active_at,
     }
@@ -61,7 +61,7 @@ fn turn(turn: AgentMessage, source: Option<Source>) -> TurnView {
     let head = turn.head;
     let (origin, run) = source.map_or((None, None), |(origin, run)| (Some(origin), run));
     TurnView {
-        id: head.id.to_string(),
+        agent_message: head.id.to_string(),
         role: role_word(head.role),
         origin,
         run: run.map(String::from),
@@ -97,8 +97,10 @@ fn part(part: AgentPart) -> PartView {
 /// A message in which something was found.
 pub fn found(found: Found) -> SearchHit {
     SearchHit {
-        session: session(found.session, found.sent),
-        message: found.message.to_string(),
+        session: found.session.id.to_string(),
+        title: found.session.title,
+        frame: found.session.frame_name.to_string(),
+        agent_message: found.message.to_string(),
         role: role_word(found.role),
         at: found.at,
         model: found.model,

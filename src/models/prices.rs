@@ -52,6 +52,11 @@ impl Prices {
         self.table.insert((provider.to_owned(), model.to_owned()), price);
     }
 
+    /// The models that are known of a provider, or of a kind of provider.
+    pub fn models<'a>(&'a self, provider: &'a str) -> impl Iterator<Item = &'a str> {
+        self.table.keys().filter(move |(of, _)| of == provider).map(|(_, model)| model.as_str())
+    }
+
     /// The price of a model, if it is known. A provider's own name counts first, then its kind's:
     /// `work` of kind `anthropic` costs what Anthropic costs.
     #[must_use]

@@ -160,3 +160,86 @@ async fn the_words_of_messages_follow_their_rows() {
     assert!(left.is_empty(), "{left:?}");
     store.check(std::time::Duration::from_secs(60)).await.expect("whole");
 }
+
+/// How many messages people wrote, counted from everything that is there.
+const COUNTED: &str = "SELECT (SELECT count(*) FROM agent_messages
+             WHERE agent_messages.session_id = sessions.id AND role = 'user' AND EXISTS (
+                   SELECT 1 FROM json_each(agent_messages.parts) AS part
+                    WHERE json_extract(part.value, '$.body.type') = 'text'
+                      AND NOT coalesce(json_extract(part.value, '$.body.synthetic'), 0)))
+         + (SELECT count(*) FROM messages
+             WHERE messages.session_id = sessions.id AND NOT EXISTS (
+                   SELECT 1 FROM agent_messages
+                    WHERE agent_messages.session_id = sessions.id
+                      AND agent_messages.agent_message = messages.agent_message)) AS counted
+          FROM sessions WHERE id = ?1";
+
+#[tokio::test]
+async fn the_number_of_messages_is_kept_in_whatever_order_they_come() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = open(folder.path(), FIRST_RELEASE);
+    fill(&old).await;
+    drop(old);
+    let store = open(folder.path(), STEPS);
+    // What is sent is known to the agent before, after or never; what it says changes, and some is its own.
+    let send = |id: u64, agent: Option<&'static str>| {
+        format!(
+            "INSERT INTO messages (id, frame_id, frame_name, session_id, text, state, agent_message, created_at)
+             SELECT 'msg_0000000000000000000000000{id}', frame_id, frame_name, id, 'x', 'queued', {}, 1 FROM sessions",
+            agent.map_or("NULL".to_owned(), |agent| format!("'{agent}'"))
+        )
+    };
+    let say = |id: &str, role: &str, synthetic: bool| {
+        format!(
+            "INSERT INTO agent_messages (session_id, agent_message, role, head, parts, created_at)
+             SELECT id, '{id}', '{role}', '{{}}', '[{{\"body\":{{\"type\":\"text\",\"text\":\"x\",\"synthetic\":{synthetic}}}}}]', 1
+               FROM sessions WHERE true
+             ON CONFLICT (session_id, agent_message) DO UPDATE SET role = excluded.role, parts = excluded.parts"
+        )
+    };
+    let steps = [
+        ("as the first release left it", "SELECT 1".to_owned(), 1),
+        ("sent, and nobody knows it", send(2, None), 2),
+        (
+            "handed over",
+            "UPDATE messages SET agent_message = 'msg_b' WHERE agent_message IS NULL".to_owned(),
+            2,
+        ),
+        ("it is in the history", say("msg_b", "user", false), 2),
+        ("an answer", say("msg_c", "assistant", false), 2),
+        ("typed in the terminal", say("msg_d", "user", false), 3),
+        ("what the agent says to itself", say("msg_e", "user", true), 3),
+        ("which turns out to be a person's", say("msg_e", "user", false), 4),
+        ("and is its own after all", say("msg_e", "user", true), 3),
+        ("an answer that was a question", say("msg_c", "user", false), 4),
+        ("and an answer again", say("msg_c", "assistant", false), 3),
+        ("sent, and known already", send(3, Some("msg_f")), 4),
+        ("the history has it before", say("msg_g", "user", false), 5),
+        ("and then its row", send(4, Some("msg_g")), 5),
+        (
+            "handed over once more",
+            "UPDATE messages SET agent_message = 'msg_h' WHERE agent_message = 'msg_f'".to_owned(),
+            5,
+        ),
+        (
+            "under one that is there",
+            "UPDATE messages SET agent_message = 'msg_c' WHERE agent_message = 'msg_h'".to_owned(),
+            4,
+        ),
+        (
+            "the agent forgets",
+            "DELETE FROM agent_messages WHERE agent_message IN ('msg_d', 'msg_b')".to_owned(),
+            3,
+        ),
+        ("and we do", "DELETE FROM messages WHERE agent_message = 'msg_b'".to_owned(), 2),
+    ];
+    for (what, sql, expected) in steps {
+        let step = store.write(move |tx| {
+            tx.transaction.execute_batch(&sql)?;
+            let id = ids().1;
+            let counted = tx.maybe_row(COUNTED, (&id,), |row| values::unsigned(row, "counted"))?;
+            Ok((sessions::written(tx, &id)?, counted))
+        });
+        assert_eq!(step.await.expect(what), (expected, Some(expected)), "{what}");
+    }
+}

@@ -31,8 +31,6 @@ pub struct Wanted {
 pub struct Found {
     /// The conversation.
     pub session: Session,
-    /// How many messages were sent in it.
-    pub sent: u64,
     /// opencode's id of the message.
     pub message: AgentMessageId,
     /// Who wrote it.
@@ -57,7 +55,6 @@ pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreEr
     ask.rows(
         "SELECT sessions.*, agent_messages.agent_message AS found_message, agent_messages.role AS found_role,
                 agent_messages.created_at AS found_at, agent_messages.head AS found_head,
-                (SELECT count(*) FROM messages WHERE messages.session_id = sessions.id) AS found_sent,
                 snippet(agent_message_search, -1, char(2), char(3), '…', 24) AS found_snippet
            FROM agent_message_search
            JOIN agent_messages ON agent_messages.id = agent_message_search.rowid
@@ -84,7 +81,6 @@ pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreEr
             let snippet: String = row.get("found_snippet")?;
             Ok(Found {
                 session: sessions::session(row)?,
-                sent: unsigned(row, "found_sent")?,
                 message: row.get("found_message")?,
                 role: head.role,
                 at: unsigned(row, "found_at")?,

@@ -221,25 +221,14 @@ pub fn touch(tx: &mut Tx<'_>, id: &SessionId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How many messages people wrote in a conversation: what is in its history, in a terminal too and before it was
-/// split off another one, and what was sent and is not there yet. Not what the agent writes in people's name.
-const WRITTEN: &str = "(SELECT count(*) FROM agent_messages
-             WHERE agent_messages.session_id = sessions.id AND role = 'user' AND EXISTS (
-                   SELECT 1 FROM json_each(agent_messages.parts) AS part
-                    WHERE json_extract(part.value, '$.body.type') = 'text'
-                      AND NOT coalesce(json_extract(part.value, '$.body.synthetic'), 0)))
-         + (SELECT count(*) FROM messages
-             WHERE messages.session_id = sessions.id AND NOT EXISTS (
-                   SELECT 1 FROM agent_messages
-                    WHERE agent_messages.session_id = sessions.id AND agent_messages.agent_message = messages.agent_message))";
-
-/// How many messages people wrote in it.
+/// How many messages people wrote in it: what is in its history, in a terminal too and before it was split off
+/// another one, and what was sent and is not there yet. Triggers keep the number.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn written(ask: &impl Queryable, id: &SessionId) -> Result<u64, StoreError> {
-    let sql = format!("SELECT {WRITTEN} AS written FROM sessions WHERE id = ?1");
-    let found = ask.maybe_row(&sql, (id,), |row| unsigned(row, "written"))?;
+    let sql = "SELECT message_count FROM sessions WHERE id = ?1";
+    let found = ask.maybe_row(sql, (id,), |row| unsigned(row, "message_count"))?;
     found.ok_or_else(|| StoreError::NotFound { what: "session", key: id.to_string() })
 }
 
@@ -250,13 +239,13 @@ pub fn written(ask: &impl Queryable, id: &SessionId) -> Result<u64, StoreError> 
 /// # Errors
 /// Whatever the database says.
 pub fn list(ask: &impl Queryable, frame: Option<&FrameName>) -> Result<Vec<(Session, u64)>, StoreError> {
-    let sql = format!(
-        "SELECT sessions.*, {WRITTEN} AS written
-           FROM sessions
+    ask.rows(
+        "SELECT * FROM sessions
           WHERE ?1 IS NULL OR frame_name = ?1
-          ORDER BY last_active_at DESC, rowid DESC"
-    );
-    ask.rows(&sql, (frame,), |row| Ok((session(row)?, unsigned(row, "written")?)))
+          ORDER BY last_active_at DESC, rowid DESC",
+        (frame,),
+        |row| Ok((session(row)?, unsigned(row, "message_count")?)),
+    )
 }
 
 /// Gives a conversation another title, and tells of it.

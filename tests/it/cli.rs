@@ -11,7 +11,10 @@ macro_rules! snapshot {
 }
 
 mod corpus;
+mod described;
 mod gateway;
+mod habits;
+mod printed;
 mod queue;
 mod real;
 mod running;

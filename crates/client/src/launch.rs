@@ -165,15 +165,16 @@ fn problem_in(text: &str) -> Option<Problem> {
     #[derive(serde::Deserialize)]
     struct Said {
         code: String,
-        message: String,
+        title: String,
+        detail: Option<String>,
         hint: Option<String>,
         request_id: Option<String>,
     }
     let wrapped: Wrapped = text.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
     Some(Problem {
         code: wrapped.error.code,
-        title: wrapped.error.message,
-        detail: None,
+        title: wrapped.error.title,
+        detail: wrapped.error.detail,
         hint: wrapped.error.hint,
         request_id: wrapped.error.request_id,
         status: 503,
@@ -200,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn the_gateways_own_reason_is_handed_on() {
         let failure = failure(
-            r#"echo 'warning: noise' >&2; echo '{"error":{"code":"store.wrong_key","message":"no","hint":"h"}}' >&2; exit 4"#,
+            r#"echo 'warning: noise' >&2; echo '{"error":{"code":"store.wrong_key","title":"no","hint":"h"}}' >&2; exit 4"#,
         )
         .await;
         assert_eq!(failure.code, Some(4));
@@ -214,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mark = folder.path().join("left");
         let script = format!(
-            r#"[ -e {0} ] && exit 3; touch {0}; echo '{{"error":{{"code":"gateway.already","message":"taken"}}}}' >&2; exit 6"#,
+            r#"[ -e {0} ] && exit 3; touch {0}; echo '{{"error":{{"code":"gateway.already","title":"taken"}}}}' >&2; exit 6"#,
             mark.display()
         );
         let failure = failure(&script).await;
@@ -226,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let tries = folder.path().join("tries");
         let script = format!(
-            r#"echo x >>{}; echo '{{"error":{{"code":"gateway.killed","message":"killed"}}}}' >&2; exit 5"#,
+            r#"echo x >>{}; echo '{{"error":{{"code":"gateway.killed","title":"killed"}}}}' >&2; exit 5"#,
             tries.display()
         );
         assert_eq!(failure(&script).await.problem.code, "gateway.killed");

@@ -15,7 +15,7 @@ use super::port::{Port, PortPurpose};
 use super::usage::Tokens;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", content = "data")]
 pub enum EventKind {
     /// A frame was made.
@@ -48,8 +48,10 @@ pub enum EventKind {
         /// Which of the two.
         purpose: PortPurpose,
         /// The lost one.
+        #[serde(rename = "from_port", alias = "from")]
         from: Port,
         /// The new one.
+        #[serde(rename = "to_port", alias = "to")]
         to: Port,
     },
     /// The broker refused a connection.
@@ -93,6 +95,7 @@ pub enum EventKind {
     #[serde(rename = "turn.started")]
     TurnStarted {
         /// opencode's id of the prompt.
+        #[serde(rename = "agent_message", alias = "prompt")]
         prompt: String,
         /// The words.
         text: String,
@@ -101,10 +104,12 @@ pub enum EventKind {
     #[serde(rename = "turn.ended")]
     TurnEnded {
         /// opencode's id of the prompt.
+        #[serde(rename = "agent_message", alias = "prompt")]
         prompt: String,
         /// The answer's text.
         answer: String,
         /// Why it failed, when it did.
+        #[serde(rename = "reason", alias = "error")]
         error: Option<String>,
         /// Tokens of the turn.
         tokens: Tokens,
@@ -181,6 +186,7 @@ pub enum EventKind {
         /// Which attempt comes next.
         attempt: u32,
         /// What the provider said.
+        #[serde(rename = "reason", alias = "message")]
         message: String,
         /// When (UTC ms).
         next_at: u64,
@@ -189,13 +195,14 @@ pub enum EventKind {
     #[serde(rename = "prompt.asked")]
     PromptAsked {
         /// opencode's id of it.
+        #[serde(rename = "agent_request", alias = "prompt")]
         prompt: String,
         /// `permission` or `question`.
         form: String,
         /// What is asked, in one line.
         text: String,
         /// Ours, for `/v1/approvals/{id}` and `mimir approvals`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(rename = "approval", alias = "id", default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         /// Of a permission: which tool.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,9 +224,10 @@ pub enum EventKind {
     #[serde(rename = "prompt.answered")]
     PromptAnswered {
         /// opencode's id of it.
+        #[serde(rename = "agent_request", alias = "prompt")]
         prompt: String,
         /// Ours.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(rename = "approval", alias = "id", default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         /// What was asked, in one line.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,19 +313,23 @@ impl EventKind {
 }
 
 /// What it happened to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Subject {
-    /// The frame.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The frame's id.
+    #[serde(rename = "frame_id", default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub frame: Option<FrameId>,
     /// The frame's name, which outlives the frame.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "frame", default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub frame_name: Option<FrameName>,
     /// The conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub session: Option<SessionId>,
     /// The message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub message: Option<MessageId>,
     /// Whatever else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -325,7 +337,7 @@ pub struct Subject {
 }
 
 /// Something that an event is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventRef {
     /// What kind of thing it is.
     pub kind: String,
@@ -334,7 +346,7 @@ pub struct EventRef {
 }
 
 /// An event as it is stored and sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// Increasing, without a promise of no gaps.
     pub id: u64,
@@ -362,6 +374,21 @@ mod tests {
         };
         let text = serde_json::to_string(&event).expect("serialises");
         assert!(text.contains(r#""kind":"frame.moved""#), "{text}");
+        assert!(text.contains(r#""frame":"blog""#), "a frame is its name: {text}");
         assert_eq!(serde_json::from_str::<Event>(&text).expect("reads"), event);
+    }
+
+    /// Rows of older databases hold them under the names that they had.
+    #[test]
+    fn an_event_is_read_under_its_older_names() {
+        let read = |text: &str| serde_json::from_str::<EventKind>(text).expect("reads");
+        let old = r#"{"kind":"prompt.asked","data":{"prompt":"per_1","form":"permission","text":"x","id":"apr_1"}}"#;
+        let EventKind::PromptAsked { prompt, id, .. } = read(old) else { panic!("{old}") };
+        assert_eq!((prompt.as_str(), id.as_deref()), ("per_1", Some("apr_1")));
+        let old = r#"{"kind":"message.retry","data":{"attempt":1,"message":"later","next_at":2}}"#;
+        let EventKind::Retry { message, .. } = read(old) else { panic!("{old}") };
+        assert_eq!(message, "later");
+        let old = r#"{"kind":"turn.started","data":{"prompt":"msg_1","text":"x"}}"#;
+        assert!(matches!(read(old), EventKind::TurnStarted { prompt, .. } if prompt == "msg_1"));
     }
 }

@@ -33,6 +33,7 @@ pub struct ToolCall {
     /// What it does, in one line: a command, or the agent's own words.
     pub what: String,
     /// opencode's id of the conversation that it belongs to.
+    #[serde(rename = "agent_session", alias = "session")]
     #[schema(value_type = String)]
     pub session: AgentSessionId,
     /// When anything was last heard of it (UTC ms).
@@ -220,6 +221,7 @@ pub struct Retrying {
     /// When (UTC ms).
     pub until: u64,
     /// What the provider said.
+    #[serde(rename = "reason", alias = "message")]
     pub message: String,
 }
 

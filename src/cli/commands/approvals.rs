@@ -19,6 +19,7 @@ use crate::wire::problem::Problem;
 /// Verbs of approvals.
 #[derive(Debug, Subcommand)]
 pub enum ApprovalsCommand {
+    #[command(alias = "ls")]
     List(ListArgs),
     Show(WhichArgs),
     Allow(AllowArgs),
@@ -216,7 +217,7 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         out.line(format!("decided by {}", clean(&by(approval))))?;
     }
     if let Some(reason) = &approval.reason {
-        out.line(format!("because: {}", prose(reason)))?;
+        out.paragraph(&format!("because: {}", prose(reason)), 9)?;
     }
     for answer in &approval.answers {
         out.line(format!("answered: {}", prose(&answer.join(", "))))?;

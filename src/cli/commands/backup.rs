@@ -8,6 +8,7 @@ use super::config::problem;
 use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::json::{BackupRestored, BackupVerified};
 use crate::cli::table::{Table, column};
 use crate::config::LoadOptions;
 use crate::daemon::Copies;
@@ -20,6 +21,7 @@ pub enum BackupCommand {
     /// Copy the database as it is now, under the same key
     Create,
     /// All copies
+    #[command(alias = "ls")]
     List,
     Verify(WhichArgs),
     Restore(RestoreArgs),
@@ -105,7 +107,7 @@ fn verify(args: &WhichArgs, context: &Context) -> Outcome {
     let file = copies.find(args.copy.as_deref())?;
     let schema = copies.verify(&file)?;
     if context.out.json {
-        context.out.document(&serde_json::json!({ "file": file, "schema": schema }))?;
+        context.out.document(&BackupVerified { file: file.display().to_string(), schema })?;
     } else {
         context.out.line(format!("{} is whole (schema {schema})", file.display()))?;
     }
@@ -121,7 +123,8 @@ fn restore(args: &RestoreArgs, context: &Context) -> Outcome {
     }
     let aside = copies.restore(&file)?;
     if context.out.json {
-        context.out.document(&serde_json::json!({ "restored": file, "set_aside": aside }))?;
+        let set_aside = aside.map(|aside| aside.display().to_string());
+        context.out.document(&BackupRestored { file: file.display().to_string(), set_aside })?;
         return Ok(DONE);
     }
     context.out.line(format!("restored {}", file.display()))?;

@@ -4,24 +4,33 @@ use std::io::IsTerminal;
 
 use clap::{Args, Subcommand};
 
+use super::config_edit;
 use crate::cli::context::Context;
 pub use crate::cli::exit::of_config as problem;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome, usage};
+use crate::cli::json::{ConfigChecked, ConfigFile, PendingSetting, Setting, SettingChanged, Settings};
+use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
+use crate::config::edit::{self, Changed};
 use crate::config::keys::{self, Key};
 use crate::config::running::applies;
-use crate::config::show::{Row, is_at};
-use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, Origin, edit};
+use crate::config::show::{Row, is_at, typed};
+use crate::config::{Config, ConfigError, ConfigProblem, LoadOptions, Loaded, Origin};
 use crate::wire::config::{Applies, RunningConfig, RunningSetting};
 use crate::wire::problem::Problem;
 
 /// Verbs of the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
+    #[command(visible_alias = "list", alias = "ls")]
     Show(ShowArgs),
     Get(GetArgs),
     Set(SetArgs),
+    #[command(alias = "rm", alias = "remove")]
+    Unset(UnsetArgs),
+    /// Open the file in your editor, and take it over when it is good
+    Edit,
     /// Check the whole configuration; exit code 8 when something is wrong
     Check,
     /// Where the configuration file is
@@ -32,6 +41,7 @@ pub enum ConfigCommand {
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// Only this one and those below it
+    #[arg(add = names::settings())]
     key: Option<String>,
     /// With where each was set
     #[arg(long)]
@@ -42,6 +52,7 @@ pub struct ShowArgs {
 #[derive(Debug, Args)]
 pub struct GetArgs {
     /// Such as `frames.network`
+    #[arg(add = names::settings())]
     key: String,
 }
 
@@ -49,6 +60,7 @@ pub struct GetArgs {
 #[derive(Debug, Args)]
 pub struct SetArgs {
     /// Such as `frames.network`
+    #[arg(add = names::settings())]
     key: String,
     /// The value, a list with commas; for keys of providers use --stdin or ${NAME}
     value: Option<String>,
@@ -57,14 +69,29 @@ pub struct SetArgs {
     stdin: bool,
 }
 
+/// Take one setting out of the file, so that what is built in holds again
+#[derive(Debug, Args)]
+pub struct UnsetArgs {
+    /// Such as `frames.network`
+    #[arg(add = names::settings())]
+    key: String,
+}
+
 pub fn run(command: ConfigCommand, context: &Context) -> Outcome {
     match command {
         ConfigCommand::Show(args) => show(&args, context),
         ConfigCommand::Get(args) => get(&args, context),
         ConfigCommand::Set(args) => set(&args, context),
+        ConfigCommand::Unset(args) => unset(&args, context),
+        ConfigCommand::Edit => config_edit::run(context),
         ConfigCommand::Check => check(context),
         ConfigCommand::Path => {
-            context.out.line(context.paths.config_file().display().to_string())?;
+            let file = context.paths.config_file().display().to_string();
+            if context.out.json {
+                context.out.document(&ConfigFile { file })?
+            } else {
+                context.out.line(file)?
+            }
             Ok(DONE)
         }
     }
@@ -133,16 +160,7 @@ fn show(args: &ShowArgs, context: &Context) -> Outcome {
         None => all,
     };
     if context.out.json {
-        let rows: Vec<_> = all
-            .iter()
-            .map(|Shown { setting, .. }| {
-                serde_json::json!({
-                    "key": setting.key, "value": setting.value, "origin": setting.origin,
-                    "applies": setting.applies, "pending": setting.pending,
-                })
-            })
-            .collect();
-        context.out.document(&rows)?;
+        context.out.document(&all.iter().map(|shown| described(&shown.setting)).collect::<Vec<_>>())?;
     } else {
         let mut columns = vec![column("KEY"), column("VALUE").shrinks()];
         if args.origin {
@@ -169,6 +187,20 @@ fn show(args: &ShowArgs, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
+fn described(setting: &RunningSetting) -> Setting {
+    let pending = setting.pending.as_ref().map(|pending| PendingSetting {
+        value: typed(&setting.key, &pending.value),
+        set_in: pending.origin.clone(),
+    });
+    Setting {
+        key: setting.key.clone(),
+        value: typed(&setting.key, &setting.value),
+        set_in: setting.origin.clone(),
+        applies: setting.applies,
+        pending,
+    }
+}
+
 /// What is not so yet, or not so here.
 fn tell(context: &Context, all: &[Shown], running: &RunningConfig) {
     if running.changed {
@@ -192,9 +224,8 @@ fn get(args: &GetArgs, context: &Context) -> Outcome {
         at(shown(context)?.0, &args.key)?.into_iter().map(|shown| shown.setting).collect();
     let single = matches!(rows.as_slice(), [only] if only.key == args.key);
     if context.out.json {
-        let values: serde_json::Map<String, serde_json::Value> =
-            rows.into_iter().map(|row| (row.key, row.value.into())).collect();
-        context.out.document(&values)?;
+        let values = rows.into_iter().map(|row| (row.key.clone(), typed(&row.key, &row.value)));
+        context.out.document(&Settings(values.collect()))?;
     } else if single {
         context.out.line(&rows[0].value)?;
     } else {
@@ -231,6 +262,13 @@ fn obeyed(context: &Context, key: &str) -> String {
     }
 }
 
+fn unset(args: &UnsetArgs, context: &Context) -> Outcome {
+    let options = options()?;
+    let changed = edit::unset(&options, &args.key).map_err(|error| failure(&error))?;
+    let says = changed.before != changed.after;
+    tell_change(&args.key, &changed, if says { "took out" } else { "there is no" }, &options, context)
+}
+
 fn set(args: &SetArgs, context: &Context) -> Outcome {
     let options = options()?;
     let value = value_of(args, context)?;
@@ -243,17 +281,24 @@ fn set(args: &SetArgs, context: &Context) -> Outcome {
             false => problem,
         })
     })?;
+    tell_change(&args.key, &changed, "set", &options, context)
+}
+
+/// Says what became of the file.
+fn tell_change(key: &str, changed: &Changed, did: &str, options: &LoadOptions, context: &Context) -> Outcome {
     let file = options.paths.config_file().display().to_string();
+    let is_changed = changed.before != changed.after;
     if context.out.json {
-        context.out.document(&serde_json::json!({
-            "key": args.key, "file": file, "changed": changed.before != changed.after,
-            "overridden_by": changed.overridden_by,
-        }))?;
-    } else if changed.before == changed.after {
+        let overridden_by = changed.overridden_by.clone();
+        let told = SettingChanged { key: key.to_owned(), file, changed: is_changed, overridden_by };
+        context.out.document(&told)?;
+    } else if !is_changed && did == "set" {
         context.out.say(format!("{file} says so already"));
     } else {
-        context.out.say(format!("set {} in {}", clean(&args.key), clean(&file)));
-        context.out.say(context.dim(&obeyed(context, &args.key)));
+        context.out.say(format!("{did} {} in {}", clean(key), clean(&file)));
+        if is_changed {
+            context.out.say(context.dim(&obeyed(context, key)));
+        }
     }
     if let Some(variable) = &changed.overridden_by {
         context.out.warn(format!("{variable} is set in this environment and wins over the file"));
@@ -302,10 +347,8 @@ fn check(context: &Context) -> Outcome {
         Err(error) => error.problems,
     };
     if context.out.json {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        context
-            .out
-            .document(&serde_json::json!({"file": file.display().to_string(), "problems": problems}))?;
+        let problems = problems.iter().map(ToString::to_string).collect();
+        context.out.document(&ConfigChecked { file: file.display().to_string(), problems })?;
     } else if problems.is_empty() {
         let what = if file.exists() {
             file.display().to_string()
@@ -315,7 +358,7 @@ fn check(context: &Context) -> Outcome {
         context.out.line(format!("{} ({})", context.out.paint.ink(Ink::Green, "good"), clean(&what)))?;
     } else {
         for one in &problems {
-            context.out.line(clean(&one.to_string()))?;
+            context.out.paragraph(&clean(&one.to_string()), 2)?;
         }
     }
     Ok(if problems.is_empty() { DONE } else { FINDINGS })

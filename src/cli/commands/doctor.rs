@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome};
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
+use crate::cli::wrap::wrapped;
 use crate::client::GatewayClient;
 use crate::config::LoadOptions;
 use crate::daemon;
@@ -93,16 +94,13 @@ fn print(check: &Check, verbose: bool, context: &Context) -> Result<(), Failure>
         Found::Failed => ("FAILED", Ink::Red),
         Found::Skipped => ("skipped", Ink::Dim),
     };
-    out.line(format!(
-        "{} {}: {}",
-        out.paint.ink(ink, &format!("{word:<8}")),
-        clean(&check.title),
-        clean(&check.found)
-    ))?;
+    let word = out.paint.ink(ink, &format!("{word:<8}"));
+    out.paragraph(&format!("{word} {}: {}", clean(&check.title), clean(&check.found)), 9)?;
     if verbose || matches!(check.outcome, Found::Warning | Found::Failed) {
-        out.line(format!("         {}", out.paint.ink(Ink::Dim, &clean(&check.why))))?;
+        let why = wrapped(&format!("         {}", clean(&check.why)), out.width(), 0);
+        out.line(out.paint.ink(Ink::Dim, &why))?;
         if let Some(fix) = &check.fix {
-            out.line(format!("         {} {}", out.paint.ink(Ink::Cyan, "fix:"), clean(fix)))?;
+            out.paragraph(&format!("         {} {}", out.paint.ink(Ink::Cyan, "fix:"), clean(fix)), 5)?;
         }
     }
     Ok(())

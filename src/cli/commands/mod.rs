@@ -4,8 +4,10 @@ pub mod approvals;
 pub mod backup;
 pub mod completions;
 pub mod config;
+pub mod config_edit;
 pub mod doctor;
 pub mod frame;
+pub mod guake;
 pub mod image;
 pub mod init;
 pub mod open;
@@ -18,6 +20,7 @@ pub mod setup;
 pub mod status;
 pub mod token;
 pub mod uninstall;
+pub mod version;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -31,6 +34,9 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Help { topic }) => help::run(&topic, context),
         Some(Command::Setup(args)) => setup::run(&args, context),
         Some(Command::Uninstall(args)) => context.wait_for(uninstall::run(&args, context)),
+        Some(Command::Man { folder }) => help::man(&folder, context),
+        Some(Command::Version) => context.wait_for(version::run(context)),
+        Some(Command::Daily(command)) => context.wait_for(frame::run(command.into(), context)),
         Some(Command::Completions(args)) => completions::run(&args, context),
         Some(Command::Config(command)) => config::run(command, context),
         Some(Command::Init(args)) => init::run(&args, context),

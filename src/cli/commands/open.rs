@@ -7,9 +7,11 @@ use clap::{Args, ValueEnum};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::guake;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
-use crate::cli::names;
+use crate::cli::json::{Opened, Printed};
+use crate::cli::{here, names};
 use crate::model::names::FrameName;
 use crate::model::shell::quoted;
 use crate::wire::problem::Problem;
@@ -20,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Open a frame's terminal in a tab of the terminal program you use
 #[derive(Debug, Args)]
 pub struct OpenArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
     /// Which terminal program
     #[arg(
         long,
@@ -60,24 +62,55 @@ pub enum TerminalProgram {
 pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let chosen = choose(args.terminal, &env, &is_installed)?;
+    let name = match &args.name {
+        // What is printed needs no gateway.
+        Some(name) if args.print => name.to_string(),
+        name => {
+            let gateway = context.gateway().await?;
+            let command = |name: &str| format!("mimir open {name}");
+            let name = here::frame(&gateway, name.as_ref(), &command, context).await?;
+            // A tab that closes at once with an error would be a poor answer to a typing mistake.
+            gateway.frame(&name).await?;
+            name
+        }
+    };
     let ours = std::env::current_exe().map_or_else(|_| "mimir".to_owned(), |path| path.display().to_string());
-    let attach = attach_command(&ours, args);
-    let command = command_line(chosen, args.name.as_str(), &attach);
+    let attach = attach_command(&ours, &name, args);
+    let command = command_line(chosen, &name, &attach);
     if args.print {
-        context.out.line(command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))?;
+        let command = command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        if context.out.json {
+            context.out.document(&Opened::Printed(Printed { command }))?;
+        } else {
+            context.out.line(command)?;
+        }
         return Ok(DONE);
     }
-    // A tab that closes at once with an error would be a poor answer to a typing mistake.
-    context.gateway().await?.frame(args.name.as_str()).await?;
-    start(&command).await?;
-    context.out.say(format!("opened {} in {}", args.name, word(chosen)));
+    let has_screen = env("DISPLAY").is_some() || env("WAYLAND_DISPLAY").is_some();
+    let again = match chosen {
+        TerminalProgram::Guake => guake::open(&name, &one_line(&attach), has_screen).await?,
+        TerminalProgram::Gnome if !has_screen => return Err(guake::no_screen("GNOME Terminal")),
+        _ => {
+            start(&command).await?;
+            false
+        }
+    };
+    if context.out.json {
+        let terminal = chosen.to_possible_value().map(|value| value.get_name().to_owned());
+        context.out.document(&Opened::Tab { frame: name, terminal: terminal.unwrap_or_default(), again })?;
+    } else if again {
+        context.out.say(format!(
+            "showed the tab {name} that was there; if it shows a plain shell: `mimir frame attach {name}`"
+        ));
+    } else {
+        context.out.say(format!("opened {name} in {}", word(chosen)));
+    }
     Ok(DONE)
 }
 
 /// What runs in the tab; `--start` because a tab is where somebody wants to work.
-fn attach_command(ours: &str, args: &OpenArgs) -> Vec<String> {
-    let mut command: Vec<String> =
-        [ours, "frame", "attach", args.name.as_str(), "--start"].map(str::to_owned).to_vec();
+fn attach_command(ours: &str, name: &str, args: &OpenArgs) -> Vec<String> {
+    let mut command: Vec<String> = [ours, "frame", "attach", name, "--start"].map(str::to_owned).to_vec();
     if let Some(window) = &args.window {
         command.extend(["--window".to_owned(), window.clone()]);
     }
@@ -152,18 +185,20 @@ fn word(terminal: TerminalProgram) -> &'static str {
 /// The host's own terminal program is asked to run `mimir frame attach`; nothing of the
 /// host ever connects to a terminal server inside a frame.
 fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec<String> {
-    let one = attach.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let one = one_line(attach);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     match terminal {
         TerminalProgram::Auto | TerminalProgram::Tmux => {
-            let mut command = words(&["tmux", "new-window", "-n", name]);
+            // -S: a window of that name is shown again.
+            let mut command = words(&["tmux", "new-window", "-S", "-n", name]);
             command.push(one);
             command
         }
         TerminalProgram::Guake => {
-            let mut command = words(&["guake", "--show", "--new-tab=~", "--rename-current-tab"]);
-            command.push(name.to_owned());
-            command.push(format!("--execute-command={one}"));
+            // It makes a tab by itself for a command.
+            let mut command = words(&["guake", "--show"]);
+            command.push(format!("--execute-command={one}{}", guake::THEN_CLOSE));
+            command.push(format!("--rename-current-tab={name}"));
             command
         }
         TerminalProgram::Kitty => {
@@ -176,6 +211,10 @@ fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec
             [start, attach.to_vec()].concat()
         }
     }
+}
+
+fn one_line(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn is_installed(program: &str) -> bool {

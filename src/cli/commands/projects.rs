@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::json::ProjectRemoved;
 use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
@@ -18,9 +19,11 @@ use crate::wire::projects::{AddProject, ProjectView};
 #[derive(Debug, Subcommand)]
 pub enum ProjectsCommand {
     /// All projects
+    #[command(alias = "ls")]
     List,
     Add(AddArgs),
     Show(NameArgs),
+    #[command(alias = "rm", alias = "delete")]
     Remove(RemoveArgs),
 }
 
@@ -143,7 +146,7 @@ async fn remove(args: &RemoveArgs, context: &Context) -> Outcome {
     }
     gateway.remove_project(args.name.as_str()).await?;
     if context.out.json {
-        context.out.document(&serde_json::json!({"name": project.name, "removed": true}))?;
+        context.out.document(&ProjectRemoved { project: project.name, removed: true })?;
     } else {
         context.out.line(format!("{} removed", project.name))?;
     }

@@ -20,7 +20,9 @@ use crate::wire::messages::{EditMessage, MessageView};
 /// Verbs of the queue.
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
+    #[command(alias = "ls")]
     List(ListArgs),
+    #[command(alias = "rm")]
     Cancel(CancelArgs),
     Edit(EditArgs),
 }
@@ -36,7 +38,7 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     /// Which messages
-    #[arg(value_name = "MESSAGE_ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "MESSAGE_ID", required_unless_present = "all", conflicts_with = "all", add = names::messages())]
     ids: Vec<String>,
     /// All that wait; what runs goes on
     #[arg(long)]
@@ -49,13 +51,13 @@ pub struct CancelArgs {
 #[derive(Debug, Args)]
 pub struct EditArgs {
     /// Which message
-    #[arg(value_name = "MESSAGE_ID")]
+    #[arg(value_name = "MESSAGE_ID", add = names::messages())]
     id: String,
     /// What to ask instead; `-` reads it from standard input
     #[arg(value_name = "MESSAGE")]
     text: Option<String>,
     /// Which model, as provider/model
-    #[arg(long, short, value_parser = |text: &str| text.parse::<ModelRef>())]
+    #[arg(long, short, value_parser = |text: &str| text.parse::<ModelRef>(), add = names::models())]
     model: Option<ModelRef>,
     /// Which of opencode's agents, such as `build` or `plan`
     #[arg(long)]
@@ -69,7 +71,7 @@ struct Of {
     #[arg(long, short, value_parser = FrameName::parse, add = names::frames())]
     frame: Option<FrameName>,
     /// Only of this conversation, by its id
-    #[arg(long, short)]
+    #[arg(long, short, add = names::sessions())]
     session: Option<String>,
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::config::problem;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::json::{GatewayStarted, GatewayStopped};
 use crate::client::ClientError;
 use crate::config::LoadOptions;
 use crate::daemon::{self, AskKey, Holder, Mode, ServeOptions};
@@ -63,8 +64,8 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
     let running = daemon::detach(&program, &arguments, &load.paths.home().join("gateway.err"))?;
     if context.out.json {
         let socket = running.started.socket.display().to_string();
-        let about = serde_json::json!({"pid": running.pid, "socket": socket, "http": running.started.http});
-        context.out.document(&about)?;
+        let started = GatewayStarted { pid: running.pid, socket, http: running.started.http };
+        context.out.document(&started)?;
     } else {
         context.out.say(format!(
             "the gateway runs in the background: process {}, {}",
@@ -80,6 +81,9 @@ fn detach(load: &LoadOptions, context: &Context) -> Outcome {
 async fn stop(context: &Context) -> Outcome {
     let ran = end(context).await?;
     context.out.say(if ran { "the gateway stopped; frames go on" } else { "no gateway runs" });
+    if context.out.json {
+        context.out.document(&GatewayStopped { stopped: ran })?;
+    }
     Ok(DONE)
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, UNREACHABLE};
+use crate::cli::json::{Glance, NoGateway, RunningGateway};
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
 use crate::client::ClientError;
@@ -22,12 +23,13 @@ pub async fn run(context: &Context) -> Outcome {
         Err(ClientError::NoGateway { .. }) => return not_running(context),
         Err(error) => return Err(error.into()),
     };
+    let code = if status.engine_ok { DONE } else { UNREACHABLE };
     if context.out.json {
-        context.out.document(&status)?;
+        context.out.document(&Glance::Running(Box::new(RunningGateway { running: true, status })))?;
     } else {
         print(&status, context)?;
     }
-    Ok(if status.engine_ok { DONE } else { UNREACHABLE })
+    Ok(code)
 }
 
 fn not_running(context: &Context) -> Outcome {
@@ -35,7 +37,7 @@ fn not_running(context: &Context) -> Outcome {
     let home = context.paths.home().display().to_string();
     let socket = context.paths.gateway_socket().display().to_string();
     if out.json {
-        out.document(&serde_json::json!({"running": false, "home": home, "socket": socket}))?;
+        out.document(&Glance::Not(NoGateway { running: false, home, socket }))?;
     } else {
         out.line(format!("gateway   {}", out.paint.ink(Ink::Yellow, "not running")))?;
         out.line(format!("home      {}", clean(&home)))?;
@@ -82,8 +84,8 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
             format!("{}, schema {}, key from {}", clean(&status.database), status.schema, status.key_source),
         ),
         ("model", status.default_model.clone()),
-        ("frames", counts(&status.frames)),
-        ("agents", counts(&status.agents)),
+        ("frames", counts(&status.frames_by_state)),
+        ("agents", counts(&status.agents_by_status)),
         ("messages", format!("{} open", status.messages_open)),
         ("today", money(status.cost_today_microusd)),
     ];

@@ -18,7 +18,9 @@ use crate::wire::tokens::{CreateToken, TokenView};
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     Create(CreateArgs),
+    #[command(alias = "ls")]
     List(ListArgs),
+    #[command(alias = "rm", alias = "delete")]
     Revoke(RevokeArgs),
     Show(ShowArgs),
 }

@@ -294,7 +294,7 @@ pub async fn stats(State(frames): State<Frames>, Path(name): Path<String>) -> An
     let size = tokio::task::spawn_blocking(move || crate::gateway::size::folder_bytes(&home));
     let used = frames.stats(&frame).await?;
     Ok(Json(FrameStats {
-        name: frame.name.to_string(),
+        frame: frame.name.to_string(),
         cpu_cores: used.cpu_cores,
         cpu_ms: used.cpu_ms,
         memory_bytes: used.memory_bytes,

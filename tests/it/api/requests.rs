@@ -91,11 +91,11 @@ async fn every_refusal_is_ours() {
 async fn a_frame_lives_from_create_to_destroy() {
     let world = World::new().await;
     let made = world.frame("blog").await;
-    assert_eq!((made["state"].as_str(), made["agent"].as_str()), (Some("created"), None));
+    assert_eq!((made["state"].as_str(), made["doing"].as_str()), (Some("created"), None));
     let started = world.post("/v1/frames/blog/start?wait=8", None).await;
     assert_eq!(started.status, 200, "{}", started.text);
     assert_eq!(started.json()["state"], "running");
-    assert_eq!(started.json()["agent"], "idle");
+    assert_eq!(started.json()["doing"], "idle");
 
     let shown = world.get("/v1/frames/blog").await.json();
     assert_eq!((shown["observed"].as_str(), shown["name"].as_str()), (Some("running"), Some("blog")));
@@ -194,13 +194,13 @@ async fn the_same_key_gives_the_same_message() {
     assert_eq!(taken.code(), "send.key_taken");
 
     let id = first.json()["id"].as_str().expect("an id").to_owned();
-    let notes = first.json()["notes"].to_string();
+    let notes = first.json()["remarks"].to_string();
     assert!(notes.contains("being started") && notes.contains("demo"), "{notes}");
     let cancelled = world.post(&format!("/v1/messages/{id}/cancel"), None).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text);
     assert_eq!(world.get(&format!("/v1/messages/{id}")).await.json()["id"], id.as_str());
     let sessions = world.get("/v1/sessions?frame=blog").await.json();
-    assert_eq!(sessions[0]["messages"], 1, "{sessions}");
+    assert_eq!(sessions[0]["message_count"], 1, "{sessions}");
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn messages_wait_in_order_are_changed_and_taken_back() {
     let send = |body| world.post("/v1/messages", Some(body));
     let first = send(json!({"frame": "blog", "text": "one"})).await.json();
     let second = send(json!({"frame": "blog", "text": "two"})).await.json();
-    assert!(second["notes"].to_string().contains("1 message comes before it"), "{second}");
+    assert!(second["remarks"].to_string().contains("1 message comes before it"), "{second}");
     let path = |message: &Value| format!("/v1/messages/{}", message["id"].as_str().expect("an id"));
 
     let world = &world;

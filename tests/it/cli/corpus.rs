@@ -441,7 +441,7 @@ fn page(situation: &Situation) -> String {
         assert!(people.stderr.starts_with("error:"), "{title}: {}", people.stderr);
         let error: Value = serde_json::from_str(programs.stderr.lines().last().unwrap_or_default())
             .unwrap_or_else(|why| panic!("{title}: {why}: {programs:?}"));
-        for field in ["code", "message", "hint", "request_id"] {
+        for field in ["code", "title", "detail", "hint", "request_id"] {
             assert!(error["error"].get(field).is_some(), "{title}: {field}: {error}");
         }
         let hint = error["error"]["hint"].is_string();

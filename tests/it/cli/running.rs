@@ -76,7 +76,7 @@ fn what_shapes_a_frame_goes_along_with_the_request() {
     let said = run(&world, &sealed, &["config", "show", "frames.network", "--origin", "--json"]);
     let row = &json(&said)[0];
     assert_eq!((row["value"].as_str(), row["applies"].as_str()), (Some("sealed"), Some("request")));
-    assert_eq!(row["origin"], "MIMIR_FRAMES_NETWORK");
+    assert_eq!(row["set_in"], "MIMIR_FRAMES_NETWORK");
 
     // What no gateway would start with is refused by one that runs, and makes nothing.
     for (name, text) in [("MIMIR_FRAMES_NETWORK", "closed"), ("MIMIR_FRAMES_NETWROK", "sealed")] {
@@ -134,7 +134,7 @@ fn a_changed_file_is_obeyed_at_once_or_said_to_need_a_restart() {
     let row = row.expect("the row");
     assert_eq!(
         (&row["value"], &row["pending"]["value"], &row["applies"]),
-        (&"128".into(), &"7".into(), &"restart".into())
+        (&128.into(), &7.into(), &"restart".into())
     );
     let shown = world.run(&["config", "show", "server", "--origin"]);
     assert!(shown.stderr.contains("changed since the gateway started"), "{}", shown.stderr);

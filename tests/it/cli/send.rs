@@ -31,7 +31,7 @@ fn message(state: &str) -> Value {
 }
 
 fn event(id: u64, kind: &str, data: Value) -> Value {
-    json!({"id": id, "at": 1_000, "frame_name": "blog", "message": MESSAGE, "kind": kind, "data": data})
+    json!({"id": id, "at": 1_000, "frame": "blog", "message": MESSAGE, "kind": kind, "data": data})
 }
 
 fn text(id: u64, part: &str, delta: &str) -> Value {
@@ -226,7 +226,7 @@ fn every_exit_code_of_the_table_is_left_with() {
     let table = World::new().run(&["help", "exit-codes", "--json"]);
     let table: Value = serde_json::from_str(&table.stdout).expect("JSON");
     for row in table.as_array().expect("rows") {
-        let code = i32::try_from(row["code"].as_i64().expect("a number")).expect("small");
+        let code = i32::try_from(row["exit_code"].as_i64().expect("a number")).expect("small");
         let left_with: Vec<i32> = match code {
             0 => vec![typed(&["--version"])],
             1 => vec![refused(507, "disk.full"), refused(424, "frame.failed")],

@@ -227,11 +227,11 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let ran = world.run(&["open", "blog", "--window", "shell"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let asked = std::fs::read_to_string(&log).expect("tmux was asked");
-    assert!(asked.starts_with("new-window\n-n\nblog\n"), "{asked}");
+    assert!(asked.starts_with("new-window\n-S\n-n\nblog\n"), "{asked}");
     assert!(asked.contains("frame attach blog --start --window shell"), "{asked}");
     std::fs::remove_file(&log).expect("removed");
     assert_eq!(world.run(&["open", "nope"]).code, 3);
     assert!(!log.exists(), "no tab for a frame that is not there");
     let printed = world.run(&["open", "blog", "--terminal", "tmux", "--print"]);
-    assert!(printed.stdout.starts_with("tmux new-window -n blog "), "{}", printed.stdout);
+    assert!(printed.stdout.starts_with("tmux new-window -S -n blog "), "{}", printed.stdout);
 }

@@ -159,7 +159,7 @@ fn stats_images_sessions_and_projects_are_tables() {
     gateway.on("GET /v1/frames", answer(json!([frame("blog", "running"), frame("api", "stopped")])));
     gateway.on(
         "GET /v1/frames/blog/stats",
-        answer(json!({"name": "blog", "cpu_cores": 0.256, "cpu_ms": 83_000, "memory_bytes": 419_430_400,
+        answer(json!({"frame": "blog", "cpu_cores": 0.256, "cpu_ms": 83_000, "memory_bytes": 419_430_400,
                       "memory_limit_bytes": 0, "pids": 23, "home_bytes": 52_428_800})),
     );
     gateway.on(
@@ -171,7 +171,7 @@ fn stats_images_sessions_and_projects_are_tables() {
         ),
     );
     let session = json!({"id": "ssn_01k0000000000000000000000a", "frame": "blog", "title": "add dark mode",
-                         "messages": 3, "created_at": ago(HOUR * 5), "last_active_at": ago(HOUR + HOUR / 2)});
+                         "message_count": 3, "created_at": ago(HOUR * 5), "last_active_at": ago(HOUR + HOUR / 2)});
     gateway.on("GET /v1/sessions", answer(json!([session])));
     let mut whole = session.clone();
     whole["turns"] = json!([
@@ -229,7 +229,7 @@ fn what_no_person_began_says_what_did() {
     gateway.on(
         "GET /v1/sessions/last",
         answer(
-            json!({"id": "ssn_01k0000000000000000000000a", "frame": "blog", "title": "down", "messages": 2,
+            json!({"id": "ssn_01k0000000000000000000000a", "frame": "blog", "title": "down", "message_count": 2,
                       "created_at": 1, "last_active_at": 2, "turns": [alert, typed]}),
         ),
     );
@@ -377,7 +377,7 @@ fn events_tell_the_past_and_end() {
     let world = World::new();
     let gateway = world.gateway();
     gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
-    let event = |id: u64, kind: &str, data: Value| json!({"id": id, "at": 1_795_261_756_000_u64, "frame_name": "blog", "kind": kind, "data": data});
+    let event = |id: u64, kind: &str, data: Value| json!({"id": id, "at": 1_795_261_756_000_u64, "frame": "blog", "kind": kind, "data": data});
     let story = [
         event(1, "frame.created", json!({})),
         event(2, "frame.moved", json!({"from": "created", "to": "starting", "reason": null})),

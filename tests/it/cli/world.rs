@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mimir::config::Paths;
 
+use super::described;
 use super::gateway::Gateway;
 
 /// No command of these tests takes longer.
@@ -99,7 +100,9 @@ impl World {
 
     /// Runs a command to its end.
     pub fn run(&self, words: &[&str]) -> Ran {
-        finish(self.command(words).spawn().expect("starts"))
+        let ran = finish(self.command(words).spawn().expect("starts"));
+        described::check(words, &ran.stdout, &ran.stderr);
+        ran
     }
 
     /// Runs a command that is given that input.

@@ -40,8 +40,8 @@ async fn a_reset_carries_how_things_stand_and_the_stream_goes_on_after_it() {
             let names: Vec<_> =
                 data["frames"].as_array().expect("frames").iter().map(|frame| &frame["name"]).collect();
             assert_eq!((&data["after"], names), (&reset["id"], vec![&json!("blog"), &json!("other")]));
-            assert_eq!((&data["messages"][0]["id"], &data["prompts"]), (&json!(id), &json!([])));
-            assert_eq!(data["messages"][0]["text"], json!([{"part": "prt_1", "text": "half an answer"}]));
+            assert_eq!((&data["messages"][0]["id"], &data["approvals"]), (&json!(id), &json!([])));
+            assert_eq!(data["messages"][0]["texts"], json!([{"part": "prt_1", "text": "half an answer"}]));
             let mark = format!("{form:?} {position}");
             let text = mark.clone();
             emit(&world.services.store, 0..1, move |_| text.clone()).await;

@@ -161,7 +161,7 @@ async fn what_is_too_old_goes_and_a_reader_of_it_is_told_how_things_stand() {
     assert!(snapshot.after >= 8, "{}", snapshot.after);
     let told = &snapshot.messages[0];
     assert_eq!((snapshot.messages.len(), told.id.clone()), (1, open.to_string()));
-    assert_eq!((told.text[0].part.as_str(), told.text[0].text.as_str()), ("prt_3", "it goes on"));
+    assert_eq!((told.texts[0].part.as_str(), told.texts[0].text.as_str()), ("prt_3", "it goes on"));
     let first = world.first_after(2).await;
     assert!(matches!(&first, Followed::Event(event) if event.id == 3), "{first:?}");
     let first = world.first_after(0).await;

@@ -24,8 +24,10 @@ pub struct RunningSetting {
     /// Dotted.
     pub key: String,
     /// As text; dots for a secret.
+    #[serde(rename = "text", alias = "value")]
     pub value: String,
     /// Where it was set.
+    #[serde(rename = "set_in", alias = "origin")]
     pub origin: String,
     /// When a change holds.
     pub applies: Applies,
@@ -56,7 +58,9 @@ pub enum Applies {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Pending {
     /// As text; dots for a secret.
+    #[serde(rename = "text", alias = "value")]
     pub value: String,
     /// Where it is set.
+    #[serde(rename = "set_in", alias = "origin")]
     pub origin: String,
 }

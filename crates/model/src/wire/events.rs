@@ -78,7 +78,8 @@ pub struct Snapshot {
     /// Messages that wait or run.
     pub messages: Vec<OpenMessage>,
     /// What agents wait for a person with.
-    pub prompts: Vec<OpenPrompt>,
+    #[serde(alias = "prompts")]
+    pub approvals: Vec<OpenPrompt>,
 }
 
 /// A frame in a snapshot.
@@ -108,7 +109,8 @@ pub struct OpenMessage {
     /// How far it is.
     pub state: DeliveryState,
     /// What the agent has written so far, part by part.
-    pub text: Vec<TextSoFar>,
+    #[serde(alias = "text")]
+    pub texts: Vec<TextSoFar>,
 }
 
 /// The text of one part, as far as it was written.
@@ -126,7 +128,8 @@ pub struct OpenPrompt {
     /// For `/v1/approvals/{id}`.
     pub id: String,
     /// opencode's id of it, as `prompt.asked` told it.
-    pub prompt: String,
+    #[serde(alias = "prompt")]
+    pub agent_request: String,
     /// The name of its frame.
     pub frame: String,
     /// The conversation.

@@ -127,7 +127,7 @@ pub struct FrameSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `status` for people: `idle`, `busy, queued (1)`, `waiting (permission)`; absent when `state` says it already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "doing", alias = "agent", default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// What the agent does, true at the moment of asking.
     #[serde(default)]
@@ -241,7 +241,8 @@ pub struct FrameNote {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameStats {
     /// The frame's name.
-    pub name: String,
+    #[serde(alias = "name")]
+    pub frame: String,
     /// Cores in use.
     pub cpu_cores: f64,
     /// Processor time since start in milliseconds.

@@ -52,6 +52,7 @@ pub enum BuildLine {
     /// It is done.
     Done {
         /// The image.
+        #[serde(rename = "made", alias = "image")]
         image: ImageView,
         /// Whether anything had to be built.
         built: bool,

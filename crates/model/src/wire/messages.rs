@@ -124,7 +124,7 @@ pub struct MessageView {
     /// Follow `/v1/events?message=<id>&after=<this>` to miss nothing.
     pub after_event: u64,
     /// Something the sender should know: that the demo answers, that the frame is being started.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "remarks", alias = "notes", default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
@@ -144,7 +144,8 @@ pub struct SessionSummary {
     /// A short name.
     pub title: String,
     /// How many messages people wrote in it, through mimir or past it.
-    pub messages: u64,
+    #[serde(alias = "messages")]
+    pub message_count: u64,
     /// UTC ms.
     pub created_at: u64,
     /// UTC ms.
@@ -165,8 +166,8 @@ pub struct SessionDetails {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TurnView {
     /// opencode's id of it.
-    #[serde(default)]
-    pub id: String,
+    #[serde(default, alias = "id")]
+    pub agent_message: String,
     /// `user` or `assistant`.
     pub role: String,
     /// What it was sent by; absent of an answer, and of what was written past mimir.
@@ -188,7 +189,7 @@ pub struct TurnView {
     /// Tools it called, a line each.
     pub tools: Vec<String>,
     /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "reason", alias = "error", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How it ended: `stop`, `length`, `tool-calls`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! What crosses the gateway's socket: plain structs, versioned by the `/v1` in the path.
 //!
-//! Fields are added, never renamed or removed, within one version.
+//! Fields are added, never renamed or removed, once a version was released. What a name means is in docs/json/README.md.
 
 pub mod approvals;
 pub mod config;

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::messages::SessionSummary;
 use crate::agent::ToolStatus;
 use crate::usage::Tokens;
 
@@ -105,13 +104,17 @@ pub struct SessionAborted {
     pub waiting: u64,
 }
 
-/// A message in which it was found.
+/// A message of a conversation in which it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SearchHit {
     /// The conversation.
-    pub session: SessionSummary,
+    pub session: String,
+    /// Its title.
+    pub title: String,
+    /// The name of its frame, which may be gone.
+    pub frame: String,
     /// opencode's id of the message.
-    pub message: String,
+    pub agent_message: String,
     /// `user` or `assistant`.
     pub role: String,
     /// UTC ms.

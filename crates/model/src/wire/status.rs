@@ -46,10 +46,11 @@ pub struct Status {
     /// Where its key came from.
     pub key_source: String,
     /// How many frames are in which state.
-    pub frames: BTreeMap<String, u32>,
+    #[serde(alias = "frames")]
+    pub frames_by_state: BTreeMap<String, u32>,
     /// What their agents do: how many are `busy`, `waiting`, `idle`, …
-    #[serde(default)]
-    pub agents: BTreeMap<String, u32>,
+    #[serde(default, alias = "agents")]
+    pub agents_by_status: BTreeMap<String, u32>,
     /// How many messages wait or run.
     pub messages_open: u32,
     /// The model that is used unless another is named.

@@ -4,12 +4,13 @@ use std::io::IsTerminal;
 
 use clap::Args;
 
-use super::verbs;
+use super::{nested, verbs};
 use crate::cli::ask;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
-use crate::cli::names;
+use crate::cli::json::Printed;
 use crate::cli::screen::{self, Ending, RawMode, Streams};
+use crate::cli::{here, names};
 use crate::client::{ClientError, FrameVerb, GatewayClient};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
@@ -20,9 +21,9 @@ use crate::wire::terminal::TerminalQuery;
 /// The frame's terminal in this one; C-b d leaves, the frame goes on
 #[derive(Debug, Args)]
 pub struct AttachArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
     /// Which window: agent, shell, or a number
     #[arg(long, short, value_name = "WINDOW", value_parser = parse_window)]
     window: Option<String>,
@@ -40,13 +41,20 @@ pub struct AttachArgs {
 pub async fn run(args: &AttachArgs, context: &Context) -> Outcome {
     if !args.print && !is_terminal() {
         return Err(usage("attach needs a terminal, and this is none")
-            .hint("`mimir frame exec NAME -- COMMAND` runs a command without one; `mimir open NAME` opens a terminal")
+            .hint("`mimir frame exec NAME COMMAND` runs a command without one; `mimir open NAME` opens a terminal")
             .into());
     }
     let gateway = context.gateway().await?;
-    let frame = gateway.frame(args.name.as_str()).await?;
+    let command = |name: &str| format!("mimir frame attach {name}");
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
+    let frame = gateway.frame(&name).await?;
     if args.print {
-        context.out.line(without_gateway(&frame, args))?;
+        let command = without_gateway(&frame, args);
+        if context.out.json {
+            context.out.document(&Printed { command })?;
+        } else {
+            context.out.line(command)?;
+        }
         return Ok(DONE);
     }
     if !ensure_running(&gateway, &frame, args.start, context).await? {
@@ -61,7 +69,8 @@ pub async fn run(args: &AttachArgs, context: &Context) -> Outcome {
         term: std::env::var("TERM").ok().filter(|term| !term.is_empty()),
         ..TerminalQuery::default()
     };
-    let (input, output) = gateway.terminal(args.name.as_str(), &query).await?;
+    nested::tell(&name, context).await;
+    let (input, output) = gateway.terminal(&name, &query).await?;
 
     let mut raw = RawMode::begin()?;
     let ending = screen::pump(input, output, Streams { input: true, resize: true }).await;
@@ -69,7 +78,7 @@ pub async fn run(args: &AttachArgs, context: &Context) -> Outcome {
         raw.ended_well();
     }
     drop(raw);
-    finish(ending, args.name.as_str(), context)
+    finish(ending, &name, context)
 }
 
 fn is_terminal() -> bool {

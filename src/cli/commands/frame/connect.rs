@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::ask;
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, Failure, Outcome, usage};
-use crate::cli::names;
+use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::json::FrameDisconnected;
+use crate::cli::{here, names};
 use crate::client::Reached;
 use crate::model::names::FrameName;
 use crate::wire::frames::ConnectFrame;
@@ -42,8 +44,8 @@ pub struct ConnectArgs {
 /// Forget servers that were connected; they are left alone
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
-    /// Which frames
-    #[arg(required = true, value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
+    /// Which frames; the one of this folder when absent
+    #[arg(value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
     names: Vec<FrameName>,
 }
 
@@ -83,11 +85,29 @@ fn password() -> Result<String, Failure> {
 
 pub async fn disconnect(args: &DisconnectArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
+    let mut names: Vec<String> = args.names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        let name =
+            here::frame(&gateway, None, &|name| format!("mimir frame disconnect {name}"), context).await?;
+        let question = format!("Forget the server of {name}? The server itself is left alone.");
+        let command = format!("mimir frame disconnect {name}");
+        // With its name it is not asked for; here only the folder says which one is meant.
+        if !ask::can_ask(&context.out) {
+            return Err(usage("nobody said which frame")
+                .detail(question)
+                .hint(format!("`{command}`"))
+                .into());
+        }
+        if !ask::yes_or_no(&context.out, &question, false) {
+            return Ok(FAILED);
+        }
+        names.push(name);
+    }
     let mut failure: Option<Failure> = None;
-    for name in &args.names {
-        let done: Result<(), Failure> = match gateway.disconnect_frame(name.as_str(), WAIT).await {
+    for name in &names {
+        let done: Result<(), Failure> = match gateway.disconnect_frame(name, WAIT).await {
             Ok(Reached::Yes(())) if context.out.json => {
-                context.out.object(&serde_json::json!({"name": name.as_str(), "disconnected": true}))?;
+                context.out.object(&FrameDisconnected { frame: name.clone(), disconnected: true })?;
                 Ok(())
             }
             Ok(Reached::Yes(())) => {

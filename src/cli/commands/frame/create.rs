@@ -12,6 +12,7 @@ use crate::cli::commands::image;
 use crate::cli::context::Context;
 use crate::cli::environment;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::json::FrameMade;
 use crate::cli::names;
 use crate::cli::table::clean;
 use crate::client::{ClientError, FrameVerb, GatewayClient};
@@ -19,7 +20,7 @@ use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::model::quantity::{cpus, memory, pids, span};
-use crate::wire::frames::{CreateFrame, FrameSummary};
+use crate::wire::frames::{CreateFrame, FrameNote, FrameSummary};
 use crate::wire::images::BuildImage;
 
 /// Make a frame for a folder and start its agent
@@ -38,7 +39,7 @@ pub struct CreateArgs {
     #[arg(long)]
     image: Option<String>,
     /// What it may reach: sealed (models only), allow (and listed hosts), open
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", add = names::networks())]
     network: Option<NetworkMode>,
     /// A host, or a group such as `npm`, that it may reach in mode `allow`; may be repeated
     #[arg(long, value_name = "HOST")]
@@ -88,20 +89,21 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
     let proposal = folder.and_then(|folder| image::proposal(Path::new(folder)));
     let gateway = context.gateway().await?;
     let frame = create(&gateway, &request, context).await?;
-    tell(&gateway, &frame.name, context).await;
+    let notes = tell(&gateway, &frame.name, context).await;
+    let remarks = Vec::from_iter(proposal);
     if !start {
         if context.out.json {
-            context.out.document(&frame)?;
+            context.out.document(&FrameMade { frame, notes, remarks })?;
         } else {
             context.out.line(&frame.name)?;
             context.out.say(format!("start it with `mimir frame start {}`", frame.name));
-            proposal.into_iter().for_each(|proposal| context.out.say(proposal));
+            remarks.iter().for_each(|remark| context.out.say(remark));
         }
         return Ok(DONE);
     }
     let frame = verbs::bring(&gateway, &frame.name, FrameVerb::Start, verbs::PATIENCE, context).await?;
     if context.out.json {
-        context.out.document(&frame)?;
+        context.out.document(&FrameMade { frame, notes, remarks })?;
         return Ok(DONE);
     }
     context.out.line(&frame.name)?;
@@ -109,18 +111,20 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         "it runs: agent on 127.0.0.1:{}, preview on 127.0.0.1:{}\n  ask it      mimir send --frame {} \"…\"\n  look at it  mimir frame attach {}",
         frame.agent_port, frame.preview_port, frame.name, frame.name
     ));
-    proposal.into_iter().for_each(|proposal| context.out.say(proposal));
+    remarks.iter().for_each(|remark| context.out.say(remark));
     Ok(DONE)
 }
 
 /// Says what the gateway noted about a folder that it has just been given: what stays out, and whether git works.
-pub(super) async fn tell(gateway: &GatewayClient, name: &str, context: &Context) {
+pub(super) async fn tell(gateway: &GatewayClient, name: &str, context: &Context) -> Vec<FrameNote> {
     // Notes can be read later; they are no reason to fail.
-    let notes = gateway.notes(name).await.unwrap_or_default();
+    let mut notes = gateway.notes(name).await.unwrap_or_default();
     let begin = notes.iter().rposition(|note| note.code == "moved").map_or(0, |moved| moved + 1);
-    for note in notes.iter().skip(begin) {
+    let notes = notes.split_off(begin);
+    for note in &notes {
         context.out.warn(clean(&note.text));
     }
+    notes
 }
 
 /// Creates it; when the image is missing and somebody is there, offers to build it first.

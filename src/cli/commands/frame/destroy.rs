@@ -1,13 +1,15 @@
 //! `mimir frame destroy`
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, FAILED, Failure, Outcome};
-use crate::cli::names;
+use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::json::FrameDestroyed;
+use crate::cli::{here, names};
 use crate::client::{GatewayClient, Reached};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
@@ -20,33 +22,36 @@ const WAIT: Duration = Duration::from_secs(60);
 /// Remove frames with everything in them; project folders stay as they are
 #[derive(Debug, Args)]
 pub struct DestroyArgs {
-    /// Which frames
-    #[arg(required = true, value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
+    /// Which frames; the one of this folder when absent
+    #[arg(value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
     names: Vec<FrameName>,
     /// Do not ask
-    #[arg(long, short)]
+    #[arg(long, short, alias = "force", short_alias = 'f')]
     yes: bool,
 }
 
 pub async fn run(args: &DestroyArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
     // All of them first: a typing mistake in the third name destroys nothing.
-    let mut frames = Vec::new();
-    for name in &args.names {
-        frames.push(gateway.frame(name.as_str()).await?);
+    let mut names: Vec<String> = args.names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        names.push(of_this_folder(&gateway, args.yes, context).await?);
     }
-    let names: Vec<&str> = args.names.iter().map(FrameName::as_str).collect();
+    let mut frames = Vec::new();
+    for name in &names {
+        frames.push(gateway.frame(name).await?);
+    }
     let command = format!("mimir frame destroy {}", names.join(" "));
     if !confirm_destruction(&context.out, args.yes, &question(&frames), &command)? {
         context.out.say("nothing was destroyed");
         return Ok(FAILED);
     }
     let mut failure = None;
-    for name in names {
+    for name in &names {
         let work = destroy(&gateway, name);
         match context.out.while_waiting(&format!("destroying {name}"), work).await {
             Ok(()) if context.out.json => {
-                context.out.object(&serde_json::json!({"name": name, "destroyed": true}))?;
+                context.out.object(&FrameDestroyed { frame: name.clone(), destroyed: true })?;
             }
             Ok(()) => context.out.line(format!("{name} destroyed"))?,
             Err(error) if failure.is_none() => failure = Some(error),
@@ -54,6 +59,22 @@ pub async fn run(args: &DestroyArgs, context: &Context) -> Outcome {
         }
     }
     failure.map_or(Ok(DONE), Err)
+}
+
+/// The frame of the folder we are in. Who is not asked (`--yes`) must stand in its very folder, not somewhere below it.
+pub(super) async fn of_this_folder(
+    gateway: &GatewayClient,
+    yes: bool,
+    context: &Context,
+) -> Result<String, Failure> {
+    let found = here::of_this_folder(gateway, &|name| format!("mimir frame destroy {name}"), context).await?;
+    if yes && here::current() != Path::new(&found.workspace) {
+        let title = format!("this folder is inside the one of {}, and --yes asks nobody", found.name);
+        let hint = format!("say that you mean it: `mimir frame destroy {} --yes`", found.name);
+        return Err(usage(title).hint(hint).into());
+    }
+    context.out.say(format!("found {}, the frame of {}", found.name, found.workspace));
+    Ok(found.name)
 }
 
 async fn destroy(gateway: &GatewayClient, name: &str) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
-use crate::cli::names;
 use crate::cli::table::clean;
+use crate::cli::{here, names};
 use crate::client::{EventFilter, Followed};
 use crate::clock::utc as time;
 use crate::model::event::{Event, EventKind};
@@ -20,9 +20,9 @@ const PAST: Duration = Duration::from_millis(500);
 /// What happened to a frame: starts, stops, repairs, refused connections
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
     /// Go on with everything that happens from now on, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -30,7 +30,8 @@ pub struct EventsArgs {
 
 pub async fn run(args: &EventsArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
-    let name = args.name.to_string();
+    let command = |name: &str| format!("mimir frame events {name}");
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
     // An unknown name would be waited for in vain.
     gateway.frame(&name).await?;
     let after = if args.follow { None } else { Some(0) };

@@ -7,20 +7,28 @@ use clap::Args;
 use super::attach::{ensure_running, hung_up, or_hung_up};
 use crate::cli::context::Context;
 use crate::cli::exit::{FAILED, Outcome, usage};
-use crate::cli::names;
 use crate::cli::screen::{self, Ending, RawMode, Streams};
+use crate::cli::{here, names};
 use crate::model::names::FrameName;
 use crate::wire::terminal::TerminalQuery;
 
 /// Run a command inside; its output, errors and exit code are passed through
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "mimir frame exec [OPTIONS] NAME COMMAND...\n       mimir frame exec [OPTIONS] -- COMMAND...",
+    after_help = "Options stand before the command: what follows it is its own. With `--` and no NAME it runs in the frame of
+this folder."
+)]
 pub struct ExecArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
     /// Give it a terminal
     #[arg(long, short)]
     tty: bool,
+    /// Give it what is typed here; without this it gets what is piped in
+    #[arg(long, short)]
+    interactive: bool,
     /// Start the frame if it does not run, without asking
     #[arg(long)]
     start: bool,
@@ -35,7 +43,9 @@ pub async fn run(args: &ExecArgs, context: &Context) -> Outcome {
         return Err(usage("--tty needs a terminal, and this is none").hint("leave --tty off").into());
     }
     let gateway = context.gateway().await?;
-    let frame = gateway.frame(args.name.as_str()).await?;
+    let command = |name: &str| format!("mimir frame exec {name} {}", args.command.join(" "));
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
+    let frame = gateway.frame(&name).await?;
     if !ensure_running(&gateway, &frame, args.start, context).await? {
         return Ok(FAILED);
     }
@@ -49,9 +59,9 @@ pub async fn run(args: &ExecArgs, context: &Context) -> Outcome {
         no_tty: !args.tty,
         ..TerminalQuery::default()
     };
-    let (input, output) = gateway.terminal(args.name.as_str(), &query).await?;
+    let (input, output) = gateway.terminal(&name, &query).await?;
     // A terminal that is not handed over keeps its keys: Ctrl-C ends us, and with us the command.
-    let streams = Streams { input: args.tty || !stdin_is_terminal, resize: args.tty };
+    let streams = Streams { input: args.tty || args.interactive || !stdin_is_terminal, resize: args.tty };
     let mut raw = if args.tty { Some(RawMode::begin()?) } else { None };
     let ending = screen::pump(input, output, streams).await;
     if let (Some(raw), Ok(Ending::Exit(_))) = (raw.as_mut(), &ending) {
@@ -61,7 +71,7 @@ pub async fn run(args: &ExecArgs, context: &Context) -> Outcome {
     match or_hung_up(ending)? {
         Ending::Exit(code) => Ok(passed_through(code)),
         Ending::Problem(problem) => Err(problem.into()),
-        Ending::HungUp => Err(hung_up(args.name.as_str())),
+        Ending::HungUp => Err(hung_up(&name)),
         Ending::Signal(number) => Ok(128 + number),
     }
 }

@@ -18,6 +18,9 @@ pub struct ListArgs {
     /// Show it again every second until Ctrl-C
     #[arg(long, short)]
     watch: bool,
+    /// All of them, as always: other tools leave out what does not run
+    #[arg(long, short, hide = true)]
+    all: bool,
 }
 
 pub async fn run(args: &ListArgs, context: &Context) -> Outcome {

@@ -6,9 +6,9 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
-use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
+use crate::cli::{here, names};
 use crate::clock::utc as time;
 use crate::model::names::FrameName;
 use crate::model::quantity::span;
@@ -16,9 +16,9 @@ use crate::model::quantity::span;
 /// What the frame's supervisor, opencode and the forwarders say, in order
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
     /// Go on until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -32,10 +32,12 @@ pub struct LogsArgs {
 
 pub async fn run(args: &LogsArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
+    let command = |name: &str| format!("mimir frame logs {name}");
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
     let since_ms = args
         .since
         .map(|ago| context.now_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)));
-    let mut lines = gateway.logs(args.name.as_str(), args.follow, since_ms, args.tail).await?;
+    let mut lines = gateway.logs(&name, args.follow, since_ms, args.tail).await?;
     let mut any = false;
     while let Some(line) = lines.next().await? {
         any = true;
@@ -52,7 +54,7 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Outcome {
         }
     }
     if !any {
-        context.out.say(format!("{} has no log lines (it may never have run)", args.name));
+        context.out.say(format!("{} has no log lines (it may never have run)", name));
     }
     Ok(DONE)
 }

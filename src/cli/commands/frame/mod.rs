@@ -9,6 +9,7 @@ mod exec;
 mod gc;
 mod list;
 mod logs;
+mod nested;
 mod relocate;
 mod show;
 mod stats;
@@ -40,8 +41,11 @@ pub enum FrameCommand {
     /// Freeze frames: in memory, using no processor time
     Pause(verbs::VerbArgs),
     /// Let paused frames go on
+    #[command(alias = "unpause")]
     Resume(verbs::VerbArgs),
+    #[command(alias = "ls", alias = "ps")]
     List(list::ListArgs),
+    #[command(alias = "inspect", alias = "info")]
     Show(show::ShowArgs),
     Attach(attach::AttachArgs),
     Logs(logs::LogsArgs),
@@ -50,10 +54,50 @@ pub enum FrameCommand {
     Events(events::EventsArgs),
     Move(relocate::MoveArgs),
     Upgrade(upgrade::UpgradeArgs),
+    #[command(alias = "rm", alias = "remove", alias = "delete")]
     Destroy(destroy::DestroyArgs),
     Connect(connect::ConnectArgs),
     Disconnect(connect::DisconnectArgs),
     Gc(gc::GcArgs),
+}
+
+/// Verbs of frames that people type without saying `frame`.
+#[derive(Debug, Subcommand)]
+pub enum DailyCommand {
+    #[command(name = "ls", alias = "ps", hide = true)]
+    List(list::ListArgs),
+    #[command(name = "rm", hide = true)]
+    Destroy(destroy::DestroyArgs),
+    /// Run frames: their agents answer when this returns
+    #[command(hide = true)]
+    Start(verbs::VerbArgs),
+    /// Stop frames; files and conversations stay
+    #[command(hide = true)]
+    Stop(verbs::VerbArgs),
+    /// Stop frames and run them again
+    #[command(hide = true)]
+    Restart(verbs::VerbArgs),
+    #[command(hide = true)]
+    Exec(exec::ExecArgs),
+    #[command(hide = true)]
+    Logs(logs::LogsArgs),
+    #[command(hide = true)]
+    Attach(attach::AttachArgs),
+}
+
+impl From<DailyCommand> for FrameCommand {
+    fn from(command: DailyCommand) -> Self {
+        match command {
+            DailyCommand::List(args) => Self::List(args),
+            DailyCommand::Destroy(args) => Self::Destroy(args),
+            DailyCommand::Start(args) => Self::Start(args),
+            DailyCommand::Stop(args) => Self::Stop(args),
+            DailyCommand::Restart(args) => Self::Restart(args),
+            DailyCommand::Exec(args) => Self::Exec(args),
+            DailyCommand::Logs(args) => Self::Logs(args),
+            DailyCommand::Attach(args) => Self::Attach(args),
+        }
+    }
 }
 
 /// Runs a verb.

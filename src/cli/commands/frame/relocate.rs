@@ -7,6 +7,7 @@ use clap::Args;
 use super::{create, verbs};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
+use crate::cli::json::FrameMade;
 use crate::cli::names;
 use crate::client::FrameVerb;
 use crate::model::frame::Desired;
@@ -29,13 +30,13 @@ pub async fn run(args: &MoveArgs, context: &Context) -> Outcome {
     let name = args.name.as_str();
     let mut frame =
         gateway.move_frame(name, &MoveFrame { workspace: create::absolute(&args.folder)? }).await?;
-    create::tell(&gateway, name, context).await;
+    let notes = create::tell(&gateway, name, context).await;
     let runs = frame.desired == Desired::Running;
     if runs {
         frame = verbs::bring(&gateway, name, FrameVerb::Start, verbs::PATIENCE, context).await?;
     }
     if context.out.json {
-        context.out.document(&frame)?;
+        context.out.document(&FrameMade { frame, notes, remarks: Vec::new() })?;
         return Ok(DONE);
     }
     context.out.line(format!("{name} works in {} now", crate::cli::table::clean(&frame.workspace)))?;

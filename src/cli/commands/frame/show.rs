@@ -6,9 +6,9 @@ use super::super::queue::origin;
 use super::ink_of;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
-use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
+use crate::cli::{here, names};
 use crate::clock::utc as time;
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
@@ -20,14 +20,16 @@ use crate::wire::frames::FrameDetails;
 /// Everything about a frame, with the reason for an error and what to do
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Which frame
+    /// Which frame; the one of this folder when absent
     #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    name: Option<FrameName>,
 }
 
 pub async fn run(args: &ShowArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
-    let frame = gateway.frame(args.name.as_str()).await?;
+    let command = |name: &str| format!("mimir frame show {name}");
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
+    let frame = gateway.frame(&name).await?;
     if context.out.json {
         context.out.document(&frame)?;
     } else {
@@ -43,19 +45,20 @@ fn print(frame: &FrameDetails, context: &Context) -> Result<(), Failure> {
         .map_or_else(|| summary.state.to_string(), |ink| out.paint.ink(ink, summary.state.as_str()));
     out.line(format!("{}  {state}", out.paint.ink(Ink::Bold, &summary.name)))?;
     if let Some(reason) = &summary.reason {
-        out.line(format!("  {}", clean(reason)))?;
+        out.paragraph(&format!("  {}", clean(reason)), 0)?;
     }
     if let Some(hint) = &frame.hint {
-        out.line(format!("  {} {}", out.paint.ink(Ink::Cyan, "try:"), clean(hint)))?;
+        out.paragraph(&format!("  {} {}", out.paint.ink(Ink::Cyan, "try:"), clean(hint)), 5)?;
     }
     out.line("")?;
     for (label, value) in facts(frame, now) {
-        out.line(format!("  {}  {}", out.paint.ink(Ink::Dim, &format!("{label:<10}")), clean(&value)))?;
+        let label = out.paint.ink(Ink::Dim, &format!("{label:<10}"));
+        out.paragraph(&format!("  {label}  {}", clean(&value)), 12)?;
     }
     if !frame.notes.is_empty() {
         out.line(format!("\n  {}", out.paint.ink(Ink::Dim, "what happened (UTC)")))?;
         for note in &frame.notes {
-            out.line(format!("  {}  {}: {}", time(note.at), note.code, clean(&note.text)))?;
+            out.paragraph(&format!("  {}  {}: {}", time(note.at), note.code, clean(&note.text)), 2)?;
         }
     }
     Ok(())

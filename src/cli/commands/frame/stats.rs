@@ -54,7 +54,7 @@ pub async fn run(args: &StatsArgs, context: &Context) -> Outcome {
         let limit =
             if one.memory_limit_bytes == 0 { "none".to_owned() } else { size(one.memory_limit_bytes) };
         table.row(vec![
-            one.name.into(),
+            one.frame.into(),
             format!("{:.2}", one.cpu_cores).into(),
             took(one.cpu_ms).into(),
             size(one.memory_bytes).into(),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
-use crate::cli::names;
+use crate::cli::{here, names};
 use crate::client::{FrameVerb, GatewayClient, Reached};
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
@@ -21,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Which frames, and how long to wait.
 #[derive(Debug, Args)]
 pub struct VerbArgs {
-    /// Which frames
-    #[arg(required = true, value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
+    /// Which frames; the one of this folder when absent
+    #[arg(value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
     names: Vec<FrameName>,
     /// Return at once; the gateway goes on
     #[arg(long, conflicts_with = "wait")]
@@ -36,8 +36,12 @@ pub struct VerbArgs {
 pub async fn run(verb: FrameVerb, args: &VerbArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
     let wait = if args.no_wait { Duration::ZERO } else { args.wait };
-    let work = join_all(args.names.iter().map(|name| ask(&gateway, name.as_str(), verb, wait)));
-    let names: Vec<&str> = args.names.iter().map(FrameName::as_str).collect();
+    let mut names: Vec<String> = args.names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        let command = |name: &str| format!("mimir frame {} {name}", verb.as_str());
+        names.push(here::frame(&gateway, None, &command, context).await?);
+    }
+    let work = join_all(names.iter().map(|name| ask(&gateway, name, verb, wait)));
     let what = format!("{} {}", doing(verb), names.join(", "));
     let answers = context.out.while_waiting(&what, work).await;
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::frame::{short, tell_of_images};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::json::ImageInputs;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
@@ -24,6 +25,7 @@ pub use project::proposal;
 pub enum ImageCommand {
     Build(BuildArgs),
     /// The frame images of this machine
+    #[command(alias = "ls")]
     List,
     /// The hash of what this mimir builds its image from; for scripts that keep images
     Inputs,
@@ -75,7 +77,7 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
         ImageCommand::Inputs => {
             let inputs = crate::daemon::image_inputs();
             if context.out.json {
-                context.out.document(&serde_json::json!({ "inputs": inputs }))?;
+                context.out.document(&ImageInputs { inputs })?;
             } else {
                 context.out.line(&inputs)?;
             }

@@ -42,10 +42,10 @@ pub struct SendArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "text")]
     message: Option<String>,
     /// Which conversation: `last` (the default), `new`, an id or a title
-    #[arg(long, short)]
+    #[arg(long, short, add = names::sessions())]
     session: Option<String>,
     /// Which model, as provider/model
-    #[arg(long, short, value_parser = |text: &str| text.parse::<ModelRef>())]
+    #[arg(long, short, value_parser = |text: &str| text.parse::<ModelRef>(), add = names::models())]
     model: Option<ModelRef>,
     /// Which of opencode's agents, such as `build` or `plan`
     #[arg(long)]
@@ -70,7 +70,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     timeout: Option<Duration>,
     /// Show a message that was sent before, instead of sending one
-    #[arg(long, value_name = "MESSAGE_ID", conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project", "interrupt", "now"])]
+    #[arg(long, value_name = "MESSAGE_ID", add = names::messages(), conflicts_with_all = ["text", "message", "session", "model", "agent", "unattended", "frame", "project", "interrupt", "now"])]
     follow: Option<String>,
 }
 

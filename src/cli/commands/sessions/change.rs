@@ -6,6 +6,7 @@ use super::Which;
 use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Outcome};
+use crate::cli::json::SessionDeleted;
 use crate::cli::table::clean;
 use crate::wire::messages::SessionSummary;
 use crate::wire::sessions::{ChangeSession, ForkSession};
@@ -107,7 +108,7 @@ pub async fn delete(args: &DeleteArgs, context: &Context) -> Outcome {
         clean(&session.title),
         session.id,
         session.frame,
-        session.messages
+        session.message_count
     );
     let command = format!("mimir sessions delete {}", session.id);
     if !confirm_destruction(&context.out, args.yes, &question, &command)? {
@@ -116,7 +117,7 @@ pub async fn delete(args: &DeleteArgs, context: &Context) -> Outcome {
     }
     let gone = context.out.while_waiting("deleting", gateway.delete_session(&session.id)).await?;
     if context.out.json {
-        context.out.document(&serde_json::json!({"id": gone.id, "deleted": true}))?;
+        context.out.document(&SessionDeleted { session: gone.id, deleted: true })?;
     } else {
         context.out.line(format!("{} deleted", gone.id))?;
     }

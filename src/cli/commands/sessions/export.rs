@@ -8,6 +8,7 @@ use clap::Args;
 use super::Which;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::json::SessionExported;
 use crate::wire::problem::Problem;
 
 /// The form of the document.
@@ -43,13 +44,20 @@ pub async fn run(args: &ExportArgs, context: &Context) -> Outcome {
         Form::Markdown => "markdown",
     };
     let text = gateway.export_session(&args.which.session, args.which.frame(), word).await?;
+    let size_bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
     let Some(path) = &args.output else {
+        if context.out.json && form == Form::Markdown {
+            let text = Some(String::from_utf8_lossy(&text).into_owned());
+            context.out.document(&SessionExported { file: None, text, size_bytes, format: word.into() })?;
+            return Ok(DONE);
+        }
         context.out.raw(&String::from_utf8_lossy(&text))?;
         return Ok(DONE);
     };
     write(path, &text, args.force)?;
     if context.out.json {
-        context.out.document(&serde_json::json!({"file": path, "bytes": text.len(), "format": word}))?;
+        let file = Some(path.display().to_string());
+        context.out.document(&SessionExported { file, text: None, size_bytes, format: word.into() })?;
     } else {
         context.out.say(format!("written to {}", path.display()));
     }

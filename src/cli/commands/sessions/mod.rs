@@ -22,6 +22,7 @@ use crate::wire::sessions::PartView;
 /// Verbs of conversations.
 #[derive(Debug, Subcommand)]
 pub enum SessionsCommand {
+    #[command(alias = "ls")]
     List(ListArgs),
     Show(ShowArgs),
     Search(search::SearchArgs),
@@ -30,6 +31,7 @@ pub enum SessionsCommand {
     Fork(change::ForkArgs),
     Compact(change::CompactArgs),
     Abort(change::AbortArgs),
+    #[command(alias = "rm", alias = "remove")]
     Delete(change::DeleteArgs),
 }
 
@@ -45,7 +47,7 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 pub struct Which {
     /// A session: its id or how the id begins, its title, or `last`
-    #[arg(value_name = "SESSION")]
+    #[arg(value_name = "SESSION", add = names::sessions())]
     session: String,
     /// Among those of this frame, also of one that is gone
     #[arg(long, value_parser = FrameName::parse, add = names::frames())]
@@ -110,7 +112,7 @@ async fn list(args: &ListArgs, context: &Context) -> Outcome {
         table.row(vec![
             session.id.into(),
             session.frame.into(),
-            session.messages.to_string().into(),
+            session.message_count.to_string().into(),
             age(session.last_active_at, context.now_ms()).into(),
             session.title.into(),
         ]);

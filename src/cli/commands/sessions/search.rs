@@ -32,7 +32,7 @@ pub struct SearchArgs {
     #[arg(long, value_parser = FrameName::parse, add = names::frames())]
     frame: Option<FrameName>,
     /// Only in this conversation
-    #[arg(long)]
+    #[arg(long, add = names::sessions())]
     session: Option<String>,
     /// Only what this side wrote
     #[arg(long, value_enum)]
@@ -81,13 +81,12 @@ pub async fn run(args: &SearchArgs, context: &Context) -> Outcome {
 
 fn head(hit: &SearchHit, context: &Context) -> String {
     let who = if hit.role == "user" { "you" } else { hit.model.as_deref().unwrap_or("assistant") };
-    let session = &hit.session;
     let paint = context.out.paint;
     format!(
         "{}  {}  {}",
-        paint.ink(Ink::Cyan, &session.id),
-        paint.ink(Ink::Bold, &clean(&session.title)),
-        paint.ink(Ink::Dim, &clean(&format!("{}, {who}, {}", session.frame, time(hit.at)))),
+        paint.ink(Ink::Cyan, &hit.session),
+        paint.ink(Ink::Bold, &clean(&hit.title)),
+        paint.ink(Ink::Dim, &clean(&format!("{}, {who}, {}", hit.frame, time(hit.at)))),
     )
 }
 

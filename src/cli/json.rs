@@ -1,0 +1,322 @@
+//! What `--json` prints that is no body of the HTTP API: one type for each, so that it can be described.
+//!
+//! The rule for names is in docs/json/README.md; the schemas beside it are made in `schemas`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::wire::config::Applies;
+use crate::wire::frames::{FrameNote, FrameSummary};
+use crate::wire::messages::MessageView;
+use crate::wire::problem::Problem;
+use crate::wire::status::Status;
+
+/// What went wrong, on standard error: one line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refused {
+    /// All about it.
+    pub error: Error,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Error {
+    /// A stable word, such as `frame.not_found`.
+    pub code: String,
+    /// What failed.
+    pub title: String,
+    /// Why.
+    pub detail: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Under which id the log has more.
+    pub request_id: Option<String>,
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, title, detail, hint, request_id, .. } = problem;
+        Self { code, title, detail, hint, request_id }
+    }
+}
+
+/// A frame that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FrameMade {
+    /// The frame.
+    #[serde(flatten)]
+    pub frame: FrameSummary,
+    /// What the gateway noted about its folder: what stays out, whether git works.
+    pub notes: Vec<FrameNote>,
+    /// Something the caller should know: an image that suits the project better.
+    pub remarks: Vec<String>,
+}
+
+/// A frame that was destroyed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FrameDestroyed {
+    /// The name that it had.
+    pub frame: String,
+    /// Always true.
+    pub destroyed: bool,
+}
+
+/// A server that was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FrameDisconnected {
+    /// The name of the frame that stood for it.
+    pub frame: String,
+    /// Always true.
+    pub disconnected: bool,
+}
+
+/// A conversation that was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionDeleted {
+    /// The id that it had.
+    pub session: String,
+    /// Always true.
+    pub deleted: bool,
+}
+
+/// A conversation that was written down.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionExported {
+    /// The file; absent when the text is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The text, when no file was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How long the text is.
+    pub size_bytes: u64,
+    /// `markdown` or `json`.
+    pub format: String,
+}
+
+/// A project that was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProjectRemoved {
+    /// The name that it had.
+    pub project: String,
+    /// Always true.
+    pub removed: bool,
+}
+
+/// A setting.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Setting {
+    /// Dotted.
+    pub key: String,
+    /// As it was meant: a number, true or false, a text, a list; null when it is not set. Of a secret, dots.
+    pub value: serde_json::Value,
+    /// Where it was set.
+    pub set_in: String,
+    /// When a change holds.
+    pub applies: Applies,
+    /// What the file says by now, where the gateway must be started again to obey it.
+    pub pending: Option<PendingSetting>,
+}
+
+/// What a setting will be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PendingSetting {
+    /// See [`Setting::value`].
+    pub value: serde_json::Value,
+    /// Where it is set.
+    pub set_in: String,
+}
+
+/// Settings and their values, by key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Settings(pub BTreeMap<String, serde_json::Value>);
+
+/// A change of the configuration file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettingChanged {
+    /// Dotted.
+    pub key: String,
+    /// The file.
+    pub file: String,
+    /// Whether the file says something else than before.
+    pub changed: bool,
+    /// The variable of this environment that wins over the file.
+    pub overridden_by: Option<String>,
+}
+
+/// The configuration file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigFile {
+    /// Where it is, or would be.
+    pub file: String,
+}
+
+/// The configuration file after somebody edited it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigEdited {
+    /// The file.
+    pub file: String,
+    /// Whether it says something else than before.
+    pub changed: bool,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigChecked {
+    /// The file.
+    pub file: String,
+    /// Nothing when it is good.
+    pub problems: Vec<String>,
+}
+
+/// A gateway in the background.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GatewayStarted {
+    /// Its process.
+    pub pid: u32,
+    /// Its socket.
+    pub socket: String,
+    /// The address of its HTTP API.
+    pub http: String,
+}
+
+/// The end of a gateway.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GatewayStopped {
+    /// False when none ran.
+    pub stopped: bool,
+}
+
+/// The gateway at a glance.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Glance {
+    /// It runs.
+    Running(Box<RunningGateway>),
+    /// None runs.
+    Not(NoGateway),
+}
+
+/// A gateway that runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunningGateway {
+    /// Always true.
+    pub running: bool,
+    /// All about it.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+/// Where a gateway would be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NoGateway {
+    /// Always false.
+    pub running: bool,
+    /// Its folder.
+    pub home: String,
+    /// Its socket.
+    pub socket: String,
+}
+
+/// A copy of the database that was read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackupVerified {
+    /// The file.
+    pub file: String,
+    /// Its schema.
+    pub schema: i64,
+}
+
+/// A copy of the database that was put in its place.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackupRestored {
+    /// The copy.
+    pub file: String,
+    /// Where the database is that was there.
+    pub set_aside: Option<String>,
+}
+
+/// What the frame image is built from.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImageInputs {
+    /// A hash of it.
+    pub inputs: String,
+}
+
+/// A command that was printed instead of being run.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Printed {
+    /// For a shell.
+    pub command: String,
+}
+
+/// A tab that shows a frame.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Opened {
+    /// It was opened, or shown again.
+    Tab {
+        /// The frame's name.
+        frame: String,
+        /// In which program: `guake`, `kitty`, `wezterm`, `gnome` or `tmux`.
+        terminal: String,
+        /// True when the frame had a tab already, which is shown now.
+        again: bool,
+    },
+    /// With `--print`.
+    Printed(Printed),
+}
+
+/// The last line of `mimir send --json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageResult {
+    /// Always `message.result`.
+    pub kind: String,
+    /// The message at its end.
+    pub data: MessageView,
+}
+
+/// An exit code.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExitCode {
+    /// The number.
+    pub exit_code: u8,
+    /// What it says.
+    pub meaning: String,
+}
+
+/// A variable of the environment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Variable {
+    /// Its name.
+    pub variable: String,
+    /// What it does.
+    pub meaning: String,
+    /// The setting that it sets, if it sets one.
+    pub key: Option<String>,
+}
+
+/// Text for people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Words {
+    /// As it would have been printed.
+    pub text: String,
+}
+
+/// Manual pages that were written.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Written {
+    /// Each file.
+    pub files: Vec<String>,
+}
+
+/// Versions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Versions {
+    /// Of this program.
+    pub version: String,
+    /// Of the gateway, when one runs.
+    pub gateway: Option<String>,
+}

@@ -1,0 +1,211 @@
+//! The JSON Schema of what each command prints with `--json`, made from the types that it prints.
+//!
+//! They are kept in docs/json, one file for each command; tests compare the files, and real output, with them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, schema::Schema};
+
+use super::json;
+use crate::model::backup::Backup;
+use crate::model::event::Event;
+use crate::wire::approvals::ApprovalView;
+use crate::wire::doctor::Report;
+use crate::wire::events::Noticed;
+use crate::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary, Leftover};
+use crate::wire::images::{BuildLine, ImageView};
+use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
+use crate::wire::projects::ProjectView;
+use crate::wire::sessions::{SearchHit, SessionAborted};
+use crate::wire::tokens::{NewToken, TokenView, Whoami};
+
+/// What a command prints.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The words that are typed, such as `frame list`.
+    pub command: &'static str,
+    /// Whether each line is a document of its own; otherwise all of the output is one.
+    pub is_stream: bool,
+    /// One document.
+    pub schema: Value,
+}
+
+impl Described {
+    /// The name of its file in docs/json.
+    #[must_use]
+    pub fn file(&self) -> String {
+        format!("{}.json", self.command.replace(' ', "-"))
+    }
+}
+
+/// Commands whose output is not ours, or is no document: it is the same with `--json`.
+pub const WITHOUT: &[(&str, &str)] = &[
+    ("frame exec", "it passes through what its command prints"),
+    ("completions", "a script for a shell"),
+    ("init", "it talks with a person; what came of it says `config show`"),
+    ("serve", "in the foreground the gateway writes its log; see `serve --detach` and `serve --stop`"),
+];
+
+/// Every command and what it prints.
+#[must_use]
+pub fn all() -> Vec<Described> {
+    let mut all = vec![
+        one::<json::Refused>("error"),
+        one::<json::Versions>("version"),
+        one::<json::Words>("welcome"),
+        any("help", &[of::<json::Words>(), of::<Vec<json::ExitCode>>(), of::<Vec<json::Variable>>()]),
+        one::<json::Written>("man"),
+        one::<json::Glance>("status"),
+        one::<Report>("doctor"),
+        one::<json::GatewayStarted>("serve --detach"),
+        one::<json::GatewayStopped>("serve --stop"),
+        one::<json::Opened>("open"),
+        lines("send", &[of::<Event>(), of::<Noticed>(), of::<json::MessageResult>()]),
+        one::<MessageView>("send --no-wait"),
+        one::<MessageView>("send --no-stream"),
+        one::<Vec<json::Setting>>("config show"),
+        one::<json::Settings>("config get"),
+        one::<json::SettingChanged>("config set"),
+        one::<json::SettingChanged>("config unset"),
+        one::<json::ConfigEdited>("config edit"),
+        one::<json::ConfigChecked>("config check"),
+        one::<json::ConfigFile>("config path"),
+    ];
+    all.extend(of_frames());
+    all.extend(of_the_rest());
+    all.sort_by_key(|described| described.command);
+    all
+}
+
+fn of_frames() -> Vec<Described> {
+    vec![
+        one::<json::FrameMade>("frame create"),
+        lines("frame start", &[of::<FrameSummary>()]),
+        lines("frame stop", &[of::<FrameSummary>()]),
+        lines("frame restart", &[of::<FrameSummary>()]),
+        lines("frame pause", &[of::<FrameSummary>()]),
+        lines("frame resume", &[of::<FrameSummary>()]),
+        one::<Vec<FrameSummary>>("frame list"),
+        lines("frame list --watch", &[of::<Vec<FrameSummary>>()]),
+        one::<FrameDetails>("frame show"),
+        one::<json::Printed>("frame attach --print"),
+        lines("frame logs", &[of::<FrameLogLine>()]),
+        one::<Vec<FrameStats>>("frame stats"),
+        lines("frame events", &[of::<Event>(), of::<Noticed>()]),
+        one::<json::FrameMade>("frame move"),
+        lines("frame destroy", &[of::<json::FrameDestroyed>()]),
+        one::<FrameSummary>("frame connect"),
+        lines("frame disconnect", &[of::<json::FrameDisconnected>()]),
+        one::<Vec<Leftover>>("frame gc"),
+    ]
+}
+
+fn of_the_rest() -> Vec<Described> {
+    vec![
+        lines("image build", &[of::<BuildLine>()]),
+        one::<Vec<ImageView>>("image list"),
+        one::<json::ImageInputs>("image inputs"),
+        one::<Vec<SessionSummary>>("sessions list"),
+        one::<SessionDetails>("sessions show"),
+        one::<Vec<SearchHit>>("sessions search"),
+        one::<json::SessionExported>("sessions export --output"),
+        one::<SessionSummary>("sessions rename"),
+        one::<SessionSummary>("sessions fork"),
+        one::<SessionSummary>("sessions compact"),
+        one::<SessionAborted>("sessions abort"),
+        one::<json::SessionDeleted>("sessions delete"),
+        one::<Vec<ApprovalView>>("approvals list"),
+        one::<ApprovalView>("approvals show"),
+        one::<ApprovalView>("approvals allow"),
+        one::<ApprovalView>("approvals deny"),
+        one::<ApprovalView>("approvals answer"),
+        one::<Vec<MessageView>>("queue list"),
+        one::<Vec<MessageView>>("queue cancel"),
+        one::<MessageView>("queue edit"),
+        one::<Vec<ProjectView>>("projects list"),
+        one::<ProjectView>("projects add"),
+        one::<ProjectView>("projects show"),
+        one::<json::ProjectRemoved>("projects remove"),
+        one::<NewToken>("token create"),
+        one::<Vec<TokenView>>("token list"),
+        one::<TokenView>("token revoke"),
+        one::<Whoami>("token show"),
+        one::<Backup>("backup create"),
+        one::<Vec<Backup>>("backup list"),
+        one::<json::BackupVerified>("backup verify"),
+        one::<json::BackupRestored>("backup restore"),
+    ]
+}
+
+/// A schema, and what it refers to.
+struct Part {
+    schema: Value,
+    definitions: Vec<(String, RefOr<Schema>)>,
+}
+
+fn of<T: ToSchema>() -> Part {
+    let mut definitions = Vec::new();
+    T::schemas(&mut definitions);
+    Part { schema: as_json(&T::schema()), definitions }
+}
+
+fn one<T: ToSchema>(command: &'static str) -> Described {
+    any(command, &[of::<T>()])
+}
+
+fn any(command: &'static str, parts: &[Part]) -> Described {
+    described(command, false, parts)
+}
+
+fn lines(command: &'static str, parts: &[Part]) -> Described {
+    described(command, true, parts)
+}
+
+fn described(command: &'static str, is_stream: bool, parts: &[Part]) -> Described {
+    let mut schema = Map::new();
+    schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    schema.insert("title".into(), json!(format!("mimir {command} --json")));
+    let how = match (command, is_stream) {
+        ("error", _) => "What any command prints on standard error when it fails: one line.",
+        (_, true) => "Each line of the output is one of these.",
+        (_, false) => "All of the output.",
+    };
+    schema.insert("$comment".into(), json!(how));
+    let schemas: Vec<Value> = parts.iter().map(|part| local(part.schema.clone())).collect();
+    match schemas.as_slice() {
+        [Value::Object(only)] => schema.extend(only.clone()),
+        several => drop(schema.insert("anyOf".into(), json!(several))),
+    }
+    let definitions: BTreeMap<&String, Value> = parts
+        .iter()
+        .flat_map(|part| &part.definitions)
+        .map(|(name, schema)| (name, local(as_json(schema))))
+        .collect();
+    if !definitions.is_empty() {
+        schema.insert("$defs".into(), json!(definitions));
+    }
+    Described { command, is_stream, schema: Value::Object(schema) }
+}
+
+fn as_json(schema: &RefOr<Schema>) -> Value {
+    serde_json::to_value(schema).unwrap_or_default()
+}
+
+/// The schema with its references to the same document, and without what is OpenAPI's own.
+fn local(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(reference)) = fields.get_mut("$ref") {
+                *reference = reference.replace("#/components/schemas/", "#/$defs/");
+            }
+            for value in fields.values_mut() {
+                *value = local(value.take());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = local(item.take())),
+        _ => {}
+    }
+    schema
+}

@@ -1,0 +1,326 @@
+//! Every command with `--json` against a gateway that plays answers; `World::run` holds what it prints to docs/json.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::described::SEEN;
+use super::gateway::{Answer, json as answer, lines, sse};
+use super::world::World;
+use super::{ago, details, frame};
+
+const MESSAGE: &str = "msg_01k0000000000000000000000a";
+const SESSION: &str = "ssn_01k0000000000000000000000a";
+
+fn message(state: &str) -> Value {
+    json!({
+        "id": MESSAGE, "frame": "blog", "session": SESSION, "text": "hello", "state": state, "origin": "person",
+        "tokens": {"input": 1, "output": 2, "reasoning": 0, "cache_read": 0, "cache_write": 0},
+        "cost_microusd": 1, "created_at": 1, "ended_at": 2, "after_event": 10, "model": "demo/demo", "answer": "hi",
+        "agent_message": "msg_a", "remarks": ["the built-in demo answers"], "reason": "because", "interrupt": true,
+    })
+}
+
+fn session() -> Value {
+    json!({"id": SESSION, "frame": "blog", "title": "add dark mode", "agent_session": "ses_1", "forked_from": SESSION,
+           "message_count": 3, "created_at": 1, "last_active_at": 2})
+}
+
+fn talk() -> Value {
+    let mut whole = session();
+    whole["turns"] = json!([
+        {"agent_message": "msg_a", "role": "user", "origin": "person", "at": 1, "text": "x", "tools": []},
+        {"agent_message": "msg_b", "role": "assistant", "at": 2, "ended_at": 3, "model": "demo/demo", "text": "Done.",
+         "tools": ["read style.css"], "reason": "it stopped", "finish": "stop", "cost_microusd": 2, "parts": [
+            {"type": "text", "text": "Done.", "synthetic": true},
+            {"type": "reasoning", "text": "hm", "started_at": 1, "ended_at": 2},
+            {"type": "tool", "tool": "bash", "call": "c", "status": "completed", "title": "ls", "input": {"command": "ls"},
+             "output": "x", "started_at": 1, "ended_at": 2},
+            {"type": "files", "paths": ["a"]},
+            {"type": "step", "reason": "stop", "cost_microusd": 1,
+             "tokens": {"input": 1, "output": 2, "reasoning": 0, "cache_read": 0, "cache_write": 0}},
+            {"type": "other", "kind": "compaction"}]},
+    ]);
+    whole
+}
+
+fn approval(form: &str) -> Value {
+    json!({"id": "apr_1", "frame": "blog", "session": SESSION, "message": MESSAGE, "form": form, "state": "pending",
+        "text": "Which?", "tool": "bash", "patterns": ["ls *"], "always": ["ls *"], "metadata": {"command": "ls"},
+        "from_child": true, "asked_at": 1, "deadline_at": 2, "decided_at": 3, "decision": "once", "by": "owner:0",
+        "rule": "approvals.rules[0]", "reason": "not now", "answers": [["a"]],
+        "questions": [{"header": "h", "text": "Which?", "multiple": false, "options": [{"label": "a", "description": "d"}]}]})
+}
+
+fn events() -> Vec<Value> {
+    let event = |id: u64, kind: &str, data: Value| {
+        json!({"id": id, "at": 1, "frame_id": "frm_01k0000000000000000000000a", "frame": "blog", "session": SESSION,
+               "message": MESSAGE, "kind": kind, "data": data})
+    };
+    let tokens = json!({"input": 1, "output": 2, "reasoning": 0, "cache_read": 0, "cache_write": 0});
+    let all = [
+        ("frame.created", json!({})),
+        ("frame.moved", json!({"from": "created", "to": "starting", "reason": null})),
+        ("frame.note", json!({"code": "adopted", "text": "it was there"})),
+        ("frame.port_exchanged", json!({"purpose": "agent", "from_port": 33000, "to_port": 33002})),
+        ("frame.refused", json!({"host": "example.org", "port": 443, "why": "not on the list"})),
+        ("frame.status", json!({"status": "busy", "detail": "x"})),
+        ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
+        ("session.created", json!({"title": "t"})),
+        ("session.renamed", json!({"title": "t"})),
+        ("session.removed", json!({})),
+        ("turn.started", json!({"agent_message": "msg_a", "text": "x"})),
+        (
+            "turn.ended",
+            json!({"agent_message": "msg_a", "answer": "y", "reason": null, "tokens": tokens, "cost_microusd": 1}),
+        ),
+        ("message.queued", json!({})),
+        ("message.edited", json!({"text": "x"})),
+        ("message.state", json!({"to": "running", "reason": null})),
+        ("message.text", json!({"delta": "x", "part": "p"})),
+        ("message.reasoning", json!({"delta": "x", "part": "p"})),
+        ("message.rewritten", json!({"text": "x", "part": "p"})),
+        (
+            "message.tool",
+            json!({"call": "c", "tool": "bash", "status": "completed", "title": "ls", "input": {}, "output": "x"}),
+        ),
+        ("message.retry", json!({"attempt": 1, "reason": "later", "next_at": 2})),
+        (
+            "prompt.asked",
+            json!({"agent_request": "per_1", "approval": "apr_1", "form": "permission", "text": "x",
+            "tool": "bash", "patterns": ["x"], "questions": [], "from_child": false, "deadline_at": 1}),
+        ),
+        (
+            "prompt.answered",
+            json!({"agent_request": "per_1", "approval": "apr_1", "text": "x", "state": "allowed",
+            "decision": "once", "by": "owner:0", "rule": "r", "reason": "w"}),
+        ),
+        (
+            "message.answered",
+            json!({"answer": "hi", "tokens": tokens, "cost_microusd": 1, "duration_ms": 1, "finish": "stop"}),
+        ),
+    ];
+    (11..).zip(all).map(|(id, (kind, data))| event(id, kind, data)).collect()
+}
+
+/// A gateway that has an answer to everything.
+fn play(world: &World) -> super::gateway::Gateway {
+    let gateway = world.gateway();
+    let mut blog = details("blog", "running");
+    blog["workspace"] = json!(world.work());
+    blog["status"] = json!({"word": "retrying", "queued": 1, "retry": {"attempt": 1, "until": 2, "reason": "later"},
+        "silent": {"tool": "bash", "what": "ls", "agent_session": "ses_1", "since": 1}});
+    blog["notes"] = json!([{"at": 1, "code": "adopted", "text": "it was there"}]);
+    let mut listed = blog.clone();
+    let summary = frame("x", "x");
+    let fields = summary.as_object().expect("an object");
+    listed
+        .as_object_mut()
+        .expect("an object")
+        .retain(|name, _| fields.contains_key(name) || name == "status");
+    let on = |line: &str, value: Value| {
+        gateway.on(line, answer(value));
+    };
+    on("GET /v1/frames", json!([listed]));
+    on("GET /v1/frames/blog", blog.clone());
+    on("GET /v1/frames/blog/notes", blog["notes"].clone());
+    for verb in ["start", "stop", "restart", "pause", "resume", "move", "connect"] {
+        on(&format!("POST /v1/frames/blog/{verb}"), listed.clone());
+    }
+    on("POST /v1/frames/blog/disconnect", listed.clone());
+    on("DELETE /v1/frames/blog", listed.clone());
+    gateway.on("POST /v1/frames", Answer::Json(201, listed));
+    on(
+        "GET /v1/frames/blog/stats",
+        json!({"frame": "blog", "cpu_cores": 0.5, "cpu_ms": 1, "memory_bytes": 1,
+        "memory_limit_bytes": 0, "pids": 1, "home_bytes": 1}),
+    );
+    let log = json!({"at": 1, "source": "frame", "text": "started"});
+    gateway.on("GET /v1/frames/blog/logs", lines(&[log]));
+    gateway.on("GET /v1/events", Answer::Hanging { pieces: sse(&events()) });
+    let leftover =
+        json!([{"kind": "container", "what": "x", "why": "y", "size_bytes": 0, "outcome": "removed"}]);
+    on("GET /v1/gc", leftover.clone());
+    on("POST /v1/gc", leftover);
+    gateway.on("POST /v1/messages", Answer::Json(202, message("queued")));
+    on(&format!("GET /v1/messages/{MESSAGE}"), message("answered"));
+    on(&format!("PATCH /v1/messages/{MESSAGE}"), message("queued"));
+    on(&format!("POST /v1/messages/{MESSAGE}/cancel"), message("cancelled"));
+    on("GET /v1/messages", json!([message("running")]));
+    on("GET /v1/sessions", json!([session()]));
+    on("GET /v1/sessions/last", talk());
+    on("GET /v1/sessions/last/export", talk());
+    on("PATCH /v1/sessions/last", session());
+    on("POST /v1/sessions/last/fork", session());
+    on("POST /v1/sessions/last/compact", session());
+    on("POST /v1/sessions/last/abort", json!({"stopped": true, "message": MESSAGE, "waiting": 1}));
+    on(&format!("DELETE /v1/sessions/{SESSION}"), session());
+    on(
+        "GET /v1/search",
+        json!([{"session": SESSION, "title": "t", "frame": "blog", "agent_message": "msg_a",
+        "role": "user", "at": 1, "model": "demo/demo", "snippet": [{"text": "x", "hit": true}]}]),
+    );
+    on("GET /v1/approvals", json!([approval("question")]));
+    on("GET /v1/approvals/apr_1", approval("question"));
+    on("POST /v1/approvals/apr_1/answer", approval("permission"));
+    let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "created_at": 1});
+    on("GET /v1/projects", json!([project]));
+    on("POST /v1/projects", project.clone());
+    on("GET /v1/projects/web", project);
+    gateway.on("DELETE /v1/projects/web", Answer::Json(204, Value::Null));
+    let image = json!({"id": "sha256:1", "tags": ["t"], "inputs": "x", "opencode": "1", "size_bytes": 1, "created_at": 1,
+                       "current": true, "frames": ["blog"]});
+    on("GET /v1/images", json!([image]));
+    let build = [
+        json!({"kind": "step", "number": 1, "of": 7, "text": "packages"}),
+        json!({"kind": "output", "text": "x"}),
+        json!({"kind": "done", "made": image, "built": true, "base": "debian:12"}),
+    ];
+    gateway.on("POST /v1/images/build", lines(&build));
+    let token = json!({"id": "tok_1", "name": "ci", "scopes": ["read"], "frames": ["blog"], "state": "active",
+        "created_at": 1, "created_by": "owner:0", "expires_at": ago(Duration::ZERO) + 1_000_000, "last_used_at": 1,
+        "last_used_from": "x", "revoked_at": 1});
+    let mut new = token.clone();
+    new["token"] = json!("mim_x");
+    on("POST /v1/tokens", new);
+    on("GET /v1/tokens", json!([token]));
+    on("DELETE /v1/tokens/ci", token);
+    on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
+    on("POST /v1/backups", json!({"name": "n", "created_at": 1, "schema": 1, "size_bytes": 1}));
+    let check = json!({"id": "engine.run", "title": "t", "outcome": "ok", "found": "f", "why": "w", "fix": "x", "took_ms": 3});
+    gateway.on("GET /v1/doctor", lines(&[check]));
+    on(
+        "GET /v1/status",
+        json!({"version": "0.1.0", "pid": 1, "home": "/h", "instance": "ins_1", "started_at": 1,
+        "socket": "/s", "http": "off", "fingerprint": "sha256:1", "engine": "podman", "engine_ok": true, "database": "/d",
+        "schema": 1, "key_source": "key file", "frames_by_state": {"running": 2}, "agents_by_status": {"idle": 2},
+        "messages_open": 1, "default_model": "demo/demo", "cost_today_microusd": 1, "memory_bytes": 1}),
+    );
+    gateway
+}
+
+#[test]
+fn what_every_command_prints_is_what_is_described() {
+    let mut world = World::new();
+    let _gateway = play(&world);
+    world.configure("frames:\n  network: sealed\n");
+    world.set("EDITOR", "true");
+    let (man, export) = (world.work().join("man"), world.work().join("talk.md"));
+    let (man, export) = (man.display().to_string(), export.display().to_string());
+    let commands: &[&[&str]] = &[
+        &[],
+        &["version"],
+        &["help"],
+        &["help", "exit-codes"],
+        &["help", "environment"],
+        &["man", &man],
+        &["status"],
+        &["doctor"],
+        &["frame", "create", "blog"],
+        &["frame", "create", "blog", "--no-start"],
+        &["frame", "start", "blog"],
+        &["frame", "stop"],
+        &["restart"],
+        &["frame", "pause"],
+        &["frame", "resume"],
+        &["frame", "list"],
+        &["ps", "-a"],
+        &["frame", "show"],
+        &["frame", "attach", "--print"],
+        &["logs"],
+        &["frame", "stats"],
+        &["frame", "events"],
+        &["frame", "move", "blog", "/elsewhere"],
+        &["rm", "-f"],
+        &["frame", "connect", "blog", "--url", "http://127.0.0.1:1"],
+        &["frame", "disconnect", "blog"],
+        &["frame", "gc", "--yes"],
+        &["open", "--print", "--terminal", "tmux"],
+        &["send", "hello"],
+        &["send", "hello", "--no-wait"],
+        &["send", "hello", "--no-stream"],
+        &["config", "list"],
+        &["config", "get", "frames"],
+        &["config", "set", "frames.network", "open"],
+        &["config", "unset", "frames.network"],
+        &["config", "edit"],
+        &["config", "check"],
+        &["config", "path"],
+        &["image", "build"],
+        &["image", "ls"],
+        &["image", "inputs"],
+        &["sessions", "list"],
+        &["sessions", "show", "last"],
+        &["sessions", "search", "x"],
+        &["sessions", "export", "last", "--output", &export],
+        &["sessions", "rename", "last", "t"],
+        &["sessions", "fork", "last"],
+        &["sessions", "compact", "last"],
+        &["sessions", "abort", "last"],
+        &["sessions", "delete", "last", "--yes"],
+        &["approvals", "list"],
+        &["approvals", "show"],
+        &["approvals", "allow"],
+        &["approvals", "deny", "apr_1", "--why", "no"],
+        &["approvals", "answer", "apr_1", "a"],
+        &["queue", "list"],
+        &["queue", "cancel", MESSAGE],
+        &["queue", "edit", MESSAGE, "other words"],
+        &["projects", "list"],
+        &["projects", "add"],
+        &["projects", "show", "web"],
+        &["projects", "remove", "web", "--yes"],
+        &["token", "create", "--scope", "read"],
+        &["token", "list"],
+        &["token", "revoke", "ci"],
+        &["token", "show"],
+        &["backup", "create"],
+        &["backup", "list"],
+    ];
+    world.set("TMUX", "/tmp/none,1,0");
+    for words in commands {
+        let ran = world.run(&[words, &["--json"][..]].concat());
+        assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
+        assert!(!ran.stdout.is_empty(), "{words:?} prints nothing");
+    }
+    // The others need a gateway of their own, or none; other tests run them.
+    let elsewhere = [
+        "backup restore",
+        "backup verify",
+        "error",
+        "frame list --watch",
+        "open",
+        "serve --detach",
+        "serve --stop",
+    ];
+    let seen = SEEN.lock().clone();
+    for described in mimir::cli::schemas::all() {
+        let is_seen = seen.contains(described.command) || elsewhere.contains(&described.command);
+        assert!(is_seen, "nothing was compared with the schema of `{}`", described.command);
+    }
+}
+
+#[test]
+fn values_of_settings_have_their_kind() {
+    let world = World::new();
+    let shown = world.run(&["config", "show", "--json"]);
+    let rows: Vec<Value> = serde_json::from_str(&shown.stdout).expect("a list");
+    let of = |key: &str| rows.iter().find(|row| row["key"] == key).expect("a setting")["value"].clone();
+    assert_eq!(of("frames.limits.cpus"), json!(2));
+    assert_eq!(of("frames.allow"), json!(["npm", "pypi", "crates", "debian", "github"]));
+    assert_eq!(of("server.tls.auto"), json!(false));
+    assert_eq!(of("server.tls.cert"), Value::Null);
+    let got = world.run(&["config", "get", "queue.per_frame", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&got.stdout).expect("JSON"), json!({"queue.per_frame": 200}));
+}
+
+#[test]
+fn what_create_remarks_is_in_its_json_too() {
+    let world = World::new();
+    std::fs::write(world.work().join("Cargo.toml"), "[package]\n").expect("written");
+    let _gateway = play(&world);
+    let made = world.run(&["frame", "create", "blog", "--json"]);
+    let made: Value = serde_json::from_str(&made.stdout).expect("JSON");
+    assert_eq!(made["notes"][0]["code"], "adopted");
+    assert!(made["remarks"][0].as_str().is_some_and(|text| text.contains("--with rust")), "{made}");
+}
