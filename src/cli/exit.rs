@@ -162,6 +162,17 @@ pub fn code_of(problem: &Problem) -> u8 {
         ("message.failed", FAILED),
         ("message.cancelled", FAILED),
         ("image.build", FAILED),
+        // It fits what the document says and not what is there; who typed it reads it as what to type instead.
+        ("workspace.", USAGE),
+        ("project.path", USAGE),
+        ("project.name", USAGE),
+        ("image.foreign", USAGE),
+        ("frame.invalid", USAGE),
+        ("token.name", USAGE),
+        ("token.invalid", USAGE),
+        ("approval.form", USAGE),
+        ("approval.answer", USAGE),
+        ("server.refused", FAILED),
     ];
     let found = by_code.iter().find(|(prefix, _)| problem.code.starts_with(prefix));
     match (found, problem.status) {
@@ -192,7 +203,7 @@ mod tests {
             (400, "frame.name", USAGE),
             (401, "auth.required", REFUSED),
             (403, "auth.scope", REFUSED),
-            (429, "auth.too_many", REFUSED),
+            (401, "auth.too_many", REFUSED),
             (403, "gateway.fingerprint_changed", REFUSED),
             (500, "store.wrong_key", REFUSED),
             (503, "store.newer_schema", CONFLICT),

@@ -33,11 +33,12 @@ impl SessionReconciler<'_> {
                 self.requests.replied(question, Replied::Question);
             }
             AgentEvent::SessionUpdated { session, parent: Some(_), .. } => drop(self.moved(session, heard)),
-            AgentEvent::SessionUpdated { session, parent: None, title, metadata } => {
+            AgentEvent::SessionUpdated { session, parent: None, title, metadata, undone } => {
                 self.moved(session, heard);
                 if self.roots.updated(session, title, metadata, heard.at) {
                     self.retitled(session, title).await?;
                 }
+                self.undone(session, undone.as_ref()).await?;
             }
             AgentEvent::SessionDeleted(session) => self.deleted(session, heard).await?,
             AgentEvent::Failed(None, _) => {
@@ -56,8 +57,10 @@ impl SessionReconciler<'_> {
             }
             AgentEvent::Message(head) => self.said(&head.session, &head.id, heard).await?,
             AgentEvent::Part(part) => self.said(&part.session, &part.message, heard).await?,
-            AgentEvent::PartDelta { session, message, .. } | AgentEvent::MessageRemoved(session, message) => {
-                self.said(session, message, heard).await?;
+            AgentEvent::PartDelta { session, message, .. } => self.said(session, message, heard).await?,
+            AgentEvent::MessageRemoved(session, message) => {
+                self.moved(session, heard);
+                self.removed(session, message).await?;
             }
         }
         Ok(())

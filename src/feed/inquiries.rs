@@ -128,12 +128,13 @@ impl Inquiries {
         let session = due.find(free).or_else(|| self.wanted.iter().find(free))?.clone();
         self.wanted.remove(&session);
         self.being_read.insert(session.clone());
-        let oldest = sessions.get_mut(&session).and_then(|state| {
+        let known = sessions.get_mut(&session).map(|state| {
             state.look_at = None;
-            state.oldest()
+            (state.oldest(), state.reached.clone())
         });
+        let (oldest, newest) = known.unwrap_or_default();
         let is_root = sessions.contains_key(&session) || is_root(&session);
-        Some(Question::Messages { session, oldest, is_root })
+        Some(Question::Messages { session, oldest, newest, is_root })
     }
 
     fn about_all(

@@ -31,6 +31,8 @@ pub(super) enum Question {
         session: AgentSessionId,
         /// From which message on, or all.
         oldest: Option<AgentMessageId>,
+        /// The newest one that was kept when this was asked.
+        newest: Option<AgentMessageId>,
         /// Nobody made it on behalf of another session, as is known already.
         is_root: bool,
     },
@@ -65,7 +67,13 @@ pub(super) enum Page {
     /// It is a sub-agent's.
     Child(AgentSessionId),
     /// What was said, oldest first, and whether it works.
-    Read { session: Option<AgentSession>, messages: Vec<AgentMessage>, is_busy: bool },
+    Read {
+        session: Option<AgentSession>,
+        messages: Vec<AgentMessage>,
+        /// Nothing was said before them.
+        is_whole: bool,
+        is_busy: bool,
+    },
 }
 
 /// Why there is no answer.
@@ -101,7 +109,7 @@ pub(super) async fn ask(
             Answer::Overview { asked, statuses, requests }
         }
         Question::Sessions => Answer::Sessions(client.list_sessions(SESSIONS).await?),
-        Question::Messages { session, oldest, is_root } => {
+        Question::Messages { session, oldest, is_root, .. } => {
             let asked = Instant::now();
             let page = page(&client, &session, oldest.as_ref(), is_root).await?;
             Answer::Messages { session, asked, page }
@@ -138,24 +146,25 @@ async fn page(
         Err(OpencodeError::NotFound { what }) => return Ok(Page::Gone(what)),
         messages => messages?,
     };
+    let (messages, is_whole) = messages;
     let statuses = client.statuses().await?;
     let is_busy = statuses.get(id).is_some_and(|status| *status != AgentStatus::Idle);
-    Ok(Page::Read { session, messages, is_busy })
+    Ok(Page::Read { session, messages, is_whole, is_busy })
 }
 
-/// A session's messages, oldest first: from `oldest` on and maybe some before it, or all of them.
+/// A session's messages, oldest first: from `oldest` on and maybe some before it, or all of them, and whether it is all.
 async fn messages_from(
     client: &OpencodeClient,
     session: &AgentSessionId,
     oldest: Option<&AgentMessageId>,
-) -> Result<Vec<AgentMessage>, OpencodeError> {
+) -> Result<(Vec<AgentMessage>, bool), OpencodeError> {
     let mut limit = PAGE;
     loop {
         let page = client.messages(session, limit).await?;
         let is_whole = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
         let reaches = oldest.is_some_and(|id| page.first().is_some_and(|first| first.head.id <= *id));
         if is_whole || reaches || limit >= MAX_PAGE {
-            return Ok(page);
+            return Ok((page, is_whole));
         }
         limit *= 4;
     }

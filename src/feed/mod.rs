@@ -38,6 +38,7 @@ mod samples;
 mod session_state;
 mod sort;
 mod subscription;
+mod taken_back;
 mod tracked_turn;
 mod tracking;
 mod transcript;

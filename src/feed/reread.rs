@@ -30,7 +30,12 @@ impl SessionReconciler<'_> {
                 self.seen_all(asked, &statuses, requests).await
             }
             Ok(Answer::Sessions(sessions)) => self.listed(sessions).await,
-            Ok(Answer::Messages { session, asked, page }) => self.read(session, page, asked).await,
+            Ok(Answer::Messages { session, asked, page }) => {
+                if let Question::Messages { newest: Some(newest), .. } = &question {
+                    self.compare(&session, &page, newest).await?;
+                }
+                self.read(session, page, asked).await
+            }
             Ok(Answer::Title(untold)) => {
                 let told = move |tx: &mut Tx<'_>| sessions::told(tx, &untold.session, &untold.title);
                 self.deps.store.write_soon(told).await
@@ -113,6 +118,7 @@ impl SessionReconciler<'_> {
             if !self.session(&session.id).await? {
                 continue;
             }
+            self.listed_undone(&session.id, session.undone.as_ref()).await?;
             let Some(state) = self.sessions.get_mut(&session.id) else { continue };
             let is_unknown = session.updated_at == 0;
             let is_behind = session.updated_at.saturating_sub(OVERLAP_MS) > state.read_until;
@@ -141,7 +147,7 @@ impl SessionReconciler<'_> {
                 self.feed.found_parent(&session, &parent);
                 return Ok(());
             }
-            Page::Read { session: found, messages, is_busy } => {
+            Page::Read { session: found, messages, is_busy, .. } => {
                 if let Some(found) = found {
                     self.roots.found(&session, found.title, found.metadata);
                 }

@@ -8,11 +8,11 @@ use super::outbox::Stored;
 use super::progress::Emitted;
 use super::sort::Whose;
 use super::tracked_turn::TrackedTurn;
-use crate::model::agent::{AgentMessage, AgentMessageId, AgentSessionId, Role};
+use crate::model::agent::{AgentMessage, AgentMessageId, AgentSessionId, Role, UndoPoint};
 use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{FrameId, SessionId};
 use crate::model::message::Session;
-use crate::store::{Db, StoreError, agent_messages, events, messages, sessions};
+use crate::store::{Db, StoreError, agent_messages, events, messages, sessions, taken_back};
 
 /// One conversation.
 #[derive(Debug)]
@@ -43,6 +43,10 @@ pub(super) struct SessionState {
     pub is_late: bool,
     /// Whether everything that was said before we listened is known.
     pub is_read: bool,
+    /// From where on it is undone, as far as is known.
+    pub undone: Option<UndoPoint>,
+    /// Nothing is undone any more, and whether that was redone or removed is still to be read.
+    pub undo_is_over: bool,
     /// Whether an earlier gateway may have told of what is found at first.
     pub is_old: bool,
 }
@@ -51,6 +55,7 @@ impl SessionState {
     /// What the database knows of it.
     pub(super) fn load(db: &Db<'_>, row: Session) -> Result<Self, StoreError> {
         let reach = agent_messages::reach(db, &row.id)?;
+        let undone = taken_back::point(db, &row.id)?;
         Ok(Self {
             subject: sessions::subject(&row),
             id: row.id,
@@ -64,6 +69,8 @@ impl SessionState {
             read_until: reach.until,
             is_late: false,
             is_read: false,
+            undone,
+            undo_is_over: false,
             is_old: true,
         })
     }

@@ -2,10 +2,11 @@
 //!
 //! Adding a variant to an error breaks a `match` here, which is when to think about the hint.
 
+use super::bodies;
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
 use crate::approvals::AnswerError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ConfigProblem};
 use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
@@ -28,7 +29,10 @@ pub fn no_frame(name: &str) -> Reply {
 
 impl From<ConfigError> for Reply {
     fn from(error: ConfigError) -> Self {
-        Self::bad_request("frame.invalid", error.to_string()).hint(
+        let is_unknown = |problem: &ConfigProblem| matches!(problem, ConfigProblem::UnknownKey { .. });
+        let title = error.to_string();
+        let refuse = if error.problems.iter().any(is_unknown) { Self::bad_request } else { Self::conflict };
+        refuse("frame.invalid", title).hint(
             "`mimir config show` lists all settings; `mimir frame create --help` shows what is possible",
         )
     }
@@ -68,11 +72,14 @@ impl From<FrameError> for Reply {
                 .hint(format!("when it is back, `mimir frame start {name}`")),
             FrameError::GitMoved { name, .. } => Self(Problem::new(424, "frame.git_moved", title))
                 .hint(format!("`git worktree repair` mends a worktree; `mimir frame move {name} PATH` looks anew")),
-            FrameError::ForeignImage(_) => Self::bad_request("image.foreign", title).hint(
+            FrameError::ForeignImage(_) => Self::conflict("image.foreign", title).hint(
                 "`mimir image list` shows those that are; one of your own begins with `FROM localhost/mimir-frame`",
             ),
             FrameError::NoProject(_) => Self::not_found("project.not_found", title)
                 .hint("`mimir projects list` shows the projects there are"),
+            // A frame file is a text to the document, whatever stands in it.
+            FrameError::Invalid { field: bodies::FRAME_FILE, .. } => Self::conflict("frame.invalid", title)
+                .hint("`mimir frame create --help` shows what is possible"),
             FrameError::Invalid { .. } => Self::bad_request("frame.invalid", title)
                 .hint("`mimir frame create --help` shows what is possible"),
             FrameError::NoFreePort(_) => Self::conflict("ports.exhausted", title).hint(
@@ -95,7 +102,7 @@ impl From<FrameError> for Reply {
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
             FrameError::DiskFull(_) => disk_full(title),
-            FrameError::Server { .. } => Self(Problem::new(424, "server.refused", title)).hint(
+            FrameError::Server { .. } => Self::conflict("server.refused", title).hint(
                 "`opencode serve --port 4096` with OPENCODE_SERVER_PASSWORD set is such a server; give the password with \
                  --password-stdin",
             ),
@@ -132,16 +139,16 @@ impl From<WorkspaceError> for Reply {
         match error {
             WorkspaceError::NotAbsolute(_) => Self::bad_request("workspace.relative", title)
                 .hint("give the path from the root, such as /home/me/src/my-api"),
-            WorkspaceError::Missing(path) => Self::bad_request("workspace.missing", title)
+            WorkspaceError::Missing(path) => Self::conflict("workspace.missing", title)
                 .hint(format!("`mkdir -p {}` makes it", path.display())),
             WorkspaceError::NotAFolder(_) => {
-                Self::bad_request("workspace.not_a_folder", title).hint("name the folder around it")
+                Self::conflict("workspace.not_a_folder", title).hint("name the folder around it")
             }
-            WorkspaceError::Forbidden { .. } => Self::bad_request("workspace.forbidden", title)
+            WorkspaceError::Forbidden { .. } => Self::conflict("workspace.forbidden", title)
                 .hint("an agent may change everything in its workspace: name one project's folder"),
-            WorkspaceError::NotText(_) => Self::bad_request("workspace.not_text", title)
+            WorkspaceError::NotText(_) => Self::conflict("workspace.not_text", title)
                 .hint("rename the folder, or make a link with a plain name to it"),
-            WorkspaceError::Unreadable { path, .. } => Self::bad_request("workspace.unreadable", title)
+            WorkspaceError::Unreadable { path, .. } => Self::conflict("workspace.unreadable", title)
                 .hint(format!("`ls -ld {}` shows whose it is", path.display())),
         }
     }
@@ -172,13 +179,13 @@ impl From<RuntimeError> for Reply {
             RuntimeError::TooSlow { .. } => Self::unavailable("engine.slow", title)
                 .hint("the machine may be busy: `mimir doctor` measures it; then try again"),
             RuntimeError::ImageMissing { image } if image.contains("mimir-frame") => {
-                Self(Problem::new(424, "image.missing", title)).hint("`mimir image build` builds it")
+                Self::conflict("image.missing", title).hint("`mimir image build` builds it")
             }
-            RuntimeError::ImageMissing { .. } => Self(Problem::new(424, "image.missing", title)).hint(
+            RuntimeError::ImageMissing { .. } => Self::conflict("image.missing", title).hint(
                 "`mimir image list` shows the frame images there are; leave out --image to use the usual one",
             ),
             RuntimeError::FolderMissing { path } => {
-                Self::bad_request("workspace.missing", title)
+                Self::conflict("workspace.missing", title)
                     .hint(format!("`mkdir -p {}` makes it", shell::quoted(path)))
             }
             RuntimeError::NameTaken { name } => Self::conflict("engine.name_taken", title)
@@ -349,11 +356,11 @@ impl From<AccessError> for Reply {
         match error {
             AccessError::NotFound(_) => Self::not_found("token.not_found", title)
                 .hint("`mimir token list --all` shows the tokens there are and were"),
-            AccessError::Reserved(_) => Self::bad_request("token.name", title).hint("choose another name"),
-            AccessError::NoScope | AccessError::NoFrame | AccessError::AlreadyOver => {
-                Self::bad_request("token.invalid", title)
-                    .hint("`mimir token create --help` shows what is possible")
-            }
+            AccessError::Reserved(_) => Self::conflict("token.name", title).hint("choose another name"),
+            AccessError::NoScope | AccessError::NoFrame => Self::bad_request("token.invalid", title)
+                .hint("`mimir token create --help` shows what is possible"),
+            AccessError::AlreadyOver => Self::conflict("token.invalid", title)
+                .hint("`mimir token create --help` shows what is possible"),
             AccessError::MoreThanOwn { .. } => Self(Problem::new(403, "auth.scope", title))
                 .hint("on the gateway's machine, its owner may give everything"),
             AccessError::Store(error) => error.into(),
@@ -372,11 +379,11 @@ impl From<AnswerError> for Reply {
             }
             AnswerError::TooLate { .. } => Self(Problem::new(409, "approval.too_late", title))
                 .hint("whoever is first decides; `mimir approvals list` shows what still waits"),
-            AnswerError::WrongForm(RequestForm::Permission) => Self::bad_request("approval.form", title)
+            AnswerError::WrongForm(RequestForm::Permission) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals allow ID`, or `mimir approvals deny ID --why \"…\"`"),
-            AnswerError::WrongForm(RequestForm::Question) => Self::bad_request("approval.form", title)
+            AnswerError::WrongForm(RequestForm::Question) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals answer ID \"…\"`, or `mimir approvals deny ID`"),
-            AnswerError::Incomplete(_) => Self::bad_request("approval.answer", title)
+            AnswerError::Incomplete(_) => Self::conflict("approval.answer", title)
                 .hint("`mimir approvals show ID` shows the questions and their options"),
             AnswerError::Refused(_) => Self(Problem::new(424, "approval.refused", title))
                 .hint("it still waits: `mimir approvals show ID`"),

@@ -87,8 +87,8 @@ impl Authenticator {
     /// Lets a request in, or says why not.
     ///
     /// # Errors
-    /// 421 for a wrong `Host`, 403 for a foreign page, 401 without a token that opens anything, 429 after
-    /// too many of those.
+    /// 421 for a wrong `Host`, 403 for a foreign page, 401 without a token that opens anything; after too
+    /// many of those without a reason.
     pub async fn check(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
         if let Err(problem) = self.names.check(ends.local, &asked.headers) {
             let said = |name| asked.headers.get(name).and_then(|value| value.to_str().ok()).map(cut);
@@ -182,7 +182,8 @@ fn problem(denied: Denied) -> Problem {
             .hint("ask whoever runs the gateway for a new one (`mimir token create`)"),
         Denied::HomeFromAfar => Problem::new(401, "auth.home_token", title)
             .hint("make one for this client on the gateway's machine: `mimir token create --scope …`"),
-        Denied::TooMany { seconds } => Problem::new(429, "auth.too_many", title)
+        // Not 429: that would say that it opens later. It opens nothing, and only the reason is kept back.
+        Denied::TooMany { seconds } => Problem::new(401, "auth.too_many", title)
             .hint(format!("a good token opens at any time; reasons are told again in {seconds} s")),
         Denied::Store(error) => Problem::new(500, "internal", "tokens cannot be looked up").detail(error.to_string()),
     }

@@ -19,17 +19,23 @@ use crate::store::queue::Edit;
 use crate::wire::frames::CreateFrame;
 use crate::wire::messages::{EditMessage, SendMessage};
 
+/// What is said of a frame file that says something wrong.
+pub const FRAME_FILE: &str = "config";
+
 /// A frame to be made. What the body leaves open, its frame file may say.
 ///
 /// # Errors
 /// [`FrameError::InvalidName`], [`FrameError::Invalid`].
 pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
+    let has_file = body.config_yaml.is_some();
     let given = body.config_yaml.unwrap_or_default();
     let file = match given.trim() {
         "" => FrameFile::default(),
         _ => FrameFile::parse(&given, Path::new("the frame file"))
-            .map_err(|error| invalid("config", error.to_string()))?,
+            .map_err(|error| invalid(FRAME_FILE, error.to_string()))?,
     };
+    // Without a file, the body alone is to blame.
+    let by_file = |field| if has_file { FRAME_FILE } else { field };
     let cores = body.cpus.map(cpus::check).transpose().map_err(|why| invalid("cpus", why))?;
     let memory = body.memory_bytes.map(memory::check).transpose().map_err(|why| invalid("memory", why))?;
     let pids = body.pids.map(pids::check).transpose().map_err(|why| invalid("pids", why))?;
@@ -39,7 +45,7 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
             Lifetime::Throwaway(Some(Duration::from_secs(seconds)))
         }
         (true, None) => Lifetime::Throwaway(file.ttl),
-        (false, Some(_)) => return Err(invalid("ttl", "only a throwaway frame has one")),
+        (false, Some(_)) => return Err(invalid(by_file("ttl"), "only a throwaway frame has a ttl")),
         (false, None) => Lifetime::Stays,
     };
     // A place that is named in the body beats either way of naming one in the file.
@@ -52,7 +58,7 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
     let place = match (workspace, project) {
         (Some(folder), None) => Place::Folder(folder),
         (None, Some(project)) => Place::Project(project),
-        (None, None) => return Err(invalid("workspace", "name a workspace or a project")),
+        (None, None) => return Err(invalid(by_file("workspace"), "name a workspace or a project")),
         (Some(_), Some(_)) => return Err(invalid("workspace", "name a project or a workspace, not both")),
     };
     Ok(FrameRequest {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::problem::Reply;
 use super::refusals;
@@ -46,7 +48,35 @@ where
             StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(LARGEST_BODY),
             _ => refusals::cut_off(),
         })?;
-        Json::from_bytes(&body).map(|Json(value)| Self(value)).map_err(|error| refusals::of_body(&error))
+        let read = Json::from_bytes(&body).or_else(|error| match &error {
+            JsonRejection::JsonDataError(_) => with_whole_numbers(&body).ok_or(error),
+            _ => Err(error),
+        });
+        read.map(|Json(value)| Self(value)).map_err(|error| refusals::of_body(&error))
+    }
+}
+
+/// The same body with `60` where `60.0` stands: to JSON both are one number, to Rust the second is no whole one.
+fn with_whole_numbers<T: DeserializeOwned>(body: &[u8]) -> Option<Json<T>> {
+    let mut value = serde_json::from_slice(body).ok()?;
+    make_whole(&mut value);
+    serde_json::from_value(value).ok().map(Json)
+}
+
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        Value::Number(number) => {
+            const END: f64 = 18_446_744_073_709_551_616.0; // 2^64
+            let float = number.as_f64().filter(|_| number.is_f64()).unwrap_or(f64::NAN);
+            if (0.0..END).contains(&float) && float.fract() == 0.0 {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and fits")]
+                let whole = float as u64;
+                *value = whole.into();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
@@ -99,10 +129,21 @@ pub fn frame_name(text: &str) -> Result<FrameName, Reply> {
 
 /// How long the caller is willing to wait.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Wait {
-    /// Seconds to wait until it is done; 0 (the default) answers at once. At most 600.
-    #[serde(default)]
+    /// Seconds to wait until it is done; 0 (the default) answers at once. No longer than 600 is waited.
+    #[serde(default, deserialize_with = "seconds")]
+    #[param(minimum = 0)]
     pub wait: f64,
+}
+
+/// A number that can be waited.
+fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let given = f64::deserialize(from)?;
+    match given.is_nan() || given.is_infinite() || given < 0.0 {
+        false => Ok(given),
+        true => Err(serde::de::Error::custom("it must be a number of seconds, 0 or more")),
+    }
 }
 
 impl Wait {

@@ -1,6 +1,6 @@
 //! Conversations and what was said in them, as clients see it. Pure.
 
-use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role};
+use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role, TakenBack};
 use crate::model::message::Session;
 use crate::sessions::Conversation;
 use crate::store::messages::Source;
@@ -24,10 +24,10 @@ pub fn session(session: Session, message_count: u64) -> SessionSummary {
 
 /// A conversation with everything that was said.
 pub fn details(of: Conversation) -> SessionDetails {
-    let Conversation { session: head, written, history, mut sources } = of;
+    let Conversation { session: head, written, history, mut taken_back, mut sources } = of;
     let turns = history.into_iter().map(|record| {
-        let source = sources.remove(&record.head.id);
-        turn(record, source)
+        let (source, taken_back) = (sources.remove(&record.head.id), taken_back.remove(&record.head.id));
+        turn(record, source, taken_back)
     });
     SessionDetails { turns: turns.collect(), summary: session(head, written) }
 }
@@ -40,7 +40,7 @@ fn role_word(role: Role) -> String {
     .to_owned()
 }
 
-fn turn(turn: AgentMessage, source: Option<Source>) -> TurnView {
+fn turn(turn: AgentMessage, source: Option<Source>, taken_back: Option<TakenBack>) -> TurnView {
     let mut text = String::new();
     let mut tools = Vec::new();
     for part in &turn.parts {
@@ -71,6 +71,7 @@ fn turn(turn: AgentMessage, source: Option<Source>) -> TurnView {
         text,
         tools,
         error: head.error.map(|error| error.message),
+        taken_back,
         finish: head.finish,
         tokens: head.tokens,
         cost_microusd: head.cost_microusd,
@@ -104,6 +105,7 @@ pub fn found(found: Found) -> SearchHit {
         role: role_word(found.role),
         at: found.at,
         model: found.model,
+        taken_back: found.taken_back,
         snippet: found.snippet.into_iter().map(|(text, hit)| SnippetPiece { text, hit }).collect(),
     }
 }

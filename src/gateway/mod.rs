@@ -9,6 +9,7 @@ pub mod auth;
 pub mod bodies;
 mod carry;
 mod connection_limit;
+pub mod document;
 mod engine;
 pub mod extract;
 mod guarded_stream;

@@ -4,6 +4,8 @@
 //! named. [`check`] stands before every handler; a route without the two words does
 //! not compile.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -72,21 +74,50 @@ pub enum FrameIn {
     Approval,
 }
 
+/// A route with what stands before its handler.
+#[derive(Clone)]
+pub struct Checked {
+    services: Services,
+    route: Route,
+    /// The parameters that its query may hold.
+    parameters: Arc<[String]>,
+}
+
+impl Checked {
+    /// As the table and the document say.
+    pub fn new(services: Services, route: Route, parameters: Vec<String>) -> Self {
+        Self { services, route, parameters: parameters.into() }
+    }
+
+    /// Refuses what no handler would look at: whoever misspells a filter would get everything. What is on its way to
+    /// opencode is opencode's to read.
+    fn check_query(&self, query: Option<&str>) -> Answer<()> {
+        if self.route.needs == Needs::Scope(Scope::Passthrough) {
+            return Ok(());
+        }
+        let mut given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        match given.find(|(name, _)| !self.parameters.iter().any(|known| known == name)) {
+            Some((name, _)) => Err(refusals::unknown_parameter(&name, &self.parameters)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Lets a request go on to its handler, or says why not.
 ///
 /// # Errors
-/// 401 when nobody knows who asks, 403 when they may not.
-pub async fn check(
-    State((services, route)): State<(Services, Route)>,
-    request: Request,
-    next: Next,
-) -> Answer<Response> {
+/// 401 when nobody knows who asks, 403 when they may not, 400 for a parameter that there is not.
+pub async fn check(State(checked): State<Checked>, request: Request, next: Next) -> Answer<Response> {
     let Some(grant) = request.extensions().get::<Grant>().cloned() else {
         return Err(Problem::new(401, "auth.required", "nobody knows who asks").into());
     };
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    match admit(&grant, route, request, &services).await {
-        Ok(request) => Ok(next.run(request).await),
+    let Checked { services, route, .. } = &checked;
+    match admit(&grant, *route, request, services).await {
+        Ok(request) => {
+            checked.check_query(uri.query())?;
+            Ok(next.run(request).await)
+        }
         Err(reply) => {
             if reply.0.status == 403 {
                 let detail = json!({ "code": reply.0.code, "method": method.as_str() });

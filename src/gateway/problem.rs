@@ -15,7 +15,7 @@ pub type Answer<T> = Result<T, Reply>;
 pub struct Reply(pub Problem);
 
 impl Reply {
-    /// The request makes no sense: wrong shape, missing value, not a name.
+    /// The request makes no sense: wrong shape, missing value, not a name. The OpenAPI document does not allow it.
     pub fn bad_request(code: &str, title: impl Into<String>) -> Self {
         Self(Problem::new(400, code, title))
     }
@@ -25,7 +25,7 @@ impl Reply {
         Self(Problem::new(404, code, title))
     }
 
-    /// It does not fit what is there now.
+    /// It makes sense, and does not fit what is there now.
     pub fn conflict(code: &str, title: impl Into<String>) -> Self {
         Self(Problem::new(409, code, title))
     }

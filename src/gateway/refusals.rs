@@ -61,6 +61,16 @@ pub fn of_query(error: &QueryRejection) -> Reply {
         .hint(DOCUMENT)
 }
 
+/// A query parameter that there is not.
+pub fn unknown_parameter(name: &str, known: &[String]) -> Reply {
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let detail = match known.as_slice() {
+        [] => format!("there is no `{name}` here, nor any other"),
+        some => format!("there is no `{name}` here; there is {}", some.join(", ")),
+    };
+    Reply::bad_request("request.invalid", "a query parameter does not fit").detail(detail).hint(DOCUMENT)
+}
+
 /// A refusal that came without a word of ours.
 pub fn of_status(status: StatusCode) -> Problem {
     let (code, title) = match status.as_u16() {

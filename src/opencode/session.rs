@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::agent::AgentSessionId;
+use crate::model::agent::{AgentSessionId, UndoPoint};
 
 /// A session, as the agent keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct AgentSession {
     pub title: String,
     /// Whatever was stored with it; ours hold our ids.
     pub metadata: Value,
+    /// From where on it is undone, if it is.
+    pub undone: Option<UndoPoint>,
     /// When anything of it changed (UTC ms).
     pub updated_at: u64,
 }

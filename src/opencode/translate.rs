@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{AgentSession, wire};
 use crate::model::agent::{
     AgentEvent, AgentFailure, AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId,
-    AgentStatus, MessageInfo, PartBody, Role, ToolStatus,
+    AgentStatus, MessageInfo, PartBody, Role, ToolStatus, UndoPoint,
 };
 use crate::model::approval::{AgentRequest, AskBody, AskedCall, AskedOption, AskedQuestion};
 use crate::model::usage::Tokens;
@@ -32,6 +32,7 @@ fn known(envelope: &wire::Envelope) -> Option<AgentEvent> {
                 parent: found.parent,
                 title: found.title,
                 metadata: found.metadata,
+                undone: found.undone,
             }
         }
         "session.deleted" => AgentEvent::SessionDeleted(session(read(&body["info"])?).id),
@@ -84,6 +85,10 @@ pub(super) fn session(found: wire::Session) -> AgentSession {
         parent: found.parent.map(AgentSessionId),
         title: found.title,
         metadata: found.metadata,
+        undone: found.revert.map(|revert| UndoPoint {
+            message: AgentMessageId(revert.message),
+            keeps_message: revert.part.is_some(),
+        }),
         updated_at: found.time.updated.unwrap_or_default(),
     }
 }

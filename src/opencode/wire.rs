@@ -35,6 +35,17 @@ pub(super) struct Session {
     pub metadata: Value,
     #[serde(default)]
     pub time: Changed,
+    #[serde(default)]
+    pub revert: Option<Revert>,
+}
+
+/// From where on a session is undone. The messages are still listed until somebody goes on; then they are removed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Revert {
+    #[serde(rename = "messageID")]
+    pub message: String,
+    #[serde(default, rename = "partID")]
+    pub part: Option<String>,
 }
 
 /// When a session was last changed.

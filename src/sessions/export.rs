@@ -2,18 +2,19 @@
 
 use std::fmt::Write as _;
 
+use super::Conversation;
 use crate::clock;
-use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role, ToolStatus};
+use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role, TakeBack, TakenBack, ToolStatus};
 use crate::model::message::Session;
 use crate::model::usage::Tokens;
 
 /// The conversation as Markdown: everything that was said and done, what the model thought folded away.
 #[must_use]
-pub fn markdown(session: &Session, turns: &[AgentMessage]) -> String {
+pub fn markdown(of: &Conversation) -> String {
     let mut text = String::new();
-    head(&mut text, session, turns);
-    for turn in turns.iter().filter(|turn| is_worth_a_heading(turn)) {
-        one(&mut text, turn);
+    head(&mut text, &of.session, &of.history);
+    for turn in of.history.iter().filter(|turn| is_worth_a_heading(turn)) {
+        one(&mut text, turn, of.taken_back.get(&turn.head.id));
     }
     text
 }
@@ -43,7 +44,7 @@ fn is_worth_a_heading(turn: &AgentMessage) -> bool {
     turn.head.error.is_some() || turn.parts.iter().any(|part| !written(part).is_empty())
 }
 
-fn one(text: &mut String, turn: &AgentMessage) {
+fn one(text: &mut String, turn: &AgentMessage, taken_back: Option<&TakenBack>) {
     let head = &turn.head;
     let who = match (head.role, &head.model) {
         (Role::User, _) => "User".to_owned(),
@@ -51,6 +52,14 @@ fn one(text: &mut String, turn: &AgentMessage) {
         (Role::Assistant, None) => "Assistant".to_owned(),
     };
     let _ = writeln!(text, "\n## {who} · {}", utc(head.created_at));
+    if let Some(TakenBack { how, at }) = taken_back {
+        let and_files = if *how == TakeBack::Undone { "; files are as before it" } else { "" };
+        let _ = writeln!(
+            text,
+            "\n> **Taken back** ({how}, {}): the agent does not know of this any more{and_files}.",
+            utc(*at)
+        );
+    }
     for part in &turn.parts {
         text.push_str(&written(part));
     }
@@ -219,8 +228,16 @@ mod tests {
         failed.head.error =
             Some(AgentFailure { name: "APIError".into(), message: "no\nkey".into(), status: Some(401) });
         let nothing = turn(Role::Assistant, vec![text("  ")]);
-        let turns = [turn(Role::User, vec![text("Add dark mode.")]), answer, nothing, failed];
-        let made = markdown(&session(), &turns);
+        let mut undone = turn(Role::User, vec![text("Add a moon.")]);
+        undone.head.id = AgentMessageId("msg_2".into());
+        let taken_back = TakenBack { how: TakeBack::Undone, at: AT };
+        let made = markdown(&Conversation {
+            session: session(),
+            written: 2,
+            taken_back: [(undone.head.id.clone(), taken_back)].into(),
+            history: vec![turn(Role::User, vec![text("Add dark mode.")]), answer, nothing, failed, undone],
+            sources: std::collections::BTreeMap::new(),
+        });
         let expected = "\
 # Dark mode
 
@@ -267,6 +284,12 @@ Done.
 ## Assistant (scripted/scripted) · 2026-11-21 14:05:09 UTC
 
 **Failed (APIError):** no key
+
+## User · 2026-11-21 14:05:09 UTC
+
+> **Taken back** (undone, 2026-11-21 14:05:09 UTC): the agent does not know of this any more; files are as before it.
+
+Add a moon.
 ";
         assert_eq!(made, expected.replace("SESSION", session().id.as_str()));
     }

@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::frames::AgentLocator;
-use crate::model::agent::{AgentMessage, AgentMessageId, ModelRef};
+use crate::model::agent::{AgentMessage, AgentMessageId, ModelRef, TakenBack};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
 use crate::store::search::{self, Found, Wanted};
 use crate::store::sessions::{Among, Named};
-use crate::store::{Store, StoreError, agent_messages, messages, sessions};
+use crate::store::{Store, StoreError, agent_messages, messages, sessions, taken_back};
 use crate::supervisor::failpoint::Failpoints;
 
 pub use error::SessionError;
+use query::QueryError;
 
 /// The longest title made from a message.
 const TITLE_CHARS: usize = 60;
@@ -47,6 +48,8 @@ pub struct Conversation {
     pub written: u64,
     /// What was said, oldest first.
     pub history: Vec<AgentMessage>,
+    /// What of it does not stand any more.
+    pub taken_back: BTreeMap<AgentMessageId, TakenBack>,
     /// What was sent through mimir: by what, and for which run.
     pub sources: BTreeMap<AgentMessageId, messages::Source>,
 }
@@ -124,6 +127,7 @@ impl Sessions {
                 session: sessions::get(db, &wanted)?,
                 written: sessions::written(db, &wanted)?,
                 history: agent_messages::of_session(db, &wanted)?,
+                taken_back: taken_back::of_session(db, &wanted)?,
                 sources: messages::sources(db, &wanted)?,
             })
         });
@@ -133,12 +137,17 @@ impl Sessions {
         }
     }
 
-    /// Messages in which that was said, the best first; `typed` is what a person types, see [`query`].
+    /// Messages in which that was said, the best first; `typed` is what a person types, see [`query`]. Where no word
+    /// must be there, nothing is found.
     ///
     /// # Errors
-    /// [`SessionError::Query`].
+    /// [`SessionError::Query`] when it is too long.
     pub async fn search(&self, typed: &str, within: Wanted) -> Result<Vec<Found>, SessionError> {
-        let wanted = Wanted { expression: query::expression(typed)?, ..within };
+        let expression = match query::expression(typed) {
+            Err(QueryError::Nothing(_) | QueryError::OnlyExclusions(_)) => return Ok(Vec::new()),
+            read => read?,
+        };
+        let wanted = Wanted { expression, ..within };
         Ok(self.deps.store.read(move |db| search::find(db, &wanted)).await?)
     }
 

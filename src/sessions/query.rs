@@ -2,7 +2,7 @@
 //!
 //! Words are all wanted; `"several words"` stand together; `begin*` may go on; `-word` must not be there;
 //! `a OR b` takes either. Everything else is taken as it is written: nobody has to know the index's language to
-//! search for `foo-bar` or `std::io`.
+//! search for `foo-bar` or `std::io`. A quote without its end goes to the end; an `OR` with nothing on one side is a word.
 
 use std::fmt::Write as _;
 
@@ -15,18 +15,12 @@ pub enum QueryError {
     /// Only words that must not be there.
     #[error("`{0}` says only what must not be there: add a word that must")]
     OnlyExclusions(String),
-    /// A quote without its end.
-    #[error("the quote that begins with `\"{0}` has no end")]
-    OpenQuote(String),
-    /// `OR` needs something on both sides.
-    #[error("`OR` needs a word before it and one behind it")]
-    LonelyOr,
     /// Longer than anybody types.
-    #[error("the search has {0} bytes, and {LONGEST} is the most")]
+    #[error("the search has {0} characters, and {LONGEST} is the most")]
     TooLong(usize),
 }
 
-/// The longest search in bytes.
+/// The longest search in characters.
 pub const LONGEST: usize = 1000;
 
 /// What is looked for, piece by piece.
@@ -49,37 +43,36 @@ enum Token {
 /// # Errors
 /// See [`QueryError`].
 pub fn expression(typed: &str) -> Result<String, QueryError> {
-    if typed.len() > LONGEST {
-        return Err(QueryError::TooLong(typed.len()));
+    let length = typed.chars().count();
+    if length > LONGEST {
+        return Err(QueryError::TooLong(length));
     }
     // Groups of alternatives; all groups are wanted.
     let mut groups: Vec<Vec<Term>> = Vec::new();
     let mut unwanted = Vec::new();
-    let mut after_or = false;
-    for token in tokens(typed)? {
+    let tokens = tokens(typed);
+    let is_word = |at: usize| matches!(tokens.get(at), Some(Token::Term(_)));
+    // Between two words it says that either will do; anywhere else it is a word itself.
+    let is_or = |at: usize| at > 0 && tokens[at] == Token::Or && is_word(at - 1) && is_word(at + 1);
+    for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Or if after_or || groups.is_empty() => return Err(QueryError::LonelyOr),
-            Token::Or => after_or = true,
-            Token::Not(_) if after_or => return Err(QueryError::LonelyOr),
-            Token::Not(term) => unwanted.push(term),
-            Token::Term(term) => match groups.last_mut().filter(|_| after_or) {
-                Some(group) => {
-                    group.push(term);
-                    after_or = false;
-                }
-                None => groups.push(vec![term]),
+            Token::Or if is_or(at) => {}
+            Token::Or => groups.push(vec![Term { text: "OR".to_owned(), begins: false }]),
+            Token::Not(term) => unwanted.push(term.clone()),
+            Token::Term(term) => match groups.last_mut().filter(|_| at > 0 && is_or(at - 1)) {
+                Some(group) => group.push(term.clone()),
+                None => groups.push(vec![term.clone()]),
             },
         }
     }
-    match (after_or, groups.is_empty(), unwanted.is_empty()) {
-        (true, ..) => Err(QueryError::LonelyOr),
-        (_, true, true) => Err(QueryError::Nothing(typed.trim().to_owned())),
-        (_, true, false) => Err(QueryError::OnlyExclusions(typed.trim().to_owned())),
+    match (groups.is_empty(), unwanted.is_empty()) {
+        (true, true) => Err(QueryError::Nothing(typed.trim().to_owned())),
+        (true, false) => Err(QueryError::OnlyExclusions(typed.trim().to_owned())),
         _ => Ok(written(&groups, &unwanted)),
     }
 }
 
-fn tokens(typed: &str) -> Result<Vec<Token>, QueryError> {
+fn tokens(typed: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = typed.trim_start();
     while !rest.is_empty() {
@@ -93,11 +86,9 @@ fn tokens(typed: &str) -> Result<Vec<Token>, QueryError> {
         let text;
         if quoted {
             let inside = &rest[1..];
-            let end = inside.find('"').ok_or_else(|| {
-                QueryError::OpenQuote(inside.chars().take(20).collect::<String>().trim_end().to_owned())
-            })?;
-            text = &inside[..end];
-            rest = &inside[end + 1..];
+            let (within, behind) = inside.split_once('"').unwrap_or((inside, ""));
+            text = within;
+            rest = behind;
         } else {
             let end = rest.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(rest.len());
             text = &rest[..end];
@@ -115,7 +106,7 @@ fn tokens(typed: &str) -> Result<Vec<Token>, QueryError> {
         }
         rest = rest.trim_start();
     }
-    Ok(tokens)
+    tokens
 }
 
 fn written(groups: &[Vec<Term>], unwanted: &[Term]) -> String {
@@ -159,6 +150,12 @@ mod tests {
             ),
             ("--flag or -> x", r#"("--flag") AND ("or") AND ("x")"#),
             (r#"say"hello""#, r#"("say") AND ("hello")"#),
+            (r#"a "b c"#, r#"("a") AND ("b c")"#),
+            ("OR a", r#"("OR") AND ("a")"#),
+            ("a OR", r#"("a") AND ("OR")"#),
+            ("a OR OR b", r#"("a") AND ("OR") AND ("OR") AND ("b")"#),
+            ("a OR b OR c", r#"("a" OR "b" OR "c")"#),
+            ("a OR -b", r#"(("a") AND ("OR")) NOT "b""#),
         ] {
             assert_eq!(expression(typed).expect(typed), expected, "{typed}");
         }
@@ -169,10 +166,6 @@ mod tests {
         assert_eq!(expression("  "), Err(QueryError::Nothing(String::new())));
         assert_eq!(expression("-> ** ?!"), Err(QueryError::Nothing("-> ** ?!".into())));
         assert_eq!(expression("-python"), Err(QueryError::OnlyExclusions("-python".into())));
-        assert_eq!(expression(r#"a "b c"#), Err(QueryError::OpenQuote("b c".into())));
-        for lonely in ["OR a", "a OR", "a OR OR b", "a OR -b"] {
-            assert_eq!(expression(lonely), Err(QueryError::LonelyOr), "{lonely}");
-        }
         assert_eq!(expression(&"x".repeat(1001)), Err(QueryError::TooLong(1001)));
     }
 }

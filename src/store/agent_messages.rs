@@ -5,15 +5,20 @@ use super::{Queryable, StoreError, Tx};
 use crate::model::agent::{AgentMessage, AgentMessageId};
 use crate::model::ids::SessionId;
 
-/// Keeps a message; a newer version of it replaces the older one.
+/// Keeps a message; a newer version of it replaces the older one. One that is undone by now is kept as that.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when there is no such conversation.
 pub fn upsert(tx: &mut Tx<'_>, session: &SessionId, message: &AgentMessage) -> Result<(), StoreError> {
     let head = &message.head;
     tx.change(
-        "INSERT INTO agent_messages (session_id, agent_message, role, head, parts, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO agent_messages (session_id, agent_message, role, head, parts, created_at,
+                                     taken_back, taken_back_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+                 (SELECT 'undone' FROM sessions WHERE id = ?1
+                     AND (?2 > undone_from OR (?2 = undone_from AND NOT undone_keeps))),
+                 (SELECT ?7 FROM sessions WHERE id = ?1
+                     AND (?2 > undone_from OR (?2 = undone_from AND NOT undone_keeps))))
          ON CONFLICT (session_id, agent_message)
          DO UPDATE SET role = excluded.role, head = excluded.head, parts = excluded.parts
              WHERE role IS NOT excluded.role OR head IS NOT excluded.head OR parts IS NOT excluded.parts",
@@ -24,6 +29,7 @@ pub fn upsert(tx: &mut Tx<'_>, session: &SessionId, message: &AgentMessage) -> R
             to_json(head, "an agent's message")?,
             to_json(&message.parts, "an agent's parts")?,
             to_sql_int(head.created_at),
+            tx.now(),
         ),
     )?;
     Ok(())

@@ -20,6 +20,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0008_timers_and_cursors.sql"),
     include_str!("migrations/0009_origin.sql"),
     include_str!("migrations/0010_engines.sql"),
+    include_str!("migrations/0011_taken_back.sql"),
     include_str!("migrations/0012_message_counts.sql"),
 ];
 

@@ -31,6 +31,7 @@ pub mod retention;
 mod ring;
 pub mod search;
 pub mod sessions;
+pub mod taken_back;
 pub mod timers;
 pub mod tokens;
 pub mod usage;

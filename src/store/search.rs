@@ -1,8 +1,8 @@
 //! Finding what was said, in all conversations there ever were.
 
 use super::values::{json, role_word, to_sql_int, unsigned};
-use super::{Queryable, StoreError, sessions};
-use crate::model::agent::{AgentMessageId, MessageInfo, Role};
+use super::{Queryable, StoreError, sessions, taken_back};
+use crate::model::agent::{AgentMessageId, MessageInfo, Role, TakenBack};
 use crate::model::ids::SessionId;
 use crate::model::message::Session;
 use crate::model::names::FrameName;
@@ -39,6 +39,8 @@ pub struct Found {
     pub at: u64,
     /// With which model.
     pub model: Option<String>,
+    /// That it does not stand any more.
+    pub taken_back: Option<TakenBack>,
     /// The place where it was found, in pieces: true for what was looked for.
     pub snippet: Vec<(String, bool)>,
 }
@@ -55,6 +57,7 @@ pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreEr
     ask.rows(
         "SELECT sessions.*, agent_messages.agent_message AS found_message, agent_messages.role AS found_role,
                 agent_messages.created_at AS found_at, agent_messages.head AS found_head,
+                 agent_messages.taken_back, agent_messages.taken_back_at,
                 snippet(agent_message_search, -1, char(2), char(3), '…', 24) AS found_snippet
            FROM agent_message_search
            JOIN agent_messages ON agent_messages.id = agent_message_search.rowid
@@ -85,6 +88,7 @@ pub fn find(ask: &impl Queryable, wanted: &Wanted) -> Result<Vec<Found>, StoreEr
                 role: head.role,
                 at: unsigned(row, "found_at")?,
                 model: head.model,
+                taken_back: taken_back::taken_back(row)?,
                 snippet: pieces(&snippet),
             })
         },

@@ -6,6 +6,8 @@ mod cutter;
 mod faults;
 #[path = "feed/real.rs"]
 mod real;
+#[path = "feed/taken_back.rs"]
+mod taken_back;
 
 use std::sync::Arc;
 use std::time::Duration;

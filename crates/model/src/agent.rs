@@ -284,6 +284,44 @@ impl AgentMessage {
     }
 }
 
+/// How a message of a conversation was taken back, past mimir or through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum TakeBack {
+    /// By `/undo`, with the changes to files; the agent does not know of it any more, and `/redo` brings it back.
+    Undone,
+    /// For good: somebody went on after `/undo`, or deleted it.
+    Removed,
+}
+
+impl TakeBack {
+    /// The word in the database, on the wire and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// That a message does not stand any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TakenBack {
+    /// How.
+    pub how: TakeBack,
+    /// When that was noticed first (UTC ms). Who did it is not known: the agent does not say.
+    pub at: u64,
+}
+
+/// From where on a session is undone, as the agent keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoPoint {
+    /// The first message that is.
+    pub message: AgentMessageId,
+    /// Only some parts of that one are; those behind it are whole.
+    pub keeps_message: bool,
+}
+
 /// Something the agent's event stream said.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentEvent {
@@ -301,6 +339,8 @@ pub enum AgentEvent {
         title: String,
         /// Whatever was stored with it; ours hold our ids.
         metadata: serde_json::Value,
+        /// From where on it is undone, if it is.
+        undone: Option<UndoPoint>,
     },
     /// A session was deleted.
     SessionDeleted(AgentSessionId),
@@ -323,7 +363,7 @@ pub enum AgentEvent {
         /// What to append.
         delta: String,
     },
-    /// A message is gone (revert).
+    /// A message is gone: deleted, or undone and then written over.
     MessageRemoved(AgentSessionId, AgentMessageId),
     /// The agent wants leave to do something, or an answer.
     Asked(AgentRequest),

@@ -85,6 +85,12 @@ impl AllowGroups {
         Ok(AllowList { rules })
     }
 
+    /// What the groups are called.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.groups.keys().cloned().collect()
+    }
+
     /// The first host that an entry of an allow-list names, and that can be asked over HTTPS.
     #[must_use]
     pub fn example(&self, entry: &str) -> Option<String> {
@@ -107,7 +113,11 @@ impl FromStr for HostRule {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port.parse().map_err(|_| text.to_owned())?)),
+            // `parse` also takes a sign, which no port has.
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+                (host, Some(port.parse().map_err(|_| text.to_owned())?))
+            }
+            Some(_) => return Err(text.to_owned()),
             None => (text, None),
         };
         let (name, beneath) = match host.strip_prefix("*.") {
@@ -118,7 +128,7 @@ impl FromStr for HostRule {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
         // At least one dot: `*.com` would be too much, and `localhost` is not for frames.
-        let good = name.contains('.') && name.len() <= 253 && name.split('.').all(label) && port != Some(0);
+        let good = name.contains('.') && text.len() <= 253 && name.split('.').all(label) && port != Some(0);
         if good { Ok(Self { name: name.to_ascii_lowercase(), beneath, port }) } else { Err(text.to_owned()) }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::ToolStatus;
+use super::agent::{AgentMessageId, TakeBack, ToolStatus};
 use super::approval::{ApprovalState, AskedQuestion};
 use super::frame::FrameState;
 use super::ids::{FrameId, MessageId, SessionId};
@@ -91,6 +91,20 @@ pub enum EventKind {
     /// A conversation was deleted.
     #[serde(rename = "session.removed")]
     SessionRemoved {},
+    /// Messages of a conversation were taken back: undone in the terminal, or removed. The history keeps them.
+    #[serde(rename = "session.taken_back")]
+    SessionTakenBack {
+        /// opencode's ids of them.
+        messages: Vec<AgentMessageId>,
+        /// How.
+        how: TakeBack,
+    },
+    /// What was undone stands again.
+    #[serde(rename = "session.restored")]
+    SessionRestored {
+        /// opencode's ids of the messages.
+        messages: Vec<AgentMessageId>,
+    },
     /// Somebody began a turn past mimir: in the terminal, or over the agent's own API.
     #[serde(rename = "turn.started")]
     TurnStarted {
@@ -294,6 +308,8 @@ impl EventKind {
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",
             Self::SessionRemoved {} => "session.removed",
+            Self::SessionTakenBack { .. } => "session.taken_back",
+            Self::SessionRestored { .. } => "session.restored",
             Self::TurnStarted { .. } => "turn.started",
             Self::TurnEnded { .. } => "turn.ended",
             Self::SessionCreated { .. } => "session.created",

@@ -16,7 +16,9 @@ use std::path::Path;
     strum::EnumString,
     strum::EnumIter,
     strum::IntoStaticStr,
+    utoipa::ToSchema,
 )]
+#[schema(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Kit {
     /// Rust's stable toolchain.

@@ -289,13 +289,17 @@ pub struct SessionTitle(String);
 pub struct InvalidTitle;
 
 impl SessionTitle {
+    /// The most characters.
+    pub const MOST: usize = 200;
+
     /// Takes a text without the space around it; control characters become spaces.
     ///
     /// # Errors
     /// When nothing is left of it, or too much.
     pub fn parse(text: &str) -> Result<Self, InvalidTitle> {
-        let title: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if (1..=200).contains(&title.chars().count()) { Ok(Self(title)) } else { Err(InvalidTitle) }
+        let fits = !text.trim().is_empty() && text.chars().count() <= Self::MOST;
+        let title = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if fits { Ok(Self(title)) } else { Err(InvalidTitle) }
     }
 }
 

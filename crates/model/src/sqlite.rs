@@ -5,7 +5,7 @@
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::agent::{AgentMessageId, AgentSessionId, ModelRef};
+use crate::agent::{AgentMessageId, AgentSessionId, ModelRef, TakeBack};
 use crate::approval::ApprovalState;
 use crate::frame::{Desired, EngineKind, FrameState};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
@@ -81,6 +81,7 @@ words! {
     Desired => "a wish for a frame",
     EngineKind => "an engine",
     DeliveryState => "a message's state",
+    TakeBack => "how a message was taken back",
     Origin => "an origin",
     ApprovalState => "a prompt's state",
     PortPurpose => "a port's purpose",

@@ -13,7 +13,6 @@ use crate::gateway::views;
 use crate::model::approval::{ApprovalState, Decision};
 use crate::store::{self, Store, StoreError};
 use crate::wire::approvals::{AnswerApproval, ApprovalView, Policy, Say};
-use crate::wire::problem::Problem;
 
 routes! {
     get "/v1/approvals" Read Query => list;
@@ -30,6 +29,7 @@ const LONGEST_WORDS: usize = 64 * 1024;
 
 /// Which approvals.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ApprovalQuery {
     /// Only of this frame, by name; also of one that is gone.
     pub frame: Option<String>,
@@ -65,7 +65,7 @@ pub async fn list(
 
 /// Something that an agent asks or asked. The id may be shortened to its end.
 #[utoipa::path(get, path = "/v1/approvals/{id}", tag = "approvals", params(("id" = String, Path)),
-    responses((status = 200, body = ApprovalView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = ApprovalView)))]
 pub async fn show(State(approvals): State<Approvals>, Path(id): Path<String>) -> Answer<Json<ApprovalView>> {
     Ok(Json(views::approval(approvals.find(&id).await?)))
 }
@@ -76,8 +76,7 @@ pub async fn show(State(approvals): State<Approvals>, Path(id): Path<String>) ->
 /// list.
 #[utoipa::path(post, path = "/v1/approvals/{id}/answer", tag = "approvals", params(("id" = String, Path)),
     request_body = AnswerApproval,
-    responses((status = 200, body = ApprovalView), (status = 202, body = ApprovalView),
-        (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = ApprovalView), (status = 202, body = ApprovalView)))]
 pub async fn answer(
     State(approvals): State<Approvals>,
     Caller(principal): Caller,
@@ -114,7 +113,7 @@ fn decision(request: AnswerApproval) -> Answer<Decision> {
 
 /// The rules of a frame, which come behind the configured ones.
 #[utoipa::path(get, path = "/v1/frames/{name}/policy", tag = "approvals", params(("name" = String, Path)),
-    responses((status = 200, body = Policy), (status = 404, body = Problem)))]
+    responses((status = 200, body = Policy)))]
 pub async fn policy(State(frames): State<Frames>, State(store): State<Store>, Path(name): Path<String>) -> Answer<Json<Policy>> {
     let frame = frames.get(&frame_name(&name)?).await?;
     let rules = store.read(move |db| store::approvals::rules_of(db, &frame.id)).await?;
@@ -124,7 +123,7 @@ pub async fn policy(State(frames): State<Frames>, State(store): State<Store>, Pa
 /// Gives a frame other rules. They hold for what is asked from now on; tools that no rule covered before are asked for
 /// after the next start of the frame.
 #[utoipa::path(put, path = "/v1/frames/{name}/policy", tag = "approvals", params(("name" = String, Path)),
-    request_body = Policy, responses((status = 200, body = Policy), (status = 404, body = Problem)))]
+    request_body = Policy, responses((status = 200, body = Policy)))]
 pub async fn set_policy(
     State(frames): State<Frames>, State(store): State<Store>,
     Caller(principal): Caller,

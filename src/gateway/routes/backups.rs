@@ -8,7 +8,6 @@ use crate::backups::Backups;
 use crate::gateway::extract::Caller;
 use crate::gateway::problem::Answer;
 use crate::model::backup::Backup;
-use crate::wire::problem::Problem;
 
 routes! {
     get "/v1/backups" Admin All => list;
@@ -23,7 +22,7 @@ pub async fn list(State(backups): State<Backups>) -> Json<Vec<Backup>> {
 
 /// Makes a copy of the database as it is now, under the same key.
 #[utoipa::path(post, path = "/v1/backups", tag = "gateway",
-    responses((status = 201, body = Backup), (status = 507, body = Problem)))]
+    responses((status = 201, body = Backup)))]
 pub async fn create(
     State(backups): State<Backups>, Caller(principal): Caller,
 ) -> Answer<(StatusCode, Json<Backup>)> {

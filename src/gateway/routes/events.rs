@@ -25,7 +25,6 @@ use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::write_timeout::Patience;
 use crate::model::ids::{MessageId, SessionId};
 use crate::wire::events::{Notice, Noticed, Snapshot};
-use crate::wire::problem::Problem;
 
 routes! {
     get "/v1/events" Read Filter => events;
@@ -38,6 +37,7 @@ const SOCKET_BUFFER: usize = 16 * 1024;
 
 /// Which events, and from where on.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct EventQuery {
     /// Everything after this id: from now on when absent, from the oldest that is kept when 0. The header
     /// `Last-Event-ID` does the same.
@@ -50,6 +50,7 @@ pub struct EventQuery {
     pub message: Option<String>,
     /// Only these kinds, separated by commas; `message.*` is all that begin like that:
     /// `frame.moved,message.*`.
+    #[param(pattern = r"^\s*([a-z0-9._]+\*?|\*)\s*(,\s*([a-z0-9._]+\*?|\*)\s*)*$")]
     pub kind: Option<String>,
 }
 
@@ -61,9 +62,9 @@ pub struct EventQuery {
 /// database, gets an event `reset` first, whose data is a snapshot of what the filter shows; what happened after it follows. A quiet
 /// stream says every 10 s how far it is (a comment and an `id`; a WebSocket gets `{"kind":"position"}`). A
 /// reader who takes nothing for 30 s is cut off.
-#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventQuery),
-    responses((status = 200, body = Noticed, content_type = "text/event-stream"), (status = 101),
-        (status = 400, body = Problem)))]
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(EventQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "everything after this id; wins over `after`")),
+    responses((status = 200, body = Noticed, content_type = "text/event-stream"), (status = 101)))]
 pub async fn events(
     State(events): State<Events>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     headers: HeaderMap,

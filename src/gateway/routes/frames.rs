@@ -24,7 +24,6 @@ use crate::upkeep::Upkeep;
 use crate::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary, MoveFrame,
 };
-use crate::wire::problem::Problem;
 
 routes! {
     get "/v1/frames" Read Handler => list;
@@ -71,7 +70,7 @@ pub async fn list(
 
 /// Makes a frame, and starts it when asked to.
 #[utoipa::path(post, path = "/v1/frames", tag = "frames", request_body = CreateFrame,
-    responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = FrameSummary)))]
 pub async fn create(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -91,8 +90,7 @@ pub async fn create(
 /// Makes a frame of an opencode server that runs elsewhere. It is asked first, and nothing is kept unless it answers.
 #[utoipa::path(post, path = "/v1/frames/{name}/connect", tag = "frames",
     params(("name" = String, Path)), request_body = ConnectFrame,
-    responses((status = 201, body = FrameSummary), (status = 400, body = Problem), (status = 409, body = Problem),
-        (status = 424, body = Problem)))]
+    responses((status = 201, body = FrameSummary)))]
 pub async fn connect(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -110,7 +108,7 @@ pub async fn connect(
 
 /// Forgets a server that runs elsewhere, with its frame. The server is left alone.
 #[utoipa::path(post, path = "/v1/frames/{name}/disconnect", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn disconnect(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -124,7 +122,7 @@ pub async fn disconnect(
 
 /// Everything about a frame.
 #[utoipa::path(get, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path)),
-    responses((status = 200, body = FrameDetails), (status = 404, body = Problem)))]
+    responses((status = 200, body = FrameDetails)))]
 pub async fn show(
     State(frames): State<Frames>,
     State(upkeep): State<Upkeep>,
@@ -178,7 +176,7 @@ pub async fn show(
 
 /// Destroys a frame with everything that belongs to it. 200 when it is gone, 202 while it goes.
 #[utoipa::path(delete, path = "/v1/frames/{name}", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 404, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn destroy(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -193,7 +191,7 @@ pub async fn destroy(
 
 /// Starts a frame. 200 when its agent answers, 202 while it starts.
 #[utoipa::path(post, path = "/v1/frames/{name}/start", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn start(
     frames: State<Frames>,
     shown: State<Shown>,
@@ -219,7 +217,7 @@ pub async fn stop(
 
 /// Freezes a frame; it keeps its memory and uses no processor.
 #[utoipa::path(post, path = "/v1/frames/{name}/pause", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn pause(
     frames: State<Frames>,
     shown: State<Shown>,
@@ -232,7 +230,7 @@ pub async fn pause(
 
 /// Thaws a frame.
 #[utoipa::path(post, path = "/v1/frames/{name}/resume", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 409, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn resume(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -246,7 +244,7 @@ pub async fn resume(
 
 /// Stops and starts a frame.
 #[utoipa::path(post, path = "/v1/frames/{name}/restart", tag = "frames", params(("name" = String, Path), Wait),
-    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary), (status = 424, body = Problem)))]
+    responses((status = 200, body = FrameSummary), (status = 202, body = FrameSummary)))]
 pub async fn restart(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -261,8 +259,7 @@ pub async fn restart(
 /// Says where a frame's folder is now. One that runs begins anew there, with its conversations.
 #[utoipa::path(post, path = "/v1/frames/{name}/move", tag = "frames",
     params(("name" = String, Path)), request_body = MoveFrame,
-    responses((status = 200, body = FrameSummary), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem)))]
+    responses((status = 200, body = FrameSummary)))]
 pub async fn relocate(
     State(frames): State<Frames>,
     State(shown): State<Shown>,
@@ -276,7 +273,7 @@ pub async fn relocate(
 
 /// Notes on a frame's life, oldest first.
 #[utoipa::path(get, path = "/v1/frames/{name}/notes", tag = "frames", params(("name" = String, Path)),
-    responses((status = 200, body = Vec<FrameNote>), (status = 404, body = Problem)))]
+    responses((status = 200, body = Vec<FrameNote>)))]
 pub async fn notes(
     State(frames): State<Frames>,
     Path(name): Path<String>,
@@ -287,7 +284,7 @@ pub async fn notes(
 
 /// What a frame uses right now.
 #[utoipa::path(get, path = "/v1/frames/{name}/stats", tag = "frames", params(("name" = String, Path)),
-    responses((status = 200, body = FrameStats), (status = 409, body = Problem)))]
+    responses((status = 200, body = FrameStats)))]
 pub async fn stats(State(frames): State<Frames>, Path(name): Path<String>) -> Answer<Json<FrameStats>> {
     let frame = frames.get(&frame_name(&name)?).await?;
     let home = frames.home_folder(&frame.id);

@@ -47,7 +47,7 @@ pub async fn list(State(runtime): State<Arc<dyn Runtime>>, State(store): State<S
 ///
 /// A client that goes away ends the build; what was built so far is in the engine's cache.
 #[utoipa::path(post, path = "/v1/images/build", tag = "images", request_body = BuildImage,
-    responses((status = 200, body = BuildLine, content_type = "application/x-ndjson"), (status = 503, body = Problem)))]
+    responses((status = 200, body = BuildLine, content_type = "application/x-ndjson")))]
 pub async fn build(
     State(services): State<Services>,
     Caller(principal): Caller,

@@ -27,6 +27,7 @@ routes! {
 
 /// Which lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct LogQuery {
     /// Go on with new lines.
     #[serde(default)]
@@ -41,7 +42,7 @@ type Lines = Pin<Box<dyn Stream<Item = Result<FrameLogLine, Problem>> + Send>>;
 
 /// A frame's log: what its supervisor, its agent and its forwarders print, and what the gateway did to it.
 #[utoipa::path(get, path = "/v1/frames/{name}/logs", tag = "frames", params(("name" = String, Path), LogQuery),
-    responses((status = 200, body = FrameLogLine, content_type = "application/x-ndjson"), (status = 404, body = Problem)))]
+    responses((status = 200, body = FrameLogLine, content_type = "application/x-ndjson")))]
 pub async fn logs(
     State(frames): State<Frames>, State(events): State<Events>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     Path(name): Path<String>,

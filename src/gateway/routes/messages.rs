@@ -34,10 +34,12 @@ const LISTED: u32 = 200;
 
 /// Which messages.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct MessageQuery {
     /// Only of this frame, by name.
     pub frame: Option<String>,
     /// Only of this conversation, by its id.
+    #[param(pattern = "^ssn_[0-9a-z]{26}$")]
     pub session: Option<String>,
     /// Only those that are not at their end, in the order in which they go.
     #[serde(default)]
@@ -48,8 +50,9 @@ pub struct MessageQuery {
 ///
 /// The header `Idempotency-Key` makes a repeat harmless: the same key gives the same message.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages", request_body = SendMessage,
-    params(("Idempotency-Key" = Option<String>, Header, description = "the same key gives the same message")),
-    responses((status = 202, body = MessageView), (status = 404, body = Problem), (status = 409, body = Problem),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = r"^[!-~]([\t -~]{0,198}[!-~])?$",
+        description = "the same key gives the same message")),
+    responses((status = 202, body = MessageView),
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
     State(delivery): State<Delivery>, State(about): State<Arc<About>>, State(running): State<Running>,
@@ -107,7 +110,7 @@ pub async fn list(
 
 /// A message and how far it is.
 #[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages", params(("id" = String, Path)),
-    responses((status = 200, body = MessageView), (status = 404, body = Problem)))]
+    responses((status = 200, body = MessageView)))]
 pub async fn show(State(store): State<Store>, Path(id): Path<String>) -> Answer<Json<MessageView>> {
     let id = parse(&id)?;
     let after = *store.last_event().borrow();
@@ -117,7 +120,7 @@ pub async fn show(State(store): State<Store>, Path(id): Path<String>) -> Answer<
 
 /// Stops a message. One that is at its end already stays as it is.
 #[utoipa::path(post, path = "/v1/messages/{id}/cancel", tag = "messages", params(("id" = String, Path)),
-    responses((status = 202, body = MessageView), (status = 404, body = Problem)))]
+    responses((status = 202, body = MessageView)))]
 pub async fn cancel(
     State(delivery): State<Delivery>, State(store): State<Store>,
     Caller(principal): Caller,
@@ -132,7 +135,7 @@ pub async fn cancel(
 /// Changes a message that waits. Its place in the queue stays.
 #[utoipa::path(patch, path = "/v1/messages/{id}", tag = "messages", params(("id" = String, Path)),
     request_body = EditMessage,
-    responses((status = 200, body = MessageView), (status = 404, body = Problem),
+    responses((status = 200, body = MessageView),
         (status = 409, body = Problem, description = "it does not wait any more")))]
 pub async fn edit(
     State(delivery): State<Delivery>, State(store): State<Store>,

@@ -4,9 +4,9 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 
-use super::needs::{self, Needs, Route};
+use super::document;
+use super::needs::{self, Checked, Route};
 use super::state::Services;
 
 /// The words of a table of routes, see [`Needs`].
@@ -41,7 +41,8 @@ macro_rules! routes {
             services: &$crate::gateway::state::Services,
         ) -> axum::Router<$crate::gateway::state::Services> {
             let handlers = [$(($path, axum::routing::$method($handler))),*];
-            super::checked(services, ROUTES, handlers)
+            let described = <Document as utoipa::OpenApi>::openapi();
+            super::checked(services, ROUTES, handlers, &described)
         }
 
         /// Their part of the OpenAPI document.
@@ -82,10 +83,12 @@ fn checked<const N: usize>(
     services: &Services,
     routes: &[Route],
     handlers: [(&'static str, MethodRouter<Services>); N],
+    described: &utoipa::openapi::OpenApi,
 ) -> Router<Services> {
     assert_eq!(routes.len(), N, "one handler for each route");
     routes.iter().zip(handlers).fold(Router::new(), |router, (route, (path, handler))| {
-        let check = from_fn_with_state((services.clone(), *route), needs::check);
+        let checked = Checked::new(services.clone(), *route, document::query_parameters(described, route));
+        let check = from_fn_with_state(checked, needs::check);
         router.route(path, handler.route_layer(check))
     })
 }
@@ -100,29 +103,6 @@ struct Document;
 
 /// The OpenAPI document, made from the handlers.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = documents().fold(Document::openapi(), |all, part| all.merge_from(part));
-    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    for route in table() {
-        let needed = match route.needs {
-            Needs::Open => SecurityRequirement::default(),
-            Needs::Known => SecurityRequirement::new("token", [""; 0]),
-            Needs::Scope(scope) => SecurityRequirement::new("token", [scope.as_str()]),
-        };
-        let Some(item) = document.paths.paths.get_mut(route.path) else { continue };
-        for (method, operation) in [
-            ("get", &mut item.get),
-            ("put", &mut item.put),
-            ("post", &mut item.post),
-            ("delete", &mut item.delete),
-            ("patch", &mut item.patch),
-        ] {
-            if let Some(operation) =
-                operation.as_mut().filter(|_| matches!(route.method, "any") || route.method == method)
-            {
-                operation.security = Some(vec![needed.clone()]);
-            }
-        }
-    }
-    document
+    let all = documents().fold(Document::openapi(), |all, part| all.merge_from(part));
+    document::complete(all, &table())
 }

@@ -47,8 +47,7 @@ macro_rules! methods {
         #[utoipa::path($method, path = "/v1/frames/{name}/opencode/{*path}", tag = "opencode",
             operation_id = concat!("opencode_", stringify!($method)),
             params(("name" = String, Path), ("path" = String, Path, description = "a path of opencode's own API")),
-            responses((status = "default", description = "opencode's answer"),
-                (status = 404, body = Problem), (status = 409, body = Problem), (status = 502, body = Problem)))]
+            responses((status = "default", description = "opencode's answer")))]
         pub async fn $at(
             services: State<Services>,
             who: Caller,
@@ -62,8 +61,7 @@ macro_rules! methods {
         #[utoipa::path($method, path = "/v1/frames/{name}/opencode", tag = "opencode",
             operation_id = concat!("opencode_root_", stringify!($method)),
             params(("name" = String, Path)),
-            responses((status = "default", description = "opencode's answer"),
-                (status = 404, body = Problem), (status = 409, body = Problem), (status = 502, body = Problem)))]
+            responses((status = "default", description = "opencode's answer")))]
         pub async fn $root(
             services: State<Services>,
             who: Caller,

@@ -13,7 +13,6 @@ use crate::model::ids::ProjectId;
 use crate::model::names::{self, ProjectName};
 use crate::model::project::Project;
 use crate::store::{self, Store, StoreError};
-use crate::wire::problem::Problem;
 use crate::wire::projects::{AddProject, ProjectView};
 
 routes! {
@@ -34,7 +33,7 @@ pub async fn list(State(store): State<Store>) -> Answer<Json<Vec<ProjectView>>> 
 
 /// Registers a project.
 #[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = AddProject,
-    responses((status = 201, body = ProjectView), (status = 400, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = ProjectView)))]
 pub async fn add(
     State(store): State<Store>, State(clock): State<Clock>,
     Caller(principal): Caller,
@@ -58,7 +57,7 @@ pub async fn add(
 
 /// A project.
 #[utoipa::path(get, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
-    responses((status = 200, body = ProjectView), (status = 404, body = Problem)))]
+    responses((status = 200, body = ProjectView)))]
 pub async fn show(State(store): State<Store>, Path(name): Path<String>) -> Answer<Json<ProjectView>> {
     let wanted = parse(&name)?;
     let read = store.read(move |db| {
@@ -69,7 +68,7 @@ pub async fn show(State(store): State<Store>, Path(name): Path<String>) -> Answe
 
 /// Forgets a project. Its folder and its frames stay.
 #[utoipa::path(delete, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204)))]
 pub async fn remove(
     State(store): State<Store>,
     Caller(principal): Caller,
@@ -95,9 +94,9 @@ fn missing(name: &str) -> Reply {
 }
 
 fn existing_folder(path: &str) -> Answer<String> {
-    let refuse = |why: &str| Reply::bad_request("project.path", format!("{path} cannot be a project: {why}"));
+    let refuse = |why: &str| Reply::conflict("project.path", format!("{path} cannot be a project: {why}"));
     if !FsPath::new(path).is_absolute() {
-        return Err(refuse("the path must be absolute"));
+        return Err(Reply::bad_request("project.path", format!("{path} cannot be a project: the path must be absolute")));
     }
     let real = std::fs::canonicalize(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -114,8 +113,9 @@ fn existing_folder(path: &str) -> Answer<String> {
 fn choose_name(given: Option<&str>, path: &str) -> Answer<ProjectName> {
     let suggested = || FsPath::new(path).file_name().and_then(|name| names::suggest(&name.to_string_lossy()));
     let name = given.map(str::to_owned).or_else(suggested).unwrap_or_default();
+    let refuse = if given.is_some() { Reply::bad_request } else { Reply::conflict };
     ProjectName::parse(&name).map_err(|error| {
-        Reply::bad_request("project.name", error.to_string())
+        refuse("project.name", error.to_string())
             .hint("choose a name: `mimir projects add PATH --name NAME`")
     })
 }

@@ -22,7 +22,6 @@ use crate::sessions::{Sessions, export};
 use crate::store::search::Wanted;
 use crate::store::{self, Store, StoreError};
 use crate::wire::messages::{SessionDetails, SessionSummary};
-use crate::wire::problem::Problem;
 use crate::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 
 routes! {
@@ -42,6 +41,7 @@ const FOUND: u32 = 200;
 
 /// Which conversations.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SessionQuery {
     /// Only of this frame, by name; also of one that is gone.
     pub frame: Option<String>,
@@ -73,28 +73,57 @@ where
 
 /// In which form a conversation is wanted.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExportQuery {
     /// `json` (the default) or `markdown`.
-    pub format: Option<String>,
+    #[param(inline)]
+    pub format: Option<ExportFormat>,
+}
+
+/// A form of a conversation.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// Everything, for programs.
+    #[default]
+    Json,
+    /// For people.
+    Markdown,
+    /// The same.
+    Md,
 }
 
 /// What is looked for.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SearchQuery {
-    /// Words that must all be there; `"words together"`, `begin*`, `-without`, `this OR that`.
+    /// Words that must all be there; `"words together"`, `begin*`, `-without`, `this OR that`. Where no word must be
+    /// there, nothing is found.
+    #[param(max_length = 1000)]
     pub q: String,
     /// Only of this frame, by name; also of one that is gone.
     pub frame: Option<String>,
     /// Only in this conversation.
     pub session: Option<String>,
     /// `user` or `assistant`.
-    pub role: Option<String>,
+    #[param(inline)]
+    pub role: Option<Author>,
     /// Not before (UTC ms).
     pub since: Option<u64>,
     /// Before (UTC ms).
     pub until: Option<u64>,
     /// How many at most: 20 when absent, never more than 200.
     pub limit: Option<u32>,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Author {
+    /// A person, or what acts for one.
+    User,
+    /// The agent.
+    Assistant,
 }
 
 /// Conversations, last used first.
@@ -110,21 +139,16 @@ pub async fn list(
 
 /// Messages in which something was said, of all conversations there ever were, the best first.
 #[utoipa::path(get, path = "/v1/search", tag = "sessions", params(SearchQuery),
-    responses((status = 200, body = Vec<SearchHit>), (status = 400, body = Problem)))]
+    responses((status = 200, body = Vec<SearchHit>)))]
 pub async fn search(
     State(sessions): State<Sessions>,
     QueryParams(query): QueryParams<SearchQuery>,
 ) -> Answer<Json<Vec<SearchHit>>> {
     let frame = query.frame.as_deref().map(frame_name).transpose()?;
-    let role = match query.role.as_deref() {
-        None => None,
-        Some("user") => Some(Role::User),
-        Some("assistant") => Some(Role::Assistant),
-        Some(other) => {
-            return Err(Reply::bad_request("request.invalid", format!("`{other}` is not a role"))
-                .hint("`user` or `assistant`"));
-        }
-    };
+    let role = query.role.map(|author| match author {
+        Author::User => Role::User,
+        Author::Assistant => Role::Assistant,
+    });
     let session = match query.session.as_deref() {
         Some(word) => Some(sessions.named(word, frame.clone()).await?.id),
         None => None,
@@ -144,7 +168,7 @@ pub async fn search(
 
 /// A conversation with everything that was said.
 #[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
-    responses((status = 200, body = SessionDetails), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = SessionDetails)))]
 pub async fn show(State(sessions): State<Sessions>, Meant(session): Meant) -> Answer<Json<SessionDetails>> {
     Ok(Json(history::details(sessions.read(&session.id).await?)))
 }
@@ -152,30 +176,27 @@ pub async fn show(State(sessions): State<Sessions>, Meant(session): Meant) -> An
 /// A conversation as a document: JSON with everything, or Markdown for people.
 #[utoipa::path(get, path = "/v1/sessions/{id}/export", tag = "sessions",
     params(("id" = String, Path), ExportQuery, SessionQuery),
-    responses((status = 200, body = SessionDetails, description = "or text/markdown"),
-        (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, content((SessionDetails = "application/json"), (String = "text/markdown")))))]
 pub async fn export(
     State(sessions): State<Sessions>,
     Meant(session): Meant,
     QueryParams(query): QueryParams<ExportQuery>,
 ) -> Answer<Response> {
     let read = sessions.read(&session.id).await?;
-    match query.format.as_deref().unwrap_or("json") {
-        "json" => Ok(Json(history::details(read)).into_response()),
-        "markdown" | "md" => {
+    match query.format.unwrap_or_default() {
+        ExportFormat::Json => Ok(Json(history::details(read)).into_response()),
+        ExportFormat::Markdown | ExportFormat::Md => {
             let media = HeaderValue::from_static("text/markdown; charset=utf-8");
-            Ok(([(header::CONTENT_TYPE, media)], export::markdown(&read.session, &read.history))
+            Ok(([(header::CONTENT_TYPE, media)], export::markdown(&read))
                 .into_response())
         }
-        other => Err(Reply::bad_request("request.invalid", format!("nothing is exported as `{other}`"))
-            .hint("`json` or `markdown`")),
     }
 }
 
 /// Gives a conversation another title.
 #[utoipa::path(patch, path = "/v1/sessions/{id}", tag = "sessions", request_body = ChangeSession,
     params(("id" = String, Path), SessionQuery),
-    responses((status = 200, body = SessionSummary), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = SessionSummary)))]
 pub async fn rename(
     State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
@@ -190,7 +211,7 @@ pub async fn rename(
 /// Deletes a conversation with everything that was said in it; the frame is woken when its agent has to forget it
 /// too. What it cost stays in the books.
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path), SessionQuery),
-    responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = SessionSummary)))]
 pub async fn delete(
     State(sessions): State<Sessions>,
     Caller(principal): Caller,
@@ -203,7 +224,7 @@ pub async fn delete(
 /// Splits a conversation: a new one that begins with what was said so far. Wakes the frame.
 #[utoipa::path(post, path = "/v1/sessions/{id}/fork", tag = "sessions", request_body = ForkSession,
     params(("id" = String, Path), SessionQuery),
-    responses((status = 201, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = SessionSummary)))]
 pub async fn fork(
     State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
@@ -218,7 +239,7 @@ pub async fn fork(
 /// Lets the model sum up a conversation, so that it fits its context again. Answers when it is done. Wakes the frame.
 #[utoipa::path(post, path = "/v1/sessions/{id}/compact", tag = "sessions",
     params(("id" = String, Path), SessionQuery),
-    responses((status = 200, body = SessionSummary), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = SessionSummary)))]
 pub async fn compact(
     State(sessions): State<Sessions>, State(store): State<Store>,
     Caller(principal): Caller,
@@ -231,7 +252,7 @@ pub async fn compact(
 /// Stops what a conversation does, whoever began it. Messages that wait behind it are sent next.
 #[utoipa::path(post, path = "/v1/sessions/{id}/abort", tag = "sessions",
     params(("id" = String, Path), SessionQuery),
-    responses((status = 200, body = SessionAborted), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = SessionAborted)))]
 pub async fn abort(
     State(sessions): State<Sessions>, State(delivery): State<Delivery>, State(store): State<Store>,
     Caller(principal): Caller,

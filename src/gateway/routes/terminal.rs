@@ -42,7 +42,7 @@ enum Inside {
 
 /// The frame's terminal in this one: input and output as binary messages, sizes and the end as text.
 #[utoipa::path(get, path = "/v1/frames/{name}/terminal", tag = "frames", params(("name" = String, Path), TerminalQuery),
-    responses((status = 101), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 101)))]
 pub async fn terminal(
     State(frames): State<Frames>, State(counters): State<Counters>, State(stop): State<CancellationToken>,
     Path(name): Path<String>,

@@ -10,7 +10,6 @@ use crate::gateway::extract::{Caller, JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
 use crate::model::names::{FrameName, TokenName};
 use crate::model::token::Token;
-use crate::wire::problem::Problem;
 use crate::wire::tokens::{CreateToken, NewToken, TokenView, Whoami};
 
 routes! {
@@ -30,8 +29,7 @@ pub async fn list(State(access): State<Access>, State(clock): State<Clock>) -> A
 
 /// Makes a token. Its secret is in this answer and never told again.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = CreateToken,
-    responses((status = 201, body = NewToken), (status = 400, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem)))]
+    responses((status = 201, body = NewToken)))]
 pub async fn create(
     State(access): State<Access>, State(clock): State<Clock>,
     Permissions(grant): Permissions,
@@ -67,7 +65,7 @@ pub async fn current(Permissions(grant): Permissions) -> Json<Whoami> {
 
 /// Takes a token back, by name or id. What it holds open ends at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
-    responses((status = 200, body = TokenView), (status = 404, body = Problem)))]
+    responses((status = 200, body = TokenView)))]
 pub async fn revoke(
     State(access): State<Access>, State(clock): State<Clock>,
     Caller(principal): Caller,

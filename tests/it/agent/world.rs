@@ -145,6 +145,12 @@ impl World {
         self.router.resume().await.expect("the open messages");
     }
 
+    /// A gateway after one that was stopped, whose agent is found by `locator`.
+    pub fn start_again(&mut self, locator: Arc<dyn AgentLocator>, settings: Settings) {
+        let builder = self.machine.gateway();
+        self.take(start(builder, locator, settings));
+    }
+
     /// Sends a message to a gateway that dies at `point`, and returns the message as it was left.
     #[cfg(feature = "test-support")]
     pub async fn send_and_die_at(&self, point: &'static str) -> Message {

@@ -151,11 +151,11 @@ async fn what_cannot_be_made_says_why_and_leaves_nothing() {
     let cases = [
         (json!({"name": "blog", "workspace": workspace}), 409, "frame.name_taken"),
         (json!({"name": "Blog!", "workspace": workspace}), 400, "frame.name"),
-        (json!({"name": "a", "workspace": "/nonexistent"}), 400, "workspace.missing"),
+        (json!({"name": "a", "workspace": "/nonexistent"}), 409, "workspace.missing"),
         (json!({"name": "a", "workspace": "relative"}), 400, "workspace.relative"),
-        (json!({"name": "a", "workspace": "/"}), 400, "workspace.forbidden"),
-        (json!({"name": "a", "workspace": "/etc/hostname"}), 400, "workspace.not_a_folder"),
-        (json!({"name": "a", "workspace": workspace, "image": "no/such"}), 424, "image.missing"),
+        (json!({"name": "a", "workspace": "/"}), 409, "workspace.forbidden"),
+        (json!({"name": "a", "workspace": "/etc/hostname"}), 409, "workspace.not_a_folder"),
+        (json!({"name": "a", "workspace": workspace, "image": "no/such"}), 409, "image.missing"),
         (json!({"name": "a", "project": "nope"}), 404, "project.not_found"),
     ];
     for (body, status, code) in cases {

@@ -114,10 +114,18 @@ async fn a_search_answers_with_the_place_or_says_what_it_does_not_understand() {
     assert_eq!(hits, ["colours", "dark"]);
     assert_eq!(world.get("/v1/search?q=dark&frame=other").await.json(), json!([]));
     assert_eq!(world.get("/v1/search?q=dark&until=1000").await.json(), json!([]));
+    for query in ["q=-other", "q=", "q=%3F"] {
+        let found = world.get(&format!("/v1/search?{query}")).await;
+        assert_eq!((found.status, found.json()), (200, json!([])), "{query}");
+    }
+    assert_eq!(
+        world.get("/v1/search?q=%22dark").await.json().as_array().map(Vec::len),
+        Some(1),
+        "up to the end"
+    );
+    let long = format!("q={}", "x".repeat(1001));
     for (query, code) in [
-        ("q=%22open", "search.query"),
-        ("q=-dark", "search.query"),
-        ("q=", "search.query"),
+        (long.as_str(), "search.query"),
         ("q=dark&role=nobody", "request.invalid"),
         ("q=dark&session=nope", "session.not_found"),
         ("frame=gone", "request.invalid"),

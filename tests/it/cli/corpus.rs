@@ -356,12 +356,7 @@ fn messages() -> Vec<Situation> {
                 problem(409, "session.ambiguous", "`dark mode` may be any of 2 sessions"),
             );
         }),
-        refused("a search with an open quote", &["sessions", "search", "\"dark"], |gateway| {
-            gateway.on(
-                "GET /v1/search",
-                problem(400, "search.query", "the quote that begins with `\"dark` has no end"),
-            );
-        }),
+        refused("a search for what must not be there", &["sessions", "search", "--", "-dark"], |_| {}),
         refused("a conversation deleted without a word", &["sessions", "delete", "last"], |gateway| {
             gateway.on(
                 "GET /v1/sessions/last",

@@ -19,11 +19,14 @@ use crate::status::FrameStatus;
 #[serde(deny_unknown_fields)]
 pub struct CreateFrame {
     /// 1 to 40 of a-z, 0-9 and inner -.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     pub name: String,
     /// Absolute host folder. Either this or `project`.
+    #[schema(pattern = "^/")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
     /// The name of a registered project.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// Image name or id; the configured one when absent.
@@ -33,24 +36,30 @@ pub struct CreateFrame {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
     /// Hosts and groups for mode `allow`, in addition to the configured ones.
+    #[schema(schema_with = super::schemas::hosts)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
     /// Cores, such as 1.5.
+    #[schema(minimum = 0.1, maximum = 1024)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// Bytes.
+    /// Bytes: from 512 MiB to a PiB.
+    #[schema(minimum = 536870912u64, maximum = 1125899906842624u64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// Processes and threads.
+    #[schema(minimum = 64, maximum = 4194304)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids: Option<u32>,
-    /// Extra environment inside.
+    /// Extra environment inside; each value is one line.
+    #[schema(schema_with = super::schemas::environment)]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Destroyed by itself after `ttl_seconds`.
     #[serde(default)]
     pub throwaway: bool,
-    /// How long a throwaway frame lives; the default is 2 hours.
+    /// How long a throwaway frame lives: up to 30 days; the default is 2 hours.
+    #[schema(minimum = 1, maximum = 2592000)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
     /// Start it at once.
@@ -58,6 +67,7 @@ pub struct CreateFrame {
     pub start: bool,
     /// Settings of `config.yaml` that shape frames (`frames.network`, a list with commas), as the environment of whoever
     /// asks has them: they stand in for the configured ones.
+    #[schema(schema_with = super::schemas::settings)]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
     /// A frame file (YAML), word for word; the fields above win over it.
@@ -73,11 +83,13 @@ pub struct CreateFrame {
 #[serde(deny_unknown_fields)]
 pub struct ConnectFrame {
     /// `http://` or `https://`, a host, perhaps a port and a user name; nothing behind it.
+    #[schema(pattern = "^https?://[^/?#]+/?$")]
     pub url: String,
     /// The server's password; absent for one that asks for none. Kept encrypted and never told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
     /// The project's folder on this machine, by which `mimir send` finds the frame.
+    #[schema(pattern = "^/")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
 }
@@ -87,6 +99,7 @@ pub struct ConnectFrame {
 #[serde(deny_unknown_fields)]
 pub struct MoveFrame {
     /// Where its folder is now: absolute, on the gateway's machine.
+    #[schema(pattern = "^/")]
     pub workspace: String,
 }
 

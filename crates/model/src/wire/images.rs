@@ -22,8 +22,10 @@ pub struct BuildImage {
 #[serde(deny_unknown_fields)]
 pub struct ProjectImage {
     /// Its tag: `localhost/mimir-project:NAME`.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     pub name: String,
     /// Tools by name, such as `rust`.
+    #[schema(value_type = Vec<crate::kit::Kit>)]
     #[serde(default)]
     pub with: Vec<String>,
     /// The project's own Containerfile; it begins with `FROM mimir-frame`.

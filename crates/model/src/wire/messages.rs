@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::sessions::PartView;
+use crate::agent::TakenBack;
 use crate::message::DeliveryState;
 use crate::origin::Origin;
 use crate::quantity::span;
@@ -17,13 +18,16 @@ use crate::usage::Tokens;
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
     /// The frame's name.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     pub frame: String,
-    /// What to ask.
+    /// What to ask: something that is not only blanks, at most a MiB.
+    #[schema(schema_with = super::schemas::message_text)]
     pub text: String,
     /// A session id, a title, `last`, or `new`; `last` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// `provider/model`; the configured one when absent.
+    #[schema(pattern = r"^[^/]+/[\s\S]")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// One of opencode's agents.
@@ -45,6 +49,7 @@ pub struct SendMessage {
 #[serde(deny_unknown_fields)]
 pub struct Unattended {
     /// From the first prompt on; the configured time when absent. What is asked after it is denied at once.
+    #[schema(maximum = 3162240000u64)]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
     pub deadline_seconds: Option<u64>,
 }
@@ -68,9 +73,11 @@ impl Unattended {
 #[serde(deny_unknown_fields)]
 pub struct EditMessage {
     /// What to ask instead.
+    #[schema(schema_with = super::schemas::new_text)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// `provider/model`.
+    #[schema(pattern = r"^[^/]+/[\s\S]")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// One of opencode's agents.
@@ -191,6 +198,9 @@ pub struct TurnView {
     /// Why it failed.
     #[serde(rename = "reason", alias = "error", default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// It does not stand any more: somebody undid it, or removed it, and the agent does not know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBack>,
     /// How it ended: `stop`, `length`, `tool-calls`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,

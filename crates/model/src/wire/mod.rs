@@ -11,6 +11,7 @@ pub mod images;
 pub mod messages;
 pub mod problem;
 pub mod projects;
+mod schemas;
 pub mod sessions;
 pub mod status;
 pub mod terminal;

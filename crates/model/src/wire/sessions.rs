@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::ToolStatus;
+use super::messages::SessionSummary;
+use crate::agent::{TakenBack, ToolStatus};
 use crate::usage::Tokens;
 
 /// A piece of a message, whole.
@@ -76,7 +77,8 @@ pub enum PartView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeSession {
-    /// Its new title, 1 to 200 characters.
+    /// Its new title, 1 to 200 characters that are not only blanks.
+    #[schema(schema_with = super::schemas::title)]
     pub title: String,
 }
 
@@ -88,6 +90,7 @@ pub struct ForkSession {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     /// The title of the new conversation; the old one with "(fork)" behind it when absent.
+    #[schema(schema_with = super::schemas::new_title)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }
@@ -122,6 +125,9 @@ pub struct SearchHit {
     /// Who wrote it, `provider/model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// It does not stand any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBack>,
     /// The place where it was found.
     pub snippet: Vec<SnippetPiece>,
 }

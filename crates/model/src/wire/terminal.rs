@@ -14,10 +14,13 @@ pub const STDERR: u8 = 2;
 
 /// Query parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TerminalQuery {
     /// Size at the start.
+    #[param(maximum = 65535)]
     pub columns: u16,
     /// Size at the start.
+    #[param(maximum = 65535)]
     pub rows: u16,
     /// `agent`, `shell` or a number; the one last looked at when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

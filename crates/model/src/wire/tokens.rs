@@ -9,15 +9,18 @@ use crate::scope::Scope;
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// What to call it; made up when absent.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it may do.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     pub scopes: Vec<Scope>,
     /// With these frames alone, by name; with all when absent.
+    #[schema(schema_with = super::schemas::some_names)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<Vec<String>>,
     /// From then on it opens nothing (UTC ms); never when absent.
+    #[schema(maximum = 18446744073709551615u64)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
 }
@@ -30,7 +33,7 @@ pub struct TokenView {
     /// What its owner calls it.
     pub name: String,
     /// What it may do.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Scope>)]
     pub scopes: Vec<Scope>,
     /// With these frames alone; with all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +74,7 @@ pub struct Whoami {
     /// Who is asking, as it is written down.
     pub principal: String,
     /// What they may do.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Scope>)]
     pub scopes: Vec<Scope>,
     /// With these frames alone; with all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,11 @@ use crate::clock::utc as time;
 use crate::model::event::{Event, EventKind};
 use crate::model::names::FrameName;
 
+/// How many messages, in words.
+fn plural(count: usize) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
+
 /// The stream tells what is stored without a pause; after this much silence the past has been told.
 const PAST: Duration = Duration::from_millis(500);
 
@@ -89,6 +94,12 @@ fn describe(what: &EventKind) -> Option<String> {
         },
         EventKind::SessionCreated { title } => format!("a conversation began: {title}"),
         EventKind::SessionRenamed { title } => format!("the conversation is called {title} now"),
+        EventKind::SessionTakenBack { messages, how } => {
+            format!("{} of the conversation {how}", plural(messages.len()))
+        }
+        EventKind::SessionRestored { messages } => {
+            format!("{} of the conversation brought back", plural(messages.len()))
+        }
         EventKind::SessionRemoved {} => "the conversation was deleted".to_owned(),
         EventKind::TurnStarted { text, .. } => format!("somebody asked past mimir: {text}"),
         EventKind::TurnEnded { error, .. } => match error {

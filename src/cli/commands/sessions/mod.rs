@@ -13,6 +13,7 @@ use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
 use crate::clock::utc as time;
+use crate::model::agent::{TakeBack, TakenBack};
 use crate::model::names::FrameName;
 use crate::model::quantity::{age, money};
 use crate::model::visible::prose;
@@ -151,9 +152,12 @@ fn print(session: &SessionDetails, full: bool, context: &Context) -> Result<(), 
             (role, None) => role.to_owned(),
         };
         out.line(format!(
-            "\n{}  {}",
+            "\n{}  {}{}",
             out.paint.ink(Ink::Cyan, &clean(&who)),
-            out.paint.ink(Ink::Dim, &time(turn.at))
+            out.paint.ink(Ink::Dim, &time(turn.at)),
+            turn.taken_back
+                .map(|it| format!("  {}", out.paint.ink(Ink::Yellow, &not_standing(it))))
+                .unwrap_or_default(),
         ))?;
         if full {
             print_parts(turn, context)?;
@@ -169,6 +173,15 @@ fn print(session: &SessionDetails, full: bool, context: &Context) -> Result<(), 
         out.line(format!("\n{}", out.paint.ink(Ink::Dim, &format!("{} in all", money(cost)))))?;
     }
     Ok(())
+}
+
+/// That something does not stand any more, in words.
+fn not_standing(taken_back: TakenBack) -> String {
+    let how = match taken_back.how {
+        TakeBack::Undone => "undone; /redo in the terminal brings it back",
+        TakeBack::Removed => "removed; the agent does not know of it any more",
+    };
+    format!("taken back {}: {how}", time(taken_back.at))
 }
 
 fn print_text(turn: &TurnView, context: &Context) -> Result<(), Failure> {

@@ -11,6 +11,8 @@ use crate::client::SearchFor;
 use crate::clock::utc as time;
 use crate::model::names::FrameName;
 use crate::model::quantity::span;
+use crate::sessions::query;
+use crate::wire::problem::Problem;
 use crate::wire::sessions::SearchHit;
 
 /// Who wrote a message.
@@ -46,12 +48,20 @@ pub struct SearchArgs {
 }
 
 pub async fn run(args: &SearchArgs, context: &Context) -> Outcome {
+    let words = args.words.join(" ");
+    // The gateway finds nothing then; a person hears why.
+    if let Err(why) = query::expression(&words) {
+        let problem = Problem::new(400, "search.query", why.to_string());
+        return Err(problem
+            .hint("words that must all be there; also \"words together\", begin*, -without")
+            .into());
+    }
     let gateway = context.gateway().await?;
     let since = args
         .since
         .map(|age| context.now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     let wanted = SearchFor {
-        words: args.words.join(" "),
+        words,
         frame: args.frame.as_ref().map(ToString::to_string),
         session: args.session.clone(),
         role: args.role.map(|author| match author {
@@ -82,8 +92,13 @@ pub async fn run(args: &SearchArgs, context: &Context) -> Outcome {
 fn head(hit: &SearchHit, context: &Context) -> String {
     let who = if hit.role == "user" { "you" } else { hit.model.as_deref().unwrap_or("assistant") };
     let paint = context.out.paint;
+    let standing = if hit.taken_back.is_some() {
+        format!("  {}", paint.ink(Ink::Yellow, "taken back"))
+    } else {
+        String::new()
+    };
     format!(
-        "{}  {}  {}",
+        "{}  {}  {}{standing}",
         paint.ink(Ink::Cyan, &hit.session),
         paint.ink(Ink::Bold, &clean(&hit.title)),
         paint.ink(Ink::Dim, &clean(&format!("{}, {who}, {}", hit.frame, time(hit.at)))),
