@@ -10,6 +10,7 @@ mod environment;
 mod exit;
 mod grammar;
 mod help;
+mod live;
 mod names;
 mod output;
 mod paint;

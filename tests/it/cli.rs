@@ -12,6 +12,8 @@ macro_rules! snapshot {
 
 mod corpus;
 mod gateway;
+mod live;
+mod prompts;
 mod queue;
 mod real;
 mod running;
