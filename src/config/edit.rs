@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, Key};
+use super::kinds::Form;
 use super::tree::{self, Node, Origin, Value};
 use super::{LoadOptions, env, load_with, read_file};
 
@@ -59,7 +60,8 @@ pub fn replace(options: &LoadOptions, text: &str) -> Result<(), ConfigError> {
 /// An unknown key, a value that does not fit, or a place that cannot be changed alone.
 pub fn with_value(text: &str, path: &Path, key: &str, value: &str) -> Result<String, ConfigError> {
     let origin = Origin::Flag("config set".into());
-    let Some(known) = keys::find(&keys::CONFIG, key).filter(|known| !known.path.contains('[')) else {
+    let plain = keys::find(&keys::CONFIG, key).filter(|known| !known.path.contains('[')).cloned();
+    let Some(known) = &plain.or_else(|| list_of_texts(key)) else {
         let nearest = keys::nearest_key(&keys::CONFIG, key);
         return Err(ConfigProblem::UnknownKey { at: origin, key: key.to_owned(), nearest }.into());
     };
@@ -76,6 +78,12 @@ pub fn with_value(text: &str, path: &Path, key: &str, value: &str) -> Result<Str
         Ok(read) if same(&read, &expected) => Ok(changed),
         _ => Err(ConfigProblem::NotEditable { path: path.to_owned(), key: key.to_owned() }.into()),
     }
+}
+
+/// A list whose items may be texts, such as the models of a provider, as a list of texts.
+fn list_of_texts(key: &str) -> Option<Key> {
+    let item = keys::find(&keys::CONFIG, &format!("{key}.[]"))?;
+    Some(Key { form: Form::List, ..item.clone() })
 }
 
 fn check(known: &Key, key: &str, node: &Node) -> Result<(), ConfigProblem> {

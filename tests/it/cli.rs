@@ -12,6 +12,7 @@ macro_rules! snapshot {
 
 mod corpus;
 mod gateway;
+mod init;
 mod live;
 mod prompts;
 mod queue;

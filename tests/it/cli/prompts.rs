@@ -84,6 +84,15 @@ impl Asked {
         }
     }
 
+    /// Waits until it wants a line for that many times.
+    fn until_typed(&self, times: usize) {
+        let begun = std::time::Instant::now();
+        while self.screen.shown().matches("your words:").count() < times {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}", self.screen.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn is_over(&mut self, state: &str, by: &str) {
         let text = "bash: git push";
         let data = json!({"prompt": "per_1", "id": "apr_1", "text": text, "state": state, "by": by});
@@ -254,11 +263,7 @@ fn an_option_is_a_key_and_own_words_are_typed() {
     words.screen.press("7\r");
     words.screen.until_shown("has 3 options");
     words.screen.press("t");
-    let begun = std::time::Instant::now();
-    while words.screen.shown().matches("your words:").count() < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{}", words.screen.shown());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    words.until_typed(2);
     words.screen.press("the one of the team\r");
     assert_eq!(words.until_answered(), json!({"decision": "answer", "answers": [["the one of the team"]]}));
     words.end();
@@ -271,7 +276,7 @@ fn an_option_is_a_key_and_own_words_are_typed() {
     several.screen.press("1,3\r");
     several.screen.until_shown("What name?");
     several.screen.press("t");
-    several.screen.until_shown("your words:");
+    several.until_typed(2);
     several.screen.press("blog\r");
     let told = json!({"decision": "answer", "answers": [["SQLite", "None"], ["blog"]]});
     assert_eq!(several.until_answered(), told);

@@ -10,7 +10,7 @@ use tokio::time::{
 };
 
 use super::prompts::{Next, Prompts};
-use super::screen::Screen;
+use super::screen::{Manner, Screen};
 use crate::cli::context::Context;
 use crate::cli::exit::{Failure, INTERRUPTED, Outcome, TERMINATED};
 use crate::cli::live;
@@ -31,19 +31,6 @@ const GLANCE: Duration = Duration::from_secs(1);
 const REVIVE: Duration = Duration::from_secs(3);
 /// How long an aborted message may take to end.
 const ABORT: Duration = Duration::from_secs(15);
-
-/// How to follow.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// Show text as it comes.
-    pub stream: bool,
-    /// Leave after this long.
-    pub timeout: Option<Duration>,
-    /// Show what the model thinks aloud.
-    pub reasoning: bool,
-    /// Somebody is there who answers what the agent asks.
-    pub asks: bool,
-}
 
 /// Why following ended.
 enum Ended {

@@ -27,7 +27,7 @@ use crate::model::names::{FrameName, ProjectName};
 use crate::model::quantity::span;
 use crate::wire::messages::{MessageView, SendMessage, Unattended};
 use crate::wire::problem::Problem;
-use follow::Manner;
+use screen::Manner;
 
 /// What to do with more than a message may hold.
 const TOO_LONG: &str = "put it into a file in the workspace and name the file";

@@ -1,6 +1,7 @@
 //! What a message does, on this terminal or into a pipe.
 
-use super::follow::Manner;
+use std::time::Duration;
+
 use super::steps::Steps;
 use super::transcript::{Detail, Piece, Transcript, summary};
 use crate::cli::context::Context;
@@ -12,6 +13,19 @@ use crate::model::frame::FrameState;
 use crate::model::message::DeliveryState;
 use crate::wire::messages::MessageView;
 use crate::wire::problem::Problem;
+
+/// How to follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Show text as it comes.
+    pub stream: bool,
+    /// Leave after this long.
+    pub timeout: Option<Duration>,
+    /// Show what the model thinks aloud.
+    pub reasoning: bool,
+    /// Somebody is there who answers what the agent asks.
+    pub asks: bool,
+}
 
 /// Where the pieces go.
 pub struct Screen<'a> {
