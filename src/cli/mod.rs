@@ -13,6 +13,7 @@ mod habits;
 mod help;
 mod here;
 mod json;
+mod live;
 mod names;
 mod output;
 mod paint;

@@ -1,6 +1,8 @@
 //! Where words go: results to standard output, everything else to standard error.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exit::Failure;
 use super::json;
+use super::live;
 use super::paint::{ColorChoice, Ink, Paint};
 use super::table::{Table, clean};
 use super::wrap::wrapped;
@@ -26,7 +29,14 @@ pub struct Out {
     /// For standard error.
     pub paint_errors: Paint,
     width: Option<usize>,
+    stdout_terminal: bool,
     stderr_terminal: bool,
+    /// Whether this terminal may be steered at all.
+    steerable: bool,
+    /// Whether somebody is there who could press a key.
+    attended: bool,
+    /// Whether the live line stands on the screen now.
+    drawn: Arc<AtomicBool>,
 }
 
 impl Out {
@@ -40,13 +50,38 @@ impl Out {
             paint: Paint::decide(color, stdout, &env),
             paint_errors: Paint::decide(color, stderr, &env),
             width: stdout.then(terminal_width).flatten(),
+            stdout_terminal: stdout,
             stderr_terminal: stderr,
+            steerable: live::is_steerable(&env),
+            attended: stderr && std::io::stdin().is_terminal() && !live::is_ci(&env),
+            drawn: Arc::default(),
         }
     }
 
     /// Whether somebody watches standard error.
     pub fn is_watched(&self) -> bool {
         self.stderr_terminal && !self.quiet && !self.json
+    }
+
+    /// Whether a line may be drawn again and again on standard error: somebody watches, the terminal can be steered,
+    /// and this program is not in the background of a shell.
+    pub fn is_live(&self) -> bool {
+        self.steerable && self.is_watched() && live::is_in_front(std::io::stderr())
+    }
+
+    /// Whether somebody is there who can be asked in the middle of something.
+    pub fn is_attended(&self) -> bool {
+        self.attended && self.is_watched()
+    }
+
+    /// Whether results go to a terminal.
+    pub fn shows_results(&self) -> bool {
+        self.stdout_terminal
+    }
+
+    /// The width of the terminal on standard error.
+    pub fn live_width(&self) -> usize {
+        terminal_width().unwrap_or(80)
     }
 
     /// The terminal's width as it is now, if standard output is one.
@@ -59,6 +94,9 @@ impl Out {
     /// # Errors
     /// When nobody can read it any more, or it cannot be written.
     pub fn raw(&self, text: &str) -> Result<(), Failure> {
+        if self.stdout_terminal {
+            self.clear_progress();
+        }
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
@@ -107,7 +145,7 @@ impl Out {
     /// Something to know that is no result. Silent with `--json` and `--quiet`.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.json && !self.quiet {
-            write_error_line(&self.fitted(text.as_ref(), 2));
+            self.error_line(&self.fitted(text.as_ref(), 2));
         }
     }
 
@@ -115,21 +153,21 @@ impl Out {
     pub fn warn(&self, text: impl AsRef<str>) {
         if !self.json {
             let note = format!("{} {}", self.paint_errors.ink(Ink::Yellow, "note:"), text.as_ref());
-            write_error_line(&self.fitted(&note, 6));
+            self.error_line(&self.fitted(&note, 6));
         }
     }
 
     /// Something that was asked for and is not obeyed: told to programs too.
     pub fn caution(&self, text: impl AsRef<str>) {
         if self.json {
-            write_error_line(&serde_json::json!({"warning": text.as_ref()}).to_string());
+            self.error_line(&serde_json::json!({"warning": text.as_ref()}).to_string());
         }
         self.warn(text);
     }
 
     /// What failed, why, and what to type next.
     pub fn problem(&self, problem: &Problem) {
-        write_error_line(&match self.json {
+        self.error_line(&match self.json {
             true => as_json(problem),
             false => self.fitted(&for_people(problem, self.paint_errors), 5),
         });
@@ -151,7 +189,7 @@ impl Out {
     /// Waits for `work`; when that takes longer than half a second and somebody
     /// watches, says what is being waited for.
     pub async fn while_waiting<F: Future>(&self, what: &str, work: F) -> F::Output {
-        if !self.is_watched() {
+        if !self.is_live() {
             return work.await;
         }
         tokio::pin!(work);
@@ -162,35 +200,62 @@ impl Out {
             () = sleep_until(begun + Duration::from_millis(500)) => {}
         }
         loop {
-            self.progress(&format!("{what} … {} s", begun.elapsed().as_secs()));
+            self.progress(what, &live::seconds(begun.elapsed()));
             tokio::select! {
                 biased;
                 done = &mut work => { self.clear_progress(); return done; }
-                () = sleep(Duration::from_millis(250)) => {}
+                () = sleep(live::TICK) => {}
             }
         }
     }
 
-    /// Replaces the progress line, if somebody watches.
-    pub fn progress(&self, text: &str) {
-        if self.is_watched() {
-            let room = terminal_width().unwrap_or(80).saturating_sub(3);
-            let short: String = clean(text).chars().take(room).collect();
-            let _ = write!(std::io::stderr(), "\r\x1b[K{} {short}", self.paint_errors.ink(Ink::Cyan, "›"));
+    /// Replaces the live line, if there may be one: what goes on, cut where the terminal ends, and behind it what must
+    /// be seen whole, such as the time.
+    pub fn progress(&self, text: &str, behind: &str) {
+        if self.is_live() {
+            let room = self.live_width().saturating_sub(3);
+            let line = live::with_end(&clean(text), behind, room);
+            self.draw(&format!("{} {line}", self.paint_errors.ink(Ink::Cyan, &live::spinner().to_string())));
         }
     }
 
-    /// Removes the progress line.
+    /// Replaces the live line with words that wait for a key.
+    pub fn key_line(&self, text: &str) {
+        if self.is_live() {
+            let line = live::fit(text, self.live_width().saturating_sub(1));
+            self.draw(&self.paint_errors.ink(Ink::Bold, &line));
+        } else {
+            self.say(text);
+        }
+    }
+
+    /// Words in front of a line that is about to be typed.
+    pub fn ask_for_line(&self, text: &str) {
+        self.clear_progress();
+        let mut stderr = std::io::stderr().lock();
+        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    }
+
+    /// The old line is written over and its rest cut off, in one piece: nothing flickers.
+    fn draw(&self, line: &str) {
+        self.drawn.store(true, Ordering::Relaxed);
+        let mut stderr = std::io::stderr().lock();
+        let _ = stderr.write_all(format!("\r{line}\x1b[K").as_bytes()).and_then(|()| stderr.flush());
+    }
+
+    /// Removes the live line, if it stands there.
     pub fn clear_progress(&self) {
-        if self.is_watched() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        if self.drawn.swap(false, Ordering::Relaxed) {
+            let _ = std::io::stderr().write_all(b"\r\x1b[K");
         }
     }
-}
 
-fn write_error_line(text: &str) {
-    // If standard error is gone, there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    /// A line on standard error, in the place of the live line.
+    fn error_line(&self, text: &str) {
+        let first = if self.drawn.swap(false, Ordering::Relaxed) { "\r\x1b[K" } else { "" };
+        // If standard error is gone, there is nobody left to tell.
+        let _ = std::io::stderr().write_all(format!("{first}{text}\n").as_bytes());
+    }
 }
 
 fn unserialisable(error: &serde_json::Error) -> Failure {

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::keys::{self, Key};
+use super::kinds::Form;
 use super::tree::{self, Node, Origin, Value};
 use super::{LoadOptions, env, load_with, read_file};
 
@@ -76,7 +77,8 @@ pub fn replace(options: &LoadOptions, text: &str) -> Result<(), ConfigError> {
 /// An unknown key, a value that does not fit, or a place that cannot be changed alone.
 pub fn with_value(text: &str, path: &Path, key: &str, value: &str) -> Result<String, ConfigError> {
     let origin = Origin::Flag("config set".into());
-    let Some(known) = keys::find(&keys::CONFIG, key).filter(|known| !known.path.contains('[')) else {
+    let plain = keys::find(&keys::CONFIG, key).filter(|known| !known.path.contains('[')).cloned();
+    let Some(known) = &plain.or_else(|| list_of_texts(key)) else {
         let nearest = keys::nearest_key(&keys::CONFIG, key);
         return Err(ConfigProblem::UnknownKey { at: origin, key: key.to_owned(), nearest }.into());
     };
@@ -160,6 +162,12 @@ fn without_lines(text: &str, node: &Node, name: &str) -> Option<String> {
         }
     }
     Some(format!("{}{}", &text[..start], &text[end..]))
+}
+
+/// A list whose items may be texts, such as the models of a provider, as a list of texts.
+fn list_of_texts(key: &str) -> Option<Key> {
+    let item = keys::find(&keys::CONFIG, &format!("{key}.[]"))?;
+    Some(Key { form: Form::List, ..item.clone() })
 }
 
 fn check(known: &Key, key: &str, node: &Node) -> Result<(), ConfigProblem> {

@@ -110,6 +110,12 @@ const PREFERRED: &[(&str, &str)] = &[
     ("google", "gemini-2.5-pro"),
 ];
 
+/// The model of that kind of provider that is used when nobody names one.
+#[must_use]
+pub fn preferred_model(kind: &str) -> Option<&'static str> {
+    PREFERRED.iter().find(|(of, _)| *of == kind).map(|(_, model)| *model)
+}
+
 impl Config {
     /// The model that is used unless a message names one: the configured one, else that of the first
     /// provider with a key, else the first model of a provider that needs none, else the demo.

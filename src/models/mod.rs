@@ -8,6 +8,7 @@
 //! Not here: who may call (see `broker`), and where the counts are kept.
 
 mod agent_config;
+mod check;
 mod demo;
 mod forward;
 mod permission;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 
 use crate::outbound::HttpClients;
 
+pub use check::{CheckError, list_models};
 pub use forward::{Answer, BodyStream, Call, CallReport, ModelError, OnEnd};
 pub use prices::{InvalidPrices, Prices};
 pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};

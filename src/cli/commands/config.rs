@@ -252,7 +252,7 @@ fn at(all: Vec<Shown>, key: &str) -> Result<Vec<Shown>, Failure> {
 }
 
 /// When a gateway that runs obeys what was just written.
-fn obeyed(context: &Context, key: &str) -> String {
+pub(super) fn obeyed(context: &Context, key: &str) -> String {
     let asked = context.wait_for(async { Ok(context.gateway_here().config().await.ok()) });
     let Ok(Some(running)) = asked else { return "the next gateway uses it".to_owned() };
     let waits = running.settings.iter().any(|setting| is_at(&setting.key, key) && setting.pending.is_some());
@@ -331,7 +331,7 @@ fn value_of(args: &SetArgs, context: &Context) -> Result<String, Failure> {
     }
 }
 
-fn read_line() -> Result<String, Failure> {
+pub(super) fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     std::io::stdin()
         .read_line(&mut line)

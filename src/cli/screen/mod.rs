@@ -1,8 +1,10 @@
-//! This terminal, handed to a program in a frame and taken back.
+//! This terminal: handed to a program in a frame and taken back, or asked for single keys.
 
+mod keys;
 mod pump;
 mod raw;
 
+pub use keys::{Keys, Pressed};
 pub use pump::{Ending, Streams, pump};
 pub use raw::RawMode;
 

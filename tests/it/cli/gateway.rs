@@ -20,6 +20,7 @@ use mimir::wire::problem::Problem;
 use mimir::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -36,6 +37,8 @@ pub enum Answer {
     Pieces { pieces: Vec<String>, cut: bool },
     /// The pieces, and then silence.
     Hanging { pieces: Vec<String> },
+    /// What the test says while it goes on, see [`Gateway::feed`].
+    Fed(Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>>),
     /// Nothing at all: the connection is closed.
     HangUp,
     /// A terminal in which a tiny program runs, see [`play_terminal`].
@@ -130,6 +133,13 @@ impl Gateway {
         self
     }
 
+    /// Answers that with whatever is sent later.
+    pub fn feed(&self, line: &str) -> mpsc::UnboundedSender<String> {
+        let (tell, told) = mpsc::unbounded_channel();
+        self.on(line, Answer::Fed(Arc::new(tokio::sync::Mutex::new(told))));
+        tell
+    }
+
     /// What was asked, but for what every command asks first.
     pub fn asked(&self) -> Vec<Asked> {
         let all = self.asked.lock().clone();
@@ -172,6 +182,14 @@ async fn serve(
         }
         Answer::Pieces { pieces, cut } => Ok(in_pieces(pieces, if cut { After::Cut } else { After::End })),
         Answer::Hanging { pieces } => Ok(in_pieces(pieces, After::Silence)),
+        Answer::Fed(told) => {
+            let stream = futures_util::stream::unfold(told, |told| async move {
+                let piece = told.lock().await.recv().await?;
+                Some((Ok(Frame::data(Bytes::from(piece))), told))
+            });
+            let body = BodyExt::boxed(StreamBody::new(stream));
+            Ok(Response::builder().status(200).body(body).expect("a response"))
+        }
         Answer::HangUp => Err(std::io::Error::other("as the script says")),
         Answer::Terminal | Answer::BrokenTerminal => {
             let broken = matches!(answer, Answer::BrokenTerminal);

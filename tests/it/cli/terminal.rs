@@ -1,6 +1,9 @@
 //! `mimir frame attach`, `exec` and `open`, in a real pseudo-terminal where one is needed.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,19 +20,30 @@ pub struct Screen {
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     seen: Arc<Mutex<Vec<u8>>>,
+    columns: u16,
 }
 
 impl Screen {
     pub fn open(world: &World, words: &[&str]) -> Self {
-        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        Self::sized(world, words, 80)
+    }
+
+    /// One that is so wide.
+    pub fn sized(world: &World, words: &[&str], columns: u16) -> Self {
+        Self::with(world.env(), &world.work(), words, columns)
+    }
+
+    /// One with that environment, in that folder.
+    pub fn with(env: &BTreeMap<String, String>, folder: &Path, words: &[&str], columns: u16) -> Self {
+        let size = PtySize { rows: 24, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mimir"));
         command.args(words);
         command.env_clear();
-        for (name, value) in world.env() {
+        for (name, value) in env {
             command.env(name, value);
         }
-        command.cwd(world.work());
+        command.cwd(folder);
         let child = pair.slave.spawn_command(command).expect("starts");
         let mut reader = pair.master.try_clone_reader().expect("a reader");
         let keys = pair.master.take_writer().expect("a writer");
@@ -44,7 +58,7 @@ impl Screen {
                 seen_too.lock().extend_from_slice(&buffer[..read]);
             }
         });
-        Self { master: pair.master, keys, child, seen }
+        Self { master: pair.master, keys, child, seen, columns }
     }
 
     pub fn text(&self) -> String {
@@ -52,8 +66,9 @@ impl Screen {
     }
 
     /// What a person would see.
-    fn shown(&self) -> String {
-        let mut parser = vt100::Parser::default();
+    pub fn shown(&self) -> String {
+        let size = |n: u16| NonZero::new(n).expect("some");
+        let mut parser = vt100::Parser::new(size(24), size(self.columns), 0);
         parser.process(&self.seen.lock());
         parser.screen().contents()
     }
@@ -64,6 +79,29 @@ impl Screen {
             assert!(begun.elapsed() < Duration::from_secs(20), "no `{what}` in {:?}", self.text());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Waits until a person sees that.
+    pub fn until_shown(&self, what: &str) {
+        let begun = Instant::now();
+        while !self.shown().contains(what) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no `{what}` on\n{}", self.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Makes it so wide.
+    pub fn resize(&mut self, columns: u16) {
+        self.columns = columns;
+        let size = PtySize { rows: 24, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.resize(size).expect("resized");
+    }
+
+    /// Sends the command that runs in it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("an id");
+        let pid = rustix::process::Pid::from_raw(pid).expect("an id");
+        rustix::process::kill_process(pid, signal).expect("signalled");
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -87,7 +125,7 @@ impl Screen {
     }
 
     /// Whether the terminal echoes, as it does when nobody has put it into raw mode.
-    fn echoes(&self) -> bool {
+    pub fn echoes(&self) -> bool {
         const ECHO: u32 = 0o10;
         self.master.get_termios().expect("settings").local_flags.bits() & ECHO != 0
     }
@@ -139,9 +177,7 @@ fn a_signal_gives_the_terminal_back_too() {
     gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
     let mut screen = Screen::open(&world, &["frame", "attach", "blog"]);
     screen.until("ready");
-    let pid = screen.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("an id");
-    let pid = rustix::process::Pid::from_raw(pid).expect("an id");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    screen.signal(rustix::process::Signal::TERM);
     assert_eq!(screen.end(), 143);
     assert!(screen.echoes());
 }

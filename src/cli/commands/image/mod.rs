@@ -3,13 +3,17 @@
 mod project;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use tokio::time::{Instant, interval};
 
 use super::frame::{short, tell_of_images};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::json::ImageInputs;
+use crate::cli::live;
+use crate::cli::output::Out;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
@@ -19,6 +23,9 @@ use crate::wire::images::{BuildImage, BuildLine};
 use crate::wire::problem::Problem;
 
 pub use project::proposal;
+
+/// A step that takes longer is told of when it is over.
+const LONG: Duration = Duration::from_secs(2);
 
 /// Verbs of images.
 #[derive(Debug, Subcommand)]
@@ -103,38 +110,38 @@ async fn build_with(
 ) -> Result<(), Failure> {
     let out = &context.out;
     let mut lines = gateway.build_image(request).await?;
-    let mut step = "building the image".to_owned();
+    let mut progress = Progress::new(out);
     let mut tail: Vec<String> = Vec::new();
-    while let Some(line) = lines.next().await? {
+    let mut tick = interval(live::TICK);
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            _ = tick.tick(), if out.is_live() => { progress.draw(); continue; }
+        };
+        let Some(line) = line else { break };
         if out.json {
             out.object(&line)?;
         }
         match line {
-            BuildLine::Step { number, of, text } => {
-                step = match of {
-                    0 => format!("preparing the image: {text}"),
-                    _ => format!("building the image {number}/{of}: {text}"),
-                };
-                if out.is_watched() { out.progress(&step) } else { out.say(clipped(&clean(&step))) }
-            }
+            BuildLine::Step { number, of, text } => progress.step(number, of, &text),
             BuildLine::Output { text } => {
                 if verbose {
-                    out.clear_progress();
                     out.say(format!("  {}", clean(&text)));
                 }
-                out.progress(&format!("{step}  {}", text.trim()));
+                progress.says(&text);
                 tail.push(text);
                 let surplus = tail.len().saturating_sub(12);
                 tail.drain(..surplus);
             }
             BuildLine::Done { image, built, base } => {
-                out.clear_progress();
+                progress.end_of_step();
                 if !out.json {
                     let name = image.tags.first().map_or(short(&image.id), String::as_str);
                     out.line(format!("{name} {}", short(&image.id)))?;
                     let what = if built { "built" } else { "nothing had changed" };
+                    let time = if built && out.is_watched() { progress.whole() } else { String::new() };
                     out.say(format!(
-                        "{what}: opencode {}, {}, on {base}",
+                        "{what}: opencode {}, {}, on {base}{time}",
                         image.opencode,
                         size(image.size_bytes)
                     ));
@@ -156,13 +163,75 @@ async fn build_with(
         .into())
 }
 
+/// How far a build is, for whoever watches: the step that runs, and a line for each that took a while.
+struct Progress<'a> {
+    out: &'a Out,
+    begun: Instant,
+    step: String,
+    step_begun: Instant,
+    printed: String,
+}
+
+impl<'a> Progress<'a> {
+    fn new(out: &'a Out) -> Self {
+        let now = Instant::now();
+        let step = "building the image".to_owned();
+        Self { out, begun: now, step, step_begun: now, printed: String::new() }
+    }
+
+    fn step(&mut self, number: u32, of: u32, text: &str) {
+        self.end_of_step();
+        self.step_begun = Instant::now();
+        if !self.out.is_live() {
+            self.step = match of {
+                0 => format!("preparing the image: {text}"),
+                _ => format!("building the image {number}/{of}: {text}"),
+            };
+            return self.out.say(clipped(&clean(&self.step)));
+        }
+        self.step = match of {
+            0 => clean(text),
+            _ => format!("{number}/{of} {}", clean(text)),
+        };
+        self.draw();
+    }
+
+    fn says(&mut self, text: &str) {
+        self.printed = clean(text.trim());
+        self.draw();
+    }
+
+    fn draw(&self) {
+        let (step, whole) = (self.step_begun.elapsed(), self.begun.elapsed());
+        let mut time = live::seconds(step);
+        if whole > step + LONG && self.out.live_width() >= 60 {
+            time.push_str(&format!(" of {}", live::seconds(whole)));
+        }
+        // The step keeps two thirds of the line; what it prints last gets the rest.
+        let room = self.out.live_width().saturating_sub(time.len() + 8);
+        let step = live::fit(&self.step, room * 2 / 3);
+        self.out.progress(&format!("{step}  {}", self.printed), &time);
+    }
+
+    /// A step that took long stays on the screen with its time.
+    fn end_of_step(&mut self) {
+        let took = self.step_begun.elapsed();
+        self.printed.clear();
+        if took >= LONG && self.out.is_live() {
+            let room = self.out.live_width().saturating_sub(5);
+            self.out.say(format!("  ✓ {}", live::with_end(&self.step, &live::seconds(took), room)));
+        }
+        self.out.clear_progress();
+    }
+
+    fn whole(&self) -> String {
+        format!(", in {}", live::seconds(self.begun.elapsed()))
+    }
+}
+
 /// A step is a whole command of the recipe; its beginning tells what it does.
 fn clipped(text: &str) -> String {
-    const MOST: usize = 110;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    text.chars().take(MOST - 1).chain(['…']).collect()
+    live::fit(text, 110)
 }
 
 async fn list(context: &Context) -> Outcome {

@@ -1,7 +1,12 @@
 //! `mimir init`
 
+mod choose;
 mod detect;
+mod jsonc;
+mod known;
+mod local;
 mod propose;
+mod providers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +16,7 @@ use similar::{ChangeTag, TextDiff};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::config::problem;
+use super::config::{obeyed, problem, read_line};
 use crate::cli::ask;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
@@ -19,14 +24,19 @@ use crate::cli::paint::Ink;
 use crate::cli::table::clean;
 use crate::clock;
 use crate::config::{Config, ConfigError, LoadOptions, edit};
+use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
 use detect::Folder;
 use propose::Wishes;
+use providers::{Answer, Providers};
 
 /// A program that does not say its version in this time does not work.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Look at this folder, ask a few questions, write the configuration; safe to run again
+/// Look at this folder, ask for a key of a model provider, write the configuration; safe to run again
+///
+/// What the environment, opencode and servers on this machine know already is shown and asked about. A key is tried
+/// before it is written.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// Ask nothing: what is proposed is written
@@ -38,13 +48,32 @@ pub struct InitArgs {
     /// Write without asking for a last time
     #[arg(long, short)]
     yes: bool,
+    /// Use this provider: whose key --key-stdin brings, or what is known here under that name (anthropic, openai,
+    /// openrouter, google, ollama, …); nothing is asked
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Read the key from standard input; nothing is asked
+    #[arg(long)]
+    key_stdin: bool,
+    /// Keep the key without trying it
+    #[arg(long)]
+    no_check: bool,
 }
 
 pub fn run(args: &InitArgs, context: &Context) -> Outcome {
-    let asks = !args.non_interactive && !args.dry_run;
+    if let Some(elsewhere) = &context.elsewhere {
+        return Err(usage(format!(
+            "the gateway is elsewhere ({}), and its keys are kept there",
+            clean(&elsewhere.url)
+        ))
+        .hint("run `mimir init` on its machine; `env -u MIMIR_URL mimir init` sets up a gateway on this one")
+        .into());
+    }
+    let is_given = args.key_stdin || args.provider.is_some();
+    let asks = !args.non_interactive && !args.dry_run && !is_given;
     if asks && !ask::can_ask(&context.out) {
         return Err(usage("init asks questions, and nobody is here to answer them")
-            .hint("`mimir init --non-interactive` writes what it proposes, `--dry-run` only shows it")
+            .hint("`mimir init --non-interactive` writes what it proposes, `… | mimir init --key-stdin` takes a key, `--dry-run` only shows")
             .into());
     }
     let options = LoadOptions::of_process().map_err(|error| failure(&error))?;
@@ -53,6 +82,17 @@ pub fn run(args: &InitArgs, context: &Context) -> Outcome {
     context.wait_for(async { tell(&folder, context).await })?;
 
     let mut wishes = propose::wishes(&loaded.config, &folder, &options.env);
+    let providers = Providers::new(context, &loaded.config, &options.env);
+    let answer = if is_given {
+        let key = args.key_stdin.then(read_line).transpose()?.map(|key| Secret::new(key.trim()));
+        context.wait_for(providers.given(args.provider.as_deref(), key, !args.no_check))?
+    } else if asks {
+        context.wait_for(providers.ask())?
+    } else {
+        providers.tell();
+        Answer::default()
+    };
+    wishes.take(&answer);
     if asks {
         question(&mut wishes, context);
     }
@@ -63,7 +103,10 @@ pub fn run(args: &InitArgs, context: &Context) -> Outcome {
         context.out.say(format!("{} is as it should be; nothing to write", file.display()));
         return next_steps(&folder, context);
     }
-    show_difference(before.as_deref().unwrap_or_default(), &after, &file, context)?;
+    let mut secrets = propose::keys_in(&after, &file);
+    secrets.extend(propose::keys_in(before.as_deref().unwrap_or_default(), &file));
+    let shown = |text: &str| choose::without_keys(text, &secrets);
+    show_difference(&shown(before.as_deref().unwrap_or_default()), &shown(&after), &file, context)?;
     if args.dry_run {
         context.out.say("nothing was written");
         return Ok(DONE);
@@ -73,6 +116,9 @@ pub fn run(args: &InitArgs, context: &Context) -> Outcome {
         return Ok(FAILED);
     }
     write(&options, before.as_deref(), &after, context)?;
+    if let Some(found) = &answer.taken {
+        context.out.say(context.dim(&obeyed(context, &format!("providers.{}", found.name))));
+    }
     next_steps(&folder, context)
 }
 

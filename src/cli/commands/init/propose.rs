@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::detect::Folder;
+use super::known::Key;
+use super::providers::Answer;
 use crate::config::{Config, ConfigError, edit};
 use crate::model::network::NetworkMode;
 
@@ -24,6 +26,35 @@ pub struct Wishes {
     pub allow: Vec<String>,
     /// `provider/model` or `auto`.
     pub model: String,
+    /// What is to be said about a provider: keys below it, with their values.
+    pub provider: Vec<(String, String)>,
+}
+
+impl Wishes {
+    /// With a provider that is to be used. Its model is proposed unless the file names one already.
+    pub fn take(&mut self, answer: &Answer) {
+        if let Some(model) = answer.model.as_ref().filter(|_| self.model == "auto") {
+            self.model.clone_from(model);
+        }
+        let Some(found) = &answer.taken else { return };
+        let mut say = |key: &str, value: String| {
+            self.provider.push((format!("providers.{}.{key}", found.name), value));
+        };
+        if found.kind.as_str() != found.name {
+            say("kind", found.kind.as_str().to_owned());
+        }
+        if let Some(url) = &found.base_url {
+            say("base_url", url.to_string());
+        }
+        match &found.key {
+            Key::None => {}
+            Key::Text(key) => say("key", key.reveal().to_owned()),
+            Key::Variable(variable) => say("key", format!("${{{variable}:-}}")),
+        }
+        if !found.models.is_empty() {
+            say("models", found.models.join(","));
+        }
+    }
 }
 
 /// What fits this folder, and what is configured already.
@@ -41,6 +72,7 @@ pub fn wishes(config: &Config, folder: &Folder, env: &BTreeMap<String, String>) 
         network: config.frames.network,
         allow,
         model: model.map_or_else(|| "auto".to_owned(), ToString::to_string),
+        provider: Vec::new(),
     }
 }
 
@@ -60,7 +92,25 @@ pub fn text(before: Option<&str>, file: &Path, wishes: &Wishes) -> Result<String
             text = edit::with_value(&text, file, key, &value)?;
         }
     }
+    for (key, value) in &wishes.provider {
+        let said = crate::config::tree::parse(&text, file)?.at(key).map(said_value);
+        if said.as_ref() != Some(value) {
+            text = edit::with_value(&text, file, key, value)?;
+        }
+    }
     Ok(text)
+}
+
+/// The keys of providers that a file holds, to mask them where it is shown.
+pub fn keys_in(text: &str, file: &Path) -> Vec<String> {
+    use crate::config::tree::Value;
+    let Ok(tree) = crate::config::tree::parse(text, file) else { return Vec::new() };
+    match tree.at("providers").map(|node| &node.value) {
+        Some(Value::Map(entries)) => {
+            entries.iter().filter_map(|(_, provider)| provider.at("key")?.text().map(str::to_owned)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What the file says, as `config set` would be given it.
@@ -78,7 +128,7 @@ mod tests {
 
     fn usual() -> Wishes {
         let allow = ["npm", "pypi", "crates", "debian", "github"].map(str::to_owned).to_vec();
-        Wishes { network: NetworkMode::Allow, allow, model: "auto".to_owned() }
+        Wishes { network: NetworkMode::Allow, allow, model: "auto".to_owned(), provider: Vec::new() }
     }
 
     fn written(before: Option<&str>, wishes: &Wishes) -> String {
@@ -102,5 +152,49 @@ mod tests {
         let after = written(Some(before), &go);
         assert!(after.contains("# mine") && after.contains("# on purpose"), "{after}");
         assert!(after.contains("[npm, pypi, crates, debian, github, go]"), "{after}");
+    }
+
+    #[test]
+    fn a_provider_is_written_with_its_key_and_its_model() {
+        use super::super::known::Found;
+        use crate::model::secret::Secret;
+        use crate::models::ProviderKind;
+        let found = |kind: ProviderKind, name: &str, key| Found {
+            name: name.to_owned(),
+            kind,
+            base_url: None,
+            key,
+            from: String::new(),
+            models: Vec::new(),
+        };
+        let mut wishes = usual();
+        let key = Key::Text(Secret::new("sk-ant-api03-0123456789abcdef"));
+        let model = Some("anthropic/claude-sonnet-9".to_owned());
+        let taken = Some(found(ProviderKind::Anthropic, "anthropic", key));
+        wishes.take(&Answer { taken, model });
+        let file = written(None, &wishes);
+        assert!(file.contains("  anthropic:\n    key: sk-ant-api03-0123456789abcdef\n"), "{file}");
+        assert!(file.contains("default_model: anthropic/claude-sonnet-9"), "{file}");
+        assert_eq!(written(Some(&file), &wishes), file, "a second run changes nothing");
+        assert_eq!(keys_in(&file, Path::new("x")), ["sk-ant-api03-0123456789abcdef"]);
+
+        let mut local = usual();
+        let mut server = found(ProviderKind::OpenAiCompatible, "local", Key::Variable("WORK".to_owned()));
+        server.base_url = url::Url::parse("http://127.0.0.1:1/v1").ok();
+        server.models = vec!["qwen3:8b".to_owned(), "glm".to_owned()];
+        local.take(&Answer { taken: Some(server), model: Some("local/qwen3:8b".to_owned()) });
+        let file = written(
+            Some("opencode:\n  default_model: demo/demo\n"),
+            &Wishes { model: "demo/demo".to_owned(), ..local },
+        );
+        assert!(file.contains("default_model: demo/demo"), "what the file says stays: {file}");
+        for line in [
+            "kind: openai-compatible",
+            "base_url: \"http://127.0.0.1:1/v1\"",
+            "key: \"${WORK:-}\"",
+            "models: [\"qwen3:8b\", glm]",
+        ] {
+            assert!(file.contains(line), "{line}: {file}");
+        }
     }
 }

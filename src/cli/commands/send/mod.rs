@@ -1,7 +1,13 @@
 //! `mimir send`
 
+mod calls;
+mod choice;
 mod follow;
+mod prompts;
+mod screen;
+mod steps;
 mod target;
+mod thought;
 mod transcript;
 
 use std::io::{IsTerminal, Read};
@@ -21,7 +27,7 @@ use crate::model::names::{FrameName, ProjectName};
 use crate::model::quantity::span;
 use crate::wire::messages::{MessageView, SendMessage, Unattended};
 use crate::wire::problem::Problem;
-use follow::Manner;
+use screen::Manner;
 
 /// What to do with more than a message may hold.
 const TOO_LONG: &str = "put it into a file in the workspace and name the file";
@@ -66,6 +72,9 @@ pub struct SendArgs {
     /// Print the answer when it is complete
     #[arg(long)]
     no_stream: bool,
+    /// Show what the model thinks aloud, instead of one line for all of it
+    #[arg(long, conflicts_with = "no_wait")]
+    reasoning: bool,
     /// Leave after this long; the work goes on
     #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     timeout: Option<Duration>,
@@ -75,7 +84,13 @@ pub struct SendArgs {
 }
 
 pub async fn run(args: SendArgs, context: &Context) -> Outcome {
-    let manner = Manner { stream: !args.no_stream, timeout: args.timeout };
+    let manner = Manner {
+        stream: !args.no_stream,
+        timeout: args.timeout,
+        reasoning: args.reasoning,
+        // A run that says that nobody is there asks nobody.
+        asks: context.out.is_attended() && args.unattended.is_none(),
+    };
     if let Some(id) = &args.follow {
         let gateway = context.gateway().await?;
         let mut message = gateway.message(id).await?;

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::calls::{Calls, Seen};
+use super::thought::Thought;
+use crate::cli::commands::approvals::words;
 use crate::cli::table::clean;
 use crate::model::agent::ToolStatus;
 use crate::model::approval::{AskedQuestion, command};
@@ -18,11 +21,27 @@ pub enum Piece {
     Answer(String),
     /// A line about what goes on, for standard error.
     Aside(String),
+    /// One with something behind it that is shown whole when the line is cut.
+    Timed { line: String, behind: String },
+}
+
+/// How much is told. Nothing of it: what programs have always been told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail {
+    /// A person watches: tools with what they work with and their time, and how long the model thought.
+    pub watched: bool,
+    /// The answer goes to the same terminal.
+    pub answer_is_shown: bool,
+    /// What the model thinks aloud.
+    pub reasoning: bool,
+    /// What the agent asks is put to the person who watches, by somebody else.
+    pub asks: bool,
 }
 
 /// What is on the screen so far.
 #[derive(Debug, Default)]
 pub struct Transcript {
+    detail: Detail,
     part: Option<String>,
     /// Parts of the answer that were shown.
     texts: BTreeSet<String>,
@@ -34,11 +53,35 @@ pub struct Transcript {
     /// Something was denied because nobody came.
     missed: bool,
     answer: Option<String>,
+    /// Why the model stopped.
+    finish: Option<String>,
+    calls: Calls,
+    thought: Thought,
 }
 
 impl Transcript {
-    /// Takes in what happened.
-    pub fn take(&mut self, what: &EventKind) -> Vec<Piece> {
+    /// An empty one.
+    pub fn new(detail: Detail) -> Self {
+        Self { detail, ..Self::default() }
+    }
+
+    /// Takes in what happened, and when (UTC ms).
+    pub fn take(&mut self, at: u64, what: &EventKind) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        if let EventKind::Reasoning { delta, .. } = what {
+            let lines = self.thought.go_on(at, delta);
+            if self.detail.reasoning && !lines.is_empty() {
+                pieces.extend(self.end_line());
+                pieces.extend(lines.into_iter().map(|line| Piece::Aside(format!("│ {line}"))));
+            }
+        } else if ends_a_thought(what) {
+            pieces.extend(self.fold(at));
+        }
+        pieces.extend(self.told(at, what));
+        pieces
+    }
+
+    fn told(&mut self, at: u64, what: &EventKind) -> Vec<Piece> {
         match what {
             EventKind::Text { delta, part } => {
                 self.texts.insert(part.clone());
@@ -50,30 +93,37 @@ impl Transcript {
                 pieces.extend(self.text(text, part));
                 pieces
             }
-            EventKind::Tool { tool, status, title, output, .. } => {
-                self.tool(tool, *status, title.as_deref(), output.as_deref())
+            EventKind::Tool { call, tool, status, title, input, output } => {
+                let (status, title) = (*status, title.as_deref());
+                let ended = self.calls.take(Seen { at, call, tool, status, title, input: input.as_ref() });
+                match (self.detail.watched, ended) {
+                    (false, _) => self.tool(tool, status, title, output.as_deref()),
+                    (true, Some(ended)) => {
+                        let time = ended.begun_at.map(|begun| took(at.saturating_sub(begun)));
+                        let line = match status {
+                            ToolStatus::Error => format!("✗ {}: {}", ended.line(), why(output.as_deref())),
+                            _ => format!("✓ {}", ended.line()),
+                        };
+                        self.timed(&line, time)
+                    }
+                    // It shows in the live line, which needs a line of its own.
+                    (true, None) if self.detail.answer_is_shown => self.end_line(),
+                    (true, None) => Vec::new(),
+                }
             }
             EventKind::Retry { attempt, message, .. } => {
                 self.aside(format!("the model call failed ({message}); attempt {attempt} comes"))
             }
-            EventKind::PromptAsked { prompt, form, text, id, questions, from_child, .. } => {
+            EventKind::PromptAsked { prompt, id, .. } => {
                 self.waiting.insert(prompt.clone(), id.clone());
-                let who = if *from_child { "a sub-agent" } else { "the agent" };
-                let mut pieces = self.aside(format!("{who} waits for {}: {}", wanted(form), exact(text)));
-                pieces.extend(questions.iter().flat_map(options));
-                if let Some(id) = id {
-                    pieces.push(Piece::Aside(format!("  {}", command(form, id))));
-                    if form == "permission" {
-                        pieces.push(Piece::Aside(format!("  mimir approvals deny {id} --why \"…\"")));
-                    }
-                }
-                pieces
+                if self.detail.asks && id.is_some() { self.end_line() } else { self.asked(what) }
             }
             EventKind::PromptAnswered { prompt, text, state, by, rule, reason, .. } => {
                 let was_shown = self.waiting.remove(prompt).is_some();
                 self.missed |= by.as_deref() == Some("deadline");
                 match (state, by) {
                     (Some(state), Some(by)) if was_shown || rule.is_some() => {
+                        let by = if self.detail.watched { words::by(Some(by), None) } else { by.clone() };
                         let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
                         let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                         let what = text.as_deref().unwrap_or("it");
@@ -82,15 +132,55 @@ impl Transcript {
                     _ => Vec::new(),
                 }
             }
-            EventKind::Answered { answer, .. } => {
+            EventKind::Answered { answer, finish, .. } => {
                 self.answer = Some(answer.clone());
+                self.finish.clone_from(finish);
                 Vec::new()
             }
             EventKind::FrameMoved { to, .. } => self.aside(format!("the frame is {to}")),
             EventKind::FrameNote { text, .. } => self.aside(text.clone()),
-            // Thinking aloud is no answer; the rest shows in the end.
+            // The rest shows in the end.
             _ => Vec::new(),
         }
+    }
+
+    /// What the agent asks, and the commands that answer it.
+    pub fn asked(&mut self, what: &EventKind) -> Vec<Piece> {
+        let EventKind::PromptAsked { form, text, id, questions, from_child, .. } = what else {
+            return Vec::new();
+        };
+        let who = if *from_child { "a sub-agent" } else { "the agent" };
+        let mut pieces = self.aside(format!("{who} waits for {}: {}", wanted(form), exact(text)));
+        pieces.extend(questions.iter().flat_map(options));
+        if let Some(id) = id {
+            pieces.push(Piece::Aside(format!("  {}", command(form, id))));
+            if form == "permission" {
+                pieces.push(Piece::Aside(format!("  mimir approvals deny {id} --why \"…\"")));
+            }
+        }
+        pieces
+    }
+
+    /// The tools that run.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Why the answer is not whole, and what to do about it.
+    pub fn cut_off(&self) -> Option<(&'static str, &'static str)> {
+        match self.finish.as_deref()? {
+            "length" => Some(("the model had written as much as it may at once", "lets it go on")),
+            "content-filter" | "content_filter" => {
+                Some(("the provider's content filter stopped it", "asks in other words"))
+            }
+            "error" => Some(("the model's stream ended with an error", "lets it go on")),
+            _ => None,
+        }
+    }
+
+    /// Whether the cursor of this terminal stands behind text of the answer.
+    pub fn is_mid_line(&self) -> bool {
+        self.mid_line && self.detail.answer_is_shown
     }
 
     /// Whether the agent waits for a person.
@@ -116,6 +206,7 @@ impl Transcript {
     /// What is still missing on the screen when the message is done.
     pub fn finish(&mut self, message: &MessageView) -> Vec<Piece> {
         let mut pieces = self.end_line();
+        pieces.extend(self.fold(message.ended_at.unwrap_or(message.created_at)));
         let answer = message.answer.clone().or_else(|| self.answer.take()).unwrap_or_default();
         if message.state == DeliveryState::Answered && !self.wrote_text && !answer.is_empty() {
             pieces.push(Piece::Answer(format!("{}\n", prose(answer.trim_end()))));
@@ -150,11 +241,28 @@ impl Transcript {
             // Its arguments are still being written, or its result is about to come.
             ToolStatus::Pending | ToolStatus::Running => Vec::new(),
             ToolStatus::Completed => self.aside(format!("✓ {tool} {title}")),
-            ToolStatus::Error => {
-                let why = output.and_then(|text| text.lines().find(|line| !line.trim().is_empty()));
-                self.aside(format!("✗ {tool} {title}: {}", why.unwrap_or("it failed")))
-            }
+            ToolStatus::Error => self.aside(format!("✗ {tool} {title}: {}", why(output))),
         }
+    }
+
+    /// The model thinks no more: one line for all of it.
+    fn fold(&mut self, at: u64) -> Vec<Piece> {
+        let Some(thought) = self.thought.end(at) else { return Vec::new() };
+        let mut pieces = Vec::new();
+        if self.detail.reasoning {
+            pieces.extend(self.end_line());
+            pieces.extend(thought.rest.map(|line| Piece::Aside(format!("│ {line}"))));
+            pieces.push(Piece::Aside(format!("thought for {}", took(thought.took))));
+        } else if self.detail.watched {
+            pieces.extend(self.timed(&format!("∴ {}", thought.text), Some(took(thought.took))));
+        }
+        pieces
+    }
+
+    fn timed(&mut self, line: &str, time: Option<String>) -> Vec<Piece> {
+        let mut pieces = self.end_line();
+        pieces.push(Piece::Timed { line: clean(line.trim_end()), behind: time.unwrap_or_default() });
+        pieces
     }
 
     fn aside(&mut self, text: String) -> Vec<Piece> {
@@ -162,6 +270,24 @@ impl Transcript {
         pieces.push(Piece::Aside(clean(text.trim_end())));
         pieces
     }
+}
+
+/// Whether a model that thought aloud has come to something.
+fn ends_a_thought(what: &EventKind) -> bool {
+    match what {
+        EventKind::MessageMoved { to, .. } => to.is_final(),
+        EventKind::Text { .. }
+        | EventKind::Tool { .. }
+        | EventKind::Retry { .. }
+        | EventKind::PromptAsked { .. }
+        | EventKind::Answered { .. } => true,
+        _ => false,
+    }
+}
+
+/// The first line of what a tool says about its failure.
+fn why(output: Option<&str>) -> &str {
+    output.and_then(|text| text.lines().find(|line| !line.trim().is_empty())).unwrap_or("it failed")
 }
 
 fn wanted(form: &str) -> &'static str {
@@ -188,83 +314,5 @@ pub fn summary(message: &MessageView) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(delta: &str, part: &str) -> EventKind {
-        EventKind::Text { delta: delta.to_owned(), part: part.to_owned() }
-    }
-
-    fn written(transcript: &mut Transcript, events: &[EventKind]) -> String {
-        let mut screen = String::new();
-        for piece in events.iter().flat_map(|event| transcript.take(event)) {
-            match piece {
-                Piece::Answer(text) => screen.push_str(&text),
-                Piece::Aside(line) => screen.push_str(&format!("[{line}]\n")),
-            }
-        }
-        screen
-    }
-
-    #[test]
-    fn text_and_tools_share_a_screen_without_mixing() {
-        let tool = |status| EventKind::Tool {
-            call: "c".to_owned(),
-            tool: "read".to_owned(),
-            status,
-            title: Some("README.md".to_owned()),
-            input: None,
-            output: Some("\nno such file\n".to_owned()),
-        };
-        let events = [
-            text("I look", "p1"),
-            text(" first.", "p1"),
-            tool(ToolStatus::Running),
-            tool(ToolStatus::Completed),
-            tool(ToolStatus::Error),
-            text("Done\x1b[2J.", "p2"),
-            text("Really.", "p3"),
-        ];
-        let screen = written(&mut Transcript::default(), &events);
-        assert_eq!(
-            screen,
-            "I look first.\n[✓ read README.md]\n[✗ read README.md: no such file]\nDone[2J.\nReally."
-        );
-    }
-
-    #[test]
-    fn a_question_is_open_until_it_is_answered() {
-        let mut transcript = Transcript::default();
-        let ask =
-            EventKind::asked("per_1".to_owned(), "permission".to_owned(), "bash: rm -rf build".to_owned());
-        assert_eq!(
-            written(&mut transcript, &[ask]),
-            "[the agent waits for permission: bash: rm -rf build]\n"
-        );
-        assert!(transcript.is_waiting());
-        // A sub-agent may go on working beside it.
-        written(&mut transcript, &[text("ok", "p")]);
-        assert!(transcript.is_waiting());
-        written(&mut transcript, &[EventKind::prompt_over("per_1".to_owned())]);
-        assert!(!transcript.is_waiting());
-    }
-
-    /// A person must be able to read what will run.
-    #[test]
-    fn what_waits_for_permission_reads_as_it_runs() {
-        let asked = EventKind::PromptAsked {
-            prompt: "per_1".to_owned(),
-            form: "permission".to_owned(),
-            text: "bash: rm \u{202e}txt.elif\u{202c}\r safe".to_owned(),
-            id: None,
-            questions: Vec::new(),
-            from_child: false,
-            tool: None,
-            patterns: Vec::new(),
-            deadline_at: None,
-        };
-        let pieces = Transcript::default().take(&asked);
-        let shown = "the agent waits for permission: bash: rm \\u{202e}txt.elif\\u{202c}\\u{d} safe";
-        assert_eq!(pieces, [Piece::Aside(shown.to_owned())]);
-    }
-}
+#[path = "transcript_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! `mimir approvals …`: what agents ask people.
 
+pub mod words;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
@@ -9,7 +11,7 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::client::GatewayClient;
 use crate::clock::utc as time;
-use crate::model::approval::{ApprovalState, AskedQuestion, RequestForm, command};
+use crate::model::approval::{ApprovalState, RequestForm, command};
 use crate::model::names::FrameName;
 use crate::model::quantity::age;
 use crate::model::visible::{exact, prose};
@@ -132,7 +134,7 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
             approval.id.clone().into(),
             approval.frame.clone().into(),
             inked(ink, approval.state.as_str()),
-            by(approval).into(),
+            words::by(approval.by.as_deref(), approval.rule.as_deref()).into(),
             age(approval.asked_at, context.now_ms()).into(),
             exact(&approval.text).into(),
         ]);
@@ -145,20 +147,6 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
         ));
     }
     Ok(DONE)
-}
-
-fn by(approval: &ApprovalView) -> String {
-    let Some(by) = &approval.by else { return String::new() };
-    let you = format!("owner:{}", rustix::process::geteuid().as_raw());
-    let by = if *by == you { "you" } else { by };
-    match &approval.rule {
-        Some(rule) => format!("{by}: {rule}"),
-        None => by.to_owned(),
-    }
-}
-
-fn indented(text: &str) -> String {
-    format!("  {}", text.replace('\n', "\n  "))
 }
 
 /// The one that is meant.
@@ -185,36 +173,18 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         out.document(approval)?;
         return Ok(DONE);
     }
-    let who = if approval.from_child { "a sub-agent of" } else { "the agent of" };
     out.line(format!("{}  {}", out.paint.ink(Ink::Bold, &approval.id), approval.state))?;
-    match &approval.tool {
-        Some(tool) => {
-            out.line(format!("{who} {} asks leave to use {}", approval.frame, clean(tool)))?;
-            for pattern in &approval.patterns {
-                out.line(indented(&exact(pattern)))?;
-            }
-            if let Some(command) = approval.metadata["command"].as_str() {
-                out.line(format!("the whole command:\n{}", indented(&exact(command))))?;
-            }
-            if let Some(diff) = approval.metadata["diff"].as_str() {
-                out.line(exact(diff.trim_end()))?;
-            }
-            if !approval.always.is_empty() {
-                out.line(format!("`--always` would allow: {}", exact(&approval.always.join(", "))))?;
-            }
-        }
-        None => {
-            out.line(format!("{who} {} asks", approval.frame))?;
-            for question in &approval.questions {
-                print_question(question, context)?;
-            }
-        }
+    for line in words::whole(approval) {
+        out.line(line)?;
     }
     if let Some(at) = approval.deadline_at.filter(|_| approval.state == ApprovalState::Pending) {
         out.line(format!("denied by itself at {} UTC: the run is unattended", time(at)))?;
     }
     if approval.by.is_some() {
-        out.line(format!("decided by {}", clean(&by(approval))))?;
+        out.line(format!(
+            "decided by {}",
+            clean(&words::by(approval.by.as_deref(), approval.rule.as_deref()))
+        ))?;
     }
     if let Some(reason) = &approval.reason {
         out.paragraph(&format!("because: {}", prose(reason)), 9)?;
@@ -226,19 +196,6 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         out.say(format!("answer it with `{}`", command(approval.form.as_str(), &approval.id)));
     }
     Ok(DONE)
-}
-
-fn print_question(question: &AskedQuestion, context: &Context) -> Result<(), Failure> {
-    let several = if question.multiple { " (several may be chosen)" } else { "" };
-    context.out.line(format!("  {}{several}", exact(&question.text)))?;
-    for (n, option) in question.options.iter().enumerate() {
-        let about = match option.description.as_str() {
-            "" => String::new(),
-            text => format!(" – {}", exact(text)),
-        };
-        context.out.line(format!("    {}  {}{about}", n + 1, exact(&option.label)))?;
-    }
-    Ok(())
 }
 
 async fn say(
@@ -254,6 +211,12 @@ async fn say(
         return Ok(DONE);
     }
     context.out.line(format!("{} {}", after.id, after.state))?;
+    tell_surprise(&after, context);
+    Ok(DONE)
+}
+
+/// What whoever answered should know about how it went, if it did not go as usual.
+pub fn tell_surprise(after: &ApprovalView, context: &Context) {
     match after.state {
         ApprovalState::Answering => {
             context.out.say("the agent cannot be reached now; it is told as soon as it can be")
@@ -264,7 +227,6 @@ async fn say(
         )),
         _ => {}
     }
-    Ok(DONE)
 }
 
 /// Words into answers: a number or the words of an option is that option, anything else is free text.
@@ -283,70 +245,5 @@ fn answers(approval: &ApprovalView, given: &[String]) -> Result<Vec<Vec<String>>
             ))
             .into());
     }
-    approval.questions.iter().zip(given).map(|(question, text)| answer(question, text)).collect()
-}
-
-fn answer(question: &AskedQuestion, text: &str) -> Result<Vec<String>, Failure> {
-    let text = text.trim();
-    let by_words = |text: &str| {
-        question
-            .options
-            .iter()
-            .find(|option| option.label.eq_ignore_ascii_case(text))
-            .map(|it| it.label.clone())
-    };
-    if let Some(label) = by_words(text) {
-        return Ok(vec![label]);
-    }
-    let pieces: Vec<&str> = text.split(',').map(str::trim).filter(|piece| !piece.is_empty()).collect();
-    let option = |piece: &&str| match piece.parse::<usize>() {
-        Ok(n) => question.options.get(n.wrapping_sub(1)).map(|option| option.label.clone()),
-        Err(_) => by_words(piece),
-    };
-    let chosen: Option<Vec<String>> = pieces.iter().map(option).collect();
-    let is_number = |piece: &&str| piece.parse::<usize>().is_ok();
-    match chosen {
-        Some(chosen) if chosen.len() == 1 || (question.multiple && !chosen.is_empty()) => Ok(chosen),
-        Some(chosen) if chosen.len() > 1 => Err(usage(format!("`{}` wants one answer", question.text))
-            .hint("give the number of one option, or your own words")
-            .into()),
-        None if !question.options.is_empty() && pieces.iter().all(is_number) => {
-            Err(usage(format!("`{}` has {} options, not `{text}`", question.text, question.options.len()))
-                .hint("give the number of an option, its words, or your own words")
-                .into())
-        }
-        _ => Ok(vec![text.to_owned()]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::approval::AskedOption;
-
-    fn question(multiple: bool) -> AskedQuestion {
-        let option = |label: &str| AskedOption { label: label.to_owned(), description: String::new() };
-        AskedQuestion {
-            header: "Database".into(),
-            text: "Which database?".into(),
-            options: vec![option("Postgres"), option("SQLite"), option("None, thanks")],
-            multiple,
-        }
-    }
-
-    #[test]
-    fn an_option_is_chosen_by_number_or_by_its_words_and_everything_else_is_free_text() {
-        let one = |text: &str| answer(&question(false), text).ok();
-        assert_eq!(one("2"), Some(vec!["SQLite".to_owned()]));
-        assert_eq!(one("postgres"), Some(vec!["Postgres".to_owned()]));
-        assert_eq!(one("None, thanks"), Some(vec!["None, thanks".to_owned()]));
-        assert_eq!(one("the one of the team, please"), Some(vec!["the one of the team, please".to_owned()]));
-        assert_eq!(one("4"), None, "there is no fourth");
-        assert_eq!(one("0"), None);
-        assert_eq!(one("1,2"), None, "one only");
-        let several = |text: &str| answer(&question(true), text).ok();
-        assert_eq!(several("1, sqlite"), Some(vec!["Postgres".to_owned(), "SQLite".to_owned()]));
-        let free = AskedQuestion { options: Vec::new(), ..question(false) };
-        assert_eq!(answer(&free, "42").ok(), Some(vec!["42".to_owned()]));
-    }
+    approval.questions.iter().zip(given).map(|(question, text)| words::answer(question, text)).collect()
 }
