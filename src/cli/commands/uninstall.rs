@@ -89,7 +89,7 @@ pub async fn run(args: &UninstallArgs, context: &Context) -> Outcome {
     })?;
     // What came or went until the last gateway had ended.
     let found = uninstall::survey(&place).await.map_err(refused)?;
-    let tell = |item: &uninstall::Item| out.progress(&format!("removing {}", item.what));
+    let tell = |item: &uninstall::Item| out.progress(&format!("removing {}", item.what), "");
     let taken = uninstall::take(&place, found.items.clone(), tell).await;
     out.clear_progress();
     if out.json {

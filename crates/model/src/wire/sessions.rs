@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::messages::SessionSummary;
 use crate::agent::{TakenBack, ToolStatus};
 use crate::usage::Tokens;
 
