@@ -99,7 +99,8 @@ fn the_tui_runs_only_while_somebody_looks_and_a_while_longer() {
 
     let shown = place.world.json(&["frame", "show", "seen"]);
     let container = shown["container"].as_str().expect("a container").to_owned();
-    let past_us = ["exec", "-it", &container, "tmux", "-S", "/run/frame/tmux.sock", "attach", "-t", "main:agent"];
+    let past_us =
+        ["exec", "-it", &container, "tmux", "-S", "/run/frame/tmux.sock", "attach", "-t", "main:agent"];
     let mut terminal = Terminal::run(&place.world, "podman", &past_us, 120, 40);
     terminal.wait_for_text("said while nobody looked", LIMIT);
     terminal.detach();
@@ -139,6 +140,7 @@ fn what_somebody_typed_and_did_not_send_is_not_lost() {
         terminal.wait_for_text(greeting, LIMIT);
         terminal.type_text(text);
         terminal.wait_for_text(text, LIMIT);
+        assert!(!terminal.text().contains("server error"), "{}", terminal.text());
         leave(terminal);
         place.stays("it has text in its prompt");
 
@@ -201,7 +203,11 @@ fn what_ends_in_the_terminal_comes_back() {
         eventually(&format!("{what}: another TUI shows the conversation"), LIMIT, || {
             let (running, seen) = (place.tui(), terminal.text());
             let is_another = running.len() == 1 && running != before;
-            if is_another && seen.contains("still here") { Ok(()) } else { Err(format!("{running:?}\n{seen}")) }
+            if is_another && seen.contains("still here") {
+                Ok(())
+            } else {
+                Err(format!("{running:?}\n{seen}"))
+            }
         });
     };
     for (what, script) in [
