@@ -80,7 +80,7 @@ use driver::Handle;
 use folders::Folders;
 
 pub use connect::NewServer;
-pub use error::FrameError;
+pub use error::{FRAME_FILE, FrameError};
 pub use guest::Guest;
 pub use idle::Visit;
 pub use inside::Viewer;
