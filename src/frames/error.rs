@@ -11,6 +11,9 @@ use crate::tmux::TerminalError;
 
 use super::workspace::WorkspaceError;
 
+/// The `field` of [`FrameError::Invalid`] when a frame file says something wrong.
+pub const FRAME_FILE: &str = "config";
+
 /// What can go wrong with a frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -50,7 +53,7 @@ pub enum FrameError {
     /// There is no project of that name.
     #[error("there is no project {0}")]
     NoProject(String),
-    /// Correct the request.
+    /// Correct the request, or the frame file ([`FRAME_FILE`]).
     #[error("{field}: {why}")]
     Invalid {
         /// Which part of the request.

@@ -81,7 +81,7 @@ use driver::Handle;
 use folders::Folders;
 
 pub use connect::NewServer;
-pub use error::FrameError;
+pub use error::{FRAME_FILE, FrameError};
 pub use folders::{remove_tree, size_of};
 pub use guest::Guest;
 pub use idle::Visit;

@@ -2,14 +2,13 @@
 //!
 //! Adding a variant to an error breaks a `match` here, which is when to think about the hint.
 
-use super::bodies;
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
 use crate::approvals::AnswerError;
 use crate::config::{ConfigError, ConfigProblem};
 use crate::delivery::{CancelError, EditError, SendError};
-use crate::frames::FrameError;
 use crate::frames::workspace::WorkspaceError;
+use crate::frames::{FRAME_FILE, FrameError};
 use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
 use crate::model::message::{InvalidText, InvalidTitle};
@@ -78,7 +77,7 @@ impl From<FrameError> for Reply {
             FrameError::NoProject(_) => Self::not_found("project.not_found", title)
                 .hint("`mimir projects list` shows the projects there are"),
             // A frame file is a text to the document, whatever stands in it.
-            FrameError::Invalid { field: bodies::FRAME_FILE, .. } => Self::conflict("frame.invalid", title)
+            FrameError::Invalid { field: FRAME_FILE, .. } => Self::conflict("frame.invalid", title)
                 .hint("`mimir frame create --help` shows what is possible"),
             FrameError::Invalid { .. } => Self::bad_request("frame.invalid", title)
                 .hint("`mimir frame create --help` shows what is possible"),

@@ -9,7 +9,7 @@ use super::extract::frame_name;
 use super::problem::{Answer, Reply};
 use crate::config::frame_file::FrameFile;
 use crate::delivery::SendRequest;
-use crate::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
+use crate::frames::{FRAME_FILE, FrameError, FrameRequest, Lifetime, Place, WantedLimits};
 use crate::model::agent::ModelRef;
 use crate::model::message::{IdempotencyKey, MessageText, SendMode, SessionSelector};
 use crate::model::names::{FrameName, ProjectName};
@@ -18,9 +18,6 @@ use crate::model::quantity::{cpus, memory, pids, span};
 use crate::store::queue::Edit;
 use crate::wire::frames::CreateFrame;
 use crate::wire::messages::{EditMessage, SendMessage};
-
-/// What is said of a frame file that says something wrong.
-pub const FRAME_FILE: &str = "config";
 
 /// A frame to be made. What the body leaves open, its frame file may say.
 ///

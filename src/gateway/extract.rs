@@ -71,7 +71,11 @@ fn make_whole(value: &mut Value) {
             const END: f64 = 18_446_744_073_709_551_616.0; // 2^64
             let float = number.as_f64().filter(|_| number.is_f64()).unwrap_or(f64::NAN);
             if (0.0..END).contains(&float) && float.fract() == 0.0 {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and fits")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "it is whole, and fits"
+                )]
                 let whole = float as u64;
                 *value = whole.into();
             }

@@ -64,12 +64,15 @@ async fn what_a_token_cannot_be_is_refused_with_the_reason() {
     made(&world, json!({"name": "ci", "scopes": ["read"]})).await;
     for (request, status, code) in [
         (json!({"name": "ci", "scopes": ["read"]}), 409, "token.taken"),
-        (json!({"name": "home", "scopes": ["read"]}), 400, "token.name"),
-        (json!({"name": "current", "scopes": ["read"]}), 400, "token.name"),
+        (json!({"name": "home", "scopes": ["read"]}), 409, "token.name"),
+        (json!({"name": "current", "scopes": ["read"]}), 409, "token.name"),
         (json!({"name": "A b", "scopes": ["read"]}), 400, "token.name"),
         (json!({"scopes": []}), 400, "token.invalid"),
         (json!({"scopes": ["read"], "frames": []}), 400, "token.invalid"),
-        (json!({"scopes": ["read"], "expires_at": 1}), 400, "token.invalid"),
+        (json!({"scopes": ["read"], "expires_at": 1}), 409, "token.invalid"),
+        (json!({"scopes": ["read"], "expires_at": 60.0}), 409, "token.invalid"),
+        (json!({"scopes": ["read"], "expires_at": 60.5}), 400, "request.invalid"),
+        (json!({"scopes": ["read"], "expires_at": 18446744073709551616.0}), 400, "request.invalid"),
         (json!({"scopes": ["everything"]}), 400, "request.invalid"),
         (json!({}), 400, "request.invalid"),
     ] {

@@ -76,8 +76,8 @@ async fn an_address_that_is_none_and_a_wrong_password_are_told_apart() {
     for (body, status, part) in [
         (json!({"url": "far away"}), 400, "http://127.0.0.1:4096"),
         (json!({"url": "http://a:secret@example.org"}), 400, "--password-stdin"),
-        (json!({"url": url, "password": "wrong"}), 424, "it refuses the password"),
-        (json!({"url": url}), 424, "it asks for a password"),
+        (json!({"url": url, "password": "wrong"}), 409, "it refuses the password"),
+        (json!({"url": url}), 409, "it asks for a password"),
     ] {
         let refused = world.post("/v1/frames/far/connect", Some(body)).await;
         assert_eq!(refused.status, status, "{}", refused.text);

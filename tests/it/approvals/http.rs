@@ -34,7 +34,7 @@ async fn what_waits_is_listed_within_a_second_answered_once_and_kept() {
         async move { world.post(&path, Some(body)).await }
     };
     let refused = answer(json!({"decision": "answer", "answers": [["x"]]})).await;
-    assert_eq!((refused.status, refused.code()), (400, "approval.form"));
+    assert_eq!((refused.status, refused.code()), (409, "approval.form"));
     assert_eq!(answer(json!({"decision": "maybe"})).await.status, 400);
     assert_eq!(answer(json!({"decision": "once", "why": "x"})).await.status, 400);
     let denied = answer(json!({"decision": "reject", "why": "not today"})).await;

@@ -83,7 +83,7 @@ pub struct CreateFrame {
 #[serde(deny_unknown_fields)]
 pub struct ConnectFrame {
     /// `http://` or `https://`, a host, perhaps a port and a user name; nothing behind it.
-    #[schema(pattern = "^https?://[^/?#]+/?$")]
+    #[schema(schema_with = super::schemas::server)]
     pub url: String,
     /// The server's password; absent for one that asks for none. Kept encrypted and never told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,8 @@ const NOT_BLANK: &str = r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u2
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$";
 /// A host, perhaps all beneath it, perhaps on one port.
 const HOST: &str = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$";
+/// An http address of a host: a name, or an IP address of either kind; perhaps a user before it and a port behind it.
+const SERVER: &str = r"^https?://([A-Za-z0-9_.~-]+@)?([A-Za-z][A-Za-z0-9]*([.-][A-Za-z][A-Za-z0-9]*)*|((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|\[([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}\]|\[::([0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}\])(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
 /// A variable that neither mimir nor what the frame stands on sets itself.
 const VARIABLE: &str =
     "^(?!(HOME|SHELL|XDG_STATE_HOME)$|MIMIR_|OPENCODE_SERVER_|OPENCODE_CONFIG)[A-Za-z_][A-Za-z0-9_]*$";
@@ -54,6 +56,11 @@ pub(super) fn title() -> Object {
 /// The same, or the usual one.
 pub(super) fn new_title() -> Object {
     or_null(text().pattern(Some(NOT_BLANK)).max_length(Some(SessionTitle::MOST)))
+}
+
+/// Where a server elsewhere is.
+pub(super) fn server() -> Object {
+    text().pattern(Some(SERVER)).build()
 }
 
 /// Hosts, and the groups there are.
