@@ -1,10 +1,11 @@
 //! A line that is drawn again and again while something goes on. Mostly pure; `output` writes it.
 
 use std::os::fd::AsFd;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::clock::Clock;
 use crate::model::quantity::took;
 
 /// How often it is drawn.
@@ -35,8 +36,7 @@ pub fn is_in_front(terminal: impl AsFd) -> bool {
 
 /// The spinner as it stands now.
 pub fn spinner() -> char {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let turn = now.as_millis() / TICK.as_millis() % SPINNER.len() as u128;
+    let turn = u128::from(Clock::system().now_ms()) / TICK.as_millis() % SPINNER.len() as u128;
     SPINNER[usize::try_from(turn).unwrap_or_default()]
 }
 

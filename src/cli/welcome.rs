@@ -24,7 +24,7 @@ pub fn run(context: &Context) -> Outcome {
         (
             "Start with:",
             [
-                ("mimir init", "looks at this folder, asks a few questions, writes the configuration"),
+                ("mimir init", "looks at this folder, asks for a model key, writes the configuration"),
                 ("mimir frame create", "makes a frame for this folder and starts its agent"),
                 ("mimir send \"hello\"", "asks it something; without a model key a built-in demo answers"),
             ],

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::runtime::engine::EngineCommand;
 use crate::store::key::Keyring;
 
@@ -31,6 +32,8 @@ pub struct Place {
     pub keyring: Option<Arc<dyn Keyring>>,
     /// The program that runs.
     pub program: Option<PathBuf>,
+    /// The time.
+    pub clock: Clock,
     /// Whether the user's systemd is told.
     pub systemd: bool,
     /// Our user id.

@@ -15,7 +15,6 @@ mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use item::{Item, Kind, Place, Survey};
 
@@ -71,7 +70,7 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
         return Ok((true, false));
     };
     podman.ensure_usable().await;
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let now_s = place.clock.now_ms() / 1000;
     let all = engine::containers(podman).await.map_err(Refused::Engine)?;
     let sorted = engine::sort(all, &place.home, i64::try_from(now_s).unwrap_or(0));
     let projects: BTreeSet<&str> = sorted.ours.iter().filter_map(engine::Container::workspace).collect();

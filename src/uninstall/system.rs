@@ -110,7 +110,8 @@ fn scratch(place: &Place, survey: &mut Survey) {
     let is_left = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Ok(found) = fs::symlink_metadata(path) else { return false };
-        let is_old = found.modified().is_ok_and(|at| at + LONGEST_BUILD < SystemTime::now());
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(place.clock.now_ms());
+        let is_old = found.modified().is_ok_and(|at| at + LONGEST_BUILD < now);
         name.starts_with("mimir-build-") && found.is_dir() && found.uid() == place.uid && is_old
     };
     for folder in files::entries(&place.scratch).into_iter().filter(is_left) {
@@ -138,7 +139,7 @@ fn program(place: &Place, survey: &mut Survey) {
         Some(program) if program == Path::new("/usr/bin/mimir") => {
             survey.by_hand.push("sudo apt remove mimir".to_owned());
         }
-        Some(program) if !place.of_user(".local/bin/mimir").is_some_and(|own| own == *program) => {
+        Some(program) if place.of_user(".local/bin/mimir").is_none_or(|own| own != *program) => {
             survey.stays.push(format!("this program: {}", program.display()));
         }
         _ => {}

@@ -5,9 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mimir::clock::Clock;
 use mimir::model::secret::Secret;
 use mimir::store::key::Keyring;
-use mimir::uninstall::{Kind, Place, Refused, survey, take};
+use mimir::uninstall::{Kind, Place, Refused, Survey, survey, take};
 use parking_lot::Mutex;
 
 use crate::cli::world::World;
@@ -60,6 +61,7 @@ impl Used {
             engine: None,
             keyring: Some(Arc::new(ring)),
             program: Some(at("me/src/mimir/target/release/mimir")),
+            clock: Clock::system(),
             systemd: false,
             uid,
             keep_data: false,
@@ -259,6 +261,21 @@ async fn what_somebody_changed_stays() {
     {
         assert!(used.at(file).exists(), "{file}");
     }
+}
+
+#[tokio::test]
+async fn what_builds_left_goes_when_none_of_them_can_run_any_more() {
+    let mut used = Used::new(rustix::process::getuid().as_raw());
+    for path in ["var/tmp/mimir-build-0123/Containerfile", "var/tmp/somebody-else/x"] {
+        write(&used.at(path), "x");
+    }
+    let scratch = |found: Survey| found.items.into_iter().filter(|it| it.kind == Kind::Scratch).count();
+    assert_eq!(scratch(survey(&used.place).await.expect("looks")), 0, "it may run");
+    let later = used.place.clock.now_ms() + 3 * 3_600_000;
+    used.place.clock = Clock::manual(later);
+    assert_eq!(scratch(survey(&used.place).await.expect("looks")), 1);
+    used.take_all().await;
+    assert!(!used.at("var/tmp/mimir-build-0123").exists() && used.at("var/tmp/somebody-else/x").exists());
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ fn place(args: &UninstallArgs, context: &Context) -> Place {
         engine: EngineCommand::find(&engine),
         keyring: keyring.map(|keyring| Arc::new(keyring) as Arc<dyn Keyring>),
         program: std::env::current_exe().ok(),
+        clock: context.clock.clone(),
         systemd: true,
         uid: engine.uid,
         keep_data: args.keep_data,

@@ -116,6 +116,39 @@ async fn a_frame_lives_from_create_to_destroy() {
 }
 
 #[tokio::test]
+async fn a_frame_behind_its_image_says_so_and_is_moved_unless_it_is_busy() {
+    let world = World::new().await;
+    let made = world.frame("blog").await;
+    assert_eq!(made["behind"], false, "{made}");
+    let upgrade = |body: Value| world.post("/v1/frames/blog/upgrade", Some(body));
+    let nothing = upgrade(json!({})).await.json();
+    assert_eq!((&nothing["upgraded"], &nothing["from"]), (&json!(false), &nothing["to"]), "{nothing}");
+
+    let newest = world.engine.move_name(made_from(&world).await.as_str());
+    assert_eq!(world.get("/v1/frames/blog").await.json()["behind"], true);
+    assert_eq!(world.get("/v1/frames").await.json()[0]["behind"], true, "known to the list from then on");
+    assert_eq!(world.post("/v1/frames/blog/start?wait=8", None).await.status, 200);
+    assert_eq!(world.post("/v1/frames/blog/pause?wait=8", None).await.status, 200);
+    let busy = upgrade(json!({})).await;
+    assert_eq!((busy.status, busy.code()), (409, "frame.busy"));
+    assert!(busy.json()["hint"].as_str().is_some_and(|hint| hint.contains("--force")), "{}", busy.text);
+    assert!(world.audited("frame.upgrade").await.is_empty());
+
+    let moved = upgrade(json!({ "force": true })).await;
+    assert_eq!((moved.status, &moved.json()["to"]), (200, &json!(newest.id)), "{}", moved.text);
+    assert_eq!(moved.json()["frame"]["behind"], false);
+    world.until_state("blog", "paused").await;
+    assert_eq!(world.audited("frame.upgrade").await.len(), 1);
+    assert_eq!(upgrade(json!({ "forced": true })).await.status, 400);
+    assert_eq!(world.post("/v1/frames/none/upgrade", Some(json!({}))).await.code(), "frame.not_found");
+}
+
+/// The reference that the frame's image has.
+async fn made_from(world: &World) -> String {
+    world.get("/v1/frames/blog").await.json()["image"].as_str().expect("an image").to_owned()
+}
+
+#[tokio::test]
 async fn whoever_reaches_the_gateway_is_a_person_and_cannot_say_otherwise() {
     let world = World::new().await;
     let made = world.frame("blog").await;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::terminal::Screen;
 use super::world::{World, finish};
+use crate::versions::release::{PASSWORD, Release};
 
 /// A home whose gateway finds no engine and opens no port.
 pub fn home() -> World {
@@ -218,4 +220,54 @@ fn the_id_of_a_refused_request_is_in_the_log() {
     assert!(ours.iter().any(|line| line["status"] == 404), "{id} in {log}");
     // Turned off on purpose is nothing to be warned of.
     assert!(!log.contains("no TCP"), "{log}");
+}
+
+/// A real opencode behind a real gateway, and a person at a terminal: what it does is seen, and what it asks is answered
+/// with a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_agent_is_watched_and_answered_with_a_key() {
+    let test = "a_real_agent_is_watched_and_answered_with_a_key";
+    let Some(real) = Release::find(test, mimir::opencode::VERSION).await else { return };
+    let port = real.start();
+    real.meet().await.expect("it is healthy");
+    real.client().warm_up().await.expect("it is awake");
+    tokio::task::block_in_place(|| {
+        let world = home();
+        let _gateway = Gateway(&world);
+        let url = format!("http://mimir@127.0.0.1:{port}");
+        let connect = ["frame", "connect", "blog", "--url", &url, "--password-stdin"];
+        let connected = world.run_with_input(&connect, PASSWORD);
+        assert_eq!(connected.code, 0, "{}", connected.stderr);
+        let ask = |words: &str| Screen::open(&world, &["send", "--frame", "blog", "--session", "new", words]);
+
+        let mut thinks = ask("@@reasoning@@");
+        thinks.until_shown("thinking");
+        assert_eq!(thinks.end(), 0, "{}", thinks.shown());
+        let shown = thinks.shown();
+        assert!(shown.contains("∴ Let me think about it step by step.  "), "{shown}");
+        assert!(shown.contains("The answer is 42."), "{shown}");
+
+        let mut asks = ask("@@ask@@");
+        asks.until_shown("y once");
+        assert!(asks.shown().contains("ls -d ."), "{}", asks.shown());
+        asks.press("y");
+        asks.until_shown("bash: ls -d . – allowed by you");
+        assert_eq!(asks.end(), 0, "{}", asks.shown());
+        assert!(asks.shown().contains("✓ bash  ls -d .  "), "{}", asks.shown());
+        assert!(asks.shown().contains("The tool said: ."), "{}", asks.shown());
+
+        let mut questions = ask("@@question@@");
+        questions.until_shown("1-2 choose");
+        questions.press("2");
+        assert_eq!(questions.end(), 0, "{}", questions.shown());
+        assert!(questions.shown().contains("Postgres"), "{}", questions.shown());
+
+        let cut = world.run(&["send", "--frame", "blog", "--session", "new", "@@length@@"]);
+        assert_eq!((cut.code, cut.stdout.as_str()), (0, "cut off in the mid\n"), "{}", cut.stderr);
+        assert!(cut.stderr.contains("note: the answer was cut off: the model had"), "{}", cut.stderr);
+        // To this release a filter is a failure; it says so, too.
+        let filtered = world.run(&["send", "--frame", "blog", "--session", "new", "@@filter@@"]);
+        assert_eq!(filtered.code, 1, "{}", filtered.stderr);
+        assert!(filtered.stderr.contains("content filter stopped the answer"), "{}", filtered.stderr);
+    });
 }
