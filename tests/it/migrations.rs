@@ -19,7 +19,7 @@ fn fixture(name: &str) -> PathBuf {
 /// What that version said, under the names that things have now (docs/json/README.md).
 fn under_todays_names(value: Value) -> Value {
     match value {
-        Value::Array(items) => items.into_iter().map(|item| under_todays_names(item)).collect(),
+        Value::Array(items) => items.into_iter().map(under_todays_names).collect(),
         Value::Object(fields) => {
             let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
             let has = |name: &str| fields.contains_key(name);

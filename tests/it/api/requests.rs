@@ -100,7 +100,7 @@ async fn a_frame_lives_from_create_to_destroy() {
     let shown = world.get("/v1/frames/blog").await.json();
     assert_eq!((shown["observed"].as_str(), shown["name"].as_str()), (Some("running"), Some("blog")));
     assert!(shown["container"].as_str().expect("a container").starts_with("mimir-frm_"));
-    assert_eq!(world.get("/v1/frames/blog/stats").await.json()["name"], "blog");
+    assert_eq!(world.get("/v1/frames/blog/stats").await.json()["frame"], "blog");
 
     for (verb, state) in [("pause", "paused"), ("resume", "running"), ("stop", "stopped")] {
         let answer = world.post(&format!("/v1/frames/blog/{verb}?wait=8"), None).await;

@@ -50,7 +50,9 @@ fn usage() -> Vec<Situation> {
         typed("a command that does not exist", &["fram", "list"]),
         typed("a verb that does not exist", &["frame", "strat", "blog"]),
         typed("an option that does not exist", &["frame", "list", "--al"]),
-        typed("a name is missing", &["frame", "start"]),
+        refused("a name is missing, and no frame has this folder", &["frame", "start"], |gateway| {
+            gateway.on("GET /v1/frames", answer(json!([frame("blog", "running")])));
+        }),
         typed("a name that is not allowed", &["frame", "create", "My_App"]),
         typed("a size that is none", &["frame", "create", "x", "--memory", "lots"]),
         typed("a duration that is none", &["frame", "create", "x", "--throwaway", "--ttl", "soon"]),

@@ -271,3 +271,66 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let printed = world.run(&["open", "blog", "--terminal", "tmux", "--print"]);
     assert!(printed.stdout.starts_with("tmux new-window -S -n blog "), "{}", printed.stdout);
 }
+
+#[test]
+fn inside_another_tmux_attach_says_how_to_leave_the_inner_one() {
+    let mut world = World::new();
+    let tools = world.folder.path().join("tools");
+    std::fs::create_dir(&tools).expect("made");
+    let log = tools.join("log");
+    // It listens to the same keys as the one in a frame.
+    let script =
+        format!("#!/bin/sh\nprintf '%s\\n' \"$@\" >> {}\n[ $1 = show-options ] && echo C-b\n", log.display());
+    std::fs::write(tools.join("tmux"), script).expect("written");
+    std::process::Command::new("chmod").arg("+x").arg(tools.join("tmux")).status().expect("made executable");
+    world.set("PATH", &format!("{}:/usr/bin:/bin", tools.display())).set("TMUX", "/tmp/x,1,0");
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Terminal);
+    let mut screen = Screen::open(&world, &["frame", "attach", "blog"]);
+    screen.until("C-b C-b d leaves blog");
+    screen.until("ready");
+    let told = std::fs::read_to_string(&log).expect("tmux was asked");
+    assert!(told.contains("display-message\n-d\n8000\nC-b C-b d leaves blog"), "{told}");
+    screen.press("q");
+    assert_eq!(screen.end(), 0);
+}
+
+/// The real Guake on a screen that nobody sees.
+#[test]
+fn guake_makes_one_tab_for_a_frame_and_shows_it_again() {
+    let test = "guake_makes_one_tab_for_a_frame_and_shows_it_again";
+    for program in ["guake", "xvfb-run", "dbus-run-session", "gdbus"] {
+        let found = std::process::Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+        if !found.is_ok_and(|found| found.status.success()) {
+            return crate::podman::support::skip(test, &format!("{program} is not installed"));
+        }
+    }
+    let world = World::new();
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    // One that runs already has its own tab, named Terminal.
+    let script = r#"
+guake >/dev/null 2>&1 &
+ask() { gdbus call --session --dest org.guake3.RemoteControl --object-path /org/guake3/RemoteControl --method org.guake3.RemoteControl.$1 $2; }
+n=0; until ask get_tab_count >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 200 ] || exit 9; sleep 0.1; done
+"$MIMIR" open blog --terminal guake || exit 8
+ask select_tab 0
+env -u DISPLAY "$MIMIR" open blog --terminal guake || exit 7
+ask get_tab_name 0; ask get_tab_name 1; ask get_tab_name 2 2>/dev/null || echo "no third"
+ask get_selected_tab
+ask quit
+"#;
+    let ran = std::process::Command::new("xvfb-run")
+        .args(["-a", "dbus-run-session", "--", "sh", "-c", script])
+        .envs(world.env())
+        .env("MIMIR", env!("CARGO_BIN_EXE_mimir"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    let is_answer = |line: &&str| line.starts_with("('") || line.starts_with("(1") || *line == "no third";
+    let tabs: Vec<&str> = said.lines().filter(is_answer).collect();
+    assert_eq!(tabs, ["('Terminal',)", "('blog',)", "no third", "(1,)"], "{said}");
+}
