@@ -54,6 +54,54 @@ pub struct FrameMade {
     pub remarks: Vec<String>,
 }
 
+/// A frame that `frame upgrade --all` left on its older image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FrameLeftOut {
+    /// The name.
+    pub name: String,
+    /// Always false.
+    pub upgraded: bool,
+    /// What it does.
+    pub reason: String,
+}
+
+/// How the setting up of the machine ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MachineSetUp {
+    /// Whether mimir can be used now.
+    pub ready: bool,
+    /// The script's own.
+    pub exit_code: u8,
+}
+
+/// What mimir has on this machine, and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Uninstalled {
+    /// Nothing was removed, only looked at.
+    pub dry_run: bool,
+    /// Bytes of what went, or would go.
+    pub size_bytes: u64,
+    /// What goes.
+    pub items: Vec<UninstalledItem>,
+    /// What stays, in words.
+    pub stays: Vec<String>,
+    /// Commands for whoever may type them.
+    pub by_hand: Vec<String>,
+}
+
+/// Something that goes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UninstalledItem {
+    /// `container`, `image`, `stage`, `frame`, `home`, …
+    pub kind: String,
+    /// Which one.
+    pub what: String,
+    /// Bytes on the disk; 0 when nothing is known.
+    pub size_bytes: u64,
+    /// `found`, `removed`, or why it is still there.
+    pub outcome: String,
+}
+
 /// A frame that was destroyed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FrameDestroyed {

@@ -14,7 +14,7 @@ use crate::model::event::Event;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::doctor::Report;
 use crate::wire::events::Noticed;
-use crate::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary, Leftover};
+use crate::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary, Leftover, UpgradedFrame};
 use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
 use crate::wire::projects::ProjectView;
@@ -72,6 +72,8 @@ pub fn all() -> Vec<Described> {
         one::<json::ConfigEdited>("config edit"),
         one::<json::ConfigChecked>("config check"),
         one::<json::ConfigFile>("config path"),
+        one::<json::MachineSetUp>("setup"),
+        one::<json::Uninstalled>("uninstall"),
     ];
     all.extend(of_frames());
     all.extend(of_the_rest());
@@ -95,6 +97,7 @@ fn of_frames() -> Vec<Described> {
         one::<Vec<FrameStats>>("frame stats"),
         lines("frame events", &[of::<Event>(), of::<Noticed>()]),
         one::<json::FrameMade>("frame move"),
+        lines("frame upgrade", &[of::<UpgradedFrame>(), of::<json::FrameLeftOut>()]),
         lines("frame destroy", &[of::<json::FrameDestroyed>()]),
         one::<FrameSummary>("frame connect"),
         lines("frame disconnect", &[of::<json::FrameDisconnected>()]),

@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Failure, Outcome};
+use crate::cli::json::MachineSetUp;
 use crate::wire::problem::Problem;
 
 /// The script, as the repository has it. It is handed over as one word, so nothing of it is written anywhere.
@@ -34,13 +34,6 @@ pub struct SetupArgs {
     user: Option<String>,
 }
 
-/// How it ended, for programs. What it says goes to standard error then.
-#[derive(Debug, Serialize)]
-struct Ended {
-    ready: bool,
-    exit_code: u8,
-}
-
 pub fn run(args: &SetupArgs, context: &Context) -> Outcome {
     let mut command = Command::new("bash");
     command.args(["-c", SCRIPT, NAME, "--run-only"]);
@@ -57,7 +50,8 @@ pub fn run(args: &SetupArgs, context: &Context) -> Outcome {
     let of_signal = || std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
     let code = status.code().or_else(of_signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     if context.out.json {
-        context.out.document(&Ended { ready: code == 0, exit_code: code })?;
+        // What it says goes to standard error then.
+        context.out.document(&MachineSetUp { ready: code == 0, exit_code: code })?;
     }
     Ok(code)
 }

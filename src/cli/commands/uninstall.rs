@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::serve;
 use crate::cli::ask::{can_ask, word};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
+use crate::cli::json::{Uninstalled, UninstalledItem};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
 use crate::config::Config;
@@ -38,26 +38,6 @@ pub struct UninstallArgs {
     /// Keep mimir's folder: conversations, backups, key, settings, homes of frames
     #[arg(long)]
     keep_data: bool,
-}
-
-/// What is printed as JSON.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    dry_run: bool,
-    /// Bytes of what went, or would go.
-    size_bytes: u64,
-    items: Vec<Row<'a>>,
-    stays: &'a [String],
-    by_hand: &'a [String],
-}
-
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    kind: Kind,
-    what: &'a str,
-    size_bytes: u64,
-    /// `found`, `removed`, or why it is still there.
-    outcome: &'a str,
 }
 
 pub async fn run(args: &UninstallArgs, context: &Context) -> Outcome {
@@ -214,20 +194,20 @@ fn report(found: &Survey, taken: &[Taken], context: &Context) -> Result<(), Fail
         Some(Taken { problem: Some(why), .. }) => why,
     };
     let items = found.items.iter().enumerate();
-    let items: Vec<Row<'_>> = items
-        .map(|(at, item)| Row {
-            kind: item.kind,
-            what: &item.what,
+    let items: Vec<UninstalledItem> = items
+        .map(|(at, item)| UninstalledItem {
+            kind: item.kind.to_string(),
+            what: item.what.clone(),
             size_bytes: item.size_bytes,
-            outcome: problem(at),
+            outcome: problem(at).to_owned(),
         })
         .collect();
-    let counts = |row: &&Row<'_>| matches!(row.outcome, "found" | "removed");
-    context.out.document(&Report {
+    let counts = |row: &&UninstalledItem| matches!(row.outcome.as_str(), "found" | "removed");
+    context.out.document(&Uninstalled {
         dry_run: taken.is_empty(),
         size_bytes: items.iter().filter(counts).map(|row| row.size_bytes).sum(),
         items,
-        stays: &found.stays,
-        by_hand: &found.by_hand,
+        stays: found.stays.clone(),
+        by_hand: found.by_hand.clone(),
     })
 }

@@ -122,6 +122,7 @@ pub struct UpgradedFrame {
     /// The image it is made from now.
     pub to: String,
     /// The frame.
+    #[serde(flatten)]
     pub frame: FrameSummary,
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::join_all;
-use serde_json::json;
 
 use super::show::short;
 use super::verbs;
 use crate::cli::context::Context;
 use crate::cli::exit::{CONFLICT, DONE, Failure, Outcome};
+use crate::cli::json::FrameLeftOut;
 use crate::cli::names;
 use crate::client::{FrameVerb, GatewayClient};
 use crate::model::frame::Desired;
@@ -55,8 +55,8 @@ pub async fn run(args: &UpgradeArgs, context: &Context) -> Outcome {
             }
             Err(failure) if args.all && failure.problem.code == "frame.busy" => {
                 if context.out.json {
-                    let why = failure.problem.title.clone();
-                    context.out.object(&json!({ "upgraded": false, "name": name, "left_out": why }))?;
+                    let reason = failure.problem.title.clone();
+                    context.out.object(&FrameLeftOut { name: name.clone(), upgraded: false, reason })?;
                 }
                 busy.push((name, failure));
             }
