@@ -89,6 +89,7 @@ impl Keys {
     /// # Errors
     /// When the terminal is gone.
     pub async fn next(&mut self) -> io::Result<Pressed> {
+        let mut nothing = 0;
         loop {
             tokio::select! {
                 ready = self.input.readable() => {
@@ -96,6 +97,11 @@ impl Keys {
                     let mut bytes = [0_u8; 4096];
                     let read = rustix::io::read(self.input.get_ref(), &mut bytes)?;
                     ready.clear_ready();
+                    // One that hung up says for ever that there is something to read.
+                    nothing = if read == 0 { nothing + 1 } else { 0 };
+                    if nothing > 20 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
                     if let Some(pressed) = understood(self.mode, &bytes[..read]) {
                         return Ok(pressed);
                     }

@@ -241,7 +241,6 @@ async fn a_real_agent_is_watched_and_answered_with_a_key() {
         let ask = |words: &str| Screen::open(&world, &["send", "--frame", "blog", "--session", "new", words]);
 
         let mut thinks = ask("@@reasoning@@");
-        thinks.until_shown("thinking");
         assert_eq!(thinks.end(), 0, "{}", thinks.shown());
         let shown = thinks.shown();
         assert!(shown.contains("∴ Let me think about it step by step.  "), "{shown}");

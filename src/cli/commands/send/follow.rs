@@ -64,6 +64,9 @@ pub async fn follow(
         never = listen(gateway.follow(filter, Some(message.after_event)), tell) => match never {},
     };
     // Whatever it was, the keyboard is given back.
+    if watch.prompts.is_typing() {
+        context.out.say("");
+    }
     let was_asked = watch.prompts.clear();
     watch.screen.release()?;
     match ended? {

@@ -60,6 +60,9 @@ impl Steps {
             _ => return,
         };
         self.go(at, next);
+        if begins_anew(what) {
+            self.since = at;
+        }
     }
 
     /// Whether what the frame does says more than that the message waits.
@@ -120,6 +123,15 @@ impl Steps {
     }
 }
 
+/// Whether the model is asked again from here on, whatever was waited for before.
+fn begins_anew(what: &EventKind) -> bool {
+    match what {
+        EventKind::Tool { status, .. } => matches!(status, ToolStatus::Completed | ToolStatus::Error),
+        EventKind::PromptAnswered { .. } => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::calls::Seen;
@@ -142,6 +154,23 @@ mod tests {
         steps.take(22_000, &EventKind::Retry { attempt: 2, message: String::new(), next_at: 30_000 });
         assert_eq!(line(&steps, 25_000).0, "the model call failed; attempt 2 in 5 s");
         assert_eq!(steps.line(&none, true, 25_000, 40).0, "waiting for an answer to what it asks");
+    }
+
+    #[test]
+    fn after_a_tool_the_model_is_waited_for_from_its_end_on() {
+        let tool = |status| EventKind::Tool {
+            call: "c".to_owned(),
+            tool: "bash".to_owned(),
+            status,
+            title: None,
+            input: None,
+            output: None,
+        };
+        let mut steps = Steps::new("blog".to_owned(), 0);
+        steps.take(1_000, &tool(ToolStatus::Running));
+        steps.take(60_000, &tool(ToolStatus::Completed));
+        let (text, time) = steps.line(&Calls::default(), false, 62_000, 40);
+        assert_eq!((text.as_str(), time.as_str()), ("waiting for the model", "2 s"));
     }
 
     #[test]
