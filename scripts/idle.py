@@ -8,7 +8,7 @@ import sys
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
-SETTLE = 75   # an image whose terminal program always runs starts it 10 s after the agent; then both come to rest
+SETTLE = 150   # an agent needs minutes to come to rest: it compiles what it ran, and collects its garbage
 
 
 def pid_namespace(pid):
