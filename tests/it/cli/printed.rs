@@ -127,6 +127,11 @@ fn play(world: &World) -> super::gateway::Gateway {
     for verb in ["start", "stop", "restart", "pause", "resume", "move", "connect"] {
         on(&format!("POST /v1/frames/blog/{verb}"), listed.clone());
     }
+    let mut upgraded = listed.clone();
+    for (name, value) in [("upgraded", json!(true)), ("from", json!("1eb2")), ("to", json!("6b1c"))] {
+        upgraded[name] = value;
+    }
+    on("POST /v1/frames/blog/upgrade", upgraded);
     on("POST /v1/frames/blog/disconnect", listed.clone());
     on("DELETE /v1/frames/blog", listed.clone());
     gateway.on("POST /v1/frames", Answer::Json(201, listed));
@@ -231,6 +236,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["frame", "stats"],
         &["frame", "events"],
         &["frame", "move", "blog", "/elsewhere"],
+        &["frame", "upgrade", "blog"],
         &["rm", "-f"],
         &["frame", "connect", "blog", "--url", "http://127.0.0.1:1"],
         &["frame", "disconnect", "blog"],
@@ -282,6 +288,11 @@ fn what_every_command_prints_is_what_is_described() {
         let ran = world.run(&[words, &["--json"][..]].concat());
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         assert!(!ran.stdout.is_empty(), "{words:?} prints nothing");
+    }
+    // What they find is this machine's.
+    for words in [&["setup", "--check"][..], &["uninstall", "--dry-run"]] {
+        let ran = world.run(&[words, &["--json"]].concat());
+        assert!(!ran.stdout.is_empty(), "{words:?}: {ran:?}");
     }
     // The others need a gateway of their own, or none; other tests run them.
     let elsewhere = [
