@@ -136,7 +136,7 @@ async fn a_frame_behind_its_image_says_so_and_is_moved_unless_it_is_busy() {
 
     let moved = upgrade(json!({ "force": true })).await;
     assert_eq!((moved.status, &moved.json()["to"]), (200, &json!(newest.id)), "{}", moved.text);
-    assert_eq!(moved.json()["frame"]["behind"], false);
+    assert_eq!(moved.json()["behind"], false);
     world.until_state("blog", "paused").await;
     assert_eq!(world.audited("frame.upgrade").await.len(), 1);
     assert_eq!(upgrade(json!({ "forced": true })).await.status, 400);

@@ -289,7 +289,8 @@ fn what_every_command_prints_is_what_is_described() {
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
         assert!(!ran.stdout.is_empty(), "{words:?} prints nothing");
     }
-    // What they find is this machine's.
+    // What they find is this machine's; a home is known by its marks.
+    std::fs::write(world.paths().lock(), "").expect("a mark");
     for words in [&["setup", "--check"][..], &["uninstall", "--dry-run"]] {
         let ran = world.run(&[words, &["--json"]].concat());
         assert!(!ran.stdout.is_empty(), "{words:?}: {ran:?}");
