@@ -321,7 +321,8 @@ fn write_atomically(path: &Path, text: &str) -> Result<(), ConfigProblem> {
         |error: std::io::Error| ConfigProblem::Unreadable { path: path.to_owned(), why: error.to_string() };
     // A link (dotfiles are often kept elsewhere) stays a link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mode = fs::metadata(&target).map_or(0o600, |found| found.mode() & 0o777);
+    // It may hold keys now, wherever a link leads.
+    let mode = fs::metadata(&target).map_or(0o600, |found| found.mode() & 0o700);
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = target.with_file_name(name);

@@ -160,8 +160,7 @@ async fn messages_from(
 ) -> Result<(Vec<AgentMessage>, bool), OpencodeError> {
     let mut limit = PAGE;
     loop {
-        let page = client.messages(session, limit).await?;
-        let is_whole = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        let (page, is_whole) = client.newest_messages(session, limit).await?;
         let reaches = oldest.is_some_and(|id| page.first().is_some_and(|first| first.head.id <= *id));
         if is_whole || reaches || limit >= MAX_PAGE {
             return Ok((page, is_whole));

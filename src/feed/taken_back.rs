@@ -18,6 +18,9 @@ impl SessionReconciler<'_> {
         point: Option<&UndoPoint>,
     ) -> Result<(), StoreError> {
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
+        if point.is_some() {
+            state.undo_is_over = false;
+        }
         // It says so with every change of the session.
         if state.undone.as_ref() == point {
             return Ok(());
@@ -56,10 +59,11 @@ impl SessionReconciler<'_> {
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         let there: BTreeSet<AgentMessageId> =
             messages.iter().map(|message| message.head.id.clone()).collect();
-        let from = if *is_whole { None } else { there.first().cloned() };
+        // By time, as the agent lists them: its ids begin anew every few years.
+        let from =
+            if *is_whole { None } else { messages.iter().map(|message| message.head.created_at).min() };
         let (id, until) = (state.id.clone(), newest.clone());
-        let read =
-            self.deps.store.read(move |db| taken_back::missing(db, &id, (from.as_ref(), &until), &there));
+        let read = self.deps.store.read(move |db| taken_back::missing(db, &id, (from, &until), &there));
         let gone = read.await?;
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         let is_over = state.undo_is_over;

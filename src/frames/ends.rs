@@ -7,6 +7,7 @@ use super::driver::{Driver, give_up, millis, run_of};
 use super::error::FrameError;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameEvent, FrameState};
+use crate::model::visible;
 use crate::runtime::LogRequest;
 use crate::store::frames;
 use crate::supervisor::keyed::Next;
@@ -82,7 +83,8 @@ fn with_last_words(why: &str, last_words: Option<&str>) -> String {
 fn telling_line(lines: &[String]) -> Option<String> {
     let fatal = lines.iter().rev().find(|line| line.starts_with("mimir: fatal"));
     let line = fatal.or_else(|| lines.iter().rev().find(|line| !line.starts_with("mimir:")))?;
-    Some(line.chars().take(300).collect())
+    // A stranger's words become a reason, which is shown in many places.
+    Some(visible::line(line).chars().take(300).collect())
 }
 
 #[cfg(test)]

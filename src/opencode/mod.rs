@@ -307,9 +307,23 @@ impl OpencodeClient {
         session: &AgentSessionId,
         limit: u32,
     ) -> Result<Vec<AgentMessage>, OpencodeError> {
+        self.newest_messages(session, limit).await.map(|(messages, _)| messages)
+    }
+
+    /// The same, and whether the agent has no more than these. Some of what it has may be of kinds that are not known
+    /// here, and left out.
+    ///
+    /// # Errors
+    /// See [`OpencodeError`].
+    pub async fn newest_messages(
+        &self,
+        session: &AgentSessionId,
+        limit: u32,
+    ) -> Result<(Vec<AgentMessage>, bool), OpencodeError> {
         let path = format!("/session/{}/message?limit={limit}", segment(session.as_str()));
         let found: Vec<wire::Entry> = self.ask(Call::get("messages", path)).await?;
-        Ok(found.into_iter().filter_map(translate::turn).collect())
+        let is_whole = found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok((found.into_iter().filter_map(translate::turn).collect(), is_whole))
     }
 
     /// What each session does; a session that is not listed is idle.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Row;
 
-use super::values::maybe_unsigned;
+use super::values::{maybe_unsigned, to_sql_int};
 use super::{Queryable, StoreError, Tx, sessions};
 use crate::model::agent::{AgentMessageId, TakeBack, TakenBack, UndoPoint};
 use crate::model::event::EventKind;
@@ -94,23 +94,24 @@ pub fn remove(tx: &mut Tx<'_>, session: &SessionId, gone: &[AgentMessageId]) -> 
     tell(tx, session, removed, |messages| EventKind::SessionTakenBack { messages, how: TakeBack::Removed })
 }
 
-/// The kept messages from `from` to `until` that the agent does not have, of which that is not known yet. `there` is
-/// what it has.
+/// The kept messages from the time `from` (UTC ms) to the message `until` that the agent does not have, of which that
+/// is not known yet. `there` is what it has.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn missing(
     ask: &impl Queryable,
     session: &SessionId,
-    (from, until): (Option<&AgentMessageId>, &AgentMessageId),
+    (from, until): (Option<u64>, &AgentMessageId),
     there: &BTreeSet<AgentMessageId>,
 ) -> Result<Vec<AgentMessageId>, StoreError> {
     let kept = ask.rows(
         "SELECT agent_message FROM agent_messages
           WHERE session_id = ?1 AND taken_back IS NOT 'removed'
-            AND (?2 IS NULL OR agent_message >= ?2) AND agent_message <= ?3
+            AND (?2 IS NULL OR created_at > ?2)
+            AND created_at <= (SELECT created_at FROM agent_messages WHERE session_id = ?1 AND agent_message = ?3)
           ORDER BY agent_message",
-        (session, from, until),
+        (session, from.map(to_sql_int), until),
         id,
     )?;
     Ok(kept.into_iter().filter(|message| !there.contains(message)).collect())

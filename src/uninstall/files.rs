@@ -17,26 +17,31 @@ const FILES: &[&str] = &[
     "gateway.err",
     "gateway.log",
     "gateway.token",
-    "config.yaml",
+    "config.edit.yaml",
     "mimir.salt",
     "db.salt",
     "mimir.db",
     "db.key",
     "gateway.lock",
 ];
-/// Folders in a home that are ours with everything in them.
+/// Folders in a home in which mimir writes, and somebody else may have before.
 const FOLDERS: &[&str] = &["backups", "tls"];
 /// By one of these a folder is known as a home.
-const MARKS: &[&str] = &["mimir.db", "db.key", "gateway.lock", "gateway.token"];
+const MARKS: &[&str] = &["mimir.db", "gateway.lock", "gateway.token"];
 /// Where the folders of frames are.
 const FRAMES: &str = "frames";
 
 /// Whether the folder is a home of mimir's, has nothing in it, or is not there.
 pub(super) fn is_home(home: &Path) -> bool {
     match fs::read_dir(home) {
-        Ok(mut entries) => entries.next().is_none() || MARKS.iter().any(|mark| home.join(mark).is_file()),
+        Ok(mut entries) => entries.next().is_none() || has_mark(home),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
+}
+
+/// Whether somebody uses the folder as a home.
+pub(super) fn has_mark(home: &Path) -> bool {
+    MARKS.iter().any(|mark| home.join(mark).is_file())
 }
 
 /// The folders of frames in a home.
@@ -53,8 +58,19 @@ pub(super) fn ours(home: &Path) -> Vec<PathBuf> {
     let all = entries(home);
     let name =
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut ours: Vec<PathBuf> =
-        all.iter().filter(|path| FOLDERS.contains(&name(path).as_str())).cloned().collect();
+    let mut ours: Vec<PathBuf> = Vec::new();
+    for folder in FOLDERS.iter().map(|folder| home.join(folder)) {
+        ours.extend(entries(&folder).into_iter().filter(|path| is_made(path) && !is_folder(path)));
+    }
+    // One that leads elsewhere goes as a link.
+    ours.extend(
+        all.iter().filter(|path| FOLDERS.contains(&name(path).as_str()) && !is_folder(path)).cloned(),
+    );
+    let is_settings = |name: &str| {
+        let rest = name.strip_prefix("config.yaml");
+        rest.is_some_and(|rest| rest.is_empty() || rest == ".new" || rest.starts_with(".before-"))
+    };
+    ours.extend(all.iter().filter(|path| is_settings(&name(path)) && !is_folder(path)).cloned());
     for begin in FILES {
         let is_it = |path: &&PathBuf| {
             let name = name(path);
@@ -66,12 +82,26 @@ pub(super) fn ours(home: &Path) -> Vec<PathBuf> {
     ours
 }
 
+/// A copy of the database, or a certificate of ours with its key.
+fn is_made(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if path.parent().is_some_and(|folder| folder.ends_with("tls")) {
+        return matches!(name.as_str(), "certificate.pem" | "key.pem");
+    }
+    let copy = name.trim_end_matches(".part").strip_suffix(".db");
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|one| one.is_ascii_digit());
+    copy.and_then(|name| name.split_once("-schema-"))
+        .is_some_and(|(at, schema)| is_number(at) && is_number(schema))
+}
+
 /// What is in a home and not ours.
 pub(super) fn strangers(home: &Path) -> Vec<PathBuf> {
     let (ours, frames) = (ours(home), frames(home));
     let of_frames = entries(&home.join(FRAMES)).into_iter().filter(|path| !frames.contains(path));
-    let of_home = entries(home).into_iter().filter(|path| !ours.contains(path) && !path.ends_with(FRAMES));
-    of_home.chain(of_frames).collect()
+    let is_shared = |path: &Path| FOLDERS.iter().any(|name| path.ends_with(name) && is_folder(path));
+    let of_folders = FOLDERS.iter().flat_map(|folder| entries(&home.join(folder)));
+    let of_home = entries(home).into_iter().filter(|path| !path.ends_with(FRAMES) && !is_shared(path));
+    of_home.chain(of_folders).filter(|path| !ours.contains(path)).chain(of_frames).collect()
 }
 
 /// Bytes of what [`ours`] found.
@@ -83,6 +113,7 @@ pub(super) fn size(home: &Path) -> u64 {
 pub(super) fn remove_home(home: &Path) -> io::Result<()> {
     empty_is_gone(&home.join(FRAMES))?;
     ours(home).iter().try_for_each(|path| remove(path))?;
+    FOLDERS.iter().try_for_each(|folder| empty_is_gone(&home.join(folder)))?;
     empty_is_gone(home)
 }
 
@@ -91,12 +122,26 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if found.is_dir() => remove_tree(path),
+        Ok(found) if found.is_dir() => match mounted_below(path) {
+            Some(place) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("something is mounted at {place}; unmount it first"),
+            )),
+            None => remove_tree(path),
+        },
         Ok(_) => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         },
     }
+}
+
+/// Where in a folder something else is mounted, which must not be emptied with it.
+fn mounted_below(folder: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth word; blanks in it are written as octal numbers.
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|at| at.replace("\\040", " "));
+    places.into_iter().find(|at| Path::new(at).starts_with(folder))
 }
 
 /// Removes a folder if nothing is in it. A link is left alone, like everything that it leads to.

@@ -58,6 +58,12 @@ pub(super) struct Decision {
     pub(super) stays: Vec<String>,
 }
 
+/// The ids of the images that are ours.
+pub(super) fn ids_of_ours(images: &[Image]) -> BTreeSet<&str> {
+    let by_id: BTreeMap<&str, &Image> = images.iter().map(|image| (image.id.as_str(), image)).collect();
+    ours(images, &|image: &Image| by_id.get(image.parent_id.as_str()).copied())
+}
+
 /// `used` says which images containers are made from that stay.
 pub(super) fn decide(images: &[Image], used: &BTreeMap<String, String>) -> Decision {
     let by_id: BTreeMap<&str, &Image> = images.iter().map(|image| (image.id.as_str(), image)).collect();

@@ -76,10 +76,14 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
     let projects: BTreeSet<&str> = sorted.ours.iter().filter_map(engine::Container::workspace).collect();
     survey.stays.extend(projects.iter().map(|folder| format!("the project in {folder}")));
     survey.items.extend(sorted.ours.iter().map(|container| container.item(Kind::Container)));
-    survey.items.extend(sorted.left.iter().map(|container| container.item(Kind::Build)));
+    let images = engine::images(podman).await.map_err(Refused::Engine)?;
+    // Others build here as well, and work for hours in what the engine does not know.
+    let mine = images::ids_of_ours(&images);
+    let (left, foreign): (Vec<_>, Vec<_>) = sorted.left.into_iter().partition(|it| mine.contains(it.image()));
+    survey.items.extend(left.iter().map(|container| container.item(Kind::Build)));
+    let others: Vec<engine::Container> = sorted.others.into_iter().chain(foreign).collect();
 
-    let used: BTreeMap<String, String> = sorted
-        .others
+    let used: BTreeMap<String, String> = others
         .iter()
         .map(|container| {
             let who = container.item(Kind::Container).what;
@@ -87,12 +91,11 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
             (container.image().to_owned(), format!("container {who}{of}"))
         })
         .collect();
-    let images = engine::images(podman).await.map_err(Refused::Engine)?;
     let decision = images::decide(&images, &used);
-    let uses_store = !sorted.others.is_empty() || decision.goes.len() < images.len();
+    let uses_store = !others.is_empty() || decision.goes.len() < images.len();
     survey.items.extend(decision.goes);
     survey.stays.extend(decision.stays);
-    Ok((uses_store, sorted.others.iter().any(engine::Container::is_of_mimir)))
+    Ok((uses_store, others.iter().any(engine::Container::is_of_mimir)))
 }
 
 /// What lies in the home and in the folder of sockets, but for the home's own files.
@@ -152,9 +155,14 @@ pub async fn take(place: &Place, items: Vec<Item>, tell: impl Fn(&Item)) -> Vec<
     // All together: the engine takes those along that nothing else stands on.
     let mut outcomes: Option<BTreeMap<String, Result<(), String>>> = None;
     let mut taken = Vec::new();
+    // An agent that still runs could put things in the way; and without the key nobody could go on with its frame.
+    let mut lives = false;
     for item in items {
         tell(&item);
         let done = match (&item.action, &place.engine) {
+            _ if lives && matches!(item.kind, Kind::Frame | Kind::Keyring | Kind::Home) => {
+                Err("a container of this home is still there".to_owned())
+            }
             (Action::Image { id, .. }, Some(podman)) => {
                 if outcomes.is_none() {
                     outcomes = Some(engine::remove_images(podman, &images).await);
@@ -163,6 +171,7 @@ pub async fn take(place: &Place, items: Vec<Item>, tell: impl Fn(&Item)) -> Vec<
             }
             _ => take_one(place, &item.action).await,
         };
+        lives |= item.kind == Kind::Container && done.is_err();
         taken.push(Taken { item, problem: done.err() });
     }
     taken

@@ -37,7 +37,13 @@ pub(super) fn unit(place: &Place, survey: &mut Survey) {
         text.lines().any(|line| line.starts_with("ExecStart=") && line.ends_with("mimir serve"))
     });
     let is_enabled = fs::symlink_metadata(&link).is_ok();
-    if text.is_some() && !is_ours {
+    let named = text.iter().flat_map(|text| text.lines());
+    let named = named.filter_map(|line| line.strip_prefix("Environment=MIMIR_HOME=")).next_back();
+    let serves_us =
+        named.map_or_else(|| is_usual(place), |home| Path::new(home.trim_matches('"')) == place.home);
+    if (is_ours || is_enabled) && !serves_us {
+        survey.stays.push(format!("{}: it serves another home", file.display()));
+    } else if text.is_some() && !is_ours {
         survey.stays.push(format!("{}: it runs something else than `mimir serve`", file.display()));
     } else if is_ours || is_enabled {
         let shown = if is_ours { &file } else { &link };
@@ -45,6 +51,11 @@ pub(super) fn unit(place: &Place, survey: &mut Survey) {
         let action = Action::Unit { file: is_ours.then_some(file), link };
         survey.items.push(Item::new(Kind::Unit, what, size, action));
     }
+}
+
+/// Whether this home is the one that is used where nothing names another.
+fn is_usual(place: &Place) -> bool {
+    place.of_user(".mimir").is_some_and(|usual| fs::canonicalize(&usual).unwrap_or(usual) == place.home)
 }
 
 /// Ends what the unit runs and forgets it. Without systemd only the files go.
@@ -84,7 +95,7 @@ pub(super) fn files(place: &Place, uses_store: bool, others: bool, survey: &mut 
             let action = if name == SYSCTL_CONF { Action::Ports { file } } else { item.action.clone() };
             survey.items.push(Item { action, ..item });
         } else {
-            survey.by_hand.push(format!("sudo rm {shown}"));
+            survey.by_hand.push(format!("sudo rm {shown}   # if nobody else here runs mimir"));
         }
     }
     scratch(place, survey);
@@ -128,7 +139,9 @@ fn program(place: &Place, survey: &mut Survey) {
         let leads_to_us = fs::read_link(&own).is_ok_and(|to| to.file_name() == own.file_name());
         let inode = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let runs = place.program.as_deref().and_then(inode);
-        if (is_link && leads_to_us) || (runs.is_some() && runs == inode(&own)) {
+        if !is_usual(place) && place.of_user(".mimir").is_some_and(|usual| files::has_mark(&usual)) {
+            survey.stays.push(format!("{}: the home ~/.mimir uses it", own.display()));
+        } else if (is_link && leads_to_us) || (runs.is_some() && runs == inode(&own)) {
             survey.items.push(Item::file(Kind::Program, own));
             survey.items.extend(beside_the_program(place));
         } else {

@@ -78,7 +78,7 @@ impl Used {
             ("me/.mimir/config.yaml", "{}"),
             ("me/.mimir/config.yaml.before-1", "{}"),
             ("me/.mimir/known_gateways", "x"),
-            ("me/.mimir/tls/made.key", "x"),
+            ("me/.mimir/tls/key.pem", "x"),
             ("me/.mimir/backups/000000000000001-schema-3.db", "copy"),
             ("run/mimir/0123456789ab/engine.log", "words"),
             ("me/.config/containers/storage.conf", STORAGE),
@@ -168,7 +168,8 @@ async fn everything_that_mimir_made_goes_and_a_project_stays() {
 async fn without_root_the_systems_files_are_commands_to_type() {
     let used = Used::new(4711);
     let found = survey(&used.place).await.expect("looks");
-    let command = |file: &str| format!("sudo rm {}", used.at(file).display());
+    let command =
+        |file: &str| format!("sudo rm {}   # if nobody else here runs mimir", used.at(file).display());
     let expected =
         [command("etc/containers/containers.conf.d/50-mimir.conf"), command("etc/sysctl.d/50-mimir.conf")];
     assert_eq!(found.by_hand, expected);
@@ -210,12 +211,34 @@ async fn a_folder_that_is_no_home_is_refused_and_strangers_in_a_home_stay() {
     let used = Used::new(0);
     write(&used.place.home.join("notes.txt"), "mine");
     write(&used.place.home.join("frames/mine/x"), "mine");
+    // Names that other programs use too: of these folders only what mimir writes goes.
+    write(&used.place.home.join("backups/photos.tar"), "mine");
+    write(&used.place.home.join("config.yaml-prod"), "mine");
     let found = survey(&used.place).await.expect("looks");
     let stays = found.stays.join("\n");
     assert!(stays.contains("notes.txt: mimir did not make it") && stays.contains("frames/mine"), "{stays}");
     used.take_all().await;
     let left: Vec<String> = used.files().into_iter().filter(|path| path.starts_with("me/.mimir")).collect();
-    assert_eq!(left, ["me/.mimir/frames/mine/x", "me/.mimir/notes.txt"]);
+    let mine = ["backups/photos.tar", "config.yaml-prod", "frames/mine/x", "notes.txt"];
+    assert_eq!(left, mine.map(|name| format!("me/.mimir/{name}")));
+}
+
+/// One home of several: the service, the program and the pages are those of the usual one.
+#[tokio::test]
+async fn what_another_home_uses_stays() {
+    let mut used = Used::new(0);
+    used.place.home = used.at("me/.mimir-test");
+    write(&used.place.home.join("mimir.db"), "x");
+    used.place.database = used.place.home.join("mimir.db");
+    let found = survey(&used.place).await.expect("looks");
+    let stays = found.stays.join("\n");
+    assert!(stays.contains("mimir.service: it serves another home"), "{stays}");
+    assert!(stays.contains("the home ~/.mimir uses it"), "{stays}");
+    used.take_all().await;
+    for file in ["me/.config/systemd/user/mimir.service", "me/.local/share/man/man1/mimir-frame.1.gz"] {
+        assert!(used.at(file).exists(), "{file}");
+    }
+    assert!(fs::symlink_metadata(used.at("me/.local/bin/mimir")).is_ok() && !used.place.home.exists());
 }
 
 #[tokio::test]

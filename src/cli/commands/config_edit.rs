@@ -22,11 +22,7 @@ pub fn run(context: &Context) -> Outcome {
     let file = options.paths.config_file();
     let editor = editor()?;
     options.paths.ensure_home().map_err(|error| of_config(&error.into()))?;
-    let before = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BEGINNING.to_owned(),
-        Err(error) => return Err(unreadable(&file, &error)),
-    };
+    let before = current(&file)?;
     let draft = file.with_extension("edit.yaml");
     write_draft(&draft, &before)?;
     loop {
@@ -35,6 +31,16 @@ pub fn run(context: &Context) -> Outcome {
         if after == before {
             let _ = std::fs::remove_file(&draft);
             return told(&file, false, context);
+        }
+        if current(&file)? != before {
+            return Err(Problem::new(
+                409,
+                "config.changed",
+                format!("{} was changed meanwhile", file.display()),
+            )
+            .detail(format!("what you wrote is in {}", draft.display()))
+            .hint("bring the two together, then try again")
+            .into());
         }
         let Err(error) = edit::replace(&options, &after) else {
             let _ = std::fs::remove_file(&draft);
@@ -52,6 +58,13 @@ pub fn run(context: &Context) -> Outcome {
         if !ask::yes_or_no(&context.out, "Edit it again?", true) {
             return Ok(FAILED);
         }
+    }
+}
+
+fn current(file: &Path) -> Result<String, Failure> {
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BEGINNING.to_owned()),
+        read => read.map_err(|error| unreadable(file, &error)),
     }
 }
 

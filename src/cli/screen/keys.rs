@@ -79,9 +79,13 @@ impl Keys {
         self.apply()
     }
 
-    /// Throws away what was typed up to now.
-    pub fn forget(&self) {
+    /// Throws away what was typed up to now. Says whether that was anything: somebody is typing something else then.
+    pub fn forget(&self) -> bool {
+        let mut bytes = [0_u8; 4096];
+        let was_typed =
+            self.mode == Mode::Keys && matches!(rustix::io::read(self.input.get_ref(), &mut bytes), Ok(1..));
         let _ = tcflush(self.input.get_ref(), QueueSelector::IFlush);
+        was_typed
     }
 
     /// What is pressed next. May be dropped and asked again.

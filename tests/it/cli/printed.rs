@@ -237,7 +237,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["frame", "events"],
         &["frame", "move", "blog", "/elsewhere"],
         &["frame", "upgrade", "blog"],
-        &["rm", "-f"],
+        &["rm", "-f", "blog"],
         &["frame", "connect", "blog", "--url", "http://127.0.0.1:1"],
         &["frame", "disconnect", "blog"],
         &["frame", "gc", "--yes"],

@@ -93,6 +93,15 @@ impl Asked {
         }
     }
 
+    /// Waits until the keys of a question stand below it: before, one that is pressed is thrown away.
+    fn until_keys_count_below(&self, question: &str) {
+        let begun = std::time::Instant::now();
+        while !self.screen.shown().rsplit(question).next().is_some_and(|below| below.contains("t type")) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}", self.screen.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn is_over(&mut self, state: &str, by: &str) {
         let text = "bash: git push";
         let data = json!({"prompt": "per_1", "id": "apr_1", "text": text, "state": state, "by": by});
@@ -275,6 +284,7 @@ fn an_option_is_a_key_and_own_words_are_typed() {
     several.screen.until_shown("numbers with commas");
     several.screen.press("1,3\r");
     several.screen.until_shown("What name?");
+    several.until_keys_count_below("What name?");
     several.screen.press("t");
     several.until_typed(2);
     several.screen.press("blog\r");

@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::json::Printed;
 use crate::cli::screen::{self, Ending, RawMode, Streams};
+use crate::cli::table::clean;
 use crate::cli::{here, names};
 use crate::client::{ClientError, FrameVerb, GatewayClient};
 use crate::model::frame::FrameState;
@@ -139,7 +140,7 @@ pub async fn ensure_running(
         FrameState::Starting => None,
         FrameState::Paused => Some(format!("{name} is paused. Let it go on?")),
         FrameState::Error => {
-            let reason = frame.summary.reason.as_deref().unwrap_or("nobody knows why");
+            let reason = clean(frame.summary.reason.as_deref().unwrap_or("nobody knows why"));
             Some(format!("{name} is in error: {reason}. Start it again?"))
         }
         state => Some(format!("{name} is {state}. Start it?")),

@@ -1,6 +1,5 @@
 //! `mimir frame destroy`
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -61,17 +60,17 @@ pub async fn run(args: &DestroyArgs, context: &Context) -> Outcome {
     failure.map_or(Ok(DONE), Err)
 }
 
-/// The frame of the folder we are in. Who is not asked (`--yes`) must stand in its very folder, not somewhere below it.
+/// The frame of the folder we are in. Who is not asked (`--yes`) must name it: a list of names in a script may be empty.
 pub(super) async fn of_this_folder(
     gateway: &GatewayClient,
     yes: bool,
     context: &Context,
 ) -> Result<String, Failure> {
     let found = here::of_this_folder(gateway, &|name| format!("mimir frame destroy {name}"), context).await?;
-    if yes && here::current() != Path::new(&found.workspace) {
-        let title = format!("this folder is inside the one of {}, and --yes asks nobody", found.name);
-        let hint = format!("say that you mean it: `mimir frame destroy {} --yes`", found.name);
-        return Err(usage(title).hint(hint).into());
+    if yes {
+        return Err(usage("nobody said which frame, and --yes asks nobody")
+            .hint(format!("the frame of this folder: `mimir frame destroy {} --yes`", found.name))
+            .into());
     }
     context.out.say(format!("found {}, the frame of {}", found.name, found.workspace));
     Ok(found.name)

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{state_cell, upgrade};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
-use crate::cli::table::{Table, column};
+use crate::cli::table::{Table, clean, column};
 use crate::model::network::NetworkMode;
 use crate::model::quantity::{age, left, money};
 use crate::wire::frames::FrameSummary;
@@ -37,10 +37,11 @@ pub async fn run(args: &ListArgs, context: &Context) -> Outcome {
         context.out.table(&table(&frames, context.now_ms()))?;
         for frame in &frames {
             if let Some(reason) = frame.reason.as_ref().filter(|_| needs_attention(frame)) {
+                let reason = clean(reason);
                 context.out.say(format!("{}: {reason} (`mimir frame show {}`)", frame.name, frame.name));
             }
             if let Some(silence) = frame.status.silence() {
-                context.out.say(format!("{}: {silence}", frame.name));
+                context.out.say(format!("{}: {}", frame.name, clean(&silence.to_string())));
             }
         }
         upgrade::tell_of_images(&frames, context);

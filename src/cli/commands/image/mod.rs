@@ -77,7 +77,7 @@ pub async fn run(command: ImageCommand, context: &Context) -> Outcome {
                     image.name
                 ));
             }
-            remarks.iter().for_each(|remark| context.out.say(remark));
+            remarks.iter().for_each(|remark| context.out.say(clean(remark)));
             Ok(DONE)
         }
         ImageCommand::List => list(context).await,

@@ -149,6 +149,13 @@ fn of_config(text: &str, file: &Path, found: &mut Vec<Found>, notes: &mut Vec<St
     for (name, entry) in config["provider"].as_object().into_iter().flatten() {
         let options = &entry["options"];
         let base_url = options["baseURL"].as_str().and_then(|text| text.parse::<url::Url>().ok());
+        // Its key may stand elsewhere; where it goes is said here.
+        if let Some(known) = found.iter_mut().find(|it| it.name == *name) {
+            if known.base_url.is_none() {
+                known.base_url = base_url;
+            }
+            continue;
+        }
         let kind = own_kind(name).or_else(|| kind_of_package(entry["npm"].as_str()?));
         let key = match options["apiKey"].as_str().map(str::trim) {
             None | Some("") => Key::None,
@@ -161,7 +168,7 @@ fn of_config(text: &str, file: &Path, found: &mut Vec<Found>, notes: &mut Vec<St
         };
         let Some(kind) = kind else { continue };
         let has_address = base_url.is_some() || kind.default_base_url().is_some();
-        if !has_address || (kind.needs_key() && key == Key::None) || found.iter().any(|it| it.name == *name) {
+        if !has_address || (kind.needs_key() && key == Key::None) {
             continue;
         }
         let models = entry["models"].as_object().map(|models| models.keys().cloned().collect());

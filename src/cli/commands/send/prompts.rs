@@ -21,8 +21,8 @@ use crate::wire::approvals::{AnswerApproval, ApprovalView, Say};
 
 /// What is read again from the log was answered long ago: its end is the next thing that is heard.
 const SETTLES: Duration = Duration::from_millis(100);
-/// Nobody reads faster.
-const READS: Duration = Duration::from_millis(300);
+/// Keys count after so long without one: nobody reads faster, and a key that is held repeats sooner.
+const READS: Duration = Duration::from_millis(800);
 /// A gateway that does not say in this time what is asked is not waited for.
 const ASKS: Duration = Duration::from_secs(10);
 
@@ -116,8 +116,7 @@ impl Prompts {
     /// Shows the next one, or lets keys count. Gives back what cannot be asked here.
     pub async fn go_on(&mut self, gateway: &GatewayClient, context: &Context) -> Option<EventKind> {
         if let Some(up) = &mut self.up {
-            up.readable_at = None;
-            up.keys.forget();
+            up.readable_at = up.keys.forget().then(|| Instant::now() + READS);
             self.draw(context);
             return None;
         }
@@ -263,9 +262,11 @@ impl Up {
     /// The answer to one question; gives them all when it was the last.
     fn answered(&mut self, answer: Vec<String>, context: &Context) -> Option<AnswerApproval> {
         self.answers.push(answer);
-        match self.question() {
+        match self.question().cloned() {
             Some(next) => {
-                words::question(next).into_iter().for_each(|line| context.out.say(line));
+                words::question(&next).into_iter().for_each(|line| context.out.say(line));
+                // The key for the one before is no answer to this one.
+                self.readable_at = Some(Instant::now() + READS);
                 None
             }
             None => Some(AnswerApproval { answers: std::mem::take(&mut self.answers), ..said(Say::Answer) }),
