@@ -1,8 +1,7 @@
 //! The command lines of tmux, as they are run inside a frame. Pure.
 
 use tmux_interface::{
-    ClientFlags, HasSession, KillSession, ListSessions, ListWindows, NewSession, SelectWindow, SetOption,
-    TmuxCommand,
+    ClientFlags, HasSession, KillSession, ListSessions, ListWindows, NewSession, SelectWindow, TmuxCommand,
 };
 
 use super::{TerminalRequest, View};
@@ -54,7 +53,10 @@ pub(super) fn kill_session(name: &str) -> Vec<String> {
     line(vec![KillSession::new().target_session(format!("={name}")).build()])
 }
 
-/// A viewer's own session: the same windows as main, its own current window and size, gone with its viewer.
+/// A viewer's own session: the same windows as main, its own current window and size. Whoever opened it ends it.
+///
+/// Not `destroy-unattached`, which would end it by itself: tmux 3.3 dies (a segmentation fault, and all windows with
+/// it) when the end of any other client makes it destroy the session of a viewer who is just leaving.
 pub(super) fn view(view: &View, request: &TerminalRequest) -> Vec<String> {
     let mut session = NewSession::new().group_name(MAIN_GROUP).session_name(view.name());
     if request.read_only {
@@ -72,7 +74,6 @@ pub(super) fn view(view: &View, request: &TerminalRequest) -> Vec<String> {
         // Without it, joining a group that is not there would make one.
         HasSession::new().target_session(MAIN).build(),
         session.build(),
-        SetOption::new().option("destroy-unattached").value("on").build(),
     ];
     if let Some(window) = &request.window {
         let target = format!("={}:{}", view.name(), exact_window(window));
@@ -126,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn a_view_is_a_session_of_its_own_that_ends_with_its_viewer() {
+    fn a_view_is_a_session_of_its_own_that_tmux_does_not_end_by_itself() {
         let argv = view(&View::new([0xab, 1, 2, 3]), &request(None, false)).join(" ");
         assert_eq!(
             argv,
             "tmux -u -S /run/frame/tmux.sock has-session -t =main \
-             ; new-session -s view-ab010203 -t main ; set-option destroy-unattached on"
+             ; new-session -s view-ab010203 -t main"
         );
     }
 
@@ -148,7 +149,7 @@ mod tests {
     fn a_window_whose_name_ends_a_command_ends_none() {
         let argv = view(&View::new([0; 4]), &request(Some("x;"), false));
         assert_eq!(argv.last().map(String::as_str), Some(r"=view-00000000:=x\;"));
-        assert_eq!(argv.iter().filter(|word| *word == ";").count(), 3, "{argv:?}");
+        assert_eq!(argv.iter().filter(|word| *word == ";").count(), 2, "{argv:?}");
     }
 
     #[test]

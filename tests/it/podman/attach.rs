@@ -134,6 +134,32 @@ fn several_clients_share_a_frame_and_read_only_means_it() {
     assert_eq!(reader.exit_code(Duration::from_secs(10)), 0);
 }
 
+/// Many times, because it was a matter of milliseconds whether tmux survived it.
+#[test]
+fn viewers_who_leave_together_end_nothing_but_their_view() {
+    let Some(world) = world("viewers who leave together") else { return };
+    let server = || tmux(&world, &["display-message", "-p", "#{pid}"]);
+    let before = server();
+    for _ in 0..6 {
+        let mut all: Vec<Terminal> =
+            (0..3).map(|_| Terminal::open(&world, &["frame", "attach", "term"], 100, 30)).collect();
+        for terminal in &all {
+            terminal.wait_for_text("1:agent", SCREEN);
+        }
+        for terminal in &mut all {
+            terminal.detach();
+        }
+        for terminal in &mut all {
+            assert_eq!(terminal.exit_code(Duration::from_secs(20)), 0, "{}", terminal.text());
+        }
+    }
+    assert_eq!(server(), before, "the same tmux");
+    eventually("no viewer is left", Duration::from_secs(20), || {
+        let seen = viewers(&world);
+        if seen.is_empty() { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+}
+
 /// Attach to a frame that does not run asks, and starts it when told so.
 #[test]
 fn attaching_to_a_stopped_frame_offers_to_start_it() {
