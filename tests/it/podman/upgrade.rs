@@ -32,7 +32,10 @@ impl<'a> Image<'a> {
 
 impl Drop for Image<'_> {
     fn drop(&mut self) {
-        for name in self.world.containers() {
+        let containers = self.world.containers();
+        // It would make others at once.
+        let _ = self.world.mimir(&["serve", "--stop"]);
+        for name in containers {
             let _ = self.world.podman(&["rm", "-f", "-t", "0", &name]);
         }
         let _ = self.world.podman(&["rmi", &self.name]);
