@@ -101,7 +101,7 @@ fn steps(kit: Kit) -> Vec<String> {
 
 fn install(options: &str, packages: &str) -> String {
     format!(
-        "apt-get update && apt-get install -y --no-install-recommends {options} {packages} \
+        "mkdir -p /usr/share/man/man1 && apt-get update && apt-get install -y --no-install-recommends {options} {packages} \
          && apt-get clean && rm -rf /var/lib/apt/lists/*"
     )
 }
