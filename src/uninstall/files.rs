@@ -180,3 +180,25 @@ pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_below_a_folder_is_seen() {
+        assert!(mounted_below(Path::new("/")).is_some(), "at least /proc");
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(mounted_below(folder.path()), None);
+    }
+
+    #[test]
+    fn of_shared_folders_only_what_mimir_writes_is_its_own() {
+        let is_made = |path: &str| is_made(Path::new(path));
+        assert!(is_made("h/backups/001764417600000-schema-10.db") && is_made("h/tls/key.pem"));
+        for mine in ["h/backups/photos.db", "h/backups/a-schema-b.db", "h/backups/key.pem", "h/tls/ours.pem"]
+        {
+            assert!(!is_made(mine), "{mine}");
+        }
+    }
+}

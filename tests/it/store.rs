@@ -28,7 +28,7 @@ use mimir::store::sessions::{Among, Named, NewSession};
 use mimir::store::usage::ModelCall;
 use mimir::store::{
     OpenOptions, Store, StoreError, agent_messages, audit, events, frames, messages, meta, ports, projects,
-    queue, retention, sessions, usage,
+    queue, retention, sessions, taken_back, usage,
 };
 use parking_lot::Mutex;
 
@@ -560,6 +560,40 @@ async fn a_newer_version_of_a_turn_replaces_the_older_one() {
         })
         .collect();
     assert_eq!(texts, ["first", "second"]);
+}
+
+/// The agent's ids begin anew every few years; its list goes by time.
+#[tokio::test]
+async fn what_the_agent_has_no_longer_is_found_by_time() {
+    let world = World::new();
+    let frame = world.frame("blog").await;
+    let session = world.conversation(&frame, "talk").await;
+    for (id, at) in [("msg_fe", 1), ("msg_ff", 2), ("msg_01", 3), ("msg_02", 4), ("msg_03", 5)] {
+        let head = MessageInfo {
+            id: AgentMessageId(id.into()),
+            session: AgentSessionId("ses_1".into()),
+            role: Role::User,
+            parent: None,
+            model: None,
+            created_at: at,
+            completed_at: None,
+            finish: None,
+            error: None,
+            tokens: Tokens::default(),
+            cost_microusd: 0,
+        };
+        let (key, said) = (session.id.clone(), AgentMessage { head, parts: Vec::new() });
+        world.write(move |tx| agent_messages::upsert(tx, &key, &said)).await.expect("a message");
+    }
+    let id = |id: &str| AgentMessageId(id.into());
+    let missing = |from: Option<u64>, there: &[&str]| {
+        let (key, until) = (session.id.clone(), id("msg_03"));
+        let there: BTreeSet<AgentMessageId> = there.iter().map(|name| id(name)).collect();
+        world.store.read(move |db| taken_back::missing(db, &key, (from, &until), &there))
+    };
+    // A page that begins with the first id of the new count says nothing of what is older.
+    assert_eq!(missing(Some(3), &["msg_01", "msg_03"]).await.expect("read"), [id("msg_02")]);
+    assert_eq!(missing(None, &["msg_ff", "msg_01", "msg_02", "msg_03"]).await.expect("read"), [id("msg_fe")]);
 }
 
 #[tokio::test]

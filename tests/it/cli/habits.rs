@@ -65,7 +65,7 @@ fn the_frame_of_this_folder_is_meant_when_nobody_names_one() {
 }
 
 #[test]
-fn what_destroys_names_the_frame_that_it_found_and_needs_its_very_folder() {
+fn what_destroys_names_the_frame_that_it_found_and_yes_needs_a_name() {
     let world = World::new();
     let gateway = with_frames(&world);
     let asks = world.run(&["rm"]);
@@ -174,6 +174,11 @@ fn what_an_editor_leaves_is_taken_over_when_it_is_good() {
     );
     edit("exit 3");
     assert_eq!(world.run(&["config", "edit"]).code, 2);
+    // Somebody else was faster while the editor was open.
+    edit(&format!("echo 'frames: {{network: allow}}' >'{}'; sed -i s/open/sealed/ \"$1\"", file.display()));
+    let late = world.run(&["config", "edit"]);
+    assert!(late.code == 2 && late.stderr.contains("was changed meanwhile"), "{late:?}");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "frames: {network: allow}\n");
     edit("true");
     let same = world.run(&["config", "edit"]);
     assert!(same.code == 0 && same.stderr.contains("nothing was changed"), "{same:?}");

@@ -229,7 +229,12 @@ fn what_was_typed_before_it_could_be_read_is_no_answer() {
     let asked = json!({"prompt": "per_1", "form": "permission", "text": "bash: git push", "id": "apr_1"});
     story.told("prompt.asked", asked, 0);
     screen.until("asks leave to use bash");
-    screen.press("y");
+    // A key that is held, or a command that is typed ahead: longer than the eye needs, and never a pause.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        screen.press("y");
+        std::thread::sleep(Duration::from_millis(30));
+    }
     screen.until_shown(ASKED);
     assert!(!story.gateway.asked().iter().any(|asked| asked.line == ANSWER));
     screen.press("yes\r");

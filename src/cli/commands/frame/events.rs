@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::timeout;
 
+use crate::cli::commands::approvals::words;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::table::clean;
@@ -127,7 +128,7 @@ fn describe(what: &EventKind) -> Option<String> {
         EventKind::PromptAnswered { text, state, by, rule, .. } => match (text, state, by) {
             (Some(text), Some(state), Some(by)) => {
                 let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
-                format!("{text}: {state} by {by}{of}")
+                format!("{text}: {state} by {}{of}", words::by(Some(by), None))
             }
             _ => "what it waited for was answered".to_owned(),
         },

@@ -57,6 +57,18 @@ fn providers_of_opencodes_configuration_are_found_also_behind_comments() {
     assert_eq!(found[1].key, Key::Variable("WORK".to_owned()));
 }
 
+/// A company's proxy: the key is good there, and must not be shown to anybody else.
+#[test]
+fn a_key_goes_where_opencode_sends_it() {
+    let auth = r#"{"anthropic": {"type": "api", "key": "sk-corp"}}"#;
+    let config = r#"{"provider": {"anthropic": {"options": {"baseURL": "https://llm.example/v1"}}}}"#;
+    let (_home, env) =
+        home(&[(".local/share/opencode/auth.json", auth), (".config/opencode/opencode.json", config)]);
+    let (found, _) = of_opencode(&env);
+    assert_eq!((found.len(), &found[0].key), (1, &Key::Text(Secret::new("sk-corp"))), "{found:?}");
+    assert_eq!(found[0].base_url.as_ref().map(url::Url::as_str), Some("https://llm.example/v1"));
+}
+
 #[test]
 fn a_file_that_is_not_understood_is_told() {
     let (_home, env) =

@@ -123,7 +123,7 @@ impl Transcript {
                 self.missed |= by.as_deref() == Some("deadline");
                 match (state, by) {
                     (Some(state), Some(by)) if was_shown || rule.is_some() => {
-                        let by = if self.detail.watched { words::by(Some(by), None) } else { by.clone() };
+                        let by = words::by(Some(by), None);
                         let of = rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
                         let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                         let what = text.as_deref().unwrap_or("it");
@@ -240,8 +240,12 @@ impl Transcript {
         match status {
             // Its arguments are still being written, or its result is about to come.
             ToolStatus::Pending | ToolStatus::Running => Vec::new(),
-            ToolStatus::Completed => self.aside(format!("✓ {tool} {title}")),
-            ToolStatus::Error => self.aside(format!("✗ {tool} {title}: {}", why(output))),
+            // What was refused has no title.
+            ToolStatus::Completed => self.aside(format!("✓ {tool} {title}").trim_end().to_owned()),
+            ToolStatus::Error => {
+                let call = format!("{tool} {title}");
+                self.aside(format!("✗ {}: {}", call.trim_end(), why(output)))
+            }
         }
     }
 

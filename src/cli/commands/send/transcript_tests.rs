@@ -114,7 +114,7 @@ fn a_person_sees_what_tools_work_with_and_a_thought_in_one_line() {
     let unfolded = told(Detail { reasoning: true, ..watched });
     assert_eq!(unfolded, format!("[│ Let me look.]\n[│ First the tests.]\n[thought for 2.5 s]\n{tools}"));
     let piped = told(Detail::default());
-    assert_eq!(piped, "[✓ bash]\n[✗ bash : exit 101]\nDone.", "as it has always been");
+    assert_eq!(piped, "[✓ bash]\n[✗ bash: exit 101]\nDone.", "as it has always been");
 }
 
 #[test]
