@@ -90,7 +90,9 @@ pub(super) fn files(place: &Place, uses_store: bool, others: bool, survey: &mut 
             survey.stays.push(format!("{shown}: mimir did not write it"));
         } else if others {
             survey.stays.push(format!("{shown}: other homes of mimir have frames on this machine"));
-        } else if place.is_root() {
+        } else if another_user_has_a_home(place) {
+            survey.stays.push(format!("{shown}: another user of this machine has a home of mimir"));
+        } else if place.is_root() && is_usual(place) {
             let item = Item::file(Kind::Config, file.clone());
             let action = if name == SYSCTL_CONF { Action::Ports { file } } else { item.action.clone() };
             survey.items.push(Item { action, ..item });
@@ -100,6 +102,14 @@ pub(super) fn files(place: &Place, uses_store: bool, others: bool, survey: &mut 
     }
     scratch(place, survey);
     program(place, survey);
+}
+
+/// Whether somebody else on this machine has a home where it usually is; what is the system's is theirs too.
+fn another_user_has_a_home(place: &Place) -> bool {
+    let users = fs::read_to_string(place.etc.join("passwd")).unwrap_or_default();
+    let homes = users.lines().filter_map(|line| line.split(':').nth(5));
+    let mut homes = homes.map(|home| Path::new(home).join(".mimir"));
+    homes.any(|home| home != place.home && files::has_mark(&home))
 }
 
 fn storage(place: &Place, uses_store: bool, survey: &mut Survey) {

@@ -223,6 +223,24 @@ async fn a_folder_that_is_no_home_is_refused_and_strangers_in_a_home_stay() {
     assert_eq!(left, mine.map(|name| format!("me/.mimir/{name}")));
 }
 
+/// Root sees only its own containers; what setup wrote for the machine is everybody's.
+#[tokio::test]
+async fn the_machines_settings_stay_while_another_user_has_a_home() {
+    let used = Used::new(0);
+    write(&used.at("you/.mimir/gateway.lock"), "");
+    let users = format!(
+        "root:x:0:0::{}:/bin/sh\nyou:x:1000:1000::{}:/bin/sh\n",
+        used.at("me").display(),
+        used.at("you").display()
+    );
+    write(&used.at("etc/passwd"), &users);
+    let found = survey(&used.place).await.expect("looks");
+    assert!(found.stays.iter().any(|line| line.contains("50-mimir.conf: another user")), "{:?}", found.stays);
+    used.take_all().await;
+    assert!(used.at("etc/sysctl.d/50-mimir.conf").exists());
+    assert!(used.at("etc/containers/containers.conf.d/50-mimir.conf").exists());
+}
+
 /// One home of several: the service, the program and the pages are those of the usual one.
 #[tokio::test]
 async fn what_another_home_uses_stays() {
@@ -234,6 +252,7 @@ async fn what_another_home_uses_stays() {
     let stays = found.stays.join("\n");
     assert!(stays.contains("mimir.service: it serves another home"), "{stays}");
     assert!(stays.contains("the home ~/.mimir uses it"), "{stays}");
+    assert!(found.by_hand.iter().any(|command| command.contains("50-mimir.conf")), "{:?}", found.by_hand);
     used.take_all().await;
     for file in ["me/.config/systemd/user/mimir.service", "me/.local/share/man/man1/mimir-frame.1.gz"] {
         assert!(used.at(file).exists(), "{file}");
