@@ -34,11 +34,17 @@ install_what_is_missing() {
 }
 
 # Podman without root refuses everything when its processes are gone and its notes are not, as after a reboot that kept /tmp.
+# What else is wrong with it is said now, not after minutes of compiling.
 wake_podman() {
     [ "$(id -u)" -ne 0 ] || return 0
-    if { (cd / && podman image exists localhost/mimir-frame) 2>&1 || true; } | grep -q 'podman system migrate'; then
+    local said code=0
+    said=$(cd / && podman image exists localhost/mimir-frame 2>&1) || code=$?
+    if [[ $said == *'podman system migrate'* ]]; then
         echo "Podman's processes are gone (a reboot?); it is told so: podman system migrate"
         (cd / && podman system migrate)
+    elif [ "$code" -gt 1 ]; then
+        printf '%s\n' "$said" >&2
+        die "podman does not run as $(id -un); that is what it says above. Mend it, then run this again"
     fi
 }
 
