@@ -266,6 +266,11 @@ class Drain:
         return self.pieces
 
 
+def sum_up(values):
+    """Numbers together, lists one behind the other."""
+    return [one for part in values for one in part] if isinstance(values[0], list) else sum(values)
+
+
 def seam(world, report, sessions):
     ports = multiprocessing.Queue()
     model = multiprocessing.Process(target=model_process, args=(ports,), daemon=True)
@@ -304,8 +309,10 @@ queue: {{parallel: {sessions}}}
         heard = direct.take()
         return added(heard, through.take()), added(heard, passed.take()), len(heard), took, used
 
-    for count in (1, sessions):
-        delays, as_it_is, pieces, took, used = streamed(count)
+    # The slowest hundredth is a matter of a few pieces, and of when the machine was busy with something else: several
+    # rounds are taken together.
+    for count, rounds in ((1, 5), (sessions, 5)):
+        delays, as_it_is, pieces, took, used = map(sum_up, zip(*(streamed(count) for _ in range(rounds))))
         name = f"agent event to client, added by the gateway, {count} streaming session{'s' * (count > 1)}"
         report.figure(f"{name}, p50", share(delays, .5) * 1000, "ms", 5, spread(delays))
         report.figure(f"{name}, p99", share(delays, .99) * 1000, "ms", 25, spread(delays))
