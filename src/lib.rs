@@ -15,6 +15,7 @@ pub mod clock;
 pub mod outbound;
 pub mod supervisor;
 pub mod telemetry;
+pub mod terminal_filter;
 
 // The outside world, one box each; the gateway itself is one for its clients (`crates/client`).
 pub use mimir_client as client;
@@ -26,6 +27,7 @@ pub mod runtime;
 pub mod store;
 
 // Views of the outside world through two of those boxes.
+pub mod audit;
 pub mod events;
 pub mod timers;
 pub mod tmux;

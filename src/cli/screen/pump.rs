@@ -1,6 +1,6 @@
 //! Carries bytes between this terminal and a program in a frame.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::time::{interval, timeout};
 
 use super::size;
 use crate::client::{ClientError, TerminalInput, TerminalOutput, TerminalOutputs};
+use crate::terminal_filter::TerminalFilter;
 use crate::wire::problem::Problem;
 use crate::wire::terminal::{TerminalControl, TerminalNotice};
 
@@ -70,10 +71,10 @@ pub async fn pump(
     }
 }
 
-/// Writes what comes, until the end.
+/// Writes what comes, until the end. A terminal gets only what a stranger may send to one; a pipe or a file gets all.
 async fn show(mut from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
-    let mut stdout = tokio::io::stdout();
-    let mut stderr = tokio::io::stderr();
+    let mut stdout = Shown::new(tokio::io::stdout(), std::io::stdout().is_terminal());
+    let mut stderr = Shown::new(tokio::io::stderr(), std::io::stderr().is_terminal());
     loop {
         let next = timeout(SILENCE, from_frame.next()).await.map_err(|_| ClientError::Lost {
             action: "the terminal".to_owned(),
@@ -87,8 +88,8 @@ async fn show(mut from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
             Some(TerminalOutput::Notice(TerminalNotice::Problem { problem })) => {
                 return Ok(Ending::Problem(problem));
             }
-            Some(TerminalOutput::Out(bytes)) => write(&mut stdout, &bytes).await,
-            Some(TerminalOutput::Err(bytes)) => write(&mut stderr, &bytes).await,
+            Some(TerminalOutput::Out(bytes)) => stdout.write(&bytes).await,
+            Some(TerminalOutput::Err(bytes)) => stderr.write(&bytes).await,
         };
         if written.is_err() {
             // As a program that writes to a closed pipe: it ends.
@@ -97,9 +98,24 @@ async fn show(mut from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
     }
 }
 
-async fn write(stream: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
+/// One of our own streams, with the filter that it needs when it is a terminal.
+struct Shown<S> {
+    stream: S,
+    filter: Option<TerminalFilter>,
+}
+
+impl<S: AsyncWriteExt + Unpin> Shown<S> {
+    fn new(stream: S, is_terminal: bool) -> Self {
+        Self { stream, filter: is_terminal.then(TerminalFilter::new) }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.filter {
+            Some(filter) => self.stream.write_all(&filter.pass(bytes)).await?,
+            None => self.stream.write_all(bytes).await?,
+        }
+        self.stream.flush().await
+    }
 }
 
 /// Sends input, sizes and pings; ends only when the connection does.

@@ -8,9 +8,9 @@ use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use crate::cli::exit::Failure;
 use crate::wire::problem::Problem;
 
-/// Undoes what a full-screen program may have left on when it was cut off: the second
-/// screen, mouse reports, bracketed paste, focus reports, a hidden cursor, colours.
-const CALM: &str = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?25h\x1b[?1l\x1b>\x1b[0m\r\n";
+/// Undoes what a program may have left on, also one that ended by itself, without moving the cursor or clearing anything: mouse and
+/// focus reports, which would type into the shell here, bracketed paste, keys and keypad, character sets, wrap, margins, colours.
+const QUIET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?9l\x1b[?2004l\x1b[?2026l\x1b[?25h\x1b[?1l\x1b[?5l\x1b[?7h\x1b[4l\x1b[20l\x1b>\x1b[>4m\x0f\x1b(B\x1b7\x1b[?6l\x1b[r\x1b8\x1b[0m";
 
 /// The terminal passes every key on while this lives.
 pub struct RawMode {
@@ -53,8 +53,10 @@ impl Drop for RawMode {
 
 fn restore(clean: bool) {
     // Without a terminal there is nothing to restore.
-    if disable_raw_mode().is_ok() && !clean {
+    if disable_raw_mode().is_ok() {
+        // Only what was cut off can have left the second screen on.
+        let (before, after) = if clean { ("", "") } else { ("\x1b[?1049l", "\r\n") };
         let mut stdout = std::io::stdout();
-        let _ = stdout.write_all(CALM.as_bytes()).and_then(|()| stdout.flush());
+        let _ = write!(stdout, "{before}{QUIET}{after}").and_then(|()| stdout.flush());
     }
 }

@@ -19,6 +19,7 @@ use crate::gateway::problem::{Answer, Reply};
 use crate::model::container::inside;
 use crate::model::frame::Frame;
 use crate::runtime::{ExecChunk, ExecControl, ExecSpec, ExecStream};
+use crate::terminal_filter::TerminalFilter;
 use crate::tmux::TerminalRequest;
 use crate::wire::problem::Problem;
 use crate::wire::terminal::{STDERR, STDOUT, TerminalControl, TerminalNotice, TerminalQuery};
@@ -54,12 +55,14 @@ pub async fn terminal(
         Reply::bad_request("request.no_websocket", "a terminal needs a WebSocket")
                 .hint("`mimir frame attach NAME` opens one")
     })?;
+    // What has a terminal of ours inside is shown in somebody's; a command without one may say bytes of any kind.
+    let filter = (query.argv.is_none() || !query.no_tty).then(TerminalFilter::new);
     let (stream, mut inside) = open(&frames, &frame, query).await?;
     frames.touch(&frame.id).await?;
     let open = counters.stream_opened();
     Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
         tokio::select! {
-            end = relay(socket, stream) => if let (End::OfOutput, Inside::Command(guest)) = (end, &mut inside) {
+            end = relay(socket, stream, filter) => if let (End::OfOutput, Inside::Command(guest)) = (end, &mut inside) {
                 guest.ended();
             },
             () = stop.cancelled() => {}
@@ -108,13 +111,22 @@ enum End {
 }
 
 /// Carries both ways until the command ends or the client goes.
-async fn relay(socket: WebSocket, stream: ExecStream) -> End {
+async fn relay(socket: WebSocket, stream: ExecStream, mut filter: Option<TerminalFilter>) -> End {
     let ExecStream { mut output, input, control } = stream;
     let (mut to_client, from_client) = socket.split();
     let carry_output = async {
         while let Some(chunk) = output.next().await {
             let message = match chunk {
-                Ok(ExecChunk::Stdout(bytes)) => labelled(STDOUT, &bytes),
+                Ok(ExecChunk::Stdout(bytes)) => match &mut filter {
+                    Some(filter) => {
+                        let shown = filter.pass(&bytes);
+                        if shown.is_empty() {
+                            continue;
+                        }
+                        labelled(STDOUT, &shown)
+                    }
+                    None => labelled(STDOUT, &bytes),
+                },
                 Ok(ExecChunk::Stderr(bytes)) => labelled(STDERR, &bytes),
                 Err(error) => notice(&TerminalNotice::Problem { problem: Reply::from(error).0 }),
             };

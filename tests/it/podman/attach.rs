@@ -161,6 +161,88 @@ fn viewers_who_leave_together_end_nothing_but_their_view() {
 }
 
 /// Attach to a frame that does not run asks, and starts it when told so.
+/// The agent owns everything inside, tmux's options too: what a terminal obeys besides drawing does not get out.
+#[test]
+fn a_hostile_frame_reaches_no_more_of_a_terminal_than_its_screen() {
+    let Some(world) = world("terminal escapes") else { return };
+    let options = [
+        ["set", "-s", "set-clipboard", "on"],
+        ["set", "-g", "allow-passthrough", "on"],
+        ["set", "-g", "set-titles", "on"],
+        ["set", "-g", "set-titles-string", "OWNED-TITLE"],
+    ];
+    for option in options {
+        tmux(&world, &option);
+    }
+    // The terminal's description is tmux's as well: a capability is whatever text is written into it.
+    tmux(&world, &["set", "-as", "terminal-overrides", r",*:civis=\E[6n\E]52;c;T1dORUQtQ0FQUw==\007"]);
+    let script = r#"printf '\033]52;c;T1dORUQtQ0xJUA==\007'; printf '\033]2;OWNED-NAME\033\\';
+printf '\033Ptmux;\033\033]52;c;T1dORUQtUEFTUw==\007\033\\'; printf '\033[6n\033[c\033[>q\033[21t\005'; echo drawn-$((40+2))"#;
+    let _ = world
+        .mimir(&[
+            "frame",
+            "exec",
+            "term",
+            "--",
+            "sh",
+            "-c",
+            &format!("cat >/tmp/hostile <<'END'\n{script}\nEND"),
+        ])
+        .ok();
+    let mut terminal = Terminal::open(&world, &["frame", "attach", "term", "--window", "shell"], 100, 30);
+    terminal.wait_for_text("2:shell", SCREEN);
+    terminal.type_text("sh /tmp/hostile\r");
+    terminal.wait_for_text("drawn-42", SCREEN);
+    tmux(&world, &["set-buffer", "-w", "OWNED-BUFFER"]);
+    // tmux answers what the script asked, into the shell: that line is thrown away first.
+    eventually("the shell goes on", SCREEN, || {
+        terminal.type_text("\x03\x03echo again-$((1+1))\r");
+        std::thread::sleep(Duration::from_millis(500));
+        let seen = terminal.text();
+        if seen.contains("again-2") { Ok(()) } else { Err(seen) }
+    });
+    terminal.detach();
+    assert_eq!(terminal.exit_code(SCREEN), 0);
+    obeys_nothing(&terminal.bytes());
+
+    // A command without a terminal of its own, and one with.
+    for args in [
+        &["frame", "exec", "term", "--", "sh", "/tmp/hostile"][..],
+        &["frame", "exec", "--tty", "term", "--", "sh", "/tmp/hostile"],
+    ] {
+        let mut terminal = Terminal::open(&world, args, 100, 30);
+        terminal.wait_for_text("drawn-42", SCREEN);
+        assert_eq!(terminal.exit_code(SCREEN), 0);
+        obeys_nothing(&terminal.bytes());
+    }
+    // What goes into a pipe is as it is.
+    let piped = world.mimir(&["frame", "exec", "term", "--", "sh", "/tmp/hostile"]).ok();
+    assert!(piped.stdout.contains("\x1b]52;c;T1dORUQtQ0xJUA==\x07"), "{piped:?}");
+}
+
+/// No string for the terminal itself, and no question that it would answer by typing.
+#[track_caller]
+fn obeys_nothing(sent: &[u8]) {
+    let shown = String::from_utf8_lossy(sent);
+    for hostile in [
+        "\x1b]",
+        "\x1bP",
+        "\x1b_",
+        "\x1b^",
+        "\x1bX",
+        "\x1b[c",
+        "\x1b[>",
+        "\x1b[6n",
+        "\x1b[21t",
+        "\x05",
+        "OWNED-TITLE",
+    ] {
+        let is_key_mode = |at: usize| shown[at..].starts_with("\x1b[>4");
+        let found = shown.match_indices(hostile).find(|(at, _)| !is_key_mode(*at));
+        assert!(found.is_none(), "{hostile:?} was sent to the terminal: {:?}", &shown[found.unwrap().0..]);
+    }
+}
+
 #[test]
 fn attaching_to_a_stopped_frame_offers_to_start_it() {
     let Some(world) = world("attach starts") else { return };

@@ -12,6 +12,7 @@ use super::support::{World, eventually};
 /// `mimir …` in a terminal.
 pub struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
     keys: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -36,20 +37,27 @@ impl Terminal {
 
         let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows), cells(columns), 0)));
         let mut output = pair.master.try_clone_reader().expect("the terminal's output");
-        let shared = screen.clone();
+        let all: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (shared, kept) = (screen.clone(), all.clone());
         std::thread::spawn(move || {
             let mut bytes = [0_u8; 8192];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
+                kept.lock().extend_from_slice(&bytes[..count]);
                 shared.lock().process(&bytes[..count]);
             }
         });
         let keys = pair.master.take_writer().expect("the terminal's input");
-        Self { screen, keys, master: pair.master, child }
+        Self { screen, bytes: all, keys, master: pair.master, child }
     }
 
     /// What is on the screen.
     pub fn text(&self) -> String {
         self.screen.lock().screen().contents()
+    }
+
+    /// Everything that the terminal was sent so far, as it was sent.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().clone()
     }
 
     /// Waits until `wanted` is on the screen.

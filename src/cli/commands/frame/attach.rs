@@ -34,7 +34,8 @@ pub struct AttachArgs {
     /// Start the frame if it does not run, without asking
     #[arg(long)]
     start: bool,
-    /// Print the command that attaches without the gateway, and do nothing
+    /// Print the command that attaches without the gateway, and do nothing; through it the frame's programs reach your
+    /// terminal unfiltered
     #[arg(long)]
     print: bool,
 }
