@@ -17,6 +17,8 @@ pub struct Counters {
     pub gaps: Counter,
     /// Things that had been missed and were added.
     pub repaired: Counter,
+    /// Times that an agent said more than an agent does, and had to wait.
+    pub throttled: Counter,
     /// From reading an agent's event to having it committed, in seconds.
     pub relay: Histogram,
 }
@@ -27,6 +29,7 @@ impl Default for Counters {
             reconnects: Counter::default(),
             gaps: Counter::default(),
             repaired: Counter::default(),
+            throttled: Counter::default(),
             relay: Histogram::new(BOUNDS),
         }
     }

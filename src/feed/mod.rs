@@ -24,6 +24,7 @@ mod gap;
 mod hear;
 mod inquiries;
 mod inquiry;
+mod intake;
 mod item;
 mod outbox;
 mod progress;

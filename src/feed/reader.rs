@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::facts::LiveFacts;
+use super::intake::Intake;
 use super::item::{FeedError, Heard, QUEUE, Sent};
 use super::tracking::Command;
 use crate::frames::PlaceError;
@@ -227,13 +228,27 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
                 delays.reset();
                 heads = std::iter::once(LATER_HEADS[0]).chain(LATER_HEADS.into_iter().cycle());
                 let connection = feed.stands(feeds.deps.clock.now_ms());
+                let mut intake = Intake::new(Instant::now());
+                let mut is_flooding = false;
                 loop {
                     match stream.next().await {
                         Ok(event) => {
+                            let wait = intake.take(&event, stream.read(), Instant::now());
                             if event.shows_life() {
                                 feeds.deps.locator.heard(&feed.frame);
                             }
                             feed.hear(connection, event, feeds.deps.clock.now_ms());
+                            if !wait.is_zero() {
+                                feeds.counters.throttled.inc();
+                                if !std::mem::replace(&mut is_flooding, true) {
+                                    tracing::warn!(
+                                        frame = %feed.frame,
+                                        "the agent of frame {} says more than an agent does; it is read more slowly",
+                                        feed.frame
+                                    );
+                                }
+                                tokio::time::sleep(wait).await;
+                            }
                         }
                         Err(end) => break FeedError::Away(end.to_string()),
                     }

@@ -43,6 +43,7 @@ pub struct EventStream {
     parser: SseParser,
     doubles: Doubles,
     ready: VecDeque<AgentEvent>,
+    read: u64,
     patience: Patience,
     begun_at: Instant,
     /// When the last whole event came. Bytes alone are no sign of life.
@@ -58,6 +59,7 @@ impl EventStream {
             parser: SseParser::default(),
             doubles: Doubles::default(),
             ready: VecDeque::new(),
+            read: 0,
             patience: Patience::default(),
             begun_at: now,
             heard_at: now,
@@ -70,6 +72,12 @@ impl EventStream {
     pub fn with_silence(mut self, limit: Duration) -> Self {
         self.patience = Patience::fixed(limit);
         self
+    }
+
+    /// How many bytes were read of it so far.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.read
     }
 
     /// The next event. May be dropped and called again; nothing is lost, and silence goes on being counted.
@@ -85,6 +93,7 @@ impl EventStream {
             let bytes = tokio::time::timeout_at(self.heard_at + limit, self.bytes())
                 .await
                 .map_err(|_| StreamEnd::Silent(limit))??;
+            self.read += bytes.len() as u64;
             let payloads =
                 self.parser.push(&bytes).map_err(|error| StreamEnd::Unreadable(error.to_string()))?;
             for payload in &payloads {

@@ -145,6 +145,11 @@ fn about_agents(page: &mut Page, services: &Services) {
     let counters = services.feeds.counters().clone();
     page.live("mimir_agent_reconnects", "Event streams of agents that stood again", counters.reconnects);
     page.live("mimir_agent_gaps", "Times in which something of an agent may have been missed", counters.gaps);
+    page.live(
+        "mimir_agent_throttled",
+        "Times that an agent said more than an agent does, and had to wait",
+        counters.throttled,
+    );
     page.live("mimir_gap_repairs", "Things that had been missed and were added", counters.repaired);
     page.live("mimir_relay_seconds", "From reading an agent's event to having it in the log", counters.relay);
 }
