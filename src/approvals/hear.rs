@@ -28,6 +28,13 @@ pub enum Replied {
 /// Why a prompt is over when nobody knows more.
 pub(super) const NOT_ASKED: &str = "it was answered elsewhere, or is not asked any more";
 
+/// Who decided, when it was not us: somebody at the frame's terminal or its own API …
+const ELSEWHERE: &str = "elsewhere";
+/// … or, with nobody there, a program in the frame.
+const AGENT: &str = "agent";
+const ANSWERED_ITSELF: &str =
+    "something in the frame answered for a person: nobody was at its terminal or used its API from outside";
+
 /// So often a run in which nobody answers is told why; then its turns are ended.
 const PATIENT_DENIALS: u64 = 3;
 
@@ -63,10 +70,11 @@ impl Approvals {
     /// # Errors
     /// Whatever the database says.
     pub async fn replied(&self, frame: &FrameId, agent_prompt: &str, how: Replied) -> Result<(), StoreError> {
+        let is_attended = self.inner.deps.locator.is_attended(frame);
         let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
         let settle = move |tx: &mut Tx<'_>| match approvals::find_by_agent_prompt(tx, &frame, &agent_prompt)?
         {
-            Some(prompt) => settle(tx, &prompt, &how),
+            Some(prompt) => settle(tx, &prompt, &how, is_attended),
             None => Ok(None),
         };
         self.inner.deps.store.write(settle).await.map(drop)
@@ -267,11 +275,13 @@ fn denied_by_rule(ruling: &Ruling) -> String {
     }
 }
 
-/// What the agent says of the answer, compared with what we know of it.
+/// What the agent says of the answer, compared with what we know of it. With nobody `attended` who could have given it,
+/// what runs in the frame did: it can read the password of its own server.
 fn settle(
     tx: &mut Tx<'_>,
     prompt: &ApprovalRequest,
     how: &Replied,
+    attended: bool,
 ) -> Result<Option<ApprovalRequest>, StoreError> {
     let theirs = match how {
         Replied::Permission(reply) => match reply.as_str() {
@@ -295,11 +305,17 @@ fn settle(
         return Ok(None);
     }
     let to = theirs.outcome();
-    let decided = Decided { decision: theirs, by: "elsewhere".to_owned(), rule: None, reason: None };
+    let (by, reason, action) = match attended {
+        true => (ELSEWHERE, None, "approval.elsewhere"),
+        false => (AGENT, Some(ANSWERED_ITSELF.to_owned()), "approval.by_agent"),
+    };
+    let decided = Decided { decision: theirs, by: by.to_owned(), rule: None, reason };
     let ended = approvals::end(tx, &prompt.id, to, Some(&decided))?;
     if let Some(prompt) = &ended {
-        let detail = approvals::audit_detail(prompt);
-        tx.audit(&SERVICE, "approval.elsewhere", prompt.id.as_str(), &detail)?;
+        tx.audit(&SERVICE, action, prompt.id.as_str(), &approvals::audit_detail(prompt))?;
+        if !attended {
+            frames::note(tx, &prompt.frame, "answered_itself", ANSWERED_ITSELF)?;
+        }
     }
     Ok(ended)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::json;
@@ -13,9 +14,19 @@ use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
 use crate::store::{frames, messages};
 
-/// How many are in which frame.
+/// Who is in which frame.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Visitors(Arc<Mutex<BTreeMap<FrameId, usize>>>);
+pub(super) struct Visitors(Arc<Mutex<BTreeMap<FrameId, Presence>>>);
+
+/// How many are there, and when the last one left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Presence {
+    count: usize,
+    left_at: Option<Instant>,
+}
+
+/// For how long it is remembered when somebody left.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Somebody is in a frame for as long as this lives: at its terminal, with a command, or through its own API.
 #[derive(Debug)]
@@ -26,23 +37,27 @@ pub struct Visit {
 
 impl Visitors {
     pub(super) fn enter(&self, frame: &FrameId) -> Visit {
-        *self.0.lock().entry(frame.clone()).or_default() += 1;
+        let mut present = self.0.lock();
+        present.retain(|_, who| who.count > 0 || who.left_at.is_some_and(|at| at.elapsed() < REMEMBERED));
+        present.entry(frame.clone()).or_default().count += 1;
+        drop(present);
         Visit { visitors: self.clone(), frame: frame.clone() }
     }
 
     fn count(&self, frame: &FrameId) -> usize {
-        self.0.lock().get(frame).copied().unwrap_or(0)
+        self.0.lock().get(frame).map_or(0, |who| who.count)
+    }
+
+    fn left_within(&self, frame: &FrameId, within: Duration) -> bool {
+        self.0.lock().get(frame).and_then(|who| who.left_at).is_some_and(|at| at.elapsed() <= within)
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let mut counts = self.visitors.0.lock();
-        if let Some(count) = counts.get_mut(&self.frame) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.frame);
-            }
+        if let Some(who) = self.visitors.0.lock().get_mut(&self.frame) {
+            who.count -= 1;
+            who.left_at = Some(Instant::now());
         }
     }
 }
@@ -58,6 +73,12 @@ impl Frames {
     #[must_use]
     pub fn visitors(&self, frame: &FrameId) -> usize {
         self.inner.visitors.count(frame) + self.inner.deps.attendant.connections(frame)
+    }
+
+    /// Whether somebody is in the frame, or left it within that time.
+    #[must_use]
+    pub fn was_visited_within(&self, frame: &FrameId, within: Duration) -> bool {
+        self.visitors(frame) > 0 || self.inner.visitors.left_within(frame, within)
     }
 
     /// Stops a frame that has had nothing to do since then, unless something came in between. Says whether it did.

@@ -9,6 +9,9 @@ use crate::model::agent::AgentSessionId;
 use crate::model::ids::FrameId;
 use crate::opencode::OpencodeClient;
 
+/// What somebody does who then leaves is heard of a moment later.
+const JUST_NOW: Duration = Duration::from_secs(10);
+
 /// Why there is no agent to talk to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
@@ -37,6 +40,12 @@ pub trait AgentLocator: Send + Sync {
     /// The frame's agent said something that shows that it gets on: it is not silent, whatever else it leaves
     /// unanswered. Called for each word of an answer, so it must be cheap.
     fn heard(&self, _frame: &FrameId) {}
+
+    /// Whether somebody outside may have just done something in the frame past us: at its terminal, with a command,
+    /// or through its own API. `true` where nobody can know.
+    fn is_attended(&self, _frame: &FrameId) -> bool {
+        true
+    }
 }
 
 #[async_trait]
@@ -59,6 +68,10 @@ impl AgentLocator for Frames {
         if let Some(handle) = self.inner.drivers.get(frame) {
             handle.note_output();
         }
+    }
+
+    fn is_attended(&self, frame: &FrameId) -> bool {
+        self.inner.deps.external.has(frame) || self.was_visited_within(frame, JUST_NOW)
     }
 }
 

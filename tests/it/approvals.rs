@@ -90,6 +90,31 @@ async fn each_answer_reaches_the_agent_as_it_was_meant() {
 }
 
 #[tokio::test]
+async fn an_answer_that_no_person_can_have_given_is_the_agents_own() {
+    let world = World::new().await;
+    world.agent.set_alone();
+    world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;
+    world.agent.answered_in_the_terminal("per_1");
+    world
+        .approvals
+        .replied(&world.frame, "per_1", Replied::Permission("always".into()))
+        .await
+        .expect("heard");
+    let after = world.prompt("per_1").await;
+    assert_eq!((after.state, after.decided_by.as_deref()), (ApprovalState::Allowed, Some("agent")));
+    assert!(after.reason.is_some_and(|why| why.contains("nobody was at its terminal")));
+    let frame = world.frame.clone();
+    let notes = world.store.read(move |db| mimir::store::frames::notes(db, &frame, 10)).await.expect("reads");
+    assert!(notes.iter().any(|note| note.code == "answered_itself"), "{notes:?}");
+
+    // Our own answer, which the agent then tells of, stays ours.
+    let ours = world.ask(permission("per_2", ROOT, "bash", &["ls"])).await;
+    world.approvals.answer(&OWNER, &ours.id, Decision::Once).await.expect("taken");
+    world.approvals.replied(&world.frame, "per_2", Replied::Permission("once".into())).await.expect("heard");
+    assert_eq!(world.prompt("per_2").await.decided_by, Some(OWNER.to_string()));
+}
+
+#[tokio::test]
 async fn whoever_is_first_decides_and_the_others_are_told_by_whom() {
     let world = World::new().await;
     let prompt = world.ask(permission("per_1", ROOT, "bash", &["git push"])).await;

@@ -221,7 +221,7 @@ pub struct ApprovalRequest {
     pub state: ApprovalState,
     /// What was decided.
     pub decision: Option<Decision>,
-    /// Who decided: a principal, `policy`, `deadline`, `elsewhere`.
+    /// Who decided: a principal, `policy`, `deadline`, `elsewhere` (at the frame's terminal or its own API), `agent` (nobody was there).
     pub decided_by: Option<String>,
     /// By which rule.
     pub rule: Option<String>,

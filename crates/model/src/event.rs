@@ -252,7 +252,7 @@ pub enum EventKind {
         /// `once`, `always`, `reject` or `answer`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<String>,
-        /// Who decided: a principal, `policy`, `deadline`, `elsewhere`.
+        /// Who decided: a principal, `policy`, `deadline`, `elsewhere` (at the frame's terminal or its own API), `agent` (nobody was there).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
         /// By which rule.

@@ -29,6 +29,7 @@ struct State {
     parents: BTreeMap<String, String>,
     is_away: bool,
     refuses: bool,
+    is_alone: bool,
 }
 
 /// An agent that asks whatever a test wants, and lives as long as it.
@@ -39,6 +40,15 @@ pub struct Prompter {
 }
 
 impl Prompter {
+    /// Nobody outside is at the frame.
+    pub fn set_alone(&self) {
+        self.state.lock().is_alone = true;
+    }
+
+    pub fn is_alone(&self) -> bool {
+        self.state.lock().is_alone
+    }
+
     pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -247,6 +247,10 @@ impl AgentLocator for OnePlace {
     }
 
     async fn show(&self, _: &FrameId, _: &AgentSessionId) {}
+
+    fn is_attended(&self, _: &FrameId) -> bool {
+        !self.0.is_alone()
+    }
 }
 
 /// `deny bash git push *`, with a reason when it denies.

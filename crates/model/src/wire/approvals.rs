@@ -47,7 +47,7 @@ pub struct ApprovalView {
     /// Of a question: what was answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Vec<String>>,
-    /// Who decided: a principal, `policy`, `deadline`, `elsewhere`.
+    /// Who decided: a principal, `policy`, `deadline`, `elsewhere` (at the frame's terminal or its own API), `agent` (nobody was there).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// By which rule.

@@ -10,7 +10,11 @@ use crate::wire::approvals::ApprovalView;
 pub fn by(by: Option<&str>, rule: Option<&str>) -> String {
     let Some(by) = by else { return String::new() };
     let you = format!("owner:{}", rustix::process::geteuid().as_raw());
-    let by = if by == you { "you" } else { by };
+    let by = match by {
+        by if by == you => "you",
+        "agent" => "the agent itself",
+        by => by,
+    };
     match rule {
         Some(rule) => format!("{by}: {rule}"),
         None => by.to_owned(),
