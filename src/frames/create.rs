@@ -66,6 +66,7 @@ impl Frames {
         let network = request.network.unwrap_or(config.network);
         let lifetime = provision::lifetime_ms(request.lifetime, config.throwaway_ttl)?;
         let (project, workspace) = self.workspace(request.place).await?;
+        self.needs_room(&workspace.path)?;
 
         let image = request.image.unwrap_or_else(|| config.image.clone());
         let engine = deps.runtime.info().await?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::model::frame::{Desired, FrameState};
 use crate::model::names::InvalidName;
 use crate::model::port::PortRange;
+use crate::model::quantity::size;
 use crate::runtime::RuntimeError;
 use crate::store::StoreError;
 use crate::tmux::TerminalError;
@@ -124,6 +125,16 @@ pub enum FrameError {
     /// The disk is full.
     #[error("the disk is full: cannot write {0}")]
     DiskFull(PathBuf),
+    /// The disk is nearly full, and an agent would take the rest.
+    #[error("only {} are free at {}, and frames need {} (`frames.disk_free`)", size(*free), path.display(), size(*keep))]
+    NoRoom {
+        /// A path on that disk.
+        path: PathBuf,
+        /// Bytes.
+        free: u64,
+        /// Bytes.
+        keep: u64,
+    },
     /// The agent inside cannot be reached.
     #[error("the agent of frame {name} cannot be reached: {why}")]
     AgentUnreachable {

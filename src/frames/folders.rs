@@ -22,6 +22,11 @@ impl Folders {
         Self { root: frames_folder.join(frame.as_str()) }
     }
 
+    /// All of it.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The agent's home.
     pub(super) fn home(&self) -> PathBuf {
         self.root.join("home")

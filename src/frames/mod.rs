@@ -48,6 +48,7 @@ mod relocate;
 mod request;
 mod requests;
 pub mod settings;
+pub mod space;
 mod steps;
 mod upgrade;
 mod wait;

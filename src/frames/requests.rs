@@ -1,5 +1,6 @@
 //! What can be asked of a frame. A request writes the wish and wakes the driver; it never acts.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -173,6 +174,13 @@ impl Frames {
         request: Request,
     ) -> Result<Frame, FrameError> {
         let (principal, name) = (principal.clone(), name.clone());
+        if matches!(request, Request::Start | Request::Restart) {
+            let wanted = name.clone();
+            let found = self.inner.deps.store.read(move |db| frames::find_by_name(db, &wanted)).await?;
+            if let Some(frame) = found.filter(|frame| frame.engine.is_local()) {
+                self.needs_room(Path::new(&frame.workspace))?;
+            }
+        }
         let frame =
             self.inner.deps.store.write_as(move |tx| write_wish(tx, &principal, &name, request)).await?;
         self.inner.failpoints.hit(request.after_wish()).await;

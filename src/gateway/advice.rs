@@ -100,7 +100,7 @@ impl From<FrameError> for Reply {
             FrameError::Folder { ref source, .. } if is_full(source) => disk_full(title),
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
-            FrameError::DiskFull(_) => disk_full(title),
+            FrameError::DiskFull(_) | FrameError::NoRoom { .. } => disk_full(title),
             FrameError::Server { .. } => Self::conflict("server.refused", title).hint(
                 "`opencode serve --port 4096` with OPENCODE_SERVER_PASSWORD set is such a server; give the password with \
                  --password-stdin",
@@ -415,7 +415,9 @@ mod tests {
     fn a_full_disk_is_called_that_wherever_it_happens() {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let folder = FrameError::Folder { path: "/x".into(), source };
-        for error in [folder, FrameError::DiskFull("/x".into()), FrameError::Store(StoreError::DiskFull)] {
+        let low = FrameError::NoRoom { path: "/x".into(), free: 1, keep: 2 };
+        for error in [folder, low, FrameError::DiskFull("/x".into()), FrameError::Store(StoreError::DiskFull)]
+        {
             let Reply(problem) = error.into();
             assert_eq!((problem.status, problem.code.as_str()), (507, "disk.full"));
         }

@@ -7,6 +7,7 @@
 //! Not here: how an agent begins again (see `frames`), and agents that do not answer at all (also there: that needs
 //! no idle moment).
 
+pub mod disk;
 pub mod trend;
 
 use std::collections::BTreeMap;

@@ -116,3 +116,43 @@ async fn a_frame_that_has_nothing_to_do_is_stopped_and_a_message_wakes_it() {
     said(&world, &frame.id, StatusWord::Busy).await;
     world.is_answered(&agent, &sent.message.id).await;
 }
+
+#[tokio::test]
+async fn a_frame_that_holds_more_than_it_may_is_stopped_and_told_why() {
+    let world = World::with(&[("frames.disk", "512m")]).await;
+    world.inside();
+    let (large, small) = (world.running("large").await, world.running("small").await);
+    let home = world.services.frames.own_folder(&large.id).join("home");
+    let file = std::fs::File::create(home.join("bomb")).expect("a file");
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 513 << 20).expect("space for it");
+    world
+        .until("it is stopped", LIMIT, async || {
+            let now = world.now().await[&large.id].frame.state;
+            if now == FrameState::Stopped { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    let notes = world.services.frames.notes(&large.id, 50).await.expect("reads");
+    let told = notes.iter().find(|note| note.code == "disk_limit").expect("it is told");
+    assert!(told.text.contains("more than the 512 MiB it may"), "{}", told.text);
+    assert!(told.text.contains("mimir frame start large"), "{}", told.text);
+    assert_eq!(world.now().await[&small.id].frame.state, FrameState::Running);
+    std::fs::remove_file(home.join("bomb")).expect("removed");
+}
+
+#[tokio::test]
+async fn on_a_disk_that_is_nearly_full_no_frame_is_made_or_started() {
+    let world = World::with(&[]).await;
+    world.inside();
+    let frame = world.running("blog").await;
+    let stopped = world.services.frames.ask(&OWNER, &frame.name, Desired::Stopped).await.expect("asked");
+    said(&world, &stopped.id, StatusWord::Stopped).await;
+    world.keep_free(1 << 50);
+    let refused =
+        world.services.frames.ask(&OWNER, &frame.name, Desired::Running).await.expect_err("no room");
+    assert!(refused.to_string().contains("`frames.disk_free`"), "{refused}");
+    let made = world.create("other", false).await.expect_err("no room");
+    assert!(made.to_string().contains("are free at"), "{made}");
+    world.keep_free(512 << 20);
+    world.services.frames.ask(&OWNER, &frame.name, Desired::Running).await.expect("there is room");
+    said(&world, &frame.id, StatusWord::Idle).await;
+}

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mimir::frames::Settings;
+use mimir::config::schema::Frames as FramesConfig;
+use mimir::frames::{FrameError, Settings};
 use mimir::gateway::Services;
 use mimir::model::frame::{Desired, Frame, FrameState};
 use mimir::model::ids::{FrameId, MessageId};
@@ -32,6 +33,7 @@ pub struct World {
     pub services: Services,
     pub engine: FakeEngine,
     agents: Agents,
+    frames_config: FramesConfig,
     core: Tasks,
     machine: Machine,
 }
@@ -65,11 +67,13 @@ impl World {
             let agent = of_frames.lock().entry(started.spec.frame.clone()).or_default().clone();
             agent.serve(&tasks, &started);
         });
+        let mut frames_config = None;
         let gateway = machine
             .gateway()
             .change(|resources| {
                 resources.tasks = core;
                 change(&mut resources.settings.frames);
+                frames_config = Some(resources.settings.frames.config.clone());
             })
             .start();
         Self {
@@ -77,21 +81,34 @@ impl World {
             core: gateway.tasks,
             engine: machine.engine.clone(),
             agents,
+            frames_config: frames_config.expect("it was changed"),
             machine,
         }
     }
 
-    /// A frame that runs.
-    pub async fn running(&self, name: &str) -> Frame {
+    /// A frame, unless it is refused.
+    pub async fn create(&self, name: &str, start: bool) -> Result<Frame, FrameError> {
         let workspace = self.machine.project(name).display().to_string();
         let request = CreateFrame {
             name: name.to_owned(),
             workspace: Some(workspace),
-            start: true,
+            start,
             ..CreateFrame::default()
         };
         let request = mimir::gateway::bodies::frame(request).expect("a request");
-        let frame = self.services.frames.create(&OWNER, request).await.expect("created");
+        self.services.frames.create(&OWNER, request).await
+    }
+
+    /// How much is to stay free on the disk, from now on.
+    pub fn keep_free(&self, bytes: u64) {
+        let mut config = self.frames_config.clone();
+        config.disk_free = bytes;
+        self.services.frames.configure(config);
+    }
+
+    /// A frame that runs.
+    pub async fn running(&self, name: &str) -> Frame {
+        let frame = self.create(name, true).await.expect("created");
         self.services.frames.wait_for(&frame.id, Desired::Running, LIMIT).await.expect("it runs")
     }
 

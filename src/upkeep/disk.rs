@@ -1,0 +1,331 @@
+//! Watches what frames write to the disk on which mimir's own data is.
+//!
+//! Most file systems here know no quota for a folder, so this looks: at the free space every few seconds, which costs
+//! nothing, and into the frames' own folders when it has fallen, or now and then. A frame whose folder holds more than
+//! `frames.disk` is stopped; with less than `frames.disk_free` left those are stopped whose folders grew, and when none
+//! did (the project's folder, a file without a name) those that work. Their messages wait.
+//!
+//! Between two looks a disk takes what it can write in that time; `frames.disk_free` is there for that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Live, schema as config};
+use crate::frames::{FrameError, Frames, space};
+use crate::model::frame::{Desired, Frame, FrameState};
+use crate::model::ids::FrameId;
+use crate::model::principal::Principal;
+use crate::model::quantity::size;
+use crate::status::Statuses;
+use crate::store::{Store, frames};
+use crate::supervisor::Service;
+
+/// How often the free space is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// When that much less is free, somebody writes: folders are looked into.
+const FELL: u64 = 128 << 20;
+/// They are looked into this often anyway.
+const LOOK_INSIDE_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A folder that grew by that much between two looks is one that is written to.
+const GREW: u64 = 64 << 20;
+/// A look into a folder ends here; what was counted until then counts.
+const LOOK_ENDS_AFTER: Duration = Duration::from_secs(20);
+
+/// Everything that [`DiskWatch`] is made of.
+pub struct DiskWatchDeps {
+    /// The database.
+    pub store: Store,
+    /// Frames.
+    pub frames: Frames,
+    /// What they do.
+    pub statuses: Statuses,
+    /// mimir's own folder.
+    pub home: PathBuf,
+    /// What is configured.
+    pub config: config::Frames,
+}
+
+/// Watches the disk. Cheap to clone.
+#[derive(Clone)]
+pub struct DiskWatch {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    deps: DiskWatchDeps,
+    config: Live<config::Frames>,
+    seen: Mutex<Seen>,
+}
+
+/// What is remembered between looks. Losing it costs one look.
+#[derive(Default)]
+struct Seen {
+    free: Option<u64>,
+    inside_at: Option<Instant>,
+    held: BTreeMap<FrameId, u64>,
+    warned: BTreeSet<FrameId>,
+}
+
+/// What is to be done about one frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    /// It holds that much, which is most of what it may.
+    Warn(u64),
+    /// It holds more than it may.
+    TooMuch(u64),
+    /// The disk is nearly full, and it grew by that much.
+    Fills(u64),
+}
+
+impl Service for DiskWatch {
+    const NAME: &'static str = "disk watch";
+
+    async fn run(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the disk could not be looked after: {error}");
+            }
+        }
+    }
+}
+
+impl DiskWatch {
+    /// Makes the service.
+    #[must_use]
+    pub fn new(deps: DiskWatchDeps) -> Self {
+        let config = Live::new(deps.config.clone());
+        Self { inner: Arc::new(Inner { deps, config, seen: Mutex::default() }) }
+    }
+
+    /// Another configuration from now on.
+    pub fn configure(&self, config: config::Frames) {
+        self.inner.config.set(config);
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// When rows cannot be read or written.
+    pub async fn look(&self) -> Result<(), FrameError> {
+        let deps = &self.inner.deps;
+        let Some(free) = space::free(&deps.home) else { return Ok(()) };
+        let config = self.inner.config.now();
+        let is_low = free < config.disk_free;
+        {
+            let mut seen = self.inner.seen.lock();
+            let fell = seen.free.is_some_and(|before| before.saturating_sub(free) >= FELL);
+            let is_due = seen.inside_at.is_none_or(|at| at.elapsed() >= LOOK_INSIDE_EVERY);
+            // Measured from the last look inside, so that slow writing is noticed as well.
+            if seen.free.is_none() || fell || free > seen.free.unwrap_or(0) {
+                seen.free = Some(free);
+            }
+            if !(is_low || fell || is_due) {
+                return Ok(());
+            }
+            seen.inside_at = Some(Instant::now());
+        }
+        let running =
+            deps.store.read(|db| frames::list(db)).await?.into_iter().filter(writes).collect::<Vec<_>>();
+        let held = self.look_inside(&running).await;
+        let (mut grew, mut all_known) = (false, true);
+        for frame in &running {
+            let now = held.get(&frame.id).copied().unwrap_or(0);
+            let before = self.inner.seen.lock().held.get(&frame.id).copied();
+            all_known &= before.is_some();
+            let verdict = judge(now, before, config.disk, is_low);
+            grew |= matches!(verdict, Verdict::Fills(_) | Verdict::TooMuch(_));
+            self.act(frame, &verdict, free).await?;
+        }
+        if is_low && all_known && !grew {
+            self.stop_workers(&running, free).await?;
+        }
+        let mut seen = self.inner.seen.lock();
+        seen.warned.retain(|id| held.contains_key(id));
+        seen.held = held;
+        Ok(())
+    }
+
+    /// What the frames' own folders hold.
+    async fn look_inside(&self, running: &[Frame]) -> BTreeMap<FrameId, u64> {
+        let folders: Vec<_> = running
+            .iter()
+            .map(|frame| (frame.id.clone(), self.inner.deps.frames.own_folder(&frame.id)))
+            .collect();
+        let walk = move || folders.into_iter().map(|(id, folder)| (id, held_in(&folder))).collect();
+        tokio::task::spawn_blocking(walk).await.unwrap_or_default()
+    }
+
+    async fn act(&self, frame: &Frame, verdict: &Verdict, free: u64) -> Result<(), FrameError> {
+        let limit = size(self.inner.config.now().disk);
+        let folder = self.inner.deps.frames.own_folder(&frame.id);
+        let folder = folder.join("home");
+        let folder = folder.display();
+        match verdict {
+            Verdict::Fine => {
+                self.inner.seen.lock().warned.remove(&frame.id);
+                Ok(())
+            }
+            Verdict::Warn(held) => {
+                if !self.inner.seen.lock().warned.insert(frame.id.clone()) {
+                    return Ok(());
+                }
+                let text = format!(
+                    "its own folder holds {} of {limit}: it is stopped when it holds more (remove something in {folder}, \
+                     or `mimir config set frames.disk`)",
+                    size(*held)
+                );
+                self.note(frame, "disk_high", text).await
+            }
+            Verdict::TooMuch(held) => {
+                let text = format!(
+                    "its own folder holds {}, more than the {limit} it may: it was stopped. Remove something in {folder}, \
+                     or raise the limit (`mimir config set frames.disk`), then `mimir frame start {}`",
+                    size(*held),
+                    frame.name
+                );
+                self.stop(frame, "disk_limit", text).await
+            }
+            Verdict::Fills(by) => {
+                let text = format!(
+                    "only {} are free on the disk and its own folder grew by {}: it was stopped. Make room, then \
+                     `mimir frame start {}`",
+                    size(free),
+                    size(*by),
+                    frame.name
+                );
+                self.stop(frame, "disk_full", text).await
+            }
+        }
+    }
+
+    /// Somebody fills the disk, and no folder shows who: whoever works may.
+    async fn stop_workers(&self, running: &[Frame], free: u64) -> Result<(), FrameError> {
+        for now in self.inner.deps.statuses.all().await? {
+            if now.occupied.is_some() && running.iter().any(|frame| frame.id == now.frame.id) {
+                let text = format!(
+                    "only {} are free on the disk and its agent worked: it was stopped. Make room, then `mimir frame \
+                     start {}`",
+                    size(free),
+                    now.frame.name
+                );
+                self.stop(&now.frame, "disk_full", text).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, frame: &Frame, code: &'static str, text: String) -> Result<(), FrameError> {
+        tracing::warn!(frame.id = %frame.id, "frame {} is stopped: {text}", frame.name);
+        self.note(frame, code, text).await?;
+        self.inner
+            .deps
+            .frames
+            .ask(&Principal::service("upkeep"), &frame.name, Desired::Stopped)
+            .await
+            .map(drop)
+    }
+
+    async fn note(&self, frame: &Frame, code: &'static str, text: String) -> Result<(), FrameError> {
+        let id = frame.id.clone();
+        Ok(self.inner.deps.store.write(move |tx| frames::note(tx, &id, code, &text)).await?)
+    }
+}
+
+/// Whether it can write.
+fn writes(frame: &Frame) -> bool {
+    frame.engine.is_local()
+        && frame.desired == Desired::Running
+        && matches!(frame.state, FrameState::Running | FrameState::Starting)
+}
+
+fn judge(held: u64, before: Option<u64>, limit: u64, is_low: bool) -> Verdict {
+    if held > limit {
+        return Verdict::TooMuch(held);
+    }
+    // Without an earlier look nobody knows; the next one is soon.
+    let grew = held.saturating_sub(before.unwrap_or(held));
+    if is_low && grew >= GREW {
+        return Verdict::Fills(grew);
+    }
+    if held >= limit / 5 * 4 { Verdict::Warn(held) } else { Verdict::Fine }
+}
+
+/// Bytes on the disk beneath a folder that a stranger changes meanwhile. Links are not followed, other file systems not
+/// entered, a file with several names counts once.
+fn held_in(folder: &Path) -> u64 {
+    let ends_at = Instant::now() + LOOK_ENDS_AFTER;
+    let Ok(root) = folder.symlink_metadata() else { return 0 };
+    let mut held = 0_u64;
+    let mut linked = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(at) = folders.pop() {
+        // What vanishes or cannot be read holds nothing.
+        let Ok(entries) = std::fs::read_dir(&at) else { continue };
+        for entry in entries.flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            if found.dev() != root.dev()
+                || (found.nlink() > 1 && !found.is_dir() && !linked.insert(found.ino()))
+            {
+                continue;
+            }
+            held = held.saturating_add(found.blocks().saturating_mul(512));
+            if found.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+        if Instant::now() >= ends_at {
+            tracing::debug!("{} holds more than could be counted", folder.display());
+            break;
+        }
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn a_frame_is_warned_at_80_percent_and_stopped_above_its_limit() {
+        assert_eq!(judge(7 * GIB, Some(7 * GIB), 10 * GIB, false), Verdict::Fine);
+        assert_eq!(judge(8 * GIB, Some(8 * GIB), 10 * GIB, false), Verdict::Warn(8 * GIB));
+        assert_eq!(judge(10 * GIB, None, 10 * GIB, false), Verdict::Warn(10 * GIB));
+        assert_eq!(judge(10 * GIB + 1, None, 10 * GIB, false), Verdict::TooMuch(10 * GIB + 1));
+    }
+
+    #[test]
+    fn on_a_full_disk_who_grows_is_stopped_and_who_does_not_is_left_alone() {
+        assert_eq!(judge(GIB, Some(GIB), 10 * GIB, true), Verdict::Fine);
+        assert_eq!(judge(2 * GIB, Some(GIB), 10 * GIB, true), Verdict::Fills(GIB));
+        assert_eq!(judge(2 * GIB, Some(GIB), 10 * GIB, false), Verdict::Fine);
+        assert_eq!(judge(2 * GIB, None, 10 * GIB, true), Verdict::Fine, "nobody knows yet whether it grew");
+    }
+
+    #[test]
+    fn what_a_folder_holds_is_counted_once_and_links_lead_nowhere() {
+        let home = tempfile::tempdir().unwrap();
+        let inside = home.path().join("a/b");
+        std::fs::create_dir_all(&inside).unwrap();
+        std::fs::write(inside.join("large"), vec![1; 1 << 20]).unwrap();
+        std::fs::hard_link(inside.join("large"), home.path().join("again")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("larger"), vec![1; 8 << 20]).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), home.path().join("link")).unwrap();
+        let held = held_in(home.path());
+        assert!(((1 << 20)..(2 << 20)).contains(&held), "{held}");
+        assert_eq!(held_in(&home.path().join("nothing")), 0);
+    }
+}
