@@ -1,0 +1,200 @@
+"""What the agent may use up. Each is stopped well before the host notices."""
+import errno
+import os
+import resource
+import signal
+import time
+
+from probe import Broken, Missing, in_child, probe
+
+MOST_PROCESSES = 6000
+MOST_MEMORY = 12 << 30
+
+
+def cgroup(*names):
+    """The first of these files that can be read: its number, `None` for no limit."""
+    paths = [f"/sys/fs/cgroup/{name}" for name in names]
+    for path in paths:
+        try:
+            with open(path) as file:
+                word = file.read().strip()
+        except OSError:
+            continue
+        return None if word == "max" or int(word) > 1 << 60 else int(word)
+    raise Missing("its cgroup cannot be read")
+
+
+@probe("memory has a limit", "the host's memory is used up")
+def _():
+    limit = cgroup("memory.max", "memory/memory.limit_in_bytes")
+    if limit is None:
+        raise Broken("there is none")
+    return f"{limit >> 20} MiB"
+
+
+@probe("processes have a limit", "a fork bomb stops the host")
+def _():
+    limit = cgroup("pids.max", "pids/pids.max")
+    if limit is None:
+        raise Broken("there is none")
+    return f"{limit} processes"
+
+
+@probe("processor time has a limit", "the host is slow for everybody")
+def _():
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            word = file.read().split()[0]
+            quota = None if word == "max" else int(word)
+    except OSError:
+        quota = cgroup("cpu/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_quota_us")
+    if quota is None or quota < 0:
+        raise Broken("there is none")
+    return f"{quota} µs of each period"
+
+
+@probe("a fork bomb", "no other frame and not the host can start a program any more")
+def _():
+    children, stopped = [], None
+    try:
+        while len(children) < MOST_PROCESSES:
+            try:
+                child = os.fork()
+            except OSError as error:
+                stopped = errno.errorcode.get(error.errno, str(error))
+                break
+            if child == 0:
+                signal.pause()
+                os._exit(0)
+            children.append(child)
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        for child in children:
+            os.waitpid(child, 0)
+    if stopped is None:
+        raise Broken(f"{len(children)} processes were started")
+    return f"{stopped} after {len(children)}"
+
+
+@probe("many zombies", "process numbers run out for everybody")
+def _():
+    children, stopped = [], None
+    while len(children) < MOST_PROCESSES:
+        try:
+            child = os.fork()
+        except OSError as error:
+            stopped = errno.errorcode.get(error.errno, str(error))
+            break
+        if child == 0:
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    if stopped is None:
+        raise Broken(f"{len(children)} zombies")
+    return f"{stopped} after {len(children)}"
+
+
+@probe("more memory than the frame may have", "other programs of the host are ended for it")
+def _():
+    limit = cgroup("memory.max", "memory/memory.limit_in_bytes")
+    if limit is None or limit > MOST_MEMORY:
+        raise Missing("it would be the host's own memory")
+
+    def use():
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+        blocks = []
+        for _ in range((limit >> 24) + 64):
+            block = bytearray(16 << 20)
+            for at in range(0, len(block), 4096):
+                block[at] = 1
+            blocks.append(block)
+        return 1
+    result = in_child(use)
+    if result >= 0:
+        raise Broken("more than the limit was used")
+    return "the program that took it was ended"
+
+
+@probe("many open files", "descriptors run out for everybody")
+def _():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > 1 << 21:
+        raise Broken(f"{hard} a process")
+    return f"{hard} a process"
+
+
+@probe("a higher limit than it was given", "its limits are no limits")
+def _():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def raise_it():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard + 1))
+        return 1
+    try:
+        result = in_child(lambda: raise_it())
+    except ValueError:
+        return "EPERM"
+    if result >= 0:
+        raise Broken("it was raised")
+    return errno.errorcode.get(-result, str(-result))
+
+
+@probe("a higher priority", "the host is slow for everybody")
+def _():
+    result = in_child(lambda: os.nice(-5))
+    # In a child: nice returns the new value, which is negative when it worked.
+    if -20 <= result <= -5:
+        raise Broken(f"nice is {result}")
+    return "EPERM"
+
+
+@probe("real-time scheduling", "the host stands still")
+def _():
+    def schedule():
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+        return 1
+    result = in_child(schedule)
+    if result >= 0:
+        raise Broken("it was given")
+    return errno.errorcode.get(-result, str(-result))
+
+
+@probe("locked memory", "memory that the host cannot take back")
+def _():
+    soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard == resource.RLIM_INFINITY:
+        raise Broken("without a limit")
+    return f"{hard >> 10} KiB"
+
+
+@probe("/tmp has a limit", "the host's memory is used up by files")
+def _():
+    found = os.statvfs("/tmp")
+    size = found.f_blocks * found.f_frsize
+    if size > 4 << 30:
+        raise Broken(f"{size >> 20} MiB")
+    return f"{size >> 20} MiB"
+
+
+@probe("/dev/shm has a limit", "the host's memory is used up by files")
+def _():
+    found = os.statvfs("/dev/shm")
+    size = found.f_blocks * found.f_frsize
+    if size > 1 << 30:
+        raise Broken(f"{size >> 20} MiB")
+    return f"{size >> 20} MiB"
+
+
+@probe("its own log", "the host's disk is used up by what it prints")
+def _():
+    # A megabyte to process 1's output, which the engine keeps; how much it keeps is looked at outside.
+    try:
+        with open("/proc/1/fd/1", "wb") as out:
+            begun = time.monotonic()
+            out.write(b"escape: a line that nobody needs\n" * 1000)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+    return f"taken in {time.monotonic() - begun:.1f} s; the engine turns it over"
