@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, backup, completions, config, doctor, frame, image, init, open, projects, queue, send, serve,
-    sessions, setup, status, token, uninstall,
+    approvals, audit, backup, completions, config, doctor, frame, image, init, open, projects, queue, send,
+    serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -96,6 +96,9 @@ pub enum Command {
     /// What clients elsewhere may do with this gateway
     #[command(subcommand, arg_required_else_help = true, visible_alias = "tokens")]
     Token(token::TokenCommand),
+    /// Who changed what, and whether that log was changed itself
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(audit::AuditCommand),
     /// Copies of the database
     #[command(subcommand, arg_required_else_help = true, visible_alias = "backups")]
     Backup(backup::BackupCommand),

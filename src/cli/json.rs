@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::wire::config::Applies;
@@ -266,6 +267,40 @@ pub struct NoGateway {
     pub home: String,
     /// Its socket.
     pub socket: String,
+}
+
+/// A line of `audit export`: an *API Activity* event (class 6003) of the Open Cybersecurity Schema Framework 1.3.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditExported {
+    /// The schema's version, the product, the entry's number.
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+    /// UTC ms.
+    pub time: u64,
+    /// 6: application activity.
+    pub category_uid: u32,
+    /// 6003: API activity.
+    pub class_uid: u32,
+    /// 1 create, 2 read, 3 update, 4 delete, 0 unknown.
+    pub activity_id: u32,
+    /// Class and activity in one number.
+    pub type_uid: u32,
+    /// 1 for what was done, 2 for what was refused.
+    pub severity_id: u32,
+    /// 1 for what was done, 2 for what was refused.
+    pub status_id: u32,
+    /// Who.
+    #[schema(value_type = Object)]
+    pub actor: Value,
+    /// What.
+    #[schema(value_type = Object)]
+    pub api: Value,
+    /// To what.
+    #[schema(value_type = Vec<Object>)]
+    pub resources: Value,
+    /// What the schema has no name for: the entry's detail and its HMAC.
+    #[schema(value_type = Object)]
+    pub unmapped: Value,
 }
 
 /// A copy of the database that was read.

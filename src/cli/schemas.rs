@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, schema::Schema};
 
 use super::json;
+use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
 use crate::wire::approvals::ApprovalView;
@@ -135,6 +136,9 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<TokenView>>("token list"),
         one::<TokenView>("token revoke"),
         one::<Whoami>("token show"),
+        one::<Vec<AuditEntry>>("audit show"),
+        one::<AuditVerdict>("audit verify"),
+        one::<json::AuditExported>("audit export"),
         one::<Backup>("backup create"),
         one::<Vec<Backup>>("backup list"),
         one::<json::BackupVerified>("backup verify"),

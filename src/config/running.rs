@@ -67,6 +67,8 @@ struct State {
     /// The newest file without a mistake, with everything that lies over it.
     file: Node,
     mistake: Option<String>,
+    /// What was shown last, as long as nothing of the above changes: every command of a client asks for it.
+    shown: Option<RunningConfig>,
 }
 
 /// By what a file is seen to be another one.
@@ -78,7 +80,8 @@ impl Running {
     pub fn new(load: LoadOptions, loaded: Loaded) -> Self {
         let mark = mark(&load.paths.config_file());
         let file = loaded.tree.clone();
-        let state = State { began: mark, read: mark, seen: mark, used: loaded, file, mistake: None };
+        let state =
+            State { began: mark, read: mark, seen: mark, used: loaded, file, mistake: None, shown: None };
         Self { inner: Arc::new(Inner { load, state: Mutex::new(state), users: Mutex::default() }) }
     }
 
@@ -104,7 +107,7 @@ impl Running {
         if self::mark(&self.inner.load.paths.config_file()) != mark {
             return;
         }
-        (state.read, state.seen) = (mark, mark);
+        (state.read, state.seen, state.shown) = (mark, mark, None);
         let taken = loaded.and_then(|new| {
             let mut tree = state.used.tree.clone();
             take_over(&mut tree, &new.tree, "");
@@ -156,7 +159,10 @@ impl Running {
     /// Everything it uses, for people; `salt` keeps the digests of secrets to this gateway.
     #[must_use]
     pub fn shown(&self, salt: &str) -> RunningConfig {
-        let state = self.inner.state.lock();
+        let mut state = self.inner.state.lock();
+        if let Some(shown) = state.shown.as_ref().filter(|shown| shown.salt == salt) {
+            return shown.clone();
+        }
         let file: BTreeMap<String, (String, Origin)> =
             exact(&state.file).into_iter().map(|row| (row.key, (row.value, row.origin))).collect();
         let mut rows = exact(&state.used.tree);
@@ -176,13 +182,15 @@ impl Running {
                 key: row.key,
             }
         });
-        RunningConfig {
+        let shown = RunningConfig {
             file: self.inner.load.paths.config_file().display().to_string(),
             changed: state.began != state.read,
             mistake: state.mistake.clone(),
             salt: salt.to_owned(),
             settings: settings.collect(),
-        }
+        };
+        state.shown = Some(shown.clone());
+        shown
     }
 }
 

@@ -28,6 +28,7 @@ section! {
         server: Server, restart, "How clients reach the gateway";
         database: Database, restart, "Where state is kept";
         events: Events, live, "How much of what happened is kept";
+        audit: Audit, restart, "What makes the audit log tell when it was changed";
         backup: Backup, restart, "When the database is copied, and which copies are kept";
         engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
@@ -81,6 +82,14 @@ section! {
 }
 
 section! {
+    /// What makes the audit log tell when it was changed.
+    #[derive(Clone, Debug)]
+    pub struct Audit {
+        heads: PathOrAuto, "The file in which the log's end is noted, outside the database; auto: audit.heads in the home";
+    }
+}
+
+section! {
     /// When the database is copied, and which copies are kept.
     #[derive(Clone, Copy, Debug)]
     pub struct Backup {
@@ -115,6 +124,9 @@ section! {
         crash_limit: Whole<1, 1000>, live, "Exits within crash_window after which a frame is left in error";
         crash_window: Time, live, "The time in which exits are counted";
         idle_stop: TimeOrOff, live, "After how long without anything to do a frame is stopped; off: never";
+        disk: Memory, live, "How much a frame's own folder may hold, its home above all; with more it is stopped";
+        disk_free: Memory, live,
+            "With less free on the disk no frame is made or started, and those that write to it are stopped";
         recycle_at: Whole<10, 100>, live,
             "Percent of a frame's memory at which its agent is restarted while it is idle";
         recycle_limit: Whole<1, 60>, live,

@@ -9,6 +9,7 @@ use super::attendant::{AgentFiles, HostSide};
 use super::settings;
 use crate::access::Access;
 use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
+use crate::audit::{self, Audit};
 use crate::backups::{self, Backups};
 use crate::broker::{Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
@@ -33,6 +34,7 @@ use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
+use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
 
@@ -239,6 +241,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         clock: clock.clone(),
         settings: settings.upkeep,
     });
+    let disk = background.of(DiskWatch::new(DiskWatchDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        statuses: statuses.clone(),
+        home: paths.home().to_owned(),
+        config: config.frames.clone(),
+    }));
     let sessions = Sessions::new(SessionsDeps {
         store: store.clone(),
         locator,
@@ -264,23 +273,27 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let retention = retention.clone();
         async move { retention.tidy().await }
     });
+    let heads = config.audit.heads.clone().unwrap_or_else(|| paths.home().join(audit::HEADS_FILE));
+    let audit = background.of(Audit::new(store.clone(), clock.clone(), paths.home(), heads));
     let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
     let copying = copies.clone();
     timers.every("backups", backups::FIRST_LOOK, backups::LOOK_EVERY, move || {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users = (frames.clone(), upkeep.clone(), delivery.clone());
+    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone());
     running.on_change(move |config| {
-        let (frames, upkeep, delivery) = &users;
+        let (frames, upkeep, disk, delivery) = &users;
         frames.configure(config.frames.clone());
         upkeep.configure(config.frames.clone());
+        disk.configure(config.frames.clone());
         delivery.configure(config.turn, config.queue);
         rules.configure(config.approvals.rules.clone());
         keep.set(settings::retention(config));
     });
     let services = Services {
         approvals,
+        audit,
         backups: copies,
         statuses,
         upkeep,

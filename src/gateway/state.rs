@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Counters;
 use crate::access::Access;
 use crate::approvals::Approvals;
+use crate::audit::Audit;
 use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::config::Running;
@@ -53,6 +54,8 @@ pub struct Services {
     pub sessions: Sessions,
     /// What happened.
     pub events: Events,
+    /// Who changed what.
+    pub audit: Audit,
     /// Copies of the database.
     pub backups: Backups,
     /// The time.

@@ -5,7 +5,6 @@ use rusqlite::{Connection, Params, Row};
 use super::StoreError;
 use super::values::to_sql_int;
 use crate::model::event::{Event, EventKind, Subject};
-use crate::model::principal::Principal;
 
 /// A reading connection, holding one consistent view of the database.
 pub struct Db<'a> {
@@ -170,23 +169,5 @@ impl<'a> Tx<'a> {
         }
         self.events.push(Event { id, at: self.now_ms, subject: subject.clone(), what: what.clone() });
         Ok(id)
-    }
-
-    /// Stores who did what, with the change itself.
-    ///
-    /// # Errors
-    /// Whatever SQLite says.
-    pub fn audit(
-        &mut self,
-        principal: &Principal,
-        action: &str,
-        subject: &str,
-        detail: &serde_json::Value,
-    ) -> Result<(), StoreError> {
-        self.change(
-            "INSERT INTO audit (at, principal, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (self.now(), principal.to_string(), action, subject, detail.to_string()),
-        )?;
-        Ok(())
     }
 }

@@ -1,24 +1,9 @@
 //! Who changed what. Written by [`Tx::audit`](super::Tx::audit) in the transaction of the change.
 
 use super::values::{json, to_sql_int, unsigned};
-use super::{Queryable, StoreError};
-
-/// One change.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AuditEntry {
-    /// Increasing.
-    pub id: u64,
-    /// UTC ms.
-    pub at: u64,
-    /// Who.
-    pub principal: String,
-    /// What, such as `frame.create`.
-    pub action: String,
-    /// To what.
-    pub subject: String,
-    /// More about it.
-    pub detail: serde_json::Value,
-}
+use super::{Queryable, StoreError, Tx, audit_chain};
+pub use crate::model::audit::AuditEntry;
+use crate::model::principal::Principal;
 
 /// The newest entries, newest first; those before an id to page back.
 ///
@@ -36,7 +21,30 @@ pub fn list(ask: &impl Queryable, before: Option<u64>, limit: u32) -> Result<Vec
                 action: row.get("action")?,
                 subject: row.get("subject")?,
                 detail: json(row, "detail", "an audit entry's detail")?,
+                mac: row.get("mac")?,
             })
         },
     )
+}
+
+impl Tx<'_> {
+    /// Stores who did what, with the change itself, and chains it to what was stored before.
+    ///
+    /// # Errors
+    /// Whatever SQLite says.
+    pub fn audit(
+        &mut self,
+        principal: &Principal,
+        action: &str,
+        subject: &str,
+        detail: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        let id = self.maybe_row(
+            "INSERT INTO audit (at, principal, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+            (self.now(), principal.to_string(), action, subject, detail.to_string()),
+            |row| unsigned(row, "id"),
+        )?;
+        // An insert that returns nothing has failed, and said so.
+        id.map_or(Ok(()), |id| audit_chain::extend(self, id))
+    }
 }

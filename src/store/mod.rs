@@ -8,6 +8,7 @@ pub mod agent_messages;
 pub mod approvals;
 mod ask;
 pub mod audit;
+pub mod audit_chain;
 pub mod backup;
 pub mod deliveries;
 pub mod error;

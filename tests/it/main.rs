@@ -5,6 +5,7 @@ mod agent;
 mod api;
 mod approvals;
 mod architecture;
+mod audit;
 mod backups;
 mod cli;
 mod configuration;

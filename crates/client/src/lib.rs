@@ -3,6 +3,7 @@
 //! Answers are wire types; what goes wrong is a [`ClientError`], which becomes a
 //! [`Problem`](mimir_model::wire::problem::Problem) for whoever has to read it.
 
+mod audit;
 mod backups;
 mod error;
 mod events;

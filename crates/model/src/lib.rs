@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod allow;
 pub mod approval;
+pub mod audit;
 pub mod backup;
 pub mod container;
 pub mod devcontainer;

@@ -1,6 +1,7 @@
 //! One file per verb, or per noun with small verbs.
 
 pub mod approvals;
+pub mod audit;
 pub mod backup;
 pub mod completions;
 pub mod config;
@@ -49,6 +50,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
+        Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
         Some(Command::Backup(command)) => context.wait_for(backup::run(command, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),

@@ -191,6 +191,13 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/tokens", json!([token]));
     on("DELETE /v1/tokens/ci", token);
     on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
+    let entry = json!({"id": 1, "at": 1, "principal": "owner:0", "action": "frame.create", "subject": "blog",
+        "detail": {"frame": "frm_1"}, "mac": "00"});
+    on("GET /v1/audit", json!([entry]));
+    on(
+        "POST /v1/audit/verify",
+        json!({"ok": true, "entries": 1, "before": 0, "recomputed": true, "heads": 1, "findings": []}),
+    );
     on("POST /v1/backups", json!({"name": "n", "created_at": 1, "schema": 1, "size_bytes": 1}));
     let check = json!({"id": "engine.run", "title": "t", "outcome": "ok", "found": "f", "why": "w", "fix": "x", "took_ms": 3});
     gateway.on("GET /v1/doctor", lines(&[check]));
@@ -280,6 +287,9 @@ fn what_every_command_prints_is_what_is_described() {
         &["token", "list"],
         &["token", "revoke", "ci"],
         &["token", "show"],
+        &["audit", "show"],
+        &["audit", "verify"],
+        &["audit", "export"],
         &["backup", "create"],
         &["backup", "list"],
     ];
