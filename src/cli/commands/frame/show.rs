@@ -114,6 +114,7 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
         NetworkMode::Open => "open: an ordinary network".to_owned(),
     });
     facts.extend(network.map(|network| ("network", network)));
+    facts.push(("models of", list_or(&frame.providers, "no provider")));
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
         "limits",
