@@ -1,15 +1,23 @@
 //! Other hosts: CONNECT tunnels and plain HTTP, for what is on the frame's list.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::dial::DialError;
+use super::hello::{self, UNRECOGNIZED_NAME, Unfit};
 use super::reply::{Body, empty, sentence};
 use super::serve::{Job, Jobs, Served};
+use super::traffic::{Counted, Host};
+use crate::model::allow::{self, Traffic::Web};
 use crate::model::network::NetworkMode;
 
 /// How long a host may take before the first byte of its answer.
@@ -28,21 +36,37 @@ const HOP_BY_HOP: &[HeaderName] = &[
 
 /// Opens a tunnel.
 pub(super) async fn tunnel(
-    served: &Served,
+    served: &Arc<Served>,
     jobs: &Jobs,
     host: &str,
     port: u16,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let mut outside = match admit(served, host, port).await {
-        Ok(outside) => outside,
+    let Admitted { outside, traffic, counted } = match admit(served, host, port).await {
+        Ok(admitted) => admitted,
         Err(refusal) => return refusal,
     };
+    let (served, host) = (served.clone(), host.to_owned());
     let job: Job = Box::pin(async move {
         // An error means that the frame has gone; so does the tunnel.
-        if let Ok(inside) = hyper::upgrade::on(request).await {
-            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(inside), &mut outside).await;
+        let Ok(inside) = hyper::upgrade::on(request).await else { return };
+        let mut inside = TokioIo::new(inside);
+        let mut outside = Counted::new(outside, counted.clone());
+        if traffic == Web {
+            let heard = match hello::greeting(&mut inside, &host).await {
+                Ok(heard) => heard,
+                Err(unfit) => return turn_away(&served, &counted, &mut inside, (&host, port), unfit).await,
+            };
+            if outside.write_all(&heard).await.is_err() {
+                return;
+            }
         }
+        let (pulse, cut) = (outside.pulse(), outside.cut());
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+            () = pulse.stops(served.shared.idle) => {}
+        }
+        tell_cut(&served, &counted, &cut, &host, port);
     });
     if jobs.send(job).is_err() {
         return empty(StatusCode::SERVICE_UNAVAILABLE);
@@ -52,18 +76,24 @@ pub(super) async fn tunnel(
 
 /// Passes a plain HTTP request on.
 pub(super) async fn plain(
-    served: &Served,
+    served: &Arc<Served>,
     jobs: &Jobs,
     host: &str,
     port: u16,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let outside = match admit(served, host, port).await {
-        Ok(outside) => outside,
+    let Admitted { outside, counted, .. } = match admit(served, host, port).await {
+        Ok(admitted) => admitted,
         Err(refusal) => return refusal,
     };
-    let failed = |error: &dyn std::fmt::Display| {
-        sentence(StatusCode::BAD_GATEWAY, &format!("{host} did not answer as expected: {error}"))
+    let outside = Counted::new(outside, counted.clone());
+    let (pulse, cut) = (outside.pulse(), outside.cut());
+    let failed = |error: &dyn std::fmt::Display| match tell_cut(served, &counted, &cut, host, port) {
+        Some(why) => sentence(StatusCode::FORBIDDEN, &why),
+        None => {
+            let text = format!("{host} did not answer as expected: {error}");
+            sentence(StatusCode::BAD_GATEWAY, &text)
+        }
     };
     if let Err(error) = make_direct(&mut request, host, port) {
         return sentence(StatusCode::BAD_REQUEST, &error.to_string());
@@ -72,9 +102,13 @@ pub(super) async fn plain(
         Ok(pair) => pair,
         Err(error) => return failed(&error),
     };
+    let idle = served.shared.idle;
     let job: Job = Box::pin(async move {
         // Its end is seen by who reads the answer.
-        let _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            () = pulse.stops(idle) => {}
+        }
     });
     if jobs.send(job).is_err() {
         return empty(StatusCode::SERVICE_UNAVAILABLE);
@@ -90,31 +124,95 @@ pub(super) async fn plain(
     }
 }
 
+/// A connection that may be used.
+struct Admitted {
+    outside: TcpStream,
+    /// What may go through it.
+    traffic: allow::Traffic,
+    /// Where it is counted.
+    counted: Arc<Host>,
+}
+
 /// Decides, dials, and says no with a reason that helps.
-async fn admit(served: &Served, host: &str, port: u16) -> Result<TcpStream, Response<Body>> {
-    let client = &served.client;
-    let refuse = async |why: &str, advice: &str| {
-        served.refusals.record(&served.shared.store, client, host, port, why).await;
+async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Response<Body>> {
+    let client = served.client.now();
+    let refuse = |why: &str, advice: &str| {
+        served.refuse(&client, host, port, why);
         let text = format!("frame {} may not reach {host}:{port}: {why}{advice}", client.name);
         Err(sentence(StatusCode::FORBIDDEN, &text))
     };
     if client.network == NetworkMode::Sealed {
-        return refuse("the frame is sealed", "").await;
+        return refuse("the frame is sealed", "");
     }
-    if !client.allow.permits(host, port) {
-        let advice = format!("; create the frame with `--allow {host}`, or add it to `frames.allow`");
-        return refuse("it is not on the list", &advice).await;
-    }
-    match served.shared.dialer.dial(host, port).await {
-        Ok(stream) => {
-            let _ = stream.set_nodelay(true);
-            Ok(stream)
+    let now_ms = served.shared.clock.now_ms();
+    let traffic = client.allow.traffic(host, port).or_else(|| served.loans.take(host, port, now_ms));
+    let Some(traffic) = traffic else {
+        let listed = if matches!(port, 80 | 443) { host.to_owned() } else { format!("{host}:{port}") };
+        let advice = format!("; on the host, `mimir frame allow {} {listed}` allows it", client.name);
+        let why = if client.allow.denies(host, port) { "it was denied" } else { "it is not on the list" };
+        // Only frames of that mode have a list; those with a network need no broker.
+        let has_list = client.network == NetworkMode::Allow;
+        return refuse(why, if has_list { &advice } else { "" });
+    };
+    let counted = match served.shared.traffic.host(&client.frame, host, port).await {
+        Ok(counted) => counted,
+        Err(error) => {
+            tracing::error!(%error, "what a frame may send cannot be read: {error}");
+            return Err(sentence(StatusCode::SERVICE_UNAVAILABLE, "what was sent today cannot be read"));
         }
-        Err(error @ DialError::Private { .. }) => refuse(&error.to_string(), "").await,
+    };
+    if let Some(why) = counted.is_full() {
+        return refuse(&why, "");
+    }
+    let is_listed = |address: IpAddr| client.allow.permits(&address.to_string(), port);
+    match served.shared.dialer.dial(host, port, is_listed).await {
+        Ok(outside) => {
+            let _ = outside.set_nodelay(true);
+            counted.note_allowed();
+            Ok(Admitted { outside, traffic, counted })
+        }
+        Err(error @ (DialError::Private { .. } | DialError::Ourselves { .. })) => {
+            refuse(&error.to_string(), "")
+        }
         Err(error @ DialError::Unreachable { .. }) => {
             Err(sentence(StatusCode::BAD_GATEWAY, &error.to_string()))
         }
     }
+}
+
+/// Ends a tunnel whose first bytes do not fit, and says why in a way that the client may show.
+async fn turn_away(
+    served: &Served,
+    counted: &Host,
+    inside: &mut (impl AsyncWrite + Unpin),
+    (host, port): (&str, u16),
+    unfit: Unfit,
+) {
+    let client = served.client.now();
+    let (why, said) = match unfit {
+        Unfit::Gone => return,
+        Unfit::OtherName(why) => (why, UNRECOGNIZED_NAME.to_vec()),
+        Unfit::NotTls(why) => {
+            let said = format!("mimir: a tunnel to {host}:{port} must begin TLS with that host: {why}\r\n");
+            (why, said.into_bytes())
+        }
+    };
+    let why = format!(
+        "a tunnel to it must begin TLS with that host: {why}; `--allow {host}:PORT` lists it for anything on a port of its own"
+    );
+    served.news.refused(&client, host, port, &why);
+    counted.note_refused(&why);
+    // The client may be gone already.
+    let _ = inside.write_all(&said).await;
+    let _ = inside.shutdown().await;
+}
+
+/// Tells of a connection that was cut because too much was sent, and why that is.
+fn tell_cut(served: &Served, counted: &Host, cut: &AtomicBool, host: &str, port: u16) -> Option<String> {
+    let why = counted.is_full().filter(|_| cut.load(Ordering::Relaxed))?;
+    served.news.refused(&served.client.now(), host, port, &why);
+    counted.note_refused(&why);
+    Some(format!("frame {} may not send more to {host}:{port}: {why}", served.client.now().name))
 }
 
 /// Turns a request to a proxy into one to the host: path only, and the host that was checked.

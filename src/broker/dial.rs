@@ -1,12 +1,12 @@
 //! Connections to the outside: names are resolved here, never in a frame, and
 //! only public addresses are dialled.
 //!
-//! Otherwise a listed name that points to 127.0.0.1 or to the cloud's metadata
-//! address would let a frame talk to this machine from within.
+//! Otherwise a listed name that points to 127.0.0.1, to the cloud's metadata address or to an address of this machine
+//! would let a frame talk to it from within. A name is resolved once, and what it gave is dialled.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -21,10 +21,20 @@ const ADDRESSES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// Not for frames: refuse, and say so.
-    #[error("{host} is at a private address")]
+    #[error("{host} is at a private address{}", listable(.address))]
     Private {
         /// The name.
         host: String,
+        /// Where it is.
+        address: IpAddr,
+    },
+    /// Not for frames either.
+    #[error("{host} is this machine itself ({address}){}", listable(.address))]
+    Ourselves {
+        /// The name.
+        host: String,
+        /// Where it is.
+        address: IpAddr,
     },
     /// Try again later.
     #[error("{host} cannot be reached: {source}")]
@@ -50,19 +60,34 @@ impl Dialer {
         self
     }
 
-    /// Connects to a host.
+    /// Connects to a host. Addresses that `is_listed` are dialled even if they are private, or this machine's.
     ///
     /// # Errors
     /// See [`DialError`].
-    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    pub async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        is_listed: impl Fn(IpAddr) -> bool,
+    ) -> Result<TcpStream, DialError> {
         let unreachable = |source| DialError::Unreachable { host: host.to_owned(), source };
         if let Some(address) = self.pinned.get(&(host.to_owned(), port)) {
             return connect(*address).await.map_err(unreachable);
         }
         let found = resolve(host, port).await.map_err(unreachable)?;
-        let public: Vec<SocketAddr> = found.iter().copied().filter(|at| is_public(at.ip())).collect();
-        if public.is_empty() && !found.is_empty() {
-            return Err(DialError::Private { host: host.to_owned() });
+        let (mut public, mut refused) = (Vec::new(), None);
+        for at in found {
+            match judge(at.ip(), &is_listed) {
+                Verdict::Fine => public.push(at),
+                bad => refused = Some((bad, at.ip())),
+            }
+        }
+        if let (true, Some((verdict, address))) = (public.is_empty(), refused) {
+            let host = host.to_owned();
+            return Err(match verdict {
+                Verdict::Ourselves => DialError::Ourselves { host, address },
+                _ => DialError::Private { host, address },
+            });
         }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in public.into_iter().take(ADDRESSES) {
@@ -72,6 +97,71 @@ impl Dialer {
             }
         }
         Err(unreachable(last))
+    }
+}
+
+/// How an address is to be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    Private,
+    Ourselves,
+}
+
+fn judge(ip: IpAddr, is_listed: &impl Fn(IpAddr) -> bool) -> Verdict {
+    if can_be_listed(ip) && is_listed(ip) {
+        Verdict::Fine
+    } else if !is_public(ip) {
+        Verdict::Private
+    } else if is_ours(ip) || embedded(ip).is_some_and(|inner| is_ours(inner.into())) {
+        Verdict::Ourselves
+    } else {
+        Verdict::Fine
+    }
+}
+
+/// Whether an address of which nobody knows whose it is can be asked for by itself. Those for which this is not so mean
+/// something else on each machine: itself, everybody, the cloud's metadata.
+fn can_be_listed(ip: IpAddr) -> bool {
+    let local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(local || embedded(ip).is_some() || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
+/// What to add when listing the address would help.
+fn listable(ip: &IpAddr) -> String {
+    if !can_be_listed(*ip) {
+        return String::new();
+    }
+    match ip {
+        IpAddr::V4(ip) => format!("; `--allow {ip}` lists that address itself"),
+        IpAddr::V6(ip) => format!("; `--allow [{ip}]` lists that address itself"),
+    }
+}
+
+/// Whether this machine has that address. What it would send there comes from the same address then; nothing is sent.
+fn is_ours(ip: IpAddr) -> bool {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == ip)
+}
+
+/// The IPv4 address that an IPv6 address carries: mapped, translated (NAT64) or 6to4.
+fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let inner = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(inner(high, low)),
+        [0x2002, high, low, ..] => Some(inner(high, low)),
+        _ => None,
     }
 }
 
@@ -115,16 +205,10 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let s = ip.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match s {
-        // Mapped (::ffff:a.b.c.d) and translated (64:ff9b::a.b.c.d) addresses of the older kind.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        // 6to4 carries one too.
-        [0x2002, high, low, ..] => embedded(high, low),
+    if let Some(inner) = embedded(ip.into()) {
+        return is_public_v4(inner);
+    }
+    match ip.segments() {
         [0x2001, second, ..] if second < 0x200 => false, // Teredo and other assignments
         [0x2001, 0xdb8, ..] => false,                    // documentation
         // Only this block is given to the internet at all.
@@ -184,8 +268,49 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_dialled() {
         for host in ["localhost", "127.0.0.1", "::1"] {
-            let refused = Dialer::default().dial(host, 443).await;
+            let refused = Dialer::default().dial(host, 443, |_| true).await;
             assert!(matches!(refused, Err(DialError::Private { .. })), "{host}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_private_address_is_dialled_only_when_it_is_listed_itself() {
+        let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        for private in ["10.1.2.3", "192.168.1.1", "100.64.0.1", "fd12::1"] {
+            assert_eq!(judge(ip(private), &|_| false), Verdict::Private, "{private}");
+            assert_eq!(judge(ip(private), &|_| true), Verdict::Fine, "{private}");
+            assert!(listable(&ip(private)).contains("--allow"), "{private}");
+        }
+        for never in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+        ] {
+            assert_eq!(judge(ip(never), &|_| true), Verdict::Private, "{never}");
+            assert_eq!(listable(&ip(never)), "", "{never}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known_as_such() {
+        assert!(is_ours(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_ours(Ipv4Addr::new(192, 0, 2, 1).into()), "of nobody");
+        // The address with which this machine would reach others, where it has one.
+        let own = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+            socket.connect("192.0.2.1:9")?;
+            socket.local_addr()
+        });
+        if let Ok(own) = own {
+            assert!(is_ours(own.ip()), "{own}");
         }
     }
 }

@@ -1,14 +1,10 @@
-//! Keeps what happened at the broker: every model call, and refusals now and then.
+//! Keeps every model call that went through the broker.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::Client;
-use crate::model::event::{EventKind, Subject};
 use crate::store::usage::{self, ModelCall};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{OnExit, Tasks};
@@ -21,12 +17,6 @@ const LAST_CALLS: Duration = Duration::from_millis(200);
 
 /// How often a write is tried before a call is given up.
 const TRIES: u32 = 5;
-
-/// A frame that asks again and again for the same host is told of once in this time.
-const QUIET: Duration = Duration::from_secs(600);
-
-/// How many hosts of one frame are told of in that time.
-const HOSTS: usize = 64;
 
 /// Writes model calls, in the order in which they ended.
 #[derive(Clone)]
@@ -76,62 +66,5 @@ async fn write(store: &Store, call: ModelCall) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(200) * attempt).await;
-    }
-}
-
-/// What one frame was refused of late.
-#[derive(Default)]
-pub(super) struct Refusals {
-    told: Mutex<HashMap<(String, u16), Instant>>,
-}
-
-impl Refusals {
-    /// Whether this refusal is news.
-    fn is_news(&self, host: &str, port: u16, now: Instant) -> bool {
-        let mut told = self.told.lock();
-        told.retain(|_, at| now.duration_since(*at) < QUIET);
-        let key = (host.to_owned(), port);
-        if told.contains_key(&key) || told.len() >= HOSTS {
-            return false;
-        }
-        told.insert(key, now);
-        true
-    }
-
-    /// Keeps a refusal as an event, unless the same was kept a moment ago.
-    pub(super) async fn record(&self, store: &Store, client: &Client, host: &str, port: u16, why: &str) {
-        let host: String = host.chars().take(253).collect();
-        if !self.is_news(&host, port, Instant::now()) {
-            return;
-        }
-        tracing::info!(frame.id = %client.frame, host, port, "frame {} was refused {host}:{port}: {why}", client.name);
-        let subject = Subject {
-            frame: Some(client.frame.clone()),
-            frame_name: Some(client.name.clone()),
-            ..Subject::default()
-        };
-        let what = EventKind::ConnectionRefused { host, port, why: why.to_owned() };
-        let kept: Result<u64, StoreError> = store.write_soon(move |tx| tx.emit(&subject, &what)).await;
-        if let Err(error) = kept {
-            tracing::warn!(%error, "a refusal could not be kept: {error}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_that_knocks_for_ever_is_heard_now_and_then() {
-        let refusals = Refusals::default();
-        let now = Instant::now();
-        assert!(refusals.is_news("a.test", 443, now));
-        assert!(!refusals.is_news("a.test", 443, now + QUIET / 2));
-        assert!(refusals.is_news("a.test", 80, now));
-        let later = now + QUIET;
-        assert!(refusals.is_news("a.test", 443, later));
-        let heard = (0..1000).filter(|n| refusals.is_news(&format!("{n}.test"), 443, later)).count();
-        assert_eq!(heard, HOSTS - 1, "a frame that makes up names is heard so often");
     }
 }

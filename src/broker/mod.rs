@@ -9,30 +9,39 @@
 
 mod connect;
 mod dial;
+mod hello;
 mod ledger;
+mod loans;
 mod models;
 mod reply;
 mod route;
 mod serve;
+mod told;
+mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::allow::{AllowGroups, AllowList};
+use crate::clock::Clock;
+use crate::config::Live;
+use crate::model::allow::{AllowGroups, AllowList, InvalidAllow};
+use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
-use crate::model::network::NetworkMode;
+use crate::model::network::{LentHost, NetworkMode};
 use crate::models::Models;
 use crate::runtime::FrameListener;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 
 pub use dial::{DialError, Dialer};
+use traffic::Traffic;
 
 /// How many large request bodies may be in memory at once, over all frames.
 const LARGE_BODIES: usize = 4;
@@ -49,7 +58,16 @@ pub struct BrokerDeps {
     pub groups: AllowGroups,
     /// Opens connections to the outside.
     pub dialer: Dialer,
+    /// The time.
+    pub clock: Clock,
+    /// How many bytes a frame may send to one host a day.
+    pub upload_limit: Live<Option<u64>>,
+    /// After how long without a byte a connection to the outside is closed; [`IDLE`] outside of tests.
+    pub idle: Duration,
 }
+
+/// A connection to the outside through which nothing goes for so long is closed.
+pub const IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// The brokers of all frames. Cheap to clone.
 #[derive(Clone)]
@@ -60,13 +78,38 @@ pub struct Broker {
 
 /// What all frames share.
 struct Shared {
-    store: Store,
     models: Arc<Models>,
     tasks: Tasks,
     groups: AllowGroups,
     dialer: Dialer,
     ledger: ledger::Ledger,
+    teller: told::Teller,
+    traffic: Traffic,
+    clock: Clock,
+    idle: Duration,
     large_bodies: Semaphore,
+}
+
+/// What a frame may reach, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    /// How much of the network it sees.
+    pub network: NetworkMode,
+    /// Hosts and groups that it may reach,
+    pub allow: &'a [String],
+    /// and those that it may not.
+    pub deny: &'a [String],
+    /// Providers besides those that every frame may use.
+    pub providers: &'a [String],
+}
+
+impl<'a> Reach<'a> {
+    /// Those of a frame.
+    #[must_use]
+    pub fn of(frame: &'a Frame) -> Self {
+        let Frame { network, allow, deny, providers, .. } = frame;
+        Self { network: *network, allow, deny, providers }
+    }
 }
 
 /// One frame as its broker sees it.
@@ -77,10 +120,11 @@ pub struct Client {
     name: FrameName,
     network: NetworkMode,
     allow: AllowList,
+    providers: BTreeSet<String>,
 }
 
 struct Open {
-    client: Client,
+    served: Arc<serve::Served>,
     listener: Arc<FrameListener>,
     close: CancellationToken,
 }
@@ -90,13 +134,18 @@ impl Broker {
     #[must_use]
     pub fn new(deps: BrokerDeps) -> Self {
         let ledger = ledger::Ledger::start(deps.store.clone(), &deps.tasks);
+        let teller = told::Teller::start(deps.store.clone(), &deps.tasks);
+        let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.upload_limit, &deps.tasks);
         let shared = Shared {
-            store: deps.store,
             models: deps.models,
             tasks: deps.tasks,
             groups: deps.groups,
             dialer: deps.dialer,
             ledger,
+            teller,
+            traffic,
+            clock: deps.clock,
+            idle: deps.idle,
             large_bodies: Semaphore::new(LARGE_BODIES),
         };
         Self { shared: Arc::new(shared), open: Arc::default() }
@@ -104,27 +153,27 @@ impl Broker {
 
     /// Serves a frame on what `listen` gives.
     ///
-    /// May be called again: as long as the listener is where the frame looks for it and the frame's rules are
-    /// the same, nothing changes; otherwise a new listener takes the place of the old.
+    /// May be called again: as long as the listener is where the frame looks for it, other rules hold for what is asked
+    /// for from then on, and what is open stays; otherwise a new listener takes the place of the old.
     ///
     /// # Errors
     /// Those of `listen`.
     pub fn open(&self, client: Client, listen: impl FnOnce() -> io::Result<FrameListener>) -> io::Result<()> {
         let mut open = self.open.lock();
         if let Some(known) = open.get(&client.frame)
-            && known.client == client
             && known.listener.is_in_place()
         {
+            known.served.client.set(client);
             return Ok(());
         }
         let listener = Arc::new(listen()?);
         let close = self.shared.tasks.stop_token().child_token();
-        let opened = Open { client: client.clone(), listener: listener.clone(), close: close.clone() };
-        if let Some(old) = open.insert(client.frame.clone(), opened) {
+        let (id, name) = (client.frame.clone(), client.name.clone());
+        let served = Arc::new(serve::Served::new(self.shared.clone(), client));
+        let opened = Open { served: served.clone(), listener: listener.clone(), close: close.clone() };
+        if let Some(old) = open.insert(id, opened) {
             old.close.cancel();
         }
-        let name = client.name.clone();
-        let served = Arc::new(serve::Served::new(self.shared.clone(), client));
         self.shared
             .tasks
             .spawn_once(format!("broker {name}"), move |_| serve::accept(listener, served, close));
@@ -139,21 +188,51 @@ impl Broker {
         }
     }
 
+    /// Other rules for a frame that is open: they hold for what it asks for from now on.
+    pub fn update(&self, client: Client) {
+        if let Some(known) = self.open.lock().get(&client.frame) {
+            known.served.client.set(client);
+        }
+    }
+
+    /// Lets a frame that is open reach a host for a while, or once within that time. Says whether it is open.
+    ///
+    /// # Errors
+    /// When the entry names no host and no group.
+    pub fn lend(&self, frame: &FrameId, loan: &LentHost) -> Result<bool, InvalidAllow> {
+        let list = self.shared.groups.resolve([loan.host.as_str()])?;
+        let open = self.open.lock();
+        let Some(known) = open.get(frame) else { return Ok(false) };
+        known.served.loans.add(loan.clone(), list);
+        Ok(true)
+    }
+
+    /// Takes back what a frame was lent.
+    pub fn take_back(&self, frame: &FrameId) {
+        if let Some(known) = self.open.lock().get(frame) {
+            known.served.loans.clear();
+        }
+    }
+
+    /// What a frame is lent now.
+    #[must_use]
+    pub fn lent(&self, frame: &FrameId) -> Vec<LentHost> {
+        let open = self.open.lock();
+        open.get(frame).map(|known| known.served.loans.list(self.shared.clock.now_ms())).unwrap_or_default()
+    }
+
     /// A frame and what it may reach.
     ///
     /// An entry that cannot be read permits nothing; it was refused at the door, so it is old or a bug.
     #[must_use]
-    pub fn client(
-        &self,
-        frame: &FrameId,
-        name: &FrameName,
-        network: NetworkMode,
-        allow: &[String],
-    ) -> Client {
-        let allow = self.shared.groups.resolve(allow.iter().map(String::as_str)).unwrap_or_else(|error| {
+    pub fn client(&self, frame: &FrameId, name: &FrameName, rules: Reach<'_>) -> Client {
+        let read = |entries: &[String]| self.shared.groups.resolve(entries.iter().map(String::as_str));
+        let allow = read(rules.allow).and_then(|allow| Ok(allow.except(read(rules.deny)?)));
+        let allow = allow.unwrap_or_else(|error| {
             tracing::warn!(frame.id = %frame, "frame {name} may reach no other host: {error}");
             AllowList::default()
         });
-        Client { frame: frame.clone(), name: name.clone(), network, allow }
+        let providers = self.shared.models.granted(rules.providers);
+        Client { frame: frame.clone(), name: name.clone(), network: rules.network, allow, providers }
     }
 }

@@ -10,6 +10,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::reply::{Body, model_error};
 use super::serve::Served;
+use crate::model::container::inside::BROKER_PORT;
 use crate::models::{Call, CallReport, ModelError};
 use crate::store::usage::ModelCall;
 
@@ -29,6 +30,9 @@ pub(super) async fn call(
     path: String,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    if let Some(refusal) = not_granted(served, &provider) {
+        return refusal;
+    }
     let query = request.uri().query().map(str::to_owned);
     let (parts, body) = request.into_parts();
 
@@ -60,7 +64,7 @@ pub(super) async fn call(
     };
 
     let call = Call { provider, method: parts.method, path, query, headers: parts.headers, body };
-    let (ledger, frame) = (served.shared.ledger.clone(), served.client.frame.clone());
+    let (ledger, frame) = (served.shared.ledger.clone(), served.client.now().frame.clone());
     let on_end = Box::new(move |report: CallReport| {
         ledger.record(ModelCall {
             frame,
@@ -73,7 +77,9 @@ pub(super) async fn call(
             status: report.status,
         });
     });
-    match served.shared.models.forward(call, on_end).await {
+    let (news, client, provider) = (served.news.clone(), served.client.now(), call.provider.clone());
+    let on_redacted = Box::new(move |place: &'static str| news.redacted(&client, &provider, place));
+    match served.shared.models.forward(call, on_end, on_redacted).await {
         Ok(answer) => {
             let frames = answer.body.map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
             let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
@@ -83,6 +89,21 @@ pub(super) async fn call(
         }
         Err(error) => refused(&error),
     }
+}
+
+/// A frame uses the owner's key of a provider only where the owner said so.
+fn not_granted(served: &Served, provider: &str) -> Option<Response<Body>> {
+    let (client, known) = (served.client.now(), served.shared.models.find(provider)?);
+    if client.providers.contains(&known.name) {
+        return None;
+    }
+    let why = "the frame is not granted this provider";
+    served.news.refused(&client, &format!("models/{provider}"), BROKER_PORT, why);
+    let text = format!(
+        "frame {name} may not use provider {provider}; `mimir frame allow {name} --provider {provider}` on the host grants it",
+        name = client.name
+    );
+    Some(model_error(StatusCode::FORBIDDEN, "not_granted", &text))
 }
 
 /// 4xx where trying again is pointless, because opencode tries everything else again for a minute.
@@ -104,6 +125,7 @@ fn refused(error: &ModelError) -> Response<Body> {
             "no_address",
             format!("; set `providers.{provider}.base_url` in ~/.mimir/config.yaml"),
         ),
+        ModelError::Encoded { .. } => (StatusCode::BAD_GATEWAY, "encoded", String::new()),
         ModelError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "unreachable", String::new()),
         ModelError::TooSlow { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout", String::new()),
     };

@@ -17,10 +17,12 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Refusals;
+use super::loans::Loans;
 use super::reply::{Body, sentence};
 use super::route::Route;
+use super::told::News;
 use super::{Client, Shared, connect, models};
+use crate::config::Live;
 use crate::runtime::FrameListener;
 use crate::supervisor;
 
@@ -43,16 +45,25 @@ pub(super) type Jobs = mpsc::UnboundedSender<Job>;
 /// One frame and what serves it.
 pub(super) struct Served {
     pub(super) shared: Arc<Shared>,
-    pub(super) client: Client,
-    pub(super) refusals: Refusals,
+    /// As its rules are now.
+    pub(super) client: Live<Client>,
+    pub(super) news: News,
+    pub(super) loans: Loans,
 }
 
 impl Served {
     pub(super) fn new(shared: Arc<Shared>, client: Client) -> Self {
-        Self { shared, client, refusals: Refusals::default() }
+        let news = News::new(shared.teller.clone());
+        Self { shared, client: Live::new(client), news, loans: Loans::default() }
     }
 
-    async fn answer(&self, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
+    /// Counts a refusal, and tells of it now and then.
+    pub(super) fn refuse(&self, client: &Client, host: &str, port: u16, why: &str) {
+        self.shared.traffic.refused(&client.frame, host, port, why);
+        self.news.refused(client, host, port, why);
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
         match Route::of(request.method(), request.uri()) {
             Route::Model { provider, path } => models::call(self, provider, path, request).await,
             Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
@@ -67,7 +78,7 @@ impl Served {
 
 /// Accepts a frame's connections until it is closed.
 pub(super) async fn accept(listener: Arc<FrameListener>, served: Arc<Served>, close: CancellationToken) {
-    let what = format!("broker of {}", served.client.name);
+    let what = format!("broker of {}", served.client.now().name);
     drop(
         supervisor::accept::accept(
             &what,

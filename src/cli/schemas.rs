@@ -15,7 +15,9 @@ use crate::model::event::Event;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::doctor::Report;
 use crate::wire::events::Noticed;
-use crate::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary, Leftover, UpgradedFrame};
+use crate::wire::frames::{
+    FrameDetails, FrameLogLine, FrameNetwork, FrameStats, FrameSummary, Leftover, UpgradedFrame,
+};
 use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
 use crate::wire::projects::ProjectView;
@@ -97,6 +99,10 @@ fn of_frames() -> Vec<Described> {
         lines("frame logs", &[of::<FrameLogLine>()]),
         one::<Vec<FrameStats>>("frame stats"),
         lines("frame events", &[of::<Event>(), of::<Noticed>()]),
+        one::<FrameNetwork>("frame network"),
+        lines("frame network --follow", &[of::<FrameNetwork>()]),
+        one::<FrameNetwork>("frame allow"),
+        one::<FrameNetwork>("frame deny"),
         one::<json::FrameMade>("frame move"),
         lines("frame upgrade", &[of::<UpgradedFrame>(), of::<json::FrameLeftOut>()]),
         lines("frame destroy", &[of::<json::FrameDestroyed>()]),

@@ -23,6 +23,7 @@ section! {
         image: Optional<Text>, "The image it is made from";
         network: Optional<Network>, "What it may reach";
         allow: List<Host>, "Hosts and groups it may reach in mode allow, besides the configured ones";
+        providers: List<ProviderName>, "Model providers it may use, besides the configured ones";
         cpus_milli("limits.cpus"): Optional<Cpus>, "Processor cores, in thousandths";
         memory_bytes("limits.memory"): Optional<Memory>, "Memory";
         pids("limits.pids"): Optional<Pids>, "Processes and threads";

@@ -110,6 +110,9 @@ kinds! {
     Cpus => u32: cpus::parse, {"type": "number", "minimum": 0.1};
     /// Bytes.
     Memory => u64: memory::parse, {"type": ["string", "integer"]};
+    /// Bytes, or `off`.
+    SizeOrOff => Option<u64>: values::size_or_off,
+        {"anyOf": [{"type": ["string", "integer"]}, {"enum": ["off", false]}]};
     /// Processes and threads.
     Pids => u32: pids::parse, {"type": "integer", "minimum": (pids::LEAST), "maximum": (pids::MOST)};
     /// A time that is longer than nothing.
@@ -137,6 +140,8 @@ kinds! {
     Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
     /// A kind of provider.
     ProviderWord => String: |text| values::one_of(text, PROVIDER_KINDS), {"enum": PROVIDER_KINDS};
+    /// A provider's name.
+    ProviderName => String: values::provider_name, {"type": "string", "pattern": "^[a-z0-9_-]+$"};
     /// Whether the desktop shows something, when there is one.
     Desktop => bool: |text| values::one_of(text, &["auto", "off"]).map(|word| word == "auto"),
         {"enum": ["auto", "off"]};

@@ -116,6 +116,9 @@ section! {
         ports: Ports, live, "Host ports, two for each frame";
         network: Network, request, "What a frame may reach";
         allow: List<Host>, request, "Hosts and groups that a frame in mode allow may reach";
+        upload_limit: SizeOrOff, live, "How much a frame may send to one listed host a day; off: as much as it likes";
+        providers: List<ProviderName>, request,
+            "Model providers that a frame may use besides those of the default model and the small model";
         limits: Limits, request, "What a frame may use";
         throwaway_ttl: Lifetime, request, "How long a throwaway frame lives";
         parallel_starts: Whole<1, 64, usize>, restart, "How many frames start at the same time";

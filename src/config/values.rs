@@ -10,7 +10,7 @@ use crate::model::allow::AllowGroups;
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
-use crate::model::quantity::{Refusal, span};
+use crate::model::quantity::{Refusal, memory, span};
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -45,6 +45,11 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Refusal> {
 /// A time, or `off`.
 pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Refusal> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { span::parse_some(text).map(Some) }
+}
+
+/// Bytes, or `off`.
+pub(super) fn size_or_off(text: &str) -> Result<Option<u64>, Refusal> {
+    if matches!(switch(text), Ok(false)) { Ok(None) } else { memory::parse_any(text).map(Some) }
 }
 
 /// One of these words.
@@ -99,6 +104,13 @@ pub(super) fn host(text: &str) -> Result<String, Refusal> {
         .resolve([text.as_str()])
         .map_err(|error| format!("must hold groups or hosts: {error}"))?;
     Ok(text)
+}
+
+/// What a provider is called.
+pub(super) fn provider_name(text: &str) -> Result<String, Refusal> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let good = (1..=60).contains(&text.len()) && text.bytes().all(plain);
+    good.then(|| text.to_owned()).ok_or_else(|| format!("must hold names of providers, and `{text}` is none"))
 }
 
 /// A name of this machine as clients write it: `gate.example`, with or without `:8443`.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
-use crate::broker::{Broker, Client};
+use crate::broker::{Broker, Client, Reach};
 use crate::frames::{AttendError, HostNetworking, StartFiles};
 use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
 use crate::model::ids::FrameId;
+use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
 use crate::models::Models;
 use crate::runtime::Runtime;
@@ -27,6 +28,10 @@ pub struct HostSide {
 }
 
 impl HostSide {
+    fn client(&self, frame: &Frame) -> Client {
+        self.broker.client(&frame.id, &frame.name, Reach::of(frame))
+    }
+
     fn listen(&self, client: Client) -> Result<(), AttendError> {
         let frame = client.frame.clone();
         let opened = self.broker.open(client, || self.runtime.listen(&frame));
@@ -37,7 +42,7 @@ impl HostSide {
 #[async_trait]
 impl HostNetworking for HostSide {
     async fn open(&self, frame: &Frame) -> Result<(), AttendError> {
-        self.listen(self.broker.client(&frame.id, &frame.name, frame.network, &frame.allow))?;
+        self.listen(self.client(frame))?;
         let both = [(PortPurpose::Agent, frame.agent_port), (PortPurpose::Preview, frame.preview_port)];
         for (purpose, port) in both {
             let connector = self.runtime.connector(&frame.id, purpose);
@@ -51,7 +56,24 @@ impl HostNetworking for HostSide {
     }
 
     async fn open_broker(&self, spec: &ContainerSpec, allow: &[String]) -> Result<(), AttendError> {
-        self.listen(self.broker.client(&spec.frame, &spec.name, spec.network, allow))
+        let rules = Reach { network: spec.network, allow, deny: &[], providers: &[] };
+        self.listen(self.broker.client(&spec.frame, &spec.name, rules))
+    }
+
+    fn rules_changed(&self, frame: &Frame) {
+        self.broker.update(self.client(frame));
+    }
+
+    fn lend(&self, frame: &FrameId, loan: &LentHost) -> Result<bool, AttendError> {
+        self.broker.lend(frame, loan).map_err(|error| AttendError::Other(error.to_string()))
+    }
+
+    fn take_back(&self, frame: &FrameId) {
+        self.broker.take_back(frame);
+    }
+
+    fn lent(&self, frame: &FrameId) -> Vec<LentHost> {
+        self.broker.lent(frame)
     }
 
     async fn close(&self, frame: &FrameId) {
@@ -86,6 +108,11 @@ impl StartFiles for AgentFiles {
                 RulesOfFrame::default()
             }
         };
-        self.models.agent_config(&self.default_model, Some(&self.small_model), rules.all())
+        let granted = self.models.granted(&frame.providers);
+        self.models.agent_config(&self.default_model, Some(&self.small_model), &granted, rules.all())
+    }
+
+    fn providers(&self) -> Vec<String> {
+        self.models.providers().map(|provider| provider.name.clone()).collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::access::Access;
 use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::audit::{self, Audit};
 use crate::backups::{self, Backups};
-use crate::broker::{Broker, BrokerDeps, Dialer};
+use crate::broker::{self, Broker, BrokerDeps, Dialer};
 use crate::clock::Clock;
 use crate::config::{Config, Live, Paths, Running};
 use crate::delivery::{self, Delivery, DeliveryDeps};
@@ -165,16 +165,22 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let default_model = config.default_model();
     let providers = settings::providers(&config).map_err(|error| built_in(error.to_string()))?;
     let prices = Prices::built_in().map_err(|error| built_in(error.to_string()))?;
-    let models = Arc::new(Models::new(providers, prices, HttpClients::default()));
+    let every_frame = settings::providers_of_every_frame(&config);
+    let models = Models::new(providers, prices, HttpClients::default());
+    let models = Arc::new(models.for_every_frame(every_frame.iter().map(String::as_str)));
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
+    let upload_limit = Live::new(config.frames.upload_limit);
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
         models: models.clone(),
         tasks: tasks.clone(),
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
+        clock: clock.clone(),
+        upload_limit: upload_limit.clone(),
+        idle: broker::IDLE,
     });
     let ports = HostPorts::new(tasks.clone());
     let attendant =
@@ -289,6 +295,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         disk.configure(config.frames.clone());
         delivery.configure(config.turn, config.queue);
         rules.configure(config.approvals.rules.clone());
+        upload_limit.set(config.frames.upload_limit);
         keep.set(settings::retention(config));
     });
     let services = Services {
@@ -311,6 +318,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             schema: resources.schema,
             key_source: resources.key_source,
             default_model: default_model.to_string(),
+            providers: every_frame,
         }),
         running,
         access: background.of(Access::new(store.clone(), clock.clone())),

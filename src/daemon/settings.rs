@@ -1,5 +1,6 @@
 //! Configuration into what each service wants to know. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::backups;
@@ -10,7 +11,7 @@ use crate::doctor::ProviderPresence;
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
-use crate::models::{ModelSettings, ProviderSettings, UnknownProviderKind};
+use crate::models::{DEMO, ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
 use crate::upkeep;
 
@@ -71,6 +72,11 @@ pub fn delivery(config: &Config) -> delivery::Settings {
 /// When a kind is not known here; the configuration's own check knows the same list.
 pub fn providers(config: &Config) -> Result<Vec<ProviderSettings>, UnknownProviderKind> {
     config.providers.values().map(provider).collect()
+}
+
+/// Those that every frame may use: of the model for messages, of the one for titles, and the demo.
+pub fn providers_of_every_frame(config: &Config) -> BTreeSet<String> {
+    [config.default_model().provider, config.small_model().provider, DEMO.to_owned()].into()
 }
 
 fn provider(given: &Provider) -> Result<ProviderSettings, UnknownProviderKind> {

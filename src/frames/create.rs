@@ -103,6 +103,11 @@ impl Frames {
             image_id: found.id,
             network,
             allow: provision::allow(network, &config.allow, &request.allow)?,
+            providers: provision::providers(
+                &config.providers,
+                &request.providers,
+                &deps.start_files.providers(),
+            )?,
             env,
             limits,
             owner_uid,

@@ -116,6 +116,25 @@ pub(super) fn allow(
     Ok(both.filter(|entry| seen.insert(entry.clone())).collect())
 }
 
+/// Which providers a frame may use besides those that every frame may. `known` is empty where nobody knows.
+pub(super) fn providers(
+    configured: &[String],
+    own: &[String],
+    known: &[String],
+) -> Result<Vec<String>, FrameError> {
+    let mut all: Vec<String> =
+        configured.iter().chain(own).map(|name| name.trim().to_ascii_lowercase()).collect();
+    all.sort_unstable();
+    all.dedup();
+    match all.iter().find(|name| !known.is_empty() && !known.contains(*name)) {
+        Some(name) => Err(invalid(
+            "providers",
+            format!("there is no provider `{name}`; there are {}", known.join(", ")),
+        )),
+        None => Ok(all),
+    }
+}
+
 /// How long it lives, in milliseconds; `None` for a frame that stays.
 pub(super) fn lifetime_ms(wanted: Lifetime, default: Duration) -> Result<Option<u64>, FrameError> {
     let Lifetime::Throwaway(ttl) = wanted else { return Ok(None) };
@@ -194,6 +213,17 @@ mod tests {
             let refusal = allow(network, &[], &["npmm".to_owned()]).expect_err("no host").to_string();
             assert!(refusal.contains("did you mean `npm`?"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_frame_is_granted_providers_that_there_are_each_once() {
+        let texts = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let known = texts(&["demo", "local", "openai"]);
+        let all = providers(&texts(&["openai"]), &texts(&["Local", "openai"]), &known).expect("fine");
+        assert_eq!(all, ["local", "openai"]);
+        let refusal = providers(&[], &texts(&["opanai"]), &known).expect_err("unknown").to_string();
+        assert!(refusal.contains("there are demo, local, openai"), "{refusal}");
+        assert!(providers(&texts(&["any"]), &[], &[]).is_ok(), "where nobody knows");
     }
 
     #[test]

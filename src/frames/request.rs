@@ -24,6 +24,8 @@ pub struct FrameRequest {
     pub network: Option<NetworkMode>,
     /// Hosts and groups for mode `allow`, besides the configured ones.
     pub allow: Vec<String>,
+    /// Providers that it may use besides those that every frame may, and the configured ones.
+    pub providers: Vec<String>,
     /// What it may use.
     pub limits: WantedLimits,
     /// Extra environment inside.

@@ -11,6 +11,7 @@ use crate::config::schema as config;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
 use crate::runtime::Runtime;
 use crate::runtime::external::External;
@@ -124,6 +125,25 @@ pub trait HostNetworking: Send + Sync {
         Err(AttendError::Other("nothing listens here".to_owned()))
     }
 
+    /// The frame's row says something else about what it may reach; that holds at once where it is open.
+    fn rules_changed(&self, _frame: &Frame) {}
+
+    /// Lets a frame reach a host for a while. Says whether it is open, because it is nowhere else kept.
+    ///
+    /// # Errors
+    /// When the loan names no host and no group.
+    fn lend(&self, _frame: &FrameId, _loan: &LentHost) -> Result<bool, AttendError> {
+        Ok(false)
+    }
+
+    /// Takes back what a frame was lent.
+    fn take_back(&self, _frame: &FrameId) {}
+
+    /// What a frame is lent now.
+    fn lent(&self, _frame: &FrameId) -> Vec<LentHost> {
+        Vec::new()
+    }
+
     /// Closes all of it. Nothing happens when nothing is open.
     async fn close(&self, frame: &FrameId);
 
@@ -149,4 +169,9 @@ pub enum AttendError {
 pub trait StartFiles: Send + Sync {
     /// opencode's configuration for this frame. Holds no real key.
     async fn agent_config(&self, frame: &Frame) -> serde_json::Value;
+
+    /// The names of all model providers; none where nobody knows.
+    fn providers(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

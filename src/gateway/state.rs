@@ -1,5 +1,6 @@
 //! What handlers may reach.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -108,4 +109,6 @@ pub struct About {
     pub key_source: String,
     /// The model that is used unless another is named.
     pub default_model: String,
+    /// The providers that every frame may use.
+    pub providers: BTreeSet<String>,
 }

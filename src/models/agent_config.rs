@@ -1,5 +1,7 @@
 //! The configuration that a frame's opencode gets. No secret is in it: it shows in the frame's environment.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{BROKER_INSIDE, Models, ProviderKind, ProviderSettings, permission};
@@ -16,7 +18,7 @@ const NO_KEY: &str = "the-gateway-adds-the-key";
 const PATIENCE_MS: u32 = 60_000;
 
 impl Models {
-    /// opencode's configuration: every usable provider, reached through the broker.
+    /// opencode's configuration: every usable provider that the frame is granted, reached through the broker.
     ///
     /// What `rules` have a say in is asked for. The models that are named here are added to what opencode's own catalogue knows.
     #[must_use]
@@ -24,11 +26,12 @@ impl Models {
         &self,
         default_model: &ModelRef,
         small_model: Option<&ModelRef>,
+        granted: &BTreeSet<String>,
         rules: impl IntoIterator<Item = &'a Rule>,
     ) -> Value {
         let small_model = small_model.unwrap_or(default_model);
         let usable: Vec<&ProviderSettings> =
-            self.providers().filter(|provider| provider.is_usable()).collect();
+            self.providers().filter(|it| it.is_usable() && granted.contains(&it.name)).collect();
         let described: Map<String, Value> = usable
             .iter()
             .map(|provider| {
@@ -134,7 +137,8 @@ mod tests {
     #[test]
     fn a_frame_never_sees_a_key_and_only_usable_providers() {
         let default: ModelRef = "anthropic/claude-sonnet-4-20250514".parse().expect("a model");
-        let config = models().agent_config(&default, None, []);
+        let all = ["anthropic", "demo", "local", "openai"].map(str::to_owned).into();
+        let config = models().agent_config(&default, None, &all, []);
         let text = config.to_string();
         assert!(!text.contains("canary"), "{text}");
         assert_eq!(config["enabled_providers"], json!(["anthropic", "demo", "local"]));
@@ -147,13 +151,19 @@ mod tests {
         assert_eq!(config["provider"]["local"]["models"]["qwen"]["limit"]["context"], json!(32_000));
         assert_eq!(config["provider"]["demo"]["options"]["chunkTimeout"], json!(60_000));
         assert_eq!(config["provider"]["demo"]["options"]["timeout"], Value::Null);
+        let some = models().for_every_frame(["anthropic"]).granted(&["local".to_owned()]);
+        let config = models().agent_config(&default, None, &some, []);
+        assert_eq!(config["enabled_providers"], json!(["anthropic", "demo", "local"]));
+        let config = models().agent_config(&default, None, &models().granted(&[]), []);
+        assert_eq!(config["enabled_providers"], json!(["demo"]), "what is not granted is not told of");
     }
 
     #[test]
     fn a_fresh_install_has_the_demo_only() {
         let models = Models::new(Vec::new(), Prices::default(), HttpClients::default());
         assert!(!models.has_real_provider());
-        let config = models.agent_config(&"demo/demo".parse().expect("a model"), None, []);
+        let none = models.granted(&[]);
+        let config = models.agent_config(&"demo/demo".parse().expect("a model"), None, &none, []);
         assert_eq!(config["enabled_providers"], json!(["demo"]));
         assert_eq!(config["model"], json!("demo/demo"));
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::redact::Secrets;
 use super::{ProviderKind, ProviderSettings};
 use crate::outbound::HttpClients;
 
@@ -56,7 +57,16 @@ pub async fn list_models(
         host: host.clone(),
         why: format!("no answer within {} s", within.as_secs_f32()),
     };
-    tokio::time::timeout(within, ask(provider, http, &host)).await.unwrap_or(Err(late))
+    let answer = tokio::time::timeout(within, ask(provider, http, &host)).await.unwrap_or(Err(late));
+    // Some servers repeat the key.
+    let secrets = Secrets::new(&provider.secrets());
+    let clean = |text: String| secrets.out_of(&text);
+    match answer {
+        Ok(models) => Ok(models.into_iter().map(clean).collect()),
+        Err(CheckError::Refused { status, why }) => Err(CheckError::Refused { status, why: clean(why) }),
+        Err(CheckError::Unreachable { host, why }) => Err(CheckError::Unreachable { host, why: clean(why) }),
+        Err(CheckError::Strange { host, why }) => Err(CheckError::Strange { host, why: clean(why) }),
+    }
 }
 
 async fn ask(provider: &ProviderSettings, http: &HttpClients, host: &str) -> Result<Vec<String>, CheckError> {

@@ -9,7 +9,9 @@ use futures_util::{Stream, StreamExt};
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
+use super::headers;
 use super::provider::{ProviderKind, ProviderSettings};
+use super::redact::{Redactor, Secrets};
 use super::tap::Tap;
 use super::usage::Format;
 use super::{Models, demo};
@@ -28,10 +30,6 @@ const REFUSAL_LIMIT: usize = 64 * 1024;
 /// Headers of a frame's request that a provider gets to see.
 const REQUEST_HEADERS: &[&str] =
     &["content-type", "accept", "anthropic-version", "anthropic-beta", "openai-beta"];
-
-/// Headers of a provider's answer that a frame gets to see, and beginnings of such.
-const RESPONSE_HEADERS: &[&str] =
-    &["content-type", "retry-after", "request-id", "x-request-id", "x-ratelimit-", "anthropic-ratelimit-"];
 
 /// A model call as a frame makes it.
 #[derive(Debug)]
@@ -89,6 +87,9 @@ pub struct CallReport {
 /// Called once with the report of a call that reached a provider and that costs something.
 pub type OnEnd = Box<dyn FnOnce(CallReport) + Send>;
 
+/// Called when a key was taken out of an answer, with the place where it was; once for each place.
+pub type OnRedacted = Box<dyn Fn(&'static str) + Send + Sync>;
+
 /// Why a call got no answer from a provider.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -128,6 +129,12 @@ pub enum ModelError {
         /// Why.
         why: String,
     },
+    /// A key in it could not be found.
+    #[error("provider {provider} answered compressed, although it was asked not to")]
+    Encoded {
+        /// Which.
+        provider: String,
+    },
     /// Try again later.
     #[error("provider {provider} did not begin to answer within {} seconds", FIRST_BYTE.as_secs())]
     TooSlow {
@@ -139,9 +146,16 @@ pub enum ModelError {
 impl Models {
     /// Makes a call. `on_end` hears what it used, also when the frame goes away in the middle.
     ///
+    /// No key of any provider is in the answer; `on_redacted` hears of those that were.
+    ///
     /// # Errors
     /// See [`ModelError`]. A provider's own refusal is an [`Answer`].
-    pub async fn forward(&self, call: Call, on_end: OnEnd) -> Result<Answer, ModelError> {
+    pub async fn forward(
+        &self,
+        call: Call,
+        on_end: OnEnd,
+        on_redacted: OnRedacted,
+    ) -> Result<Answer, ModelError> {
         let provider = self
             .find(&call.provider)
             .ok_or_else(|| ModelError::UnknownProvider { name: call.provider.clone() })?;
@@ -168,18 +182,27 @@ impl Models {
         let response = self.send(provider, call, &mut request, format).await?;
 
         let status = response.status();
-        let headers = pass_on(response.headers());
         ending.report.status = status.as_u16();
+        if headers::is_encoded(response.headers()) {
+            return Err(ModelError::Encoded { provider: provider.name.clone() });
+        }
+        let (headers, hits) = headers::pass_on(response.headers(), &self.secrets);
+        if hits {
+            on_redacted("a header");
+        }
         if !status.is_success() {
-            let body = refusal(response, provider).await;
+            let body = refusal(response, &self.secrets, &on_redacted).await;
             ending.report.complete = true;
             return Ok(Answer { status, headers, body: once(body) });
         }
+        let mut redactor = Redactor::new(&self.secrets);
         if is_event_stream(&headers) {
             ending.tap = Tap::stream(format);
+            redactor = Redactor::of_events(&self.secrets);
         }
         let body = response.bytes_stream().map(|chunk| chunk.map_err(io::Error::other));
-        Ok(Answer { status, headers, body: counted(Box::pin(body), ending) })
+        let body = redacted(Box::pin(body), redactor, on_redacted);
+        Ok(Answer { status, headers, body: counted(body, ending) })
     }
 
     async fn send(
@@ -198,11 +221,13 @@ impl Models {
             .ok_or_else(|| ModelError::NoAddress { provider: name() })?;
         let unreachable = |error: reqwest::Error| ModelError::Unreachable {
             provider: name(),
-            why: reasons(&error.without_url()),
+            why: self.secrets.out_of(&reasons(&error.without_url())),
         };
         let client = self.http.to(&url).map_err(unreachable)?;
         let body = if format == Format::Chat { ask_for_usage(request, call.body) } else { call.body };
         let mut outgoing = client.request(call.method, url).body(body);
+        // A key in a compressed answer would not be found.
+        outgoing = outgoing.header(header::ACCEPT_ENCODING, "identity");
         for name in REQUEST_HEADERS {
             if let Some(value) = call.headers.get(*name) {
                 outgoing = outgoing.header(*name, value);
@@ -321,12 +346,12 @@ fn once(body: Bytes) -> BodyStream {
 }
 
 /// The text of a refusal. Some servers repeat the key in it.
-async fn refusal(response: reqwest::Response, provider: &ProviderSettings) -> Bytes {
-    let mut body = Vec::new();
+async fn refusal(response: reqwest::Response, secrets: &Secrets, on_redacted: &OnRedacted) -> Bytes {
+    let (mut body, mut redactor) = (Vec::new(), Redactor::new(secrets));
     let mut stream = response.bytes_stream();
     let read = async {
         while let Some(Ok(chunk)) = stream.next().await {
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(&redactor.pass(&chunk));
             if body.len() > REFUSAL_LIMIT {
                 break;
             }
@@ -334,13 +359,43 @@ async fn refusal(response: reqwest::Response, provider: &ProviderSettings) -> By
     };
     // What came until then is enough.
     let _ = tokio::time::timeout(Duration::from_secs(10), read).await;
+    body.extend_from_slice(&redactor.end());
     body.truncate(REFUSAL_LIMIT);
-    match &provider.key {
-        Some(key) if !key.reveal().is_empty() => {
-            String::from_utf8_lossy(&body).replace(key.reveal(), "•••").into_bytes().into()
-        }
-        _ => body.into(),
+    if redactor.hits() > 0 {
+        on_redacted("a refusal");
     }
+    body.into()
+}
+
+/// A body without keys.
+fn redacted(inner: BodyStream, redactor: Redactor, on_redacted: OnRedacted) -> BodyStream {
+    let start = (inner, redactor, Some(on_redacted), false);
+    Box::pin(futures_util::stream::unfold(
+        start,
+        |(mut inner, mut redactor, mut tell, mut over)| async move {
+            while !over {
+                let out = match inner.next().await {
+                    Some(Ok(chunk)) => Ok(redactor.pass(&chunk)),
+                    None => {
+                        over = true;
+                        Ok(redactor.end())
+                    }
+                    // What was held back is lost with the rest of it.
+                    Some(Err(error)) => {
+                        over = true;
+                        Err(error)
+                    }
+                };
+                if let Some(tell) = tell.take_if(|_| redactor.hits() > 0) {
+                    tell("an answer");
+                }
+                if !matches!(&out, Ok(bytes) if bytes.is_empty()) {
+                    return Some((out, (inner, redactor, tell, over)));
+                }
+            }
+            None
+        },
+    ))
 }
 
 /// Without this a stream of some providers does not say what it used.
@@ -361,19 +416,6 @@ fn model_of(call: &Call, request: &Value) -> String {
 fn session_of(headers: &HeaderMap) -> Option<AgentSessionId> {
     let text = headers.get("x-session-id")?.to_str().ok()?;
     (text.starts_with("ses_") && text.len() <= 64).then(|| AgentSessionId(text.to_owned()))
-}
-
-fn pass_on(headers: &HeaderMap) -> HeaderMap {
-    let known = |name: &str| {
-        RESPONSE_HEADERS
-            .iter()
-            .any(|known| name == *known || (known.ends_with('-') && name.starts_with(known)))
-    };
-    headers
-        .iter()
-        .filter(|(name, _)| known(name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -11,19 +11,22 @@ mod agent_config;
 mod check;
 mod demo;
 mod forward;
+mod headers;
 mod permission;
 mod prices;
 mod provider;
+pub mod redact;
 mod repair;
 mod tap;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::outbound::HttpClients;
+use redact::Secrets;
 
 pub use check::{CheckError, list_models};
-pub use forward::{Answer, BodyStream, Call, CallReport, ModelError, OnEnd};
+pub use forward::{Answer, BodyStream, Call, CallReport, ModelError, OnEnd, OnRedacted};
 pub use prices::{InvalidPrices, Prices};
 pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};
 
@@ -38,16 +41,34 @@ pub struct Models {
     providers: BTreeMap<String, ProviderSettings>,
     prices: Prices,
     http: HttpClients,
+    /// The keys of all providers.
+    secrets: Secrets,
+    /// Those that every frame may use.
+    for_every_frame: BTreeSet<String>,
 }
 
 impl Models {
     /// The given providers and the demo.
     #[must_use]
     pub fn new(providers: Vec<ProviderSettings>, prices: Prices, http: HttpClients) -> Self {
+        let secrets = Secrets::new(&providers.iter().flat_map(ProviderSettings::secrets).collect::<Vec<_>>());
         let mut by_name: BTreeMap<_, _> =
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
         by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
-        Self { providers: by_name, prices, http }
+        Self { providers: by_name, prices, http, secrets, for_every_frame: [DEMO.to_owned()].into() }
+    }
+
+    /// Every frame may use those, and the demo.
+    #[must_use]
+    pub fn for_every_frame<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.for_every_frame.extend(names.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// The providers that a frame may use that was granted `own`.
+    #[must_use]
+    pub fn granted(&self, own: &[String]) -> BTreeSet<String> {
+        self.for_every_frame.iter().chain(own).cloned().collect()
     }
 
     /// All providers, by name.

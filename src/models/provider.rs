@@ -154,6 +154,19 @@ impl ProviderSettings {
         }
     }
 
+    /// What nobody but the provider may hear: its key, and a password in its address.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let in_address = self.base_url.as_ref().and_then(|url| url.password()).map(|text| {
+            let plain = url::form_urlencoded::parse(
+                format!("p={}", text.replace('+', "%2B").replace('&', "%26")).as_bytes(),
+            )
+            .next()
+            .map_or_else(String::new, |(_, value)| value.into_owned());
+            Secret::new(plain)
+        });
+        self.key.clone().into_iter().chain(in_address).collect()
+    }
+
     /// Whether a call has any chance: the key is there, or none is needed.
     #[must_use]
     pub fn is_usable(&self) -> bool {

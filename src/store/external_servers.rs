@@ -54,6 +54,8 @@ pub fn insert(
     )?;
     let resolved = Resolved {
         allow: Vec::new(),
+        deny: Vec::new(),
+        providers: Vec::new(),
         env: Vec::new(),
         image: String::new(),
         network,

@@ -41,6 +41,8 @@ pub struct NewFrame {
     pub network: NetworkMode,
     /// Hosts and groups for mode `allow`.
     pub allow: Vec<String>,
+    /// Providers that it may use besides those that every frame may.
+    pub providers: Vec<String>,
     /// Extra environment.
     pub env: Vec<(String, String)>,
     /// What it may use.
@@ -66,6 +68,12 @@ pub struct NewFrame {
 pub struct Resolved {
     /// Hosts and groups for mode `allow`.
     pub allow: Vec<String>,
+    /// Hosts and groups that it may not reach, whatever `allow` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+    /// Providers that it may use besides those that every frame may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
     /// Extra environment.
     pub env: Vec<(String, String)>,
     /// The image reference.
@@ -137,6 +145,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
     )?;
     let resolved = Resolved {
         allow: new.allow.clone(),
+        deny: Vec::new(),
+        providers: new.providers.clone(),
         env: new.env.clone(),
         image: new.image.clone(),
         network: new.network,
@@ -183,6 +193,8 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         image_id: row.get("image_id")?,
         network: row.get("network")?,
         allow: resolved.allow,
+        deny: resolved.deny,
+        providers: resolved.providers,
         env: resolved.env,
         limits: Limits {
             cpus_milli: row.get("cpus_milli")?,
@@ -338,6 +350,23 @@ pub fn set_workspace(
     let resolved = to_json(&Resolved { git, ..config_of(tx, id)?.resolved }, "a frame's configuration")?;
     tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
     tx.change_exactly_one("the frame", "UPDATE frames SET workspace = ?2 WHERE id = ?1", (id, workspace))
+}
+
+/// From now on it may reach those hosts and use those providers.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn set_grants(
+    tx: &mut Tx<'_>,
+    id: &FrameId,
+    allow: Vec<String>,
+    deny: Vec<String>,
+    providers: Vec<String>,
+) -> Result<(), StoreError> {
+    let resolved = Resolved { allow, deny, providers, ..config_of(tx, id)?.resolved };
+    let resolved = to_json(&resolved, "a frame's configuration")?;
+    tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
+    Ok(())
 }
 
 /// It had something to do just now. Does nothing for a frame that is gone.

@@ -22,6 +22,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0010_engines.sql"),
     include_str!("migrations/0011_taken_back.sql"),
     include_str!("migrations/0012_message_counts.sql"),
+    include_str!("migrations/0013_network.sql"),
     include_str!("migrations/0016_audit_chain.sql"),
 ];
 

@@ -96,6 +96,14 @@ async fn fill(store: &Store) {
              VALUES ('apr_00000000000000000000000001', ?1, 'blog', ?2, ?3, 'per_1', 0, ?4, 'pending', 1)",
             (&frame, &session, &message, asked),
         )?;
+        for provider in ["openai", "demo", "openai"] {
+            tx.change(
+                "INSERT INTO usage (at, frame_id, provider, model, input_tokens, output_tokens, reasoning_tokens,
+                                    cache_read_tokens, cache_write_tokens, cost_microusd, priced, status)
+                 VALUES (1, ?1, ?2, 'm', 1, 1, 0, 0, 0, 0, 1, 200)",
+                (&frame, provider),
+            )?;
+        }
         tx.audit(&crate::model::principal::Principal::GATEWAY, "project.add", "blog", &serde_json::json!({}))
     });
     write.await.expect("filled");
@@ -128,6 +136,7 @@ async fn what_the_first_release_kept_is_there_under_the_new_names() {
         (frame.origin, frame.run, message.origin, message.run),
         (Origin::Person, None, Origin::Person, None)
     );
+    assert_eq!(frame.providers, ["demo", "openai"], "it keeps the providers that it has used");
     assert_eq!((said.len(), said[0].head.id.as_str(), written), (1, "msg_a", 1));
     assert_eq!((asked.len(), asked[0].state), (1, ApprovalState::Pending));
     assert_eq!(audited[0].principal, "gateway");

@@ -15,6 +15,7 @@ pub mod error;
 pub mod event_cursors;
 pub mod events;
 pub mod external_servers;
+pub mod frame_hosts;
 pub mod frames;
 mod integrity;
 pub mod key;

@@ -7,6 +7,7 @@ mod creating;
 mod external;
 mod faults;
 mod folders;
+mod grants;
 mod real;
 mod upgrade;
 mod world;

@@ -1,6 +1,7 @@
 //! Link, host ports, broker and models: what stands between a frame and the world.
 
 mod broker;
+mod echoes;
 mod link;
 mod outside;
 mod ports;

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -123,9 +125,11 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let path = parts.uri.path().to_owned();
     if path == "/v1/models" {
-        return Ok(document(StatusCode::OK, &json!({"object": "list", "data": [{"id": "scripted"}]})));
+        return Ok(document(StatusCode::OK, &json!({"object": "list", "data": [{"id": "scripted"}]}), ""));
     }
     let (name, scenario, step) = choose(&shared, &body);
+    let key = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let key = key.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
     let number = {
         let mut state = shared.state();
         state.seen.push(Seen {
@@ -141,14 +145,15 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         return Ok(document(
             StatusCode::NOT_FOUND,
             &json!({"error": {"message": format!("no such path {path}")}}),
+            &key,
         ));
     }
     let steps = scenario["steps"].as_array().cloned().unwrap_or_default();
     let plan = steps.get(step.min(steps.len().saturating_sub(1))).cloned().unwrap_or_default();
-    if let Some(failure) = failure(&shared, &plan, &format!("{name}/{step}")) {
+    if let Some(failure) = failure(&shared, &plan, &format!("{name}/{step}"), &key) {
         return Ok(failure);
     }
-    let player = Player::new(&scenario, &plan, &body, number);
+    let player = Player::new(&scenario, &plan, &body, number, &key);
     if body["stream"] == true { Ok(player.stream(shared)) } else { Ok(player.whole()) }
 }
 
@@ -189,10 +194,10 @@ fn load(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("scenario {name}: {error}"))
 }
 
-fn failure(shared: &Shared, plan: &Value, key: &str) -> Option<Response<Body>> {
+fn failure(shared: &Shared, plan: &Value, place: &str, key: &str) -> Option<Response<Body>> {
     let http = plan.get("http")?;
     let mut state = shared.state();
-    let times = state.failures.entry(key.to_owned()).or_insert(0);
+    let times = state.failures.entry(place.to_owned()).or_insert(0);
     *times += 1;
     if *times > http["times"].as_u64().unwrap_or(u64::MAX) {
         return None;
@@ -200,10 +205,11 @@ fn failure(shared: &Shared, plan: &Value, key: &str) -> Option<Response<Body>> {
     let status = u16::try_from(http["status"].as_u64().expect("a status")).expect("a small number");
     let scripted = json!({"error": {"message": "scripted failure", "type": "scripted"}});
     let mut response =
-        document(StatusCode::from_u16(status).expect("a status"), http.get("body").unwrap_or(&scripted));
+        document(StatusCode::from_u16(status).expect("a status"), http.get("body").unwrap_or(&scripted), key);
     for (name, value) in http["headers"].as_object().into_iter().flatten() {
         let name: hyper::header::HeaderName = name.parse().expect("a header");
-        response.headers_mut().insert(name, value.as_str().expect("text").parse().expect("a value"));
+        let value = value.as_str().expect("text").replace("{{key}}", key);
+        response.headers_mut().insert(name, value.parse().expect("a value"));
     }
     Some(response)
 }
@@ -220,7 +226,7 @@ struct Player {
 }
 
 impl Player {
-    fn new(scenario: &Value, plan: &Value, body: &Value, number: usize) -> Self {
+    fn new(scenario: &Value, plan: &Value, body: &Value, number: usize, key: &str) -> Self {
         let actions = plan["actions"].as_array().cloned().unwrap_or_default();
         let calls = actions.iter().any(|action| action.get("tool").is_some());
         let natural = Value::from(if calls { "tool_calls" } else { "stop" });
@@ -247,6 +253,10 @@ impl Player {
                 ("{{cwd}}", folder.unwrap_or("/tmp").trim().to_owned()),
                 ("{{user}}", last("user")),
                 ("{{tool_result}}", last("tool")),
+                // What it was asked with, as a provider may repeat it.
+                ("{{key}}", key.to_owned()),
+                ("{{key_reversed}}", key.chars().rev().collect()),
+                ("{{key_base64}}", STANDARD.encode(format!("Bearer {key}"))),
             ],
         }
     }
@@ -290,6 +300,7 @@ impl Player {
             StatusCode::OK,
             &json!({"id": self.id, "object": "chat.completion", "created": 1, "model": self.model,
                 "usage": self.usage, "choices": [{"index": 0, "message": message, "finish_reason": self.finish}]}),
+            "",
         )
     }
 
@@ -397,8 +408,9 @@ fn text_of(content: &Value) -> String {
     }
 }
 
-fn document(status: StatusCode, json: &Value) -> Response<Body> {
-    let body = http_body_util::Full::new(Bytes::from(json.to_string())).map_err(|never| match never {});
+fn document(status: StatusCode, json: &Value, key: &str) -> Response<Body> {
+    let text = json.to_string().replace("{{key}}", key);
+    let body = http_body_util::Full::new(Bytes::from(text)).map_err(|never| match never {});
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", "application/json".parse().expect("a value"));

@@ -104,6 +104,7 @@ fn new_frame(name: &str) -> NewFrame {
         image_id: "abc".into(),
         network: NetworkMode::Allow,
         allow: vec!["npm".into(), "example.org".into()],
+        providers: vec!["local".into()],
         env: vec![("A".into(), "1".into())],
         limits: Limits { cpus_milli: 1500, memory_bytes: 4 << 30, pids: 512 },
         owner_uid: 1000,

@@ -18,8 +18,8 @@ use mimir_model::wire::approvals::{AnswerApproval, ApprovalView};
 use mimir_model::wire::config::RunningConfig;
 use mimir_model::wire::doctor::Check;
 use mimir_model::wire::frames::{
-    ConnectFrame, CreateFrame, FrameDetails, FrameLogLine, FrameNote, FrameStats, FrameSummary, Leftover,
-    MoveFrame, UpgradeFrame, UpgradedFrame,
+    AllowFrame, ConnectFrame, CreateFrame, DenyFrame, FrameDetails, FrameLogLine, FrameNetwork, FrameNote,
+    FrameStats, FrameSummary, Leftover, MoveFrame, UpgradeFrame, UpgradedFrame,
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
@@ -178,6 +178,23 @@ impl GatewayClient {
     /// `POST /v1/frames/{name}/move`
     pub async fn move_frame(&self, name: &str, to: &MoveFrame) -> Result<FrameSummary, ClientError> {
         let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "move"])), to)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `GET /v1/frames/{name}/network`
+    pub async fn network(&self, name: &str) -> Result<FrameNetwork, ClientError> {
+        self.get(path(&["v1", "frames", name, "network"])).await
+    }
+
+    /// `POST /v1/frames/{name}/allow`
+    pub async fn allow_frame(&self, name: &str, what: &AllowFrame) -> Result<FrameNetwork, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "allow"])), what)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `POST /v1/frames/{name}/deny`
+    pub async fn deny_frame(&self, name: &str, what: &DenyFrame) -> Result<FrameNetwork, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "deny"])), what)?;
         self.json(call).await.map(|(_, value)| value)
     }
 

@@ -1,6 +1,7 @@
 //! Which hosts a frame may reach: names, and named groups of names.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The groups that mimir carries.
@@ -48,6 +49,8 @@ pub struct AllowGroups {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     rules: Vec<HostRule>,
+    /// Hosts that it may not, whatever the rules say; without a port on all of them.
+    denied: Vec<HostRule>,
 }
 
 impl AllowGroups {
@@ -82,7 +85,7 @@ impl AllowGroups {
                 })?),
             }
         }
-        Ok(AllowList { rules })
+        Ok(AllowList { rules, denied: Vec::new() })
     }
 
     /// What the groups are called.
@@ -112,6 +115,9 @@ impl FromStr for HostRule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(rule) = of_v6(text) {
+            return Ok(rule);
+        }
         let (host, port) = match text.rsplit_once(':') {
             // `parse` also takes a sign, which no port has.
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
@@ -133,20 +139,86 @@ impl FromStr for HostRule {
     }
 }
 
+/// An IPv6 address: alone, or in brackets and perhaps with a port.
+fn of_v6(text: &str) -> Option<HostRule> {
+    let (address, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, rest)) => {
+            let digits = rest.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?;
+            (address, Some(digits.parse().ok().filter(|port| *port != 0)?))
+        }
+        None => (text, None),
+    };
+    let address: Ipv6Addr = address.parse().ok()?;
+    Some(HostRule { name: address.to_string(), beneath: false, port })
+}
+
+/// What may go through a connection to a listed host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// It is listed for the web: plain HTTP, and TLS that names that host.
+    Web,
+    /// It is listed with this port, so whatever is spoken there: `git.example.org:22`.
+    Any,
+}
+
 impl AllowList {
     /// Whether a connection to `host` and `port` is on the list.
     #[must_use]
     pub fn permits(&self, host: &str, port: u16) -> bool {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        self.rules.iter().any(|rule| {
-            let named = match rule.beneath {
-                true => {
-                    host.strip_suffix(&rule.name).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-                }
-                false => host == rule.name,
-            };
-            named && rule.port.map_or(WEB_PORTS.contains(&port), |only| only == port)
-        })
+        self.traffic(host, port).is_some()
+    }
+
+    /// The same list without the hosts of another one.
+    #[must_use]
+    pub fn except(self, denied: Self) -> Self {
+        Self { denied: denied.rules, ..self }
+    }
+
+    /// Whether somebody took the host off the list.
+    #[must_use]
+    pub fn denies(&self, host: &str, port: u16) -> bool {
+        let host = Target::of(host);
+        self.denied.iter().any(|rule| host.is_named_by(rule) && rule.port.is_none_or(|only| only == port))
+    }
+
+    /// What may go through a connection to `host` and `port`; none when it is not on the list.
+    #[must_use]
+    pub fn traffic(&self, host: &str, port: u16) -> Option<Traffic> {
+        if self.denies(host, port) {
+            return None;
+        }
+        let host = Target::of(host);
+        let matching = self.rules.iter().filter(|rule| {
+            host.is_named_by(rule) && rule.port.map_or(WEB_PORTS.contains(&port), |only| only == port)
+        });
+        let any = |rule: &HostRule| rule.port.is_some_and(|port| !WEB_PORTS.contains(&port));
+        matching
+            .map(|rule| if any(rule) { Traffic::Any } else { Traffic::Web })
+            .reduce(|one, other| if one == Traffic::Any { one } else { other })
+    }
+}
+
+/// A host that somebody asks for.
+struct Target {
+    name: String,
+    is_address: bool,
+}
+
+impl Target {
+    fn of(host: &str) -> Self {
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        let address: Option<IpAddr> = name.parse().ok();
+        Self { name: address.map_or(name, |address| address.to_string()), is_address: address.is_some() }
+    }
+
+    fn is_named_by(&self, rule: &HostRule) -> bool {
+        if !rule.beneath {
+            return self.name == rule.name;
+        }
+        // What stands in front of an address's last numbers is no name beneath a domain.
+        let rest = self.name.strip_suffix(&rule.name).filter(|_| !self.is_address);
+        rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
     }
 }
 
@@ -186,6 +258,43 @@ mod tests {
             assert!(!list.permits(host, port), "{host}:{port}");
         }
         assert!(!AllowList::default().permits("example.com", 443));
+    }
+
+    #[test]
+    fn a_host_that_is_listed_with_a_port_of_its_own_may_be_spoken_to_in_any_way() {
+        let list =
+            list(&["example.com", "git.test:22", "git.test", "tls.test:443", "10.0.0.7", "[fd00::7]:5432"]);
+        for (host, port, traffic) in [
+            ("example.com", 443, Some(Traffic::Web)),
+            ("git.test", 22, Some(Traffic::Any)),
+            ("git.test", 443, Some(Traffic::Web)),
+            ("tls.test", 443, Some(Traffic::Web)),
+            ("tls.test", 80, None),
+            ("10.0.0.7", 80, Some(Traffic::Web)),
+            ("fd00:0::7", 5432, Some(Traffic::Any)),
+            ("fd00::7", 443, None),
+        ] {
+            assert_eq!(list.traffic(host, port), traffic, "{host}:{port}");
+        }
+        let beneath = self::list(&["*.0.0.7"]);
+        assert!(!beneath.permits("10.0.0.7", 443), "an address is beneath no domain");
+    }
+
+    #[test]
+    fn what_was_denied_is_off_the_list_on_every_port() {
+        let denied = list(&["api.github.com", "*.corp.test", "git.test:22"]);
+        let list = list(&["github", "corp.test", "*.corp.test", "git.test", "git.test:22"]).except(denied);
+        for (host, port, fine) in [
+            ("github.com", 443, true),
+            ("api.github.com", 443, false),
+            ("api.github.com", 80, false),
+            ("corp.test", 443, true),
+            ("a.corp.test", 443, false),
+            ("git.test", 443, true),
+            ("git.test", 22, false),
+        ] {
+            assert_eq!(list.permits(host, port), fine, "{host}:{port}");
+        }
     }
 
     #[test]

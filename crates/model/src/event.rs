@@ -64,6 +64,14 @@ pub enum EventKind {
         /// Why.
         why: String,
     },
+    /// A key was taken out of what a provider said; no part of it is here.
+    #[serde(rename = "frame.redacted")]
+    KeyRedacted {
+        /// Whose answer it was.
+        provider: String,
+        /// Where in it: `a header`, `a refusal`, `an answer`.
+        place: String,
+    },
     /// The connection to the agent was away; what it did meanwhile was read again and added.
     #[serde(rename = "agent.gap")]
     AgentGap {
@@ -304,6 +312,7 @@ impl EventKind {
             Self::FrameNote { .. } => "frame.note",
             Self::PortExchanged { .. } => "frame.port_exchanged",
             Self::ConnectionRefused { .. } => "frame.refused",
+            Self::KeyRedacted { .. } => "frame.redacted",
             Self::AgentGap { .. } => "agent.gap",
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",

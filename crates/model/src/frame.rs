@@ -224,6 +224,10 @@ pub struct Frame {
     pub network: NetworkMode,
     /// Hosts and groups it may reach in mode `allow`, as given.
     pub allow: Vec<String>,
+    /// Hosts and groups that it may not reach, whatever `allow` says.
+    pub deny: Vec<String>,
+    /// Providers that it may use besides those that every frame may.
+    pub providers: Vec<String>,
     /// Extra environment, as given.
     pub env: Vec<(String, String)>,
     /// What it may use.

@@ -1,5 +1,7 @@
 //! Frames.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,6 +13,7 @@ use crate::frames::{FrameError, Frames, NewServer};
 use crate::gateway::bodies;
 use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, frame_name};
 use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::state::About;
 use crate::gateway::views::{self, Surroundings};
 use crate::model::container::container_name;
 use crate::model::frame::{Desired, Frame, Limits};
@@ -127,6 +130,7 @@ pub async fn show(
     State(frames): State<Frames>,
     State(upkeep): State<Upkeep>,
     State(shown): State<Shown>,
+    State(about): State<Arc<About>>,
     Path(name): Path<String>,
 ) -> Answer<Json<FrameDetails>> {
     let frame = frames.get(&frame_name(&name)?).await?;
@@ -160,6 +164,7 @@ pub async fn show(
         limits_enforced: can.is_some_and(|can| can.limits),
         cannot: can.iter().flat_map(Capabilities::lacking).map(str::to_owned).collect(),
         allow: frame.allow.clone(),
+        providers: if is_local { granted(&about, &frame) } else { Vec::new() },
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
@@ -172,6 +177,12 @@ pub async fn show(
         config_yaml: config.given,
         summary: shown.summary(frame).await?,
     }))
+}
+
+/// The providers that a frame may use.
+pub(super) fn granted(about: &About, frame: &Frame) -> Vec<String> {
+    let all: BTreeSet<&String> = about.providers.iter().chain(&frame.providers).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// Destroys a frame with everything that belongs to it. 200 when it is gone, 202 while it goes.

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
+use super::frames::granted;
 use crate::config::Running;
 use crate::delivery::Delivery;
 use crate::frames::Frames;
@@ -15,6 +16,7 @@ use crate::gateway::extract::{Caller, JsonBody, QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
 use crate::gateway::views;
+use crate::model::frame::Frame;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::{IdempotencyKey, InvalidKey, Message};
 use crate::store::{self, Store};
@@ -61,7 +63,16 @@ pub async fn send(
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
-    let request = bodies::message(request, idempotency_key(&headers)?, running.now().approvals.unattended)?;
+    let config = running.now();
+    let request = bodies::message(request, idempotency_key(&headers)?, config.approvals.unattended)?;
+    if let Some(model) = &request.model
+        && config.providers.contains_key(&model.provider)
+        && let Ok(frame) = frames.get(&request.frame).await
+        && frame.engine.is_local()
+        && !granted(&about, &frame).contains(&model.provider)
+    {
+        return Err(not_granted(&frame, &model.provider));
+    }
     let accepted = delivery.send(&principal, request).await?;
     let mut notes = Vec::new();
     if let Some(stopped) = accepted.interrupted.first() {
@@ -172,6 +183,12 @@ fn idempotency_key(headers: &HeaderMap) -> Answer<Option<IdempotencyKey>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().map_err(|_| InvalidKey).and_then(IdempotencyKey::parse);
     key.map(Some).map_err(|error| Reply::bad_request("request.invalid", error.to_string()))
+}
+
+/// It would be refused at the broker, when the agent is in the middle of it.
+fn not_granted(frame: &Frame, provider: &str) -> Reply {
+    Reply::conflict("frame.provider", format!("frame {} may not use provider {provider}", frame.name))
+        .hint(format!("`mimir frame allow {} --provider {provider}` grants it", frame.name))
 }
 
 fn is_demo(default_model: &str, message: &Message) -> bool {

@@ -258,6 +258,7 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         image_id: "id".into(),
         network: NetworkMode::Sealed,
         allow: Vec::new(),
+        providers: Vec::new(),
         env: Vec::new(),
         limits: FrameLimits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,

@@ -191,6 +191,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         image_id: "id".into(),
         network: NetworkMode::Sealed,
         allow: Vec::new(),
+        providers: Vec::new(),
         env: Vec::new(),
         limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,

@@ -64,6 +64,7 @@ fn events() -> Vec<Value> {
         ("frame.note", json!({"code": "adopted", "text": "it was there"})),
         ("frame.port_exchanged", json!({"purpose": "agent", "from_port": 33000, "to_port": 33002})),
         ("frame.refused", json!({"host": "example.org", "port": 443, "why": "not on the list"})),
+        ("frame.redacted", json!({"provider": "openai", "place": "an answer"})),
         ("frame.status", json!({"status": "busy", "detail": "x"})),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
         ("session.created", json!({"title": "t"})),
@@ -132,6 +133,14 @@ fn play(world: &World) -> super::gateway::Gateway {
         upgraded[name] = value;
     }
     on("POST /v1/frames/blog/upgrade", upgraded);
+    let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "deny": ["example.net"],
+        "lent": [{"host": "example.org", "once": true, "until": 1}], "providers": ["demo"],
+        "upload_limit_bytes": 1, "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
+            "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
+            "reason": "it was denied"}]});
+    on("GET /v1/frames/blog/network", network.clone());
+    on("POST /v1/frames/blog/allow", network.clone());
+    on("POST /v1/frames/blog/deny", network);
     on("POST /v1/frames/blog/disconnect", listed.clone());
     on("DELETE /v1/frames/blog", listed.clone());
     gateway.on("POST /v1/frames", Answer::Json(201, listed));
@@ -242,6 +251,9 @@ fn what_every_command_prints_is_what_is_described() {
         &["logs"],
         &["frame", "stats"],
         &["frame", "events"],
+        &["frame", "network", "blog"],
+        &["frame", "allow", "blog", "example.org", "--for", "1h"],
+        &["frame", "deny", "blog", "example.org"],
         &["frame", "move", "blog", "/elsewhere"],
         &["frame", "upgrade", "blog"],
         &["rm", "-f", "blog"],
@@ -311,6 +323,7 @@ fn what_every_command_prints_is_what_is_described() {
         "backup verify",
         "error",
         "frame list --watch",
+        "frame network --follow",
         "open",
         "serve --detach",
         "serve --stop",

@@ -77,6 +77,61 @@ fn show_tells_everything() {
 }
 
 #[test]
+fn what_a_frame_reaches_is_a_list_and_changed_by_a_word() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let network = json!({"frame": "blog", "network": "allow", "allow": ["npm", "example.org"], "deny": ["example.net"],
+        "lent": [{"host": "example.com", "once": false, "until": ago(Duration::ZERO) + 3_600_000}],
+        "providers": ["demo", "openai"], "upload_limit_bytes": 268_435_456_u64, "hosts": [
+            {"host": "registry.npmjs.org", "port": 443, "allowed_count": 12, "refused_count": 0, "sent_bytes": 40_000,
+             "received_bytes": 9_000_000, "sent_today_bytes": 40_000, "last_at": ago(HOUR)},
+            {"host": "evil.example", "port": 443, "allowed_count": 0, "refused_count": 3, "sent_bytes": 0,
+             "received_bytes": 0, "sent_today_bytes": 0, "last_at": ago(HOUR * 2), "reason": "it is not on the list"}]});
+    gateway.on("GET /v1/frames/blog/network", answer(network.clone()));
+    let (people, value) = both(&world, &["frame", "network", "blog"]);
+    assert_eq!(value["hosts"][1]["refused_count"], 3);
+    for words in [
+        "allow: npm, example.org",
+        "example.net",
+        "example.com for",
+        "demo, openai",
+        "256 MiB to each host a day",
+        "registry.npmjs.org:443",
+        "8.6 MiB",
+        "it is not on the list",
+    ] {
+        assert!(people.stdout.contains(words), "{words}: {}", people.stdout);
+    }
+    gateway.on("POST /v1/frames/blog/allow", answer(network.clone()));
+    let allowed = world.run(&["frame", "allow", "blog", "example.com", "--for", "1h"]);
+    assert_eq!(allowed.code, 0, "{allowed:?}");
+    gateway.on("POST /v1/frames/blog/allow", answer(network.clone()));
+    let granted = world.run(&["frame", "allow", "blog", "--provider", "openai"]);
+    assert!(granted.stderr.contains("mimir frame restart blog"), "{granted:?}");
+    gateway.on("POST /v1/frames/blog/deny", answer(network));
+    assert_eq!(world.run(&["frame", "deny", "blog", "example.net"]).code, 0);
+    let asked = gateway.asked();
+    let bodies: Vec<Value> = asked
+        .iter()
+        .filter(|call| call.body.contains("example") || call.body.contains("openai"))
+        .map(|call| serde_json::from_str(&call.body).expect("JSON"))
+        .collect();
+    assert_eq!(
+        bodies,
+        [
+            json!({"hosts": ["example.com"], "once": false, "for_seconds": 3600}),
+            json!({"providers": ["openai"], "once": false}),
+            json!({"hosts": ["example.net"]}),
+        ]
+    );
+    for wrong in
+        [&["frame", "allow", "blog"][..], &["frame", "allow", "blog", "a.test", "--once", "--for", "1h"]]
+    {
+        assert_eq!(world.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn status_is_one_screen_and_starts_nothing() {
     let world = World::new();
     let (people, value) = both(&world, &["status"]);

@@ -20,6 +20,7 @@ use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
+use mimir::model::network::LentHost;
 use mimir::model::port::{Port, PortPurpose};
 use mimir::model::principal::Principal;
 use mimir::runtime::fake::{FakeEngine, StartedContainer};
@@ -67,11 +68,20 @@ pub struct HostSide {
     engine: FakeEngine,
     pub open: Mutex<BTreeMap<FrameId, (Port, Port)>>,
     pub busy: Mutex<BTreeSet<Port>>,
+    /// Hosts that a frame may reach, each time that others were said to hold.
+    pub rules: Mutex<Vec<Vec<String>>>,
+    pub lent: Mutex<Vec<LentHost>>,
 }
 
 impl HostSide {
     fn of(engine: &FakeEngine) -> Arc<Self> {
-        Arc::new(Self { engine: engine.clone(), open: Mutex::default(), busy: Mutex::default() })
+        Arc::new(Self {
+            engine: engine.clone(),
+            open: Mutex::default(),
+            busy: Mutex::default(),
+            rules: Mutex::default(),
+            lent: Mutex::default(),
+        })
     }
 }
 
@@ -91,6 +101,24 @@ impl HostNetworking for HostSide {
         let ports = (frame.agent_port, frame.preview_port);
         self.open.lock().insert(frame.id.clone(), ports);
         Ok(())
+    }
+
+    fn rules_changed(&self, frame: &Frame) {
+        self.rules.lock().push(frame.allow.clone());
+    }
+
+    fn lend(&self, frame: &FrameId, loan: &LentHost) -> Result<bool, AttendError> {
+        let is_open = self.open.lock().contains_key(frame);
+        self.lent.lock().extend(is_open.then(|| loan.clone()));
+        Ok(is_open)
+    }
+
+    fn take_back(&self, _: &FrameId) {
+        self.lent.lock().clear();
+    }
+
+    fn lent(&self, _: &FrameId) -> Vec<LentHost> {
+        self.lent.lock().clone()
     }
 
     async fn close(&self, frame: &FrameId) {

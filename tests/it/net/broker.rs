@@ -1,6 +1,6 @@
 //! Model calls of a frame.
 
-use mimir::broker::Dialer;
+use mimir::broker::{Dialer, Reach};
 use mimir::model::network::NetworkMode;
 use mimir::models::ProviderKind;
 use mimir::runtime::link::Link;
@@ -47,7 +47,11 @@ async fn a_call_gets_the_key_on_the_host_and_is_in_the_books() {
     let seen = model.seen().pop().expect("one call");
     assert_eq!((seen.path.as_str(), seen.scenario.as_str(), seen.step), ("/v1/chat/completions", "text", 0));
     assert_eq!(seen.headers["authorization"], format!("Bearer {CANARY}").as_str());
-    for hidden in ["cookie", "accept-encoding", "x-session-id"] {
+    assert_eq!(
+        seen.headers["accept-encoding"], "identity",
+        "a key in a compressed answer would not be found"
+    );
+    for hidden in ["cookie", "x-session-id"] {
         assert!(!seen.headers.contains_key(hidden), "{hidden} belongs to the frame");
     }
     assert_eq!(seen.body["stream_options"]["include_usage"], true, "asked for, or nothing could be counted");
@@ -151,7 +155,7 @@ async fn a_provider_that_repeats_the_key_does_not_give_it_away() {
     let frame = frame(1, NetworkMode::Allow, &[]);
     world.open(&frame);
     let answer = world.call(&frame, "/models/rude/chat/completions", &prompt("hi")).await;
-    assert!(answer.contains("401") && answer.contains("authorization: Bearer •••"), "{answer}");
+    assert!(answer.contains("401") && answer.contains("authorization: Bearer [redacted]"), "{answer}");
     assert!(!answer.contains(CANARY) && !answer.contains("set-cookie"), "{answer}");
 }
 
@@ -250,7 +254,7 @@ async fn a_closed_broker_cuts_its_connections_and_a_replaced_socket_is_made_anew
     let frame = frame(1, NetworkMode::Allow, &[]);
     let folder = world.open(&frame);
     let socket = folder.join("broker.sock");
-    let again = || world.broker.client(&frame.id, &frame.name, frame.network, &frame.allow);
+    let again = || world.broker.client(&frame.id, &frame.name, Reach::of(&frame));
     let before =
         std::fs::metadata(&socket).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).expect("there");
     world.broker.open(again(), || Link::new(&folder).listen()).expect("opened again");
@@ -288,4 +292,37 @@ async fn a_call_that_the_stop_of_the_gateway_ends_is_in_the_books() {
     assert!(world.tasks.stop(LIMIT).await, "no task stays behind");
     world.calls(&frame, 1).await;
     eventually("the call ends", || async { (model.active() == 0).then_some(()).ok_or("1".to_owned()) }).await;
+}
+
+#[tokio::test]
+async fn a_frame_uses_the_providers_that_it_is_granted_and_no_other() {
+    let model = ScriptedModel::start().await;
+    let providers = ["scripted", "second", "third"]
+        .map(|name| provider(name, ProviderKind::OpenAiCompatible, &model.base_url()))
+        .to_vec();
+    let prices = mimir::models::Prices::built_in().expect("prices");
+    let world = World::granting(providers, Dialer::default(), prices, &["scripted".to_owned()]);
+    let mut granted = frame(1, NetworkMode::Allow, &[]);
+    granted.providers = vec!["second".to_owned()];
+    let plain = frame(2, NetworkMode::Sealed, &[]);
+    world.open(&granted);
+    world.open(&plain);
+    let path = |name: &str| format!("/models/{name}/chat/completions");
+    for (frame, name, fine) in [
+        (&granted, "scripted", true),
+        (&granted, "second", true),
+        (&granted, "third", false),
+        (&granted, "demo", true),
+        (&plain, "scripted", true),
+        (&plain, "second", false),
+    ] {
+        let answer = world.call(frame, &path(name), &prompt("hi")).await;
+        assert_eq!(answer.contains("200 OK"), fine, "{name}: {answer}");
+        if !fine {
+            let advice = format!("mimir frame allow {} --provider {name}", frame.name);
+            assert!(answer.contains("403") && answer.contains("not_granted"), "{answer}");
+            assert!(answer.contains(&advice), "{answer}");
+        }
+    }
+    assert_eq!(model.seen().len(), 3, "a call that is refused reaches nobody");
 }

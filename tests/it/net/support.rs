@@ -1,22 +1,25 @@
 //! A frame's side of the link, and a broker on the other.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::broker::{Broker, BrokerDeps, Dialer};
+use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Reach};
 use mimir::clock::Clock;
+use mimir::config::Live;
 use mimir::model::allow::AllowGroups;
 use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
-use mimir::model::network::NetworkMode;
+use mimir::model::network::{HostTraffic, NetworkMode};
 use mimir::model::port::Port;
 use mimir::model::secret::Secret;
 use mimir::models::{Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
 use mimir::runtime::link::Link;
-use mimir::store::{OpenOptions, Store};
+use mimir::store::frames::NewFrame;
+use mimir::store::{OpenOptions, Store, frame_hosts};
 use mimir::supervisor::Tasks;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,6 +58,8 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         image_id: String::new(),
         network,
         allow: allow.iter().map(|&host| host.to_owned()).collect(),
+        deny: Vec::new(),
+        providers: Vec::new(),
         env: Vec::new(),
         limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,
@@ -92,10 +97,34 @@ pub struct World {
     pub broker: Broker,
     pub store: Store,
     pub tasks: Tasks,
+    pub upload_limit: Live<Option<u64>>,
 }
 
 impl World {
     pub fn new(providers: Vec<ProviderSettings>, dialer: Dialer) -> Self {
+        let prices = Prices::built_in().expect("prices");
+        let names: Vec<String> = providers.iter().map(|provider| provider.name.clone()).collect();
+        Self::granting(providers, dialer, prices, &names)
+    }
+
+    /// The same; every frame may use those providers.
+    pub fn granting(
+        providers: Vec<ProviderSettings>,
+        dialer: Dialer,
+        prices: Prices,
+        every: &[String],
+    ) -> Self {
+        Self::with(providers, dialer, prices, every, IDLE)
+    }
+
+    /// The same; a connection is closed after so long without a byte.
+    pub fn with(
+        providers: Vec<ProviderSettings>,
+        dialer: Dialer,
+        prices: Prices,
+        every: &[String],
+        idle: Duration,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let options = OpenOptions {
             path: home.path().join("mimir.db"),
@@ -104,15 +133,81 @@ impl World {
         };
         let store = Store::open(options, Clock::system()).expect("a store");
         let tasks = Tasks::default();
-        let prices = Prices::built_in().expect("prices");
+        let upload_limit = Live::new(None);
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
-            models: Arc::new(Models::new(providers, prices, HttpClients::default())),
+            models: Arc::new(
+                Models::new(providers, prices, HttpClients::default())
+                    .for_every_frame(every.iter().map(String::as_str)),
+            ),
             tasks: tasks.clone(),
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
+            clock: Clock::system(),
+            upload_limit: upload_limit.clone(),
+            idle,
         });
-        Self { home, broker, store, tasks }
+        Self { home, broker, store, tasks, upload_limit }
+    }
+
+    /// Keeps a frame's row, where what its connections came to can be kept too.
+    pub async fn insert(&self, frame: &Frame) {
+        let new = NewFrame {
+            id: frame.id.clone(),
+            name: frame.name.clone(),
+            project: None,
+            origin: frame.origin,
+            run: None,
+            workspace: frame.workspace.clone(),
+            git: None,
+            image: String::new(),
+            image_id: String::new(),
+            network: frame.network,
+            allow: frame.allow.clone(),
+            providers: frame.providers.clone(),
+            env: Vec::new(),
+            limits: frame.limits,
+            owner_uid: 0,
+            owner_gid: 0,
+            desired: Desired::Running,
+            expires_at: None,
+            ports: "33000-34000".parse().expect("a range"),
+            avoid: BTreeSet::new(),
+            given: String::new(),
+        };
+        let inserted = self.store.write(move |tx| mimir::store::frames::insert(tx, &new)).await;
+        inserted.expect("a frame");
+    }
+
+    /// What a frame's connections to that host came to, once it looks as `wanted`.
+    pub async fn traffic(
+        &self,
+        frame: &Frame,
+        host: &str,
+        wanted: impl Fn(&HostTraffic) -> bool,
+    ) -> HostTraffic {
+        let today = Clock::system().now_ms() / 86_400_000;
+        eventually("what was counted", || async {
+            let id = frame.id.clone();
+            let found = self.store.read(move |db| frame_hosts::of_frame(db, &id, today)).await;
+            let found = found.map_err(|error| error.to_string())?;
+            let one = found.iter().find(|it| it.host == host && wanted(it)).cloned();
+            one.ok_or_else(|| format!("{found:?}"))
+        })
+        .await
+    }
+
+    /// Opens a tunnel.
+    pub async fn tunnel(&self, frame: &Frame, target: &str) -> UnixStream {
+        let mut stream = self.connect(frame).await;
+        let connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        stream.write_all(connect.as_bytes()).await.expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tokio::time::timeout(LIMIT, stream.read_u8()).await.expect("in time").expect("a head"));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+        stream
     }
 
     /// The folder that a frame shares with us.
@@ -126,7 +221,7 @@ impl World {
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let link = Link::new(&folder);
         link.ensure(uid, gid).expect("a link");
-        let client = self.broker.client(&frame.id, &frame.name, frame.network, &frame.allow);
+        let client = self.broker.client(&frame.id, &frame.name, Reach::of(frame));
         self.broker.open(client, || link.listen()).expect("a broker");
         folder
     }

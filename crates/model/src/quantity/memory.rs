@@ -26,6 +26,16 @@ pub fn check(bytes: u64) -> Result<u64, Refusal> {
     within(bytes, &bytes.to_string())
 }
 
+/// How much may be sent or kept: the same amounts, from one kibibyte on.
+///
+/// # Errors
+/// When it is something else, or less than a KiB, or more than a PiB.
+pub fn parse_any(text: &str) -> Result<u64, Refusal> {
+    bytes(text)
+        .filter(|bytes| (1 << 10..=MOST).contains(bytes))
+        .ok_or_else(|| format!("must be an amount such as 256m or 1g, not `{text}`"))
+}
+
 fn within(bytes: u64, text: &str) -> Result<u64, Refusal> {
     match bytes {
         ..LEAST => Err(format!("must be at least 512m, not `{text}`")),
@@ -97,6 +107,14 @@ mod tests {
         }
         assert_eq!(check(17), Err(parse("17").expect_err("refused")), "the same sentence");
         assert!(check(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn amounts_are_not_only_those_that_a_frame_can_live_on() {
+        assert_eq!((parse_any("256m"), parse_any("1k")), (Ok(256 << 20), Ok(1 << 10)));
+        for bad in ["", "17", "x", "2000t", "-1m"] {
+            assert!(parse_any(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

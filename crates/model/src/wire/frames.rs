@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
-use crate::network::NetworkMode;
+use crate::network::{HostTraffic, LentHost, NetworkMode};
 use crate::origin::Origin;
 use crate::policy::Rule;
 use crate::status::FrameStatus;
@@ -39,6 +39,10 @@ pub struct CreateFrame {
     #[schema(schema_with = super::schemas::hosts)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// Model providers that it may use, in addition to the configured ones and that of the default model.
+    #[schema(schema_with = super::schemas::providers)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
     /// Cores, such as 1.5.
     #[schema(minimum = 0.1, maximum = 1024)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +105,63 @@ pub struct MoveFrame {
     /// Where its folder is now: absolute, on the gateway's machine.
     #[schema(pattern = "^/")]
     pub workspace: String,
+}
+
+/// `POST /v1/frames/{name}/allow`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowFrame {
+    /// Hosts and groups that it may reach.
+    #[schema(schema_with = super::schemas::hosts)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Model providers that it may use; its agent hears of them at its next start.
+    #[schema(schema_with = super::schemas::providers)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    /// One connection to each of the hosts, within ten minutes.
+    #[serde(default)]
+    pub once: bool,
+    /// For so long. Without this and `once`: until it is denied.
+    #[schema(minimum = 1, maximum = 2592000)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
+}
+
+/// `POST /v1/frames/{name}/deny`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenyFrame {
+    /// Hosts and groups that it may not reach any more, whatever else is allowed.
+    #[schema(schema_with = super::schemas::hosts)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Model providers that it may not use any more.
+    #[schema(schema_with = super::schemas::providers)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+}
+
+/// `GET /v1/frames/{name}/network`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FrameNetwork {
+    /// The frame's name.
+    pub frame: String,
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// Hosts and groups, for mode `allow`.
+    pub allow: Vec<String>,
+    /// Hosts and groups that it may not reach, whatever `allow` says.
+    pub deny: Vec<String>,
+    /// What it may reach for a while.
+    pub lent: Vec<LentHost>,
+    /// Model providers that it may use.
+    pub providers: Vec<String>,
+    /// How much it may send to one host a day; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_limit_bytes: Option<u64>,
+    /// What its connections came to, up to a second ago; last used first. Nothing is known of those in mode `open`.
+    pub hosts: Vec<HostTraffic>,
 }
 
 /// `POST /v1/frames/{name}/upgrade`
@@ -211,6 +272,9 @@ pub struct FrameDetails {
     pub limits_enforced: bool,
     /// Hosts and groups for mode `allow`.
     pub allow: Vec<String>,
+    /// Model providers that it may use; empty for a server elsewhere, which has its own.
+    #[serde(default)]
+    pub providers: Vec<String>,
     /// Names of the extra environment; values are not shown.
     pub env: Vec<String>,
     /// Who owns what the agent writes.

@@ -72,6 +72,13 @@ pub(super) fn hosts() -> Schema {
     Schema::Array(ArrayBuilder::new().items(RefOr::T(Schema::AnyOf(either.build()))).build())
 }
 
+/// Names of model providers.
+pub(super) fn providers() -> Schema {
+    Schema::Array(
+        ArrayBuilder::new().items(text().pattern(Some("^[a-z0-9_-]+$")).max_length(Some(60))).build(),
+    )
+}
+
 /// Names of frames; at least one, or all of them.
 pub(super) fn some_names() -> Schema {
     let names = ArrayBuilder::new()

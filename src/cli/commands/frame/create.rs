@@ -44,6 +44,9 @@ pub struct CreateArgs {
     /// A host, or a group such as `npm`, that it may reach in mode `allow`; may be repeated
     #[arg(long, value_name = "HOST")]
     allow: Vec<String>,
+    /// A model provider that it may use besides that of the default model; may be repeated
+    #[arg(long = "provider", value_name = "PROVIDER")]
+    providers: Vec<String>,
     /// Processor cores, such as 1.5
     #[arg(long, value_name = "N", value_parser = cpus::parse)]
     cpus: Option<u32>,
@@ -176,6 +179,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         image: args.image,
         network: args.network,
         allow: args.allow,
+        providers: args.providers,
         cpus: args.cpus.map(|milli| f64::from(milli) / 1000.0),
         memory_bytes: args.memory,
         pids: args.pids,

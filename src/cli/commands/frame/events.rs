@@ -86,6 +86,9 @@ fn describe(what: &EventKind) -> Option<String> {
             format!("the {} port moved from {from} to {to}: somebody else uses {from}", purpose.as_str())
         }
         EventKind::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
+        EventKind::KeyRedacted { provider, place } => {
+            format!("provider {provider} repeated a key in {place}; it was taken out")
+        }
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }

@@ -10,6 +10,7 @@ mod gc;
 mod list;
 mod logs;
 mod nested;
+mod network;
 mod relocate;
 mod show;
 mod stats;
@@ -52,6 +53,9 @@ pub enum FrameCommand {
     Exec(exec::ExecArgs),
     Stats(stats::StatsArgs),
     Events(events::EventsArgs),
+    Network(network::NetworkArgs),
+    Allow(network::AllowArgs),
+    Deny(network::DenyArgs),
     Move(relocate::MoveArgs),
     Upgrade(upgrade::UpgradeArgs),
     #[command(alias = "rm", alias = "remove", alias = "delete")]
@@ -116,6 +120,9 @@ pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
         FrameCommand::Exec(args) => exec::run(&args, context).await,
         FrameCommand::Stats(args) => stats::run(&args, context).await,
         FrameCommand::Events(args) => events::run(&args, context).await,
+        FrameCommand::Network(args) => network::run(&args, context).await,
+        FrameCommand::Allow(args) => network::allow(args, context).await,
+        FrameCommand::Deny(args) => network::deny(args, context).await,
         FrameCommand::Move(args) => relocate::run(&args, context).await,
         FrameCommand::Upgrade(args) => upgrade::run(&args, context).await,
         FrameCommand::Destroy(args) => destroy::run(&args, context).await,

@@ -1,0 +1,72 @@
+//! Hosts that a frame may reach for a while, or once. Kept in memory: they end with the gateway, and with the frame's run.
+
+use parking_lot::Mutex;
+
+use crate::model::allow::{AllowList, Traffic};
+use crate::model::network::LentHost;
+
+/// What one frame is lent.
+#[derive(Default)]
+pub(super) struct Loans(Mutex<Vec<(LentHost, AllowList)>>);
+
+impl Loans {
+    /// Lends a host; the same again takes the place of the old.
+    pub(super) fn add(&self, loan: LentHost, list: AllowList) {
+        let mut all = self.0.lock();
+        all.retain(|(known, _)| known.host != loan.host);
+        all.push((loan, list));
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
+    /// Those that have not ended.
+    pub(super) fn list(&self, now_ms: u64) -> Vec<LentHost> {
+        let mut all = self.0.lock();
+        all.retain(|(loan, _)| loan.until > now_ms);
+        all.iter().map(|(loan, _)| loan.clone()).collect()
+    }
+
+    /// What may go through a connection to a host that is lent; what was lent once is used up by that.
+    pub(super) fn take(&self, host: &str, port: u16, now_ms: u64) -> Option<Traffic> {
+        let mut all = self.0.lock();
+        all.retain(|(loan, _)| loan.until > now_ms);
+        let (at, traffic) = all
+            .iter()
+            .enumerate()
+            .find_map(|(at, (_, list))| list.traffic(host, port).map(|traffic| (at, traffic)))?;
+        if all[at].0.once {
+            all.remove(at);
+        }
+        Some(traffic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::allow::AllowGroups;
+
+    #[test]
+    fn a_loan_ends_with_its_time_or_its_use() {
+        let groups = AllowGroups::built_in().expect("groups");
+        let loans = Loans::default();
+        let lend = |host: &str, once, until| {
+            let list = groups.resolve([host]).expect("a host");
+            loans.add(LentHost { host: host.to_owned(), once, until }, list);
+        };
+        lend("a.test", false, 100);
+        lend("b.test:22", true, 100);
+        assert_eq!(loans.take("a.test", 443, 10), Some(Traffic::Web));
+        assert_eq!(loans.take("a.test", 443, 99), Some(Traffic::Web));
+        assert_eq!(loans.take("b.test", 22, 10), Some(Traffic::Any));
+        assert_eq!(loans.take("b.test", 22, 10), None, "once is once");
+        assert_eq!(loans.take("a.test", 443, 100), None, "the time is over");
+        lend("a.test", false, 300);
+        lend("a.test", true, 400);
+        assert_eq!(loans.list(200), [LentHost { host: "a.test".into(), once: true, until: 400 }]);
+        loans.clear();
+        assert_eq!(loans.list(200), []);
+    }
+}

@@ -1,0 +1,201 @@
+//! `mimir frame network`, `mimir frame allow`, `mimir frame deny`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::paint::Ink;
+use crate::cli::table::{Table, clean, column, inked};
+use crate::cli::{here, names};
+use crate::client::GatewayClient;
+use crate::model::names::FrameName;
+use crate::model::network::{HostTraffic, NetworkMode};
+use crate::model::quantity::{age, left, size, span};
+use crate::wire::frames::{AllowFrame, DenyFrame, FrameNetwork};
+
+/// What a frame may reach, and which hosts it asked for: let through, refused, bytes, last time
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
+    /// Which frame; the one of this folder when absent
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: Option<FrameName>,
+    /// Show it again every second until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// Let a frame reach hosts, or use a model provider; holds at once, also while it runs
+#[derive(Debug, Args)]
+pub struct AllowArgs {
+    /// Which frame
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: FrameName,
+    /// Hosts, or groups such as `npm`. With a port (`git.example.org:22`) anything may be spoken there, else HTTP and TLS
+    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    hosts: Vec<String>,
+    /// A model provider that it may use; may be repeated
+    #[arg(long = "provider", value_name = "PROVIDER")]
+    providers: Vec<String>,
+    /// One connection, within ten minutes
+    #[arg(long, conflicts_with_all = ["for_time", "always"])]
+    once: bool,
+    /// For a while, such as 1h
+    #[arg(long = "for", id = "for_time", value_name = "DURATION", value_parser = span::parse_lifetime)]
+    for_time: Option<Duration>,
+    /// Until it is denied (this is what happens anyway)
+    #[arg(long, conflicts_with = "for_time")]
+    always: bool,
+}
+
+/// Take hosts or a model provider from a frame; holds at once, and stands above what is allowed
+#[derive(Debug, Args)]
+pub struct DenyArgs {
+    /// Which frame
+    #[arg(value_parser = FrameName::parse, add = names::frames())]
+    name: FrameName,
+    /// Hosts or groups
+    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    hosts: Vec<String>,
+    /// A model provider; may be repeated
+    #[arg(long = "provider", value_name = "PROVIDER")]
+    providers: Vec<String>,
+}
+
+pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
+    let gateway = context.gateway().await?;
+    let command = |name: &str| format!("mimir frame network {name}");
+    let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
+    if args.follow {
+        return follow(&gateway, &name, context).await;
+    }
+    let network = gateway.network(&name).await?;
+    if context.out.json {
+        context.out.document(&network)?;
+        return Ok(DONE);
+    }
+    for line in words(&network, context.now_ms()) {
+        context.out.paragraph(&line, 10)?;
+    }
+    if !network.hosts.is_empty() {
+        context.out.line("")?;
+        context.out.table(&table(&network.hosts, context.now_ms()))?;
+    }
+    Ok(DONE)
+}
+
+pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
+    if !args.providers.is_empty() && (args.once || args.for_time.is_some()) {
+        return Err(usage("a provider is granted for good, or not at all")
+            .hint("leave out --once and --for; `mimir frame deny NAME --provider PROVIDER` takes it back")
+            .into());
+    }
+    let gateway = context.gateway().await?;
+    let is_about_providers = !args.providers.is_empty();
+    let request = AllowFrame {
+        hosts: args.hosts,
+        providers: args.providers,
+        once: args.once,
+        for_seconds: args.for_time.map(|time| time.as_secs()),
+    };
+    let network = gateway.allow_frame(args.name.as_str(), &request).await?;
+    told(&network, context)?;
+    if is_about_providers {
+        context.out.say(format!(
+            "its agent hears of a new provider when it starts: `mimir frame restart {}`",
+            args.name
+        ));
+    }
+    Ok(DONE)
+}
+
+pub async fn deny(args: DenyArgs, context: &Context) -> Outcome {
+    let gateway = context.gateway().await?;
+    let request = DenyFrame { hosts: args.hosts, providers: args.providers };
+    let network = gateway.deny_frame(args.name.as_str(), &request).await?;
+    told(&network, context)?;
+    Ok(DONE)
+}
+
+fn told(network: &FrameNetwork, context: &Context) -> Result<(), Failure> {
+    if context.out.json {
+        return context.out.document(network);
+    }
+    words(network, context.now_ms()).iter().try_for_each(|line| context.out.paragraph(line, 10))
+}
+
+/// What it may reach.
+fn words(network: &FrameNetwork, now_ms: u64) -> Vec<String> {
+    let list = |items: &[String], none: &str| match items {
+        [] => none.to_owned(),
+        items => clean(&items.join(", ")),
+    };
+    let mode = match network.network {
+        NetworkMode::Sealed => "sealed: no host, model calls only".to_owned(),
+        NetworkMode::Allow => format!("allow: {}", list(&network.allow, "no host")),
+        NetworkMode::Open => "open: every host, past the broker; nothing is counted".to_owned(),
+    };
+    let mut lines = vec![format!("network   {mode}")];
+    if !network.deny.is_empty() {
+        lines.push(format!("not       {}", list(&network.deny, "")));
+    }
+    lines.extend(network.lent.iter().map(|loan| {
+        let how = if loan.once { "once, within" } else { "for" };
+        format!("lent      {} {how} {}", clean(&loan.host), left(loan.until, now_ms))
+    }));
+    lines.push(format!("models of {}", list(&network.providers, "no provider")));
+    if let Some(limit) = network.upload_limit_bytes.filter(|_| network.network == NetworkMode::Allow) {
+        lines.push(format!("uploads   {} to each host a day", size(limit)));
+    }
+    lines
+}
+
+fn table(hosts: &[HostTraffic], now_ms: u64) -> Table {
+    let mut table = Table::new(&[
+        column("HOST"),
+        column("ALLOWED").right(),
+        column("REFUSED").right(),
+        column("SENT").right().spare(2),
+        column("RECEIVED").right().spare(2),
+        column("LAST").right().spare(1),
+        column("REFUSED WHY").shrinks().spare(3),
+    ]);
+    for host in hosts {
+        let refused = host.refused_count.to_string();
+        table.row(vec![
+            format!("{}:{}", host.host, host.port).into(),
+            host.allowed_count.to_string().into(),
+            if host.refused_count > 0 { inked(Ink::Red, &refused) } else { refused.as_str().into() },
+            size(host.sent_bytes).into(),
+            size(host.received_bytes).into(),
+            age(host.last_at, now_ms).into(),
+            host.reason.as_deref().unwrap_or("-").into(),
+        ]);
+    }
+    table
+}
+
+async fn follow(gateway: &GatewayClient, name: &str, context: &Context) -> Outcome {
+    let mut last = String::new();
+    loop {
+        let network = gateway.network(name).await?;
+        if context.out.json {
+            let now = serde_json::to_string(&network).unwrap_or_default();
+            if now != last {
+                context.out.object(&network)?;
+                last = now;
+            }
+        } else {
+            let head = words(&network, context.now_ms()).join("\n");
+            let table = table(&network.hosts, context.now_ms());
+            let text = format!("{head}\n\n{}", table.render(context.out.width(), context.out.paint));
+            let clear = if context.out.width().is_some() { "\x1b[H\x1b[2J" } else { "" };
+            if text != last {
+                context.out.raw(&format!("{clear}{text}"))?;
+                last = text;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,209 @@
+//! What a frame may reach, changed while it runs.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Frames;
+use super::error::FrameError;
+use super::provision::{self, invalid};
+use crate::model::allow::AllowGroups;
+use crate::model::frame::{Desired, Frame};
+use crate::model::names::FrameName;
+use crate::model::network::{LentHost, NetworkMode};
+use crate::model::principal::Principal;
+use crate::model::quantity::{span, took};
+use crate::store::frames;
+
+/// What somebody grants to a frame, or takes from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Hosts and groups.
+    pub hosts: Vec<String>,
+    /// Model providers.
+    pub providers: Vec<String>,
+}
+
+/// For how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// Until it is taken back; kept in the frame's row.
+    Always,
+    /// For one connection.
+    Once,
+    /// For a while.
+    For(Duration),
+}
+
+/// How long a host that may be reached once waits for that.
+const ONCE_WITHIN: Duration = Duration::from_secs(10 * 60);
+
+impl Frames {
+    /// Lets a frame reach hosts and use providers. Holds at once, also for one that runs.
+    ///
+    /// # Errors
+    /// [`FrameError::NotFound`], [`FrameError::External`], [`FrameError::BeingDestroyed`], [`FrameError::Invalid`].
+    pub async fn allow(
+        &self,
+        principal: &Principal,
+        name: &FrameName,
+        grant: Grant,
+        term: Term,
+    ) -> Result<Frame, FrameError> {
+        let frame = self.grantable(name, &grant).await?;
+        let deps = &self.inner.deps;
+        let providers = provision::providers(&[], &grant.providers, &deps.start_files.providers())?;
+        if frame.network != NetworkMode::Allow && !grant.hosts.is_empty() {
+            let why = format!(
+                "frame {name} is {}, and only a frame in mode allow has a list of hosts",
+                frame.network
+            );
+            return Err(invalid("network", why));
+        }
+        let within = match term {
+            Term::Always => None,
+            Term::Once => Some(ONCE_WITHIN),
+            Term::For(time) => Some(time),
+        };
+        let Some(within) = within else {
+            return self.write(principal, frame, "frame.allow", grant.hosts, providers, Change::Allow).await;
+        };
+        if !providers.is_empty() {
+            return Err(invalid("providers", "a provider is granted for good, or not at all".to_owned()));
+        }
+        span::check_lifetime(within.as_secs()).map_err(|why| invalid("for_seconds", why))?;
+        let until = deps.clock.now_ms() + u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let once = term == Term::Once;
+        for host in &grant.hosts {
+            let loan = LentHost { host: host.clone(), once, until };
+            let lent = deps.attendant.lend(&frame.id, &loan);
+            if !lent.map_err(|error| invalid("hosts", error.to_string()))? {
+                let why = format!("frame {name} does not run, and what is allowed for a while is not kept");
+                return Err(invalid("term", why));
+            }
+        }
+        let how = if once { "once".to_owned() } else { format!("for {}", took(within.as_secs() * 1000)) };
+        let (principal, id) = (principal.clone(), frame.id.clone());
+        let text = format!("{}: {how}", grant.hosts.join(", "));
+        let written = deps.store.write_as(move |tx| {
+            let detail = json!({ "frame": id, "hosts": grant.hosts, "once": once, "until": until });
+            tx.audit(&principal, "frame.allow", frame.name.as_str(), &detail)?;
+            frames::note(tx, &id, "allowed", &text)?;
+            Ok::<_, FrameError>(frames::get(tx, &id)?)
+        });
+        written.await
+    }
+
+    /// Takes hosts and providers from a frame, and all that it is allowed for a while. Connections that are open stay.
+    ///
+    /// # Errors
+    /// As [`Frames::allow`].
+    pub async fn deny(
+        &self,
+        principal: &Principal,
+        name: &FrameName,
+        grant: Grant,
+    ) -> Result<Frame, FrameError> {
+        let frame = self.grantable(name, &grant).await?;
+        self.inner.deps.attendant.take_back(&frame.id);
+        self.write(principal, frame, "frame.deny", grant.hosts, grant.providers, Change::Deny).await
+    }
+
+    /// What a frame may reach for a while.
+    #[must_use]
+    pub fn lent(&self, frame: &Frame) -> Vec<LentHost> {
+        self.inner.deps.attendant.lent(&frame.id)
+    }
+
+    /// The frame, when that can be granted to it.
+    async fn grantable(&self, name: &FrameName, grant: &Grant) -> Result<Frame, FrameError> {
+        let frame = self.get(name).await?;
+        if !frame.engine.is_local() {
+            return Err(FrameError::External { name: name.to_string(), action: "guarded" });
+        }
+        if frame.desired == Desired::Removed {
+            return Err(FrameError::BeingDestroyed(name.to_string()));
+        }
+        if grant.hosts.is_empty() && grant.providers.is_empty() {
+            return Err(invalid("hosts", "name a host, a group or a provider".to_owned()));
+        }
+        let groups = AllowGroups::built_in().map_err(|why| invalid("hosts", why))?;
+        let read = groups.resolve(grant.hosts.iter().map(String::as_str));
+        read.map_err(|error| invalid("hosts", error.to_string()))?;
+        Ok(frame)
+    }
+
+    async fn write(
+        &self,
+        principal: &Principal,
+        frame: Frame,
+        verb: &'static str,
+        hosts: Vec<String>,
+        providers: Vec<String>,
+        change: Change,
+    ) -> Result<Frame, FrameError> {
+        let (principal, id) = (principal.clone(), frame.id);
+        let written = self.inner.deps.store.write_as(move |tx| {
+            let frame = frames::get(tx, &id)?;
+            let lists = (frame.allow.clone(), frame.deny.clone(), frame.providers.clone());
+            let (allow, deny, granted) = change.of(lists, &hosts, &providers);
+            frames::set_grants(tx, &id, allow, deny, granted)?;
+            let detail = json!({ "frame": id, "hosts": hosts, "providers": providers });
+            tx.audit(&principal, verb, frame.name.as_str(), &detail)?;
+            let code = if change == Change::Allow { "allowed" } else { "denied" };
+            frames::note(tx, &id, code, &[hosts, providers].concat().join(", "))?;
+            Ok::<_, FrameError>(frames::get(tx, &id)?)
+        });
+        let frame = written.await?;
+        self.inner.deps.attendant.rules_changed(&frame);
+        Ok(frame)
+    }
+}
+
+/// What becomes of a frame's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Allow,
+    Deny,
+}
+
+/// Hosts that may be reached, hosts that may not, and providers.
+type Lists = (Vec<String>, Vec<String>, Vec<String>);
+
+impl Change {
+    fn of(self, lists: Lists, hosts: &[String], providers: &[String]) -> Lists {
+        let (mut allow, mut deny, mut granted) = lists;
+        let lower = |text: &String| text.trim().to_ascii_lowercase();
+        for host in hosts.iter().map(lower) {
+            allow.retain(|known| *known != host);
+            deny.retain(|known| *known != host);
+            if self == Self::Allow { allow.push(host) } else { deny.push(host) }
+        }
+        for provider in providers.iter().map(lower) {
+            granted.retain(|known| *known != provider);
+            if self == Self::Allow {
+                granted.push(provider);
+            }
+        }
+        (allow, deny, granted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_on_one_list_at_most_and_once() {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let lists = (texts(&["npm", "a.test"]), texts(&["b.test"]), texts(&["openai"]));
+        let hosts = texts(&["B.test", "a.test", "c.test"]);
+        let (allow, deny, granted) = Change::Allow.of(lists, &hosts, &texts(&["local", "openai"]));
+        assert_eq!((&allow, &deny), (&texts(&["npm", "b.test", "a.test", "c.test"]), &texts(&[])));
+        assert_eq!(granted, ["local", "openai"]);
+        let (allow, deny, granted) =
+            Change::Deny.of((allow, deny, granted), &texts(&["a.test", "npm"]), &texts(&["local"]));
+        assert_eq!((allow, deny), (texts(&["b.test", "c.test"]), texts(&["a.test", "npm"])));
+        assert_eq!(granted, ["openai"]);
+    }
+}
