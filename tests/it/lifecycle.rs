@@ -7,6 +7,8 @@ mod creating;
 mod external;
 mod faults;
 mod folders;
+mod isolation;
 mod real;
+mod trust;
 mod upgrade;
 mod world;
