@@ -20,7 +20,7 @@ use crate::wire::frames::{
 };
 use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
-use crate::wire::projects::ProjectView;
+use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
 
@@ -138,6 +138,8 @@ fn of_the_rest() -> Vec<Described> {
         one::<ProjectView>("projects add"),
         one::<ProjectView>("projects show"),
         one::<json::ProjectRemoved>("projects remove"),
+        one::<TrustView>("projects trust"),
+        one::<TrustView>("projects distrust"),
         one::<NewToken>("token create"),
         one::<Vec<TokenView>>("token list"),
         one::<TokenView>("token revoke"),

@@ -134,7 +134,7 @@ section! {
             "Percent of a frame's memory at which its agent is restarted while it is idle";
         recycle_limit: Whole<1, 60>, live,
             "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
-        trust_project: Switch, live, "Whether agents obey the opencode configuration found in a project";
+        trust_project: Switch, live, "Whether agents obey what every project brings, unseen; `mimir projects trust` does it for one";
     }
 }
 

@@ -202,6 +202,9 @@ fn container_mismatch(
         Some(ContainerMismatch::Stuck)
     } else if details.generation != frame.generation {
         Some(ContainerMismatch::OtherGeneration)
+    } else if details.less_isolated && seen.observed == Observed::Halted {
+        // What runs is not interrupted for it: the next start has another container.
+        Some(ContainerMismatch::LessIsolated)
     } else if let Some(difference) = mount_difference(&wanted.mounts(), &details.mounts) {
         Some(ContainerMismatch::OtherMounts(difference))
     } else {

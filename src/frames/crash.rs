@@ -77,6 +77,7 @@ mod tests {
             pid: None,
             oom_kills: Some(oom_kills),
             stuck: None,
+            less_isolated: false,
             mounts: Vec::new(),
             workspace: None,
         };

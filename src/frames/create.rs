@@ -90,7 +90,10 @@ impl Frames {
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
         let name = request.name.as_str();
-        let (git, remarks) = self.inner.survey(name, &workspace.path, &env).await;
+        let (git, mut remarks) = self.inner.survey(name, &workspace.path, &env).await?;
+        if owner_uid == 0 && !engine.rootless && engine.capabilities.isolation {
+            remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
+        }
         let new = NewFrame {
             id: FrameId::from_parts(now_ms, entropy_128()),
             name: request.name,

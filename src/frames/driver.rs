@@ -224,6 +224,8 @@ impl Driver {
 pub(super) enum ContainerMismatch {
     /// It belongs to an earlier run, or to a database that was restored.
     OtherGeneration,
+    /// It is not as locked up as containers are now.
+    LessIsolated,
     /// The engine cannot move it any more.
     Stuck,
     /// The folder at its path is another one than it works in, or gone.

@@ -51,6 +51,30 @@ pub enum FrameError {
     /// Choose another image.
     #[error("{0} is no frame image of mimir")]
     ForeignImage(String),
+    /// Move it to the current image, or trust the project.
+    #[error("the image of frame {name} runs what the project {path} brings, and nobody has trusted that")]
+    WouldObey {
+        /// Which frame.
+        name: String,
+        /// Its folder.
+        path: String,
+    },
+    /// Look again, or change what is there.
+    #[error("{path} cannot be trusted: {why}")]
+    CannotTrust {
+        /// Which folder.
+        path: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// Look at what this machine's engine does; `doctor` knows more.
+    #[error("frame {name} is not kept apart as it must be, so it does not run: {why}")]
+    NotIsolated {
+        /// Which frame.
+        name: String,
+        /// What does not hold.
+        why: String,
+    },
     /// There is no project of that name.
     #[error("there is no project {0}")]
     NoProject(String),

@@ -5,10 +5,12 @@ use std::path::{Component, Path};
 
 use super::git_config::HostGit;
 use super::git_folder::{self, GitPlace};
+use super::project_trust::{self, Found};
 use crate::config::project_file::read_untrusted;
 use crate::model::container::inside;
 use crate::model::frame::GitFolder;
 use crate::model::shell;
+use crate::model::trust::Trust;
 
 /// Where opencode looks for instructions; only the first that is there counts.
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
@@ -16,25 +18,8 @@ const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
 const MOST_INSTRUCTIONS: usize = 64;
 /// The project's own configuration of opencode.
 const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
-/// What else opencode would take from a project.
-const RUNS: [&str; 14] = [
-    "plugin",
-    "plugins",
-    "command",
-    "commands",
-    "agent",
-    "agents",
-    "mode",
-    "modes",
-    "tool",
-    "tools",
-    "skill",
-    "skills",
-    "opencode.json",
-    "opencode.jsonc",
-];
-/// What the image sets to 1; a frame that sets it to 0 trusts its project.
-const TRUST: &str = "OPENCODE_DISABLE_PROJECT_CONFIG";
+/// What keeps opencode from obeying a project. A frame that was made with 0 obeys its project, whatever it becomes.
+const LEAVE_OUT: &str = "OPENCODE_DISABLE_PROJECT_CONFIG";
 
 /// Something to say about a new frame: a stable word and a sentence.
 pub(super) type Remark = (&'static str, String);
@@ -45,13 +30,20 @@ fn is_on(env: &[(String, String)], name: &str) -> Option<bool> {
     Some(value == "1" || value == "true")
 }
 
-fn is_trusted(env: &[(String, String)]) -> bool {
-    is_on(env, TRUST) == Some(false)
+/// Whether a frame was made to obey its project unseen.
+pub(super) fn obeys_unseen(env: &[(String, String)]) -> bool {
+    is_on(env, LEAVE_OUT) == Some(false)
+}
+
+/// The variable that says it to opencode. Empty where the project is obeyed: some of opencode takes any text for yes.
+pub(super) fn leave_out(obeyed: bool) -> (String, String) {
+    (LEAVE_OUT.to_owned(), if obeyed { "" } else { "1" }.to_owned())
 }
 
 /// The files of instructions for opencode, as the frame sees them; one that is not there is no instruction.
-pub(super) fn instructions(workspace: &Path, env: &[(String, String)]) -> Vec<String> {
-    if is_trusted(env) {
+/// A project that is obeyed has none here: opencode reads them by itself then.
+pub(super) fn instructions(workspace: &Path, env: &[(String, String)], obeyed: bool) -> Vec<String> {
+    if obeyed {
         return Vec::new();
     }
     let no_claude = ["OPENCODE_DISABLE_CLAUDE_CODE", "OPENCODE_DISABLE_CLAUDE_CODE_PROMPT"]
@@ -98,13 +90,14 @@ pub(super) fn remarks(
     git: &GitPlace,
     host: &HostGit,
     env: &[(String, String)],
+    left_out: Option<Remark>,
 ) -> Vec<Remark> {
     let git_works = matches!(git, GitPlace::Own | GitPlace::Elsewhere(_));
     let config = git_folder::config_of(workspace, git);
     let has_identity = host.is_somebody()
         || git_folder::setting(&config, "user", "email").is_some()
         || env.iter().any(|(name, _)| name == "GIT_AUTHOR_EMAIL");
-    let mut remarks: Vec<Remark> = left_out(name, workspace, env).into_iter().collect();
+    let mut remarks: Vec<Remark> = left_out.into_iter().collect();
     remarks.extend(about(git).map(|text| ("git", text)));
     if git_works && !has_identity {
         let how = "`git config --global user.name \"Your Name\"` and `git config --global user.email you@example.org`";
@@ -120,17 +113,18 @@ pub(super) fn remarks(
     remarks
 }
 
-fn left_out(name: &str, workspace: &Path, env: &[(String, String)]) -> Option<Remark> {
-    let inner = RUNS.map(|name| format!(".opencode/{name}"));
-    let all = SETTINGS.map(str::to_owned).into_iter().chain(inner);
-    let there: Vec<String> = all.filter(|path| workspace.join(path).exists()).collect();
-    (!there.is_empty() && !is_trusted(env)).then(|| {
-        let text = format!(
-            "left out until you trust the project: {}; `mimir frame create {name} --env {TRUST}=0` lets it in",
-            there.join(", ")
-        );
-        ("left_out", text)
-    })
+/// What of a project is left out, and how it gets in.
+pub(super) fn left_out(workspace: &str, found: &Found, trust: Trust) -> Option<Remark> {
+    let since = match trust {
+        Trust::Untrusted => "left out until you trust the project",
+        Trust::Changed => "left out: the project's configuration of the agent is not the one you trusted",
+        Trust::Nothing | Trust::Trusted => return None,
+    };
+    let mut there = project_trust::in_short(found);
+    there.extend(found.obstacles.iter().cloned());
+    let look = format!("`mimir projects trust {}`", shell::quoted(workspace));
+    let text = format!("{since}: {}; {look} shows what would run and asks", there.join(", "));
+    Some(("left_out", text))
 }
 
 /// What is to be known about the git of a workspace that has no git folder of its own.
@@ -179,42 +173,59 @@ mod tests {
 
     #[test]
     fn the_first_file_of_instructions_counts_and_one_that_comes_later_too() {
-        let of = |files: &[(&str, &str)], env: &[(String, String)]| instructions(project(files).path(), env);
+        let of = |files: &[(&str, &str)], env: &[(String, String)]| {
+            instructions(project(files).path(), env, false)
+        };
         let both = [("AGENTS.md", "x"), ("CLAUDE.md", "y")];
         assert_eq!(of(&both, &[]), ["/workspace/AGENTS.md"]);
         assert_eq!(of(&both[1..], &[]), ["/workspace/AGENTS.md", "/workspace/CLAUDE.md"]);
         assert_eq!(of(&[], &[]).len(), 3);
         let no_claude = on("OPENCODE_DISABLE_CLAUDE_CODE", "1");
         assert_eq!(of(&both[1..], &no_claude), ["/workspace/AGENTS.md", "/workspace/CONTEXT.md"]);
-        assert!(of(&both, &on(TRUST, "0")).is_empty(), "opencode reads them by itself then");
+        assert!(
+            instructions(project(&both).path(), &[], true).is_empty(),
+            "opencode reads them by itself then"
+        );
     }
 
     #[test]
     fn the_projects_own_list_names_files_of_the_project_only() {
         let list = r#"{"instructions": ["./docs/rules.md", "docs/*.md", "../x.md", "/etc/passwd", "~/x", "a/**/b.md",
             "https://example.org/x.md", 7], "plugin": ["evil"]}"#;
-        let files = instructions(project(&[("AGENTS.md", "x"), ("opencode.json", list)]).path(), &[]);
+        let files = instructions(project(&[("AGENTS.md", "x"), ("opencode.json", list)]).path(), &[], false);
         assert_eq!(files, ["/workspace/AGENTS.md", "/workspace/docs/rules.md", "/workspace/docs/*.md"]);
     }
 
     #[test]
     fn what_is_left_out_is_said_in_one_line_with_the_way_in() {
         let folder = project(&[("opencode.json", "{}"), (".opencode/plugin/x.js", ""), ("AGENTS.md", "x")]);
-        let (_, text) = left_out("blog", folder.path(), &[]).expect("something");
+        let found = project_trust::look(folder.path());
+        let said = |trust| left_out("/my project", &found, trust).map(|(_, text)| text);
         assert_eq!(
-            text,
-            "left out until you trust the project: opencode.json, .opencode/plugin; \
-             `mimir frame create blog --env OPENCODE_DISABLE_PROJECT_CONFIG=0` lets it in"
+            said(Trust::Untrusted).expect("something"),
+            "left out until you trust the project: .opencode/plugin, opencode.json; \
+             `mimir projects trust '/my project'` shows what would run and asks"
         );
-        assert_eq!(left_out("blog", folder.path(), &on(TRUST, "false")), None);
-        assert_eq!(left_out("blog", project(&[("AGENTS.md", "x")]).path(), &[]), None);
+        assert!(
+            said(Trust::Changed).expect("something").contains("is not the one you trusted: .opencode/plugin")
+        );
+        assert_eq!(said(Trust::Trusted), None);
+        assert_eq!(said(Trust::Nothing), None);
+    }
+
+    #[test]
+    fn only_a_frame_that_was_made_so_obeys_unseen() {
+        assert!(obeys_unseen(&on(LEAVE_OUT, "0")) && obeys_unseen(&on(LEAVE_OUT, "false")));
+        assert!(!obeys_unseen(&on(LEAVE_OUT, "1")) && !obeys_unseen(&[]));
+        assert_eq!(leave_out(true).1, "", "\"0\" would be yes to a part of opencode");
+        assert_eq!(leave_out(false), (LEAVE_OUT.to_owned(), "1".to_owned()));
     }
 
     #[test]
     fn without_an_identity_somewhere_a_repository_says_what_to_type() {
         let words = |files: &[(&str, &str)], host: &HostGit| -> Vec<&'static str> {
             let folder = project(files);
-            let said = remarks("blog", folder.path(), &GitPlace::Own, host, &[]);
+            let said = remarks("blog", folder.path(), &GitPlace::Own, host, &[], None);
             said.into_iter().map(|(word, _)| word).collect()
         };
         let nobody = HostGit::default();

@@ -49,7 +49,7 @@ impl Frames {
                 format!("it belongs to user {}, and the frame works as user {}", owner.0, frame.owner_uid);
             return Err(invalid("workspace", why));
         }
-        let (git, remarks) = self.inner.survey(name.as_str(), &place.path, &frame.env).await;
+        let (git, remarks) = self.inner.survey(name.as_str(), &place.path, &frame.env).await?;
         let path = place.path.display().to_string();
         let (principal, id) = (principal.clone(), frame.id);
         let written = self.inner.deps.store.write_as(move |tx| {
@@ -106,11 +106,17 @@ impl Inner {
         name: &str,
         workspace: &Path,
         env: &[(String, String)],
-    ) -> (Option<GitFolder>, Vec<Remark>) {
+    ) -> Result<(Option<GitFolder>, Vec<Remark>), FrameError> {
         let place = git_folder::look(workspace, self.off_limits());
-        let remarks = project::remarks(name, workspace, &place, &HostGit::read().await, env);
-        let GitPlace::Elsewhere(git) = place else { return (None, remarks) };
-        (Some(git), remarks)
+        let folder = workspace.display().to_string();
+        let standing = self.standing(&folder).await?;
+        let left_out = match project::obeys_unseen(env) || self.config.now().trust_project {
+            true => None,
+            false => project::left_out(&folder, &standing.found, standing.trust),
+        };
+        let remarks = project::remarks(name, workspace, &place, &HostGit::read().await, env, left_out);
+        let GitPlace::Elsewhere(git) = place else { return Ok((None, remarks)) };
+        Ok((Some(git), remarks))
     }
 
     /// Before every create and start: the folder is there, is no link to another by now, and so is its git folder. The

@@ -106,6 +106,7 @@ impl Driver {
         self.memory.readiness = super::probes::ReadinessProbe::default();
         self.memory.run_began_at = self.inner.deps.clock.now_ms();
         self.inner.deps.runtime.ensure_started(&self.id).await?;
+        self.check_isolation(frame).await?;
         self.inner.failpoints.hit("start.after_start").await;
         Ok(())
     }
@@ -113,12 +114,15 @@ impl Driver {
     /// A new password and the newest configuration, once per start.
     async fn write_start_files(&self, frame: &Frame) -> Result<(), FrameError> {
         let mut agent_config = self.inner.deps.start_files.agent_config(frame).await;
-        agent_config["instructions"] = project::instructions(Path::new(&frame.workspace), &frame.env).into();
+        let obeyed = self.obeys_project(frame).await?;
+        agent_config["instructions"] =
+            project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
         let git = git_config::environment(frame.network);
         let env: Vec<_> = git
             .into_iter()
             .chain(frame.env.iter().cloned())
             .chain(provision::loosened(&agent_config))
+            .chain([project::leave_out(obeyed)])
             .collect();
         let contents = StartContents {
             start: frame.state_changed_at,
@@ -251,6 +255,10 @@ impl Driver {
         self.inner.failpoints.hit("replace.after_stop").await;
         let why = match mismatch {
             ContainerMismatch::OtherGeneration => None,
+            ContainerMismatch::LessIsolated => Some(
+                "its container was made by an older mimir and was not as locked up as they are now"
+                    .to_owned(),
+            ),
             ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
             ContainerMismatch::OtherFolder => {
                 Some(format!("its folder {} was moved, or deleted and made anew", frame.workspace))

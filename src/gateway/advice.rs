@@ -74,6 +74,14 @@ impl From<FrameError> for Reply {
             FrameError::ForeignImage(_) => Self::conflict("image.foreign", title).hint(
                 "`mimir image list` shows those that are; one of your own begins with `FROM localhost/mimir-frame`",
             ),
+            FrameError::WouldObey { name, path } => Self(Problem::new(424, "frame.would_obey", title)).hint(format!(
+                "`mimir image build`, then `mimir frame upgrade {name}`; or `mimir projects trust {}`",
+                shell::quoted(&path)
+            )),
+            FrameError::NotIsolated { .. } => Self(Problem::new(424, "frame.not_isolated", title))
+                .hint("`mimir doctor` looks at the engine; its version and settings decide what it enforces"),
+            FrameError::CannotTrust { path, .. } => Self::conflict("project.trust", title)
+                .hint(format!("`mimir projects trust {}` shows what is there now", shell::quoted(&path))),
             FrameError::NoProject(_) => Self::not_found("project.not_found", title)
                 .hint("`mimir projects list` shows the projects there are"),
             // A frame file is a text to the document, whatever stands in it.

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::model::container::{ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats};
 use crate::model::ids::FrameId;
+use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 
@@ -103,6 +104,10 @@ impl Runtime for Engines {
 
     async fn ensure_started(&self, frame: &FrameId) -> Answer<()> {
         self.time("start", self.of(frame).ensure_started(frame)).await
+    }
+
+    async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {
+        self.of(frame).isolation(frame).await
     }
 
     async fn ensure_stopped(&self, frame: &FrameId, grace: Duration) -> Answer<()> {

@@ -41,6 +41,18 @@ impl FrameFiles {
         ]
     }
 
+    /// Writes a file that is not the frame's; the engine reads it.
+    pub(super) fn put_beside(&self, name: &str, text: &str, mode: u32) -> Result<PathBuf, RuntimeError> {
+        let path = self.root.join(name);
+        let done = match fs::read_to_string(&path) {
+            Ok(there) if there == text => Ok(()),
+            _ => replace(&path, text, None),
+        };
+        done.and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .map_err(|error| failed(&path, error))?;
+        Ok(path)
+    }
+
     /// Makes what is missing. The folders around it are ours alone, the link belongs to whom the frame runs as.
     pub(super) fn ensure(&self, uid: u32, gid: u32) -> Result<(), RuntimeError> {
         for folder in [self.root.clone(), self.start()] {

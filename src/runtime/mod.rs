@@ -26,6 +26,7 @@ use crate::model::container::{
     ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, inside,
 };
 use crate::model::ids::FrameId;
+use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::outbound::Connector;
@@ -82,6 +83,11 @@ pub trait Runtime: Send + Sync {
 
     /// Starts the container unless it runs.
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError>;
+
+    /// How what runs in it is kept apart, as the kernel says it; none when nothing runs, or where we may not look.
+    async fn isolation(&self, _frame: &FrameId) -> Result<Option<Isolation>, RuntimeError> {
+        Ok(None)
+    }
 
     /// Stops the container unless nothing runs in it; kills it after `grace`.
     /// Believes only what an inspection afterwards shows, and removes a container that is stuck.

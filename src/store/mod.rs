@@ -36,6 +36,7 @@ pub mod sessions;
 pub mod taken_back;
 pub mod timers;
 pub mod tokens;
+pub mod trusted_folders;
 pub mod usage;
 pub mod values;
 mod writer;

@@ -8,6 +8,8 @@ mod external;
 mod faults;
 mod folders;
 mod grants;
+mod isolation;
 mod real;
+mod trust;
 mod upgrade;
 mod world;

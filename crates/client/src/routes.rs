@@ -23,7 +23,7 @@ use mimir_model::wire::frames::{
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
-use mimir_model::wire::projects::{AddProject, ProjectView};
+use mimir_model::wire::projects::{AddProject, ProjectView, TrustFolder, TrustView};
 use mimir_model::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 use mimir_model::wire::status::{Health, Status};
 use mimir_model::wire::terminal::TerminalQuery;
@@ -471,6 +471,23 @@ impl GatewayClient {
         self.get(path(&["v1", "projects", name])).await
     }
 
+    /// `GET /v1/trust`
+    pub async fn trust_of(&self, folder: &str) -> Result<TrustView, ClientError> {
+        self.get(trust_path(folder)).await
+    }
+
+    /// `POST /v1/trust`
+    pub async fn trust(&self, yes: &TrustFolder) -> Result<TrustView, ClientError> {
+        let call = with_body(Call::new(Method::POST, "/v1/trust"), yes)?;
+        self.json(call).await.map(|(_, value)| value)
+    }
+
+    /// `DELETE /v1/trust`
+    pub async fn distrust(&self, folder: &str) -> Result<TrustView, ClientError> {
+        let call = Call::new(Method::DELETE, trust_path(folder));
+        self.json(call).await.map(|(_, value)| value)
+    }
+
     /// `DELETE /v1/projects/{name}`
     pub async fn remove_project(&self, name: &str) -> Result<(), ClientError> {
         ask_whole(&self.place, Call::new(Method::DELETE, path(&["v1", "projects", name]))).await.map(|_| ())
@@ -510,6 +527,12 @@ fn of_session(id: &str, verb: &str, frame: Option<&str>) -> String {
 /// A path to which pairs are appended.
 fn query_of(path: &str) -> url::form_urlencoded::Serializer<'static, String> {
     url::form_urlencoded::Serializer::for_suffix(path.to_owned(), path.len())
+}
+
+fn trust_path(folder: &str) -> String {
+    let mut query = query_of("/v1/trust?");
+    query.append_pair("path", folder);
+    query.finish()
 }
 
 /// Joins the parts of a path; whatever a part holds stays one part.

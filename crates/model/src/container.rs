@@ -17,6 +17,9 @@ pub const LABEL_NAME: &str = "io.mimir.name";
 /// The label that holds the generation.
 pub const LABEL_GENERATION: &str = "io.mimir.generation";
 
+/// The label that says how locked up it was made.
+pub const LABEL_ISOLATION: &str = "io.mimir.isolation";
+
 /// Where things are inside a frame. The image's entrypoint knows the same paths.
 pub mod inside {
     /// The project.
@@ -210,6 +213,8 @@ pub struct ContainerDetails {
     /// The engine's own word for a state that it cannot leave by itself, such as Podman's `stopping` after the
     /// container's monitor died. Only removing helps.
     pub stuck: Option<String>,
+    /// Whether it was made when containers were not as locked up as they are now.
+    pub less_isolated: bool,
     /// The host folders that it really sees, besides those of the engine itself.
     pub mounts: Vec<Mount>,
     /// Which folder it really works in, while it runs and as far as this can be told.

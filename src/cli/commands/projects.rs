@@ -1,10 +1,10 @@
 //! `mimir projects …`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use crate::cli::ask::confirm_destruction;
+use crate::cli::ask::{can_ask, confirm_destruction, yes_or_no};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::json::ProjectRemoved;
@@ -13,7 +13,9 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
 use crate::model::names::ProjectName;
 use crate::model::quantity::age;
-use crate::wire::projects::{AddProject, ProjectView};
+use crate::model::shell::quoted;
+use crate::model::trust::Trust;
+use crate::wire::projects::{AddProject, ProjectView, TrustFolder, TrustView};
 
 /// Verbs of projects.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,8 @@ pub enum ProjectsCommand {
     Show(NameArgs),
     #[command(alias = "rm", alias = "delete")]
     Remove(RemoveArgs),
+    Trust(TrustArgs),
+    Distrust(DistrustArgs),
 }
 
 /// Give a folder a name
@@ -57,12 +61,40 @@ pub struct RemoveArgs {
     yes: bool,
 }
 
+/// See what a project brings for its agent to obey, and let frames obey it
+///
+/// Plugins, tools, MCP servers, commands, agents and settings of opencode.json and .opencode are left out of every
+/// frame until you say yes here. A yes holds for exactly what was shown: when any of it changes, frames leave all of it
+/// out from their next start on, until you have looked again. Throwaway frames never obey it.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The project's folder
+    #[arg(default_value = ".", value_hint = clap::ValueHint::DirPath)]
+    path: PathBuf,
+    /// Say yes without being asked
+    #[arg(long, short)]
+    yes: bool,
+    /// Show it only
+    #[arg(long, conflicts_with = "yes")]
+    show: bool,
+}
+
+/// Leave out again what a project brings, from the next start of its frames on
+#[derive(Debug, Args)]
+pub struct DistrustArgs {
+    /// The project's folder
+    #[arg(default_value = ".", value_hint = clap::ValueHint::DirPath)]
+    path: PathBuf,
+}
+
 pub async fn run(command: ProjectsCommand, context: &Context) -> Outcome {
     match command {
         ProjectsCommand::List => list(context).await,
         ProjectsCommand::Add(args) => add(&args, context).await,
         ProjectsCommand::Show(args) => show(&args, context).await,
         ProjectsCommand::Remove(args) => remove(&args, context).await,
+        ProjectsCommand::Trust(args) => trust(&args, context).await,
+        ProjectsCommand::Distrust(args) => distrust(&args, context).await,
     }
 }
 
@@ -79,6 +111,7 @@ async fn list(context: &Context) -> Outcome {
     let mut table = Table::new(&[
         column("NAME"),
         column("FRAMES").shrinks().spare(2),
+        column("TRUST").spare(3),
         column("AGE").right().spare(1),
         column("PATH").shrinks(),
     ]);
@@ -87,6 +120,7 @@ async fn list(context: &Context) -> Outcome {
         table.row(vec![
             project.name.into(),
             frames.into(),
+            in_a_word(project.trust).into(),
             age(project.created_at, context.now_ms()).into(),
             project.path.into(),
         ]);
@@ -96,16 +130,7 @@ async fn list(context: &Context) -> Outcome {
 }
 
 async fn add(args: &AddArgs, context: &Context) -> Outcome {
-    let path: PathBuf = std::path::absolute(&args.path)
-        .map_err(|error| {
-            usage(format!("`{}` cannot be a folder", args.path.display())).detail(error.to_string())
-        })?
-        .components()
-        .collect();
-    let path = path
-        .into_os_string()
-        .into_string()
-        .map_err(|path| usage(format!("the path {} is not UTF-8", path.to_string_lossy())))?;
+    let path = absolute(&args.path)?;
     let request = AddProject { name: args.name.as_ref().map(ToString::to_string), path };
     let project = context.gateway().await?.add_project(&request).await?;
     if context.out.json {
@@ -115,6 +140,105 @@ async fn add(args: &AddArgs, context: &Context) -> Outcome {
         context.out.say(format!("`mimir frame create --project {}` makes a frame for it", project.name));
     }
     Ok(DONE)
+}
+
+fn absolute(path: &Path) -> Result<String, Failure> {
+    let path: PathBuf = std::path::absolute(path)
+        .map_err(|error| usage(format!("`{}` cannot be a folder", path.display())).detail(error.to_string()))?
+        .components()
+        .collect();
+    let text = path.into_os_string().into_string();
+    Ok(text.map_err(|path| usage(format!("the path {} is not UTF-8", path.to_string_lossy())))?)
+}
+
+async fn trust(args: &TrustArgs, context: &Context) -> Outcome {
+    let (gateway, out) = (context.gateway().await?, &context.out);
+    let found = gateway.trust_of(&absolute(&args.path)?).await?;
+    let is_open = matches!(found.trust, Trust::Untrusted | Trust::Changed) && found.obstacles.is_empty();
+    if out.json && (args.show || !is_open) {
+        out.document(&found)?;
+        return Ok(DONE);
+    }
+    if !out.json {
+        show_trust(&found, context)?;
+    }
+    if args.show || !is_open {
+        return Ok(if found.obstacles.is_empty() { DONE } else { FAILED });
+    }
+    let question = "Shall the frames of this project obey exactly that?";
+    let command = format!("mimir projects trust {}", quoted(&found.path));
+    if !args.yes && !can_ask(out) {
+        return Err(usage("nobody can be asked whether this is to be obeyed")
+            .hint(format!("`{command} --show` shows it; `{command} --yes` says yes"))
+            .into());
+    }
+    if !args.yes && !yes_or_no(out, question, false) {
+        return Ok(FAILED);
+    }
+    let done = gateway.trust(&TrustFolder { path: found.path, hash: found.hash }).await?;
+    if out.json {
+        out.document(&done)?;
+    } else {
+        out.line(format!("{} is trusted", clean(&done.path)))?;
+        say_when(&done, "obey it", context);
+    }
+    Ok(DONE)
+}
+
+async fn distrust(args: &DistrustArgs, context: &Context) -> Outcome {
+    let done = context.gateway().await?.distrust(&absolute(&args.path)?).await?;
+    if context.out.json {
+        context.out.document(&done)?;
+    } else {
+        context.out.line(format!("{} is not trusted", clean(&done.path)))?;
+        say_when(&done, "leave it out", context);
+    }
+    Ok(DONE)
+}
+
+fn say_when(done: &TrustView, what: &str, context: &Context) {
+    if !done.running_frames.is_empty() {
+        let frames = done.running_frames.join(" ");
+        context.out.say(format!("frames that run {what} after a restart: `mimir frame restart {frames}`"));
+    }
+}
+
+/// What would be obeyed, for a person who is about to decide. Every word of it is a stranger's.
+fn show_trust(found: &TrustView, context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    out.line(format!("{}: {}", out.paint.ink(Ink::Bold, &clean(&found.path)), in_a_sentence(found.trust)))?;
+    if !found.items.is_empty() {
+        let mut table = Table::new(&[column("KIND"), column("WHERE").shrinks(), column("WHAT").shrinks()]);
+        for item in &found.items {
+            table.row(vec![item.kind.to_string().into(), item.path.clone().into(), item.what.clone().into()]);
+        }
+        out.table(&table)?;
+    }
+    for path in &found.changed_files {
+        out.line(format!("changed since somebody said yes: {}", clean(path)))?;
+    }
+    for why in &found.obstacles {
+        out.line(format!("cannot be trusted as long as this is so: {}", clean(why)))?;
+    }
+    Ok(())
+}
+
+fn in_a_word(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Nothing => "-",
+        Trust::Untrusted => "no",
+        Trust::Changed => "changed",
+        Trust::Trusted => "yes",
+    }
+}
+
+fn in_a_sentence(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Nothing => "it brings nothing that an agent would obey",
+        Trust::Untrusted => "left out of its frames until you trust it",
+        Trust::Changed => "left out: it is not what you trusted",
+        Trust::Trusted => "trusted; its frames obey it from their next start on",
+    }
 }
 
 async fn show(args: &NameArgs, context: &Context) -> Outcome {
@@ -133,6 +257,7 @@ fn print(project: &ProjectView, context: &Context) -> Result<(), Failure> {
     out.line(out.paint.ink(Ink::Bold, &project.name))?;
     out.line(format!("  path     {}", clean(&project.path)))?;
     out.line(format!("  frames   {frames}"))?;
+    out.line(format!("  trust    {}", in_a_word(project.trust)))?;
     out.line(format!("  created  {} ago", age(project.created_at, context.now_ms())))
 }
 

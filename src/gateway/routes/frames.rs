@@ -137,7 +137,13 @@ pub async fn show(
     let seen = tokio::time::timeout(OBSERVE_WITHIN, frames.observation(&frame.id));
     let can = tokio::time::timeout(OBSERVE_WITHIN, frames.capabilities(&frame.id));
     let image = tokio::time::timeout(OBSERVE_WITHIN, newest(&frames, &frame));
-    let (seen, can, _) = tokio::join!(seen, can, image);
+    let apart = tokio::time::timeout(OBSERVE_WITHIN, frames.apart(&frame));
+    let (seen, can, apart, _) = tokio::join!(seen, can, apart, image);
+    let apart = apart.ok().and_then(Result::ok).unwrap_or_default();
+    let trust = match frame.engine.is_local() {
+        true => Some(frames.standing(&frame.workspace).await?.trust),
+        false => None,
+    };
     let can = can.ok().and_then(Result::ok);
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
@@ -169,6 +175,9 @@ pub async fn show(
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
         mounts: details.as_ref().map(|details| details.mounts.clone()).unwrap_or_default(),
+        isolation: apart.isolation,
+        loosened: apart.loosened,
+        trust,
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),
         agent_memory_bytes: upkeep.memory(&frame.id).map(|(_, bytes)| bytes),

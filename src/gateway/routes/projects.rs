@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use crate::clock::{self, Clock};
+use crate::frames::Frames;
 use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::problem::{Answer, Reply};
 use crate::model::ids::ProjectId;
@@ -25,17 +26,24 @@ routes! {
 /// All projects, by name.
 #[utoipa::path(get, path = "/v1/projects", tag = "projects",
     responses((status = 200, body = Vec<ProjectView>)))]
-pub async fn list(State(store): State<Store>) -> Answer<Json<Vec<ProjectView>>> {
-    let read = store
-        .read(|db| store::projects::list(db)?.into_iter().map(|project| view(db, project)).collect());
-    Ok(Json(read.await?))
+pub async fn list(
+    State(store): State<Store>, State(frames): State<Frames>,
+) -> Answer<Json<Vec<ProjectView>>> {
+    let read = store.read(|db| {
+        store::projects::list(db)?.into_iter().map(|project| with_frames(db, project)).collect::<Result<Vec<_>, _>>()
+    });
+    let mut views = Vec::new();
+    for (project, names) in read.await? {
+        views.push(view(&frames, project, names).await?);
+    }
+    Ok(Json(views))
 }
 
 /// Registers a project.
 #[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = AddProject,
     responses((status = 201, body = ProjectView)))]
 pub async fn add(
-    State(store): State<Store>, State(clock): State<Clock>,
+    State(store): State<Store>, State(frames): State<Frames>, State(clock): State<Clock>,
     Caller(principal): Caller,
     JsonBody(request): JsonBody<AddProject>,
 ) -> Answer<(StatusCode, Json<ProjectView>)> {
@@ -44,26 +52,30 @@ pub async fn add(
     let now = clock.now_ms();
     let id = ProjectId::from_parts(now, clock::entropy_128());
     let project = Project { id, name, path, created_at: now };
-    let view = store
+    let project = store
         .write(move |tx| {
             store::projects::insert(tx, &project)?;
             let detail = serde_json::json!({ "path": project.path });
             tx.audit(&principal, "project.add", project.name.as_str(), &detail)?;
-            Ok::<_, StoreError>(view_of(project, Vec::new()))
+            Ok::<_, StoreError>(project)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(view)))
+    Ok((StatusCode::CREATED, Json(view(&frames, project, Vec::new()).await?)))
 }
 
 /// A project.
 #[utoipa::path(get, path = "/v1/projects/{name}", tag = "projects", params(("name" = String, Path)),
     responses((status = 200, body = ProjectView)))]
-pub async fn show(State(store): State<Store>, Path(name): Path<String>) -> Answer<Json<ProjectView>> {
+pub async fn show(
+    State(store): State<Store>, State(frames): State<Frames>,
+    Path(name): Path<String>,
+) -> Answer<Json<ProjectView>> {
     let wanted = parse(&name)?;
     let read = store.read(move |db| {
-        store::projects::find_by_name(db, &wanted)?.map(|project| view(db, project)).transpose()
+        store::projects::find_by_name(db, &wanted)?.map(|project| with_frames(db, project)).transpose()
     });
-    Ok(Json(read.await?.ok_or_else(|| missing(&name))?))
+    let (project, names) = read.await?.ok_or_else(|| missing(&name))?;
+    Ok(Json(view(&frames, project, names).await?))
 }
 
 /// Forgets a project. Its folder and its frames stay.
@@ -93,7 +105,7 @@ fn missing(name: &str) -> Reply {
         .hint("`mimir projects list` shows the projects there are")
 }
 
-fn existing_folder(path: &str) -> Answer<String> {
+pub(super) fn existing_folder(path: &str) -> Answer<String> {
     let refuse = |why: &str| Reply::conflict("project.path", format!("{path} cannot be a project: {why}"));
     if !FsPath::new(path).is_absolute() {
         return Err(Reply::bad_request("project.path", format!("{path} cannot be a project: the path must be absolute")));
@@ -120,19 +132,21 @@ fn choose_name(given: Option<&str>, path: &str) -> Answer<ProjectName> {
     })
 }
 
-fn view(db: &store::Db<'_>, project: Project) -> Result<ProjectView, StoreError> {
+fn with_frames(db: &store::Db<'_>, project: Project) -> Result<(Project, Vec<String>), StoreError> {
     let frames = store::frames::list(db)?;
     let of_it = frames.into_iter().filter(|frame| frame.project.as_ref() == Some(&project.id));
     let names = of_it.map(|frame| frame.name.to_string()).collect();
-    Ok(view_of(project, names))
+    Ok((project, names))
 }
 
-fn view_of(project: Project, frames: Vec<String>) -> ProjectView {
-    ProjectView {
+async fn view(frames: &Frames, project: Project, names: Vec<String>) -> Answer<ProjectView> {
+    let trust = frames.standing(&project.path).await?.trust;
+    Ok(ProjectView {
         id: project.id.to_string(),
         name: project.name.to_string(),
         path: project.path,
-        frames,
+        frames: names,
+        trust,
         created_at: project.created_at,
-    }
+    })
 }

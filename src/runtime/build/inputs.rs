@@ -35,6 +35,7 @@ pub(super) const INPUTS: &[Input] = &[
     input!("images/frame/bashrc", 0o644),
     input!("images/frame/checksums", 0o644),
     input!("images/frame/fetch", 0o755),
+    input!("images/frame/leave-projects-out", 0o755),
     input!("images/frame/managed.json", 0o644),
     input!("images/frame/mimir-agent-window", 0o755),
     input!("images/frame/mimir-preview", 0o755),

@@ -16,6 +16,7 @@ use crate::model::container::{
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 use crate::runtime::{
@@ -155,6 +156,13 @@ impl Runtime for FakeEngine {
 
     async fn credentials(&self, frame: &FrameId) -> Answer<Option<Credentials>> {
         Ok(self.world.files(frame).password()?.map(Credentials::of_frame))
+    }
+
+    async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {
+        let state = self.world.lock();
+        let runs =
+            state.containers.values().any(|container| container.spec.frame == *frame && container.runs());
+        Ok(state.isolation.clone().filter(|_| runs))
     }
 
     async fn observe(&self, frame: &FrameId) -> Answer<Observation> {

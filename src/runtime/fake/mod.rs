@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::model::container::{ContainerSpec, FoundContainer, ImageInfo, Mount};
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 
@@ -157,6 +158,16 @@ impl FakeEngine {
     /// What the engine can do from now on; everything unless set.
     pub fn set_capabilities(&self, capabilities: Capabilities) {
         self.world.lock().capabilities = capabilities;
+    }
+
+    /// What the kernel says of everything that runs, from now on; nothing unless set.
+    pub fn set_isolation(&self, isolation: Option<Isolation>) {
+        self.world.lock().isolation = isolation;
+    }
+
+    /// All containers there are were made by an older mimir.
+    pub fn grow_old(&self) {
+        self.world.lock().containers.values_mut().for_each(|container| container.is_old = true);
     }
 
     /// How often that was called, faults included.

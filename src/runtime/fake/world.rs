@@ -17,6 +17,7 @@ use crate::model::container::{
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::isolation::Isolation;
 use crate::runtime::files::FrameFiles;
 use crate::runtime::{Capabilities, LogLine, RuntimeError, folder_identity};
 
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) on_exec: Option<OnExec>,
     pub(super) on_mount: Option<OnMount>,
     pub(super) on_connect: Option<OnConnect>,
+    /// What the kernel says of everything that runs.
+    pub(super) isolation: Option<Isolation>,
     made: u64,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Container {
     pub(super) oom_kills: u64,
     pub(super) stuck: Option<String>,
     pub(super) log: Vec<LogLine>,
+    /// Made by an older mimir.
+    pub(super) is_old: bool,
     mounts: Vec<Mount>,
     /// The folder that it was started with.
     workspace: Option<FolderIdentity>,
@@ -84,6 +89,7 @@ impl Container {
             pid: self.runs().then_some(4242),
             oom_kills: Some(self.oom_kills),
             stuck: self.stuck.clone(),
+            less_isolated: self.is_old,
             mounts: self.mounts.clone(),
             workspace: self.workspace.filter(|_| self.runs()),
         };
@@ -141,6 +147,7 @@ impl World {
             on_exec: None,
             on_mount: None,
             on_connect: None,
+            isolation: None,
             made: 0,
         };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock, frames_folder }
@@ -167,9 +174,13 @@ impl World {
         let image = ImageInfo {
             id: hex::encode(sha2::Sha256::digest(reference.as_bytes())),
             tags: vec![reference.to_owned()],
-            labels: [("io.mimir.inputs", "memory"), ("io.mimir.opencode", "1.18.33")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            labels: [
+                ("io.mimir.inputs", "memory"),
+                ("io.mimir.opencode", "1.18.33"),
+                ("io.mimir.project", "left-out"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             size_bytes: 1_000_000,
             created_at: self.clock.now_ms(),
         };
@@ -298,6 +309,7 @@ impl World {
             container_id: format!("{:064x}", state.made),
             observed: Observed::Halted,
             oom_kills: 0,
+            is_old: false,
             stuck: None,
             log: Vec::new(),
             mounts: spec.mounts(),

@@ -5,7 +5,9 @@
 
 mod containers;
 mod facts;
+mod isolation;
 mod libpod;
+mod seccomp;
 mod streams;
 mod timestamp;
 mod translate;
@@ -40,10 +42,11 @@ use crate::model::container::{
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
 use libpod::Libpod;
-use translate::Plan;
+use translate::{Plan, Rules};
 use trouble::{Doing, Trouble};
 
 /// What every Podman since 3.0 speaks. Fixed, because asking costs a second.
@@ -61,6 +64,8 @@ const LARGEST_OUTPUT: usize = 4 << 20;
 
 /// The label that frame images carry.
 pub const IMAGE_LABEL: &str = "io.mimir.inputs";
+/// The label of an image whose opencode can be told to leave a project's configuration out.
+pub const PROJECT_LABEL: &str = "io.mimir.project";
 
 /// Podman on this machine.
 pub struct Podman {
@@ -95,6 +100,15 @@ impl Podman {
     pub async fn close(&self) {
         *self.connected.lock().await = None;
         self.service.close().await;
+    }
+
+    /// Writes what the engine is to read when it makes the container.
+    fn rules(&self, spec: &ContainerSpec) -> Result<Rules, RuntimeError> {
+        let files = self.files(&spec.frame);
+        let seccomp = files.put_beside("seccomp.json", &seccomp::profile().to_string(), 0o600)?;
+        // The agent reads this one as whoever it is.
+        let hosts = files.put_beside("hosts", &translate::hosts(spec.name.as_str()), 0o644)?;
+        Ok(Rules { seccomp, hosts })
     }
 
     async fn connection(&self) -> Result<Arc<Connection>, RuntimeError> {
@@ -183,6 +197,8 @@ impl Runtime for Podman {
         let (uid, gid) = owner(spec)?;
         let kept = self.files(&spec.frame);
         kept.ensure(uid, gid)?;
+        // The container was made with them; it cannot start without.
+        let _ = self.rules(spec)?;
         kept.put(files, uid, gid)
     }
 
@@ -226,7 +242,8 @@ impl Runtime for Podman {
         let files = self.files(&spec.frame);
         files.ensure(uid, gid)?;
         let mounts = &[spec.mounts(), files.mounts()].concat();
-        let plan = &Plan { spec, mounts, user: (uid, gid) };
+        let rules = &self.rules(spec)?;
+        let plan = &Plan { spec, mounts, rules, user: (uid, gid) };
         let created = self
             .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(plan).await })
             .await;
@@ -242,6 +259,15 @@ impl Runtime for Podman {
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError> {
         self.run("start", Some(frame), CHANGE, |on| async move {
             on.ensure_started(&on.get(&self.instance, frame).await?).await
+        })
+        .await
+    }
+
+    async fn isolation(&self, frame: &FrameId) -> Result<Option<Isolation>, RuntimeError> {
+        self.run("inspect", Some(frame), LOOK, |on| async move {
+            let found = on.find(&self.instance, frame).await?;
+            let pid = found.and_then(|found| found.observation.details?.pid);
+            Ok(pid.and_then(isolation::look))
         })
         .await
     }

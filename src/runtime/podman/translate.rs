@@ -1,14 +1,18 @@
 //! Our words into the engine's and back. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::seccomp;
 use super::timestamp::parse_ms;
 use crate::model::container::{
     ContainerDetails, ContainerSpec, FoundContainer, LABEL_FRAME, LABEL_GENERATION, LABEL_INSTANCE,
-    LABEL_NAME, Mount, Observation, container_name, inside,
+    LABEL_ISOLATION, LABEL_NAME, Mount, Observation, container_name, inside,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::FrameId;
@@ -35,6 +39,9 @@ const MOST_PROCESSES: u64 = 1 << 15;
 /// Microseconds; what Docker and Podman take for a number of cores.
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
+/// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
+const HARDENING: &str = "no capabilities, no new privileges, read-only, own /etc/hosts";
+const HOSTS: &str = "/etc/hosts";
 
 /// A container to be, with what the engine adds to it.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +49,24 @@ pub(super) struct Plan<'a> {
     pub(super) spec: &'a ContainerSpec,
     /// All host folders that it is to see.
     pub(super) mounts: &'a [Mount],
+    /// What the engine reads and the container only feels.
+    pub(super) rules: &'a Rules,
     /// Whose its files are on the host.
     pub(super) user: (u32, u32),
+}
+
+/// Files on the host that say how a container is locked up.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// What it may ask of the kernel.
+    pub(super) seccomp: PathBuf,
+    /// The names that it knows: its own and loopback's. The engine would show it the machine's.
+    pub(super) hosts: PathBuf,
+}
+
+/// What `/etc/hosts` says inside.
+pub(super) fn hosts(name: &str) -> String {
+    format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 }
 
 /// The whole container, as locked up as the agent, tmux and git can bear.
@@ -54,6 +77,8 @@ pub(super) struct Plan<'a> {
 pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
     let spec = plan.spec;
     let (uid, gid) = if abilities.rootless { IMAGE_USER } else { plan.user };
+    let hosts = Mount::new(&plan.rules.hosts, HOSTS, true);
+    let folders = [plan.mounts, std::slice::from_ref(&hosts)].concat();
     let mut body = json!({
         "name": container_name(&spec.frame),
         "image": spec.image_id,
@@ -65,10 +90,12 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
         "healthconfig": {"Test": ["NONE"]},
         // No ports are published: a start that fails in the runtime leaves the port open in the service process.
         "netns": {"nsmode": network(spec.network, abilities.rootless)},
-        "mounts": mounts(plan.mounts),
+        "mounts": mounts(&folders),
         "read_only_filesystem": true,
         "cap_drop": ["ALL"],
         "no_new_privileges": true,
+        // A path, because the engine cannot take the profile itself.
+        "seccomp_profile_path": plan.rules.seccomp,
         "resource_limits": resources(spec, abilities),
         "r_limits": rlimits(abilities),
         "log_configuration": {"driver": "k8s-file", "size": LOG_BYTES},
@@ -92,7 +119,18 @@ fn labels(spec: &ContainerSpec) -> BTreeMap<&'static str, String> {
         (LABEL_FRAME, spec.frame.to_string()),
         (LABEL_NAME, spec.name.to_string()),
         (LABEL_GENERATION, spec.generation.to_string()),
+        (LABEL_ISOLATION, isolation()),
     ])
+}
+
+/// A word for how locked up containers are made: another one for each change of what they may do.
+fn isolation() -> String {
+    static WORD: OnceLock<String> = OnceLock::new();
+    let word = || {
+        let all = json!([seccomp::profile(), mounts(&[Mount::new(Path::new("/"), "/", false)]), HARDENING]);
+        hex::encode(Sha256::digest(all.to_string()))[..16].to_owned()
+    };
+    WORD.get_or_init(word).clone()
 }
 
 fn environment(spec: &ContainerSpec) -> BTreeMap<String, String> {
@@ -132,15 +170,15 @@ fn network(mode: NetworkMode, rootless: bool) -> &'static str {
 fn mounts(folders: &[Mount]) -> Vec<Value> {
     let bind = |mount: &Mount| {
         let rights = if mount.read_only { "ro" } else { "rw" };
-        let options = ["rbind", "rprivate", rights];
+        let options = ["rbind", "rprivate", "nosuid", "nodev", rights];
         json!({"type": "bind", "source": mount.source, "destination": mount.target, "options": options})
     };
     let memory = |target: &str, options: &[&str]| json!({"type": "tmpfs", "source": "tmpfs", "destination": target, "options": options});
     let memories = [
-        memory("/tmp", &["rw", "size=1g", "mode=1777", "exec"]),
+        memory("/tmp", &["rw", "nosuid", "nodev", "size=1g", "mode=1777", "exec"]),
         memory("/var/tmp", &["rw", "nosuid", "nodev"]),
         memory("/run", &["rw", "nosuid", "nodev"]),
-        memory(inside::PRIVATE, &["rw", "size=64m", "mode=1777"]),
+        memory(inside::PRIVATE, &["rw", "nosuid", "nodev", "size=64m", "mode=1777"]),
     ];
     folders.iter().map(bind).chain(memories).collect()
 }
@@ -215,7 +253,8 @@ impl Inspected {
 
     /// The host folders that it sees. Volumes that belong to the image are no host folders.
     pub(super) fn mounts(&self) -> Vec<Mount> {
-        let binds = self.mounts.iter().flatten().filter(|mount| mount.kind == "bind");
+        let binds = self.mounts.iter().flatten();
+        let binds = binds.filter(|mount| mount.kind == "bind" && mount.destination != HOSTS);
         let mount = |bind: &InspectedMount| Mount {
             source: bind.source.clone(),
             target: bind.destination.clone(),
@@ -253,6 +292,7 @@ pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Obse
         pid: (runs && state.pid > 0).then_some(state.pid),
         oom_kills: state.oom_killed.then_some(1),
         stuck,
+        less_isolated: body.label(LABEL_ISOLATION) != Some(isolation().as_str()),
         mounts: body.mounts(),
         workspace: None,
     };

@@ -37,7 +37,8 @@ fn made(spec: &ContainerSpec, abilities: Abilities) -> Value {
     let own =
         [Mount::new(Path::new("/l"), inside::LINK, false), Mount::new(Path::new("/s"), inside::START, true)];
     let mounts = [spec.mounts(), own.to_vec()].concat();
-    create_body(&Plan { spec, mounts: &mounts, user: (1001, 1002) }, abilities)
+    let rules = Rules { seccomp: PathBuf::from("/f/seccomp.json"), hosts: PathBuf::from("/f/hosts") };
+    create_body(&Plan { spec, mounts: &mounts, rules: &rules, user: (1001, 1002) }, abilities)
 }
 
 #[test]
@@ -68,7 +69,27 @@ fn a_frame_is_locked_up() {
     assert_eq!(body["privileged"], Value::Null);
     let mounts = body["mounts"].as_array().unwrap();
     let start = mounts.iter().find(|mount| mount["destination"] == inside::START).unwrap();
-    assert_eq!(start["options"], json!(["rbind", "rprivate", "ro"]));
+    assert_eq!(start["options"], json!(["rbind", "rprivate", "nosuid", "nodev", "ro"]));
+    for mount in mounts {
+        let has = |option: &str| mount["options"].as_array().unwrap().contains(&json!(option));
+        assert!(has("nosuid") && has("nodev"), "{mount}");
+    }
+    assert_eq!(body["seccomp_profile_path"], "/f/seccomp.json");
+    let hosts = mounts.iter().find(|mount| mount["destination"] == "/etc/hosts").unwrap();
+    assert_eq!(hosts["source"], "/f/hosts");
+    assert_eq!(body["labels"][LABEL_ISOLATION].as_str().unwrap().len(), 16);
+}
+
+#[test]
+fn a_container_that_was_made_less_locked_up_is_told_apart() {
+    let seen = |labels: Value| -> bool {
+        let body: Inspected =
+            serde_json::from_value(json!({"Id": "1", "Config": {"Labels": labels}})).unwrap();
+        observation(&body, |_| false).details.unwrap().less_isolated
+    };
+    assert!(seen(json!({})));
+    assert!(seen(json!({LABEL_ISOLATION: "another word"})));
+    assert!(!seen(json!({LABEL_ISOLATION: isolation()})));
 }
 
 #[test]
@@ -79,7 +100,7 @@ fn a_folder_name_is_one_string_whatever_is_in_it() {
     let body = made(&spec, ROOTFUL);
     let binds: Vec<&Value> =
         body["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind").collect();
-    assert_eq!(binds.len(), 4, "{binds:?}");
+    assert_eq!(binds.len(), 5, "{binds:?}");
     assert_eq!((&binds[0]["source"], &binds[0]["destination"]), (&json!(name), &json!(inside::WORKSPACE)));
 }
 

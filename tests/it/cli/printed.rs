@@ -177,7 +177,13 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/approvals", json!([approval("question")]));
     on("GET /v1/approvals/apr_1", approval("question"));
     on("POST /v1/approvals/apr_1/answer", approval("permission"));
-    let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "created_at": 1});
+    let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
+        "created_at": 1});
+    let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],
+        "items": [{"kind": "plugin", "path": "opencode.json", "what": "./x.js"}]});
+    on("GET /v1/trust", trust.clone());
+    on("POST /v1/trust", trust.clone());
+    on("DELETE /v1/trust", trust);
     on("GET /v1/projects", json!([project]));
     on("POST /v1/projects", project.clone());
     on("GET /v1/projects/web", project);
@@ -295,6 +301,8 @@ fn what_every_command_prints_is_what_is_described() {
         &["projects", "add"],
         &["projects", "show", "web"],
         &["projects", "remove", "web", "--yes"],
+        &["projects", "trust", "/p", "--yes"],
+        &["projects", "distrust", "/p"],
         &["token", "create", "--scope", "read"],
         &["token", "list"],
         &["token", "revoke", "ci"],

@@ -236,7 +236,7 @@ fn stats_images_sessions_and_projects_are_tables() {
     ]);
     gateway.on("GET /v1/sessions/last", answer(whole));
     let project = json!({"id": "prj_01k0000000000000000000000a", "name": "my-api", "path": "/home/me/src/my-api",
-                         "frames": ["my-api"], "created_at": ago(HOUR * 30)});
+                         "frames": ["my-api"], "trust": "changed", "created_at": ago(HOUR * 30)});
     gateway.on("GET /v1/projects", answer(json!([project])));
     gateway.on("GET /v1/projects/my-api", answer(project));
 

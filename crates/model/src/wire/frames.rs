@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
+use crate::isolation::Isolation;
 use crate::network::{HostTraffic, LentHost, NetworkMode};
 use crate::origin::Origin;
 use crate::policy::Rule;
 use crate::status::FrameStatus;
+use crate::trust::Trust;
 
 /// `POST /v1/frames`
 ///
@@ -284,6 +286,15 @@ pub struct FrameDetails {
     /// The host folders that its container really sees; empty while it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
+    /// How it is kept apart, as the kernel says it; absent while it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Whether it obeys what its project brings; absent where no folder of this machine is worked in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// What was loosened, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loosened: Vec<String>,
     /// How the last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trust::{Trust, TrustItem};
+
 /// `POST /v1/projects`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,46 @@ pub struct ProjectView {
     pub path: String,
     /// Names of its frames.
     pub frames: Vec<String>,
+    /// Whether frames obey what it brings; a gateway of before that does not say.
+    #[serde(default)]
+    pub trust: Trust,
     /// UTC ms.
     pub created_at: u64,
+}
+
+/// `POST /v1/trust`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFolder {
+    /// Absolute host folder.
+    #[schema(pattern = "^/")]
+    pub path: String,
+    /// Of what was shown to the person who says yes.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    pub hash: String,
+}
+
+/// What a project brings for its agent to obey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TrustView {
+    /// Absolute host folder, links resolved.
+    pub path: String,
+    /// Whether frames obey it.
+    pub trust: Trust,
+    /// Of all of it; a yes is bound to it.
+    pub hash: String,
+    /// What would be obeyed.
+    pub items: Vec<TrustItem>,
+    /// Files that are not as they were when somebody said yes.
+    pub changed_files: Vec<String>,
+    /// Why nobody can say yes to it, if so.
+    pub obstacles: Vec<String>,
+    /// When somebody said yes (UTC ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_at: Option<u64>,
+    /// Who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_by: Option<String>,
+    /// Frames that run in it: what they loaded at their start stays until the next.
+    pub running_frames: Vec<String>,
 }

@@ -14,7 +14,9 @@ use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
 use crate::model::quantity::{age, left, money, size};
+use crate::model::shell::quoted;
 use crate::model::status::FrameStatus;
+use crate::model::trust::Trust;
 use crate::wire::frames::FrameDetails;
 
 /// Everything about a frame, with the reason for an error and what to do
@@ -138,6 +140,21 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
         facts.push(("memory", memory.join(", ")));
     }
     facts.extend(frame.mounts.iter().map(|mount| ("mounted", mount.to_string())));
+    let project = match frame.trust {
+        Some(Trust::Untrusted) => Some("left out"),
+        Some(Trust::Changed) => Some("left out: it is not what you trusted"),
+        Some(Trust::Trusted) if summary.expires_at.is_some() => {
+            Some("left out: throwaway frames obey nothing")
+        }
+        Some(Trust::Trusted) => Some("obeyed from its next start on, as you trusted it"),
+        Some(Trust::Nothing) | None => None,
+    };
+    facts.extend(project.map(|word| {
+        let look = format!("`mimir projects trust {}`", quoted(&summary.workspace));
+        ("brings", format!("plugins, commands or settings: {word}; {look} shows them"))
+    }));
+    facts.extend(frame.isolation.as_ref().map(|isolation| ("isolation", isolation.words().join("; "))));
+    facts.extend(frame.loosened.iter().map(|text| ("loosened", text.clone())));
     facts.push(("files of", frame.owner.clone()));
     if !frame.env.is_empty() {
         facts.push(("env", frame.env.join(", ")));

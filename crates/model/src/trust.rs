@@ -1,0 +1,284 @@
+//! What a project brings for its agent to obey, and whether somebody who was shown it said yes.
+//!
+//! Instructions are not here: they are text for the model. This is about what runs, and what may be done
+//! without asking.
+
+use std::collections::BTreeMap;
+
+use jsonc_parser::ParseOptions;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Whether a project's configuration of the agent is obeyed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Trust {
+    /// It brings nothing that could be obeyed.
+    #[default]
+    Nothing,
+    /// Nobody has said yes: it is left out.
+    Untrusted,
+    /// Somebody said yes to something else: it is left out.
+    Changed,
+    /// Somebody said yes to exactly this: frames obey it from their next start on.
+    Trusted,
+}
+
+/// What a thing in a project is to the agent.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum TrustKind {
+    /// A program that runs in the agent at its start, with the agent's password.
+    Plugin,
+    /// A program that is started with the agent, or a server that it talks to.
+    Mcp,
+    /// A program that the agent starts by itself: a formatter, a language server.
+    Program,
+    /// A program in the agent that the model may call.
+    Tool,
+    /// A ready-made prompt; it may run commands when somebody uses it.
+    Command,
+    /// An agent of the project's own, with rights of its own.
+    Agent,
+    /// A text that the model may read.
+    Skill,
+    /// A setting: models, permissions and the like.
+    Setting,
+    /// Files beside them, which they may use.
+    Files,
+}
+
+impl TrustKind {
+    /// Whether it runs without anybody asking for it.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        matches!(self, Self::Plugin | Self::Mcp | Self::Program | Self::Tool)
+    }
+}
+
+/// One thing that would be obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TrustItem {
+    /// What it is to the agent.
+    pub kind: TrustKind,
+    /// Where it stands, from the project's folder.
+    pub path: String,
+    /// What it says; a stranger's words.
+    pub what: String,
+}
+
+/// The most of a stranger's words that is shown of one thing.
+const MOST_SHOWN: usize = 300;
+
+impl TrustItem {
+    /// A thing and its words, as far as they can be shown.
+    #[must_use]
+    pub fn new(kind: TrustKind, path: &str, what: &str) -> Self {
+        let mut shown: String = what.chars().take(MOST_SHOWN).collect();
+        if shown.len() < what.len() {
+            shown.push('…');
+        }
+        Self { kind, path: path.to_owned(), what: shown }
+    }
+}
+
+/// What somebody said yes to: each file with the hash of its content.
+pub type TrustedFiles = BTreeMap<String, String>;
+
+/// The files that are not as they were, in order.
+#[must_use]
+pub fn changed(then: &TrustedFiles, now: &TrustedFiles) -> Vec<String> {
+    let mut changed: Vec<String> = then
+        .iter()
+        .filter(|(path, hash)| now.get(*path) != Some(*hash))
+        .chain(now.iter().filter(|(path, _)| !then.contains_key(*path)))
+        .map(|(path, _)| path.clone())
+        .collect();
+    changed.sort();
+    changed
+}
+
+/// What a file of settings (opencode.json, opencode.jsonc) says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// What would be obeyed, in order.
+    pub items: Vec<TrustItem>,
+    /// The words of what it starts: some may be names of programs of the project.
+    pub starts: Vec<String>,
+    /// The files that it takes texts from (`{file:…}`).
+    pub takes_in: Vec<String>,
+    /// Everything that it says but where its schema is, which opencode writes into it by itself.
+    pub says: String,
+}
+
+impl AgentSettings {
+    /// Reads them, with comments and trailing commas.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn read(path: &str, text: &str) -> Result<Self, String> {
+        let file = jsonc_parser::parse_to_serde_value::<Option<Value>>(text, &ParseOptions::default())
+            .map_err(|error| error.to_string())?
+            .unwrap_or_default();
+        let mut settings = match file {
+            Value::Null => Map::new(),
+            Value::Object(settings) => settings,
+            _ => return Err("it is not an object in braces".to_owned()),
+        };
+        settings.remove("$schema");
+        let mut read = Self { items: items(path, &settings), ..Self::default() };
+        for (key, value) in &settings {
+            read.collect(value, STARTS.contains(&key.as_str()));
+        }
+        read.says = Value::Object(settings).to_string();
+        Ok(read)
+    }
+
+    fn collect(&mut self, value: &Value, starts: bool) {
+        match value {
+            Value::String(text) => {
+                let files = text.split("{file:").skip(1).filter_map(|rest| rest.split_once('}'));
+                self.takes_in.extend(files.map(|(file, _)| file.to_owned()));
+                if starts {
+                    self.starts.push(text.clone());
+                    let parts = text.split(|c: char| c.is_whitespace() || "\"'`{}=;|&()<>".contains(c));
+                    let parts = parts.filter(|part| !part.is_empty() && *part != text);
+                    self.starts.extend(parts.map(str::to_owned));
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|one| self.collect(one, starts)),
+            Value::Object(fields) => fields.values().for_each(|one| self.collect(one, starts)),
+            _ => {}
+        }
+    }
+}
+
+fn items(path: &str, settings: &Map<String, Value>) -> Vec<TrustItem> {
+    let mut items = Vec::new();
+    let mut add = |kind, what: &str| items.push(TrustItem::new(kind, path, what));
+    for (key, value) in settings {
+        match key.as_str() {
+            "instructions" => {}
+            "plugin" | "plugins" => {
+                for one in value.as_array().into_iter().flatten() {
+                    let named = one.as_str().or_else(|| one["package"].as_str()).or_else(|| one[0].as_str());
+                    add(TrustKind::Plugin, &named.map_or_else(|| one.to_string(), str::to_owned));
+                }
+            }
+            "mcp" => each(value, |name, server| add(TrustKind::Mcp, &format!("{name}: {}", started(server)))),
+            "formatter" | "lsp" if value.is_object() => each(value, |name, one| {
+                add(TrustKind::Program, &format!("{key} {name}: {}", started(one)));
+            }),
+            "command" | "commands" => each(value, |name, one| {
+                let template = one["template"].as_str().unwrap_or_default();
+                add(TrustKind::Command, &format!("/{name}: {template}"));
+            }),
+            "agent" | "agents" | "mode" => {
+                each(value, |name, one| add(TrustKind::Agent, &format!("{name}: {one}")));
+            }
+            "skills" => add(TrustKind::Skill, &value.to_string()),
+            _ => add(TrustKind::Setting, &format!("{key}: {value}")),
+        }
+    }
+    items.sort();
+    items
+}
+
+fn each(value: &Value, mut take: impl FnMut(&str, &Value)) {
+    for (name, one) in value.as_object().into_iter().flatten() {
+        take(name, one);
+    }
+}
+
+/// The command or the address of something that is started.
+fn started(one: &Value) -> String {
+    let command = one["command"].as_array().map(|words| {
+        words.iter().map(|word| word.as_str().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+    });
+    command.or_else(|| one["url"].as_str().map(str::to_owned)).unwrap_or_else(|| one.to_string())
+}
+
+/// Settings whose words may name programs of the project. Prompts and descriptions name files as well, but run none.
+const STARTS: [&str; 5] = ["plugin", "plugins", "mcp", "formatter", "lsp"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_runs_is_named_with_its_command() {
+        let text = r#"{ // a stranger's
+            "plugin": ["./evil.js", ["named", {"a": 1}], {"package": "other"}],
+            "mcp": {"db": {"type": "local", "command": ["node", "mcp/server.js"]}, "far": {"url": "https://x.example"}},
+            "formatter": {"mine": {"command": ["./fmt", "$FILE"]}}, "lsp": false,
+            "command": {"go": {"template": "run !`./go.sh`"}},
+            "agent": {"boss": {"prompt": "{file:prompts/boss.md} Read README.md first"}},
+            "permission": {"bash": "allow"}, "instructions": ["AGENTS.md"],
+        }"#;
+        let settings = AgentSettings::read("opencode.json", text).expect("JSON with comments");
+        let said: Vec<String> =
+            settings.items.iter().map(|item| format!("{} {}", item.kind, item.what)).collect();
+        assert_eq!(
+            said,
+            [
+                "plugin ./evil.js",
+                "plugin named",
+                "plugin other",
+                "mcp db: node mcp/server.js",
+                "mcp far: https://x.example",
+                "program formatter mine: ./fmt $FILE",
+                "command /go: run !`./go.sh`",
+                r#"agent boss: {"prompt":"{file:prompts/boss.md} Read README.md first"}"#,
+                "setting lsp: false",
+                r#"setting permission: {"bash":"allow"}"#,
+            ]
+        );
+        for word in ["./evil.js", "mcp/server.js", "./fmt"] {
+            assert!(settings.starts.iter().any(|known| known == word), "{word}: {:?}", settings.starts);
+        }
+        assert_eq!(settings.takes_in, ["prompts/boss.md"]);
+        assert!(
+            !settings.starts.iter().any(|word| word == "README.md"),
+            "text for the model changes every day"
+        );
+    }
+
+    #[test]
+    fn what_opencode_writes_into_it_by_itself_is_no_change() {
+        let says = |text: &str| AgentSettings::read("x", text).expect("JSON").says;
+        let before = r#"{"plugin": ["a"], "model": "b"} // mine"#;
+        let after = r#"{"$schema": "https://opencode.ai/config.json", "plugin": ["a"], "model": "b"}"#;
+        assert_eq!(says(before), says(after));
+        assert_ne!(says(before), says(r#"{"plugin": ["a", "c"], "model": "b"}"#));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_an_empty_file_is_nothing() {
+        assert!(AgentSettings::read("x", "{ \"plugin\": ").is_err());
+        assert!(AgentSettings::read("x", "[]").is_err());
+        assert!(AgentSettings::read("x", "  ").expect("nothing").items.is_empty());
+    }
+
+    #[test]
+    fn files_that_came_went_or_changed_are_named() {
+        let files = |list: &[(&str, &str)]| -> TrustedFiles {
+            list.iter().map(|(path, hash)| ((*path).to_owned(), (*hash).to_owned())).collect()
+        };
+        let then = files(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let now = files(&[("a", "1"), ("b", "9"), ("d", "4")]);
+        assert_eq!(changed(&then, &now), ["b", "c", "d"]);
+        assert!(changed(&then, &then).is_empty());
+    }
+
+    #[test]
+    fn a_strangers_words_are_not_shown_without_end() {
+        let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(1000));
+        assert_eq!(item.what.chars().count(), MOST_SHOWN + 1);
+    }
+}

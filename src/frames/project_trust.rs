@@ -1,0 +1,528 @@
+//! What in a project's folder its agent would obey, and whether somebody said yes to exactly that.
+//!
+//! A yes is bound to the content of every file that opencode reads as configuration, of everything in `.opencode`, and
+//! of every file of the project that they name (a plugin in `scripts/`, the program of an MCP server). What those
+//! files load in turn is the project's code like any other; it is not followed.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::model::container::inside;
+use crate::model::trust::{AgentSettings, Trust, TrustItem, TrustKind, TrustedFiles};
+use crate::store::trusted_folders::TrustedFolder;
+
+/// The project's own configuration of opencode.
+const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
+/// The folder of everything else.
+const FOLDER: &str = ".opencode";
+/// In it: opencode writes it at every start.
+const IGNORED: &str = ".gitignore";
+/// In it: packages; they are many, and are one thing here.
+const PACKAGES: &str = "node_modules";
+/// In it: what agents write themselves, as Markdown; nothing obeys it.
+const PLANS: &str = "plans";
+/// More than this is not looked through.
+const MOST_FILES: usize = 40_000;
+const MOST_BYTES: u64 = 512 << 20;
+const MOST_SETTINGS_BYTES: u64 = 1 << 20;
+
+/// What is in a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What would be obeyed.
+    pub items: Vec<TrustItem>,
+    /// What a yes would be bound to.
+    pub files: TrustedFiles,
+    /// Why nobody can say yes to it, if so.
+    pub obstacles: Vec<String>,
+}
+
+impl Found {
+    /// One hash of all of it.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, content) in &self.files {
+            // Lengths first: no two lists give the same text.
+            hash.update(format!("{}:{path}{}:{content}", path.len(), content.len()));
+        }
+        hex::encode(hash.finalize())
+    }
+
+    /// Whether something in it would run by itself.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.items.iter().any(|item| item.kind.runs()) || !self.obstacles.is_empty()
+    }
+
+    /// What that is, given what somebody said yes to in this folder.
+    #[must_use]
+    pub fn judge(&self, trusted: Option<&TrustedFolder>) -> Trust {
+        if self.files.is_empty() && self.obstacles.is_empty() {
+            return Trust::Nothing;
+        }
+        match trusted {
+            None => Trust::Untrusted,
+            Some(trusted) if self.obstacles.is_empty() && trusted.hash == self.hash() => Trust::Trusted,
+            Some(_) => Trust::Changed,
+        }
+    }
+}
+
+/// Looks through a project. Reads files, so not on a thread that others wait for.
+#[must_use]
+pub fn look(workspace: &Path) -> Found {
+    let root = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
+    let mut look = Look { root, found: Found::default(), files: 0, bytes: 0, named: VecDeque::new() };
+    for name in SETTINGS {
+        look.settings(Path::new(name));
+    }
+    look.agent_folder();
+    look.follow_names();
+    look.found.items.sort();
+    look.found.items.dedup();
+    look.found
+}
+
+struct Look {
+    root: PathBuf,
+    found: Found,
+    files: usize,
+    bytes: u64,
+    /// Words of settings, each with the folder of its file.
+    named: VecDeque<(PathBuf, Named, String)>,
+}
+
+/// How a word stands in the settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Among the words of something that is started; data of a program's is none of it.
+    Start,
+    /// As a file whose text belongs to the settings.
+    File,
+}
+
+impl Look {
+    fn obstacle(&mut self, path: &Path, why: impl std::fmt::Display) {
+        let text = format!("{}: {why}", path.display());
+        if !self.found.obstacles.contains(&text) {
+            self.found.obstacles.push(text);
+        }
+    }
+
+    fn item(&mut self, kind: TrustKind, path: &Path, what: &str) {
+        self.found.items.push(TrustItem::new(kind, &path.to_string_lossy(), what));
+    }
+
+    fn settings(&mut self, path: &Path) {
+        let whole = self.root.join(path);
+        match fs::symlink_metadata(&whole) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Ok(there) if there.is_file() && there.len() <= MOST_SETTINGS_BYTES => {}
+            Ok(there) if there.is_file() => return self.obstacle(path, "it is larger than 1 MiB"),
+            Ok(_) => return self.obstacle(path, "it is a link, or no file"),
+            Err(error) => return self.obstacle(path, error),
+        }
+        let text = match self.read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(why) => return self.obstacle(path, why),
+        };
+        match AgentSettings::read(&path.to_string_lossy(), &text) {
+            Ok(settings) => {
+                // Bound to what it says: opencode adds the place of its schema to a file that lacks it.
+                let says = hex::encode(Sha256::digest(settings.says.as_bytes()));
+                self.found.files.insert(path.to_string_lossy().into_owned(), says);
+                self.found.items.extend(settings.items);
+                let base = path.parent().unwrap_or(Path::new("")).to_owned();
+                let name = |of: Named| {
+                    let base = base.clone();
+                    move |word| (base.clone(), of, word)
+                };
+                self.named.extend(settings.starts.into_iter().map(name(Named::Start)));
+                self.named.extend(settings.takes_in.into_iter().map(name(Named::File)));
+            }
+            Err(why) => self.obstacle(path, format!("it cannot be read: {why}")),
+        }
+    }
+
+    /// The content, which a yes is bound to from here on.
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        let mut content = Vec::new();
+        let file = open(&self.root.join(path)).map_err(|error| error.to_string())?;
+        self.count(file.metadata().map_err(|error| error.to_string())?.len())?;
+        file.take(MOST_BYTES).read_to_end(&mut content).map_err(|error| error.to_string())?;
+        let hash = hex::encode(Sha256::digest(&content));
+        self.found.files.insert(path.to_string_lossy().into_owned(), hash);
+        Ok(content)
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), String> {
+        self.files += 1;
+        self.bytes += bytes;
+        if self.files > MOST_FILES || self.bytes > MOST_BYTES {
+            return Err("there is more than can be looked through".to_owned());
+        }
+        Ok(())
+    }
+
+    fn agent_folder(&mut self) {
+        let folder = Path::new(FOLDER);
+        match fs::symlink_metadata(self.root.join(folder)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(there) if there.is_dir() => {
+                self.folder(folder);
+                for name in SETTINGS {
+                    self.settings(&folder.join(name));
+                }
+            }
+            Ok(_) => self.obstacle(folder, "it is a link, or no folder"),
+            Err(error) => self.obstacle(folder, error),
+        }
+    }
+
+    fn folder(&mut self, folder: &Path) {
+        let mut entries: Vec<PathBuf> = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries.flatten().map(|entry| folder.join(entry.file_name())).collect(),
+            Err(error) => return self.obstacle(folder, error),
+        };
+        entries.sort();
+        for path in entries {
+            match fs::symlink_metadata(self.root.join(&path)).map(|there| there.file_type()) {
+                Ok(kind) if kind.is_dir() && path.ends_with(PACKAGES) => self.packages(&path),
+                Ok(kind) if kind.is_dir() => self.folder(&path),
+                Ok(kind) if kind.is_file() => self.file(&path),
+                Ok(kind) if kind.is_symlink() => match self.link(&path) {
+                    Ok(target) => drop(self.found.files.insert(path.to_string_lossy().into_owned(), target)),
+                    Err(why) => self.obstacle(&path, why),
+                },
+                Ok(_) => self.obstacle(&path, "it is neither a file nor a folder"),
+                Err(error) => self.obstacle(&path, error),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        if is_plan(path) || path == Path::new(FOLDER).join(IGNORED) {
+            return;
+        }
+        if let Err(why) = self.read(path) {
+            return self.obstacle(path, why);
+        }
+        let Some(Component::Normal(place)) =
+            path.strip_prefix(FOLDER).ok().and_then(|p| p.components().next())
+        else {
+            return;
+        };
+        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let script = matches!(extension.as_str(), "js" | "ts" | "mjs" | "cjs" | "mts" | "cts");
+        let text = extension == "md";
+        let (kind, what) = match &*place.to_string_lossy() {
+            "plugin" | "plugins" if script => (TrustKind::Plugin, "runs in the agent at its start"),
+            "tool" | "tools" if script => {
+                (TrustKind::Tool, "runs in the agent at its start, and when the model calls it")
+            }
+            "command" | "commands" if text => (TrustKind::Command, "a ready-made prompt"),
+            "agent" | "agents" | "mode" | "modes" if text => {
+                (TrustKind::Agent, "an agent with rights of its own")
+            }
+            "skill" | "skills" if path.ends_with("SKILL.md") => {
+                (TrustKind::Skill, "a text that the model may read")
+            }
+            _ => return,
+        };
+        self.item(kind, path, what);
+    }
+
+    /// Packages that plugins may load: one hash of all of them.
+    fn packages(&mut self, folder: &Path) {
+        let mut inner = Look {
+            root: self.root.clone(),
+            found: Found::default(),
+            files: self.files,
+            bytes: self.bytes,
+            named: VecDeque::new(),
+        };
+        let mut entries = vec![folder.to_owned()];
+        while let Some(next) = entries.pop() {
+            let list = match fs::read_dir(self.root.join(&next)) {
+                Ok(list) => list,
+                Err(error) => return self.obstacle(&next, error),
+            };
+            for entry in list.flatten() {
+                let path = next.join(entry.file_name());
+                let done = match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => {
+                        entries.push(path.clone());
+                        Ok(())
+                    }
+                    Ok(kind) if kind.is_file() => inner.read(&path).map(drop),
+                    Ok(kind) if kind.is_symlink() => inner.link(&path).map(|target| {
+                        inner.found.files.insert(path.to_string_lossy().into_owned(), target);
+                    }),
+                    Ok(_) => Err("it is neither a file nor a folder".to_owned()),
+                    Err(error) => Err(error.to_string()),
+                };
+                if let Err(why) = done {
+                    return self.obstacle(&path, why);
+                }
+            }
+        }
+        (self.files, self.bytes) = (inner.files, inner.bytes);
+        if !inner.found.files.is_empty() {
+            let what = format!("{} files of packages that plugins may load", inner.found.files.len());
+            self.found.files.insert(folder.to_string_lossy().into_owned(), inner.found.hash());
+            self.item(TrustKind::Files, folder, &what);
+        }
+    }
+
+    /// Where a link leads; only within the folder, where the content is known anyway.
+    fn link(&mut self, path: &Path) -> Result<String, String> {
+        self.count(0)?;
+        let target = fs::read_link(self.root.join(path)).map_err(|error| error.to_string())?;
+        let real = fs::canonicalize(self.root.join(path))
+            .map_err(|_| "it is a link that leads nowhere".to_owned())?;
+        if !real.starts_with(self.root.join(FOLDER)) {
+            return Err(format!("it is a link out of {FOLDER}"));
+        }
+        Ok(format!("-> {}", target.to_string_lossy()))
+    }
+
+    /// Files of the project that its settings name belong to them.
+    fn follow_names(&mut self) {
+        while let Some((base, how, word)) = self.named.pop_front() {
+            let word = word.trim_start_matches("file://").trim_start_matches("file:");
+            if word.is_empty() || word.len() > 1024 || word.contains('\0') {
+                continue;
+            }
+            let places = match word.strip_prefix(inside::WORKSPACE) {
+                Some(rest) if rest.starts_with('/') => vec![PathBuf::from(rest.trim_start_matches('/'))],
+                _ if word.starts_with('/') => continue,
+                _ => vec![base.join(word), PathBuf::from(word)],
+            };
+            for place in places {
+                self.named_file(&place, how, word.starts_with('.') || word.starts_with('/'));
+            }
+        }
+    }
+
+    fn named_file(&mut self, place: &Path, how: Named, may_be_package: bool) {
+        let Ok(real) = fs::canonicalize(self.root.join(place)) else { return };
+        let Ok(path) = real.strip_prefix(&self.root).map(Path::to_owned) else { return };
+        let is_known = self.found.files.contains_key(&*path.to_string_lossy());
+        if path.as_os_str().is_empty() || is_known || path.starts_with(FOLDER) {
+            return;
+        }
+        if real.is_file() {
+            if how == Named::Start && !is_program(&real) {
+                return;
+            }
+            match self.read(&path) {
+                Ok(_) => self.item(TrustKind::Files, &path, "named in the settings"),
+                Err(why) => self.obstacle(&path, why),
+            }
+        } else if may_be_package && real.join("package.json").is_file() {
+            // A plugin may be a package.
+            self.packages(&path);
+        }
+    }
+}
+
+/// Endings of what interpreters run.
+const PROGRAMS: [&str; 16] = [
+    "js", "ts", "mjs", "cjs", "mts", "cts", "jsx", "tsx", "py", "sh", "bash", "rb", "pl", "php", "lua", "jar",
+];
+
+/// Whether a file is a program, by its name, its rights or its beginning.
+fn is_program(path: &Path) -> bool {
+    let by_name =
+        path.extension().is_some_and(|end| PROGRAMS.iter().any(|known| end.eq_ignore_ascii_case(known)));
+    let by_rights = || fs::metadata(path).is_ok_and(|there| there.permissions().mode() & 0o111 != 0);
+    let by_beginning = || {
+        let mut start = [0; 2];
+        open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *b"#!")
+    };
+    by_name || by_rights() || by_beginning()
+}
+
+fn is_plan(path: &Path) -> bool {
+    path.starts_with(Path::new(FOLDER).join(PLANS)) && path.extension().is_some_and(|end| end == "md")
+}
+
+/// A file that a stranger put there: no link at the end, no pipe that never answers.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+    }
+    Ok(file)
+}
+
+/// What is left out of an untrusted project, in few words: files of settings, and folders of `.opencode`.
+#[must_use]
+pub fn in_short(found: &Found) -> Vec<String> {
+    let mut short = BTreeSet::new();
+    let named =
+        found.items.iter().filter(|item| item.kind != TrustKind::Files).map(|item| item.path.as_str());
+    let settings = found
+        .files
+        .keys()
+        .map(String::as_str)
+        .filter(|path| SETTINGS.iter().any(|name| path.ends_with(name)));
+    for path in named.chain(settings) {
+        let parts: Vec<&str> = path.split('/').take(2).collect();
+        short.insert(parts.join("/"));
+    }
+    short.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            put(folder.path(), name, text);
+        }
+        folder
+    }
+
+    fn put(folder: &Path, name: &str, text: &str) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+
+    fn trusted(found: &Found) -> TrustedFolder {
+        TrustedFolder {
+            path: "/p".to_owned(),
+            hash: found.hash(),
+            files: found.files.clone(),
+            trusted_at: 1,
+            trusted_by: "local:0".to_owned(),
+        }
+    }
+
+    const ALL: &[(&str, &str)] = &[
+        (
+            "opencode.json",
+            r#"{"plugin": ["./scripts/start.js"], "mcp": {"db": {"command": ["node", "srv/db.js"]}}}"#,
+        ),
+        ("scripts/start.js", "1"),
+        ("srv/db.js", "2"),
+        ("srv/other.js", "not named"),
+        (".opencode/plugins/a.js", "3"),
+        (".opencode/tool/b.ts", "4"),
+        (".opencode/command/c.md", "5"),
+        (".opencode/agents/d.md", "6"),
+        (".opencode/skills/e/SKILL.md", "7"),
+        (".opencode/opencode.jsonc", "{ /* mine */ \"permission\": \"allow\" }"),
+        (".opencode/node_modules/x/index.js", "8"),
+        (".opencode/plans/1.md", "a plan"),
+        ("AGENTS.md", "text"),
+    ];
+
+    #[test]
+    fn everything_that_would_be_obeyed_is_found_and_nothing_else_counts() {
+        let folder = project(ALL);
+        let found = look(folder.path());
+        assert!(found.obstacles.is_empty() && found.runs(), "{found:?}");
+        let kinds: Vec<String> =
+            found.items.iter().map(|item| format!("{} {}", item.kind, item.path)).collect();
+        assert_eq!(
+            kinds,
+            [
+                "plugin .opencode/plugins/a.js",
+                "plugin opencode.json",
+                "mcp opencode.json",
+                "tool .opencode/tool/b.ts",
+                "command .opencode/command/c.md",
+                "agent .opencode/agents/d.md",
+                "skill .opencode/skills/e/SKILL.md",
+                "setting .opencode/opencode.jsonc",
+                "files .opencode/node_modules",
+                "files scripts/start.js",
+                "files srv/db.js",
+            ]
+        );
+        put(folder.path(), "srv/other.js", "changed");
+        put(folder.path(), ".opencode/plans/2.md", "another plan");
+        put(folder.path(), "AGENTS.md", "other text");
+        assert_eq!(look(folder.path()), found);
+    }
+
+    #[test]
+    fn a_yes_holds_for_exactly_this_content() {
+        let folder = project(ALL);
+        let found = look(folder.path());
+        assert_eq!(found.judge(None), Trust::Untrusted);
+        let yes = trusted(&found);
+        assert_eq!(found.judge(Some(&yes)), Trust::Trusted);
+        let changes = [
+            "opencode.json",
+            "scripts/start.js",
+            "srv/db.js",
+            ".opencode/plugins/a.js",
+            ".opencode/opencode.jsonc",
+            ".opencode/node_modules/x/index.js",
+            ".opencode/plugins/new.js",
+            ".opencode/plans/code.js",
+        ];
+        for name in changes {
+            let before = fs::read_to_string(folder.path().join(name)).ok();
+            put(folder.path(), name, "{}");
+            let now = look(folder.path());
+            assert_eq!(now.judge(Some(&yes)), Trust::Changed, "{name}");
+            match before {
+                Some(text) => put(folder.path(), name, &text),
+                None => fs::remove_file(folder.path().join(name)).expect("removed"),
+            }
+            assert_eq!(look(folder.path()).judge(Some(&yes)), Trust::Trusted, "{name} as it was");
+        }
+        // Data of a program is not the program.
+        put(folder.path(), "opencode.json", &ALL[0].1.replace("db.js\"", "db.js\", \"data.db\""));
+        let with_data = look(folder.path());
+        put(folder.path(), "data.db", "rows");
+        assert_eq!(look(folder.path()), with_data);
+        assert_eq!(
+            look(project(&[("AGENTS.md", "x"), ("src/a.js", "1")]).path()).judge(None),
+            Trust::Nothing
+        );
+    }
+
+    #[test]
+    fn what_a_yes_could_not_be_bound_to_is_an_obstacle() {
+        let link = |name: &str, target: &str| {
+            let folder = project(&[(".opencode/plugins/a.js", "1"), ("src/evil.js", "2")]);
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink(target, &path).expect("a link");
+            let found = look(folder.path());
+            assert_ne!(found.judge(Some(&trusted(&found))), Trust::Trusted, "{name} -> {target}");
+            assert!(found.runs());
+            found.obstacles.join("; ")
+        };
+        assert!(link("opencode.json", "/etc/passwd").contains("opencode.json: it is a link"));
+        assert!(link(".opencode/plugins/b.js", "../../src/evil.js").contains("a link out of .opencode"));
+        assert!(link(".opencode/plugins/b.js", "gone.js").contains("leads nowhere"));
+        assert!(
+            look(project(&[("opencode.json", "{ \"plugin\": ")]).path()).obstacles[0]
+                .contains("cannot be read")
+        );
+
+        // A package manager's links stay within.
+        let folder = project(&[(".opencode/node_modules/x/cli.js", "1")]);
+        fs::create_dir(folder.path().join(".opencode/node_modules/.bin")).expect("a folder");
+        std::os::unix::fs::symlink("../x/cli.js", folder.path().join(".opencode/node_modules/.bin/x"))
+            .expect("a link");
+        assert!(look(folder.path()).obstacles.is_empty());
+    }
+}

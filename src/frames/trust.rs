@@ -1,0 +1,162 @@
+//! Whether a frame obeys what its project brings, and people's yes and no to that.
+//!
+//! Decided once for each start, before the agent runs: what changes later is obeyed or left out from the next start on.
+
+use std::path::PathBuf;
+
+use super::driver::Driver;
+use super::error::FrameError;
+use super::project_trust::{self, Found};
+use super::{Frames, Inner, project};
+use crate::model::frame::{Frame, FrameState};
+use crate::model::principal::Principal;
+use crate::model::trust::{Trust, changed};
+use crate::runtime::podman::PROJECT_LABEL;
+use crate::store::trusted_folders::{self, TrustedFolder};
+use crate::store::{StoreError, frames};
+
+/// What is in a folder now, and what somebody said to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What is there.
+    pub found: Found,
+    /// What that amounts to.
+    pub trust: Trust,
+    /// What somebody said yes to, if so.
+    pub yes: Option<TrustedFolder>,
+    /// Frames that work in the folder and run, by name: what they loaded at their start stays until the next.
+    pub running: Vec<String>,
+}
+
+impl Standing {
+    /// The files that are not as they were when somebody said yes.
+    #[must_use]
+    pub fn changed(&self) -> Vec<String> {
+        self.yes.as_ref().map(|yes| changed(&yes.files, &self.found.files)).unwrap_or_default()
+    }
+}
+
+impl Frames {
+    /// What is in a folder and whether frames obey it.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn standing(&self, folder: &str) -> Result<Standing, FrameError> {
+        self.inner.standing(folder).await
+    }
+
+    /// Every folder that somebody said yes to.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn trusted_folders(&self) -> Result<Vec<TrustedFolder>, FrameError> {
+        Ok(self.inner.deps.store.read(|db| trusted_folders::list(db)).await?)
+    }
+
+    /// Somebody was shown what has this hash, and says yes to it.
+    ///
+    /// # Errors
+    /// [`FrameError::CannotTrust`] when something else is there by now, nothing at all, or what no yes can be bound to.
+    pub async fn trust(
+        &self,
+        principal: &Principal,
+        folder: &str,
+        shown: &str,
+    ) -> Result<Standing, FrameError> {
+        let refuse = |why: String| FrameError::CannotTrust { path: folder.to_owned(), why };
+        let now = self.standing(folder).await?;
+        if now.trust == Trust::Nothing {
+            return Err(refuse("it brings nothing that an agent would obey".to_owned()));
+        }
+        if let Some(why) = now.found.obstacles.first() {
+            return Err(refuse(why.clone()));
+        }
+        if now.found.hash() != shown {
+            return Err(refuse("it is not what you were shown: it changed in between".to_owned()));
+        }
+        let (principal, path, found) = (principal.clone(), folder.to_owned(), now.found);
+        self.inner
+            .deps
+            .store
+            .write(move |tx| trusted_folders::set(tx, &principal, &path, &found.hash(), &found.files))
+            .await?;
+        self.standing(folder).await
+    }
+
+    /// Takes a yes back.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn distrust(&self, principal: &Principal, folder: &str) -> Result<Standing, FrameError> {
+        let (principal, path) = (principal.clone(), folder.to_owned());
+        self.inner
+            .deps
+            .store
+            .write(move |tx| trusted_folders::remove(tx, &principal, &path).map(drop))
+            .await?;
+        self.standing(folder).await
+    }
+}
+
+impl Inner {
+    pub(super) async fn standing(&self, folder: &str) -> Result<Standing, FrameError> {
+        let path = PathBuf::from(folder);
+        let found = tokio::task::spawn_blocking(move || project_trust::look(&path))
+            .await
+            .map_err(|_| FrameError::Interrupted)?;
+        let path = folder.to_owned();
+        let (yes, running) = self
+            .deps
+            .store
+            .read(move |db| {
+                let runs = |frame: &Frame| {
+                    frame.workspace == path
+                        && matches!(
+                            frame.state,
+                            FrameState::Starting | FrameState::Running | FrameState::Paused
+                        )
+                };
+                let all = frames::list(db)?;
+                let running =
+                    all.iter().filter(|frame| runs(frame)).map(|frame| frame.name.to_string()).collect();
+                Ok::<_, StoreError>((trusted_folders::find(db, &path)?, running))
+            })
+            .await?;
+        Ok(Standing { trust: found.judge(yes.as_ref()), found, yes, running })
+    }
+}
+
+impl Driver {
+    /// Whether the start that is being prepared obeys the project.
+    pub(super) async fn obeys_project(&self, frame: &Frame) -> Result<bool, FrameError> {
+        let standing = self.inner.standing(&frame.workspace).await?;
+        if standing.trust == Trust::Nothing {
+            return Ok(false);
+        }
+        let trusts_all = self.inner.config.now().trust_project || project::obeys_unseen(&frame.env);
+        // A throwaway frame is for what nobody has looked at.
+        if !frame.is_throwaway() && (trusts_all || standing.trust == Trust::Trusted) {
+            return Ok(true);
+        }
+        if standing.trust == Trust::Changed {
+            let files = standing.changed().join(", ");
+            let text = format!(
+                "it does not obey its project any more: {files} changed since somebody trusted it; \
+                 `mimir projects trust {}` shows what is there now and asks",
+                crate::model::shell::quoted(&frame.workspace)
+            );
+            self.note("project_changed", text).await?;
+        }
+        if standing.found.runs() && !self.leaves_projects_out(frame).await? {
+            let name = frame.name.to_string();
+            return Err(FrameError::WouldObey { name, path: frame.workspace.clone() });
+        }
+        Ok(false)
+    }
+
+    /// Whether the frame's image can be told to leave a project out. Older ones run its plugins all the same.
+    async fn leaves_projects_out(&self, frame: &Frame) -> Result<bool, FrameError> {
+        let image = self.inner.deps.runtime.find_image(&frame.image_id).await?;
+        Ok(image.is_some_and(|image| image.labels.contains_key(PROJECT_LABEL)))
+    }
+}

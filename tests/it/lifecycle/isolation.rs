@@ -1,0 +1,52 @@
+//! Frames that are not kept apart as they must be, and containers of an older mimir.
+
+use mimir::model::frame::{Desired, FrameState, Observed};
+use mimir::model::isolation::Isolation;
+use mimir::runtime::fake::Op;
+
+use super::world::World;
+
+fn locked() -> Isolation {
+    Isolation {
+        host_user: 1001,
+        no_new_privileges: true,
+        filtered: true,
+        read_only_root: true,
+        interfaces: vec!["lo".to_owned()],
+        ..Isolation::default()
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_not_kept_apart_does_not_run_and_says_why() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    world.engine.set_isolation(Some(Isolation { filtered: false, capabilities: 0x20, ..locked() }));
+    let refused = world.reach(&frame, Desired::Running).await.expect_err("it does not run").to_string();
+    assert!(refused.contains("capabilities (0x20)") && refused.contains("not filtered"), "{refused}");
+    world.eventually(&frame.id, FrameState::Error).await;
+    assert_eq!(world.engine.peek(&frame.id), Observed::Missing, "nothing of it is left running");
+
+    world.engine.set_isolation(Some(locked()));
+    let running = world.reach(&frame, Desired::Running).await.expect("it runs");
+    let apart = world.frames.apart(&running).await.expect("it can be looked at");
+    assert_eq!(apart.isolation, Some(locked()));
+    assert!(apart.loosened.is_empty(), "{apart:?}");
+}
+
+#[tokio::test]
+async fn a_container_of_an_older_mimir_is_used_until_it_stops_and_never_again() {
+    let world = World::new().await;
+    let frame = world.running("blog").await;
+    world.engine.grow_old();
+    // What runs is left alone, whoever looks.
+    world.frames.wake(&frame.id, std::time::Duration::from_secs(5)).await.expect("it runs");
+    assert_eq!(world.engine.calls(Op::Start), 1);
+    assert!(world.notes(&frame.id).await.is_empty());
+
+    world.reach(&frame, Desired::Stopped).await.expect("stopped");
+    world.reach(&frame, Desired::Running).await.expect("it runs again");
+    let notes = world.frames.notes(&frame.id, 10).await.expect("notes");
+    assert!(notes.iter().any(|note| note.text.contains("older mimir")), "{notes:?}");
+    assert_eq!(world.engine.containers_of(&frame.id), 1);
+}

@@ -1,0 +1,125 @@
+//! Whether frames obey what their projects bring: nobody's word, a person's yes, and a project that changes.
+
+use std::fs;
+use std::path::Path;
+
+use mimir::frames::FrameError;
+use mimir::model::frame::{Desired, Frame};
+use mimir::model::trust::Trust;
+use mimir::wire::frames::CreateFrame;
+
+use super::world::{OWNER, World};
+
+fn put(frame: &Path, name: &str, text: &str) {
+    let path = frame.join(name);
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    fs::write(path, text).expect("written");
+}
+
+/// Whether the frame's last start obeyed its project: what the agent's environment says of it, last word.
+fn obeyed(world: &World, frame: &Frame) -> bool {
+    let env = fs::read_to_string(world.engine.start_folder(&frame.id).join("env")).expect("start files");
+    let said: Vec<&str> =
+        env.lines().filter_map(|line| line.strip_prefix("OPENCODE_DISABLE_PROJECT_CONFIG=")).collect();
+    match said.last().expect("it is always said") {
+        &"1" => false,
+        &"" => true,
+        other => panic!("{other:?} means different things to different parts of opencode"),
+    }
+}
+
+async fn trust(world: &World, frame: &Frame) -> Result<(), FrameError> {
+    let shown = world.frames.standing(&frame.workspace).await?;
+    world.frames.trust(&OWNER, &frame.workspace, &shown.found.hash()).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_yes_is_for_what_was_shown_and_ends_with_the_first_change() {
+    let world = World::new().await;
+    put(&world.project("blog"), ".opencode/plugins/a.js", "1");
+    let frame = world.running("blog").await;
+    assert!(!obeyed(&world, &frame));
+    let notes = world.frames.notes(&frame.id, 10).await.expect("notes");
+    assert!(notes.iter().any(|note| note.code == "left_out" && note.text.contains("mimir projects trust")));
+
+    trust(&world, &frame).await.expect("a yes");
+    assert!(!obeyed(&world, &frame), "what runs has begun without");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+
+    put(Path::new(&frame.workspace), ".opencode/plugins/a.js", "2");
+    let standing = world.frames.standing(&frame.workspace).await.expect("looks");
+    assert_eq!(
+        (standing.trust, standing.changed()),
+        (Trust::Changed, vec![".opencode/plugins/a.js".to_owned()])
+    );
+    assert_eq!(standing.running, ["blog"]);
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(!obeyed(&world, &frame));
+    let notes = world.frames.notes(&frame.id, 10).await.expect("notes");
+    let told = notes.iter().find(|note| note.code == "project_changed").expect("it is told");
+    assert!(told.text.contains(".opencode/plugins/a.js changed since"), "{}", told.text);
+
+    trust(&world, &frame).await.expect("another yes");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+    world.frames.distrust(&OWNER, &frame.workspace).await.expect("a no");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(!obeyed(&world, &frame));
+}
+
+#[tokio::test]
+async fn nobody_says_yes_to_what_was_not_shown_or_cannot_be_bound() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    let nothing = trust(&world, &frame).await.expect_err("nothing is there").to_string();
+    assert!(nothing.contains("brings nothing"), "{nothing}");
+
+    let folder = Path::new(&frame.workspace);
+    put(folder, "opencode.json", r#"{"plugin": ["./a.js"]}"#);
+    put(folder, "a.js", "1");
+    let shown = world.frames.standing(&frame.workspace).await.expect("looks").found.hash();
+    put(folder, "a.js", "2");
+    let late =
+        world.frames.trust(&OWNER, &frame.workspace, &shown).await.expect_err("it changed").to_string();
+    assert!(late.contains("not what you were shown"), "{late}");
+
+    fs::create_dir(folder.join(".opencode")).expect("a folder");
+    std::os::unix::fs::symlink("/etc/passwd", folder.join(".opencode/x.js")).expect("a link");
+    let link = trust(&world, &frame).await.expect_err("a link").to_string();
+    assert!(link.contains("a link out of .opencode"), "{link}");
+}
+
+#[tokio::test]
+async fn throwaway_frames_obey_nothing_and_an_owner_can_obey_everything() {
+    let world = World::new().await;
+    put(&world.project("shop"), "opencode.json", r#"{"permission": "allow"}"#);
+    let request = CreateFrame { throwaway: true, start: true, ..world.request("shop") };
+    let frame = world.try_create(request).await.expect("made");
+    trust(&world, &frame).await.expect("a yes");
+    let frame = world.restart_frame(&frame).await.expect("it runs");
+    assert!(!obeyed(&world, &frame));
+
+    let world = World::with(|settings| settings.config.trust_project = true).await;
+    put(&world.project("shop"), "opencode.json", r#"{"permission": "allow"}"#);
+    let frame = world.running("shop").await;
+    assert!(obeyed(&world, &frame));
+    let apart = world.frames.apart(&frame).await.expect("looks");
+    assert_eq!(apart.loosened, ["it obeys what its project brings, unseen"]);
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_leave_a_project_out_does_not_run_with_one_that_nobody_trusts() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    let image = world.engine.add_image(&frame.image);
+    world.engine.relabel(&image, &[("io.mimir.inputs", "old")]);
+    world.reach(&frame, Desired::Running).await.expect("a project that brings nothing runs on it");
+
+    put(Path::new(&frame.workspace), ".opencode/plugins/a.js", "1");
+    let refused = world.restart_frame(&frame).await.expect_err("it would run the plugin").to_string();
+    assert!(refused.contains("nobody has trusted that"), "{refused}");
+    trust(&world, &frame).await.expect("a yes");
+    world.reach(&frame, Desired::Running).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+}
