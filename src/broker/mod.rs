@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budgets;
 use crate::model::allow::{AllowGroups, AllowList};
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
@@ -43,6 +44,8 @@ pub struct BrokerDeps {
     pub store: Store,
     /// Who answers model calls.
     pub models: Arc<Models>,
+    /// Who lets them begin, and keeps the books.
+    pub budgets: Budgets,
     /// Owner of the listeners.
     pub tasks: Tasks,
     /// Named groups of hosts.
@@ -62,6 +65,7 @@ pub struct Broker {
 struct Shared {
     store: Store,
     models: Arc<Models>,
+    budgets: Budgets,
     tasks: Tasks,
     groups: AllowGroups,
     dialer: Dialer,
@@ -89,10 +93,11 @@ impl Broker {
     /// No frame is served yet.
     #[must_use]
     pub fn new(deps: BrokerDeps) -> Self {
-        let ledger = ledger::Ledger::start(deps.store.clone(), &deps.tasks);
+        let ledger = ledger::Ledger::start(deps.budgets.clone(), &deps.tasks);
         let shared = Shared {
             store: deps.store,
             models: deps.models,
+            budgets: deps.budgets,
             tasks: deps.tasks,
             groups: deps.groups,
             dialer: deps.dialer,

@@ -12,6 +12,7 @@ use super::json;
 use crate::model::backup::Backup;
 use crate::model::event::Event;
 use crate::wire::approvals::ApprovalView;
+use crate::wire::budgets::{BudgetView, PriceView, Spending, SpendingPaused};
 use crate::wire::doctor::Report;
 use crate::wire::events::Noticed;
 use crate::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary, Leftover, UpgradedFrame};
@@ -135,6 +136,14 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<TokenView>>("token list"),
         one::<TokenView>("token revoke"),
         one::<Whoami>("token show"),
+        one::<Spending>("budget show"),
+        one::<Vec<BudgetView>>("budget set"),
+        one::<Vec<BudgetView>>("budget rm"),
+        one::<SpendingPaused>("pause"),
+        one::<SpendingPaused>("resume"),
+        one::<Vec<PriceView>>("prices list"),
+        one::<Vec<PriceView>>("prices set"),
+        one::<Vec<PriceView>>("prices update"),
         one::<Backup>("backup create"),
         one::<Vec<Backup>>("backup list"),
         one::<json::BackupVerified>("backup verify"),

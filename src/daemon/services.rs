@@ -11,6 +11,7 @@ use crate::access::Access;
 use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::backups::{self, Backups};
 use crate::broker::{Broker, BrokerDeps, Dialer};
+use crate::budget::{self, BudgetDeps, Budgets};
 use crate::clock::Clock;
 use crate::config::{Config, Live, Paths, Running};
 use crate::delivery::{self, Delivery, DeliveryDeps};
@@ -52,6 +53,8 @@ pub struct ServiceSettings {
     pub events: events::Settings,
     /// When the database is copied.
     pub backups: backups::Settings,
+    /// What model calls may cost.
+    pub budget: budget::Settings,
 }
 
 impl ServiceSettings {
@@ -66,6 +69,7 @@ impl ServiceSettings {
             upkeep: settings::upkeep(config),
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
             backups: settings::backups(config),
+            budget: settings::budget(config),
         }
     }
 }
@@ -167,9 +171,17 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
+    let budgets = background.of(Budgets::new(BudgetDeps {
+        store: store.clone(),
+        models: models.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        settings: settings.budget,
+    }));
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
         models: models.clone(),
+        budgets: budgets.clone(),
         tasks: tasks.clone(),
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
@@ -270,9 +282,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users = (frames.clone(), upkeep.clone(), delivery.clone());
+    let users = (frames.clone(), upkeep.clone(), delivery.clone(), budgets.clone());
     running.on_change(move |config| {
-        let (frames, upkeep, delivery) = &users;
+        let (frames, upkeep, delivery, budgets) = &users;
+        budgets.configure(settings::budget(config));
         frames.configure(config.frames.clone());
         upkeep.configure(config.frames.clone());
         delivery.configure(config.turn, config.queue);
@@ -282,6 +295,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let services = Services {
         approvals,
         backups: copies,
+        budgets,
         statuses,
         upkeep,
         sessions,

@@ -9,6 +9,7 @@ use super::metrics::Counters;
 use crate::access::Access;
 use crate::approvals::Approvals;
 use crate::backups::Backups;
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::config::Running;
 use crate::delivery::Delivery;
@@ -55,6 +56,8 @@ pub struct Services {
     pub events: Events,
     /// Copies of the database.
     pub backups: Backups,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -22,6 +22,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0010_engines.sql"),
     include_str!("migrations/0011_taken_back.sql"),
     include_str!("migrations/0012_message_counts.sql"),
+    include_str!("migrations/0015_budgets.sql"),
 ];
 
 /// Brings the schema up to date; `found` is its version.

@@ -2,6 +2,7 @@
 
 mod broker;
 mod link;
+mod money;
 mod outside;
 mod ports;
 mod support;

@@ -4,6 +4,7 @@
 //! [`Problem`](mimir_model::wire::problem::Problem) for whoever has to read it.
 
 mod backups;
+mod budgets;
 mod error;
 mod events;
 mod http;

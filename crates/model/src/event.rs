@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::{AgentMessageId, TakeBack, ToolStatus};
 use super::approval::{ApprovalState, AskedQuestion};
+use super::budget::BudgetPeriod;
 use super::frame::FrameState;
 use super::ids::{FrameId, MessageId, SessionId};
 use super::message::DeliveryState;
@@ -63,6 +64,22 @@ pub enum EventKind {
         port: u16,
         /// Why.
         why: String,
+    },
+    /// A budget comes to its end, or is used up.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning {
+        /// Whose: `everything`, `project shop`, `frame blog`, …
+        budget: String,
+        /// In which time.
+        period: BudgetPeriod,
+        /// Millionths of a US dollar.
+        limit_microusd: u64,
+        /// Millionths of a US dollar.
+        spent_microusd: u64,
+        /// Whether nothing is left.
+        is_used_up: bool,
+        /// A sentence.
+        text: String,
     },
     /// The connection to the agent was away; what it did meanwhile was read again and added.
     #[serde(rename = "agent.gap")]
@@ -304,6 +321,7 @@ impl EventKind {
             Self::FrameNote { .. } => "frame.note",
             Self::PortExchanged { .. } => "frame.port_exchanged",
             Self::ConnectionRefused { .. } => "frame.refused",
+            Self::BudgetWarning { .. } => "budget.warning",
             Self::AgentGap { .. } => "agent.gap",
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",

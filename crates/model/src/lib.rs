@@ -7,6 +7,7 @@ pub mod agent;
 pub mod allow;
 pub mod approval;
 pub mod backup;
+pub mod budget;
 pub mod container;
 pub mod devcontainer;
 pub mod doctor;

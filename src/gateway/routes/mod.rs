@@ -75,7 +75,7 @@ macro_rules! nouns {
 }
 
 nouns! {
-    approvals backups config doctor events frames gc health images logs messages passthrough projects sessions status terminal tokens upgrade
+    approvals backups budgets config doctor events frames gc health images logs messages passthrough projects sessions status terminal tokens upgrade
 }
 
 /// Puts the check before each handler.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::broker::{Broker, BrokerDeps, Dialer};
+use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::model::allow::AllowGroups;
 use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
@@ -13,7 +14,8 @@ use mimir::model::names::FrameName;
 use mimir::model::network::NetworkMode;
 use mimir::model::port::Port;
 use mimir::model::secret::Secret;
-use mimir::models::{Models, Prices, ProviderKind, ProviderSettings};
+use mimir::model::usage::Price;
+use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
 use mimir::runtime::link::Link;
 use mimir::store::{OpenOptions, Store};
@@ -83,6 +85,13 @@ pub fn provider(name: &str, kind: ProviderKind, base_url: &str) -> ProviderSetti
     }
 }
 
+/// A provider whose model `scripted` costs 3 dollars for a million tokens in, and 15 out.
+pub fn priced(base_url: &str) -> ProviderSettings {
+    let price = Price { input: 3_000_000, output: 15_000_000, cache_read: 300_000, cache_write: 3_750_000 };
+    let model = ModelSettings { id: "scripted".to_owned(), price: Some(price), ..ModelSettings::default() };
+    ProviderSettings { models: vec![model], ..provider("scripted", ProviderKind::OpenAiCompatible, base_url) }
+}
+
 /// The key of every provider in these tests.
 pub const CANARY: &str = "sk-canary-5e1f";
 
@@ -90,6 +99,7 @@ pub const CANARY: &str = "sk-canary-5e1f";
 pub struct World {
     pub home: TempDir,
     pub broker: Broker,
+    pub budgets: Budgets,
     pub store: Store,
     pub tasks: Tasks,
 }
@@ -103,16 +113,38 @@ impl World {
             backups: home.path().join("backups"),
         };
         let store = Store::open(options, Clock::system()).expect("a store");
+        Self::on(home, store, providers, dialer)
+    }
+
+    fn on(home: TempDir, store: Store, providers: Vec<ProviderSettings>, dialer: Dialer) -> Self {
         let tasks = Tasks::default();
         let prices = Prices::built_in().expect("prices");
+        let models = Arc::new(Models::new(providers, prices, HttpClients::default()));
+        let budgets = Budgets::new(BudgetDeps {
+            store: store.clone(),
+            models: models.clone(),
+            clock: Clock::system(),
+            failpoints: tasks.failpoints(),
+            settings: Settings::default(),
+        });
+        tasks.run(&budgets);
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
-            models: Arc::new(Models::new(providers, prices, HttpClients::default())),
+            models,
+            budgets: budgets.clone(),
             tasks: tasks.clone(),
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
         });
-        Self { home, broker, store, tasks }
+        Self { home, broker, budgets, store, tasks }
+    }
+
+    /// Another gateway in the same home, after this one died without a word.
+    pub async fn next_life(self, providers: Vec<ProviderSettings>) -> Self {
+        self.tasks.stop_token().cancel();
+        let next = Self::on(self.home, self.store, providers, Dialer::default());
+        next.budgets.take_up().await.expect("the books are taken up");
+        next
     }
 
     /// The folder that a frame shares with us.

@@ -10,6 +10,7 @@ mod approvals;
 mod attach;
 mod commands;
 mod crash;
+mod money;
 mod neighbours;
 mod networks;
 mod passthrough;

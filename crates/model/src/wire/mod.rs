@@ -3,6 +3,7 @@
 //! Fields are added, never renamed or removed, once a version was released. What a name means is in docs/json/README.md.
 
 pub mod approvals;
+pub mod budgets;
 pub mod config;
 pub mod doctor;
 pub mod events;

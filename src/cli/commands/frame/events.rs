@@ -86,6 +86,7 @@ fn describe(what: &EventKind) -> Option<String> {
             format!("the {} port moved from {from} to {to}: somebody else uses {from}", purpose.as_str())
         }
         EventKind::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
+        EventKind::BudgetWarning { text, .. } => text.clone(),
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }
