@@ -294,7 +294,7 @@ fn tell(
         };
         tracing::warn!("{text}");
         let what = EventKind::BudgetWarning {
-            budget: new.to_string(),
+            whose: new.to_string(),
             period: new.key.period,
             limit_microusd: new.limit_microusd,
             spent_microusd: new.spent_microusd,

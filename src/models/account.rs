@@ -80,7 +80,7 @@ pub struct Account {
 
 /// An answer that was given, to its end or not.
 #[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
+pub struct Evidence<'a> {
     /// What it told about itself.
     pub seen: &'a Seen,
     /// How many bytes of it passed that nobody could read.
@@ -89,7 +89,7 @@ pub struct Given<'a> {
     pub expected: Tokens,
 }
 
-impl Given<'_> {
+impl Evidence<'_> {
     /// The account of it.
     #[must_use]
     pub fn account(&self, pricing: Pricing) -> Account {
@@ -164,7 +164,7 @@ mod tests {
         let mut seen = Seen::default();
         seen.take(Format::Chat, &json!({"choices": [{"delta": {"content": text}}], "usage": usage}));
         let expected = expected(Format::Chat, &json!({"max_tokens": 1_000}), 400);
-        Given { seen: &seen, unread: 0, expected }.account(pricing)
+        Evidence { seen: &seen, unread: 0, expected }.account(pricing)
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let mut seen = Seen::default();
         let expected = expected(Format::Anthropic, &json!({"max_tokens": 100_000_000}), 4_000);
         assert_eq!((expected.input, expected.output), (1_000, MOST_OUTPUT));
-        let at = |seen: &Seen| Given { seen, unread: 0, expected }.so_far(PRICED);
+        let at = |seen: &Seen| Evidence { seen, unread: 0, expected }.so_far(PRICED);
         assert_eq!(at(&seen), 1_000, "the question is paid for");
         seen.take(Format::Anthropic, &json!({"message": {"usage": {"input_tokens": 2_000}}}));
         assert_eq!(at(&seen), 2_000);

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::account::{self, Account, Given, Pricing};
+use super::account::{self, Account, Evidence, Pricing};
 use super::meter::Meter;
 use super::provider::{ProviderKind, ProviderSettings};
 use super::tap::Tap;
@@ -357,17 +357,17 @@ struct Ending {
 }
 
 impl Ending {
-    fn given(&self) -> Given<'_> {
-        Given { seen: &self.tap.seen, unread: self.tap.unread, expected: self.expected }
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence { seen: &self.tap.seen, unread: self.tap.unread, expected: self.expected }
     }
 
     /// The meter learns what it costs so far.
     fn report_so_far(&self) {
-        self.meter.report(self.given().so_far(self.pricing));
+        self.meter.report(self.evidence().so_far(self.pricing));
     }
 
     fn account(&self) -> Account {
-        let account = self.given().account(self.pricing);
+        let account = self.evidence().account(self.pricing);
         // A request may name one model and mean another: the one that says that it answered counts if it is dearer.
         let answered = self.tap.seen.model.as_deref().filter(|model| *model != self.report.model);
         let price = answered.and_then(|model| price_of(&self.prices, &self.provider, model));

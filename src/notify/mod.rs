@@ -96,8 +96,10 @@ impl Service for Notifier {
     async fn run(&self, stop: CancellationToken) {
         let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
             &*self.inner;
-        let filter =
-            Filter { kinds: ["prompt.asked", "prompt.answered", "budget.warning"].map(Into::into).to_vec(), ..Filter::default() };
+        let filter = Filter {
+            kinds: ["prompt.asked", "prompt.answered", "budget.warning"].map(Into::into).to_vec(),
+            ..Filter::default()
+        };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
         let caller = webhook::Caller { settings, http, store, clock, failpoints };
         tokio::select! {
@@ -126,10 +128,10 @@ impl EventHandler for Notifier {
     fn handled(&self, page: &[Event]) {
         self.inner.bell.notify_one();
         for event in page {
-            if let EventKind::BudgetWarning { budget, is_used_up, text, .. } = &event.what {
+            if let EventKind::BudgetWarning { whose, is_used_up, text, .. } = &event.what {
                 let how = if *is_used_up { "is used up" } else { "comes to its end" };
                 let key = format!("budget {}", event.id);
-                self.inner.desktop.show(&key, format!("the budget of {budget} {how}"), exact(text));
+                self.inner.desktop.show(&key, format!("the budget of {whose} {how}"), exact(text));
             }
         }
         for id in page.iter().filter_map(told_of) {

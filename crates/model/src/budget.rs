@@ -68,7 +68,7 @@ impl BudgetPeriod {
             Self::Day => now_ms - now_ms % DAY_MS,
             Self::Month => {
                 let days = now_ms / DAY_MS;
-                (days - u64::from(day_of_month(days)) + 1) * DAY_MS
+                (days + 1 - u64::from(day_of_month(days))) * DAY_MS
             }
         }
     }

@@ -69,7 +69,7 @@ pub enum EventKind {
     #[serde(rename = "budget.warning")]
     BudgetWarning {
         /// Whose: `everything`, `project shop`, `frame blog`, …
-        budget: String,
+        whose: String,
         /// In which time.
         period: BudgetPeriod,
         /// Millionths of a US dollar.

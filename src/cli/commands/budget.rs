@@ -76,11 +76,11 @@ pub struct WhoseArgs {
     per: BudgetPeriod,
 }
 
-/// Stop all spending: running model calls are cut, new ones refused, until `mimir resume --all`
+/// Stop all spending: cut running model calls, refuse new ones
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Messages that wait go on waiting, also over a restart of the gateway. Frames go on running.
-One frame is frozen with `mimir frame pause NAME`."
+    after_help = "It lasts until `mimir resume --all`. Messages that wait go on waiting, also over a
+restart of the gateway. Frames go on running. One frame is frozen with `mimir frame pause NAME`."
 )]
 pub struct PauseArgs {
     /// Everything

@@ -67,7 +67,7 @@ fn events() -> Vec<Value> {
         ("frame.status", json!({"status": "busy", "detail": "x"})),
         (
             "budget.warning",
-            json!({"budget": "frame blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1, "is_used_up": false,
+            json!({"whose": "frame blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1, "is_used_up": false,
                    "text": "x"}),
         ),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),

@@ -349,8 +349,8 @@ async fn what_comes_to_its_end_is_told_at_80_percent_and_at_the_end_once() {
         .await
         .into_iter()
         .filter_map(|event| match event {
-            EventKind::BudgetWarning { is_used_up, spent_microusd, budget, .. } => {
-                Some((is_used_up, spent_microusd, budget))
+            EventKind::BudgetWarning { is_used_up, spent_microusd, whose, .. } => {
+                Some((is_used_up, spent_microusd, whose))
             }
             _ => None,
         })
