@@ -34,6 +34,7 @@ pub mod tmux;
 
 // Services: they do not call each other.
 pub mod access;
+pub mod budget;
 pub mod frames;
 pub mod notify;
 pub mod sessions;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::store::usage::{self, ModelCall};
-use crate::store::{Store, StoreError};
+use crate::budget::Budgets;
+use crate::models::CallReport;
+use crate::store::StoreError;
 use crate::supervisor::{OnExit, Tasks};
 
 /// How many calls may wait to be written; more means that the disk hangs for long.
@@ -18,18 +19,26 @@ const LAST_CALLS: Duration = Duration::from_millis(200);
 /// How often a write is tried before a call is given up.
 const TRIES: u32 = 5;
 
-/// Writes model calls, in the order in which they ended.
+/// The end of a call.
+struct Ended {
+    /// Which call.
+    id: u64,
+    /// What it used; none when no provider was asked.
+    report: Option<CallReport>,
+}
+
+/// Writes the ends of model calls, in the order in which they came.
 #[derive(Clone)]
 pub(super) struct Ledger {
-    calls: mpsc::Sender<ModelCall>,
+    calls: mpsc::Sender<Ended>,
 }
 
 impl Ledger {
-    pub(super) fn start(store: Store, tasks: &Tasks) -> Self {
+    pub(super) fn start(budgets: Budgets, tasks: &Tasks) -> Self {
         let (calls, queue) = mpsc::channel(QUEUE);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         tasks.spawn("usage", OnExit::Restart, move |stop| {
-            let (store, queue) = (store.clone(), queue.clone());
+            let (budgets, queue) = (budgets.clone(), queue.clone());
             async move {
                 let mut queue = queue.lock().await;
                 loop {
@@ -38,31 +47,60 @@ impl Ledger {
                         () = stop.cancelled() => break,
                     };
                     let Some(call) = call else { return };
-                    write(&store, call).await;
+                    write(&budgets, call).await;
                 }
                 // The stop ends the calls that run; they are not lost.
                 while let Ok(Some(call)) = tokio::time::timeout(LAST_CALLS, queue.recv()).await {
-                    write(&store, call).await;
+                    write(&budgets, call).await;
                 }
             }
         });
         Self { calls }
     }
 
-    pub(super) fn record(&self, call: ModelCall) {
-        if let Err(error) = self.calls.try_send(call) {
-            tracing::error!("a model call is missing in the books: {error}");
+    fn record(&self, ended: Ended) {
+        if let Err(error) = self.calls.try_send(ended) {
+            tracing::error!("a model call is booked only at the next start: {error}");
         }
     }
 }
 
-async fn write(store: &Store, call: ModelCall) {
+/// A call that was let begin. However it ends, the ledger hears of it once.
+pub(super) struct Entry {
+    ledger: Ledger,
+    id: Option<u64>,
+}
+
+impl Entry {
+    pub(super) fn new(ledger: &Ledger, id: u64) -> Self {
+        Self { ledger: ledger.clone(), id: Some(id) }
+    }
+
+    /// It is over.
+    pub(super) fn ended(mut self, report: CallReport) {
+        if let Some(id) = self.id.take() {
+            self.ledger.record(Ended { id, report: Some(report) });
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.ledger.record(Ended { id, report: None });
+        }
+    }
+}
+
+async fn write(budgets: &Budgets, ended: Ended) {
     for attempt in 1..=TRIES {
-        let row = call.clone();
-        let written: Result<(), StoreError> = store.write(move |tx| usage::insert(tx, &row)).await;
+        let written = match ended.report.clone() {
+            Some(report) => budgets.book(ended.id, report).await,
+            None => budgets.release(ended.id).await,
+        };
         let Err(error) = written else { return };
         if attempt == TRIES || matches!(error, StoreError::Closed) {
-            tracing::error!(%error, frame.id = %call.frame, "a model call of {} is missing in the books: {error}", call.frame);
+            tracing::error!(%error, "a model call is booked only at the next start: {error}");
             return;
         }
         tokio::time::sleep(Duration::from_millis(200) * attempt).await;

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::model::allow::{AllowGroups, AllowList, InvalidAllow};
@@ -52,6 +53,8 @@ pub struct BrokerDeps {
     pub store: Store,
     /// Who answers model calls.
     pub models: Arc<Models>,
+    /// Who lets them begin, and keeps the books.
+    pub budgets: Budgets,
     /// Owner of the listeners.
     pub tasks: Tasks,
     /// Named groups of hosts.
@@ -79,6 +82,7 @@ pub struct Broker {
 /// What all frames share.
 struct Shared {
     models: Arc<Models>,
+    budgets: Budgets,
     tasks: Tasks,
     groups: AllowGroups,
     dialer: Dialer,
@@ -133,11 +137,12 @@ impl Broker {
     /// No frame is served yet.
     #[must_use]
     pub fn new(deps: BrokerDeps) -> Self {
-        let ledger = ledger::Ledger::start(deps.store.clone(), &deps.tasks);
+        let ledger = ledger::Ledger::start(deps.budgets.clone(), &deps.tasks);
         let teller = told::Teller::start(deps.store.clone(), &deps.tasks);
         let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.upload_limit, &deps.tasks);
         let shared = Shared {
             models: deps.models,
+            budgets: deps.budgets,
             tasks: deps.tasks,
             groups: deps.groups,
             dialer: deps.dialer,

@@ -6,13 +6,16 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 
+use super::ledger::Entry;
 use super::reply::{Body, model_error};
 use super::serve::Served;
+use crate::budget::{Admitted, BudgetError, CallRequest};
 use crate::model::container::inside::BROKER_PORT;
-use crate::models::{Call, CallReport, ModelError};
-use crate::store::usage::ModelCall;
+use crate::models::{Answer, Call, CallReport, Meter, ModelError};
+use crate::store::StoreError;
 
 /// A body up to this size is taken without asking.
 const SMALL_BODY: u64 = 1024 * 1024;
@@ -64,22 +67,7 @@ pub(super) async fn call(
     };
 
     let call = Call { provider, method: parts.method, path, query, headers: parts.headers, body };
-    let (ledger, frame) = (served.shared.ledger.clone(), served.client.now().frame.clone());
-    let on_end = Box::new(move |report: CallReport| {
-        ledger.record(ModelCall {
-            frame,
-            agent_session: report.agent_session,
-            provider: report.provider,
-            model: report.model,
-            tokens: report.tokens,
-            cost_microusd: report.cost_microusd,
-            priced: report.priced,
-            status: report.status,
-        });
-    });
-    let (news, client, provider) = (served.news.clone(), served.client.now(), call.provider.clone());
-    let on_redacted = Box::new(move |place: &'static str| news.redacted(&client, &provider, place));
-    match served.shared.models.forward(call, on_end, on_redacted).await {
+    match forward(served, call).await {
         Ok(answer) => {
             let frames = answer.body.map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
             let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
@@ -87,7 +75,7 @@ pub(super) async fn call(
             *response.headers_mut() = answer.headers;
             response
         }
-        Err(error) => refused(&error),
+        Err(refused) => *refused,
     }
 }
 
@@ -104,6 +92,68 @@ fn not_granted(served: &Served, provider: &str) -> Option<Response<Body>> {
         name = client.name
     );
     Some(model_error(StatusCode::FORBIDDEN, "not_granted", &text))
+}
+
+/// Lets a call begin when its budgets allow it, and sees to it that it is booked.
+async fn forward(served: &Served, call: Call) -> Result<Answer, Box<Response<Body>>> {
+    let shared = &served.shared;
+    let (news, client, provider) = (served.news.clone(), served.client.now(), call.provider.clone());
+    let on_redacted = Box::new(move |place: &'static str| news.redacted(&client, &provider, place));
+    let prepared = shared.models.prepare(call).map_err(|error| Box::new(refused(&error)))?;
+    let (meter, entry) = match prepared.counted() {
+        None => (Meter::default(), None),
+        Some(call) => {
+            let request = CallRequest { frame: served.client.now().frame.clone(), call };
+            let (meter, entry) = admit(served, request).await?;
+            (meter, Some(entry))
+        }
+    };
+    let on_end = Box::new(move |report: CallReport| {
+        if let Some(entry) = entry {
+            entry.ended(report);
+        }
+    });
+    shared
+        .models
+        .forward(prepared, meter, on_end, on_redacted)
+        .await
+        .map_err(|error| Box::new(refused(&error)))
+}
+
+/// Goes on to its end when the frame goes away meanwhile; what was held for it is given back then.
+async fn admit(served: &Served, request: CallRequest) -> Result<(Meter, Entry), Box<Response<Body>>> {
+    let (budgets, ledger) = (served.shared.budgets.clone(), served.shared.ledger.clone());
+    let admitting = async move {
+        let Admitted { id, meter } = budgets.admit(request).await?;
+        Ok::<_, BudgetError>((meter, Entry::new(&ledger, id)))
+    };
+    match served.shared.tasks.run_to_end("admission", admitting).await {
+        Some(Ok(admitted)) => Ok(admitted),
+        Some(Err(error)) => Err(Box::new(unpaid(&error))),
+        None => Err(Box::new(unpaid(&BudgetError::Store(StoreError::Closed)))),
+    }
+}
+
+/// 402 and 403 are not tried again, and the agent's user reads the sentence. 429 is tried again after a while.
+fn unpaid(error: &BudgetError) -> Response<Body> {
+    let (status, code) = match error {
+        BudgetError::Paused => (StatusCode::PAYMENT_REQUIRED, "spending_paused"),
+        BudgetError::UsedUp(_) => (StatusCode::PAYMENT_REQUIRED, "budget_used_up"),
+        BudgetError::Unpriced { .. } => (StatusCode::PAYMENT_REQUIRED, "no_price"),
+        BudgetError::Held(_) => (StatusCode::TOO_MANY_REQUESTS, "budget_held"),
+        BudgetError::NoSubject { .. }
+        | BudgetError::NotSet(_)
+        | BudgetError::Price(_)
+        | BudgetError::Store(_) => {
+            tracing::error!(%error, "a model call cannot be booked, so it is not made: {error}");
+            (StatusCode::SERVICE_UNAVAILABLE, "books")
+        }
+    };
+    let mut response = model_error(status, code, &error.to_string());
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
 }
 
 /// 4xx where trying again is pointless, because opencode tries everything else again for a minute.
@@ -126,6 +176,7 @@ fn refused(error: &ModelError) -> Response<Body> {
             format!("; set `providers.{provider}.base_url` in ~/.mimir/config.yaml"),
         ),
         ModelError::Encoded { .. } => (StatusCode::BAD_GATEWAY, "encoded", String::new()),
+        ModelError::Cut { .. } => (StatusCode::PAYMENT_REQUIRED, "budget", String::new()),
         ModelError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "unreachable", String::new()),
         ModelError::TooSlow { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout", String::new()),
     };

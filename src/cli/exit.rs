@@ -154,6 +154,8 @@ pub fn code_of(problem: &Problem) -> u8 {
         ("engine.not_installed", UNREACHABLE),
         ("engine.slow", UNREACHABLE),
         ("runtime.unreachable", UNREACHABLE),
+        ("budget.subject", USAGE),
+        ("budget.limit", USAGE),
         ("budget.", BUDGET),
         ("approval.missing", APPROVAL),
         ("config.", USAGE),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, audit, backup, completions, config, doctor, frame, image, init, open, projects, queue, send,
-    serve, sessions, setup, status, token, uninstall,
+    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, open, prices,
+    projects, queue, send, serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -102,6 +102,14 @@ pub enum Command {
     /// Copies of the database
     #[command(subcommand, arg_required_else_help = true, visible_alias = "backups")]
     Backup(backup::BackupCommand),
+    /// What model calls may cost, and what they did
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "budgets")]
+    Budget(budget::BudgetCommand),
+    /// What models cost
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "price")]
+    Prices(prices::PricesCommand),
+    Pause(budget::PauseArgs),
+    Resume(budget::ResumeArgs),
     /// Settings, and where each comes from
     #[command(subcommand, arg_required_else_help = true)]
     Config(config::ConfigCommand),

@@ -91,7 +91,7 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
         (None | Some("frame"), "top") | (None, "stats") => "`mimir frame stats` shows what frames use",
         (None | Some("frame"), "port" | "ports") => "`mimir frame show NAME` says which ports a frame has",
         (None, "events") => "`mimir frame events NAME` tells what happened to a frame",
-        (None, "pause" | "unpause" | "resume" | "move" | "gc" | "disconnect") => {
+        (None, "unpause" | "move" | "gc" | "disconnect") => {
             "it is a verb of frames: `mimir frame pause|resume|move|gc|disconnect`"
         }
         (None | Some("frame"), "prune" | "clean" | "cleanup") => {

@@ -13,6 +13,7 @@ use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
 use crate::wire::approvals::ApprovalView;
+use crate::wire::budgets::{BudgetView, PriceView, Spending, SpendingPaused};
 use crate::wire::doctor::Report;
 use crate::wire::events::Noticed;
 use crate::wire::frames::{
@@ -147,6 +148,14 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<AuditEntry>>("audit show"),
         one::<AuditVerdict>("audit verify"),
         one::<json::AuditExported>("audit export"),
+        one::<Spending>("budget show"),
+        one::<Vec<BudgetView>>("budget set"),
+        one::<Vec<BudgetView>>("budget rm"),
+        one::<SpendingPaused>("pause"),
+        one::<SpendingPaused>("resume"),
+        one::<Vec<PriceView>>("prices list"),
+        one::<Vec<PriceView>>("prices set"),
+        one::<Vec<PriceView>>("prices update"),
         one::<Backup>("backup create"),
         one::<Vec<Backup>>("backup list"),
         one::<json::BackupVerified>("backup verify"),

@@ -126,6 +126,9 @@ kinds! {
         {"anyOf": [{"type": "string", "pattern": SPAN}, {"enum": ["off", false]}]};
     /// Millionths of a US dollar.
     Dollars => u64: money::parse, {"type": "number", "minimum": 0.01};
+    /// Millionths of a US dollar, or `off`.
+    DollarsOrOff => Option<u64>: values::dollars_or_off,
+        {"anyOf": [{"type": "number", "minimum": 0.01}, {"enum": ["off", false]}]};
     /// `provider/model`.
     Model => ModelRef: values::model, {"type": "string", "pattern": "^[^/]+/.+$"};
     /// `provider/model` or `auto`.

@@ -47,7 +47,7 @@ macro_rules! sections {
 }
 
 sections! {
-    refused: server, database, events, audit, backup, engine, frames, turn, queue, opencode, providers, notify, projects;
+    refused: server, database, events, audit, backup, engine, frames, turn, budget, queue, opencode, providers, notify, projects;
     obeyed in part: approvals
 }
 
@@ -69,7 +69,6 @@ const REACH_OUT: &[&str] = &[
     "env",
     "gateway",
     "plugins",
-    "budget",
     "budgets",
     "webhooks",
     "cron",

@@ -33,6 +33,7 @@ section! {
         engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
         turn: Turn, live, "How far one turn may go before it is stopped";
+        budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
         opencode: Opencode, restart, "What the agent is told";
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
@@ -160,6 +161,17 @@ section! {
         cost_microusd("cost"): Dollars, "How much a turn may cost, sub-agents included";
         retries: Whole<0, 10_000>, "How often a turn may ask a provider again after an error";
         retry_pause: Time, "The longest pause before such a retry that is waited for";
+    }
+}
+
+section! {
+    /// What model calls may cost, where `mimir budget set` says nothing else.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Budget {
+        frame: DollarsOrOff, "What each frame may cost in all; off: no limit";
+        day: DollarsOrOff, "What everything together may cost a day (UTC); off: no limit";
+        month: DollarsOrOff, "What everything together may cost a month (UTC); off: no limit";
+        warn_at: Whole<1, 99>, "Percent of a budget at which it is said that it comes to its end";
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::allow::AllowGroups;
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
-use crate::model::quantity::{Refusal, memory, span};
+use crate::model::quantity::{Refusal, memory, money, span};
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -50,6 +50,11 @@ pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Refusal> {
 /// Bytes, or `off`.
 pub(super) fn size_or_off(text: &str) -> Result<Option<u64>, Refusal> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { memory::parse_any(text).map(Some) }
+}
+
+/// US dollars, or none at all.
+pub(super) fn dollars_or_off(text: &str) -> Result<Option<u64>, Refusal> {
+    if matches!(switch(text), Ok(false)) { Ok(None) } else { money::parse(text).map(Some) }
 }
 
 /// One of these words.

@@ -119,6 +119,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     projects::register(&services.store, configured)
         .await
         .map_err(|error| start_failed("register the configured projects", &error))?;
+    // Before any frame can ask for a model.
+    services.budgets.take_up().await.map_err(|error| start_failed("take up the books", &error))?;
     background.start(&core);
     services.delivery.resume().await.map_err(|error| start_failed("take up open messages", &error))?;
     let unix = ClientSocket::bind(&paths)

@@ -12,6 +12,7 @@ use crate::approvals::{self, Approvals, ApprovalsDeps, Rules};
 use crate::audit::{self, Audit};
 use crate::backups::{self, Backups};
 use crate::broker::{self, Broker, BrokerDeps, Dialer};
+use crate::budget::{self, BudgetDeps, Budgets};
 use crate::clock::Clock;
 use crate::config::{Config, Live, Paths, Running};
 use crate::delivery::{self, Delivery, DeliveryDeps};
@@ -54,6 +55,8 @@ pub struct ServiceSettings {
     pub events: events::Settings,
     /// When the database is copied.
     pub backups: backups::Settings,
+    /// What model calls may cost.
+    pub budget: budget::Settings,
 }
 
 impl ServiceSettings {
@@ -68,6 +71,7 @@ impl ServiceSettings {
             upkeep: settings::upkeep(config),
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
             backups: settings::backups(config),
+            budget: settings::budget(config),
         }
     }
 }
@@ -172,9 +176,17 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let keep = Live::new(settings.events.keep);
 
     let upload_limit = Live::new(config.frames.upload_limit);
+    let budgets = background.of(Budgets::new(BudgetDeps {
+        store: store.clone(),
+        models: models.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        settings: settings.budget,
+    }));
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
         models: models.clone(),
+        budgets: budgets.clone(),
         tasks: tasks.clone(),
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
@@ -287,9 +299,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone());
+    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone());
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery) = &users;
+        let (frames, upkeep, disk, delivery, budgets) = &users;
+        budgets.configure(settings::budget(config));
         frames.configure(config.frames.clone());
         upkeep.configure(config.frames.clone());
         disk.configure(config.frames.clone());
@@ -302,6 +315,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         approvals,
         audit,
         backups: copies,
+        budgets,
         statuses,
         upkeep,
         sessions,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::backups;
+use crate::budget;
 use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
 use crate::delivery;
@@ -13,6 +14,7 @@ use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
 use crate::models::{DEMO, ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
+use crate::store::budgets::Defaults;
 use crate::upkeep;
 
 /// What frames want to know.
@@ -42,6 +44,13 @@ pub fn notify(config: &Config) -> notify::Settings {
 /// What upkeep wants to know.
 pub fn upkeep(config: &Config) -> upkeep::Settings {
     upkeep::Settings { config: config.frames.clone(), tick: Duration::from_secs(30) }
+}
+
+/// What model calls may cost.
+pub fn budget(config: &Config) -> budget::Settings {
+    let wanted = &config.budget;
+    let defaults = Defaults { frame: wanted.frame, day: wanted.day, month: wanted.month };
+    budget::Settings { defaults, warn_at: wanted.warn_at }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -13,6 +13,7 @@ use super::outcome::{Attempt, AttemptOutcome, Interrupted};
 use super::{Delivery, FREE_POLL, LET_GO};
 use crate::feed::Verdict;
 use crate::frames::PlaceError;
+use crate::model::budget::refusal_in;
 use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::MessageId;
 use crate::model::message::{DeliveryState, Message};
@@ -209,6 +210,8 @@ impl Delivery {
                     messages::finish(tx, &id, &finish)?;
                 }
                 Verdict::Failed(why) | Verdict::NotBegun(why) => {
+                    // Money is said as it is, and not in an agent's wrapping.
+                    let why = refusal_in(&why).unwrap_or(why);
                     messages::move_to(tx, &id, DeliveryState::Failed, Some(&why))?;
                 }
                 Verdict::Stopped => {

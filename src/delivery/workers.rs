@@ -12,7 +12,7 @@ use crate::feed::Verdict;
 use crate::model::agent::AgentStatus;
 use crate::model::ids::SessionId;
 use crate::model::message::{DeliveryState, Message};
-use crate::store::{StoreError, queue};
+use crate::store::{StoreError, budgets, queue};
 use crate::supervisor::keyed::{Next, Pass, Wakes};
 
 /// How often a waiting message is looked at when nobody calls.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 enum Now {
     /// Go, as soon as there is room.
     Go,
-    /// Stay: its frame rests, and it was not sent to wake it.
+    /// Stay: its frame rests, and it was not sent to wake it; or all spending is paused.
     Rest,
     /// The row is another one; look again.
     Changed,
@@ -122,7 +122,7 @@ impl Delivery {
             let head = queue::head(db, &wanted.session)?;
             let is_next =
                 head.is_some_and(|head| head.id == wanted.id && head.state == DeliveryState::Queued);
-            Ok((is_next, queue::rests(db, &wanted)?))
+            Ok((is_next, queue::rests(db, &wanted)? || budgets::is_paused(db)?))
         };
         Ok(match self.inner.deps.store.read(asked).await? {
             (false, _) => Now::Changed,

@@ -5,6 +5,7 @@
 use super::problem::{Reply, chain};
 use crate::access::AccessError;
 use crate::approvals::AnswerError;
+use crate::budget::BudgetError;
 use crate::config::{ConfigError, ConfigProblem};
 use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::workspace::WorkspaceError;
@@ -371,6 +372,34 @@ impl From<AccessError> for Reply {
             AccessError::MoreThanOwn { .. } => Self(Problem::new(403, "auth.scope", title))
                 .hint("on the gateway's machine, its owner may give everything"),
             AccessError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BudgetError> for Reply {
+    fn from(error: BudgetError) -> Self {
+        let title = error.to_string();
+        match error {
+            BudgetError::Paused => Self(Problem::new(402, "budget.paused", title)),
+            BudgetError::UsedUp(_) => Self(Problem::new(402, "budget.used_up", title)),
+            BudgetError::Held(_) => {
+                Self(Problem::new(429, "budget.held", title)).hint("try again in a moment")
+            }
+            BudgetError::Unpriced { .. } => Self(Problem::new(402, "budget.no_price", title)),
+            BudgetError::NoSubject { scope, .. } => {
+                let list = match scope {
+                    "frame" => "`mimir frame list` shows the frames you have",
+                    "project" => "`mimir projects list` shows the projects there are",
+                    _ => "`mimir sessions list` shows the conversations there are, with their ids",
+                };
+                Self::not_found("budget.not_found", title).hint(list)
+            }
+            BudgetError::NotSet(_) => Self::not_found("budget.not_set", title).hint(
+                "`mimir budget show` shows those that hold; `budget.*` in the configuration has some for all",
+            ),
+            BudgetError::Price(_) => Self::bad_request("price.invalid", title)
+                .hint("for example `mimir prices set work/our-model 3 15`"),
+            BudgetError::Store(error) => error.into(),
         }
     }
 }

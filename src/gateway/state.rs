@@ -11,6 +11,7 @@ use crate::access::Access;
 use crate::approvals::Approvals;
 use crate::audit::Audit;
 use crate::backups::Backups;
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::config::Running;
 use crate::delivery::Delivery;
@@ -59,6 +60,8 @@ pub struct Services {
     pub audit: Audit,
     /// Copies of the database.
     pub backups: Backups,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::approval::{ApprovalRequest, AskBody, Decision};
+use crate::model::budget::Standing;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
 use crate::model::ids::{FrameId, ProjectId};
@@ -11,15 +12,19 @@ use crate::model::status::{FrameStatus, StatusWord};
 use crate::runtime::LogLine;
 use crate::status::FrameNow;
 use crate::store::frames::Note;
+use crate::store::usage::FrameCost;
 use crate::wire::approvals::ApprovalView;
+use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// Millionths of a US dollar.
-    pub cost: BTreeMap<FrameId, u64>,
+    /// What they cost.
+    pub cost: BTreeMap<FrameId, FrameCost>,
+    /// The budget of each that is nearest to its end.
+    pub budgets: BTreeMap<FrameId, Standing>,
     /// Where servers elsewhere are.
     pub servers: BTreeMap<FrameId, String>,
     /// Names of projects.
@@ -29,6 +34,7 @@ pub struct Surroundings {
 /// A frame in a list.
 pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
     let FrameNow { frame, status, image, .. } = now;
+    let cost = around.cost.get(&frame.id).copied().unwrap_or_default();
     FrameSummary {
         id: frame.id.to_string(),
         name: frame.name.to_string(),
@@ -46,7 +52,9 @@ pub fn frame_summary(now: &FrameNow, around: &Surroundings) -> FrameSummary {
         created_at: frame.created_at,
         last_active_at: frame.last_active_at,
         expires_at: frame.expires_at,
-        cost_microusd: around.cost.get(&frame.id).copied().unwrap_or(0),
+        cost_microusd: cost.microusd,
+        unpriced_count: cost.unpriced,
+        budget: around.budgets.get(&frame.id).cloned().map(BudgetView::from),
         project: frame.project.as_ref().and_then(|id| around.projects.get(id).cloned()),
         origin: frame.origin,
         run: frame.run.as_ref().map(ToString::to_string),

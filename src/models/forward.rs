@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +10,17 @@ use futures_util::{Stream, StreamExt};
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
+use super::account::{self, Account, Evidence, Pricing};
 use super::headers;
+use super::meter::Meter;
 use super::provider::{ProviderKind, ProviderSettings};
 use super::redact::{Redactor, Secrets};
 use super::tap::Tap;
 use super::usage::Format;
-use super::{Models, demo};
+use super::{Models, Prices, demo};
 use crate::model::agent::AgentSessionId;
-use crate::model::usage::Tokens;
+use crate::model::budget::OURS;
+use crate::model::usage::{Price, Tokens};
 
 /// How long a provider may think before the first byte. Longer than opencode waits (60 s), so that it gives up first.
 const FIRST_BYTE: Duration = Duration::from_secs(90);
@@ -68,15 +72,15 @@ pub struct CallReport {
     pub provider: String,
     /// The model that was asked for.
     pub model: String,
-    /// In which of the agent's sessions, if it said so.
-    pub agent_session: Option<AgentSessionId>,
-    /// What it used, as far as the provider said.
+    /// What it used: as the provider says, or an estimate.
     pub tokens: Tokens,
     /// Millionths of a US dollar; 0 when no price is known.
     pub cost_microusd: u64,
     /// Whether a price is known.
     pub priced: bool,
-    /// The provider's status.
+    /// Whether it was reckoned from bytes.
+    pub estimated: bool,
+    /// The provider's status; 0 when it was asked and nobody heard its answer.
     pub status: u16,
     /// Why the answer ended, in the provider's words.
     pub finish: Option<String>,
@@ -84,11 +88,56 @@ pub struct CallReport {
     pub complete: bool,
 }
 
-/// Called once with the report of a call that reached a provider and that costs something.
+/// Called once with the report of a call that a provider was asked to answer and that may cost something.
 pub type OnEnd = Box<dyn FnOnce(CallReport) + Send>;
 
 /// Called when a key was taken out of an answer, with the place where it was; once for each place.
 pub type OnRedacted = Box<dyn Fn(&'static str) + Send + Sync>;
+
+/// A call that may be made: to a provider that is known, of a kind that frames may make.
+#[derive(Debug)]
+pub struct Prepared {
+    call: Call,
+    request: Value,
+    provider: ProviderSettings,
+    format: Format,
+    model: String,
+    pricing: Pricing,
+    prices: Arc<Prices>,
+    expected: Tokens,
+}
+
+/// What is to be known of a call that costs something, before it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The provider's name.
+    pub provider: String,
+    /// The model that is asked for.
+    pub model: String,
+    /// In which of the agent's sessions, if it says so.
+    pub agent_session: Option<AgentSessionId>,
+    /// Which session began that one, if it says so.
+    pub agent_parent: Option<AgentSessionId>,
+    /// How its cost is known.
+    pub pricing: Pricing,
+    /// What it may use at most, as far as can be reckoned.
+    pub expected: Tokens,
+}
+
+impl Prepared {
+    /// What it may cost; none for calls that cost nothing, such as lists of models.
+    #[must_use]
+    pub fn counted(&self) -> Option<Counted> {
+        (self.format != Format::Uncounted).then(|| Counted {
+            provider: self.provider.name.clone(),
+            model: self.model.clone(),
+            agent_session: session_of(&self.call.headers, "x-session-id"),
+            agent_parent: session_of(&self.call.headers, "x-parent-session-id"),
+            pricing: self.pricing,
+            expected: self.expected,
+        })
+    }
+}
 
 /// Why a call got no answer from a provider.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +170,12 @@ pub enum ModelError {
         /// Whose.
         provider: String,
     },
+    /// Spend no more, or raise the budget.
+    #[error("{why}")]
+    Cut {
+        /// What the frame is told.
+        why: String,
+    },
     /// Try again later.
     #[error("provider {provider} cannot be reached: {why}")]
     Unreachable {
@@ -144,18 +199,11 @@ pub enum ModelError {
 }
 
 impl Models {
-    /// Makes a call. `on_end` hears what it used, also when the frame goes away in the middle.
-    ///
-    /// No key of any provider is in the answer; `on_redacted` hears of those that were.
+    /// Looks at a call before it is made.
     ///
     /// # Errors
-    /// See [`ModelError`]. A provider's own refusal is an [`Answer`].
-    pub async fn forward(
-        &self,
-        call: Call,
-        on_end: OnEnd,
-        on_redacted: OnRedacted,
-    ) -> Result<Answer, ModelError> {
+    /// [`ModelError::UnknownProvider`], [`ModelError::NotServed`].
+    pub fn prepare(&self, call: Call) -> Result<Prepared, ModelError> {
         let provider = self
             .find(&call.provider)
             .ok_or_else(|| ModelError::UnknownProvider { name: call.provider.clone() })?;
@@ -168,23 +216,57 @@ impl Models {
                 path: call.path.clone(),
             }
         })?;
+        let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        let model = model_of(&call, &request);
+        let prices = self.prices();
+        let price = price_of(&prices, provider, &model);
+        let tells_cost = provider.kind == ProviderKind::OpenRouter;
+        Ok(Prepared {
+            expected: account::expected(format, &request, call.body.len()),
+            pricing: Pricing { price, tells_cost },
+            provider: provider.clone(),
+            call,
+            request,
+            format,
+            model,
+            prices,
+        })
+    }
 
-        let mut request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    /// Makes a call. `on_end` hears what it used, also when the frame goes away in the middle; `meter` is told
+    /// meanwhile, and may cut it. No key of any provider is in the answer; `on_redacted` hears of those that were.
+    ///
+    /// # Errors
+    /// See [`ModelError`]. A provider's own refusal is an [`Answer`].
+    pub async fn forward(
+        &self,
+        prepared: Prepared,
+        meter: Meter,
+        on_end: OnEnd,
+        on_redacted: OnRedacted,
+    ) -> Result<Answer, ModelError> {
+        let Prepared { call, mut request, provider, format, model, pricing, prices, expected } = prepared;
         let mut ending = Ending {
-            report: self.blank_report(provider, &call, &request),
+            report: blank_report(&provider, model),
             tap: Tap::whole(format),
-            prices: self.price_of(provider, &model_of(&call, &request)),
+            pricing,
+            prices,
+            expected,
+            meter,
+            is_asked: false,
+            provider,
             on_end: (format != Format::Uncounted).then_some(on_end),
         };
-        if provider.kind == ProviderKind::Demo {
+        if ending.provider.kind == ProviderKind::Demo {
+            let is_post = call.method == Method::POST;
             return Ok(play_demo(&request, is_post, ending));
         }
-        let response = self.send(provider, call, &mut request, format).await?;
+        let response = self.send(&mut ending, call, &mut request, format).await?;
 
         let status = response.status();
         ending.report.status = status.as_u16();
         if headers::is_encoded(response.headers()) {
-            return Err(ModelError::Encoded { provider: provider.name.clone() });
+            return Err(ModelError::Encoded { provider: ending.provider.name.clone() });
         }
         let (headers, hits) = headers::pass_on(response.headers(), &self.secrets);
         if hits {
@@ -207,11 +289,12 @@ impl Models {
 
     async fn send(
         &self,
-        provider: &ProviderSettings,
+        ending: &mut Ending,
         call: Call,
         request: &mut Value,
         format: Format,
     ) -> Result<reqwest::Response, ModelError> {
+        let provider = &ending.provider;
         let name = || provider.name.clone();
         if !provider.is_usable() {
             return Err(ModelError::NoKey { provider: name() });
@@ -237,33 +320,44 @@ impl Models {
             let (name, value) = provider.kind.key_header(key);
             outgoing = outgoing.header(name, value);
         }
-        match tokio::time::timeout(FIRST_BYTE, outgoing.send()).await {
-            Ok(answer) => answer.map_err(unreachable),
+        // From here on it may be paid for, whatever becomes of its answer.
+        ending.is_asked = true;
+        let meter = ending.meter.clone();
+        let answered = tokio::select! {
+            answered = tokio::time::timeout(FIRST_BYTE, outgoing.send()) => answered,
+            why = meter.is_cut() => return Err(ModelError::Cut { why }),
+        };
+        match answered {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                ending.is_asked = !error.is_connect();
+                Err(unreachable(error))
+            }
             Err(_) => Err(ModelError::TooSlow { provider: name() }),
         }
     }
 
-    fn blank_report(&self, provider: &ProviderSettings, call: &Call, request: &Value) -> CallReport {
-        CallReport {
-            provider: provider.name.clone(),
-            model: model_of(call, request),
-            agent_session: session_of(&call.headers),
-            tokens: Tokens::default(),
-            cost_microusd: 0,
-            priced: false,
-            status: 0,
-            finish: None,
-            complete: false,
-        }
+    pub(super) fn price_of(&self, provider: &ProviderSettings, model: &str) -> Option<Price> {
+        price_of(&self.prices(), provider, model)
     }
+}
 
-    pub(super) fn price_of(
-        &self,
-        provider: &ProviderSettings,
-        model: &str,
-    ) -> Option<crate::model::usage::Price> {
-        let named = provider.models.iter().find(|known| known.id == model).and_then(|known| known.price);
-        named.or_else(|| self.prices.find(&provider.name, provider.kind.as_str(), model))
+fn price_of(prices: &Prices, provider: &ProviderSettings, model: &str) -> Option<Price> {
+    let named = provider.models.iter().find(|known| known.id == model).and_then(|known| known.price);
+    named.or_else(|| prices.find(&provider.name, provider.kind.as_str(), model))
+}
+
+fn blank_report(provider: &ProviderSettings, model: String) -> CallReport {
+    CallReport {
+        provider: provider.name.clone(),
+        model,
+        tokens: Tokens::default(),
+        cost_microusd: 0,
+        priced: false,
+        estimated: false,
+        status: 0,
+        finish: None,
+        complete: false,
     }
 }
 
@@ -271,26 +365,53 @@ impl Models {
 struct Ending {
     report: CallReport,
     tap: Tap,
-    prices: Option<crate::model::usage::Price>,
+    pricing: Pricing,
+    prices: Arc<Prices>,
+    expected: Tokens,
+    meter: Meter,
+    /// Whether a provider may have the request.
+    is_asked: bool,
+    provider: ProviderSettings,
     on_end: Option<OnEnd>,
+}
+
+impl Ending {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence { seen: &self.tap.seen, unread: self.tap.unread, expected: self.expected }
+    }
+
+    /// The meter learns what it costs so far.
+    fn report_so_far(&self) {
+        self.meter.report(self.evidence().so_far(self.pricing));
+    }
+
+    fn account(&self) -> Account {
+        let account = self.evidence().account(self.pricing);
+        // A request may name one model and mean another: the one that says that it answered counts if it is dearer.
+        let answered = self.tap.seen.model.as_deref().filter(|model| *model != self.report.model);
+        let price = answered.and_then(|model| price_of(&self.prices, &self.provider, model));
+        let dearer = price.map_or(0, |price| price.cost_microusd(&account.tokens));
+        Account {
+            cost_microusd: account.cost_microusd.max(dearer),
+            priced: account.priced || price.is_some(),
+            ..account
+        }
+    }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Status 0: the call never reached a provider.
-        let Some(on_end) = self.on_end.take().filter(|_| self.report.status != 0) else { return };
+        let Some(on_end) = self.on_end.take().filter(|_| self.is_asked) else { return };
+        self.tap.read_whole();
         let mut report = self.report.clone();
-        let seen = &self.tap.seen;
-        report.tokens = seen.tokens;
-        report.finish = seen.finish.clone();
-        let said = seen.cost_usd.map(|usd| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked when read")]
-            let micro = (usd * 1_000_000.0).ceil() as u64;
-            micro
-        });
-        let cost = said.or_else(|| self.prices.map(|price| price.cost_microusd(&seen.tokens)));
-        report.priced = cost.is_some();
-        report.cost_microusd = cost.unwrap_or(0);
+        report.finish = self.tap.seen.finish.clone();
+        // A provider that refuses is not paid.
+        if report.status == 0 || (200..300).contains(&report.status) {
+            let Account { tokens, cost_microusd, priced, estimated } = self.account();
+            report = CallReport { tokens, cost_microusd, priced, estimated, ..report };
+        } else {
+            report.priced = self.pricing.reckoned().is_some();
+        }
         on_end(report);
     }
 }
@@ -306,8 +427,21 @@ fn counted(inner: BodyStream, ending: Ending) -> BodyStream {
     let start = Passing { inner, ending, over: false };
     Box::pin(futures_util::stream::unfold(start, |mut at| async move {
         while !at.over {
-            let out = match tokio::time::timeout(SILENCE, at.inner.next()).await {
-                Ok(Some(Ok(chunk))) => Ok(at.ending.tap.pass(chunk)),
+            let meter = at.ending.meter.clone();
+            let next = tokio::select! {
+                biased;
+                why = meter.is_cut() => {
+                    at.over = true;
+                    return Some((cut(&at.ending.tap, &why), at));
+                }
+                next = tokio::time::timeout(SILENCE, at.inner.next()) => next,
+            };
+            let out = match next {
+                Ok(Some(Ok(chunk))) => {
+                    let out = at.ending.tap.pass(chunk);
+                    at.ending.report_so_far();
+                    Ok(out)
+                }
                 Ok(None) => {
                     at.over = true;
                     at.ending.report.complete = true;
@@ -326,8 +460,14 @@ fn counted(inner: BodyStream, ending: Ending) -> BodyStream {
     }))
 }
 
+/// The end of an answer that has to end here. One that does not stream just breaks off.
+fn cut(tap: &Tap, why: &str) -> io::Result<Bytes> {
+    tap.cut("budget", &format!("{OURS}{why}")).ok_or_else(|| io::Error::other(why.to_owned()))
+}
+
 fn play_demo(request: &Value, is_post: bool, mut ending: Ending) -> Answer {
     let script = if is_post { demo::answer(request) } else { demo::models() };
+    ending.is_asked = true;
     ending.report.status = script.status.as_u16();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(script.content_type));
@@ -413,8 +553,8 @@ fn model_of(call: &Call, request: &Value) -> String {
     model.chars().take(200).collect()
 }
 
-fn session_of(headers: &HeaderMap) -> Option<AgentSessionId> {
-    let text = headers.get("x-session-id")?.to_str().ok()?;
+fn session_of(headers: &HeaderMap, name: &str) -> Option<AgentSessionId> {
+    let text = headers.get(name)?.to_str().ok()?;
     (text.starts_with("ses_") && text.len() <= 64).then(|| AgentSessionId(text.to_owned()))
 }
 

@@ -7,11 +7,13 @@
 //!
 //! Not here: who may call (see `broker`), and where the counts are kept.
 
+mod account;
 mod agent_config;
 mod check;
 mod demo;
 mod forward;
 mod headers;
+mod meter;
 mod permission;
 mod prices;
 mod provider;
@@ -21,13 +23,19 @@ mod tap;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
+
+use crate::model::usage::PriceRow;
 use crate::outbound::HttpClients;
 use redact::Secrets;
 
+pub use account::Pricing;
 pub use check::{CheckError, list_models};
-pub use forward::{Answer, BodyStream, Call, CallReport, ModelError, OnEnd, OnRedacted};
-pub use prices::{InvalidPrices, Prices};
+pub use forward::{Answer, BodyStream, Call, CallReport, Counted, ModelError, OnEnd, OnRedacted, Prepared};
+pub use meter::Meter;
+pub use prices::{InvalidPrices, Prices, is_day};
 pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};
 
 /// The provider that is built in and plays a fixed script.
@@ -39,7 +47,7 @@ pub const BROKER_INSIDE: &str = "http://127.0.0.1:8118";
 /// All providers of this gateway. The demo is always among them.
 pub struct Models {
     providers: BTreeMap<String, ProviderSettings>,
-    prices: Prices,
+    prices: RwLock<Arc<Prices>>,
     http: HttpClients,
     /// The keys of all providers.
     secrets: Secrets,
@@ -55,6 +63,7 @@ impl Models {
         let mut by_name: BTreeMap<_, _> =
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
         by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
+        let prices = RwLock::new(Arc::new(prices));
         Self { providers: by_name, prices, http, secrets, for_every_frame: [DEMO.to_owned()].into() }
     }
 
@@ -80,6 +89,19 @@ impl Models {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&ProviderSettings> {
         self.providers.get(name)
+    }
+
+    /// The prices as they are now.
+    #[must_use]
+    pub fn prices(&self) -> Arc<Prices> {
+        self.prices.read().clone()
+    }
+
+    /// Other prices for calls from now on.
+    pub fn set_prices(&self, rows: impl IntoIterator<Item = PriceRow>) {
+        let mut prices = self.prices.write();
+        let table = Arc::make_mut(&mut prices);
+        rows.into_iter().for_each(|row| table.set(row));
     }
 
     /// Whether anything but the demo can answer: a provider with a key, or one that needs none.

@@ -1,7 +1,7 @@
 //! Reads an answer while it passes: counts it, and mends its end where that is needed.
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::repair::Repair;
 use super::usage::{Format, Seen};
@@ -18,6 +18,8 @@ pub struct Tap {
     format: Format,
     /// What was counted so far.
     pub seen: Seen,
+    /// How many bytes passed that nobody could read.
+    pub unread: u64,
     mode: Mode,
 }
 
@@ -35,13 +37,14 @@ impl Tap {
     pub fn stream(format: Format) -> Self {
         let repair = (format == Format::Chat).then(Repair::default);
         let mode = Mode::Lines { held: BytesMut::new(), overlong: false, repair };
-        Self { format, seen: Seen::default(), mode }
+        Self { format, seen: Seen::default(), unread: 0, mode }
     }
 
     /// For one JSON document.
     #[must_use]
     pub fn whole(format: Format) -> Self {
-        Self { format, seen: Seen::default(), mode: Mode::Whole { kept: BytesMut::new() } }
+        let mode = Mode::Whole { kept: BytesMut::new() };
+        Self { format, seen: Seen::default(), unread: 0, mode }
     }
 
     /// Takes what came from the provider and gives what goes to the frame; that may be less, never out of order.
@@ -50,6 +53,8 @@ impl Tap {
             Mode::Whole { kept } => {
                 if kept.len() + chunk.len() <= WHOLE_LIMIT {
                     kept.extend_from_slice(&chunk);
+                } else {
+                    self.unread += chunk.len() as u64;
                 }
                 chunk
             }
@@ -59,12 +64,14 @@ impl Tap {
                 while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                     let line = held.split_to(end + 1).freeze();
                     if std::mem::take(overlong) {
+                        self.unread += line.len() as u64;
                         out.extend_from_slice(&line);
                     } else {
                         read_line(&line, self.format, &mut self.seen, repair.as_mut(), &mut out);
                     }
                 }
                 if held.len() > LINE_LIMIT {
+                    self.unread += held.len() as u64;
                     out.extend_from_slice(&held.split());
                     *overlong = true;
                 }
@@ -73,13 +80,45 @@ impl Tap {
         }
     }
 
+    /// What is kept of a document that may not have come to its end.
+    pub fn read_whole(&mut self) {
+        let Mode::Whole { kept } = &mut self.mode else { return };
+        let kept = std::mem::take(kept);
+        match serde_json::from_slice::<Value>(&kept) {
+            Ok(json) => self.seen.take(self.format, &json),
+            Err(_) => self.unread += kept.len() as u64,
+        }
+    }
+
+    /// What is said in the middle of an answer that has to end here: an error that its reader understands.
+    pub fn cut(&self, code: &str, text: &str) -> Option<Bytes> {
+        let Mode::Lines { .. } = self.mode else { return None };
+        let error = json!({"message": text, "type": code, "code": code});
+        // Whatever came before may have ended in the middle of a line.
+        let event = match self.format {
+            Format::Anthropic => {
+                format!("\n\nevent: error\ndata: {}\n\n", json!({"type": "error", "error": error}))
+            }
+            Format::Responses => format!(
+                "\n\nevent: error\ndata: {}\n\n",
+                json!({"type": "error", "code": code, "message": text, "param": null, "sequence_number": 0})
+            ),
+            Format::Google => {
+                let error = json!({"code": 402, "message": text, "status": code});
+                format!("\n\ndata: {}\n\n", json!({"error": error}))
+            }
+            Format::Chat | Format::Uncounted => {
+                format!("\n\ndata: {}\n\ndata: [DONE]\n\n", json!({"error": error}))
+            }
+        };
+        Some(event.into())
+    }
+
     /// The body ended in order: gives what is still to be sent.
     pub fn end(&mut self) -> Bytes {
         match &mut self.mode {
-            Mode::Whole { kept } => {
-                if let Ok(json) = serde_json::from_slice::<Value>(kept) {
-                    self.seen.take(self.format, &json);
-                }
+            Mode::Whole { .. } => {
+                self.read_whole();
                 Bytes::new()
             }
             Mode::Lines { held, repair, .. } => {

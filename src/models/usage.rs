@@ -30,11 +30,26 @@ pub struct Seen {
     pub finish: Option<String>,
     /// What the provider says that it costs, in US dollars (`OpenRouter`).
     pub cost_usd: Option<f64>,
+    /// Whether it said anything about what it used.
+    pub has_usage: bool,
+    /// Whether it counted in what is no number, or less than nothing.
+    pub is_nonsense: bool,
+    /// Whether it counted more than there can be.
+    is_absurd: bool,
+    /// How much text the answer has, tool calls and reasoning included.
+    pub text_bytes: u64,
 }
 
 impl Seen {
+    /// Whether it counted more than there can be.
+    #[must_use]
+    pub fn is_absurd(&self) -> bool {
+        self.is_absurd
+    }
+
     /// Takes in one event of a stream, or a whole answer that did not stream.
     pub fn take(&mut self, format: Format, json: &Value) {
+        self.text_bytes = self.text_bytes.saturating_add(text_of(format, json));
         match format {
             Format::Chat => self.take_chat(json),
             // Streamed events carry the whole response inside; unstreamed answers are it.
@@ -52,19 +67,22 @@ impl Seen {
         if !usage.is_object() {
             return;
         }
+        self.has_usage = true;
+        let mut count = |value: &Value| self.count(value);
         let prompt = count(&usage["prompt_tokens"]);
         let details = &usage["prompt_tokens_details"];
         let (cache_read, cache_write) =
             (count(&details["cached_tokens"]), count(&details["cache_write_tokens"]));
         let reasoning = count(&usage["completion_tokens_details"]["reasoning_tokens"]);
+        let completion = count(&usage["completion_tokens"]);
         self.tokens = Tokens {
             input: prompt.saturating_sub(cache_read + cache_write),
-            output: count(&usage["completion_tokens"]).saturating_sub(reasoning),
+            output: completion.saturating_sub(reasoning),
             reasoning,
             cache_read,
             cache_write,
         };
-        self.cost_usd = usage["cost"].as_f64().filter(|usd| (0.0..1_000_000.0).contains(usd));
+        self.cost_usd = usage["cost"].as_f64();
     }
 
     fn take_response(&mut self, json: &Value) {
@@ -74,12 +92,15 @@ impl Seen {
             return;
         }
         set_text(&mut self.finish, &json["status"]);
+        self.has_usage = true;
+        let mut count = |value: &Value| self.count(value);
         let cache_read = count(&usage["input_tokens_details"]["cached_tokens"]);
         let cache_write = count(&usage["input_tokens_details"]["cache_write_tokens"]);
         let reasoning = count(&usage["output_tokens_details"]["reasoning_tokens"]);
+        let (input, output) = (count(&usage["input_tokens"]), count(&usage["output_tokens"]));
         self.tokens = Tokens {
-            input: count(&usage["input_tokens"]).saturating_sub(cache_read + cache_write),
-            output: count(&usage["output_tokens"]).saturating_sub(reasoning),
+            input: input.saturating_sub(cache_read + cache_write),
+            output: output.saturating_sub(reasoning),
             reasoning,
             cache_read,
             cache_write,
@@ -93,12 +114,17 @@ impl Seen {
         set_text(&mut self.finish, &message["stop_reason"]);
         set_text(&mut self.finish, &json["delta"]["stop_reason"]);
         let usage = message.get("usage").unwrap_or(&Value::Null);
+        self.has_usage |= usage.is_object();
         // Counts grow during a stream, and later events leave some of them out.
-        let grow = |have: &mut u64, key: &str| *have = (*have).max(count(&usage[key]));
-        grow(&mut self.tokens.input, "input_tokens");
-        grow(&mut self.tokens.output, "output_tokens");
-        grow(&mut self.tokens.cache_read, "cache_read_input_tokens");
-        grow(&mut self.tokens.cache_write, "cache_creation_input_tokens");
+        let have = self.tokens;
+        let mut grown = |have: u64, key: &str| have.max(self.count(&usage[key]));
+        self.tokens = Tokens {
+            input: grown(have.input, "input_tokens"),
+            output: grown(have.output, "output_tokens"),
+            reasoning: 0,
+            cache_read: grown(have.cache_read, "cache_read_input_tokens"),
+            cache_write: grown(have.cache_write, "cache_creation_input_tokens"),
+        };
     }
 
     fn take_google(&mut self, json: &Value) {
@@ -108,6 +134,8 @@ impl Seen {
         if !usage.is_object() {
             return;
         }
+        self.has_usage = true;
+        let mut count = |value: &Value| self.count(value);
         let cache_read = count(&usage["cachedContentTokenCount"]);
         self.tokens = Tokens {
             input: count(&usage["promptTokenCount"]).saturating_sub(cache_read),
@@ -117,11 +145,63 @@ impl Seen {
             cache_write: 0,
         };
     }
+
+    /// A stranger's number. One that cannot be counts as nothing, and is remembered: see [`super::account`].
+    fn count(&mut self, value: &Value) -> u64 {
+        let number = match value.as_f64() {
+            _ if value.is_null() => return 0,
+            Some(number) if number >= 0.0 && number.fract() == 0.0 => number,
+            _ => {
+                self.is_nonsense = true;
+                return 0;
+            }
+        };
+        if number > MOST_TOKENS {
+            self.is_absurd = true;
+            return 0;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and small")]
+        let number = number as u64;
+        number
+    }
 }
 
-/// A stranger's number: absent, negative or absurd ones count as nothing or as a limit that cannot overflow sums.
-fn count(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0).min(1_000_000_000)
+/// No call uses more of one kind: the largest contexts hold a few millions.
+const MOST_TOKENS: f64 = 10_000_000.0;
+
+/// How many bytes of text an event adds to an answer, or a whole answer has.
+fn text_of(format: Format, json: &Value) -> u64 {
+    match format {
+        Format::Chat => {
+            let choices = json["choices"].as_array().into_iter().flatten();
+            choices.map(|choice| strings(&choice["delta"]) + strings(&choice["message"])).sum()
+        }
+        // What streamed stands once more in the last event.
+        Format::Responses if json.get("response").is_some() => 0,
+        Format::Responses => strings(&json["delta"]) + strings(&json["output"]),
+        Format::Anthropic => {
+            strings(&json["delta"]) + strings(&json["content_block"]) + strings(&json["content"])
+        }
+        Format::Google => {
+            let candidates = json["candidates"].as_array().into_iter().flatten();
+            candidates.map(|candidate| strings(&candidate["content"])).sum()
+        }
+        Format::Uncounted => 0,
+    }
+}
+
+/// The text in a value, without the words that only say what it is.
+fn strings(value: &Value) -> u64 {
+    const WORDS: &[&str] = &["type", "id", "call_id", "role", "status", "stop_reason"];
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(strings).sum(),
+        Value::Object(fields) => {
+            let said = fields.iter().filter(|(name, _)| !WORDS.contains(&name.as_str()));
+            said.map(|(_, value)| strings(value)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 fn set_text(slot: &mut Option<String>, value: &Value) {
@@ -216,6 +296,25 @@ mod tests {
             }
         }
         let huge = seen(Format::Chat, &[json!({"usage": {"prompt_tokens": u64::MAX}})]);
-        assert!(huge.tokens.total() <= 1_000_000_000);
+        assert!(huge.is_absurd() && huge.tokens.total() == 0, "{huge:?}");
+        let negative = seen(Format::Google, &[json!({"usageMetadata": {"promptTokenCount": -1}})]);
+        assert!(negative.is_nonsense && !negative.is_absurd(), "{negative:?}");
+    }
+
+    #[test]
+    fn the_text_of_an_answer_is_measured_in_every_format() {
+        let bytes = |format, events: &[Value]| seen(format, events).text_bytes;
+        let chat = json!({"choices": [{"delta": {"role": "assistant", "content": "four", "tool_calls":
+            [{"id": "x", "function": {"name": "ls", "arguments": "{}"}}]}}]});
+        assert_eq!(bytes(Format::Chat, &[chat]), 8);
+        assert_eq!(bytes(Format::Chat, &[json!({"choices": [{"message": {"content": "four"}}]})]), 4);
+        let whole = json!({"type": "response.completed", "response": {"output": [{"text": "four"}]}});
+        let delta = json!({"type": "response.output_text.delta", "delta": "four"});
+        assert_eq!(bytes(Format::Responses, &[delta, whole]), 4);
+        assert_eq!(bytes(Format::Responses, &[json!({"output": [{"content": [{"text": "four"}]}]})]), 4);
+        let thinking = json!({"delta": {"type": "thinking_delta", "thinking": "four"}});
+        assert_eq!(bytes(Format::Anthropic, &[thinking]), 4);
+        let google = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "four"}]}}]});
+        assert_eq!(bytes(Format::Google, &[google]), 4);
     }
 }

@@ -1,6 +1,6 @@
 //! Tells people and programs outside what agents ask: a call that is signed, a note on the desktop.
 //!
-//! It reads the events of approvals as a durable consumer. A call is a row before it is made, written together with
+//! It reads the events of approvals, and of budgets for the desktop, as a durable consumer. A call is a row before it is made, written together with
 //! how far was read, so a gateway that dies in between neither forgets it nor notes it twice. The desktop is told as
 //! well as it can be: nothing depends on it.
 //!
@@ -96,8 +96,10 @@ impl Service for Notifier {
     async fn run(&self, stop: CancellationToken) {
         let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
             &*self.inner;
-        let filter =
-            Filter { kinds: vec!["prompt.asked".into(), "prompt.answered".into()], ..Filter::default() };
+        let filter = Filter {
+            kinds: ["prompt.asked", "prompt.answered", "budget.warning"].map(Into::into).to_vec(),
+            ..Filter::default()
+        };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
         let caller = webhook::Caller { settings, http, store, clock, failpoints };
         tokio::select! {
@@ -125,6 +127,13 @@ impl EventHandler for Notifier {
 
     fn handled(&self, page: &[Event]) {
         self.inner.bell.notify_one();
+        for event in page {
+            if let EventKind::BudgetWarning { whose, is_used_up, text, .. } = &event.what {
+                let how = if *is_used_up { "is used up" } else { "comes to its end" };
+                let key = format!("budget {}", event.id);
+                self.inner.desktop.show(&key, format!("the budget of {whose} {how}"), exact(text));
+            }
+        }
         for id in page.iter().filter_map(told_of) {
             let Some(prompt) = self.inner.changes.lock().remove(&id) else { continue };
             if prompt.state == ApprovalState::Pending {

@@ -24,6 +24,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0012_message_counts.sql"),
     include_str!("migrations/0013_network.sql"),
     include_str!("migrations/0014_trust.sql"),
+    include_str!("migrations/0015_budgets.sql"),
     include_str!("migrations/0016_audit_chain.sql"),
 ];
 

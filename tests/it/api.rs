@@ -1,6 +1,7 @@
 //! The gateway's HTTP API, over its real listeners, on the engine in memory.
 #![cfg(feature = "test-support")]
 
+mod budgets;
 mod document;
 mod echo;
 mod external;

@@ -13,7 +13,7 @@ use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, 
 use mimir::model::message::{IdempotencyKey, InvalidText, Message, MessageText, SendMode, SessionSelector};
 use mimir::model::origin::Origin;
 use mimir::store::queue::{self, Edit};
-use mimir::store::{approvals, audit, messages};
+use mimir::store::{approvals, audit, budgets, messages};
 
 use crate::agent::scripted::Play;
 use crate::agent::world::{OWNER, World, to};
@@ -327,6 +327,23 @@ async fn a_turn_that_costs_too_much_is_stopped() {
     assert!(failed.reason.as_deref().is_some_and(|why| why.contains("(turn.cost)")), "{failed:?}");
     assert_eq!(world.agent.aborts(), 1);
     assert!(failed.cost_microusd > 10_000, "what it cost is in the row: {failed:?}");
+}
+
+#[tokio::test]
+async fn messages_wait_while_all_spending_is_paused_also_over_a_restart() {
+    let mut world = World::new().await;
+    world.agent.plays([play("at last")]);
+    let set = async |world: &World, paused| {
+        world.store.write(move |tx| budgets::set_paused(tx, paused)).await.expect("set");
+    };
+    set(&world, true).await;
+    let message = world.send("hi").await;
+    stays(&world, &message, Queued).await;
+    world.restart_gateway().await;
+    stays(&world, &message, Queued).await;
+    set(&world, false).await;
+    let answered = world.end_of(&message).await;
+    assert_eq!((answered.state, answered.answer.as_deref()), (Answered, Some("at last")));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod broker;
 mod echoes;
 mod link;
+mod money;
 mod outside;
 mod ports;
 mod support;

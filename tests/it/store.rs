@@ -20,12 +20,13 @@ use mimir::model::principal::Principal;
 use mimir::model::project::Project;
 use mimir::model::secret::Secret;
 use mimir::model::usage::Tokens;
+use mimir::store::budgets::Payer;
 use mimir::store::events::Filter;
 use mimir::store::frames::NewFrame;
 use mimir::store::key::{self, KeyError, KeyRequest, KeySource, Keyring, LoadedKey};
 use mimir::store::messages::{Finish, NewMessage};
 use mimir::store::sessions::{Among, Named, NewSession};
-use mimir::store::usage::ModelCall;
+use mimir::store::usage::{FrameCost, ModelCall};
 use mimir::store::{
     OpenOptions, Store, StoreError, agent_messages, audit, events, frames, messages, meta, ports, projects,
     queue, retention, sessions, taken_back, usage,
@@ -696,13 +697,14 @@ async fn usage_adds_up_by_frame_and_time() {
     let (blog, shop) = (world.frame("blog").await, world.frame("shop").await);
     for (frame, cost, priced) in [(&blog, 10, true), (&blog, 0, false), (&shop, 5, true)] {
         let call = ModelCall {
-            frame: frame.id.clone(),
+            payer: Payer { frame: frame.id.clone(), project: None, root: None, run: None },
             agent_session: None,
             provider: "demo".into(),
             model: "demo".into(),
             tokens: Tokens { input: 1, output: 2, reasoning: 3, cache_read: 4, cache_write: 5 },
             cost_microusd: cost,
             priced,
+            estimated: false,
             status: 200,
         };
         world.clock.advance_ms(1);
@@ -723,7 +725,8 @@ async fn usage_adds_up_by_frame_and_time() {
     assert_eq!((of_blog.calls, of_blog.unpriced, of_blog.cost_microusd), (2, 1, 10));
     assert_eq!(of_blog.tokens.total(), 30);
     assert_eq!((late.calls, late.cost_microusd), (1, 5));
-    assert_eq!(by_frame.get(&shop.id), Some(&5));
+    assert_eq!(by_frame.get(&shop.id), Some(&FrameCost { microusd: 5, unpriced: 0 }));
+    assert_eq!(by_frame.get(&blog.id), Some(&FrameCost { microusd: 10, unpriced: 1 }));
 }
 
 #[tokio::test]

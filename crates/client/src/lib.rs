@@ -5,6 +5,7 @@
 
 mod audit;
 mod backups;
+mod budgets;
 mod error;
 mod events;
 mod http;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::{AgentMessageId, TakeBack, ToolStatus};
 use super::approval::{ApprovalState, AskedQuestion};
+use super::budget::BudgetPeriod;
 use super::frame::FrameState;
 use super::ids::{FrameId, MessageId, SessionId};
 use super::message::DeliveryState;
@@ -71,6 +72,22 @@ pub enum EventKind {
         provider: String,
         /// Where in it: `a header`, `a refusal`, `an answer`.
         place: String,
+    },
+    /// A budget comes to its end, or is used up.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning {
+        /// Whose: `everything`, `project shop`, `frame blog`, …
+        whose: String,
+        /// In which time.
+        period: BudgetPeriod,
+        /// Millionths of a US dollar.
+        limit_microusd: u64,
+        /// Millionths of a US dollar.
+        spent_microusd: u64,
+        /// Whether nothing is left.
+        is_used_up: bool,
+        /// A sentence.
+        text: String,
     },
     /// The connection to the agent was away; what it did meanwhile was read again and added.
     #[serde(rename = "agent.gap")]
@@ -313,6 +330,7 @@ impl EventKind {
             Self::PortExchanged { .. } => "frame.port_exchanged",
             Self::ConnectionRefused { .. } => "frame.refused",
             Self::KeyRedacted { .. } => "frame.redacted",
+            Self::BudgetWarning { .. } => "budget.warning",
             Self::AgentGap { .. } => "agent.gap",
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",

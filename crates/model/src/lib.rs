@@ -8,6 +8,7 @@ pub mod allow;
 pub mod approval;
 pub mod audit;
 pub mod backup;
+pub mod budget;
 pub mod container;
 pub mod devcontainer;
 pub mod doctor;

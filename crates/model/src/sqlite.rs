@@ -7,6 +7,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::agent::{AgentMessageId, AgentSessionId, ModelRef, TakeBack};
 use crate::approval::ApprovalState;
+use crate::budget::{BudgetPeriod, BudgetScope};
 use crate::frame::{Desired, EngineKind, FrameState};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
@@ -86,6 +87,8 @@ words! {
     ApprovalState => "a prompt's state",
     PortPurpose => "a port's purpose",
     NetworkMode => "a network mode",
+    BudgetScope => "whose budget it is",
+    BudgetPeriod => "the time of a budget",
 }
 
 /// Ids that somebody else makes; any text is one.

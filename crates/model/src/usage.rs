@@ -21,7 +21,8 @@ impl Tokens {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.input + self.output + self.reasoning + self.cache_read + self.cache_write
+        let all = [self.input, self.output, self.reasoning, self.cache_read, self.cache_write];
+        all.into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -46,6 +47,21 @@ pub struct Price {
     pub cache_read: u64,
     /// Tokens written to a cache.
     pub cache_write: u64,
+}
+
+/// The price of a model, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceRow {
+    /// The provider's name, or its kind.
+    pub provider: String,
+    /// The model's name; `*` for all of a provider.
+    pub model: String,
+    /// What it costs.
+    pub price: Price,
+    /// The day for which it was true, such as `2026-11-29`.
+    pub as_of: String,
+    /// Whether mimir carries it; otherwise somebody set it.
+    pub built_in: bool,
 }
 
 impl Price {

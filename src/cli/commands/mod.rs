@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod backup;
+pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod config_edit;
@@ -12,6 +13,7 @@ pub mod guake;
 pub mod image;
 pub mod init;
 pub mod open;
+pub mod prices;
 pub mod projects;
 pub mod queue;
 pub mod send;
@@ -52,6 +54,10 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
         Some(Command::Backup(command)) => context.wait_for(backup::run(command, context)),
+        Some(Command::Budget(command)) => context.wait_for(budget::run(command, context)),
+        Some(Command::Prices(command)) => context.wait_for(prices::run(command, context)),
+        Some(Command::Pause(args)) => context.wait_for(budget::pause(args.all, context)),
+        Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),

@@ -47,6 +47,11 @@ fn not_running(context: &Context) -> Outcome {
     Ok(UNREACHABLE)
 }
 
+fn today(status: &Status) -> String {
+    let paused = if status.spending_paused { "; all spending is paused: `mimir resume --all`" } else { "" };
+    format!("{}{paused}", money(status.cost_today_microusd))
+}
+
 fn print(status: &Status, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     let engine = if status.engine_ok {
@@ -87,7 +92,7 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
         ("frames", counts(&status.frames_by_state)),
         ("agents", counts(&status.agents_by_status)),
         ("messages", format!("{} open", status.messages_open)),
-        ("today", money(status.cost_today_microusd)),
+        ("today", today(status)),
     ];
     for (label, text) in lines {
         out.line(format!("{} {text}", out.paint.ink(Ink::Dim, &format!("{label:<9}"))))?;

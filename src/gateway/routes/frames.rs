@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 
+use crate::budget::Budgets;
 use crate::config::Running;
 use crate::frames::{FrameError, Frames, NewServer};
 use crate::gateway::bodies;
@@ -15,6 +16,7 @@ use crate::gateway::extract::{Caller, JsonBody, Permissions, QueryParams, Wait, 
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
 use crate::gateway::views::{self, Surroundings};
+use crate::model::budget::Standing;
 use crate::model::container::container_name;
 use crate::model::frame::{Desired, Frame, Limits};
 use crate::model::names::FrameName;
@@ -58,13 +60,15 @@ const OBSERVE_WITHIN: Duration = Duration::from_secs(5);
 #[utoipa::path(get, path = "/v1/frames", tag = "frames",
     responses((status = 200, body = Vec<FrameSummary>)))]
 pub async fn list(
-    State(statuses): State<Statuses>, State(store): State<Store>,
+    State(statuses): State<Statuses>,
+    State(store): State<Store>,
+    State(budgets): State<Budgets>,
     Permissions(grant): Permissions,
 ) -> Answer<Json<Vec<FrameSummary>>> {
     let read = store.read(move |db| {
-        let around = surroundings(db)?;
         let mut frames = store::frames::list(db)?;
         frames.retain(|frame| grant.covers(frame.name.as_str()));
+        let around = surroundings(db, &budgets, &frames)?;
         let now = statuses.look(db, frames)?;
         Ok::<_, StoreError>(now.iter().map(|now| views::frame_summary(now, &around)).collect())
     });
@@ -294,10 +298,7 @@ pub async fn relocate(
 /// Notes on a frame's life, oldest first.
 #[utoipa::path(get, path = "/v1/frames/{name}/notes", tag = "frames", params(("name" = String, Path)),
     responses((status = 200, body = Vec<FrameNote>)))]
-pub async fn notes(
-    State(frames): State<Frames>,
-    Path(name): Path<String>,
-) -> Answer<Json<Vec<FrameNote>>> {
+pub async fn notes(State(frames): State<Frames>, Path(name): Path<String>) -> Answer<Json<Vec<FrameNote>>> {
     let frame = frames.get(&frame_name(&name)?).await?;
     Ok(Json(notes_of(&frames, &frame).await?))
 }
@@ -372,23 +373,26 @@ async fn reach(
 pub struct Shown {
     store: Store,
     statuses: Statuses,
+    budgets: Budgets,
 }
 
 impl<S> FromRef<S> for Shown
 where
     Store: FromRef<S>,
     Statuses: FromRef<S>,
+    Budgets: FromRef<S>,
 {
     fn from_ref(state: &S) -> Self {
-        Self { store: Store::from_ref(state), statuses: Statuses::from_ref(state) }
+        let (store, statuses) = (Store::from_ref(state), Statuses::from_ref(state));
+        Self { store, statuses, budgets: Budgets::from_ref(state) }
     }
 }
 
 impl Shown {
     pub(super) async fn summary(&self, frame: Frame) -> Answer<FrameSummary> {
-        let statuses = self.statuses.clone();
+        let (statuses, budgets) = (self.statuses.clone(), self.budgets.clone());
         let read = self.store.read(move |db| {
-            let around = surroundings(db)?;
+            let around = surroundings(db, &budgets, std::slice::from_ref(&frame))?;
             let now = statuses.look(db, vec![frame])?;
             Ok::<_, StoreError>(now.first().map(|now| views::frame_summary(now, &around)))
         });
@@ -396,11 +400,17 @@ impl Shown {
     }
 }
 
-fn surroundings(db: &store::Db<'_>) -> Result<Surroundings, StoreError> {
+fn surroundings(db: &store::Db<'_>, budgets: &Budgets, frames: &[Frame]) -> Result<Surroundings, StoreError> {
+    let mut nearest = std::collections::BTreeMap::new();
+    for frame in frames {
+        let held_to = budgets.of_frame(db, &frame.id)?;
+        nearest.extend(held_to.into_iter().max_by_key(Standing::percent).map(|one| (frame.id.clone(), one)));
+    }
     let projects = store::projects::list(db)?;
     let servers = store::external_servers::list(db)?;
     Ok(Surroundings {
         cost: store::usage::cost_by_frame(db)?,
+        budgets: nearest,
         servers: servers.into_iter().map(|server| (server.frame, server.url)).collect(),
         projects: projects.into_iter().map(|project| (project.id, project.name.to_string())).collect(),
     })

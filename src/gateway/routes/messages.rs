@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::frames::granted;
+use crate::budget::Budgets;
 use crate::config::Running;
 use crate::delivery::Delivery;
 use crate::frames::Frames;
@@ -57,8 +58,11 @@ pub struct MessageQuery {
     responses((status = 202, body = MessageView),
         (status = 429, body = Problem, description = "too many messages wait already")))]
 pub async fn send(
-    State(delivery): State<Delivery>, State(about): State<Arc<About>>, State(running): State<Running>,
+    State(delivery): State<Delivery>,
+    State(about): State<Arc<About>>,
+    State(running): State<Running>,
     State(frames): State<Frames>,
+    State(budgets): State<Budgets>,
     Caller(principal): Caller,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendMessage>,
@@ -88,6 +92,9 @@ pub async fn send(
     let is_ours = !frames.is_external(&accepted.message.frame);
     if is_ours && is_demo(&about.default_model, &accepted.message) {
         notes.push("the built-in demo answers; it is no model".to_owned());
+    }
+    if budgets.is_paused().await? {
+        notes.push("it waits: all spending is paused; `mimir resume --all` lets it go on".to_owned());
     }
     let view = views::message(accepted.message, accepted.after_event, notes);
     Ok((StatusCode::ACCEPTED, Json(view)))
@@ -133,7 +140,8 @@ pub async fn show(State(store): State<Store>, Path(id): Path<String>) -> Answer<
 #[utoipa::path(post, path = "/v1/messages/{id}/cancel", tag = "messages", params(("id" = String, Path)),
     responses((status = 202, body = MessageView)))]
 pub async fn cancel(
-    State(delivery): State<Delivery>, State(store): State<Store>,
+    State(delivery): State<Delivery>,
+    State(store): State<Store>,
     Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<(StatusCode, Json<MessageView>)> {
@@ -149,7 +157,8 @@ pub async fn cancel(
     responses((status = 200, body = MessageView),
         (status = 409, body = Problem, description = "it does not wait any more")))]
 pub async fn edit(
-    State(delivery): State<Delivery>, State(store): State<Store>,
+    State(delivery): State<Delivery>,
+    State(store): State<Store>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     JsonBody(request): JsonBody<EditMessage>,

@@ -63,6 +63,7 @@ pub async fn status(
         messages_open: u32::try_from(glance.messages_open).unwrap_or(u32::MAX),
         default_model: about.default_model.clone(),
         cost_today_microusd: glance.cost_today_microusd,
+        spending_paused: glance.spending_paused,
         memory_bytes: metrics::resident_bytes(),
     }))
 }
@@ -85,6 +86,8 @@ struct Glance {
     messages_open: u64,
     /// Since midnight UTC.
     cost_today_microusd: u64,
+    /// Whether nothing is spent.
+    spending_paused: bool,
 }
 
 /// Reads the sums.
@@ -98,6 +101,7 @@ async fn glance(statuses: Statuses, store: &Store, now: u64) -> Answer<Glance> {
             agents: StatusWord::iter().map(|word| (word.as_str(), doing(word))).collect(),
             messages_open: store::messages::list_open(db, None)?.len() as u64,
             cost_today_microusd: store::usage::sum(db, None, now - now % DAY_MS)?.cost_microusd,
+            spending_paused: store::budgets::is_paused(db)?,
         })
     });
     Ok(read.await?)

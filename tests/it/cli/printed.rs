@@ -66,6 +66,11 @@ fn events() -> Vec<Value> {
         ("frame.refused", json!({"host": "example.org", "port": 443, "why": "not on the list"})),
         ("frame.redacted", json!({"provider": "openai", "place": "an answer"})),
         ("frame.status", json!({"status": "busy", "detail": "x"})),
+        (
+            "budget.warning",
+            json!({"whose": "frame blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1, "is_used_up": false,
+                   "text": "x"}),
+        ),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
         ("session.created", json!({"title": "t"})),
         ("session.renamed", json!({"title": "t"})),
@@ -111,14 +116,16 @@ fn play(world: &World) -> super::gateway::Gateway {
     blog["workspace"] = json!(world.work());
     blog["status"] = json!({"word": "retrying", "queued": 1, "retry": {"attempt": 1, "until": 2, "reason": "later"},
         "silent": {"tool": "bash", "what": "ls", "agent_session": "ses_1", "since": 1}});
+    blog["unpriced_count"] = json!(2);
+    blog["budget"] = json!({"scope": "home", "period": "day", "limit_microusd": 2, "spent_microusd": 1,
+        "reserved_microusd": 0, "percent": 90});
     blog["notes"] = json!([{"at": 1, "code": "adopted", "text": "it was there"}]);
     let mut listed = blog.clone();
     let summary = frame("x", "x");
     let fields = summary.as_object().expect("an object");
-    listed
-        .as_object_mut()
-        .expect("an object")
-        .retain(|name, _| fields.contains_key(name) || name == "status");
+    listed.as_object_mut().expect("an object").retain(|name, _| {
+        fields.contains_key(name) || ["status", "budget", "unpriced_count"].contains(&name.as_str())
+    });
     let on = |line: &str, value: Value| {
         gateway.on(line, answer(value));
     };
@@ -213,6 +220,24 @@ fn play(world: &World) -> super::gateway::Gateway {
         "POST /v1/audit/verify",
         json!({"ok": true, "entries": 1, "before": 0, "recomputed": true, "heads": 1, "findings": []}),
     );
+    let budget = json!({"scope": "frame", "subject": "blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1,
+        "reserved_microusd": 0, "percent": 50});
+    let share = json!([{"name": "x", "call_count": 2, "unpriced_count": 1, "estimated_count": 1, "cost_microusd": 1}]);
+    on(
+        "GET /v1/budgets",
+        json!({"paused": true, "budgets": [budget], "days": 30, "by_frame": share, "by_project": share,
+            "by_model": share, "by_day": share}),
+    );
+    on("POST /v1/budgets", json!([budget]));
+    on("DELETE /v1/budgets", json!([budget]));
+    for verb in ["pause", "resume"] {
+        let now = json!({"paused": verb == "pause", "changed": true, "cut_count": 1});
+        on(&format!("POST /v1/budgets/{verb}"), now);
+    }
+    let price = json!([{"provider": "p", "model": "m", "input_microusd": 1, "output_microusd": 2,
+        "cache_read_microusd": 3, "cache_write_microusd": 4, "as_of": "2026-11-21", "built_in": true}]);
+    on("GET /v1/prices", price.clone());
+    on("POST /v1/prices", price);
     on("POST /v1/backups", json!({"name": "n", "created_at": 1, "schema": 1, "size_bytes": 1}));
     let check = json!({"id": "engine.run", "title": "t", "outcome": "ok", "found": "f", "why": "w", "fix": "x", "took_ms": 3});
     gateway.on("GET /v1/doctor", lines(&[check]));
@@ -221,7 +246,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         json!({"version": "0.1.0", "pid": 1, "home": "/h", "instance": "ins_1", "started_at": 1,
         "socket": "/s", "http": "off", "fingerprint": "sha256:1", "engine": "podman", "engine_ok": true, "database": "/d",
         "schema": 1, "key_source": "key file", "frames_by_state": {"running": 2}, "agents_by_status": {"idle": 2},
-        "messages_open": 1, "default_model": "demo/demo", "cost_today_microusd": 1, "memory_bytes": 1}),
+        "messages_open": 1, "default_model": "demo/demo", "cost_today_microusd": 1, "memory_bytes": 1,
+        "spending_paused": true}),
     );
     gateway
 }
@@ -234,6 +260,9 @@ fn what_every_command_prints_is_what_is_described() {
     world.set("EDITOR", "true");
     let (man, export) = (world.work().join("man"), world.work().join("talk.md"));
     let (man, export) = (man.display().to_string(), export.display().to_string());
+    let prices = world.work().join("prices.yaml");
+    std::fs::write(&prices, "as_of: 2026-11-29\nprices: {p: {m: [1, 2, 3, 4]}}\n").expect("a file");
+    let prices = prices.display().to_string();
     let commands: &[&[&str]] = &[
         &[],
         &["version"],
@@ -312,6 +341,14 @@ fn what_every_command_prints_is_what_is_described() {
         &["audit", "export"],
         &["backup", "create"],
         &["backup", "list"],
+        &["budget", "show"],
+        &["budget", "set", "5", "--frame", "blog"],
+        &["budget", "rm", "--frame", "blog", "--per", "day"],
+        &["pause", "--all"],
+        &["resume", "--all"],
+        &["prices", "list"],
+        &["prices", "set", "work/ours", "3", "15"],
+        &["prices", "update", &prices],
     ];
     world.set("TMUX", "/tmp/none,1,0");
     for words in commands {

@@ -105,7 +105,8 @@ async fn a_connection_that_breaks_stays_broken() {
     let answer = world.call(&frame, CALL, &prompt("@@drop@@")).await;
     assert_eq!(text(&answer), "partial answer ");
     assert!(!answer.contains("[DONE]") && !answer.ends_with("0\r\n\r\n"), "it must not look whole: {answer}");
-    assert_eq!(world.calls(&frame, 1).await.tokens.total(), 0);
+    let tokens = world.calls(&frame, 1).await.tokens;
+    assert!(tokens.input > 0 && tokens.output > 0, "reckoned from bytes, since nobody said it: {tokens:?}");
 }
 
 #[tokio::test]

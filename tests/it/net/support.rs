@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Reach};
+use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::config::Live;
 use mimir::model::allow::AllowGroups;
@@ -15,7 +16,8 @@ use mimir::model::names::FrameName;
 use mimir::model::network::{HostTraffic, NetworkMode};
 use mimir::model::port::Port;
 use mimir::model::secret::Secret;
-use mimir::models::{Models, Prices, ProviderKind, ProviderSettings};
+use mimir::model::usage::Price;
+use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
 use mimir::runtime::link::Link;
 use mimir::store::frames::NewFrame;
@@ -88,6 +90,13 @@ pub fn provider(name: &str, kind: ProviderKind, base_url: &str) -> ProviderSetti
     }
 }
 
+/// A provider whose model `scripted` costs 3 dollars for a million tokens in, and 15 out.
+pub fn priced(base_url: &str) -> ProviderSettings {
+    let price = Price { input: 3_000_000, output: 15_000_000, cache_read: 300_000, cache_write: 3_750_000 };
+    let model = ModelSettings { id: "scripted".to_owned(), price: Some(price), ..ModelSettings::default() };
+    ProviderSettings { models: vec![model], ..provider("scripted", ProviderKind::OpenAiCompatible, base_url) }
+}
+
 /// The key of every provider in these tests.
 pub const CANARY: &str = "sk-canary-5e1f";
 
@@ -95,6 +104,7 @@ pub const CANARY: &str = "sk-canary-5e1f";
 pub struct World {
     pub home: TempDir,
     pub broker: Broker,
+    pub budgets: Budgets,
     pub store: Store,
     pub tasks: Tasks,
     pub upload_limit: Live<Option<u64>>,
@@ -132,14 +142,27 @@ impl World {
             backups: home.path().join("backups"),
         };
         let store = Store::open(options, Clock::system()).expect("a store");
+        let models = Models::new(providers, prices, HttpClients::default());
+        let models = models.for_every_frame(every.iter().map(String::as_str));
+        Self::on(home, store, models, dialer, idle)
+    }
+
+    fn on(home: TempDir, store: Store, models: Models, dialer: Dialer, idle: Duration) -> Self {
         let tasks = Tasks::default();
         let upload_limit = Live::new(None);
+        let models = Arc::new(models);
+        let budgets = Budgets::new(BudgetDeps {
+            store: store.clone(),
+            models: models.clone(),
+            clock: Clock::system(),
+            failpoints: tasks.failpoints(),
+            settings: Settings::default(),
+        });
+        tasks.run(&budgets);
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
-            models: Arc::new(
-                Models::new(providers, prices, HttpClients::default())
-                    .for_every_frame(every.iter().map(String::as_str)),
-            ),
+            models,
+            budgets: budgets.clone(),
             tasks: tasks.clone(),
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
@@ -147,7 +170,7 @@ impl World {
             upload_limit: upload_limit.clone(),
             idle,
         });
-        Self { home, broker, store, tasks, upload_limit }
+        Self { home, broker, budgets, store, tasks, upload_limit }
     }
 
     /// Keeps a frame's row, where what its connections came to can be kept too.
@@ -208,6 +231,17 @@ impl World {
         }
         assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
         stream
+    }
+
+    /// Another gateway in the same home, after this one died without a word.
+    pub async fn next_life(self, providers: Vec<ProviderSettings>) -> Self {
+        self.tasks.stop_token().cancel();
+        let names: Vec<String> = providers.iter().map(|provider| provider.name.clone()).collect();
+        let models = Models::new(providers, Prices::built_in().expect("prices"), HttpClients::default());
+        let models = models.for_every_frame(names.iter().map(String::as_str));
+        let next = Self::on(self.home, self.store, models, Dialer::default(), IDLE);
+        next.budgets.take_up().await.expect("the books are taken up");
+        next
     }
 
     /// The folder that a frame shares with us.

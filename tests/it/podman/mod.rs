@@ -12,6 +12,7 @@ mod commands;
 mod crash;
 mod echo;
 mod isolation;
+mod money;
 mod neighbours;
 mod networks;
 mod passthrough;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::budgets::BudgetView;
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
@@ -189,6 +190,10 @@ pub struct UpgradedFrame {
     pub frame: FrameSummary,
 }
 
+fn is_nothing(number: &u64) -> bool {
+    *number == 0
+}
+
 /// A frame in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FrameSummary {
@@ -233,6 +238,12 @@ pub struct FrameSummary {
     pub expires_at: Option<u64>,
     /// Millionths of a US dollar.
     pub cost_microusd: u64,
+    /// How many model calls have no known price, and count nothing there.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub unpriced_count: u64,
+    /// Of the budgets that it is held to, the one that is nearest to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetView>,
     /// The project's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,

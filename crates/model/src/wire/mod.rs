@@ -4,6 +4,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod budgets;
 pub mod config;
 pub mod doctor;
 pub mod events;

@@ -57,6 +57,9 @@ pub struct Status {
     pub default_model: String,
     /// Spent today, millionths of a US dollar.
     pub cost_today_microusd: u64,
+    /// Whether all spending is paused (`mimir pause --all`).
+    #[serde(default)]
+    pub spending_paused: bool,
     /// Resident memory of the gateway in bytes.
     pub memory_bytes: u64,
 }

@@ -89,6 +89,7 @@ fn describe(what: &EventKind) -> Option<String> {
         EventKind::KeyRedacted { provider, place } => {
             format!("provider {provider} repeated a key in {place}; it was taken out")
         }
+        EventKind::BudgetWarning { text, .. } => text.clone(),
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }

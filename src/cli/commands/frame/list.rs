@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::super::budget;
 use super::{state_cell, upgrade};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Outcome};
 use crate::cli::table::{Table, clean, column};
 use crate::model::network::NetworkMode;
-use crate::model::quantity::{age, left, money};
+use crate::model::quantity::{age, left};
 use crate::wire::frames::FrameSummary;
 
 /// All frames: state, what the agent does, ports, age, cost
@@ -39,6 +40,15 @@ pub async fn run(args: &ListArgs, context: &Context) -> Outcome {
             if let Some(reason) = frame.reason.as_ref().filter(|_| needs_attention(frame)) {
                 let reason = clean(reason);
                 context.out.say(format!("{}: {reason} (`mimir frame show {}`)", frame.name, frame.name));
+            }
+            if let Some(near) = frame.budget.as_ref().filter(|near| near.percent >= 80) {
+                let spent = budget::amounts(near);
+                context.out.say(format!(
+                    "{}: the budget of {} is at {} %: {spent}",
+                    frame.name,
+                    clean(&near.whose()),
+                    near.percent
+                ));
             }
             if let Some(silence) = frame.status.silence() {
                 context.out.say(format!("{}: {}", frame.name, clean(&silence.to_string())));
@@ -105,7 +115,7 @@ fn table(frames: &[FrameSummary], now_ms: u64) -> Table {
             frame.network.map_or(frame.engine.as_str(), NetworkMode::as_str).into(),
             age(frame.created_at, now_ms).into(),
             age(frame.last_active_at, now_ms).into(),
-            money(frame.cost_microusd).into(),
+            budget::cost(frame.cost_microusd, frame.unpriced_count).into(),
             format!("{}{}", frame.url.as_ref().unwrap_or(&frame.workspace), expires.unwrap_or_default())
                 .into(),
         ]);

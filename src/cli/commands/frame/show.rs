@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::budget;
 use super::super::queue::origin;
 use super::ink_of;
 use crate::cli::context::Context;
@@ -13,7 +14,7 @@ use crate::clock::utc as time;
 use crate::model::frame::FrameState;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
-use crate::model::quantity::{age, left, money, size};
+use crate::model::quantity::{age, left, size};
 use crate::model::shell::quoted;
 use crate::model::status::FrameStatus;
 use crate::model::trust::Trust;
@@ -99,7 +100,14 @@ fn facts(frame: &FrameDetails, now: u64) -> Vec<(&'static str, String)> {
         ),
     ));
     facts.extend(summary.expires_at.map(|at| ("expires", format!("in {}", left(at, now)))));
-    facts.push(("cost", money(summary.cost_microusd)));
+    facts.push(("cost", budget::cost(summary.cost_microusd, summary.unpriced_count)));
+    facts.push((
+        "budget",
+        match &summary.budget {
+            Some(near) => format!("{}: {} ({} %)", near.whose(), budget::amounts(near), near.percent),
+            None => format!("no limit; `mimir budget set 5 --frame {}` sets one", summary.name),
+        },
+    ));
     facts
 }
 

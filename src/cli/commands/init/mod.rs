@@ -249,7 +249,7 @@ fn write(options: &LoadOptions, before: Option<&str>, after: &str, context: &Con
 fn next_steps(folder: &Folder, context: &Context) -> Outcome {
     let name = folder.name.as_deref().unwrap_or("NAME");
     context.out.say(format!(
-        "\nnext:  mimir frame create {name}    makes a frame for this folder and starts its agent\n       mimir send \"hello\"         asks it something"
+        "\nnext:  mimir frame create {name}    makes a frame for this folder and starts its agent\n       mimir send \"hello\"         asks it something\n       model calls may cost what they like; `mimir budget set 20 --per day` limits that"
     ));
     Ok(DONE)
 }

@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{APPROVAL, DONE, Failure, Outcome};
 use crate::cli::live;
 use crate::client::{ClientError, Followed};
+use crate::model::budget::is_refusal;
 use crate::model::event::EventKind;
 use crate::model::frame::FrameState;
 use crate::model::message::DeliveryState;
@@ -206,6 +207,7 @@ impl<'a> Screen<'a> {
                     ));
                 }
                 out.say(self.context.dim(&summary(message)));
+                self.transcript.budgets().iter().for_each(|budget| out.caution(budget.clone()));
                 if self.transcript.missed_an_approval() {
                     out.warn(
                         "the agent did without what nobody approved; `mimir approvals list --all` shows it",
@@ -215,6 +217,7 @@ impl<'a> Screen<'a> {
                 Ok(DONE)
             }
             DeliveryState::Cancelled => Err(unanswered(message, "message.cancelled", "was stopped")),
+            _ if message.reason.as_deref().is_some_and(is_refusal) => Err(out_of_budget(message)),
             _ => Err(unanswered(message, "message.failed", "was not answered")),
         }
     }
@@ -248,6 +251,16 @@ impl<'a> Screen<'a> {
         }
         failure
     }
+}
+
+/// Its reason says which budget, and what raises it.
+fn out_of_budget(message: &MessageView) -> Failure {
+    let title = format!("the message to {} was not answered", message.frame);
+    let problem = Problem::new(402, "budget.exceeded", title).hint(format!(
+        "`mimir budget show` shows what was spent; afterwards the conversation goes on: `mimir send --frame {} \"…\"`",
+        message.frame
+    ));
+    problem.detail(message.reason.clone().unwrap_or_default()).into()
 }
 
 fn unanswered(message: &MessageView, code: &str, how: &str) -> Failure {

@@ -55,6 +55,8 @@ pub struct Transcript {
     answer: Option<String>,
     /// Why the model stopped.
     finish: Option<String>,
+    /// Budgets that came to their end meanwhile.
+    budgets: Vec<String>,
     calls: Calls,
     thought: Thought,
 }
@@ -137,6 +139,10 @@ impl Transcript {
                 self.finish.clone_from(finish);
                 Vec::new()
             }
+            EventKind::BudgetWarning { text, .. } => {
+                self.budgets.push(exact(text));
+                Vec::new()
+            }
             EventKind::FrameMoved { to, .. } => self.aside(format!("the frame is {to}")),
             EventKind::FrameNote { text, .. } => self.aside(text.clone()),
             // The rest shows in the end.
@@ -196,6 +202,11 @@ impl Transcript {
     /// Whether something was denied because nobody was there.
     pub fn missed_an_approval(&self) -> bool {
         self.missed
+    }
+
+    /// What is to be said of budgets that came to their end meanwhile.
+    pub fn budgets(&self) -> &[String] {
+        &self.budgets
     }
 
     /// Ends the line that is being written, if any.
