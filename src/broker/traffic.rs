@@ -38,8 +38,11 @@ struct Inner {
     store: Store,
     clock: Clock,
     limit: Live<Option<u64>>,
-    frames: Mutex<HashMap<FrameId, HashMap<(String, u16), Arc<Host>>>>,
+    frames: Mutex<HashMap<FrameId, Hosts>>,
 }
+
+/// The hosts of one frame, by name and port.
+type Hosts = HashMap<(String, u16), Arc<Host>>;
 
 /// One host and port of one frame.
 pub(super) struct Host {

@@ -178,7 +178,7 @@ impl AllowList {
     /// Whether somebody took the host off the list.
     #[must_use]
     pub fn denies(&self, host: &str, port: u16) -> bool {
-        let host = Asked::of(host);
+        let host = Target::of(host);
         self.denied.iter().any(|rule| host.is_named_by(rule) && rule.port.is_none_or(|only| only == port))
     }
 
@@ -188,7 +188,7 @@ impl AllowList {
         if self.denies(host, port) {
             return None;
         }
-        let host = Asked::of(host);
+        let host = Target::of(host);
         let matching = self.rules.iter().filter(|rule| {
             host.is_named_by(rule) && rule.port.map_or(WEB_PORTS.contains(&port), |only| only == port)
         });
@@ -200,12 +200,12 @@ impl AllowList {
 }
 
 /// A host that somebody asks for.
-struct Asked {
+struct Target {
     name: String,
     is_address: bool,
 }
 
-impl Asked {
+impl Target {
     fn of(host: &str) -> Self {
         let name = host.trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = name.parse().ok();

@@ -22,8 +22,10 @@ fn nothing_but_health_is_open_and_what_is_below_a_frame_is_held_to_it() {
             }
             Needs::Scope(_) => {}
         }
-        if ["/v1/frames/{name}/connect", "/v1/frames/{name}/move"].contains(&route.path) {
-            // It makes a frame, or names any folder of the machine, so a token that is held to some frames has no say.
+        let opens = ["/v1/frames/{name}/connect", "/v1/frames/{name}/move", "/v1/frames/{name}/allow"];
+        if opens.contains(&route.path) {
+            // It makes a frame, names any folder of the machine, or lets a frame reach more, so a token that is held
+            // to some frames has no say.
             assert_eq!(route.frame, FrameIn::All);
         } else if route.path.starts_with("/v1/frames/{name}") {
             assert_eq!(route.frame, FrameIn::Path, "{} {}", route.method, route.path);

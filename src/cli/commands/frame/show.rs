@@ -114,7 +114,9 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
         NetworkMode::Open => "open: an ordinary network".to_owned(),
     });
     facts.extend(network.map(|network| ("network", network)));
-    facts.push(("models of", list_or(&frame.providers, "no provider")));
+    if !frame.providers.is_empty() {
+        facts.push(("models of", frame.providers.join(", ")));
+    }
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
         "limits",
