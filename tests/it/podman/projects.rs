@@ -130,7 +130,7 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     );
     let made = world.mimir(&["frame", "create", "blog"]).ok();
     assert!(
-        made.stderr.contains("left out until you trust the project: opencode.json, .opencode/plugin"),
+        made.stderr.contains("left out until you trust the project: .opencode/plugin, opencode.json"),
         "{made:?}"
     );
     let _ = world.mimir(&["send", "--frame", "blog", "hello"]).ok();
