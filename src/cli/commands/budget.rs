@@ -78,10 +78,8 @@ pub struct WhoseArgs {
 
 /// Stop all spending: cut running model calls, refuse new ones
 #[derive(Debug, Args)]
-#[command(
-    after_help = "It lasts until `mimir resume --all`. Messages that wait go on waiting, also over a
-restart of the gateway. Frames go on running. One frame is frozen with `mimir frame pause NAME`."
-)]
+#[command(after_help = "It lasts until `mimir resume --all`. Messages that wait go on waiting, also over a
+restart of the gateway. Frames go on running. One frame is frozen with `mimir frame pause NAME`.")]
 pub struct PauseArgs {
     /// Everything
     #[arg(long, required = true)]
@@ -226,7 +224,7 @@ fn print(spending: &Spending, context: &Context) -> Result<(), Failure> {
     let mut unpriced: u64 = 0;
     for (title, shares) in groups.iter().filter(|(_, shares)| !shares.is_empty()) {
         out.line("")?;
-        out.table(&chart(*title, shares))?;
+        out.table(&chart(title, shares))?;
         if *title == "MODEL" {
             unpriced = shares.iter().map(|share| share.unpriced_count).sum();
         }
