@@ -224,7 +224,7 @@ fn print(spending: &Spending, context: &Context) -> Result<(), Failure> {
     let mut unpriced: u64 = 0;
     for (title, shares) in groups.iter().filter(|(_, shares)| !shares.is_empty()) {
         out.line("")?;
-        out.table(&chart(*title, shares))?;
+        out.table(&chart(title, shares))?;
         if *title == "MODEL" {
             unpriced = shares.iter().map(|share| share.unpriced_count).sum();
         }

@@ -57,6 +57,7 @@ pub struct MessageQuery {
         description = "the same key gives the same message")),
     responses((status = 202, body = MessageView),
         (status = 429, body = Problem, description = "too many messages wait already")))]
+#[expect(clippy::too_many_arguments, reason = "each is a service that it uses, or a part of the request")]
 pub async fn send(
     State(delivery): State<Delivery>,
     State(about): State<Arc<About>>,

@@ -361,8 +361,8 @@ async fn what_comes_to_its_end_is_told_at_80_percent_and_at_the_end_once() {
 /// What the agent would reckon for an answer: it reads the same usage, and knows the same prices.
 fn as_the_agent_reckons(answer: &str, price: Price) -> Option<u64> {
     let events = answer.lines().filter_map(|line| line.strip_prefix("data: "));
-    let json = events.filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    let usage = json.filter(|event| event["usage"].is_object()).last()?["usage"].clone();
+    let mut json = events.filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    let usage = json.rfind(|event| event["usage"].is_object())?["usage"].clone();
     let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0);
     let tokens = Tokens {
         input: usage["prompt_tokens"].as_u64()? - cached,
