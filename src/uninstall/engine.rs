@@ -159,8 +159,23 @@ pub(super) async fn containers(engine: &EngineCommand) -> Result<Vec<Container>,
     Ok(all)
 }
 
-/// All images, those without a name with what they were made by.
+/// All images, those without a name with what they were made by. Asked again when one goes while they are listed: a build
+/// that runs beside makes and removes them, and the engine then refuses the whole list.
 pub(super) async fn images(engine: &EngineCommand) -> Result<Vec<Image>, String> {
+    const TRIES: u32 = 5;
+    let mut tried = 1;
+    loop {
+        match images_now(engine).await {
+            Err(why) if tried < TRIES && why.contains("image not known") => {
+                tried += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            listed => return listed,
+        }
+    }
+}
+
+async fn images_now(engine: &EngineCommand) -> Result<Vec<Image>, String> {
     let listed: Vec<Image> = ask(engine, &["images", "-a", "--no-trunc", "--format", "json"]).await?;
     // One with several names is listed several times.
     let mut images: BTreeMap<String, Image> =

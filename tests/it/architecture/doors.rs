@@ -5,8 +5,19 @@ use std::collections::BTreeSet;
 use super::source::program;
 
 /// Rooms that act for whoever asks: over HTTP, from a schedule, as a step of a run.
-const SERVICES: [&str; 10] =
-    ["access", "approvals", "delivery", "doctor", "feed", "frames", "notify", "sessions", "status", "upkeep"];
+const SERVICES: [&str; 11] = [
+    "access",
+    "approvals",
+    "budget",
+    "delivery",
+    "doctor",
+    "feed",
+    "frames",
+    "notify",
+    "sessions",
+    "status",
+    "upkeep",
+];
 
 #[test]
 fn services_know_no_wire_types() {
