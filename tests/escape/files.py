@@ -66,8 +66,17 @@ def unwritable(path, meaning):
 
 for _path, _meaning in (("/run/mimir/start", "the agent gives itself another configuration"), ("/etc", "users, names, certificates"),
                         ("/usr/local/bin", "the supervisor's own programs"), ("/opt", "programs"), ("/root", "the home of root"),
-                        ("/dev", "devices"), ("/var/lib", "data of programs"), ("/boot", "the host's kernel")):
+                        ("/var/lib", "data of programs"), ("/boot", "the host's kernel")):
     unwritable(_path, _meaning)
+
+
+@probe("/dev holds no more than devices", "the host's memory is used up by files")
+def _():
+    found = os.statvfs("/dev")
+    size = found.f_blocks * found.f_frsize
+    if size > 128 << 20:
+        raise Broken(f"{size >> 20} MiB")
+    return f"{size >> 20} MiB at most"
 
 
 def has_options(target, options, meaning):

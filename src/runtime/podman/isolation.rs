@@ -9,7 +9,15 @@ use crate::model::isolation::Isolation;
 /// The machine's own namespaces are shared with nobody.
 const NAMESPACES: [&str; 5] = ["ipc", "mnt", "net", "pid", "uts"];
 /// Hidden, or not there at all.
-const HIDDEN: [&str; 4] = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"];
+const HIDDEN: [&str; 7] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/timer_list",
+    "/sys/firmware",
+];
 /// Read-only.
 const READ_ONLY: [&str; 3] = ["/proc/sys", "/proc/sysrq-trigger", "/sys"];
 /// Where engines listen.

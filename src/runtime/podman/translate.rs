@@ -40,7 +40,9 @@ const MOST_PROCESSES: u64 = 1 << 15;
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
 /// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
-const HARDENING: &str = "no capabilities, no new privileges, read-only, own /etc/hosts";
+const HARDENING: &str = "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden";
+/// Hidden besides what the engine hides: which pages of the machine's memory are whose.
+const MASKED: [&str; 3] = ["/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags"];
 const HOSTS: &str = "/etc/hosts";
 
 /// A container to be, with what the engine adds to it.
@@ -93,6 +95,8 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
         "mounts": mounts(&folders),
         "read_only_filesystem": true,
         "cap_drop": ["ALL"],
+        // With a folder of root's the agent has root's number, and these ask for no more than that.
+        "mask": MASKED,
         "no_new_privileges": true,
         // A path, because the engine cannot take the profile itself.
         "seccomp_profile_path": plan.rules.seccomp,
