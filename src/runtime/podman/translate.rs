@@ -40,7 +40,8 @@ const MOST_PROCESSES: u64 = 1 << 15;
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
 /// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
-const HARDENING: &str = "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden";
+const HARDENING: &str =
+    "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden";
 /// Hidden besides what the engine hides: which pages of the machine's memory are whose.
 const MASKED: [&str; 3] = ["/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags"];
 const HOSTS: &str = "/etc/hosts";
