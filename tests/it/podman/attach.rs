@@ -196,7 +196,10 @@ printf '\033Ptmux;\033\033]52;c;T1dORUQtUEFTUw==\007\033\\'; printf '\033[6n\033
     tmux(&world, &["set-buffer", "-w", "OWNED-BUFFER"]);
     // tmux answers what the script asked, into the shell: that line is thrown away first.
     eventually("the shell goes on", SCREEN, || {
-        terminal.type_text("\x03\x03echo again-$((1+1))\r");
+        terminal.type_text("\x03");
+        // Ctrl-C takes with it what is typed right behind it.
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.type_text("echo again-$((1+1))\r");
         std::thread::sleep(Duration::from_millis(500));
         let seen = terminal.text();
         if seen.contains("again-2") { Ok(()) } else { Err(seen) }
