@@ -11,6 +11,7 @@ mod attach;
 mod commands;
 mod crash;
 mod echo;
+mod escape;
 mod isolation;
 mod money;
 mod neighbours;
