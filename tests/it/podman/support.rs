@@ -82,6 +82,13 @@ impl Run {
     }
 }
 
+/// The tag of the image in an archive `frame-<hash>.tar`: the first twelve digits.
+fn tag_of(archive: &str) -> Option<String> {
+    let hash = Path::new(archive).file_stem()?.to_str()?.strip_prefix("frame-")?;
+    let is_hash = hash.len() >= 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| hash[..12].to_owned())
+}
+
 /// Says at the end of the run why a test did not run. `scripts/test` prints the list.
 pub fn skip(test: &str, why: &str) {
     println!("skipped: {test}: {why}");
@@ -153,11 +160,16 @@ impl World {
             self.set_env("MIMIR_FRAMES_IMAGE", image);
         }
         let image = another.as_deref().unwrap_or("localhost/mimir-frame:latest");
-        if self.podman(&["image", "exists", image]).code == 0 {
+        let archive = std::env::var("MIMIR_TEST_IMAGE_ARCHIVE").unwrap_or_default();
+        // A store that was filled earlier may have another one under that name.
+        let is_this_one = another.is_some()
+            || tag_of(&archive).is_none_or(|tag| {
+                self.podman(&["image", "exists", &format!("localhost/mimir-frame:{tag}")]).code == 0
+            });
+        if is_this_one && self.podman(&["image", "exists", image]).code == 0 {
             return Ok(());
         }
         // An ordinary user's store is filled from root's: building twice would take minutes.
-        let archive = std::env::var("MIMIR_TEST_IMAGE_ARCHIVE").unwrap_or_default();
         if !archive.is_empty() && self.podman(&["load", "-q", "-i", &archive]).code == 0 {
             return Ok(());
         }
