@@ -61,11 +61,10 @@ def _():
 def _():
     with open("/proc/self/uid_map") as lines:
         ranges = [tuple(map(int, line.split())) for line in lines]
-    me = os.getuid()
-    for inside, outside, count in ranges:
-        if inside <= me < inside + count and outside + me - inside == 0:
-            raise Broken(f"uid {me} inside is uid 0 of the host")
-    return f"uid {me}, map {ranges}"
+    # In a namespace of its own the numbers are those of the one around it, not the host's.
+    if ranges == [(0, 0, 4294967295)] and os.getuid() == 0:
+        raise Broken("uid 0 inside is uid 0 of the host")
+    return f"uid {os.getuid()}, map {ranges}"
 
 
 @probe("setuid(0)", "the agent becomes root inside")

@@ -82,11 +82,15 @@ impl Run {
     }
 }
 
-/// The tag of the image in an archive `frame-<hash>.tar`: the first twelve digits.
-fn tag_of(archive: &str) -> Option<String> {
-    let hash = Path::new(archive).file_stem()?.to_str()?.strip_prefix("frame-")?;
-    let is_hash = hash.len() >= 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then(|| hash[..12].to_owned())
+/// The id of the image in the archive under test; read once, it takes a moment.
+fn id_in(archive: &str) -> Option<&'static str> {
+    static ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let listed = Command::new("tar").args(["-xOf", archive, "manifest.json"]).output().ok()?.stdout;
+        let listed: Value = serde_json::from_slice(&listed).ok()?;
+        Some(listed[0]["Config"].as_str()?.trim_end_matches(".json").to_owned())
+    };
+    ID.get_or_init(read).as_deref()
 }
 
 /// Says at the end of the run why a test did not run. `scripts/test` prints the list.
@@ -163,8 +167,8 @@ impl World {
         let archive = std::env::var("MIMIR_TEST_IMAGE_ARCHIVE").unwrap_or_default();
         // A store that was filled earlier may have another one under that name.
         let is_this_one = another.is_some()
-            || tag_of(&archive).is_none_or(|tag| {
-                self.podman(&["image", "exists", &format!("localhost/mimir-frame:{tag}")]).code == 0
+            || id_in(&archive).is_none_or(|id| {
+                self.podman(&["image", "inspect", "--format", "{{.Id}}", image]).stdout.trim() == id
             });
         if is_this_one && self.podman(&["image", "exists", image]).code == 0 {
             return Ok(());
