@@ -104,7 +104,11 @@ async fn fill(store: &Store) {
                 (&frame, provider),
             )?;
         }
-        tx.audit(&crate::model::principal::Principal::GATEWAY, "project.add", "blog", &serde_json::json!({}))
+        tx.change(
+            "INSERT INTO audit (at, principal, action, subject, detail) VALUES (1, 'gateway', 'project.add', 'blog', '{}')",
+            (),
+        )
+        .map(drop)
     });
     write.await.expect("filled");
 }
