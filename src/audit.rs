@@ -3,7 +3,7 @@
 //! What the chain cannot tell by itself (that its end was cut off, that the database is an older copy) is told by *heads*:
 //! lines in a file outside the database, better on another disk, each with the chain's length and the HMAC of its last entry.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,6 +93,10 @@ fn write_key(path: &Path, key: &ChainKey) -> io::Result<()> {
     let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
     writeln!(file, "{}", key.to_hex())?;
     file.sync_all()?;
+    // A database from before the chain that was put back must not take the key of what is checked elsewhere.
+    if path.exists() {
+        std::fs::rename(path, path.with_extension("key.old"))?;
+    }
     std::fs::rename(&new, path)
 }
 
@@ -146,7 +150,7 @@ impl Audit {
         let key = match key {
             Some(text) => Some(ChainKey::parse(text).ok_or(AuditError::NoKey)?),
             None => match std::fs::read_to_string(&self.inner.key) {
-                Ok(text) => Some(ChainKey::parse(&text).ok_or(AuditError::NoKey)?),
+                Ok(text) => Some(ChainKey::parse(text.trim()).ok_or(AuditError::NoKey)?),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(source) => return Err(AuditError::File { path: self.inner.key.clone(), source }),
             },
@@ -205,10 +209,15 @@ impl Service for Audit {
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).append(true).mode(0o600).open(path)?;
-    // In front, so that a line that was cut off by a crash spoils no other.
-    let text = if std::fs::metadata(path)?.len() > 0 { format!("\n{line}\n") } else { format!("{line}\n") };
-    file.write_all(text.as_bytes())?;
+    let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
+    // A line that was cut off by a crash or a full disk is no line, and must not become one.
+    let mut before = Vec::new();
+    file.read_to_end(&mut before)?;
+    let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < before.len() {
+        file.set_len(whole as u64)?;
+    }
+    file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_all()
 }
 

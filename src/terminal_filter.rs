@@ -66,7 +66,10 @@ const PLAIN: &str = "@ABCDEFGHIJKLMPSTXZ`abdefgmrsu";
 
 impl Perform for Screen {
     fn print(&mut self, character: char) {
-        if character != '\u{7f}' {
+        // A control character that was cut in two is put together by the parser and comes here.
+        if character.is_control() {
+            self.leave_out();
+        } else {
             self.shown.push(character);
         }
     }
@@ -250,6 +253,19 @@ mod tests {
             let shown = String::from_utf8_lossy(&pass(hostile)).into_owned();
             assert!(!shown.chars().any(|c| ('\u{80}'..='\u{9f}').contains(&c)), "{shown:?}");
             assert!(!shown.contains('\x1b'), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_control_that_is_cut_in_two_is_none_either() {
+        for hostile in ["a\u{9b}6nb", "a\u{9d}52;c;AAAA\u{9c}b", "a\u{90}qb\u{9c}c\u{7f}d"] {
+            for cut in 0..=hostile.len() {
+                let mut filter = TerminalFilter::new();
+                let (first, second) = hostile.as_bytes().split_at(cut);
+                let shown = [filter.pass(first), filter.pass(second)].concat();
+                let shown = String::from_utf8_lossy(&shown).into_owned();
+                assert!(!shown.chars().any(char::is_control), "cut at {cut}: {shown:?}");
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::dial::DialError;
 use super::hello::{self, UNRECOGNIZED_NAME, Unfit};
+use super::loans::Taken;
 use super::reply::{Body, empty, sentence};
 use super::serve::{Job, Jobs, Served};
 use super::traffic::{Counted, Host};
@@ -145,8 +146,9 @@ async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Respo
         return refuse("the frame is sealed", "");
     }
     let now_ms = served.shared.clock.now_ms();
-    let traffic = client.allow.traffic(host, port).or_else(|| served.loans.take(host, port, now_ms));
-    let Some(traffic) = traffic else {
+    let listed = client.allow.traffic(host, port);
+    let lent = if listed.is_none() { served.loans.take(host, port, now_ms) } else { None };
+    let Some(traffic) = listed.or_else(|| lent.as_ref().map(|lent| lent.traffic)) else {
         let listed = if matches!(port, 80 | 443) { host.to_owned() } else { format!("{host}:{port}") };
         let advice = format!("; on the host, `mimir frame allow {} {listed}` allows it", client.name);
         let why = if client.allow.denies(host, port) { "it was denied" } else { "it is not on the list" };
@@ -154,17 +156,29 @@ async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Respo
         let has_list = client.network == NetworkMode::Allow;
         return refuse(why, if has_list { &advice } else { "" });
     };
-    let counted = match served.shared.traffic.host(&client.frame, host, port).await {
+    // An address has one name here, however it is spelled.
+    let name = host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_string());
+    let give_back = |lent: Option<Taken>| {
+        if let Some(lent) = lent {
+            served.loans.give_back(lent);
+        }
+    };
+    let counted = match served.shared.traffic.host(&client.frame, &name, port).await {
         Ok(counted) => counted,
         Err(error) => {
+            give_back(lent);
             tracing::error!(%error, "what a frame may send cannot be read: {error}");
             return Err(sentence(StatusCode::SERVICE_UNAVAILABLE, "what was sent today cannot be read"));
         }
     };
     if let Some(why) = counted.is_full() {
+        give_back(lent);
         return refuse(&why, "");
     }
-    let is_listed = |address: IpAddr| client.allow.permits(&address.to_string(), port);
+    let is_listed = |address: IpAddr| {
+        let address = address.to_string();
+        client.allow.permits(&address, port) || lent.as_ref().is_some_and(|lent| lent.permits(&address, port))
+    };
     match served.shared.dialer.dial(host, port, is_listed).await {
         Ok(outside) => {
             let _ = outside.set_nodelay(true);
@@ -172,9 +186,11 @@ async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Respo
             Ok(Admitted { outside, traffic, counted })
         }
         Err(error @ (DialError::Private { .. } | DialError::Ourselves { .. })) => {
+            give_back(lent);
             refuse(&error.to_string(), "")
         }
         Err(error @ DialError::Unreachable { .. }) => {
+            give_back(lent);
             Err(sentence(StatusCode::BAD_GATEWAY, &error.to_string()))
         }
     }

@@ -10,9 +10,6 @@ use crate::models::CallReport;
 use crate::store::StoreError;
 use crate::supervisor::{OnExit, Tasks};
 
-/// How many calls may wait to be written; more means that the disk hangs for long.
-const QUEUE: usize = 1024;
-
 /// How long after a stop the last calls may come in, one after the other.
 const LAST_CALLS: Duration = Duration::from_millis(200);
 
@@ -27,15 +24,16 @@ struct Ended {
     report: Option<CallReport>,
 }
 
-/// Writes the ends of model calls, in the order in which they came.
+/// Writes the ends of model calls, in the order in which they came. None is left out: its row would hold what is left of
+/// budgets until the next start. They come no faster than providers answer.
 #[derive(Clone)]
 pub(super) struct Ledger {
-    calls: mpsc::Sender<Ended>,
+    calls: mpsc::UnboundedSender<Ended>,
 }
 
 impl Ledger {
     pub(super) fn start(budgets: Budgets, tasks: &Tasks) -> Self {
-        let (calls, queue) = mpsc::channel(QUEUE);
+        let (calls, queue) = mpsc::unbounded_channel();
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         tasks.spawn("usage", OnExit::Restart, move |stop| {
             let (budgets, queue) = (budgets.clone(), queue.clone());
@@ -59,7 +57,7 @@ impl Ledger {
     }
 
     fn record(&self, ended: Ended) {
-        if let Err(error) = self.calls.try_send(ended) {
+        if let Err(error) = self.calls.send(ended) {
             tracing::error!("a model call is booked only at the next start: {error}");
         }
     }

@@ -9,6 +9,21 @@ use crate::model::network::LentHost;
 #[derive(Default)]
 pub(super) struct Loans(Mutex<Vec<(LentHost, AllowList)>>);
 
+/// A loan that a connection is tried with.
+pub(super) struct Taken {
+    /// What may go through it.
+    pub(super) traffic: Traffic,
+    loan: LentHost,
+    list: AllowList,
+}
+
+impl Taken {
+    /// Whether that address itself was lent.
+    pub(super) fn permits(&self, address: &str, port: u16) -> bool {
+        self.list.permits(address, port)
+    }
+}
+
 impl Loans {
     /// Lends a host; the same again takes the place of the old.
     pub(super) fn add(&self, loan: LentHost, list: AllowList) {
@@ -28,18 +43,24 @@ impl Loans {
         all.iter().map(|(loan, _)| loan.clone()).collect()
     }
 
-    /// What may go through a connection to a host that is lent; what was lent once is used up by that.
-    pub(super) fn take(&self, host: &str, port: u16, now_ms: u64) -> Option<Traffic> {
+    /// A loan for a connection to that host; what was lent once is used up by that, unless it is given back.
+    pub(super) fn take(&self, host: &str, port: u16, now_ms: u64) -> Option<Taken> {
         let mut all = self.0.lock();
         all.retain(|(loan, _)| loan.until > now_ms);
         let (at, traffic) = all
             .iter()
             .enumerate()
             .find_map(|(at, (_, list))| list.traffic(host, port).map(|traffic| (at, traffic)))?;
-        if all[at].0.once {
-            all.remove(at);
+        let (loan, list) = if all[at].0.once { all.remove(at) } else { all[at].clone() };
+        Some(Taken { traffic, loan, list })
+    }
+
+    /// Nothing came of the connection: what was lent once may be tried again, unless it was lent anew meanwhile.
+    pub(super) fn give_back(&self, taken: Taken) {
+        let mut all = self.0.lock();
+        if taken.loan.once && all.iter().all(|(known, _)| known.host != taken.loan.host) {
+            all.push((taken.loan, taken.list));
         }
-        Some(traffic)
     }
 }
 
@@ -58,11 +79,16 @@ mod tests {
         };
         lend("a.test", false, 100);
         lend("b.test:22", true, 100);
-        assert_eq!(loans.take("a.test", 443, 10), Some(Traffic::Web));
-        assert_eq!(loans.take("a.test", 443, 99), Some(Traffic::Web));
-        assert_eq!(loans.take("b.test", 22, 10), Some(Traffic::Any));
-        assert_eq!(loans.take("b.test", 22, 10), None, "once is once");
-        assert_eq!(loans.take("a.test", 443, 100), None, "the time is over");
+        let take = |host, port, now| loans.take(host, port, now).map(|taken| taken.traffic);
+        assert_eq!(take("a.test", 443, 10), Some(Traffic::Web));
+        assert_eq!(take("a.test", 443, 99), Some(Traffic::Web));
+        let taken = loans.take("b.test", 22, 10).expect("lent");
+        assert_eq!(taken.traffic, Traffic::Any);
+        assert_eq!(take("b.test", 22, 10), None, "once is once");
+        loans.give_back(taken);
+        assert_eq!(take("b.test", 22, 10), Some(Traffic::Any), "nothing had come of it");
+        assert_eq!(take("b.test", 22, 10), None, "once is once");
+        assert_eq!(take("a.test", 443, 100), None, "the time is over");
         lend("a.test", false, 300);
         lend("a.test", true, 400);
         assert_eq!(loans.list(200), [LentHost { host: "a.test".into(), once: true, until: 400 }]);

@@ -44,7 +44,11 @@ pub(super) async fn call(
     let body = match tokio::time::timeout(UPLOAD, async {
         let room = match body.size_hint().upper() {
             Some(size) if size <= SMALL_BODY => None,
-            _ => served.shared.large_bodies.acquire().await.ok(),
+            // Its own first: a frame that drips its bodies waits for itself.
+            _ => match served.large_bodies.acquire().await {
+                Ok(own) => served.shared.large_bodies.acquire().await.ok().map(|shared| (own, shared)),
+                Err(_) => None,
+            },
         };
         (room, Limited::new(body, LARGE_BODY).collect().await)
     })
@@ -164,7 +168,9 @@ fn refused(error: &ModelError) -> Response<Body> {
             "unknown_provider",
             format!("; add it to ~/.mimir/config.yaml as `providers.{name}`"),
         ),
-        ModelError::NotServed { .. } => (StatusCode::FORBIDDEN, "not_served", String::new()),
+        ModelError::NotServed { .. } | ModelError::Background { .. } => {
+            (StatusCode::FORBIDDEN, "not_served", String::new())
+        }
         ModelError::NoKey { provider } => (
             StatusCode::UNAUTHORIZED,
             "no_key",

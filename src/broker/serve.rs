@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::loans::Loans;
@@ -49,12 +49,23 @@ pub(super) struct Served {
     pub(super) client: Live<Client>,
     pub(super) news: News,
     pub(super) loans: Loans,
+    /// How many large requests of this frame are taken at once; of all frames it is `Shared::large_bodies`.
+    pub(super) large_bodies: Semaphore,
 }
+
+/// A frame that sends pictures in two conversations at once waits for nothing.
+const LARGE_BODIES: usize = 2;
 
 impl Served {
     pub(super) fn new(shared: Arc<Shared>, client: Client) -> Self {
         let news = News::new(shared.teller.clone());
-        Self { shared, client: Live::new(client), news, loans: Loans::default() }
+        Self {
+            shared,
+            client: Live::new(client),
+            news,
+            loans: Loans::default(),
+            large_bodies: Semaphore::new(LARGE_BODIES),
+        }
     }
 
     /// Counts a refusal, and tells of it now and then.

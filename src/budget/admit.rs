@@ -125,15 +125,23 @@ impl Budgets {
         }
         inner.running.lock().insert(id, Running { payer, meter: meter.clone() });
         inner.failpoints.hit("budget.after_row").await;
+        let may_go = self.may_go_on(request).await;
+        if may_go.is_err() {
+            self.release(id).await?;
+        }
+        may_go.map(|()| Admitted { id, meter })
+    }
+
+    /// What is looked at once a call has its row.
+    async fn may_go_on(&self, request: &CallRequest) -> Result<(), BudgetError> {
         // Somebody may have paused it between the row and the list of those who are cut.
         if self.is_paused().await? {
-            self.release(id).await?;
             return Err(BudgetError::Paused);
         }
         if request.call.pricing.reckoned().is_none() {
             self.tell_unpriced(request).await?;
         }
-        Ok(Admitted { id, meter })
+        Ok(())
     }
 
     /// Says once that a model has no known price.

@@ -17,7 +17,7 @@ use crate::model::trust::{AgentSettings, Trust, TrustItem, TrustKind, TrustedFil
 use crate::store::trusted_folders::TrustedFolder;
 
 /// The project's own configuration of opencode.
-const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
+const SETTINGS: [&str; 4] = ["opencode.json", "opencode.jsonc", "tui.json", "tui.jsonc"];
 /// The folder of everything else.
 const FOLDER: &str = ".opencode";
 /// In it: opencode writes it at every start.
@@ -207,7 +207,7 @@ impl Look {
     }
 
     fn file(&mut self, path: &Path) {
-        if is_plan(path) || path == Path::new(FOLDER).join(IGNORED) {
+        if is_unbound(path) {
             return;
         }
         if let Err(why) = self.read(path) {
@@ -289,6 +289,11 @@ impl Look {
         if !real.starts_with(self.root.join(FOLDER)) {
             return Err(format!("it is a link out of {FOLDER}"));
         }
+        // What the agent writes itself is bound to nothing.
+        let inside = real.strip_prefix(&self.root).unwrap_or(&real);
+        if is_unbound(inside) || inside == Path::new(FOLDER) {
+            return Err("it is a link to what nobody says yes to".to_owned());
+        }
         Ok(format!("-> {}", target.to_string_lossy()))
     }
 
@@ -314,7 +319,7 @@ impl Look {
         let Ok(real) = fs::canonicalize(self.root.join(place)) else { return };
         let Ok(path) = real.strip_prefix(&self.root).map(Path::to_owned) else { return };
         let is_known = self.found.files.contains_key(&*path.to_string_lossy());
-        if path.as_os_str().is_empty() || is_known || path.starts_with(FOLDER) {
+        if path.as_os_str().is_empty() || is_known || (path.starts_with(FOLDER) && !is_unbound(&path)) {
             return;
         }
         if real.is_file() {
@@ -351,6 +356,12 @@ fn is_program(path: &Path) -> bool {
 
 fn is_plan(path: &Path) -> bool {
     path.starts_with(Path::new(FOLDER).join(PLANS)) && path.extension().is_some_and(|end| end == "md")
+}
+
+/// What a yes is not bound to, because agents write it at any time.
+fn is_unbound(path: &Path) -> bool {
+    let folder = Path::new(FOLDER);
+    is_plan(path) || path == folder.join(PLANS) || path == folder.join(IGNORED)
 }
 
 /// A file that a stranger put there: no link at the end, no pipe that never answers.

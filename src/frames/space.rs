@@ -10,7 +10,16 @@ use crate::model::ids::FrameId;
 #[must_use]
 pub fn free(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
+    // Some file systems do not say.
+    if found.f_blocks == 0 {
+        return None;
+    }
     Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn twentieth(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_blocks.saturating_mul(found.f_frsize) / 20)
 }
 
 impl Frames {
@@ -26,6 +35,9 @@ impl Frames {
         let keep = self.inner.config.now().disk_free;
         let home = &self.inner.deps.settings.home;
         for place in [home.as_path(), workspace] {
+            // The database is on the first; of another disk, a small one perhaps, a twentieth is enough.
+            let keep =
+                if place == home.as_path() { keep } else { keep.min(twentieth(place).unwrap_or(keep)) };
             if let Some(free) = free(place).filter(|free| *free < keep) {
                 return Err(FrameError::NoRoom { path: place.to_owned(), free, keep });
             }

@@ -397,7 +397,7 @@ impl From<BudgetError> for Reply {
             BudgetError::NotSet(_) => Self::not_found("budget.not_set", title).hint(
                 "`mimir budget show` shows those that hold; `budget.*` in the configuration has some for all",
             ),
-            BudgetError::Price(_) => Self::bad_request("price.invalid", title)
+            BudgetError::Price(_) => Self::conflict("price.invalid", title)
                 .hint("for example `mimir prices set work/our-model 3 15`"),
             BudgetError::Store(error) => error.into(),
         }

@@ -17,6 +17,12 @@ const USUAL_OUTPUT: u64 = 8_192;
 /// No model writes more at once, whatever a call says.
 const MOST_OUTPUT: u64 = 65_536;
 
+/// How many answers a call may ask for at once.
+const MOST_ANSWERS: u64 = 128;
+
+/// A large picture, as the dearest provider counts it.
+const PICTURE_TOKENS: u64 = 3_000;
+
 /// No call costs more, whatever a provider says.
 const MOST_USD: f64 = 10_000.0;
 
@@ -27,15 +33,59 @@ const STAND_IN: Price =
 /// What a request is expected to use at most.
 #[must_use]
 pub fn expected(format: Format, request: &Value, bytes: usize) -> Tokens {
-    let limit = match format {
-        Format::Chat => request.get("max_completion_tokens").or_else(|| request.get("max_tokens")),
-        Format::Anthropic => request.get("max_tokens"),
-        Format::Responses => request.get("max_output_tokens"),
-        Format::Google => request.pointer("/generationConfig/maxOutputTokens"),
-        Format::Uncounted => None,
+    let (limits, answers): (&[&str], &[&str]) = match format {
+        Format::Chat => (&["/max_completion_tokens", "/max_tokens"], &["/n"]),
+        Format::Anthropic => (&["/max_tokens"], &[]),
+        Format::Responses => (&["/max_output_tokens"], &[]),
+        Format::Google => (
+            &["/generationConfig/maxOutputTokens", "/generation_config/max_output_tokens"],
+            &["/generationConfig/candidateCount", "/generation_config/candidate_count"],
+        ),
+        Format::Uncounted => (&[], &[]),
     };
-    let output = limit.and_then(Value::as_u64).unwrap_or(USUAL_OUTPUT).min(MOST_OUTPUT);
-    Tokens { input: tokens_of(bytes as u64), output, ..Tokens::default() }
+    let number = |names: &[&str]| names.iter().find_map(|name| request.pointer(name).and_then(Value::as_u64));
+    let output = number(limits).unwrap_or(USUAL_OUTPUT).min(MOST_OUTPUT);
+    let output = output.saturating_mul(number(answers).unwrap_or(1).clamp(1, MOST_ANSWERS));
+    let pictures = pictures_in(request, 0);
+    let text = (bytes as u64).saturating_sub(pictures.bytes);
+    Tokens { input: tokens_of(text) + pictures.tokens, output, ..Tokens::default() }
+}
+
+/// Pictures that lie in a request, in bytes, and what they come to in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pictures {
+    bytes: u64,
+    tokens: u64,
+}
+
+/// A picture counts by its size on the screen, not by its bytes. Only what says that it is one counts as one.
+fn pictures_in(value: &Value, depth: u32) -> Pictures {
+    let picture = |text: &str| {
+        let bytes = text.len() as u64;
+        Pictures { bytes, tokens: tokens_of(bytes).min(PICTURE_TOKENS) }
+    };
+    let sum = |all: Pictures, one: Pictures| Pictures {
+        bytes: all.bytes + one.bytes,
+        tokens: all.tokens + one.tokens,
+    };
+    match value {
+        _ if depth > 16 => Pictures::default(),
+        Value::String(text) if text.starts_with("data:image/") => picture(text),
+        Value::Array(items) => {
+            items.iter().map(|item| pictures_in(item, depth + 1)).fold(Pictures::default(), sum)
+        }
+        Value::Object(fields) => {
+            let kind =
+                ["media_type", "mimeType", "mime_type"].iter().find_map(|name| fields.get(*name)?.as_str());
+            match (kind, fields.get("data").and_then(Value::as_str)) {
+                (Some(kind), Some(data)) if kind.starts_with("image/") => picture(data),
+                _ => {
+                    fields.values().map(|field| pictures_in(field, depth + 1)).fold(Pictures::default(), sum)
+                }
+            }
+        }
+        _ => Pictures::default(),
+    }
 }
 
 fn tokens_of(bytes: u64) -> u64 {
@@ -98,8 +148,8 @@ impl Evidence<'_> {
         let tokens = believed.unwrap_or_else(|| self.estimate());
         let reckoned = pricing.reckon(&tokens);
         let told = self.seen.cost_usd.filter(|usd| usd.is_finite() && (0.0..=MOST_USD).contains(usd));
-        // A price that we know is not talked away.
-        let told = told.map(micro).filter(|told| *told > 0 || pricing.tells_cost || pricing.price.is_none());
+        // A price that we know is neither talked away nor up.
+        let told = told.map(micro).filter(|_| pricing.tells_cost || pricing.price.is_none());
         let told = told.filter(|_| !estimated);
         let priced = told.is_some() || pricing.reckoned().is_some();
         Account {
@@ -140,6 +190,14 @@ impl Evidence<'_> {
     fn estimate(&self) -> Tokens {
         let written = tokens_of(self.seen.text_bytes + self.unread);
         let output = if self.seen.is_absurd() { self.expected.output.max(written) } else { written };
+        let said = self.seen.tokens;
+        // What it said of the request, before its answer broke off.
+        if said.input + said.cache_read + said.cache_write > 0
+            && !self.seen.is_absurd()
+            && !self.seen.is_nonsense
+        {
+            return Tokens { output: output.max(said.output), ..said };
+        }
         Tokens { input: self.expected.input, output, ..Tokens::default() }
     }
 }

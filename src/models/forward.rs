@@ -128,7 +128,8 @@ impl Prepared {
     /// What it may cost; none for calls that cost nothing, such as lists of models.
     #[must_use]
     pub fn counted(&self) -> Option<Counted> {
-        (self.format != Format::Uncounted).then(|| Counted {
+        let is_free = self.format == Format::Uncounted || self.provider.kind == ProviderKind::Demo;
+        (!is_free).then(|| Counted {
             provider: self.provider.name.clone(),
             model: self.model.clone(),
             agent_session: session_of(&self.call.headers, "x-session-id"),
@@ -190,6 +191,14 @@ pub enum ModelError {
         /// Which.
         provider: String,
     },
+    /// It would go on where nobody counts it.
+    #[error(
+        "calls to provider {provider} that go on in the background are not carried: nobody could say what they cost"
+    )]
+    Background {
+        /// Which.
+        provider: String,
+    },
     /// Try again later.
     #[error("provider {provider} did not begin to answer within {} seconds", FIRST_BYTE.as_secs())]
     TooSlow {
@@ -217,6 +226,9 @@ impl Models {
             }
         })?;
         let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+        if request.get("background").is_some_and(|background| *background != Value::Bool(false)) {
+            return Err(ModelError::Background { provider: provider.name.clone() });
+        }
         let model = model_of(&call, &request);
         let prices = self.prices();
         let price = price_of(&prices, provider, &model);
@@ -543,13 +555,17 @@ fn ask_for_usage(request: &mut Value, body: Bytes) -> Bytes {
     if request["stream"] != true || request["stream_options"]["include_usage"] == true {
         return body;
     }
+    if !request["stream_options"].is_object() {
+        request["stream_options"] = serde_json::json!({});
+    }
     request["stream_options"]["include_usage"] = true.into();
     serde_json::to_vec(request).map_or(body, Bytes::from)
 }
 
 fn model_of(call: &Call, request: &Value) -> String {
     let in_path = || call.path.strip_prefix("/models/").and_then(|rest| rest.split(':').next());
-    let model = request["model"].as_str().or_else(in_path).unwrap_or("");
+    // Where the path names it, that one answers, whatever the body says.
+    let model = in_path().or_else(|| request["model"].as_str()).unwrap_or("");
     model.chars().take(200).collect()
 }
 

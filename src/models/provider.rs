@@ -181,6 +181,8 @@ impl ProviderSettings {
         };
         let full = format!("{}{path}", url.path().trim_end_matches('/'));
         url.set_path(&full);
+        // Google's own parameters may leave out what is counted (`fields`), or bring another key.
+        let query = query.filter(|query| self.kind != ProviderKind::Google || *query == "alt=sse");
         url.set_query(query);
         Some(url)
     }

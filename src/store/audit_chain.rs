@@ -40,11 +40,11 @@ impl ChainKey {
         hex::encode(self.0)
     }
 
-    /// Reads [`ChainKey::to_hex`]; space around it is no part of it.
+    /// Reads [`ChainKey::to_hex`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut bytes).ok()?;
+        hex::decode_to_slice(text, &mut bytes).ok()?;
         Some(Self(bytes))
     }
 
@@ -229,7 +229,9 @@ pub fn verify(ask: &impl Queryable, key: Option<&ChainKey>, heads: &[Head]) -> R
         Some(_) => {}
     }
     if !is_broken {
-        tampering.extend(missing.first().map(|head| Tampering::Missing((*head).clone())));
+        // The oldest and the newest: a copy that was put back explains the first, and perhaps not the last.
+        let ends = [missing.first(), missing.last().filter(|_| missing.len() > 1)];
+        tampering.extend(ends.into_iter().flatten().map(|head| Tampering::Missing((*head).clone())));
     }
     Ok(Verdict {
         chained: chained.len() as u64,

@@ -3,7 +3,7 @@
 //! Most file systems here know no quota for a folder, so this looks: at the free space every few seconds, which costs
 //! nothing, and into the frames' own folders when it has fallen, or now and then. A frame whose folder holds more than
 //! `frames.disk` is stopped; with less than `frames.disk_free` left those are stopped whose folders grew, and when none
-//! did (the project's folder, a file without a name) those that work. Their messages wait.
+//! did (the project's folder, a file without a name) those that work, and if none works, all.
 //!
 //! Between two looks a disk takes what it can write in that time; `frames.disk_free` is there for that.
 
@@ -211,16 +211,18 @@ impl DiskWatch {
 
     /// Somebody fills the disk, and no folder shows who: whoever works may.
     async fn stop_workers(&self, running: &[Frame], free: u64) -> Result<(), FrameError> {
-        for now in self.inner.deps.statuses.all().await? {
-            if now.occupied.is_some() && running.iter().any(|frame| frame.id == now.frame.id) {
-                let text = format!(
-                    "only {} are free on the disk and its agent worked: it was stopped. Make room, then `mimir frame \
-                     start {}`",
-                    size(free),
-                    now.frame.name
-                );
-                self.stop(&now.frame, "disk_full", text).await?;
-            }
+        let all = self.inner.deps.statuses.all().await?;
+        let mine = || all.iter().filter(|now| running.iter().any(|frame| frame.id == now.frame.id));
+        // A program that was left running writes as well: when no agent works, it may be any of them.
+        let nobody_works = mine().all(|now| now.occupied.is_none());
+        for now in mine().filter(|now| nobody_works || now.occupied.is_some()) {
+            let text = format!(
+                "only {} are free on the disk and nobody knows who fills it: it was stopped. Make room, then `mimir frame \
+                 start {}`",
+                size(free),
+                now.frame.name
+            );
+            self.stop(&now.frame, "disk_full", text).await?;
         }
         Ok(())
     }

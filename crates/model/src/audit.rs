@@ -44,6 +44,7 @@ pub struct AuditVerdict {
 #[serde(deny_unknown_fields)]
 pub struct VerifyAudit {
     /// The first key, 64 hexadecimal digits; the one in the gateway's home when absent.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }

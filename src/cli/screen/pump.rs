@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
+use super::raw::QUIET;
 use super::size;
 use crate::client::{ClientError, TerminalInput, TerminalOutput, TerminalOutputs};
 use crate::terminal_filter::TerminalFilter;
@@ -72,9 +73,20 @@ pub async fn pump(
 }
 
 /// Writes what comes, until the end. A terminal gets only what a stranger may send to one; a pipe or a file gets all.
-async fn show(mut from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
+async fn show(from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
     let mut stdout = Shown::new(tokio::io::stdout(), std::io::stdout().is_terminal());
     let mut stderr = Shown::new(tokio::io::stderr(), std::io::stderr().is_terminal());
+    let ending = show_all(from_frame, &mut stdout, &mut stderr).await;
+    stdout.calm().await;
+    stderr.calm().await;
+    ending
+}
+
+async fn show_all(
+    mut from_frame: TerminalOutputs,
+    stdout: &mut Shown<tokio::io::Stdout>,
+    stderr: &mut Shown<tokio::io::Stderr>,
+) -> Result<Ending, ClientError> {
     loop {
         let next = timeout(SILENCE, from_frame.next()).await.map_err(|_| ClientError::Lost {
             action: "the terminal".to_owned(),
@@ -102,19 +114,34 @@ async fn show(mut from_frame: TerminalOutputs) -> Result<Ending, ClientError> {
 struct Shown<S> {
     stream: S,
     filter: Option<TerminalFilter>,
+    /// Whether it was told more than text.
+    is_changed: bool,
 }
 
 impl<S: AsyncWriteExt + Unpin> Shown<S> {
     fn new(stream: S, is_terminal: bool) -> Self {
-        Self { stream, filter: is_terminal.then(TerminalFilter::new) }
+        Self { stream, filter: is_terminal.then(TerminalFilter::new), is_changed: false }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         match &mut self.filter {
-            Some(filter) => self.stream.write_all(&filter.pass(bytes)).await?,
+            Some(filter) => {
+                let shown = filter.pass(bytes);
+                self.is_changed |= shown.contains(&0x1b);
+                self.stream.write_all(&shown).await?;
+            }
             None => self.stream.write_all(bytes).await?,
         }
         self.stream.flush().await
+    }
+
+    /// Undoes what the program may have left on in a terminal; mouse reports would type into the shell here.
+    async fn calm(&mut self) {
+        if self.is_changed {
+            // Whoever closed it needs no calm.
+            let _ = self.stream.write_all(QUIET.as_bytes()).await;
+            let _ = self.stream.flush().await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::wire::problem::Problem;
 
 /// Undoes what a program may have left on, also one that ended by itself, without moving the cursor or clearing anything: mouse and
 /// focus reports, which would type into the shell here, bracketed paste, keys and keypad, character sets, wrap, margins, colours.
-const QUIET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?9l\x1b[?2004l\x1b[?2026l\x1b[?25h\x1b[?1l\x1b[?5l\x1b[?7h\x1b[4l\x1b[20l\x1b>\x1b[>4m\x0f\x1b(B\x1b7\x1b[?6l\x1b[r\x1b8\x1b[0m";
+pub(super) const QUIET: &str = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?9l\x1b[?2004l\x1b[?2026l\x1b[?25h\x1b[?1l\x1b[?5l\x1b[?7h\x1b[4l\x1b[20l\x1b>\x1b[>4m\x0f\x1b(B\x1b7\x1b[?6l\x1b[r\x1b8\x1b[0m";
 
 /// The terminal passes every key on while this lives.
 pub struct RawMode {

@@ -17,12 +17,18 @@ routes! {
 
 /// Entries in a page that asks for no number.
 const PAGE: u32 = 100;
+const LARGEST_PAGE: u32 = 1000;
 
 /// The newest entries of the audit log, newest first.
 #[utoipa::path(get, path = "/v1/audit", tag = "gateway", params(AuditQuery),
     responses((status = 200, body = Vec<AuditEntry>)))]
 pub async fn list(State(audit): State<Audit>, QueryParams(query): QueryParams<AuditQuery>) -> Answer<Json<Vec<AuditEntry>>> {
-    Ok(Json(audit.list(query.before, query.limit.unwrap_or(PAGE).min(1000)).await?))
+    let limit = query.limit.unwrap_or(PAGE);
+    if limit > LARGEST_PAGE {
+        return Err(Reply::bad_request("request.invalid", format!("a page has at most {LARGEST_PAGE} entries"))
+            .hint("`before` asks for the next one"));
+    }
+    Ok(Json(audit.list(query.before, limit).await?))
 }
 
 /// Looks whether the audit log is as it was written.

@@ -117,10 +117,10 @@ fn target(scope: BudgetScope, subject: Option<String>, period: BudgetPeriod) -> 
     match (scope, subject) {
         (BudgetScope::Home, None) => Ok(BudgetTarget { scope, name: String::new(), period }),
         (BudgetScope::Home, Some(_)) => {
-            Err(Reply::bad_request("budget.subject", "the budget of the home has no subject")
+            Err(Reply::conflict("budget.subject", "the budget of the home has no subject")
                 .hint("for example `mimir budget set 25 --per day`"))
         }
-        (_, None) => Err(Reply::bad_request("budget.subject", format!("which {scope}?"))
+        (_, None) => Err(Reply::conflict("budget.subject", format!("which {scope}?"))
             .hint("for example `mimir budget set 5 --frame blog`")),
         (_, Some(name)) => Ok(BudgetTarget { scope, name, period }),
     }

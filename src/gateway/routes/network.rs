@@ -48,7 +48,7 @@ pub async fn allow(
 ) -> Answer<Json<FrameNetwork>> {
     let term = match (request.once, request.for_seconds) {
         (true, Some(_)) => {
-            return Err(Reply::bad_request("request.invalid", "`once` and `for_seconds` exclude each other"));
+            return Err(Reply::conflict("request.invalid", "`once` and `for_seconds` exclude each other"));
         }
         (true, None) => Term::Once,
         (false, Some(seconds)) => Term::For(Duration::from_secs(seconds)),

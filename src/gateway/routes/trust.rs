@@ -59,7 +59,11 @@ pub async fn distrust(
     QueryParams(query): QueryParams<FolderQuery>,
 ) -> Answer<Json<TrustView>> {
     // One that is gone can be distrusted all the same.
-    let path = existing_folder(&query.path).unwrap_or(query.path);
+    let path = match existing_folder(&query.path) {
+        Ok(path) => path,
+        Err(refused) if !query.path.starts_with('/') => return Err(refused),
+        Err(_) => query.path,
+    };
     let standing = frames.distrust(&principal, &path).await?;
     Ok(Json(view(path, standing)))
 }

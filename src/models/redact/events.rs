@@ -24,6 +24,14 @@ const LINE_LIMIT: usize = 1024 * 1024;
 const HELD_LINES: usize = 1024;
 const HELD_BYTES: usize = 256 * 1024;
 
+/// How many texts of a stream are followed at once; beyond it what may be a secret counts as one.
+const MOST_TEXTS: usize = 1024;
+
+/// How much room the places of one event's texts may take. An event with more is no model's, and is left out.
+const PLACES_BYTES: usize = 8 * 1024 * 1024;
+/// What stands in its place: a comment of the stream.
+const LEFT_OUT: &[u8] = b": an event with too many parts was left out\n";
+
 /// How deep an event is looked into.
 const DEEPEST: usize = 24;
 
@@ -77,6 +85,12 @@ struct Leaf<'a> {
     text: &'a str,
 }
 
+/// The texts of an event, and how much more room their places may take.
+struct Leaves<'a> {
+    found: Vec<Leaf<'a>>,
+    room: usize,
+}
+
 impl Events {
     pub(super) fn new(wanted: Arc<Wanted>) -> Self {
         let (line, held, texts) = (BytesMut::new(), Vec::new(), HashMap::new());
@@ -121,9 +135,12 @@ impl Events {
         let event = data.and_then(|data| serde_json::from_slice::<Value>(data).ok());
         self.held.push(Held { line, event: None, cuts: Vec::new() });
         if let Some(event) = event {
-            self.read(&event);
+            let is_read = self.read(&event);
             if let Some(held) = self.held.last_mut() {
-                held.event = Some(event);
+                match is_read {
+                    true => held.event = Some(event),
+                    false => held.line = Bytes::from_static(LEFT_OUT),
+                }
             }
         }
         let waits = self.texts.values().any(|text| text.scan.pending(LIKELY).is_some());
@@ -137,20 +154,26 @@ impl Events {
                 text.scan = Scan::new(self.wanted.clone());
             }
         }
+        if self.texts.len() > MOST_TEXTS {
+            self.texts.clear();
+        }
         self.release(out);
     }
 
     fn is_full(&self) -> bool {
         self.held.len() > HELD_LINES
+            || self.texts.len() > MOST_TEXTS
             || self.held.iter().map(|held| held.line.len()).sum::<usize>() > HELD_BYTES
     }
 
-    /// Goes on with the texts of an event, which is the last that waits.
-    fn read(&mut self, event: &Value) {
-        let mut leaves = Vec::new();
-        collect(event, &mut (String::new(), String::new()), 0, &mut leaves);
+    /// Goes on with the texts of an event, which is the last that waits. Says whether it could be read.
+    fn read(&mut self, event: &Value) -> bool {
+        let mut leaves = Leaves { found: Vec::new(), room: PLACES_BYTES };
+        if !collect(event, &mut (String::new(), String::new()), 0, &mut leaves) {
+            return false;
+        }
         let line = self.gone + self.held.len() as u64 - 1;
-        for leaf in leaves {
+        for leaf in leaves.found {
             let new = || Text { scan: Scan::new(self.wanted.clone()), pieces: Vec::new() };
             let text = self.texts.entry(leaf.place).or_insert_with(new);
             let start = text.scan.at();
@@ -162,6 +185,7 @@ impl Events {
             }
         }
         self.texts.retain(|_, text| !text.scan.is_idle());
+        true
     }
 
     /// Lets everything go that waits.
@@ -225,35 +249,42 @@ fn without(mut event: Value, cuts: Vec<Cut>, line: &[u8]) -> Vec<u8> {
     [format!("data: {event}").as_bytes(), end].concat()
 }
 
-/// All texts of an event. `at` is where we are: as a place of the stream, in which things that count themselves (the
-/// second tool call) are told apart, and as a pointer into this event.
-fn collect<'a>(value: &'a Value, at: &mut (String, String), depth: usize, leaves: &mut Vec<Leaf<'a>>) {
+/// All texts of an event; `false` when they are too many. `at` is where we are: as a place of the stream, in which things
+/// that count themselves (the second tool call) are told apart, and as a pointer into this event.
+fn collect<'a>(value: &'a Value, at: &mut (String, String), depth: usize, leaves: &mut Leaves<'a>) -> bool {
     let lengths = (at.0.len(), at.1.len());
     match value {
-        Value::String(text) => leaves.push(Leaf { place: at.0.clone(), pointer: at.1.clone(), text }),
-        Value::Array(items) if depth < DEEPEST => {
-            for (number, item) in items.iter().enumerate() {
-                let step = format!("/{number}");
-                at.0.push_str(&step);
-                at.1.push_str(&step);
-                collect(item, at, depth + 1, leaves);
-                at.0.truncate(lengths.0);
-                at.1.truncate(lengths.1);
-            }
+        Value::String(text) => {
+            let Some(room) = leaves.room.checked_sub(at.0.len() + at.1.len() + size_of::<Leaf<'_>>()) else {
+                return false;
+            };
+            leaves.room = room;
+            leaves.found.push(Leaf { place: at.0.clone(), pointer: at.1.clone(), text });
+            true
         }
+        Value::Array(items) if depth < DEEPEST => items.iter().enumerate().all(|(number, item)| {
+            let step = format!("/{number}");
+            at.0.push_str(&step);
+            at.1.push_str(&step);
+            let is_whole = collect(item, at, depth + 1, leaves);
+            at.0.truncate(lengths.0);
+            at.1.truncate(lengths.1);
+            is_whole
+        }),
         Value::Object(fields) if depth < DEEPEST => {
             let index = fields.get("index").and_then(Value::as_u64);
             let index = index.map(|index| format!("#{index}")).unwrap_or_default();
-            for (name, field) in fields {
+            fields.iter().all(|(name, field)| {
                 let step = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
                 at.0.push_str(&index);
                 at.0.push_str(&step);
                 at.1.push_str(&step);
-                collect(field, at, depth + 1, leaves);
+                let is_whole = collect(field, at, depth + 1, leaves);
                 at.0.truncate(lengths.0);
                 at.1.truncate(lengths.1);
-            }
+                is_whole
+            })
         }
-        _ => {}
+        _ => true,
     }
 }

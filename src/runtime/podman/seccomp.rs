@@ -44,7 +44,7 @@ const ALLOWED: &str = "
     sendfile sendmmsg sendmsg sendto set_mempolicy set_robust_list set_thread_area set_tid_address setfsgid
     setfsuid setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit
     setsid setsockopt setuid setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4
-    socketpair splice stat statfs statx symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time
+    splice stat statfs statx symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time
     timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime
     timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid
     write writev
@@ -70,6 +70,7 @@ const SET_ID: u64 = 0o6000;
 const O_CREAT: u64 = 0o100;
 const O_TMPFILE: u64 = 0o20_000_000;
 
+const AF_UNIX: u64 = 1;
 const AF_NETLINK: u64 = 16;
 /// Unix, IPv4, IPv6.
 const FAMILIES: [u64; 3] = [1, 2, 10];
@@ -126,6 +127,9 @@ pub(super) fn profile() -> Value {
         rules.push(refuse(&["socket"], EAFNOSUPPORT, &[is(0, family)]));
     }
     rules.push(refuse(&["socket"], EAFNOSUPPORT, &[compare(0, "SCMP_CMP_GT", AF_NETLINK)]));
+    // Pairs are made by Unix alone; asking another family would load its module.
+    rules.push(allow(&["socketpair"], &[is(0, AF_UNIX)]));
+    rules.push(refuse(&["socketpair"], EAFNOSUPPORT, &[compare(0, "SCMP_CMP_NE", AF_UNIX)]));
     // Plain Linux, and the question which it is.
     for kind in [0, 0x0002_0000, 0xffff_ffff] {
         rules.push(allow(&["personality"], &[is(0, kind)]));
