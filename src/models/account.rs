@@ -148,8 +148,11 @@ impl Evidence<'_> {
         let tokens = believed.unwrap_or_else(|| self.estimate());
         let reckoned = pricing.reckon(&tokens);
         let told = self.seen.cost_usd.filter(|usd| usd.is_finite() && (0.0..=MOST_USD).contains(usd));
-        // A price that we know is neither talked away nor up.
-        let told = told.map(micro).filter(|_| pricing.tells_cost || pricing.price.is_none());
+        // A price that we know is not talked away: the dearer of both counts, unless the provider is one that says what it costs.
+        let told = told.map(micro).map(|told| match pricing.tells_cost {
+            true => told,
+            false => told.max(reckoned),
+        });
         let told = told.filter(|_| !estimated);
         let priced = told.is_some() || pricing.reckoned().is_some();
         Account {
@@ -191,11 +194,10 @@ impl Evidence<'_> {
         let written = tokens_of(self.seen.text_bytes + self.unread);
         let output = if self.seen.is_absurd() { self.expected.output.max(written) } else { written };
         let said = self.seen.tokens;
-        // What it said of the request, before its answer broke off.
-        if said.input + said.cache_read + said.cache_write > 0
-            && !self.seen.is_absurd()
-            && !self.seen.is_nonsense
-        {
+        // What it said of the request before its answer broke off, unless that is nonsense too.
+        let told = said.input + said.cache_read + said.cache_write;
+        let can_be = told > 0 && told >= self.expected.input / 2;
+        if can_be && !self.seen.is_absurd() && !self.seen.is_nonsense {
             return Tokens { output: output.max(said.output), ..said };
         }
         Tokens { input: self.expected.input, output, ..Tokens::default() }

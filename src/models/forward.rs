@@ -128,8 +128,7 @@ impl Prepared {
     /// What it may cost; none for calls that cost nothing, such as lists of models.
     #[must_use]
     pub fn counted(&self) -> Option<Counted> {
-        let is_free = self.format == Format::Uncounted || self.provider.kind == ProviderKind::Demo;
-        (!is_free).then(|| Counted {
+        (self.format != Format::Uncounted).then(|| Counted {
             provider: self.provider.name.clone(),
             model: self.model.clone(),
             agent_session: session_of(&self.call.headers, "x-session-id"),

@@ -43,8 +43,8 @@ async fn what_cannot_be_a_budget_or_a_price_is_refused_with_the_next_step() {
     let soon = json!([{"provider": "a", "model": "m", "input_microusd": 1, "output_microusd": 1,
         "cache_read_microusd": 1, "cache_write_microusd": 1, "as_of": "soon"}]);
     for (path, body, status, code) in [
-        ("/v1/budgets", json!({"scope": "frame", "limit_microusd": 1}), 400, "budget.subject"),
-        ("/v1/budgets", json!({"scope": "home", "subject": "x", "limit_microusd": 1}), 400, "budget.subject"),
+        ("/v1/budgets", json!({"scope": "frame", "limit_microusd": 1}), 409, "budget.subject"),
+        ("/v1/budgets", json!({"scope": "home", "subject": "x", "limit_microusd": 1}), 409, "budget.subject"),
         (
             "/v1/budgets",
             json!({"scope": "home", "limit_microusd": 1_000_000_000_001_u64}),
@@ -63,8 +63,8 @@ async fn what_cannot_be_a_budget_or_a_price_is_refused_with_the_next_step() {
             404,
             "budget.not_found",
         ),
-        ("/v1/prices", price, 400, "price.invalid"),
-        ("/v1/prices", soon, 400, "price.invalid"),
+        ("/v1/prices", price, 409, "price.invalid"),
+        ("/v1/prices", soon, 409, "price.invalid"),
     ] {
         let answer = world.post(path, Some(body.clone())).await;
         assert_eq!(
