@@ -51,7 +51,9 @@ async fn the_gateway_does_what_its_document_says() {
     run.arg("--header").arg(format!("Authorization: Bearer {TOKEN}"));
     run.arg("--max-examples").arg(setting("MIMIR_TEST_SCHEMATHESIS_EXAMPLES", EXAMPLES));
     run.arg("--seed").arg(setting("MIMIR_TEST_SCHEMATHESIS_SEED", SEED));
-    run.args(["--generation-database", "none", "--no-color", "--workers", "2", "--request-timeout", "20"]);
+    // One worker: CPython 3.11 counts the depth of syntax trees for all threads together, and now and then takes that for
+    // an error of its own ("AST constructor recursion depth mismatch", python/cpython#106905).
+    run.args(["--generation-database", "none", "--no-color", "--workers", "1", "--request-timeout", "20"]);
     for (method, path) in LEFT_OUT {
         run.arg("--exclude-name").arg(format!("{method} {path}"));
     }
