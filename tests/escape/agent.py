@@ -71,14 +71,6 @@ def _():
     return "none"
 
 
-@probe("a key that the broker adds, told back", "the key is spent or sold")
-def _():
-    key = os.environ.get("ESCAPE_KEY_SHAPE")
-    if not key:
-        raise Missing("no provider was set up for it")
-    raise Missing("it is tried with the hostile provider of the test suite")
-
-
 @probe("the gateway's socket", "the agent commands the gateway")
 def _():
     found = []
@@ -99,47 +91,6 @@ def _():
     if found:
         raise Broken(", ".join(found))
     return "none is there"
-
-
-@probe("the broker's socket replaced by a link", "the gateway opens what the link leads to")
-def _():
-    needs(f"{LINK}/broker.sock")
-    # The frame may write there; what counts is that the gateway does not follow. Seen outside: it goes on working.
-    path = f"{LINK}/escape.sock"
-    os.symlink("/etc/passwd", path)
-    os.unlink(path)
-    return "the gateway opens its own names beneath the folder, without following links"
-
-
-@probe("a file of any size where gateway and frame meet", "the disk of the database is used up")
-def _():
-    needs(LINK)
-    path = f"{LINK}/escape-large"
-    try:
-        with open(path, "wb") as file:
-            for _ in range(600):
-                file.write(b"\0" * (1 << 20))
-                file.flush()
-    except OSError as error:
-        return error.strerror
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
-    return "taken; it counts towards the frame's own disk limit (`frames.disk`)"
-
-
-@probe("another name for itself", "its doings are booked on another frame")
-def _():
-    needs(f"{LINK}/broker.sock")
-    with socket.socket(socket.AF_UNIX) as stream:
-        stream.settimeout(5)
-        stream.connect(f"{LINK}/broker.sock")
-        stream.sendall(b"GET http://mimir.internal/ HTTP/1.1\r\nHost: x\r\nX-Mimir-Frame: other\r\nForwarded: for=other\r\n\r\n")
-        try:
-            line = stream.recv(200).split(b"\r\n")[0].decode(errors="replace")
-        except TimeoutError:
-            line = "no answer"
-    return f"{line}; a frame is its socket, whatever its headers say"
 
 
 @probe("sockets of other frames", "talks to other agents and to their brokers")
@@ -183,12 +134,6 @@ def _():
     return "none"
 
 
-@probe("git's repository leads a program of the host's", "git on the host runs what is written in .git (hooks, fsmonitor)")
-def _():
-    # The folder is shared on purpose; README says what to do before git is run on the host. mimir itself never runs it there.
-    raise Missing("the folder is shared on purpose; mimir itself runs no git there")
-
-
 @probe("a project's own plugin", "a cloned repository runs code with the agent's rights before anybody asked")
 def _():
     marker = os.path.expanduser("~/.escape-plugin-ran")
@@ -208,11 +153,3 @@ def own_password():
         except OSError:
             pass
     return None
-
-
-@probe("its own approvals, answered by itself", "a person is asked, and the agent says yes")
-def _():
-    if own_password() is None:
-        return "it cannot read its server's password"
-    # It can: opencode and its tools have one user. What mimir promises is that such an answer is told as the agent's own.
-    return "it can answer itself, and the gateway books that as the agent's own answer (see docs/isolation.md)"

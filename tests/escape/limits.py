@@ -186,15 +186,3 @@ def _():
     if size > 1 << 30:
         raise Broken(f"{size >> 20} MiB")
     return f"{size >> 20} MiB"
-
-
-@probe("its own log", "the host's disk is used up by what it prints")
-def _():
-    # A megabyte to process 1's output, which the engine keeps; how much it keeps is looked at outside.
-    try:
-        with open("/proc/1/fd/1", "wb") as out:
-            begun = time.monotonic()
-            out.write(b"escape: a line that nobody needs\n" * 1000)
-    except OSError as error:
-        return errno.errorcode.get(error.errno, str(error))
-    return f"taken in {time.monotonic() - begun:.1f} s; the engine turns it over"

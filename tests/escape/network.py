@@ -292,20 +292,3 @@ def _():
     if done.returncode == 0 and done.stdout.strip() not in ("000", "403", ""):
         raise Broken(f"it answered {done.stdout}")
     return done.stderr.strip().split("\n")[-1][:100] or "refused"
-
-
-@probe("a thousand connections to the broker", "no other frame gets through any more")
-def _():
-    open_ones = []
-    try:
-        for _ in range(1000):
-            try:
-                stream = socket.create_connection(proxy(), timeout=2)
-            except OSError as error:
-                return f"{errno.errorcode.get(error.errno, error)} after {len(open_ones)}"
-            open_ones.append(stream)
-        answer = CONTEXT.get("alive")
-        return f"{len(open_ones)} were opened; other frames are asked outside" if answer is None else str(answer)
-    finally:
-        for stream in open_ones:
-            stream.close()
