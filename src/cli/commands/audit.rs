@@ -67,6 +67,10 @@ async fn show(args: &ShowArgs, context: &Context) -> Outcome {
         context.out.document(&entries)?;
         return Ok(DONE);
     }
+    if entries.is_empty() {
+        context.out.say("nobody has changed anything yet");
+        return Ok(DONE);
+    }
     let now = context.now_ms();
     let mut table = Table::new(&[
         column("ID").right().spare(2),
