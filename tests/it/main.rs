@@ -19,6 +19,7 @@ mod log;
 mod machine;
 mod migrations;
 mod net;
+mod obedient;
 mod package;
 mod podman;
 mod ports;

@@ -2,7 +2,8 @@
 //!
 //! The scenario is chosen by `@@name@@` in the last user message, by the queue, by the model's
 //! name, else `default`. The step is the number of assistant messages behind the last user
-//! message, so nothing is remembered between calls. The files are in `tests/fixtures/models`.
+//! message, so nothing is remembered between calls. The files are in `tests/fixtures/models`. `@@obey@@` is no file:
+//! it does what the texts say that it reads (`obedient.rs`).
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -25,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+
+use crate::obedient;
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -149,7 +152,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         ));
     }
     let steps = scenario["steps"].as_array().cloned().unwrap_or_default();
-    let plan = steps.get(step.min(steps.len().saturating_sub(1))).cloned().unwrap_or_default();
+    let plan = match name.as_str() {
+        obedient::SCENARIO => obedient::plan(body["messages"].as_array().map_or(&[], Vec::as_slice)),
+        _ => steps.get(step.min(steps.len().saturating_sub(1))).cloned().unwrap_or_default(),
+    };
     if let Some(failure) = failure(&shared, &plan, &format!("{name}/{step}"), &key) {
         return Ok(failure);
     }
@@ -186,10 +192,13 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 fn exists(name: &str) -> bool {
-    !name.contains('/') && file(name).is_file()
+    name == obedient::SCENARIO || !name.contains('/') && file(name).is_file()
 }
 
 fn load(name: &str) -> Value {
+    if name == obedient::SCENARIO {
+        return Value::Null;
+    }
     let text = std::fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("scenario {name}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("scenario {name}: {error}"))
 }
