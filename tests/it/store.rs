@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
     AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    TakeBack, UndoPoint,
 };
 use mimir::model::event::{EventKind, Subject};
 use mimir::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
@@ -596,6 +597,26 @@ async fn what_the_agent_has_no_longer_is_found_by_time() {
     // A page that begins with the first id of the new count says nothing of what is older.
     assert_eq!(missing(Some(3), &["msg_01", "msg_03"]).await.expect("read"), [id("msg_02")]);
     assert_eq!(missing(None, &["msg_ff", "msg_01", "msg_02", "msg_03"]).await.expect("read"), [id("msg_fe")]);
+
+    // What counts as removed and is listed stands again, but for what is undone.
+    let key = session.id.clone();
+    let (removed, point) =
+        ([id("msg_01"), id("msg_02")], UndoPoint { message: id("msg_02"), keeps_message: false });
+    world
+        .write(move |tx| {
+            taken_back::remove(tx, &key, &removed)?;
+            taken_back::undo(tx, &key, Some(&point))?;
+            taken_back::found(tx, &key, &removed)
+        })
+        .await
+        .expect("found");
+    let key = session.id.clone();
+    let marks = world.store.read(move |db| taken_back::of_session(db, &key)).await.expect("marks");
+    let marks: Vec<_> = marks.into_iter().map(|(id, mark)| (id.0, mark.how)).collect();
+    let undone = |id: &str| (id.to_owned(), TakeBack::Undone);
+    assert_eq!(marks, [undone("msg_02"), undone("msg_03"), undone("msg_fe"), undone("msg_ff")]);
+    let told = world.kinds().await;
+    assert_eq!(told.iter().filter(|kind| **kind == "session.restored").count(), 1, "{told:?}");
 }
 
 #[tokio::test]
