@@ -17,6 +17,10 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 /// A log larger than this becomes `<name>.1` and a new one begins.
 pub const LOG_LIMIT_BYTES: u64 = 10 * 1024 * 1024;
 
+/// A line that cannot be written is not told of on standard error: where the disk is full, or the other end of a pipe has
+/// gone, that cannot be written either, and whoever wanted to say something would panic.
+const SAYS_SO: bool = false;
+
 /// Where it goes.
 #[derive(Clone, Debug, Default)]
 pub struct Sinks {
@@ -41,11 +45,13 @@ pub fn init(sinks: Sinks, filter: Option<&str>) -> bool {
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .log_internal_errors(SAYS_SO)
             .with_writer(file)
             .with_filter(wanted())
     });
     let sentences = sinks.stderr.then(|| {
-        fmt::layer().with_target(false).with_ansi(false).with_writer(io::stderr).with_filter(wanted())
+        let layer = fmt::layer().with_target(false).with_ansi(false).log_internal_errors(SAYS_SO);
+        layer.with_writer(io::stderr).with_filter(wanted())
     });
     tracing_subscriber::registry().with(json).with(sentences).try_init().is_ok()
 }

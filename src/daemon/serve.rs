@@ -88,7 +88,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// # Errors
 /// Why it could not start, or which part of it failed; nothing was touched when it did not start.
 pub async fn run(options: ServeOptions) -> Result<(), Problem> {
-    let mut signals = StopSignals::take_over().map_err(|error| start_failed("take over signals", &error))?;
+    let mut signals = StopSignals::take_over(options.mode == Mode::Foreground)
+        .map_err(|error| start_failed("take over signals", &error))?;
     let paths = options.load.paths.clone();
     paths.ensure_home().map_err(config_problem)?;
     let lock = lock_when_free(&paths, STOP_WITHIN * 2 + Duration::from_secs(5))
