@@ -111,6 +111,7 @@ impl Frames {
         must_run(frame, "attached to")?;
         self.settle_folder(frame).await?;
         let runtime = self.inner.deps.runtime.as_ref();
+        runtime.announce_viewer(&frame.id);
         let view = View::new(crate::clock::entropy());
         // Made before the client runs, so that it is closed even if we are dropped in between.
         let visit = self.visit(&frame.id);

@@ -138,6 +138,10 @@ impl Runtime for Engines {
         self.time("exec_stream", self.of(frame).exec_stream(frame, command)).await
     }
 
+    fn announce_viewer(&self, frame: &FrameId) {
+        self.of(frame).announce_viewer(frame);
+    }
+
     async fn logs(
         &self,
         frame: &FrameId,

@@ -3,8 +3,12 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use super::link::Link;
 use super::{RuntimeError, StartContents};
@@ -93,7 +97,25 @@ impl FrameFiles {
             }),
         }
         .map_err(|error| failed(&path, error))?;
+        let pipe = self.viewers();
+        make_pipe(&pipe, uid, gid).map_err(|error| failed(&pipe, error))?;
         replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
+    }
+
+    /// In which the frame's terminal is told that somebody is about to look. The frame cannot put anything else there:
+    /// the folder is read-only for it.
+    fn viewers(&self) -> PathBuf {
+        self.start().join("viewers")
+    }
+
+    /// Tells it, if it listens. Waits for nobody.
+    pub(super) fn announce_viewer(&self) -> io::Result<()> {
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let mut pipe = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+            .open(self.viewers())?;
+        if pipe.metadata()?.file_type().is_fifo() { pipe.write_all(b"soon\n") } else { Ok(()) }
     }
 
     /// The password of the last start, if there was one.
@@ -130,6 +152,20 @@ fn private_folder(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
+/// Makes a pipe with a name, unless it is there.
+fn make_pipe(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_fifo() => {}
+        found => {
+            if found.is_ok() {
+                fs::remove_file(path)?;
+            }
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        }
+    }
+    chown(path, Some(uid), Some(gid))
+}
+
 /// Writes a file so that a reader sees the old one or the new one, never half of it.
 fn replace(path: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
     let fresh = path.with_extension(format!("new-{}", hex::encode(clock::entropy::<4>())));
@@ -150,6 +186,29 @@ fn replace(path: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_viewer_is_announced_to_whoever_listens_and_to_nobody_else() {
+        use std::io::Read as _;
+        let home = tempfile::tempdir().expect("a temp folder");
+        let files = FrameFiles { root: home.path().to_owned() };
+        fs::create_dir(files.start()).expect("made");
+        assert!(files.announce_viewer().is_err(), "there is no pipe");
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        fs::write(files.viewers(), "a file").expect("written");
+        files.announce_viewer().expect("nothing to tell");
+        assert_eq!(fs::read_to_string(files.viewers()).expect("read"), "a file");
+        for _ in 0..2 {
+            make_pipe(&files.viewers(), uid, gid).expect("made");
+        }
+        assert!(files.announce_viewer().is_err(), "nobody listens, and nobody is waited for");
+        let mut pipe =
+            fs::OpenOptions::new().read(true).write(true).open(files.viewers()).expect("somebody listens");
+        files.announce_viewer().expect("told");
+        let mut told = [0_u8; 5];
+        pipe.read_exact(&mut told).expect("heard");
+        assert_eq!(&told, b"soon\n");
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_private() {

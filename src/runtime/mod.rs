@@ -112,6 +112,9 @@ pub trait Runtime: Send + Sync {
     /// Runs a command inside with streams both ways.
     async fn exec_stream(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecStream, RuntimeError>;
 
+    /// Somebody is about to look at the frame's terminal: a word in advance, on which nothing depends.
+    fn announce_viewer(&self, _frame: &FrameId) {}
+
     /// What the container printed. Ends when the container does, or at once without `follow`.
     async fn logs(
         &self,

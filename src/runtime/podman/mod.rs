@@ -336,6 +336,12 @@ impl Runtime for Podman {
         Ok(streams::exec_stream(stream, command.tty.is_some(), control))
     }
 
+    fn announce_viewer(&self, frame: &FrameId) {
+        if let Err(error) = self.files(frame).announce_viewer() {
+            tracing::debug!(frame.id = %frame, %error, "frame {frame} is not told of a viewer: {error}");
+        }
+    }
+
     async fn logs(
         &self,
         frame: &FrameId,
