@@ -99,6 +99,7 @@ fn of_frames() -> Vec<Described> {
         one::<json::Printed>("frame attach --print"),
         lines("frame logs", &[of::<FrameLogLine>()]),
         one::<Vec<FrameStats>>("frame stats"),
+        one::<json::FramePorts>("frame ports"),
         lines("frame events", &[of::<Event>(), of::<Noticed>()]),
         one::<FrameNetwork>("frame network"),
         lines("frame network --follow", &[of::<FrameNetwork>()]),

@@ -156,6 +156,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         json!({"frame": "blog", "cpu_cores": 0.5, "cpu_ms": 1, "memory_bytes": 1,
         "memory_limit_bytes": 0, "pids": 1, "home_bytes": 1}),
     );
+    let ports = "chosen 8000\nleads 8000\nlistens 8000\nlistens 5173\n";
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Prints(ports));
     let log = json!({"at": 1, "source": "frame", "text": "started"});
     gateway.on("GET /v1/frames/blog/logs", lines(&[log]));
     gateway.on("GET /v1/events", Answer::Hanging { pieces: sse(&events()) });
@@ -286,6 +288,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["logs"],
         &["frame", "stats"],
         &["frame", "events"],
+        &["frame", "ports"],
         &["frame", "network", "blog"],
         &["frame", "allow", "blog", "example.org", "--for", "1h"],
         &["frame", "deny", "blog", "example.org"],
