@@ -16,6 +16,7 @@ use crate::cli::json::FrameMade;
 use crate::cli::names;
 use crate::cli::table::clean;
 use crate::client::{ClientError, FrameVerb, GatewayClient};
+use crate::daemon;
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
@@ -130,7 +131,8 @@ pub(super) async fn tell(gateway: &GatewayClient, name: &str, context: &Context)
     notes
 }
 
-/// Creates it; when the image is missing and somebody is there, offers to build it first.
+/// Creates it; when the image is missing, loads the one that came with mimir, or offers to build it where somebody is
+/// there.
 async fn create(
     gateway: &GatewayClient,
     request: &CreateFrame,
@@ -145,7 +147,9 @@ async fn create(
         }
         Err(ClientError::Refused(problem)) if problem.code == "image.missing" && is_usual(request) => {
             let question = "The frame image is not on this machine yet. Build it now? It takes some minutes.";
-            if !(ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true)) {
+            let is_here = context.elsewhere.is_none() && daemon::image_is_shipped();
+            let may_build = || ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true);
+            if !(is_here || may_build()) {
                 return Err((*problem).into());
             }
             image::build(gateway, &BuildImage::default(), context).await?;
