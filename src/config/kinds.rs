@@ -58,6 +58,9 @@ pub trait Kind {
 pub const PROVIDER_KINDS: &[&str] =
     &["anthropic", "openai", "openrouter", "google", "ollama", "vllm", "openai-compatible"];
 
+/// What may run containers below the engine.
+pub const RUNTIMES: &[&str] = &["auto", "runc", "crun", "runsc", "krun"];
+
 /// What a span of time looks like.
 const SPAN: &str = r"^(\d+(s|sec|m|min|h|d)\s*)+$";
 
@@ -141,6 +144,10 @@ kinds! {
     Project => ProjectName: |text| ProjectName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// The engine.
     Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
+    /// What runs containers below the engine, or `auto`.
+    RuntimeOrAuto => Option<String>: |text| {
+        values::one_of(text, RUNTIMES).map(|word| (word != "auto").then_some(word))
+    }, {"enum": RUNTIMES};
     /// A kind of provider.
     ProviderWord => String: |text| values::one_of(text, PROVIDER_KINDS), {"enum": PROVIDER_KINDS};
     /// A provider's name.

@@ -135,6 +135,8 @@ section! {
             "Percent of a frame's memory at which its agent is restarted while it is idle";
         recycle_limit: Whole<1, 60>, live,
             "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
+        runtime: RuntimeOrAuto, restart,
+            "What runs containers below the engine: its own choice, runc, crun, runsc (gVisor) or krun (virtual machines)";
         trust_project: Switch, live, "Whether agents obey what every project brings, unseen; `mimir projects trust` does it for one";
     }
 }

@@ -212,6 +212,7 @@ impl Folders {
             more: Vec::new(),
             network: NetworkMode::Allow,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
+            gpu: false,
             env: BTreeMap::new(),
         }
     }

@@ -11,6 +11,7 @@ use super::request::{FrameRequest, Place};
 use super::workspace::{self, Workspace};
 use super::{Frames, Inner, ports, provision};
 use crate::clock::entropy_128;
+use crate::model::container::Storage;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::network::NetworkMode;
@@ -79,6 +80,15 @@ impl Frames {
             }
             .into());
         }
+        if request.gpu && !engine.capabilities.gpu {
+            return Err(RuntimeError::Unsupported {
+                engine: engine.kind,
+                action: "give a frame graphics cards",
+                why: "no CDI file names `nvidia.com/gpu`; `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` makes one"
+                    .to_owned(),
+            }
+            .into());
+        }
         let Some(found) = deps.runtime.find_image(&image).await? else {
             return Err(RuntimeError::ImageMissing { image }.into());
         };
@@ -91,7 +101,9 @@ impl Frames {
         let now_ms = deps.clock.now_ms();
         let name = request.name.as_str();
         let (git, mut remarks) = self.inner.survey(name, &workspace.path, &env).await?;
-        if owner_uid == 0 && !engine.rootless && engine.capabilities.isolation {
+        let storage = Storage::HostFolder { path: workspace.path.clone(), uid: owner_uid, gid: owner_gid };
+        let is_roots = owner_uid == 0 && !engine.rootless && engine.capabilities.isolation;
+        if is_roots && !deps.runtime.has_own_users(&storage).await {
             remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
         }
         let new = NewFrame {
@@ -112,6 +124,7 @@ impl Frames {
                 &deps.start_files.providers(),
             )?,
             env,
+            gpu: request.gpu,
             limits,
             owner_uid,
             owner_gid,

@@ -29,6 +29,7 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
         more: frame.git.as_ref().map(|git| git_folder::mounts(git, &folders.git())).unwrap_or_default(),
         network: frame.network,
         limits: frame.limits,
+        gpu: frame.gpu,
         env: BTreeMap::new(),
     }
 }

@@ -26,6 +26,8 @@ pub struct FrameRequest {
     pub allow: Vec<String>,
     /// Providers that it may use besides those that every frame may, and the configured ones.
     pub providers: Vec<String>,
+    /// Whether it uses the machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: WantedLimits,
     /// Extra environment inside.

@@ -65,6 +65,7 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         network: body.network.or(file.network),
         allow: file.allow.into_iter().chain(body.allow).collect(),
         providers: file.providers.into_iter().chain(body.providers).collect(),
+        gpu: body.gpu,
         limits: WantedLimits {
             cpus_milli: cores.or(file.cpus_milli),
             memory_bytes: memory.or(file.memory_bytes),

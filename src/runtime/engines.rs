@@ -17,7 +17,9 @@ use super::{
     Capabilities, Credentials, EngineInfo, ExecOutput, ExecSpec, ExecStream, FrameListener, LogLine,
     LogRequest, Runtime, RuntimeError, StartContents,
 };
-use crate::model::container::{ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats};
+use crate::model::container::{
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, Storage,
+};
 use crate::model::ids::FrameId;
 use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
@@ -104,6 +106,10 @@ impl Runtime for Engines {
 
     async fn ensure_started(&self, frame: &FrameId) -> Answer<()> {
         self.time("start", self.of(frame).ensure_started(frame)).await
+    }
+
+    async fn has_own_users(&self, storage: &Storage) -> bool {
+        self.local.has_own_users(storage).await
     }
 
     async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {

@@ -14,6 +14,11 @@ use crate::model::ids::FrameId;
 use crate::model::secret::Secret;
 use crate::outbound;
 
+/// Holds the first number of the frame's users.
+const USERS: &str = "users";
+/// That it is there asks the frame to try its own walls.
+const PROBE: &str = "probe";
+
 /// Where all this is kept of one frame.
 #[derive(Clone, Debug)]
 pub(super) struct FrameFiles {
@@ -53,6 +58,16 @@ impl FrameFiles {
         Ok(path)
     }
 
+    /// The first of the numbers of this machine that are the frame's users.
+    pub(super) fn users(&self) -> Option<u32> {
+        fs::read_to_string(self.root.join(USERS)).ok()?.trim().parse().ok()
+    }
+
+    /// Gives it that first number, for as long as it lives.
+    pub(super) fn set_users(&self, first: u32) -> Result<(), RuntimeError> {
+        self.put_beside(USERS, &first.to_string(), 0o600).map(drop)
+    }
+
     /// Makes what is missing. The folders around it are ours alone, the link belongs to whom the frame runs as.
     pub(super) fn ensure(&self, uid: u32, gid: u32) -> Result<(), RuntimeError> {
         for folder in [self.root.clone(), self.start()] {
@@ -66,7 +81,13 @@ impl FrameFiles {
 
     /// Writes what the frame reads at a start, once for each start: a step that is repeated must not change a
     /// password that is in use already.
-    pub(super) fn put(&self, contents: &StartContents, uid: u32, gid: u32) -> Result<(), RuntimeError> {
+    /// `probes`: whether the frame is to try its own walls before anything of a stranger's runs.
+    pub(super) fn put(
+        &self,
+        contents: &StartContents,
+        (uid, gid): (u32, u32),
+        probes: bool,
+    ) -> Result<(), RuntimeError> {
         // Says for which start the files were written. Not visible inside.
         let written_for = self.root.join("start-written-for");
         let start = contents.start.to_string();
@@ -79,7 +100,12 @@ impl FrameFiles {
             ("env", contents.env.as_str()),
             ("gitconfig", contents.git_config.as_str()),
         ];
-        for (name, text) in files {
+        let probe = probes.then_some((PROBE, ""));
+        if !probes {
+            let path = self.start().join(PROBE);
+            remove_if_there(&path).map_err(|error| failed(&path, error))?;
+        }
+        for (name, text) in files.into_iter().chain(probe) {
             let path = self.start().join(name);
             replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
         }
@@ -87,10 +113,7 @@ impl FrameFiles {
         let path = self.start().join("certificates.crt");
         match outbound::trusted_certificates() {
             Some(text) => replace(&path, &text, Some((uid, gid))),
-            None => fs::remove_file(&path).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            }),
+            None => remove_if_there(&path),
         }
         .map_err(|error| failed(&path, error))?;
         replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
@@ -116,6 +139,13 @@ pub fn folder_identity(path: &Path) -> Option<FolderIdentity> {
     let found = fs::metadata(path).ok().filter(fs::Metadata::is_dir)?;
     let system = rustix::fs::statfs(path).ok()?;
     (u64::try_from(system.f_type).ok() != Some(FUSE)).then(|| (found.dev(), found.ino()))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn failed(path: &Path, source: io::Error) -> RuntimeError {

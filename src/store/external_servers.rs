@@ -59,6 +59,7 @@ pub fn insert(
         env: Vec::new(),
         image: String::new(),
         network,
+        gpu: false,
         limits: NO_LIMITS,
         git: None,
     };

@@ -45,6 +45,8 @@ pub struct NewFrame {
     pub providers: Vec<String>,
     /// Extra environment.
     pub env: Vec<(String, String)>,
+    /// Whether it uses the machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Host user id that owns what the agent writes.
@@ -80,6 +82,9 @@ pub struct Resolved {
     pub image: String,
     /// What it may reach.
     pub network: NetworkMode,
+    /// Whether it uses the machine's graphics cards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Where its git folder is, when the workspace has none of its own.
@@ -150,6 +155,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
         env: new.env.clone(),
         image: new.image.clone(),
         network: new.network,
+        gpu: new.gpu,
         limits: new.limits,
         git: new.git.clone(),
     };
@@ -196,6 +202,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         deny: resolved.deny,
         providers: resolved.providers,
         env: resolved.env,
+        gpu: resolved.gpu,
         limits: Limits {
             cpus_milli: row.get("cpus_milli")?,
             memory_bytes: unsigned(row, "memory_bytes")?,

@@ -107,6 +107,7 @@ fn new_frame(name: &str) -> NewFrame {
         allow: vec!["npm".into(), "example.org".into()],
         providers: vec!["local".into()],
         env: vec![("A".into(), "1".into())],
+        gpu: false,
         limits: Limits { cpus_milli: 1500, memory_bytes: 4 << 30, pids: 512 },
         owner_uid: 1000,
         owner_gid: 1000,
@@ -945,11 +946,16 @@ impl Keys {
         self.folder.path().join("db.key")
     }
 
+    fn credentials(&self) -> PathBuf {
+        self.folder.path().join("credentials")
+    }
+
     fn load(&self) -> Result<LoadedKey, KeyError> {
         let prompt = || self.typed.map(Secret::new);
         key::load(&KeyRequest {
             may_make: true,
             given: self.given.map(Secret::new),
+            credentials: Some(&self.credentials()),
             database: &self.database(),
             key_file: &self.file(),
             prompt: self.typed.is_some().then_some(&prompt),
@@ -996,6 +1002,35 @@ fn a_keyring_that_does_not_answer_or_keeps_nothing_is_passed_over() {
         assert_eq!(keys.open(), Ok(KeySource::File));
         assert_eq!(keys.open(), Ok(KeySource::File));
     }
+}
+
+#[test]
+fn a_credential_of_the_unit_comes_before_keyring_and_file_and_after_what_is_given() {
+    let mut keys = Keys { keyring: Some(FakeKeyring::default()), ..Keys::new() };
+    fs::create_dir(keys.credentials()).expect("a folder");
+    let credential = keys.credentials().join("mimir-db-key");
+    fs::write(&credential, format!("{KEY}\n")).expect("written");
+    assert_eq!(keys.open(), Ok(KeySource::Credential));
+    assert_eq!(keys.load().expect("a key").key.reveal(), KEY);
+    assert!(!keys.file().exists() && keys.keyring.as_ref().is_some_and(|it| it.key.lock().is_none()));
+    let other: &'static str = KEY.chars().rev().collect::<String>().leak();
+    keys.given = Some(other);
+    assert_eq!(keys.load().expect("a key").source, KeySource::Given);
+
+    // A passphrase is one with and without the line's end that a tool leaves behind it.
+    let keys = Keys::new();
+    fs::create_dir(keys.credentials()).expect("a folder");
+    let credential = keys.credentials().join("mimir-db-key");
+    fs::write(&credential, "correct horse\n").expect("written");
+    let first = keys.load().expect("a key");
+    assert_eq!(keys.open(), Ok(KeySource::Credential));
+    fs::write(&credential, "correct horse").expect("written");
+    assert_eq!(keys.load().expect("the same").key, first.key);
+
+    // An empty one is a mistake, and no reason to make another key.
+    fs::write(&credential, "\n").expect("written");
+    let refused = keys.load().expect_err("refused").to_string();
+    assert!(refused.contains("mimir-db-key") && refused.contains("64 hex digits"), "{refused}");
 }
 
 #[test]

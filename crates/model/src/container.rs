@@ -19,6 +19,11 @@ pub const LABEL_GENERATION: &str = "io.mimir.generation";
 
 /// The label that says how locked up it was made.
 pub const LABEL_ISOLATION: &str = "io.mimir.isolation";
+/// The label that says which users of this machine a container's are, where it has users of its own.
+pub const LABEL_USERS: &str = "io.mimir.users";
+
+/// All graphics cards, as files of the Container Device Interface (CDI) name them.
+pub const GPUS: &str = "nvidia.com/gpu";
 
 /// Where things are inside a frame. The image's entrypoint knows the same paths.
 pub mod inside {
@@ -72,6 +77,8 @@ pub struct ContainerSpec {
     pub network: NetworkMode,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it sees the machine's graphics cards.
+    pub gpu: bool,
     /// Environment; no secrets, they would show in every inspect.
     pub env: BTreeMap<String, String>,
 }

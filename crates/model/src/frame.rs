@@ -230,6 +230,8 @@ pub struct Frame {
     pub providers: Vec<String>,
     /// Extra environment, as given.
     pub env: Vec<(String, String)>,
+    /// Whether it uses this machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Who owns the files the agent writes (host user id).

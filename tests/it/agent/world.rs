@@ -260,6 +260,7 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         allow: Vec::new(),
         providers: Vec::new(),
         env: Vec::new(),
+        gpu: false,
         limits: FrameLimits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,
         owner_gid: 0,

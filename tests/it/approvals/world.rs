@@ -193,6 +193,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         allow: Vec::new(),
         providers: Vec::new(),
         env: Vec::new(),
+        gpu: false,
         limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,
         owner_gid: 0,

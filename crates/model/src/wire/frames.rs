@@ -46,6 +46,9 @@ pub struct CreateFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Give it this machine's graphics cards (CDI: `nvidia.com/gpu=all`).
+    #[serde(default)]
+    pub gpu: bool,
     /// Cores, such as 1.5.
     #[schema(minimum = 0.1, maximum = 1024)]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,9 @@ pub struct CreateArgs {
     /// A model provider that it may use besides that of the default model; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// Give it this machine's graphics cards, which loosens its isolation
+    #[arg(long)]
+    gpu: bool,
     /// Processor cores, such as 1.5
     #[arg(long, value_name = "N", value_parser = cpus::parse)]
     cpus: Option<u32>,
@@ -180,6 +183,7 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         network: args.network,
         allow: args.allow,
         providers: args.providers,
+        gpu: args.gpu,
         cpus: args.cpus.map(|milli| f64::from(milli) / 1000.0),
         memory_bytes: args.memory,
         pids: args.pids,
