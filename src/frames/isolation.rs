@@ -6,7 +6,7 @@ use super::driver::Driver;
 use super::error::FrameError;
 use super::{Frames, Inner, project};
 use crate::model::frame::{EngineKind, Frame};
-use crate::model::isolation::{Asked, Isolation};
+use crate::model::isolation::{Isolation, WantedIsolation};
 use crate::model::network::NetworkMode;
 
 /// The last of it, the filter, is there when the container's own program runs: moments after the engine's answer.
@@ -63,8 +63,11 @@ impl Driver {
     pub(super) async fn check_isolation(&self, frame: &Frame) -> Result<(), FrameError> {
         let began = Instant::now();
         let enforced = self.inner.deps.runtime.info().await?.capabilities.limits;
-        let asked =
-            Asked { network: frame.network, limits: enforced.then_some(frame.limits), gpu: frame.gpu };
+        let asked = WantedIsolation {
+            network: frame.network,
+            limits: enforced.then_some(frame.limits),
+            gpu: frame.gpu,
+        };
         loop {
             let Some(found) = self.inner.deps.runtime.isolation(&self.id).await? else { return Ok(()) };
             let weak = found.weak(&asked);

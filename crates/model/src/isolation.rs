@@ -7,7 +7,7 @@ use crate::network::NetworkMode;
 
 /// What was asked for, to be held against what is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct WantedIsolation {
     /// What it may reach.
     pub network: NetworkMode,
     /// What it may use; none where the engine cannot see to it.
@@ -68,7 +68,7 @@ const PAGE: u64 = 4096;
 impl Isolation {
     /// What is not as it must be. A frame with any of it does not run.
     #[must_use]
-    pub fn weak(&self, asked: &Asked) -> Vec<String> {
+    pub fn weak(&self, asked: &WantedIsolation) -> Vec<String> {
         let list =
             |what: &str, list: &[String]| (!list.is_empty()).then(|| format!("{what}: {}", list.join(", ")));
         let outside: Vec<String> = match asked.network {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn each_thing_that_does_not_hold_is_named_and_keeps_the_frame_from_running() {
-        let asked = |network| Asked { network, limits: None, gpu: false };
+        let asked = |network| WantedIsolation { network, limits: None, gpu: false };
         assert!(locked().weak(&asked(NetworkMode::Sealed)).is_empty());
         let some = || vec!["x".to_owned()];
         type Change = fn(&mut Isolation);
@@ -197,7 +197,7 @@ mod tests {
         };
         assert_eq!(lists.weak(&asked(NetworkMode::Open)).len(), 6);
         let with_cards = Isolation { devices: vec!["/dev/nvidia0".to_owned()], ..locked() };
-        assert!(with_cards.weak(&Asked { gpu: true, ..asked(NetworkMode::Sealed) }).is_empty());
+        assert!(with_cards.weak(&WantedIsolation { gpu: true, ..asked(NetworkMode::Sealed) }).is_empty());
         let open = Isolation { interfaces: vec!["lo".to_owned(), "eth0".to_owned()], ..locked() };
         assert!(open.weak(&asked(NetworkMode::Open)).is_empty());
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn limits_that_the_kernel_does_not_keep_are_named() {
         let limits = Limits { cpus_milli: 1500, memory_bytes: (2 << 30) + 17, pids: 1024 };
-        let asked = Asked { network: NetworkMode::Sealed, limits: Some(limits), gpu: false };
+        let asked = WantedIsolation { network: NetworkMode::Sealed, limits: Some(limits), gpu: false };
         let kept =
             Isolation { memory_bytes: Some(2 << 30), pids: Some(1024), cpus_milli: Some(1500), ..locked() };
         assert!(kept.weak(&asked).is_empty(), "{:?}", kept.weak(&asked));
@@ -226,7 +226,7 @@ mod tests {
         assert!(locked().words().contains(&"no network but loopback".to_owned()));
         let of_its_own = Isolation { own_kernel: Some("runsc".to_owned()), ..Isolation::default() };
         assert!(of_its_own.words()[0].contains("runsc"));
-        let asked = Asked { network: NetworkMode::Sealed, limits: None, gpu: false };
+        let asked = WantedIsolation { network: NetworkMode::Sealed, limits: None, gpu: false };
         assert!(of_its_own.weak(&asked).is_empty(), "what cannot be seen is not held against it");
         let told =
             Isolation { differs: vec!["the engine says that it is privileged".to_owned()], ..of_its_own };

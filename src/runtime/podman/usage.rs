@@ -64,11 +64,17 @@ pub(super) fn limits(pid: u32, container_id: &str) -> [Option<u64>; 3] {
 
 fn limits_of(place: &Place, container_id: &str) -> [Option<u64>; 3] {
     let share = |quota: Option<u64>, period: Option<u64>| Some(quota? * 1000 / period.filter(|it| *it > 0)?);
+    let counter = Path::new(CGROUPS).join("cpuacct");
+    let quota = |cpu: &Path| Path::new(CGROUPS).join("cpu").join(cpu.strip_prefix(&counter).unwrap_or(cpu));
     match place {
         Place::V1 { cpu, memory, pids } => [
             number(&memory.join("memory.limit_in_bytes")).filter(|limit| *limit < NO_LIMIT),
             number(&pids.join("pids.max")),
-            share(number(&cpu.join("cpu.cfs_quota_us")), number(&cpu.join("cpu.cfs_period_us"))),
+            // Who limits is another controller than who counts; mostly both are at one place.
+            share(
+                number(&quota(cpu).join("cpu.cfs_quota_us")),
+                number(&quota(cpu).join("cpu.cfs_period_us")),
+            ),
         ],
         Place::V2(group) => {
             // Some runtimes put the processes into a group below the one that has the limits.
