@@ -62,8 +62,8 @@ pub struct Isolation {
     pub cpus_milli: Option<u64>,
 }
 
-/// The kernel counts memory in such pieces.
-const PAGE: u64 = 4096;
+/// systemd rounds a share of a core up to whole hundredths.
+const ROUNDED_UP: u64 = 10;
 
 impl Isolation {
     /// What is not as it must be. A frame with any of it does not run.
@@ -101,15 +101,16 @@ impl Isolation {
     /// Limits that the kernel does not keep as they were asked for. That of processor time is not everywhere ours to set.
     fn beyond(&self, asked: &Limits) -> Vec<String> {
         let more = |what: &str, asked: u64, is: Option<u64>| match is {
-            Some(is) if is == asked => None,
+            // Less is no harm, and may be somebody's wish.
+            Some(is) if is <= asked => None,
             Some(is) => Some(format!("its {what} may be {is} instead of {asked}")),
             None => Some(format!("its {what} has no limit")),
         };
-        let memory =
-            more("memory", asked.memory_bytes / PAGE * PAGE, self.memory_bytes.map(|is| is / PAGE * PAGE));
+        let memory = more("memory", asked.memory_bytes, self.memory_bytes);
         let pids = more("number of processes", u64::from(asked.pids), self.pids);
-        let cpus =
-            self.cpus_milli.and_then(|is| more("processor time", u64::from(asked.cpus_milli), Some(is)));
+        let cores = u64::from(asked.cpus_milli);
+        let much = self.cpus_milli.filter(|is| *is > cores + ROUNDED_UP);
+        let cpus = much.and_then(|is| more("processor time", cores, Some(is)));
         [memory, pids, cpus].into_iter().flatten().collect()
     }
 
@@ -209,6 +210,8 @@ mod tests {
         let kept =
             Isolation { memory_bytes: Some(2 << 30), pids: Some(1024), cpus_milli: Some(1500), ..locked() };
         assert!(kept.weak(&asked).is_empty(), "{:?}", kept.weak(&asked));
+        let rounded = Isolation { cpus_milli: Some(1510), pids: Some(100), ..kept.clone() };
+        assert!(rounded.weak(&asked).is_empty(), "{:?}", rounded.weak(&asked));
         let without_cpus = Isolation { cpus_milli: None, ..kept.clone() };
         assert!(without_cpus.weak(&asked).is_empty());
         for other in [

@@ -30,8 +30,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         // What the test's world could not remove while it was mounted.
-        let _ = fs::remove_dir(&self.0);
-        let _ = self.0.parent().map(fs::remove_dir);
+        let _ = self.0.parent().map(fs::remove_dir_all);
     }
 }
 
