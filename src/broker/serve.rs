@@ -76,7 +76,7 @@ impl Served {
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
         match Route::of(request.method(), request.uri()) {
-            Route::Model { provider, path } => models::call(self, provider, path, request).await,
+            Route::Model { provider, path } => models::call(self, jobs, provider, path, request).await,
             Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
             Route::Plain { host, port } => connect::plain(self, jobs, &host, port, request).await,
             Route::Unknown => sentence(

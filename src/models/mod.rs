@@ -11,9 +11,11 @@ mod account;
 mod agent_config;
 mod check;
 mod demo;
+mod ending;
 mod forward;
 mod headers;
 mod meter;
+mod passing;
 mod permission;
 mod prices;
 mod provider;
@@ -23,6 +25,7 @@ mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -32,8 +35,10 @@ use crate::redact::Known;
 
 pub use account::Pricing;
 pub use check::{CheckError, list_models};
-pub use forward::{Answer, BodyStream, Call, CallReport, Counted, ModelError, OnEnd, OnRedacted, Prepared};
+pub use ending::{CallReport, OnEnd};
+pub use forward::{Answer, Call, Counted, ModelError, Prepared};
 pub use meter::Meter;
+pub use passing::{BodyStream, OnRedacted, Work};
 pub use prices::{InvalidPrices, Prices, is_day};
 pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};
 
@@ -50,6 +55,8 @@ pub struct Models {
     http: HttpClients,
     /// The keys of all providers, and what others know besides.
     known: Known,
+    /// How long a frame may leave a piece of an answer unread.
+    unread: Duration,
     /// Those that every frame may use.
     for_every_frame: BTreeSet<String>,
 }
@@ -64,7 +71,14 @@ impl Models {
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
         by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
         let prices = RwLock::new(Arc::new(prices));
-        Self { providers: by_name, prices, http, known, for_every_frame: [DEMO.to_owned()].into() }
+        let for_every_frame = [DEMO.to_owned()].into();
+        Self { providers: by_name, prices, http, known, unread: passing::UNREAD, for_every_frame }
+    }
+
+    /// With another patience for frames that do not read their answers, for tests that cannot wait so long.
+    #[must_use]
+    pub fn cutting_unread_after(self, unread: Duration) -> Self {
+        Self { unread, ..self }
     }
 
     /// Every frame may use those, and the demo.

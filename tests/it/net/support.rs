@@ -135,6 +135,19 @@ impl World {
         every: &[String],
         idle: Duration,
     ) -> Self {
+        let models = Models::new(providers, prices, HttpClients::default());
+        Self::made(models.for_every_frame(every.iter().map(String::as_str)), dialer, idle)
+    }
+
+    /// With one provider, whose answers a frame may leave unread for so long.
+    pub fn impatient(provider: ProviderSettings, unread: Duration) -> Self {
+        let name = provider.name.clone();
+        let models = Models::new(vec![provider], Prices::default(), HttpClients::default());
+        let models = models.for_every_frame([name.as_str()]).cutting_unread_after(unread);
+        Self::made(models, Dialer::default(), IDLE)
+    }
+
+    fn made(models: Models, dialer: Dialer, idle: Duration) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let options = OpenOptions {
             path: home.path().join("mimir.db"),
@@ -142,8 +155,6 @@ impl World {
             backups: home.path().join("backups"),
         };
         let store = Store::open(options, Clock::system()).expect("a store");
-        let models = Models::new(providers, prices, HttpClients::default());
-        let models = models.for_every_frame(every.iter().map(String::as_str));
         Self::on(home, store, models, dialer, idle)
     }
 
