@@ -58,7 +58,8 @@ pub(super) async fn open(
         .await
         .map_err(|error| store_problem(&error))?;
     let home = paths.home().to_owned();
-    crate::audit::begin(&store, &home).await.map_err(|error| start_failed("begin its audit log", &error))?;
+    let begun = crate::audit::begin(&store, &home, &tasks.failpoints()).await;
+    begun.map_err(|error| start_failed("begin its audit log", &error))?;
     let external = known_servers(&store).await.map_err(|error| store_problem(&error))?;
     let schema = store.schema().await.map_err(|error| store_problem(&error))?;
     let engine = engine_settings(&paths, &config);

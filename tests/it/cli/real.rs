@@ -270,3 +270,24 @@ async fn a_real_agent_is_watched_and_answered_with_a_key() {
         assert!(filtered.stderr.contains("content filter stopped the answer"), "{}", filtered.stderr);
     });
 }
+
+#[test]
+fn a_gateway_that_is_killed_between_the_key_of_its_audit_log_and_the_first_row_begins_that_log_anew() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent").set("MIMIR_FAILPOINT", "audit.after_key");
+    let killed = world.run(&["serve", "--detach"]);
+    assert_ne!(killed.code, 0, "{killed:?}");
+    let key = world.paths().home().join("audit.key");
+    let first = std::fs::read_to_string(&key).expect("it died behind its key");
+    world.set("MIMIR_FAILPOINT", "nowhere");
+    let _gateway = Gateway(&world);
+    assert_eq!(world.run(&["serve", "--detach"]).code, 0);
+    assert_eq!(world.run(&["budget", "set", "5"]).code, 0, "something to write down");
+    let verified = world.run(&["audit", "verify", "--json"]);
+    let verdict: serde_json::Value = serde_json::from_str(&verified.stdout).expect("json");
+    assert_eq!((&verdict["ok"], &verdict["recomputed"]), (&true.into(), &true.into()), "{verdict}");
+    assert!(verdict["entries"].as_u64().is_some_and(|count| count > 0), "{verdict}");
+    // A key that nothing was signed with, which is kept all the same: nobody knows that for sure.
+    assert_ne!(std::fs::read_to_string(&key).expect("a key"), first);
+    assert_eq!(std::fs::read_to_string(key.with_extension("key.old")).expect("the first one"), first);
+}
