@@ -1,13 +1,11 @@
-//! Other hosts: CONNECT tunnels and plain HTTP, for what is on the frame's list.
+//! Other hosts, for what is on the frame's list: who may be connected to, and CONNECT tunnels.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,20 +18,6 @@ use super::serve::{Job, Jobs, Served};
 use super::traffic::{Counted, Host};
 use crate::model::allow::{self, Traffic::Web};
 use crate::model::network::NetworkMode;
-
-/// How long a host may take before the first byte of its answer.
-const FIRST_BYTE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Headers between two neighbours, not for the host.
-const HOP_BY_HOP: &[HeaderName] = &[
-    header::CONNECTION,
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// Opens a tunnel.
 pub(super) async fn tunnel(
@@ -75,67 +59,17 @@ pub(super) async fn tunnel(
     empty(StatusCode::OK)
 }
 
-/// Passes a plain HTTP request on.
-pub(super) async fn plain(
-    served: &Arc<Served>,
-    jobs: &Jobs,
-    host: &str,
-    port: u16,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let Admitted { outside, counted, .. } = match admit(served, host, port).await {
-        Ok(admitted) => admitted,
-        Err(refusal) => return refusal,
-    };
-    let outside = Counted::new(outside, counted.clone());
-    let (pulse, cut) = (outside.pulse(), outside.cut());
-    let failed = |error: &dyn std::fmt::Display| match tell_cut(served, &counted, &cut, host, port) {
-        Some(why) => sentence(StatusCode::FORBIDDEN, &why),
-        None => {
-            let text = format!("{host} did not answer as expected: {error}");
-            sentence(StatusCode::BAD_GATEWAY, &text)
-        }
-    };
-    if let Err(error) = make_direct(&mut request, host, port) {
-        return sentence(StatusCode::BAD_REQUEST, &error.to_string());
-    }
-    let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(outside)).await {
-        Ok(pair) => pair,
-        Err(error) => return failed(&error),
-    };
-    let idle = served.shared.idle;
-    let job: Job = Box::pin(async move {
-        // Its end is seen by who reads the answer.
-        tokio::select! {
-            _ = connection => {}
-            () = pulse.stops(idle) => {}
-        }
-    });
-    if jobs.send(job).is_err() {
-        return empty(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    match tokio::time::timeout(FIRST_BYTE, sender.send_request(request)).await {
-        Ok(Ok(response)) => {
-            let (mut parts, body) = response.into_parts();
-            strip(&mut parts.headers);
-            Response::from_parts(parts, body.map_err(std::io::Error::other).boxed_unsync())
-        }
-        Ok(Err(error)) => failed(&error),
-        Err(_) => sentence(StatusCode::GATEWAY_TIMEOUT, &format!("{host} did not answer in time")),
-    }
-}
-
 /// A connection that may be used.
-struct Admitted {
-    outside: TcpStream,
+pub(super) struct Admitted {
+    pub(super) outside: TcpStream,
     /// What may go through it.
-    traffic: allow::Traffic,
+    pub(super) traffic: allow::Traffic,
     /// Where it is counted.
-    counted: Arc<Host>,
+    pub(super) counted: Arc<Host>,
 }
 
 /// Decides, dials, and says no with a reason that helps.
-async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Response<Body>> {
+pub(super) async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Response<Body>> {
     let client = served.client.now();
     let refuse = |why: &str, advice: &str| {
         served.refuse(&client, host, port, why);
@@ -224,36 +158,15 @@ async fn turn_away(
 }
 
 /// Tells of a connection that was cut because too much was sent, and why that is.
-fn tell_cut(served: &Served, counted: &Host, cut: &AtomicBool, host: &str, port: u16) -> Option<String> {
+pub(super) fn tell_cut(
+    served: &Served,
+    counted: &Host,
+    cut: &AtomicBool,
+    host: &str,
+    port: u16,
+) -> Option<String> {
     let why = counted.is_full().filter(|_| cut.load(Ordering::Relaxed))?;
     served.news.refused(&served.client.now(), host, port, &why);
     counted.note_refused(&why);
     Some(format!("frame {} may not send more to {host}:{port}: {why}", served.client.now().name))
-}
-
-/// Turns a request to a proxy into one to the host: path only, and the host that was checked.
-fn make_direct(request: &mut Request<Incoming>, host: &str, port: u16) -> Result<(), hyper::http::Error> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let host = if port == 80 { host } else { format!("{host}:{port}") };
-    *request.uri_mut() = path.parse::<Uri>()?;
-    strip(request.headers_mut());
-    request.headers_mut().insert(header::HOST, HeaderValue::try_from(host)?);
-    Ok(())
-}
-
-fn strip(headers: &mut HeaderMap) {
-    // Headers that `Connection` names are between neighbours too.
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
-    headers.remove("proxy-connection");
-    headers.remove("keep-alive");
 }

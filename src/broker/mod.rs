@@ -2,10 +2,10 @@
 //!
 //! One listener per frame, made by its engine; who calls is
 //! known by the socket alone, so there is no token to steal. A frame speaks HTTP
-//! to it: `/models/<provider>/…` are model calls, CONNECT and absolute addresses
+//! to it: `/models/<provider>/…` are model calls, `/https/<host>/…` requests with secrets, CONNECT and absolute addresses
 //! ask for other hosts. Everything a frame sends is a stranger's.
 //!
-//! Not here: keys and providers (see `models`), rules of the list (see `model::allow`).
+//! Not here: keys and providers (see `models`), secrets (see `secrets`), rules of the list (see `model::allow`).
 
 mod connect;
 mod dial;
@@ -14,6 +14,7 @@ mod ledger;
 mod loans;
 mod models;
 mod reply;
+mod requests;
 mod route;
 mod serve;
 mod told;
@@ -38,6 +39,7 @@ use crate::model::names::FrameName;
 use crate::model::network::{LentHost, NetworkMode};
 use crate::models::Models;
 use crate::runtime::FrameListener;
+use crate::secrets::Vault;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 
@@ -61,6 +63,8 @@ pub struct BrokerDeps {
     pub groups: AllowGroups,
     /// Opens connections to the outside.
     pub dialer: Dialer,
+    /// Secrets that frames may use.
+    pub vault: Vault,
     /// The time.
     pub clock: Clock,
     /// How many bytes a frame may send to one host a day.
@@ -89,6 +93,7 @@ struct Shared {
     ledger: ledger::Ledger,
     teller: told::Teller,
     traffic: Traffic,
+    vault: Vault,
     clock: Clock,
     idle: Duration,
     large_bodies: Semaphore,
@@ -149,6 +154,7 @@ impl Broker {
             ledger,
             teller,
             traffic,
+            vault: deps.vault,
             clock: deps.clock,
             idle: deps.idle,
             large_bodies: Semaphore::new(LARGE_BODIES),

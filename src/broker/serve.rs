@@ -21,7 +21,7 @@ use super::loans::Loans;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::told::News;
-use super::{Client, Shared, connect, models};
+use super::{Client, Shared, connect, models, requests};
 use crate::config::Live;
 use crate::runtime::FrameListener;
 use crate::supervisor;
@@ -78,10 +78,11 @@ impl Served {
         match Route::of(request.method(), request.uri()) {
             Route::Model { provider, path } => models::call(self, jobs, provider, path, request).await,
             Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
-            Route::Plain { host, port } => connect::plain(self, jobs, &host, port, request).await,
+            Route::Plain { host, port } => requests::plain(self, jobs, &host, port, request).await,
+            Route::Secret { to, path } => requests::tls(self, jobs, to, &path, request).await,
             Route::Unknown => sentence(
                 StatusCode::NOT_FOUND,
-                "this is the broker of a frame; it serves /models/<provider>/ and connections to listed hosts",
+                "this is the broker of a frame; it serves /models/<provider>/, /https/<host>/ and connections to listed hosts",
             ),
         }
     }
@@ -118,18 +119,19 @@ async fn serve(stream: UnixStream, served: Arc<Served>) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Some(Box::pin(connection));
     let mut running = FuturesUnordered::new();
     let mut served_all = false;
     loop {
         tokio::select! {
-            // An error here is the client's going away or its nonsense, which was answered.
-            _ = &mut connection, if !served_all => served_all = true,
+            () = end_of(&mut connection), if !served_all => served_all = true,
             Some(job) = left.recv(), if !served_all => running.push(job),
             Some(()) = running.next(), if !running.is_empty() => {}
             else => return,
         }
         if served_all {
+            // With what it held of answers, whose work ends when nobody hears it any more.
+            connection = None;
             while let Ok(job) = left.try_recv() {
                 running.push(job);
             }
@@ -137,5 +139,13 @@ async fn serve(stream: UnixStream, served: Arc<Served>) {
                 return;
             }
         }
+    }
+}
+
+/// Waits for a connection's end. An error is the client's going away or its nonsense, which was answered.
+async fn end_of(connection: &mut Option<impl Future + Unpin>) {
+    match connection {
+        Some(connection) => drop(connection.await),
+        None => std::future::pending().await,
     }
 }

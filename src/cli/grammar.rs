@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, audit, backup, budget, completions, config, doctor, frame, image, init, open, prices,
-    projects, queue, send, serve, sessions, setup, status, token, uninstall,
+    projects, queue, secret, send, serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -93,6 +93,9 @@ pub enum Command {
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),
+    /// Passwords and tokens that frames may use without seeing them
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "secrets")]
+    Secret(secret::SecretCommand),
     /// What clients elsewhere may do with this gateway
     #[command(subcommand, arg_required_else_help = true, visible_alias = "tokens")]
     Token(token::TokenCommand),

@@ -22,6 +22,7 @@ use crate::wire::frames::{
 use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
+use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
 
@@ -141,6 +142,11 @@ fn of_the_rest() -> Vec<Described> {
         one::<json::ProjectRemoved>("projects remove"),
         one::<TrustView>("projects trust"),
         one::<TrustView>("projects distrust"),
+        one::<SecretView>("secret set"),
+        one::<Vec<SecretView>>("secret list"),
+        one::<SecretView>("secret rm"),
+        one::<SecretGrantView>("secret grant"),
+        one::<SecretView>("secret revoke"),
         one::<NewToken>("token create"),
         one::<Vec<TokenView>>("token list"),
         one::<TokenView>("token revoke"),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::{Broker, Client, Reach};
-use crate::frames::{AttendError, HostNetworking, StartFiles};
+use crate::frames::{AttendError, HostNetworking, SecretsGiven, StartFiles};
 use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::container::ContainerSpec;
@@ -15,7 +15,9 @@ use crate::model::ids::FrameId;
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
 use crate::models::Models;
+use crate::redact::Known;
 use crate::runtime::Runtime;
+use crate::secrets::{ForStart, Vault};
 
 /// Keeps a frame's broker and its two host ports open.
 pub struct HostSide {
@@ -96,6 +98,8 @@ pub struct AgentFiles {
     pub small_model: ModelRef,
     /// What agents ask for.
     pub rules: Rules,
+    /// What frames were given of secrets.
+    pub vault: Vault,
 }
 
 #[async_trait]
@@ -110,6 +114,20 @@ impl StartFiles for AgentFiles {
         };
         let granted = self.models.granted(&frame.providers);
         self.models.agent_config(&self.default_model, Some(&self.small_model), &granted, rules.all())
+    }
+
+    async fn secrets(&self, frame: &Frame) -> SecretsGiven {
+        match self.vault.given(&frame.id).await {
+            Ok(ForStart { env, files, missing }) => SecretsGiven { env, files, missing },
+            Err(error) => {
+                tracing::error!(frame.id = %frame.id, %error, "frame {}: its secrets cannot be read: {error}", frame.name);
+                SecretsGiven::default()
+            }
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.vault.known().clone()
     }
 
     fn providers(&self) -> Vec<String> {

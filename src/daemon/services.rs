@@ -30,6 +30,7 @@ use crate::outbound::HttpClients;
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::secrets::{Vault, VaultDeps};
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
@@ -172,6 +173,11 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let every_frame = settings::providers_of_every_frame(&config);
     let models = Models::new(providers, prices, HttpClients::default());
     let models = Arc::new(models.for_every_frame(every_frame.iter().map(String::as_str)));
+    let keys = models.providers().filter_map(|provider| {
+        Some((format!("the key of provider {}", provider.name), provider.key.clone()?))
+    });
+    let vault =
+        Vault::new(VaultDeps { store: store.clone(), known: models.known().clone(), keys: keys.collect() });
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
@@ -193,6 +199,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         clock: clock.clone(),
         upload_limit: upload_limit.clone(),
         idle: broker::IDLE,
+        vault: vault.clone(),
     });
     let ports = HostPorts::new(tasks.clone());
     let attendant =
@@ -211,6 +218,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             default_model: default_model.clone(),
             small_model: config.small_model(),
             rules: rules.clone(),
+            vault: vault.clone(),
         }),
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
@@ -319,6 +327,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         statuses,
         upkeep,
         sessions,
+        vault,
         events: Events::new(store.clone()).with(settings.events),
         doctor,
         about: Arc::new(About {

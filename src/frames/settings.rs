@@ -13,6 +13,8 @@ use crate::model::frame::Frame;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
+use crate::model::secret::Secret;
+use crate::redact::Known;
 use crate::runtime::Runtime;
 use crate::runtime::external::External;
 use crate::store::Store;
@@ -164,11 +166,32 @@ pub enum AttendError {
     Other(String),
 }
 
+/// What a frame sees of secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretsGiven {
+    /// Variables.
+    pub env: Vec<(String, Secret)>,
+    /// Files, by name.
+    pub files: Vec<(String, Secret)>,
+    /// What could not be had, in sentences.
+    pub missing: Vec<String>,
+}
+
 /// Knows what an agent is told at its start. Implemented where the model providers are known.
 #[async_trait]
 pub trait StartFiles: Send + Sync {
     /// opencode's configuration for this frame. Holds no real key.
     async fn agent_config(&self, frame: &Frame) -> serde_json::Value;
+
+    /// What the frame sees of secrets from this start on.
+    async fn secrets(&self, _frame: &Frame) -> SecretsGiven {
+        SecretsGiven::default()
+    }
+
+    /// What agents may have been given, and are not to say.
+    fn known(&self) -> Known {
+        Known::default()
+    }
 
     /// The names of all model providers; none where nobody knows.
     fn providers(&self) -> Vec<String> {

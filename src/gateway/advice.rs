@@ -16,6 +16,7 @@ use crate::model::message::{InvalidText, InvalidTitle};
 use crate::model::shell;
 use crate::opencode::OpencodeError;
 use crate::runtime::RuntimeError;
+use crate::secrets::SecretError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
 use crate::tmux::TerminalError;
@@ -400,6 +401,51 @@ impl From<BudgetError> for Reply {
             BudgetError::Price(_) => Self::conflict("price.invalid", title)
                 .hint("for example `mimir prices set work/our-model 3 15`"),
             BudgetError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// There is no secret of that name.
+pub fn no_secret(name: &str) -> Reply {
+    Reply::not_found("secret.not_found", format!("there is no secret {name}"))
+        .hint("`mimir secret list` shows those there are")
+}
+
+impl From<SecretError> for Reply {
+    fn from(error: SecretError) -> Self {
+        let title = error.to_string();
+        match error {
+            SecretError::NotFound(name) => no_secret(name.as_str()),
+            SecretError::Value(_) => Self::conflict("secret.value", title)
+                .hint("a longer one, such as tokens and generated passwords are, can be kept from being seen"),
+            SecretError::Either => Self::conflict("secret.either", title)
+                .hint("give `value`, or `comes_from`; `mimir secret set --help` shows how"),
+            SecretError::OwnerOnly => Self(Problem::new(403, "secret.source", title))
+                .hint("give the value instead, or use `mimir secret set` there"),
+            SecretError::Source { .. } => Self(Problem::new(424, "secret.source", title))
+                .hint("run it yourself, as the gateway's user and without a terminal: it must print the secret alone"),
+            SecretError::Variable(_) | SecretError::VariableTaken(_) => {
+                Self::conflict("secret.variable", title).hint("`--as VARIABLE` names another one")
+            }
+            SecretError::NoHost => Self::conflict("secret.host", title)
+                .hint("`--host api.github.com`; or loosened, `--env` or `--file`"),
+            SecretError::HostOfNone => {
+                Self::conflict("secret.host", title).hint("leave out --host, or leave out --env and --file")
+            }
+            SecretError::Host(_) => {
+                Self::conflict("secret.host", title).hint("without a path; what follows it is the frame's to ask")
+            }
+            SecretError::Lines(_) => Self::conflict("secret.lines", title).hint("give it as a file: `--file`"),
+            SecretError::NoBroker { .. } => Self::conflict("secret.network", title)
+                .hint("make the frame with `--network allow`; or loosened, `--env` or `--file`"),
+            SecretError::NotListed { frame, host } => Self::conflict("secret.not_listed", title)
+                .hint(format!("`mimir frame allow {frame} {host}` first")),
+            SecretError::External(name) => Self::conflict("frame.external", title)
+                .hint(format!("`mimir frame show {name}` says what can be done with it")),
+            SecretError::NotGranted { .. } => {
+                Self::not_found("secret.not_granted", title).hint("`mimir secret list` shows who was given what")
+            }
+            SecretError::Store(error) => error.into(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::model::ids::InstanceId;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::engines::Calls;
+use crate::secrets::Vault;
 use crate::sessions::Sessions;
 use crate::status::Statuses;
 use crate::store::Store;
@@ -54,6 +55,8 @@ pub struct Services {
     pub upkeep: Upkeep,
     /// Conversations.
     pub sessions: Sessions,
+    /// Secrets that frames may use.
+    pub vault: Vault,
     /// What happened.
     pub events: Events,
     /// Who changed what.

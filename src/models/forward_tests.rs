@@ -38,10 +38,12 @@ async fn provider(events: usize) -> Provider {
             while !heard.windows(4).any(|at| at == b"\r\n\r\n") {
                 heard.push(stream.read_u8().await.expect("a request"));
             }
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             stream.write_all(head.as_bytes()).await.expect("written");
             let text = "x".repeat(TEXT);
-            let event = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+            let event =
+                format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             let mut taken = 0;
             while taken < events && stream.write_all(chunk.as_bytes()).await.is_ok() {

@@ -7,16 +7,16 @@ use super::Secrets;
 
 /// A document without secrets; itself when there are none in it. What is no JSON is cleaned as text.
 #[must_use]
-pub fn clean_document(document: &Bytes, secrets: &Secrets) -> Bytes {
-    if secrets.is_empty() || !secrets.are_in(document) {
-        return document.clone();
+pub fn clean_document(document: Bytes, secrets: &Secrets) -> Bytes {
+    if secrets.is_empty() || !secrets.are_in(&document) {
+        return document;
     }
-    match serde_json::from_slice::<Value>(document) {
+    match serde_json::from_slice::<Value>(&document) {
         Ok(mut value) => {
             clean_value(&mut value, secrets);
             serde_json::to_vec(&value).map_or_else(|_| Bytes::new(), Bytes::from)
         }
-        Err(_) => secrets.out_of_bytes(document).into(),
+        Err(_) => secrets.out_of_bytes(&document).into(),
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
             let secrets = Secrets::new(&[Secret::new(secret)]);
             let document = json!({"a": [secret, {"b": format!("x {secret} y"), "n": 1}], secret: null});
             let bytes = Bytes::from(document.to_string());
-            let clean: Value = serde_json::from_slice(&clean_document(&bytes, &secrets)).expect("JSON");
+            let clean: Value = serde_json::from_slice(&clean_document(bytes, &secrets)).expect("JSON");
             let wanted = json!({"a": ["[redacted]", {"b": "x [redacted] y", "n": 1}], "[redacted]": null});
             assert_eq!(clean, wanted, "{secret}");
         }
@@ -65,7 +65,10 @@ mod tests {
     fn what_has_none_is_the_same_and_what_is_no_json_is_text() {
         let secrets = Secrets::new(&[Secret::new("sk-one-1234")]);
         let plain = Bytes::from_static(b"{ \"a\" : 1.50 }");
-        assert_eq!(clean_document(&plain, &secrets), plain);
-        assert_eq!(&clean_document(&Bytes::from_static(b"bad: sk-one-1234!"), &secrets)[..], b"bad: [redacted]!");
+        assert_eq!(clean_document(plain.clone(), &secrets), plain);
+        assert_eq!(
+            &clean_document(Bytes::from_static(b"bad: sk-one-1234!"), &secrets)[..],
+            b"bad: [redacted]!"
+        );
     }
 }

@@ -83,6 +83,7 @@ impl FrameFiles {
             let path = self.start().join(name);
             replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
         }
+        self.put_secrets(&contents.secrets, uid, gid)?;
         // What this machine trusts now: behind a proxy that looks into TLS nothing could be fetched otherwise.
         let path = self.start().join("certificates.crt");
         match outbound::trusted_certificates() {
@@ -94,6 +95,26 @@ impl FrameFiles {
         }
         .map_err(|error| failed(&path, error))?;
         replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
+    }
+
+    /// Those of this start alone: what was taken back since the last one is gone.
+    fn put_secrets(&self, secrets: &[(String, Secret)], uid: u32, gid: u32) -> Result<(), RuntimeError> {
+        let folder = self.start().join("secrets");
+        let write = || {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            if secrets.is_empty() {
+                return Ok(());
+            }
+            private_folder(&folder)?;
+            for (name, secret) in secrets {
+                replace(&folder.join(name), secret.reveal(), Some((uid, gid)))?;
+            }
+            chown(&folder, Some(uid), Some(gid))
+        };
+        write().map_err(|error| failed(&folder, error))
     }
 
     /// The password of the last start, if there was one.

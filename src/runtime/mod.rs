@@ -258,6 +258,8 @@ pub struct StartContents {
     pub env: String,
     /// What git reads below the frame's own configuration.
     pub git_config: String,
+    /// Secrets that it sees as files, by name.
+    pub secrets: Vec<(String, Secret)>,
 }
 
 /// A command to run inside a frame.

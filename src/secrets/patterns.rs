@@ -27,9 +27,7 @@ impl Letters {
             Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Self::Url => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
             Self::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
-            Self::Base64 => {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-')
-            }
+            Self::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-'),
             Self::Path => byte.is_ascii_alphanumeric() || byte == b'/',
         }
     }
@@ -95,7 +93,13 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern("perplexity-key", "a Perplexity key", &["pplx-"], Alphanumeric, (40, 64)),
     pattern("replicate-token", "a Replicate token", &["r8_"], Alphanumeric, (37, 37)),
     pattern("huggingface-token", "a Hugging Face token", &["hf_", "api_org_"], Alphanumeric, (34, 40)),
-    pattern("slack-token", "a Slack token", &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxe-", "xoxe.xoxp-"], Url, (20, ANY)),
+    pattern(
+        "slack-token",
+        "a Slack token",
+        &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxe-", "xoxe.xoxp-"],
+        Url,
+        (20, ANY),
+    ),
     pattern("slack-app-token", "a Slack app token", &["xapp-"], Url, (20, ANY)),
     pattern("slack-webhook", "a Slack webhook", &["https://hooks.slack.com/services/"], Path, (40, 60)),
     pattern(
@@ -105,10 +109,22 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Base64,
         (70, 110),
     ),
-    pattern("stripe-key", "a Stripe key", &["sk_live_", "rk_live_", "sk_test_", "rk_test_"], Alphanumeric, (24, 255)),
+    pattern(
+        "stripe-key",
+        "a Stripe key",
+        &["sk_live_", "rk_live_", "sk_test_", "rk_test_"],
+        Alphanumeric,
+        (24, 255),
+    ),
     pattern("webhook-secret", "a webhook's signing secret", &["whsec_"], Base64, (24, 128)),
     pattern("npm-token", "an npm token", &["npm_"], Alphanumeric, (36, 36)),
-    pattern("pypi-token", "a PyPI token", &["pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZ"], Url, (50, ANY)),
+    pattern(
+        "pypi-token",
+        "a PyPI token",
+        &["pypi-AgEIcHlwaS5vcmc", "pypi-AgENdGVzdC5weXBpLm9yZ"],
+        Url,
+        (50, ANY),
+    ),
     pattern("crates-token", "a crates.io token", &["cio"], Alphanumeric, (32, 32)),
     pattern("rubygems-token", "a RubyGems key", &["rubygems_"], Hex, (48, 48)),
     pattern("docker-token", "a Docker Hub token", &["dckr_pat_", "dckr_oat_"], Url, (27, 64)),
@@ -116,12 +132,24 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern("heroku-key", "a Heroku key", &["HRKU-AA"], Url, (58, 58)),
     pattern("flyio-token", "a Fly.io token", &["fo1_", "fm1a_", "fm1r_", "fm2_"], Base64, (43, ANY)),
     pattern("supabase-token", "a Supabase token", &["sbp_", "sb_secret_"], Url, (31, 64)),
-    pattern("planetscale-token", "a PlanetScale token", &["pscale_tkn_", "pscale_pw_", "pscale_oauth_"], Dotted, (32, 64)),
+    pattern(
+        "planetscale-token",
+        "a PlanetScale token",
+        &["pscale_tkn_", "pscale_pw_", "pscale_oauth_"],
+        Dotted,
+        (32, 64),
+    ),
     pattern("databricks-token", "a Databricks token", &["dapi"], Hex, (32, 32)),
     pattern("sendgrid-key", "a SendGrid key", &["SG."], Dotted, (60, 70)),
     pattern("mailgun-key", "a Mailgun key", &["key-"], Hex, (32, 32)),
     pattern("twilio-key", "a Twilio key", &["SK"], Hex, (32, 32)),
-    pattern("shopify-token", "a Shopify token", &["shpat_", "shpca_", "shppa_", "shpss_"], Alphanumeric, (32, 32)),
+    pattern(
+        "shopify-token",
+        "a Shopify token",
+        &["shpat_", "shpca_", "shppa_", "shpss_"],
+        Alphanumeric,
+        (32, 32),
+    ),
     pattern("square-token", "a Square token", &["sq0atp-", "sq0csp-"], Url, (22, 43)),
     pattern("linear-key", "a Linear key", &["lin_api_", "lin_oauth_"], Alphanumeric, (40, 64)),
     pattern("notion-token", "a Notion token", &["ntn_", "secret_"], Alphanumeric, (43, 50)),
@@ -139,6 +167,16 @@ pub(super) const PATTERNS: &[Pattern] = &[
 
 /// Words in the name of something that holds a secret, in small letters.
 pub(super) const NAMES: &[&str] = &[
-    "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "access_key", "access-key", "auth_key",
-    "private_key", "credential",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "access_key",
+    "access-key",
+    "auth_key",
+    "private_key",
+    "credential",
 ];

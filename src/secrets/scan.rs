@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::patterns::{NAMES, PATTERNS, Pattern};
 use crate::model::secret::Secret;
+use crate::model::secrets::PLACEHOLDER;
 use crate::redact::Secrets;
 
 /// How much of a line is shown on each side of what was found.
@@ -143,7 +144,11 @@ fn excerpt(text: &str, line: Range<usize>, place: &Place, all: &[Place]) -> Stri
         }
     }
     out.push_str(&text[at.min(until)..until]);
-    out.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect::<String>().trim().to_owned()
+    out.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// The first word on a place counts.
@@ -201,7 +206,8 @@ fn is_word_start(line: &str, at: usize) -> bool {
 /// Documents say `xxxx`, `EXAMPLE` or `1234` where a token would stand.
 fn is_meant(body: &str) -> bool {
     let upper = body.to_ascii_uppercase();
-    let stands_for = ["EXAMPLE", "PLACEHOLDER", "XXXXXX", "YOUR_", "YOUR-", "123456789", "ABCDEFGH", "REDACTED"];
+    let stands_for =
+        ["EXAMPLE", "PLACEHOLDER", "XXXXXX", "YOUR_", "YOUR-", "123456789", "ABCDEFGH", "REDACTED"];
     !stands_for.iter().any(|word| upper.contains(word)) && bits(body) >= 2.0
 }
 
@@ -222,7 +228,8 @@ fn private_keys(line: &str) -> Vec<Place> {
         let rest = &line[at + begin.len()..];
         let end = ends.iter().filter_map(|end| rest.find(end).map(|found| found + end.len())).min()?;
         let kind = &rest[..end];
-        let is_label = kind.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b" -".contains(&b));
+        let is_label =
+            kind.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b" -".contains(&b));
         // A key in one line (as in JSON) goes on to that line's end.
         is_label.then(|| Place {
             range: at..run(line, at + begin.len() + end, |byte| byte != b'"' && byte != b'\''),
@@ -306,15 +313,20 @@ fn assigned(line: &str) -> Vec<Place> {
         // The rest of the name, then a mark, then perhaps a quote.
         let name_end = run(line, behind, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         let rest = line[name_end..].trim_start_matches(['"', '\'', ' ', '\t', ']']);
-        let rest = rest.strip_prefix(":=").or_else(|| rest.strip_prefix("=>")).or_else(|| rest.strip_prefix(['=', ':']))?;
+        let rest = rest
+            .strip_prefix(":=")
+            .or_else(|| rest.strip_prefix("=>"))
+            .or_else(|| rest.strip_prefix(['=', ':']))?;
         let rest = rest.trim_start().trim_start_matches(['"', '\'', '`']);
         let from = line.len() - rest.len();
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+/=.~!@#%^&*".contains(&byte);
         let end = run(line, from, letters);
         let value = &line[from..end];
-        let mixed = value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic());
-        let is_path = value.starts_with(['/', '.']) || value.contains("://") || value.matches('.').count() > 2;
-        let is_ours = value.starts_with(super::PLACEHOLDER);
+        let mixed =
+            value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic());
+        let is_path =
+            value.starts_with(['/', '.']) || value.contains("://") || value.matches('.').count() > 2;
+        let is_ours = value.starts_with(PLACEHOLDER);
         let fits = (20..=200).contains(&value.len()) && mixed && !is_path && !is_ours && is_meant(value);
         (fits && bits(value) >= RANDOM).then(|| Place {
             range: from..end,

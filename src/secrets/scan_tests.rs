@@ -9,7 +9,8 @@ use super::*;
 
 /// Letters in which nothing repeats soon, made from no real token.
 fn body(letters: Letters, count: usize) -> String {
-    let all: Vec<u8> = (b'0'..=b'z').filter(|byte| letters.have(*byte) && byte.is_ascii_alphanumeric()).collect();
+    let all: Vec<u8> =
+        (b'0'..=b'z').filter(|byte| letters.have(*byte) && byte.is_ascii_alphanumeric()).collect();
     (0..count).map(|at| char::from(all[(at * 7 + at / 5 + 3) % all.len()])).collect()
 }
 
@@ -73,12 +74,24 @@ fn keys_passwords_and_named_secrets_are_found() {
     let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzb21lYm9keSJ9.c2lnbmF0dXJlLW9mLW5vYm9keS1hdC1hbGw";
     for (text, kind, left) in [
         ("-----BEGIN OPENSSH PRIVATE KEY-----", "private-key", "-----BEGIN PRIVATE KEY-----…"),
-        ("\"key\": \"-----BEGIN RSA PRIVATE KEY-----\\nMIIEow\\n-----END\"", "private-key", "PRIVATE KEY-----…\""),
+        (
+            "\"key\": \"-----BEGIN RSA PRIVATE KEY-----\\nMIIEow\\n-----END\"",
+            "private-key",
+            "PRIVATE KEY-----…\"",
+        ),
         ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "private-key", "…"),
         (&format!("Authorization: Bearer {jwt}"), "jwt", "Authorization: Bearer eyJ…"),
         ("bot 123456789:AAhdZ-9qW_3xKfT7mLpR2vYc8bNsJ4gE6uQ", "telegram-token", "bot …"),
-        ("git clone https://me:hunter2pass@example.com/r.git", "password-in-address", "https://me:…@example.com/r.git"),
-        ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzQ8k2Lm9v", "named-secret", "AWS_SECRET_ACCESS_KEY=…"),
+        (
+            "git clone https://me:hunter2pass@example.com/r.git",
+            "password-in-address",
+            "https://me:…@example.com/r.git",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzQ8k2Lm9v",
+            "named-secret",
+            "AWS_SECRET_ACCESS_KEY=…",
+        ),
         ("  \"apiKey\": \"q8Zt4Lw0vR7yN2xKc5Mb1\",", "named-secret", "\"apiKey\": \"…\","),
     ] {
         let found = scan(text);
@@ -91,8 +104,10 @@ fn keys_passwords_and_named_secrets_are_found() {
 
 #[test]
 fn a_known_secret_comes_first_has_its_name_and_is_found_in_any_spelling() {
-    let (one, two) = (Secret::new("ghp_a8d7Kq2mX0vZ4rT6yB1nL9cW5eJ3hU7oPfGs"), Secret::new("correct-horse-battery"));
-    let scanner = Scanner::knowing([("the secret github".to_owned(), &one), ("the secret db".to_owned(), &two)]);
+    let (one, two) =
+        (Secret::new("ghp_a8d7Kq2mX0vZ4rT6yB1nL9cW5eJ3hU7oPfGs"), Secret::new("correct-horse-battery"));
+    let scanner =
+        Scanner::knowing([("the secret github".to_owned(), &one), ("the secret db".to_owned(), &two)]);
     let text = format!(
         "a\nt = {}\nu = {}\nv = {}\nw = correct%2Dhorse-battery; ghp_{}\n",
         one.reveal(),
@@ -113,7 +128,10 @@ fn a_known_secret_comes_first_has_its_name_and_is_found_in_any_spelling() {
         ]
     );
     assert_eq!(found[3].excerpt, "w = …; ghp_…");
-    assert!(found.iter().all(|it| !it.excerpt.contains("horse") && !it.excerpt.contains("a8d7")), "{found:?}");
+    assert!(
+        found.iter().all(|it| !it.excerpt.contains("horse") && !it.excerpt.contains("a8d7")),
+        "{found:?}"
+    );
 }
 
 proptest! {

@@ -35,6 +35,7 @@ pub mod retention;
 mod ring;
 pub mod running_calls;
 pub mod search;
+pub mod secrets;
 pub mod sessions;
 pub mod taken_back;
 pub mod timers;

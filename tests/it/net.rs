@@ -6,4 +6,5 @@ mod link;
 mod money;
 mod outside;
 mod ports;
+mod secrets;
 mod support;

@@ -15,6 +15,7 @@ mod lines;
 mod pin;
 mod place;
 mod routes;
+mod secrets;
 mod terminal;
 mod tokens;
 

@@ -46,6 +46,17 @@ pub mod inside {
     pub const BROKER_PORT: u16 = 8118;
     /// opencode's user name for basic authentication.
     pub const AGENT_USER: &str = "mimir";
+    /// The folder of secrets that are files; in [`START`].
+    pub const SECRETS: &str = "/run/mimir/start/secrets";
+
+    /// Names of variables that belong to mimir or to what the frame stands on; its supervisor refuses them too.
+    #[must_use]
+    pub fn is_reserved(variable: &str) -> bool {
+        matches!(variable, "HOME" | "SHELL" | "XDG_STATE_HOME")
+            || ["MIMIR_", "OPENCODE_SERVER_", "OPENCODE_CONFIG"]
+                .iter()
+                .any(|start| variable.starts_with(start))
+    }
 }
 
 /// A container to be.

@@ -30,6 +30,7 @@ pub mod project;
 pub mod quantity;
 pub mod scope;
 pub mod secret;
+pub mod secrets;
 pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -11,10 +11,11 @@ use crate::budget::{BudgetPeriod, BudgetScope};
 use crate::frame::{Desired, EngineKind, FrameState};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
-use crate::names::{FrameName, ProjectName, TokenName};
+use crate::names::{FrameName, ProjectName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
+use crate::secrets::{SecretForm, SecretHost};
 
 /// A value in a row that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,8 @@ parsed! {
     FrameName => "a frame name",
     ProjectName => "a project name",
     TokenName => "a token name",
+    SecretName => "a secret's name",
+    SecretHost => "a host of a secret",
     ModelRef => "a model",
 }
 
@@ -89,6 +92,7 @@ words! {
     NetworkMode => "a network mode",
     BudgetScope => "whose budget it is",
     BudgetPeriod => "the time of a budget",
+    SecretForm => "how a secret is seen",
 }
 
 /// Ids that somebody else makes; any text is one.

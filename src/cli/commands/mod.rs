@@ -16,6 +16,7 @@ pub mod open;
 pub mod prices;
 pub mod projects;
 pub mod queue;
+pub mod secret;
 pub mod send;
 pub mod serve;
 pub mod sessions;
@@ -51,6 +52,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Secret(command)) => context.wait_for(secret::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
         Some(Command::Backup(command)) => context.wait_for(backup::run(command, context)),

@@ -21,11 +21,14 @@ use crate::model::container::container_name;
 use crate::model::frame::{Desired, Frame, Limits};
 use crate::model::names::FrameName;
 use crate::model::secret::Secret;
+use crate::model::secrets::SecretGrant;
 use crate::runtime::Capabilities;
 use crate::runtime::external::Server;
+use crate::secrets::Vault;
 use crate::status::Statuses;
 use crate::store::{self, Store, StoreError};
 use crate::upkeep::Upkeep;
+use crate::wire::secrets::SecretGrantView;
 use crate::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary, MoveFrame,
 };
@@ -135,6 +138,7 @@ pub async fn show(
     State(upkeep): State<Upkeep>,
     State(shown): State<Shown>,
     State(about): State<Arc<About>>,
+    State(vault): State<Vault>,
     Path(name): Path<String>,
 ) -> Answer<Json<FrameDetails>> {
     let frame = frames.get(&frame_name(&name)?).await?;
@@ -148,6 +152,7 @@ pub async fn show(
         true => Some(frames.standing(&frame.workspace).await?.trust),
         false => None,
     };
+    let secrets = vault.of_frame(&frame.id).await?;
     let can = can.ok().and_then(Result::ok);
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
@@ -176,11 +181,12 @@ pub async fn show(
         allow: frame.allow.clone(),
         providers: if is_local { granted(&about, &frame) } else { Vec::new() },
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
+        secrets: secrets.iter().map(|grant| SecretGrantView::of(&frame.name, grant)).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
         mounts: details.as_ref().map(|details| details.mounts.clone()).unwrap_or_default(),
         isolation: apart.isolation,
-        loosened: apart.loosened,
+        loosened: apart.loosened.into_iter().chain(secrets.iter().filter_map(SecretGrant::loosened)).collect(),
         trust,
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),

@@ -213,6 +213,15 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/tokens", json!([token]));
     on("DELETE /v1/tokens/ci", token);
     on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
+    let granted = json!({"secret": "github", "frame": "blog", "form": "placeholder", "variable": "GITHUB",
+        "host": "https://api.github.com", "url": "http://127.0.0.1:8118/https/api.github.com", "granted_at": 1});
+    let secret = json!({"name": "github", "comes_from": {"kind": "keyring", "service": "s", "account": "a"}, "set_at": 1,
+        "set_by": "owner:0", "used_at": 1, "grants": [granted]});
+    on("GET /v1/secrets", json!([secret]));
+    on("PUT /v1/secrets/github", secret.clone());
+    on("DELETE /v1/secrets/github", secret.clone());
+    on("POST /v1/secrets/github/grants", granted);
+    on("DELETE /v1/secrets/github/grants/blog", secret);
     let entry = json!({"id": 1, "at": 1, "principal": "owner:0", "action": "frame.create", "subject": "blog",
         "detail": {"frame": "frm_1"}, "mac": "00"});
     on("GET /v1/audit", json!([entry]));
@@ -332,6 +341,11 @@ fn what_every_command_prints_is_what_is_described() {
         &["projects", "remove", "web", "--yes"],
         &["projects", "trust", "/p", "--yes"],
         &["projects", "distrust", "/p"],
+        &["secret", "set", "github", "--from-keyring", "s/a"],
+        &["secret", "list"],
+        &["secret", "grant", "github", "blog", "--host", "api.github.com"],
+        &["secret", "revoke", "github", "blog"],
+        &["secret", "rm", "github", "--yes"],
         &["token", "create", "--scope", "read"],
         &["token", "list"],
         &["token", "revoke", "ci"],

@@ -20,6 +20,7 @@ use mimir::model::usage::Price;
 use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
 use mimir::runtime::link::Link;
+use mimir::secrets::{Vault, VaultDeps};
 use mimir::store::frames::NewFrame;
 use mimir::store::{OpenOptions, Store, frame_hosts};
 use mimir::supervisor::Tasks;
@@ -105,6 +106,7 @@ pub struct World {
     pub home: TempDir,
     pub broker: Broker,
     pub budgets: Budgets,
+    pub vault: Vault,
     pub store: Store,
     pub tasks: Tasks,
     pub upload_limit: Live<Option<u64>>,
@@ -170,8 +172,11 @@ impl World {
             settings: Settings::default(),
         });
         tasks.run(&budgets);
+        let vault =
+            Vault::new(VaultDeps { store: store.clone(), known: models.known().clone(), keys: Vec::new() });
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
+            vault: vault.clone(),
             models,
             budgets: budgets.clone(),
             tasks: tasks.clone(),
@@ -181,7 +186,7 @@ impl World {
             upload_limit: upload_limit.clone(),
             idle,
         });
-        Self { home, broker, budgets, store, tasks, upload_limit }
+        Self { home, broker, budgets, vault, store, tasks, upload_limit }
     }
 
     /// Keeps a frame's row, where what its connections came to can be kept too.

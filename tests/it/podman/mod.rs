@@ -8,6 +8,7 @@ pub(crate) mod support;
 
 mod approvals;
 mod attach;
+mod canary;
 mod commands;
 mod crash;
 mod echo;

@@ -258,7 +258,8 @@ impl World {
         self.run("podman", args)
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Run {
+    /// Runs a program as this world's user, and waits for it.
+    pub fn run(&self, program: &str, args: &[&str]) -> Run {
         let argv = self.argv(program, args);
         // Into files: a gateway that goes to the background would hold a pipe open.
         let out = tempfile::tempfile().expect("a temporary file");

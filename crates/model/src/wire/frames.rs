@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::budgets::BudgetView;
+use super::secrets::SecretGrantView;
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
@@ -290,6 +291,9 @@ pub struct FrameDetails {
     pub providers: Vec<String>,
     /// Names of the extra environment; values are not shown.
     pub env: Vec<String>,
+    /// What it was given of secrets; never themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretGrantView>,
     /// Who owns what the agent writes.
     pub owner: String,
     /// What the engine says right now: missing, halted, running, paused; or why it cannot be asked.

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod problem;
 pub mod projects;
 mod schemas;
+pub mod secrets;
 pub mod sessions;
 pub mod status;
 pub mod terminal;

@@ -163,6 +163,10 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
     }));
     facts.extend(frame.isolation.as_ref().map(|isolation| ("isolation", isolation.words().join("; "))));
     facts.extend(frame.loosened.iter().map(|text| ("loosened", text.clone())));
+    facts.extend(frame.secrets.iter().filter_map(|grant| {
+        let host = grant.host.as_ref()?;
+        Some(("secret", format!("{}: a placeholder in {}, for {host}", grant.secret, grant.variable)))
+    }));
     facts.push(("files of", frame.owner.clone()));
     if !frame.env.is_empty() {
         facts.push(("env", frame.env.join(", ")));
