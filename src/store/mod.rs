@@ -308,4 +308,6 @@ mod migrated_tests;
 #[cfg(test)]
 mod power_cut_tests;
 #[cfg(test)]
+mod spent_tests;
+#[cfg(test)]
 mod tests;
