@@ -16,14 +16,11 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// Forges whose SSH addresses have an https twin of the same path.
 const FORGES: &[&str] = &["github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "git.sr.ht"];
 
-/// Signing needs a key, and keys stay outside. From the environment, because it stands above every file.
-const UNSIGNED: &[(&str, &str)] = &[
-    ("GIT_CONFIG_COUNT", "2"),
-    ("GIT_CONFIG_KEY_0", "commit.gpgsign"),
-    ("GIT_CONFIG_VALUE_0", "false"),
-    ("GIT_CONFIG_KEY_1", "tag.gpgsign"),
-    ("GIT_CONFIG_VALUE_1", "false"),
-];
+/// What stands above every file, and so in the environment: signing needs a key, and keys stay outside; a repository that
+/// is shared with a group would have git set set-id bits, which a frame may not (folders inherit the group all the same
+/// where the folder above has that bit).
+const ABOVE_FILES: &[(&str, &str)] =
+    &[("commit.gpgsign", "false"), ("tag.gpgsign", "false"), ("core.sharedRepository", "umask")];
 
 /// What git runs for an SSH address that has no https twin, where no connection could be made anyway.
 const NO_SSH: &str = "f() { echo 'mimir: no ssh leads out of this frame; use the https address of the repository: \
@@ -103,12 +100,17 @@ impl HostGit {
 /// The variables that lead git there. The user's own come after them and win.
 pub(super) fn environment(network: NetworkMode) -> Vec<(String, String)> {
     let mut all = vec![("GIT_CONFIG_SYSTEM", inside::GIT_CONFIG)];
-    all.extend(UNSIGNED);
     if network != NetworkMode::Open {
         // Else git would run it once more to find out what kind of ssh it is.
         all.extend([("GIT_SSH_COMMAND", NO_SSH), ("GIT_SSH_VARIANT", "ssh")]);
     }
-    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mut all: Vec<_> = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    all.push(("GIT_CONFIG_COUNT".to_owned(), ABOVE_FILES.len().to_string()));
+    for (n, (key, value)) in ABOVE_FILES.iter().enumerate() {
+        all.push((format!("GIT_CONFIG_KEY_{n}"), (*key).to_owned()));
+        all.push((format!("GIT_CONFIG_VALUE_{n}"), (*value).to_owned()));
+    }
+    all
 }
 
 /// A value as git's configuration writes it.
@@ -141,6 +143,33 @@ mod tests {
         let found = HostGit { name: Some("Me\n[core]\n\tsshCommand = x".to_owned()), ..HostGit::default() };
         let text = found.config_file(NetworkMode::Sealed, false);
         assert!(!text.lines().any(|line| line.trim() == "[core]"), "{text}");
+    }
+
+    #[test]
+    fn git_obeys_what_stands_above_its_files() {
+        let repository = tempfile::tempdir().expect("a folder");
+        let git = |arguments: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.current_dir(repository.path()).args(arguments).env_remove("GIT_DIR");
+            // The file of a frame is none of this machine.
+            let variables = environment(NetworkMode::Allow).into_iter();
+            git.envs(variables.filter(|(name, _)| name != "GIT_CONFIG_SYSTEM")).output().expect("git runs")
+        };
+        assert!(git(&["init", "--quiet"]).status.success());
+        for key in ["core.sharedRepository", "commit.gpgsign"] {
+            let value = if key.starts_with("core") { "group" } else { "true" };
+            assert!(git(&["config", "--local", key, value]).status.success());
+        }
+        let said = |key| String::from_utf8_lossy(&git(&["config", "--get", key]).stdout).trim().to_owned();
+        assert_eq!(said("core.sharedRepository"), "umask");
+        assert_eq!((said("commit.gpgsign").as_str(), said("tag.gpgsign").as_str()), ("false", "false"));
+        // What it makes has no set-id bit.
+        std::fs::write(repository.path().join("a"), "1").expect("a file");
+        let written = git(&["hash-object", "-w", "a"]);
+        let id = String::from_utf8_lossy(&written.stdout).trim().to_owned();
+        let (folder, _) = id.split_at(2);
+        let made = std::fs::metadata(repository.path().join(".git/objects").join(folder)).expect("a folder");
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&made) & 0o6000, 0, "{written:?}");
     }
 
     #[test]
