@@ -1,6 +1,5 @@
 //! Other hosts: CONNECT tunnels and plain HTTP, for what is on the frame's list.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,16 +9,13 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::dial::DialError;
+use super::admit::{Admitted, Want, admit};
 use super::hello::{self, UNRECOGNIZED_NAME, Unfit};
-use super::loans::Taken;
 use super::reply::{Body, empty, sentence};
 use super::serve::{Job, Jobs, Served};
 use super::traffic::{Counted, Host};
-use crate::model::allow::{self, Traffic::Web};
-use crate::model::network::NetworkMode;
+use crate::model::allow::Traffic::Web;
 
 /// How long a host may take before the first byte of its answer.
 const FIRST_BYTE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -35,6 +31,16 @@ const HOP_BY_HOP: &[HeaderName] = &[
     header::UPGRADE,
 ];
 
+/// Headers by which some servers answer as if another method or path had been asked for.
+const OVERRIDES: &[&str] = &[
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+];
+
 /// Opens a tunnel.
 pub(super) async fn tunnel(
     served: &Arc<Served>,
@@ -43,7 +49,8 @@ pub(super) async fn tunnel(
     port: u16,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let Admitted { outside, traffic, counted } = match admit(served, host, port).await {
+    let want = Want { host, port, plain: None, program: Want::program_of(request.headers()) };
+    let Admitted { outside, traffic, counted } = match admit(served, &want).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal,
     };
@@ -83,10 +90,18 @@ pub(super) async fn plain(
     port: u16,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let Admitted { outside, counted, .. } = match admit(served, host, port).await {
+    let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
+    let want = Want {
+        host,
+        port,
+        plain: Some((method.as_str(), path.as_str())),
+        program: Want::program_of(request.headers()),
+    };
+    let Admitted { outside, counted, .. } = match admit(served, &want).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal,
     };
+    counted.note_request();
     let outside = Counted::new(outside, counted.clone());
     let (pulse, cut) = (outside.pulse(), outside.cut());
     let failed = |error: &dyn std::fmt::Display| match tell_cut(served, &counted, &cut, host, port) {
@@ -122,77 +137,6 @@ pub(super) async fn plain(
         }
         Ok(Err(error)) => failed(&error),
         Err(_) => sentence(StatusCode::GATEWAY_TIMEOUT, &format!("{host} did not answer in time")),
-    }
-}
-
-/// A connection that may be used.
-struct Admitted {
-    outside: TcpStream,
-    /// What may go through it.
-    traffic: allow::Traffic,
-    /// Where it is counted.
-    counted: Arc<Host>,
-}
-
-/// Decides, dials, and says no with a reason that helps.
-async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Response<Body>> {
-    let client = served.client.now();
-    let refuse = |why: &str, advice: &str| {
-        served.refuse(&client, host, port, why);
-        let text = format!("frame {} may not reach {host}:{port}: {why}{advice}", client.name);
-        Err(sentence(StatusCode::FORBIDDEN, &text))
-    };
-    if client.network == NetworkMode::Sealed {
-        return refuse("the frame is sealed", "");
-    }
-    let now_ms = served.shared.clock.now_ms();
-    let listed = client.allow.traffic(host, port);
-    let lent = if listed.is_none() { served.loans.take(host, port, now_ms) } else { None };
-    let Some(traffic) = listed.or_else(|| lent.as_ref().map(|lent| lent.traffic)) else {
-        let listed = if matches!(port, 80 | 443) { host.to_owned() } else { format!("{host}:{port}") };
-        let advice = format!("; on the host, `mimir frame allow {} {listed}` allows it", client.name);
-        let why = if client.allow.denies(host, port) { "it was denied" } else { "it is not on the list" };
-        // Only frames of that mode have a list; those with a network need no broker.
-        let has_list = client.network == NetworkMode::Allow;
-        return refuse(why, if has_list { &advice } else { "" });
-    };
-    // An address has one name here, however it is spelled.
-    let name = host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_string());
-    let give_back = |lent: Option<Taken>| {
-        if let Some(lent) = lent {
-            served.loans.give_back(lent);
-        }
-    };
-    let counted = match served.shared.traffic.host(&client.frame, &name, port).await {
-        Ok(counted) => counted,
-        Err(error) => {
-            give_back(lent);
-            tracing::error!(%error, "what a frame may send cannot be read: {error}");
-            return Err(sentence(StatusCode::SERVICE_UNAVAILABLE, "what was sent today cannot be read"));
-        }
-    };
-    if let Some(why) = counted.is_full() {
-        give_back(lent);
-        return refuse(&why, "");
-    }
-    let is_listed = |address: IpAddr| {
-        let address = address.to_string();
-        client.allow.permits(&address, port) || lent.as_ref().is_some_and(|lent| lent.permits(&address, port))
-    };
-    match served.shared.dialer.dial(host, port, is_listed).await {
-        Ok(outside) => {
-            let _ = outside.set_nodelay(true);
-            counted.note_allowed();
-            Ok(Admitted { outside, traffic, counted })
-        }
-        Err(error @ (DialError::Private { .. } | DialError::Ourselves { .. })) => {
-            give_back(lent);
-            refuse(&error.to_string(), "")
-        }
-        Err(error @ DialError::Unreachable { .. }) => {
-            give_back(lent);
-            Err(sentence(StatusCode::BAD_GATEWAY, &error.to_string()))
-        }
     }
 }
 
@@ -238,6 +182,9 @@ fn make_direct(request: &mut Request<Incoming>, host: &str, port: u16) -> Result
     let host = if port == 80 { host } else { format!("{host}:{port}") };
     *request.uri_mut() = path.parse::<Uri>()?;
     strip(request.headers_mut());
+    for name in OVERRIDES {
+        request.headers_mut().remove(*name);
+    }
     request.headers_mut().insert(header::HOST, HeaderValue::try_from(host)?);
     Ok(())
 }

@@ -122,7 +122,7 @@ fn judge(ip: IpAddr, is_listed: &impl Fn(IpAddr) -> bool) -> Verdict {
 
 /// Whether an address of which nobody knows whose it is can be asked for by itself. Those for which this is not so mean
 /// something else on each machine: itself, everybody, the cloud's metadata.
-fn can_be_listed(ip: IpAddr) -> bool {
+pub(super) fn can_be_listed(ip: IpAddr) -> bool {
     let local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

@@ -7,12 +7,14 @@
 //!
 //! Not here: keys and providers (see `models`), rules of the list (see `model::allow`).
 
+mod admit;
 mod connect;
 mod dial;
 mod hello;
 mod ledger;
 mod loans;
 mod models;
+mod questions;
 mod reply;
 mod route;
 mod serve;
@@ -21,13 +23,14 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::{Approvals, WeakApprovals};
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::config::Live;
@@ -63,10 +66,21 @@ pub struct BrokerDeps {
     pub dialer: Dialer,
     /// The time.
     pub clock: Clock,
-    /// How many bytes a frame may send to one host a day.
-    pub upload_limit: Live<Option<u64>>,
+    /// How far frames may go.
+    pub limits: Live<Limits>,
     /// After how long without a byte a connection to the outside is closed; [`IDLE`] outside of tests.
     pub idle: Duration,
+}
+
+/// How far frames may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How many bytes a frame may send to one host a day.
+    pub upload: Option<u64>,
+    /// How many connections it may make to one host a day.
+    pub connections: Option<u64>,
+    /// How long a connection to a host that is not listed waits while people are asked; at zero they are not.
+    pub ask_wait: Duration,
 }
 
 /// A connection to the outside through which nothing goes for so long is closed.
@@ -89,6 +103,9 @@ struct Shared {
     ledger: ledger::Ledger,
     teller: told::Teller,
     traffic: Traffic,
+    /// Who asks people. They know frames, and frames know their brokers, so they come later and are not kept.
+    approvals: OnceLock<WeakApprovals>,
+    limits: Live<Limits>,
     clock: Clock,
     idle: Duration,
     large_bodies: Semaphore,
@@ -139,7 +156,7 @@ impl Broker {
     pub fn new(deps: BrokerDeps) -> Self {
         let ledger = ledger::Ledger::start(deps.budgets.clone(), &deps.tasks);
         let teller = told::Teller::start(deps.store.clone(), &deps.tasks);
-        let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.upload_limit, &deps.tasks);
+        let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.limits.clone(), &deps.tasks);
         let shared = Shared {
             models: deps.models,
             budgets: deps.budgets,
@@ -149,11 +166,19 @@ impl Broker {
             ledger,
             teller,
             traffic,
+            approvals: OnceLock::new(),
+            limits: deps.limits,
             clock: deps.clock,
             idle: deps.idle,
             large_bodies: Semaphore::new(LARGE_BODIES),
         };
         Self { shared: Arc::new(shared), open: Arc::default() }
+    }
+
+    /// Whom to ask about hosts that are on no list. Until it is known they are refused unasked.
+    pub fn ask_people(&self, approvals: &Approvals) {
+        // The first one stays: there is one for each gateway.
+        let _ = self.shared.approvals.set(approvals.downgrade());
     }
 
     /// Serves a frame on what `listen` gives.
@@ -168,7 +193,7 @@ impl Broker {
         if let Some(known) = open.get(&client.frame)
             && known.listener.is_in_place()
         {
-            known.served.client.set(client);
+            known.served.obey(client);
             return Ok(());
         }
         let listener = Arc::new(listen()?);
@@ -196,7 +221,7 @@ impl Broker {
     /// Other rules for a frame that is open: they hold for what it asks for from now on.
     pub fn update(&self, client: Client) {
         if let Some(known) = self.open.lock().get(&client.frame) {
-            known.served.client.set(client);
+            known.served.obey(client);
         }
     }
 
@@ -209,6 +234,7 @@ impl Broker {
         let open = self.open.lock();
         let Some(known) = open.get(frame) else { return Ok(false) };
         known.served.loans.add(loan.clone(), list);
+        known.served.questions.rules_changed();
         Ok(true)
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::loans::Loans;
+use super::questions::Questions;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::told::News;
@@ -49,6 +50,7 @@ pub(super) struct Served {
     pub(super) client: Live<Client>,
     pub(super) news: News,
     pub(super) loans: Loans,
+    pub(super) questions: Questions,
     /// How many large requests of this frame are taken at once; of all frames it is `Shared::large_bodies`.
     pub(super) large_bodies: Semaphore,
 }
@@ -64,8 +66,15 @@ impl Served {
             client: Live::new(client),
             news,
             loans: Loans::default(),
+            questions: Questions::default(),
             large_bodies: Semaphore::new(LARGE_BODIES),
         }
+    }
+
+    /// Other rules from now on.
+    pub(super) fn obey(&self, client: Client) {
+        self.client.set(client);
+        self.questions.rules_changed();
     }
 
     /// Counts a refusal, and tells of it now and then.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, open, prices,
+    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, models, open, prices,
     projects, queue, send, serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
@@ -105,6 +105,14 @@ pub enum Command {
     /// What model calls may cost, and what they did
     #[command(subcommand, arg_required_else_help = true, visible_alias = "budgets")]
     Budget(budget::BudgetCommand),
+    /// Which model answers which message
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        visible_alias = "model",
+        after_help = "To choose one: `mimir send --model PROVIDER/MODEL`, `mimir config set opencode.default_model PROVIDER/MODEL`."
+    )]
+    Models(models::ModelsCommand),
     /// What models cost
     #[command(subcommand, arg_required_else_help = true, visible_alias = "price")]
     Prices(prices::PricesCommand),

@@ -122,9 +122,6 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
             "`mimir serve --detach` runs the gateway; any command that needs one starts it"
         }
         (None, "restore") => "`mimir backup restore` puts a copy of the database back",
-        (None, "model" | "models") => {
-            "`mimir send --model PROVIDER/MODEL`, or `mimir config set opencode.default_model PROVIDER/MODEL`"
-        }
         _ => return None,
     };
     Some(found)

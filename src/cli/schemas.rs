@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, schema::Schema};
 
 use super::json;
+use crate::model::allow::AllowGroup;
 use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
@@ -20,7 +21,7 @@ use crate::wire::frames::{
     FrameDetails, FrameLogLine, FrameNetwork, FrameStats, FrameSummary, Leftover, UpgradedFrame,
 };
 use crate::wire::images::{BuildLine, ImageView};
-use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
+use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
@@ -102,6 +103,7 @@ fn of_frames() -> Vec<Described> {
         lines("frame events", &[of::<Event>(), of::<Noticed>()]),
         one::<FrameNetwork>("frame network"),
         lines("frame network --follow", &[of::<FrameNetwork>()]),
+        one::<Vec<AllowGroup>>("frame network --groups"),
         one::<FrameNetwork>("frame allow"),
         one::<FrameNetwork>("frame deny"),
         one::<json::FrameMade>("frame move"),
@@ -153,6 +155,7 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<BudgetView>>("budget rm"),
         one::<SpendingPaused>("pause"),
         one::<SpendingPaused>("resume"),
+        one::<RouteView>("models route"),
         one::<Vec<PriceView>>("prices list"),
         one::<Vec<PriceView>>("prices set"),
         one::<Vec<PriceView>>("prices update"),

@@ -15,6 +15,7 @@ use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
+use crate::model::routing::Tier;
 use crate::model::secret::Secret;
 
 /// How the value of a key is treated, whatever it means.
@@ -113,12 +114,17 @@ kinds! {
     /// Bytes, or `off`.
     SizeOrOff => Option<u64>: values::size_or_off,
         {"anyOf": [{"type": ["string", "integer"]}, {"enum": ["off", false]}]};
+    /// How many of something, or `off`.
+    CountOrOff => Option<u64>: values::count_or_off,
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1_000_000_000}, {"enum": ["off", false]}]};
     /// Processes and threads.
     Pids => u32: pids::parse, {"type": "integer", "minimum": (pids::LEAST), "maximum": (pids::MOST)};
     /// A time that is longer than nothing.
     Time => Duration: span::parse_some, {"type": "string", "pattern": SPAN};
     /// A time, or none at all.
     Span => Duration: span::parse, {"type": "string", "pattern": SPAN};
+    /// How long somebody is waited for, or not at all.
+    Patience => Duration: values::patience, {"type": "string", "pattern": SPAN};
     /// How long a throwaway frame lives.
     Lifetime => Duration: span::parse_lifetime, {"type": "string", "pattern": SPAN};
     /// A time or `off`.
@@ -141,6 +147,8 @@ kinds! {
     Project => ProjectName: |text| ProjectName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// The engine.
     Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
+    /// What a model is good for.
+    TierWord => Tier: values::tier, {"enum": (Tier::VARIANTS)};
     /// A kind of provider.
     ProviderWord => String: |text| values::one_of(text, PROVIDER_KINDS), {"enum": PROVIDER_KINDS};
     /// A provider's name.

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
 use super::kinds::{self, *};
+pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
 use super::section::{List, Reader, Setting, section};
@@ -32,10 +33,12 @@ section! {
         backup: Backup, restart, "When the database is copied, and which copies are kept";
         engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
+        network: Asking, live, "What happens when a frame runs into a host that is not on its list";
         turn: Turn, live, "How far one turn may go before it is stopped";
         budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
         opencode: Opencode, restart, "What the agent is told";
+        models: Models, live, "Which model answers a message that names none";
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
@@ -118,6 +121,8 @@ section! {
         network: Network, request, "What a frame may reach";
         allow: List<Host>, request, "Hosts and groups that a frame in mode allow may reach";
         upload_limit: SizeOrOff, live, "How much a frame may send to one listed host a day; off: as much as it likes";
+        connection_limit: CountOrOff, live,
+            "How many connections a frame may make to one listed host a day; off: as many as it likes";
         providers: List<ProviderName>, request,
             "Model providers that a frame may use besides those of the default model and the small model";
         limits: Limits, request, "What a frame may use";
@@ -144,6 +149,14 @@ section! {
         cpus_milli("cpus"): Cpus, "Processor cores of a frame";
         memory_bytes("memory"): Memory, "Memory of a frame";
         pids: Pids, "Processes and threads of a frame";
+    }
+}
+
+section! {
+    /// What happens when a frame runs into a host that is not on its list.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Asking {
+        ask_wait: Patience, "How long such a connection waits while you are asked; 0s: it is refused unasked";
     }
 }
 
@@ -304,6 +317,26 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
     for (key, model) in [("opencode.default_model", default_model), ("opencode.small_model", small_model)] {
         if let Some(why) = model.as_ref().and_then(|model| unanswered(model, &config.providers)) {
             return Err(root.at(key).invalid(&why));
+        }
+    }
+    let tiers = config.models.tiers.known();
+    for (tier, model) in &tiers {
+        if let Some(why) = unanswered(model, &config.providers) {
+            return Err(root.at(&format!("models.tiers.{tier}")).invalid(&why));
+        }
+    }
+    for route in &config.models.routes {
+        match (route.target(&tiers), route.tier) {
+            (None, Some(tier)) => {
+                let why = format!("has no model, and a rule of models.routes leads to it ({})", route.line());
+                return Err(root.at(&format!("models.tiers.{tier}")).invalid(&why));
+            }
+            (Some(model), _) => {
+                if let Some(why) = unanswered(model, &config.providers) {
+                    return Err(root.at("models.routes").invalid(&format!("({}) {why}", route.line())));
+                }
+            }
+            (None, None) => {}
         }
     }
     Ok(config)

@@ -6,11 +6,12 @@ use std::time::Duration;
 use strum::VariantNames;
 
 use crate::model::agent::ModelRef;
-use crate::model::allow::AllowGroups;
+use crate::model::allow::{AllowGroups, canonical};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
-use crate::model::quantity::{Refusal, memory, money, span};
+use crate::model::quantity::{Refusal, memory, money, span, whole};
+use crate::model::routing::Tier;
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -50,6 +51,23 @@ pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Refusal> {
 /// Bytes, or `off`.
 pub(super) fn size_or_off(text: &str) -> Result<Option<u64>, Refusal> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { memory::parse_any(text).map(Some) }
+}
+
+/// How many of something, or as many as there are.
+pub(super) fn count_or_off(text: &str) -> Result<Option<u64>, Refusal> {
+    if matches!(switch(text), Ok(false)) {
+        return Ok(None);
+    }
+    whole::parse(text, 1, 1_000_000_000).map(|count| Some(count.into()))
+}
+
+/// How long a connection may wait for a person: programs give up at some time.
+pub(super) fn patience(text: &str) -> Result<Duration, Refusal> {
+    let wait = span::parse(text)?;
+    if wait > Duration::from_secs(600) {
+        return Err(format!("must be at most 10m, not `{text}`"));
+    }
+    Ok(wait)
 }
 
 /// US dollars, or none at all.
@@ -104,7 +122,7 @@ pub(super) fn network(text: &str) -> Result<NetworkMode, Refusal> {
 
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.
 pub(super) fn host(text: &str) -> Result<String, Refusal> {
-    let text = text.to_ascii_lowercase();
+    let text = canonical(text);
     AllowGroups::built_in()?
         .resolve([text.as_str()])
         .map_err(|error| format!("must hold groups or hosts: {error}"))?;
@@ -168,6 +186,11 @@ pub(super) fn variable(text: &str) -> Result<String, Refusal> {
     } else {
         Err(format!("must be a name such as NODE_ENV, not `{text}`"))
     }
+}
+
+/// What a model is good for.
+pub(super) fn tier(text: &str) -> Result<Tier, Refusal> {
+    text.parse().map_err(|_| format!("must be one of {}, not `{text}`", Tier::VARIANTS.join(", ")))
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
-    let upload_limit = Live::new(config.frames.upload_limit);
+    let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
         models: models.clone(),
@@ -191,9 +191,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
         clock: clock.clone(),
-        upload_limit: upload_limit.clone(),
+        limits: egress.clone(),
         idle: broker::IDLE,
     });
+    let asking = broker.clone();
     let ports = HostPorts::new(tasks.clone());
     let attendant =
         stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() }));
@@ -205,7 +206,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: settings.frames,
-        attendant,
+        attendant: attendant.clone(),
         start_files: Arc::new(AgentFiles {
             models,
             default_model: default_model.clone(),
@@ -217,10 +218,12 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let approvals = background.of(Approvals::new(ApprovalsDeps {
         store: store.clone(),
         locator: locator.clone(),
+        host: attendant,
         clock: clock.clone(),
         tasks: tasks.clone(),
         rules: rules.clone(),
     }));
+    asking.ask_people(&approvals);
     background.of(Notifier::new(NotifierDeps {
         store: store.clone(),
         clock: clock.clone(),
@@ -307,8 +310,9 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         upkeep.configure(config.frames.clone());
         disk.configure(config.frames.clone());
         delivery.configure(config.turn, config.queue);
+        delivery.configure_routing(settings::routing(config));
         rules.configure(config.approvals.rules.clone());
-        upload_limit.set(config.frames.upload_limit);
+        egress.set(settings::egress(config));
         keep.set(settings::retention(config));
     });
     let services = Services {

@@ -30,6 +30,14 @@ pub enum FrameError {
     /// Choose another folder.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// Make room in it, then start it.
+    #[error("no message wakes frame {name}: {why}")]
+    StoppedFor {
+        /// Which frame.
+        name: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Say where it is now.
     #[error(
         "its folder {path} does not exist any more; if it was moved, say where: `mimir frame move {name} PATH`"

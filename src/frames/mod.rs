@@ -88,7 +88,7 @@ use folders::Folders;
 pub use connect::NewServer;
 pub use error::{FRAME_FILE, FrameError};
 pub use folders::{remove_tree, size_of};
-pub use grants::{Grant, Term};
+pub use grants::{Grant, Term, allow_host};
 pub use guest::Guest;
 pub use idle::Visit;
 pub use inside::Viewer;

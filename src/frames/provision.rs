@@ -8,7 +8,7 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::git_folder;
 use super::request::{Lifetime, WantedLimits};
-use crate::model::allow::AllowGroups;
+use crate::model::allow::{AllowGroups, canonical};
 use crate::model::container::{ContainerSpec, Storage};
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
@@ -104,7 +104,7 @@ pub(super) fn allow(
     configured: &[String],
     own: &[String],
 ) -> Result<Vec<String>, FrameError> {
-    let own: Vec<String> = own.iter().map(|entry| entry.trim().to_ascii_lowercase()).collect();
+    let own: Vec<String> = own.iter().map(|entry| canonical(entry)).collect();
     let groups = AllowGroups::built_in().map_err(|why| invalid("allow", why))?;
     let resolved = groups.resolve(own.iter().map(String::as_str));
     resolved.map_err(|error| invalid("allow", error.to_string()))?;

@@ -110,6 +110,8 @@ impl From<FrameError> for Reply {
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
             FrameError::DiskFull(_) | FrameError::NoRoom { .. } => disk_full(title),
+            FrameError::StoppedFor { name, .. } => Self::conflict("frame.stopped_for", title)
+                .hint(format!("when that is done, `mimir frame start {name}`")),
             FrameError::Server { .. } => Self::conflict("server.refused", title).hint(
                 "`opencode serve --port 4096` with OPENCODE_SERVER_PASSWORD set is such a server; give the password with \
                  --password-stdin",
@@ -267,6 +269,8 @@ impl From<SendError> for Reply {
         match error {
             SendError::NoFrame(name) => no_frame(&name),
             SendError::BeingDestroyed(_) => being_destroyed(&error),
+            SendError::StoppedFor { frame, .. } => Self::conflict("frame.stopped_for", title)
+                .hint(format!("when that is done, `mimir frame start {frame}`")),
             SendError::NoSession { frame, .. } => Self::not_found("session.not_found", title).hint(format!(
                 "`mimir sessions list --frame {frame}` shows them; `--session new` begins one"
             )),
@@ -417,6 +421,8 @@ impl From<AnswerError> for Reply {
                 .hint("whoever is first decides; `mimir approvals list` shows what still waits"),
             AnswerError::WrongForm(RequestForm::Permission) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals allow ID`, or `mimir approvals deny ID --why \"…\"`"),
+            AnswerError::WrongForm(RequestForm::Connection) => Self::conflict("approval.form", title)
+                .hint("`mimir approvals allow ID`, with `--always` for good, or `mimir approvals deny ID`"),
             AnswerError::WrongForm(RequestForm::Question) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals answer ID \"…\"`, or `mimir approvals deny ID`"),
             AnswerError::Incomplete(_) => Self::conflict("approval.answer", title)

@@ -121,6 +121,14 @@ pub fn edit(body: EditMessage) -> Answer<Edit> {
     })
 }
 
+/// The words of a message.
+///
+/// # Errors
+/// When they are none, or too many.
+pub fn message_text(text: String) -> Answer<MessageText> {
+    Ok(MessageText::parse(text)?)
+}
+
 fn model(text: Option<&str>) -> Answer<Option<ModelRef>> {
     let model = text.map(str::parse::<ModelRef>).transpose();
     model.map_err(|error| Reply::bad_request("message.model", error.to_string()))

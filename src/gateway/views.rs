@@ -126,6 +126,7 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         reason: message.reason,
         answer: message.answer,
         model: message.model.map(|model| model.to_string()),
+        route: message.route,
         tokens: message.tokens,
         cost_microusd: message.cost_microusd,
         created_at: message.created_at,
@@ -137,6 +138,11 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
     }
 }
 
+/// A host and its port, an address of IPv6 in brackets.
+fn target(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// What an agent asks.
 pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
     let (form, text) = (prompt.ask.form(), prompt.ask.line());
@@ -145,6 +151,11 @@ pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
             (Some(tool), patterns, always, metadata, Vec::new())
         }
         AskBody::Question { questions } => (None, Vec::new(), Vec::new(), serde_json::Value::Null, questions),
+        AskBody::Connection { host, port, listed, program } => {
+            let metadata =
+                program.map_or(serde_json::Value::Null, |name| serde_json::json!({"program": name}));
+            (None, vec![target(&host, port)], vec![listed], metadata, Vec::new())
+        }
     };
     let decision = prompt.decision.as_ref().map(|decision| decision.as_str().to_owned());
     let answers = match prompt.decision {

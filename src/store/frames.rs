@@ -312,6 +312,25 @@ pub fn set_reason(tx: &mut Tx<'_>, id: &FrameId, reason: Option<&str>) -> Result
     tx.change_exactly_one("the frame", "UPDATE frames SET reason = ?2 WHERE id = ?1", (id, reason))
 }
 
+/// Notes why a frame was stopped so that no message wakes it; none: messages may wake it.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such frame.
+pub fn set_stopped_for(tx: &mut Tx<'_>, id: &FrameId, why: Option<&str>) -> Result<(), StoreError> {
+    tx.change_exactly_one("the frame", "UPDATE frames SET stopped_for = ?2 WHERE id = ?1", (id, why))
+}
+
+/// Why no message may wake a frame, if that is so.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn stopped_for(ask: &impl Queryable, id: &FrameId) -> Result<Option<String>, StoreError> {
+    let found = ask.maybe_row("SELECT stopped_for FROM frames WHERE id = ?1", (id,), |row| {
+        Ok(row.get::<_, Option<String>>("stopped_for")?)
+    })?;
+    Ok(found.flatten())
+}
+
 /// Starts a new generation: a container of an older one is not this frame's any more.
 ///
 /// # Errors

@@ -6,4 +6,6 @@ mod link;
 mod money;
 mod outside;
 mod ports;
+mod questions;
 mod support;
+mod through;

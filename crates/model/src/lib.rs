@@ -28,6 +28,7 @@ pub mod port;
 pub mod principal;
 pub mod project;
 pub mod quantity;
+pub mod routing;
 pub mod scope;
 pub mod secret;
 pub mod shell;

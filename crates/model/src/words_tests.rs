@@ -46,7 +46,10 @@ fn words_are_what_they_were() {
     read_back(Desired::iter(), "running paused stopped removed");
     read_back(DeliveryState::iter(), "queued sending sent running answered failed cancelled");
     read_back(ApprovalState::iter(), "pending answering allowed denied answered expired");
-    read_back([RequestForm::Permission, RequestForm::Question], "permission question");
+    read_back(
+        [RequestForm::Permission, RequestForm::Question, RequestForm::Connection],
+        "permission question connection",
+    );
     read_back([PortPurpose::Agent, PortPurpose::Preview], "agent preview");
     read_back([NetworkMode::Sealed, NetworkMode::Allow, NetworkMode::Open], "sealed allow open");
     read_back([Action::Allow, Action::Ask, Action::Deny], "allow ask deny");

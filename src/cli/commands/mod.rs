@@ -12,6 +12,7 @@ pub mod frame;
 pub mod guake;
 pub mod image;
 pub mod init;
+pub mod models;
 pub mod open;
 pub mod prices;
 pub mod projects;
@@ -55,6 +56,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
         Some(Command::Backup(command)) => context.wait_for(backup::run(command, context)),
         Some(Command::Budget(command)) => context.wait_for(budget::run(command, context)),
+        Some(Command::Models(command)) => context.wait_for(models::run(command, context)),
         Some(Command::Prices(command)) => context.wait_for(prices::run(command, context)),
         Some(Command::Pause(args)) => context.wait_for(budget::pause(args.all, context)),
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),

@@ -13,9 +13,10 @@ use crate::frames::{FrameError, Frames, Grant, Term};
 use crate::gateway::extract::{Caller, JsonBody, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
+use crate::model::approval::{ApprovalState, RequestForm};
 use crate::model::frame::Frame;
-use crate::store::{Store, frame_hosts};
-use crate::wire::frames::{AllowFrame, DenyFrame, FrameNetwork};
+use crate::store::{Db, Store, approvals, frame_hosts};
+use crate::wire::frames::{AllowFrame, AskedHost, DenyFrame, FrameNetwork};
 
 routes! {
     get "/v1/frames/{name}/network" Read Path => network;
@@ -114,13 +115,28 @@ impl Reach {
             return Err(FrameError::External { name: frame.name.to_string(), action: "guarded" }.into());
         }
         let (id, today) = (frame.id.clone(), self.clock.now_ms() / DAY_MS);
-        let hosts = self.store.read(move |db| frame_hosts::of_frame(db, &id, today)).await?;
+        let read = move |db: &Db<'_>| {
+            let hosts = frame_hosts::of_frame(db, &id, today)?;
+            Ok((hosts, approvals::open(db, Some(&id))?))
+        };
+        let (hosts, open) = self.store.read(read).await?;
+        let connections = open.into_iter().filter(|prompt| {
+            prompt.state == ApprovalState::Pending && prompt.ask.form() == RequestForm::Connection
+        });
+        let asked = connections.map(|prompt| AskedHost {
+            text: prompt.ask.line(),
+            approval: prompt.id.to_string(),
+            until: prompt.deadline_at,
+        });
+        let frames = self.running.now().frames;
         Ok(Json(FrameNetwork {
             frame: frame.name.to_string(),
             network: frame.network,
             lent: self.frames.lent(&frame),
             providers: granted(&self.about, &frame),
-            upload_limit_bytes: self.running.now().frames.upload_limit,
+            upload_limit_bytes: frames.upload_limit,
+            connection_limit_count: frames.connection_limit,
+            asked: asked.collect(),
             allow: frame.allow,
             deny: frame.deny,
             hosts,

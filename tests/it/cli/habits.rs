@@ -118,7 +118,6 @@ fn words_of_other_tools_are_answered_with_ours() {
         (&["shell", "blog"], "mimir exec -it NAME bash"),
         (&["frame", "run"], "mimir frame create"),
         (&["inspect", "blog"], "mimir frame show NAME"),
-        (&["models"], "opencode.default_model"),
         (&["fram", "list"], "did you mean `mimir frame`?"),
         (&["frame", "strat"], "did you mean `mimir frame start`?"),
         (&["frame", "xyzzy"], "`mimir frame --help` lists the commands"),

@@ -142,8 +142,9 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("POST /v1/frames/blog/upgrade", upgraded);
     let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "deny": ["example.net"],
         "lent": [{"host": "example.org", "once": true, "until": 1}], "providers": ["demo"],
-        "upload_limit_bytes": 1, "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
-            "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
+        "upload_limit_bytes": 1, "connection_limit_count": 1,
+        "asked": [{"approval": "apr_1", "text": "npm wants example.com", "until": 1}], "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
+            "request_count": 1, "connected_today_count": 1, "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
             "reason": "it was denied"}]});
     on("GET /v1/frames/blog/network", network.clone());
     on("POST /v1/frames/blog/allow", network.clone());
@@ -236,6 +237,10 @@ fn play(world: &World) -> super::gateway::Gateway {
     }
     let price = json!([{"provider": "p", "model": "m", "input_microusd": 1, "output_microusd": 2,
         "cache_read_microusd": 3, "cache_write_microusd": 4, "as_of": "2026-11-21", "built_in": true}]);
+    on(
+        "POST /v1/frames/blog/route",
+        json!({"frame": "blog", "model": "p/m", "route": "rule 1 of models.routes: every message: p/m"}),
+    );
     on("GET /v1/prices", price.clone());
     on("POST /v1/prices", price);
     on("POST /v1/backups", json!({"name": "n", "created_at": 1, "schema": 1, "size_bytes": 1}));
@@ -287,6 +292,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["frame", "stats"],
         &["frame", "events"],
         &["frame", "network", "blog"],
+        &["frame", "network", "--groups"],
         &["frame", "allow", "blog", "example.org", "--for", "1h"],
         &["frame", "deny", "blog", "example.org"],
         &["frame", "move", "blog", "/elsewhere"],
@@ -346,6 +352,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["budget", "rm", "--frame", "blog", "--per", "day"],
         &["pause", "--all"],
         &["resume", "--all"],
+        &["models", "route", "--frame", "blog", "a question"],
         &["prices", "list"],
         &["prices", "set", "work/ours", "3", "15"],
         &["prices", "update", &prices],

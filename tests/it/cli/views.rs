@@ -82,7 +82,9 @@ fn what_a_frame_reaches_is_a_list_and_changed_by_a_word() {
     let gateway = world.gateway();
     let network = json!({"frame": "blog", "network": "allow", "allow": ["npm", "example.org"], "deny": ["example.net"],
         "lent": [{"host": "example.com", "once": false, "until": ago(Duration::ZERO) + 3_600_000}],
-        "providers": ["demo", "openai"], "upload_limit_bytes": 268_435_456_u64, "hosts": [
+        "providers": ["demo", "openai"], "upload_limit_bytes": 268_435_456_u64, "connection_limit_count": 10_000,
+        "asked": [{"approval": "apr_7", "text": "npm wants example.org:8443", "until": ago(Duration::ZERO) + 20_000}],
+        "hosts": [
             {"host": "registry.npmjs.org", "port": 443, "allowed_count": 12, "refused_count": 0, "sent_bytes": 40_000,
              "received_bytes": 9_000_000, "sent_today_bytes": 40_000, "last_at": ago(HOUR)},
             {"host": "evil.example", "port": 443, "allowed_count": 0, "refused_count": 3, "sent_bytes": 0,
@@ -95,7 +97,8 @@ fn what_a_frame_reaches_is_a_list_and_changed_by_a_word() {
         "example.net",
         "example.com for",
         "demo, openai",
-        "256 MiB to each host a day",
+        "256 MiB sent, 10000 connections to each host a day",
+        "npm wants example.org:8443: `mimir approvals allow apr_7`",
         "registry.npmjs.org:443",
         "8.6 MiB",
         "it is not on the list",

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Reach};
+use async_trait::async_trait;
+use mimir::approvals::{Approvals, ApprovalsDeps, Rules};
+use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Limits as Egress, Reach};
 use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::config::Live;
+use mimir::frames::{AgentLocator, AttendError, HostNetworking, PlaceError};
+use mimir::model::agent::AgentSessionId;
 use mimir::model::allow::AllowGroups;
+use mimir::model::approval::ApprovalRequest;
 use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
@@ -18,10 +23,11 @@ use mimir::model::port::Port;
 use mimir::model::secret::Secret;
 use mimir::model::usage::Price;
 use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
+use mimir::opencode::OpencodeClient;
 use mimir::outbound::HttpClients;
 use mimir::runtime::link::Link;
 use mimir::store::frames::NewFrame;
-use mimir::store::{OpenOptions, Store, frame_hosts};
+use mimir::store::{OpenOptions, Store, approvals, frame_hosts};
 use mimir::supervisor::Tasks;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,7 +113,7 @@ pub struct World {
     pub budgets: Budgets,
     pub store: Store,
     pub tasks: Tasks,
-    pub upload_limit: Live<Option<u64>>,
+    pub limits: Live<Egress>,
 }
 
 impl World {
@@ -149,7 +155,7 @@ impl World {
 
     fn on(home: TempDir, store: Store, models: Models, dialer: Dialer, idle: Duration) -> Self {
         let tasks = Tasks::default();
-        let upload_limit = Live::new(None);
+        let limits = Live::new(Egress::default());
         let models = Arc::new(models);
         let budgets = Budgets::new(BudgetDeps {
             store: store.clone(),
@@ -167,10 +173,35 @@ impl World {
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
             clock: Clock::system(),
-            upload_limit: upload_limit.clone(),
+            limits: limits.clone(),
             idle,
         });
-        Self { home, broker, budgets, store, tasks, upload_limit }
+        Self { home, broker, budgets, store, tasks, limits }
+    }
+
+    /// People are asked about hosts that are not on a frame's list, for so long.
+    pub fn asking(&self, wait: Duration) -> Approvals {
+        let approvals = Approvals::new(ApprovalsDeps {
+            store: self.store.clone(),
+            locator: Arc::new(Nobody),
+            host: Arc::new(Opened(self.broker.clone())),
+            clock: Clock::system(),
+            tasks: self.tasks.clone(),
+            rules: Rules::new(self.store.clone(), Live::new(Vec::new())),
+        });
+        self.limits.set(Egress { ask_wait: wait, ..*self.limits.now() });
+        self.broker.ask_people(&approvals);
+        approvals
+    }
+
+    /// The only question that is open, once there is one.
+    pub async fn question(&self) -> ApprovalRequest {
+        eventually("a question", || async {
+            let open = self.store.read(|db| approvals::open(db, None)).await;
+            let mut open = open.map_err(|error| error.to_string())?;
+            if open.len() == 1 { Ok(open.remove(0)) } else { Err(format!("{open:?}")) }
+        })
+        .await
     }
 
     /// Keeps a frame's row, where what its connections came to can be kept too.
@@ -290,6 +321,38 @@ impl World {
         })
         .await
     }
+}
+
+/// No agent is there.
+struct Nobody;
+
+#[async_trait]
+impl AgentLocator for Nobody {
+    async fn wake(&self, frame: &FrameId, _: Duration) -> Result<OpencodeClient, PlaceError> {
+        self.agent(frame).await
+    }
+
+    async fn agent(&self, _: &FrameId) -> Result<OpencodeClient, PlaceError> {
+        Err(PlaceError::NotThere("there is no agent".to_owned()))
+    }
+
+    async fn show(&self, _: &FrameId, _: &AgentSessionId) {}
+}
+
+/// Tells the broker of other rules.
+struct Opened(Broker);
+
+#[async_trait]
+impl HostNetworking for Opened {
+    async fn open(&self, _: &Frame) -> Result<(), AttendError> {
+        Ok(())
+    }
+
+    fn rules_changed(&self, frame: &Frame) {
+        self.0.update(self.0.client(&frame.id, &frame.name, Reach::of(frame)));
+    }
+
+    async fn close(&self, _: &FrameId) {}
 }
 
 /// A POST as opencode would send it, with headers that must stay here.

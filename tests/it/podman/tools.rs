@@ -221,21 +221,65 @@ fn what_the_allow_list_promises_can_be_built() {
         ),
         ("github", "github.com", "git ls-remote https://github.com/octocat/Hello-World HEAD && echo HEAD"),
     ];
-    for (group, host, script) in projects {
-        let reach = inside(&world, &format!("curl -sS -m 20 -o /dev/null https://{host}/"));
-        let refused = inside(&world, &format!("curl -s -m 20 http://{host}/")).stdout;
-        if reach.code != 0 && refused.contains("cannot be reached") {
-            skip(&format!("a project of group {group}"), refused.trim());
+    let more = [
+        (
+            "npm, with pnpm and yarn",
+            "registry.npmjs.org",
+            "mkdir -p /tmp/js && cd /tmp/js && echo '{\"name\": \"js\", \"version\": \"1.0.0\"}' >package.json && \
+            npm install -g pnpm@9 yarn@1 2>&1 && PATH=~/.local/bin:$PATH && pnpm add left-pad@1.3.0 2>&1 && \
+            rm -rf node_modules && yarn add left-pad@1.3.0 2>&1 && ls node_modules/left-pad",
+        ),
+        (
+            "pypi, with uv",
+            "pypi.org",
+            "pip install -q --user uv 2>&1 && cd /tmp && ~/.local/bin/uv venv -q u && . u/bin/activate && \
+            ~/.local/bin/uv pip install -q six==1.17.0 && python -c 'import six; print(six.__version__)'",
+        ),
+        (
+            "debian, with apt-get and wget",
+            "deb.debian.org",
+            "mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial && cd /tmp/apt && \
+            echo 'deb [trusted=yes] http://deb.debian.org/debian bookworm main' >sources && \
+            apt='apt-get -o Dir::Etc::SourceList=/tmp/apt/sources -o Dir::Etc::SourceParts=/dev/null \
+                 -o Dir::State::Lists=/tmp/apt/lists -o Dir::Cache=/tmp/apt/cache -o Dir::Cache::pkgcache= \
+                 -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=' && \
+            $apt update 2>&1 && $apt download hello 2>&1 && ls hello_*.deb && \
+            if command -v wget; then wget -nv https://deb.debian.org/debian/dists/stable/Release 2>&1; fi",
+        ),
+    ];
+    for (group, host, script) in projects.into_iter().chain(more) {
+        if let Err(why) = reaches(&world, host) {
+            skip(&format!("a project of group {group}"), &why);
             continue;
         }
-        let _ = reach.ok();
         let done = inside(&world, script);
         assert_eq!(done.code, 0, "{group}: {}\n{}", done.stdout, done.stderr);
     }
 }
 
-/// The tools of each kit build and test a tiny project inside a frame. What they would fetch is not fetched: hosts of
-/// other people are not ours to test.
+/// Whether this machine reaches a host that the frame may reach, and why not.
+fn reaches(world: &World, host: &str) -> Result<(), String> {
+    let reach = inside(world, &format!("curl -sS -m 20 -o /dev/null https://{host}/"));
+    let refused = inside(world, &format!("curl -s -m 20 http://{host}/")).stdout;
+    if reach.code != 0 && refused.contains("cannot be reached") {
+        return Err(refused.trim().to_owned());
+    }
+    let _ = reach.ok();
+    Ok(())
+}
+
+/// Set-id bits are refused in a frame, and git sets one on the folders of a repository that is shared with a group.
+#[test]
+fn a_repository_that_is_shared_with_a_group_can_be_committed_to() {
+    let Some(world) = world("a shared repository") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let script = "git init -q shared && cd shared && git config core.sharedRepository group && echo 1 >a && git add a && \
+                  git -c user.name=Me -c user.email=me@example.org commit -q -m one && git gc -q && git log --format=%s";
+    assert_eq!(inside(&world, script).ok().stdout.trim(), "one");
+}
+
+/// The tools of each kit build and test a tiny project inside a frame, and fetch one small thing from the hosts of their
+/// group where this machine reaches those.
 #[test]
 fn the_kits_build_and_test_a_project() {
     let Some(world) = world("kits") else { return };
@@ -250,7 +294,32 @@ fn the_kits_build_and_test_a_project() {
     let built = world.mimir(&["image", "build", "--with", &kits.join(",")]).ok();
     let image = format!("localhost/mimir-project:{}", kits.join("-"));
     assert!(built.stdout.starts_with(&image), "{built:?}");
-    let _ = world.mimir(&["frame", "create", "shop", "--image", &image, "--start"]).ok();
+    let groups = ["go", "maven", "packagist", "rubygems"].map(|group| ["--allow", group]).concat();
+    let create = [&["frame", "create", "shop", "--image", &image, "--start"][..], &groups[..]].concat();
+    let _ = world.mimir(&create).ok();
+    let fetched = [
+        ("go", "proxy.golang.org", "go mod init example.org/f && go mod download -x rsc.io/quote@v1.5.2"),
+        (
+            "java",
+            "repo.maven.apache.org",
+            "mvn -B -q dependency:get -Dartifact=junit:junit:4.13.2 -Dtransitive=false",
+        ),
+        ("php", "repo.packagist.org", "composer show --available psr/log"),
+        ("ruby", "rubygems.org", "gem fetch rake -v 13.2.1"),
+        (
+            "rust",
+            "index.crates.io",
+            "cargo init -q --lib && echo 'itoa = \"=1.0.11\"' >>Cargo.toml && cargo fetch",
+        ),
+    ];
+    for (kit, host, script) in fetched.iter().filter(|(kit, ..)| kits.contains(kit)) {
+        if let Err(why) = reaches(&world, host) {
+            skip(&format!("what kit {kit} fetches"), &why);
+            continue;
+        }
+        let done = inside(&world, &format!("mkdir -p /tmp/fetch-{kit} && cd /tmp/fetch-{kit} && {script}"));
+        assert!(done.code == 0, "{kit} fetches: {}\n{}", done.stdout, done.stderr);
+    }
     let projects = [
         (
             "go",

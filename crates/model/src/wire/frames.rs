@@ -163,8 +163,26 @@ pub struct FrameNetwork {
     /// How much it may send to one host a day; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_limit_bytes: Option<u64>,
+    /// How many connections it may make to one host a day; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit_count: Option<u64>,
+    /// Hosts that connections wait for while you are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<AskedHost>,
     /// What its connections came to, up to a second ago; last used first. Nothing is known of those in mode `open`.
     pub hosts: Vec<HostTraffic>,
+}
+
+/// A host that a connection waits for while people are asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AskedHost {
+    /// For `mimir approvals`.
+    pub approval: String,
+    /// What is asked, in one line.
+    pub text: String,
+    /// Until when the connection waits (UTC ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// `POST /v1/frames/{name}/upgrade`

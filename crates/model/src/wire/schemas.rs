@@ -12,7 +12,11 @@ const NOT_BLANK: &str = r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u2
 /// What people call frames, projects and tokens.
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$";
 /// A host, perhaps all beneath it, perhaps on one port.
-const HOST: &str = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$";
+const HOST: &str = concat!(
+    r"^((GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)(\+(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS))* )?",
+    r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+    r"((/[A-Za-z0-9_~-]+)*/?|(/[A-Za-z0-9_~-]+)*/\*)$"
+);
 /// An http address of a host: a name, or an IP address of either kind; perhaps a user before it and a port behind it.
 const SERVER: &str = r"^https?://([A-Za-z0-9_.~-]+@)?([A-Za-z][A-Za-z0-9]*([.-][A-Za-z][A-Za-z0-9]*)*|((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|\[([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}\]|\[::([0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}\])(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
 /// A variable that neither mimir nor what the frame stands on sets itself.
