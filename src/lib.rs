@@ -13,6 +13,7 @@ pub use mimir_model::wire;
 // Small tools that know no business rule.
 pub mod clock;
 pub mod outbound;
+pub mod redact;
 pub mod supervisor;
 pub mod telemetry;
 pub mod terminal_filter;
@@ -37,6 +38,7 @@ pub mod access;
 pub mod budget;
 pub mod frames;
 pub mod notify;
+pub mod secrets;
 pub mod sessions;
 
 // Services over services.

@@ -14,13 +14,13 @@ use super::account::{self, Account, Evidence, Pricing};
 use super::headers;
 use super::meter::Meter;
 use super::provider::{ProviderKind, ProviderSettings};
-use super::redact::{Redactor, Secrets};
 use super::tap::Tap;
 use super::usage::Format;
 use super::{Models, Prices, demo};
 use crate::model::agent::AgentSessionId;
 use crate::model::budget::OURS;
 use crate::model::usage::{Price, Tokens};
+use crate::redact::{Redactor, Secrets};
 
 /// How long a provider may think before the first byte. Longer than opencode waits (60 s), so that it gives up first.
 const FIRST_BYTE: Duration = Duration::from_secs(90);
@@ -279,19 +279,19 @@ impl Models {
         if headers::is_encoded(response.headers()) {
             return Err(ModelError::Encoded { provider: ending.provider.name.clone() });
         }
-        let (headers, hits) = headers::pass_on(response.headers(), &self.secrets);
+        let (headers, hits) = headers::pass_on(response.headers(), &self.known.now());
         if hits {
             on_redacted("a header");
         }
         if !status.is_success() {
-            let body = refusal(response, &self.secrets, &on_redacted).await;
+            let body = refusal(response, &self.known.now(), &on_redacted).await;
             ending.report.complete = true;
             return Ok(Answer { status, headers, body: once(body) });
         }
-        let mut redactor = Redactor::new(&self.secrets);
+        let mut redactor = Redactor::new(&self.known.now());
         if is_event_stream(&headers) {
             ending.tap = Tap::stream(format);
-            redactor = Redactor::of_events(&self.secrets);
+            redactor = Redactor::of_events(&self.known.now());
         }
         let body = response.bytes_stream().map(|chunk| chunk.map_err(io::Error::other));
         let body = redacted(Box::pin(body), redactor, on_redacted);
@@ -315,7 +315,7 @@ impl Models {
             .ok_or_else(|| ModelError::NoAddress { provider: name() })?;
         let unreachable = |error: reqwest::Error| ModelError::Unreachable {
             provider: name(),
-            why: self.secrets.out_of(&reasons(&error.without_url())),
+            why: self.known.now().out_of(&reasons(&error.without_url())),
         };
         let client = self.http.to(&url).map_err(unreachable)?;
         let body = if format == Format::Chat { ask_for_usage(request, call.body) } else { call.body };

@@ -17,7 +17,6 @@ mod meter;
 mod permission;
 mod prices;
 mod provider;
-pub mod redact;
 mod repair;
 mod tap;
 mod usage;
@@ -29,7 +28,7 @@ use parking_lot::RwLock;
 
 use crate::model::usage::PriceRow;
 use crate::outbound::HttpClients;
-use redact::Secrets;
+use crate::redact::Known;
 
 pub use account::Pricing;
 pub use check::{CheckError, list_models};
@@ -49,8 +48,8 @@ pub struct Models {
     providers: BTreeMap<String, ProviderSettings>,
     prices: RwLock<Arc<Prices>>,
     http: HttpClients,
-    /// The keys of all providers.
-    secrets: Secrets,
+    /// The keys of all providers, and what others know besides.
+    known: Known,
     /// Those that every frame may use.
     for_every_frame: BTreeSet<String>,
 }
@@ -59,12 +58,13 @@ impl Models {
     /// The given providers and the demo.
     #[must_use]
     pub fn new(providers: Vec<ProviderSettings>, prices: Prices, http: HttpClients) -> Self {
-        let secrets = Secrets::new(&providers.iter().flat_map(ProviderSettings::secrets).collect::<Vec<_>>());
+        let known = Known::default();
+        known.set("models", providers.iter().flat_map(ProviderSettings::secrets).collect());
         let mut by_name: BTreeMap<_, _> =
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
         by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
         let prices = RwLock::new(Arc::new(prices));
-        Self { providers: by_name, prices, http, secrets, for_every_frame: [DEMO.to_owned()].into() }
+        Self { providers: by_name, prices, http, known, for_every_frame: [DEMO.to_owned()].into() }
     }
 
     /// Every frame may use those, and the demo.
@@ -78,6 +78,12 @@ impl Models {
     #[must_use]
     pub fn granted(&self, own: &[String]) -> BTreeSet<String> {
         self.for_every_frame.iter().chain(own).cloned().collect()
+    }
+
+    /// What must not be told to a frame: the keys of all providers. Whoever knows more adds it here.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// All providers, by name.
