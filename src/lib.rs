@@ -30,6 +30,7 @@ pub mod store;
 // Views of the outside world through two of those boxes.
 pub mod audit;
 pub mod events;
+pub mod git;
 pub mod timers;
 pub mod tmux;
 
@@ -47,6 +48,7 @@ pub mod backups;
 pub mod delivery;
 pub mod doctor;
 pub mod feed;
+pub mod pushes;
 pub mod uninstall;
 
 // What frames do, put together from all of these.

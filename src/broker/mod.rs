@@ -2,13 +2,14 @@
 //!
 //! One listener per frame, made by its engine; who calls is
 //! known by the socket alone, so there is no token to steal. A frame speaks HTTP
-//! to it: `/models/<provider>/…` are model calls, CONNECT and absolute addresses
-//! ask for other hosts. Everything a frame sends is a stranger's.
+//! to it: `/models/<provider>/…` are model calls, `/git/<host>/<repository>/…` is git's,
+//! CONNECT and absolute addresses ask for other hosts. Everything a frame sends is a stranger's.
 //!
 //! Not here: keys and providers (see `models`), rules of the list (see `model::allow`).
 
 mod connect;
 mod dial;
+mod git;
 mod hello;
 mod ledger;
 mod loans;
@@ -33,10 +34,13 @@ use crate::clock::Clock;
 use crate::config::Live;
 use crate::model::allow::{AllowGroups, AllowList, InvalidAllow};
 use crate::model::frame::Frame;
+use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::{LentHost, NetworkMode};
 use crate::models::Models;
+use crate::outbound::HttpClients;
+use crate::pushes::Pushes;
 use crate::runtime::FrameListener;
 use crate::store::Store;
 use crate::supervisor::Tasks;
@@ -55,6 +59,10 @@ pub struct BrokerDeps {
     pub models: Arc<Models>,
     /// Who lets them begin, and keeps the books.
     pub budgets: Budgets,
+    /// Who knows repositories, and takes what is pushed.
+    pub pushes: Pushes,
+    /// The way to forges.
+    pub http: HttpClients,
     /// Owner of the listeners.
     pub tasks: Tasks,
     /// Named groups of hosts.
@@ -83,6 +91,8 @@ pub struct Broker {
 struct Shared {
     models: Arc<Models>,
     budgets: Budgets,
+    pushes: Pushes,
+    http: HttpClients,
     tasks: Tasks,
     groups: AllowGroups,
     dialer: Dialer,
@@ -105,14 +115,16 @@ pub struct Reach<'a> {
     pub deny: &'a [String],
     /// Providers besides those that every frame may use.
     pub providers: &'a [String],
+    /// Its repository, and what it may push there.
+    pub forge: &'a FrameForge,
 }
 
 impl<'a> Reach<'a> {
     /// Those of a frame.
     #[must_use]
     pub fn of(frame: &'a Frame) -> Self {
-        let Frame { network, allow, deny, providers, .. } = frame;
-        Self { network: *network, allow, deny, providers }
+        let Frame { network, allow, deny, providers, forge, .. } = frame;
+        Self { network: *network, allow, deny, providers, forge }
     }
 }
 
@@ -125,6 +137,7 @@ pub struct Client {
     network: NetworkMode,
     allow: AllowList,
     providers: BTreeSet<String>,
+    forge: FrameForge,
 }
 
 struct Open {
@@ -143,6 +156,8 @@ impl Broker {
         let shared = Shared {
             models: deps.models,
             budgets: deps.budgets,
+            pushes: deps.pushes,
+            http: deps.http,
             tasks: deps.tasks,
             groups: deps.groups,
             dialer: deps.dialer,
@@ -238,6 +253,7 @@ impl Broker {
             AllowList::default()
         });
         let providers = self.shared.models.granted(rules.providers);
-        Client { frame: frame.clone(), name: name.clone(), network: rules.network, allow, providers }
+        let (network, forge) = (rules.network, rules.forge.clone());
+        Client { frame: frame.clone(), name: name.clone(), network, allow, providers, forge }
     }
 }

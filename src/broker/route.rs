@@ -14,6 +14,15 @@ pub enum Route {
         /// What comes behind it, with its slash.
         path: String,
     },
+    /// Something that git asks of a repository.
+    Git {
+        /// The forge's host, with its port when that is not the usual one.
+        host: String,
+        /// The repository's path.
+        path: String,
+        /// What is asked.
+        what: GitQuestion,
+    },
     /// A tunnel to a host.
     Tunnel {
         /// The host.
@@ -30,6 +39,17 @@ pub enum Route {
     },
     /// Nothing we know.
     Unknown,
+}
+
+/// What git asks, by the end of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitQuestion {
+    /// `info/refs`: what is there.
+    Refs,
+    /// `git-upload-pack`: give me objects.
+    Fetch,
+    /// `git-receive-pack`: take objects.
+    Push,
 }
 
 impl Route {
@@ -55,6 +75,18 @@ impl Route {
     }
 
     fn of_path(path: &str) -> Self {
+        if let Some((host, rest)) = path.strip_prefix("/git/").and_then(|rest| rest.split_once('/')) {
+            let ends = [
+                ("/info/refs", GitQuestion::Refs),
+                ("/git-upload-pack", GitQuestion::Fetch),
+                ("/git-receive-pack", GitQuestion::Push),
+            ];
+            let found = ends.iter().find_map(|(end, what)| Some((rest.strip_suffix(end)?, *what)));
+            return match found {
+                Some((path, what)) => Self::Git { host: host.to_owned(), path: path.to_owned(), what },
+                None => Self::Unknown,
+            };
+        }
         let Some((provider, rest)) = path.strip_prefix("/models/").and_then(|rest| rest.split_once('/'))
         else {
             return Self::Unknown;
@@ -89,7 +121,16 @@ mod tests {
             route(Method::GET, "http://example.com/a"),
             Route::Plain { host: "example.com".to_owned(), port: 80 }
         );
-        for unknown in ["/", "/models/", "/models/demo", "https://example.com/", "/v1/frames"] {
+        let git = |path: &str, what| Route::Git { host: "git.test:3000".into(), path: path.into(), what };
+        assert_eq!(
+            route(Method::GET, "/git/git.test:3000/me/blog.git/info/refs?service=git-upload-pack"),
+            git("me/blog.git", GitQuestion::Refs)
+        );
+        assert_eq!(
+            route(Method::POST, "http://127.0.0.1:8118/git/git.test:3000/a/b/c/git-receive-pack"),
+            git("a/b/c", GitQuestion::Push)
+        );
+        for unknown in ["/git/", "/git/x/info/refs", "/git/x/y/HEAD", "/", "/models/", "/models/demo", "https://example.com/", "/v1/frames"] {
             assert_eq!(route(Method::GET, unknown), Route::Unknown, "{unknown}");
         }
     }

@@ -21,7 +21,7 @@ use super::loans::Loans;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::told::News;
-use super::{Client, Shared, connect, models};
+use super::{Client, Shared, connect, git, models};
 use crate::config::Live;
 use crate::runtime::FrameListener;
 use crate::supervisor;
@@ -51,7 +51,12 @@ pub(super) struct Served {
     pub(super) loans: Loans,
     /// How many large requests of this frame are taken at once; of all frames it is `Shared::large_bodies`.
     pub(super) large_bodies: Semaphore,
+    /// How much of git runs for this frame at once.
+    pub(super) git: Arc<Semaphore>,
 }
+
+/// A clone asks one question after the other; two of them may go on beside each other.
+const GIT_JOBS: usize = 2;
 
 /// A frame that sends pictures in two conversations at once waits for nothing.
 const LARGE_BODIES: usize = 2;
@@ -65,6 +70,7 @@ impl Served {
             news,
             loans: Loans::default(),
             large_bodies: Semaphore::new(LARGE_BODIES),
+            git: Arc::new(Semaphore::new(GIT_JOBS)),
         }
     }
 
@@ -77,11 +83,12 @@ impl Served {
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
         match Route::of(request.method(), request.uri()) {
             Route::Model { provider, path } => models::call(self, provider, path, request).await,
+            Route::Git { host, path, what } => git::answer(self, &host, &path, what, request).await,
             Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
             Route::Plain { host, port } => connect::plain(self, jobs, &host, port, request).await,
             Route::Unknown => sentence(
                 StatusCode::NOT_FOUND,
-                "this is the broker of a frame; it serves /models/<provider>/ and connections to listed hosts",
+                "this is the broker of a frame; it serves /models/<provider>/, /git/<host>/<repository> and connections to listed hosts",
             ),
         }
     }

@@ -178,7 +178,8 @@ impl Host {
         limit.saturating_sub(sent)
     }
 
-    fn note_sent(&self, count: u64) {
+    /// Counts what went to it.
+    pub(super) fn note_sent(&self, count: u64) {
         self.sent.fetch_add(count, Ordering::Relaxed);
         let day = self.day();
         let mut today = self.today.lock();
@@ -188,7 +189,8 @@ impl Host {
         self.touch();
     }
 
-    fn note_got(&self, count: u64) {
+    /// Counts what came from it.
+    pub(super) fn note_got(&self, count: u64) {
         self.got.fetch_add(count, Ordering::Relaxed);
         self.touch();
     }

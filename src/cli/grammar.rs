@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, audit, backup, budget, completions, config, doctor, frame, image, init, open, prices,
-    projects, queue, send, serve, sessions, setup, status, token, uninstall,
+    projects, push, queue, send, serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -87,6 +87,9 @@ pub enum Command {
     /// What agents ask you: leave to do something, and questions
     #[command(subcommand, arg_required_else_help = true, visible_alias = "approval")]
     Approvals(approvals::ApprovalsCommand),
+    /// What frames pushed and waits for a look
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
+    Push(push::PushCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]
     Queue(queue::QueueCommand),

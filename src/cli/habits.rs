@@ -97,7 +97,7 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
         (None | Some("frame"), "prune" | "clean" | "cleanup") => {
             "`mimir frame gc` removes what is left over from frames that are gone"
         }
-        (None | Some("frame"), "cp" | "copy" | "push") => {
+        (None | Some("frame"), "cp" | "copy") | (Some("frame"), "push") => {
             "nothing has to be copied: the frame works in the project's own folder"
         }
         (None, "build" | "pull") => "`mimir image build` builds the image that frames are made from",

@@ -22,6 +22,7 @@ use crate::wire::frames::{
 use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
+use crate::wire::pushes::{PushDetails, PushView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
 
@@ -132,6 +133,10 @@ fn of_the_rest() -> Vec<Described> {
         one::<ApprovalView>("approvals allow"),
         one::<ApprovalView>("approvals deny"),
         one::<ApprovalView>("approvals answer"),
+        one::<Vec<PushView>>("push list"),
+        one::<PushDetails>("push show"),
+        one::<PushView>("push approve"),
+        one::<PushView>("push reject"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),

@@ -10,6 +10,7 @@ use strum::VariantNames;
 
 use super::values;
 use crate::model::agent::ModelRef;
+use crate::model::git::{BranchRule, ForgeHost, GitMode, Repository};
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
@@ -104,12 +105,25 @@ kinds! {
     Network => NetworkMode: values::network, {"enum": ["sealed", "allow", "open"]};
     /// A host or a group of hosts.
     Host => String: values::host, {"type": "string"};
+    /// A forge's host, with or without a port; with `http://` before it one without TLS.
+    Forge => ForgeHost: ForgeHost::parse, {"type": "string"};
+    /// Branches that may be pushed.
+    Branch => String: |text| BranchRule::parse(text).map(|_| text.to_owned()),
+        {"type": "string", "pattern": (BranchRule::PATTERN)};
+    /// What becomes of a push, or `auto`.
+    GitModeOrAuto => Option<GitMode>: values::git_mode_or_auto, {"enum": ["auto", "direct", "gate"]};
+    /// What becomes of a push.
+    GitWord => GitMode: values::git_mode, {"enum": ["direct", "gate"]};
+    /// A repository at a forge.
+    Repo => Repository: values::repository, {"type": "string"};
     /// A host name, with or without a port.
     HostName => String: values::host_name, {"type": "string"};
     /// Thousandths of a core.
     Cpus => u32: cpus::parse, {"type": "number", "minimum": 0.1};
     /// Bytes.
     Memory => u64: memory::parse, {"type": ["string", "integer"]};
+    /// Bytes, also few of them.
+    Size => u64: memory::parse_any, {"type": ["string", "integer"]};
     /// Bytes, or `off`.
     SizeOrOff => Option<u64>: values::size_or_off,
         {"anyOf": [{"type": ["string", "integer"]}, {"enum": ["off", false]}]};

@@ -19,6 +19,7 @@ use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
+use crate::model::git::ForgeHost;
 use crate::model::secret::Secret;
 
 section! {
@@ -32,6 +33,7 @@ section! {
         backup: Backup, restart, "When the database is copied, and which copies are kept";
         engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
+        git: Git, live, "How frames come to the forges of their repositories, without a key inside";
         turn: Turn, live, "How far one turn may go before it is stopped";
         budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
@@ -135,6 +137,8 @@ section! {
             "Percent of a frame's memory at which its agent is restarted while it is idle";
         recycle_limit: Whole<1, 60>, live,
             "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
+        git: GitModeOrAuto, request,
+            "What becomes of a push: direct, gate (it waits until you have looked), auto (gate for throwaway frames)";
         trust_project: Switch, live, "Whether agents obey what every project brings, unseen; `mimir projects trust` does it for one";
     }
 }
@@ -144,6 +148,32 @@ section! {
         cpus_milli("cpus"): Cpus, "Processor cores of a frame";
         memory_bytes("memory"): Memory, "Memory of a frame";
         pids: Pids, "Processes and threads of a frame";
+    }
+}
+
+section! {
+    /// How frames come to the forges of their repositories.
+    #[derive(Clone, Debug)]
+    pub struct Git {
+        hosts: List<Forge>, "Forges besides those that everybody knows; http://HOST:PORT for one without TLS";
+        credentials: Vec<GitCredential>, "What opens a forge";
+        branches: List<Branch>,
+            "Branches that every frame may push to its own repository; with + they may be rewritten and deleted too";
+        protected: List<Text>, "Files and folders whose change waits until you have looked, in every mode";
+        push_limit: Size, "How much one push may hold";
+        mirror_limit: Size, "How much the copy of one repository may hold that is kept on this machine";
+        refresh: Time, "How old that copy may be when a frame with a gate reads it";
+    }
+}
+
+section! {
+    struct GitCredentialKeys {
+        host: Forge, "The forge that it opens";
+        user: Optional<Text>, "The name that goes with it; forges look at the token alone";
+        token: Hidden, "The token itself; best from a variable: ${GITHUB_TOKEN:-}";
+        file: Optional<AbsolutePath>, "Or a file that holds it";
+        command: Optional<Text>, "Or a command that prints it, such as gh auth token";
+        helper: Optional<Switch>, "Or your own git's credential helpers know it";
     }
 }
 
@@ -290,6 +320,54 @@ impl Setting for Webhook {
     }
 }
 
+/// What opens a forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitCredential {
+    /// Which one.
+    pub host: ForgeHost,
+    /// The name that goes with it.
+    pub user: Option<String>,
+    /// Where the token is.
+    pub source: TokenSource,
+}
+
+/// Where a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// In the configuration, where nothing is set when a variable is not.
+    Here(Option<Secret>),
+    /// In a file.
+    File(PathBuf),
+    /// A command prints it.
+    Command(String),
+    /// The user's own git knows it.
+    Helper,
+}
+
+impl Setting for GitCredential {
+    type Value = Self;
+
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        GitCredentialKeys::keys(path, about, owner, table);
+    }
+
+    fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
+        let GitCredentialKeys { host, user, token, file, command, helper } = GitCredentialKeys::read(at)?;
+        let helper = helper.unwrap_or(false);
+        let said = [token.is_some(), file.is_some(), command.is_some(), helper];
+        if said.iter().filter(|said| **said).count() > 1 {
+            return Err(at.invalid("says more than one of token, file, command and helper"));
+        }
+        let source = match (file, command) {
+            (Some(file), _) => TokenSource::File(file),
+            (None, Some(command)) => TokenSource::Command(command),
+            (None, None) if helper => TokenSource::Helper,
+            (None, None) => TokenSource::Here(token),
+        };
+        Ok(Self { host, user, source })
+    }
+}
+
 /// Makes the configuration of a tree that has been checked.
 pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
     let root = Reader::root(tree);
@@ -332,6 +410,12 @@ fn built_in<T: Setting>(section: &str) -> T::Value {
 impl Default for Frames {
     fn default() -> Self {
         built_in::<Self>("frames")
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        built_in::<Self>("git")
     }
 }
 

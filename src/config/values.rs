@@ -7,6 +7,7 @@ use strum::VariantNames;
 
 use crate::model::agent::ModelRef;
 use crate::model::allow::AllowGroups;
+use crate::model::git::{GitMode, Repository};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
@@ -100,6 +101,24 @@ pub(super) fn ports(text: &str) -> Result<PortRange, Refusal> {
 /// How much of the network a frame sees.
 pub(super) fn network(text: &str) -> Result<NetworkMode, Refusal> {
     text.parse().map_err(|_| format!("must be sealed, allow or open, not `{text}`"))
+}
+
+/// What becomes of a push.
+pub(super) fn git_mode(text: &str) -> Result<GitMode, Refusal> {
+    text.parse().map_err(|_| format!("must be direct or gate, not `{text}`"))
+}
+
+/// What becomes of a push, or `auto`.
+pub(super) fn git_mode_or_auto(text: &str) -> Result<Option<GitMode>, Refusal> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("must be auto, direct or gate, not `{text}`"))
+}
+
+/// A repository at a forge.
+pub(super) fn repository(text: &str) -> Result<Repository, Refusal> {
+    Repository::parse(text).map_err(|_| format!("must be HOST/OWNER/NAME or an address of git's, not `{text}`"))
 }
 
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.

@@ -6,11 +6,14 @@ use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::{Broker, Client, Reach};
+use crate::config::Live;
+use crate::config::schema::{Git, TokenSource};
 use crate::frames::{AttendError, HostNetworking, StartFiles};
 use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
+use crate::model::git::{ForgeHost, FrameForge};
 use crate::model::ids::FrameId;
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
@@ -56,7 +59,8 @@ impl HostNetworking for HostSide {
     }
 
     async fn open_broker(&self, spec: &ContainerSpec, allow: &[String]) -> Result<(), AttendError> {
-        let rules = Reach { network: spec.network, allow, deny: &[], providers: &[] };
+        let forge = FrameForge::default();
+        let rules = Reach { network: spec.network, allow, deny: &[], providers: &[], forge: &forge };
         self.listen(self.broker.client(&spec.frame, &spec.name, rules))
     }
 
@@ -96,6 +100,8 @@ pub struct AgentFiles {
     pub small_model: ModelRef,
     /// What agents ask for.
     pub rules: Rules,
+    /// How they come to forges.
+    pub git: Live<Git>,
 }
 
 #[async_trait]
@@ -110,6 +116,24 @@ impl StartFiles for AgentFiles {
         };
         let granted = self.models.granted(&frame.providers);
         self.models.agent_config(&self.default_model, Some(&self.small_model), &granted, rules.all())
+    }
+
+    fn forges(&self) -> Vec<ForgeHost> {
+        let mut forges: Vec<ForgeHost> = self.git.now().hosts.clone();
+        let known = ForgeHost::known().filter(|known| forges.iter().all(|it| it.authority != known.authority));
+        let known: Vec<ForgeHost> = known.collect();
+        forges.extend(known);
+        forges
+    }
+
+    fn opens(&self, forge: &ForgeHost) -> bool {
+        let git = self.git.now();
+        let entry = git.credentials.iter().find(|entry| entry.host.authority == forge.authority);
+        entry.is_some_and(|entry| entry.source != TokenSource::Here(None))
+    }
+
+    fn branches(&self) -> Vec<String> {
+        self.git.now().branches.clone()
     }
 
     fn providers(&self) -> Vec<String> {

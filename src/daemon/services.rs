@@ -27,6 +27,7 @@ use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
 use crate::notify::{self, Notifier, NotifierDeps};
 use crate::outbound::HttpClients;
+use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
@@ -170,7 +171,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let providers = settings::providers(&config).map_err(|error| built_in(error.to_string()))?;
     let prices = Prices::built_in().map_err(|error| built_in(error.to_string()))?;
     let every_frame = settings::providers_of_every_frame(&config);
-    let models = Models::new(providers, prices, HttpClients::default());
+    let http = HttpClients::default();
+    let models = Models::new(providers, prices, http.clone());
     let models = Arc::new(models.for_every_frame(every_frame.iter().map(String::as_str)));
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
@@ -183,10 +185,19 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         failpoints: failpoints.clone(),
         settings: settings.budget,
     }));
+    let git = Live::new(config.git.clone());
+    let pushes = background.of(Pushes::new(PushesDeps {
+        store: store.clone(),
+        tasks: tasks.clone(),
+        settings: git.clone(),
+        home: paths.home().to_owned(),
+    }));
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
         models: models.clone(),
         budgets: budgets.clone(),
+        pushes: pushes.clone(),
+        http,
         tasks: tasks.clone(),
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
@@ -211,6 +222,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             default_model: default_model.clone(),
             small_model: config.small_model(),
             rules: rules.clone(),
+            git: git.clone(),
         }),
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
@@ -303,6 +315,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     running.on_change(move |config| {
         let (frames, upkeep, disk, delivery, budgets) = &users;
         budgets.configure(settings::budget(config));
+        git.set(config.git.clone());
         frames.configure(config.frames.clone());
         upkeep.configure(config.frames.clone());
         disk.configure(config.frames.clone());
@@ -316,6 +329,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         audit,
         backups: copies,
         budgets,
+        pushes,
         statuses,
         upkeep,
         sessions,

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::error::FrameError;
 use super::project::Remark;
+use super::relocate::Survey;
 use super::request::{FrameRequest, Place};
 use super::workspace::{self, Workspace};
-use super::{Frames, Inner, ports, provision};
+use super::{Frames, Inner, forge, ports, provision};
 use crate::clock::entropy_128;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
@@ -90,7 +91,10 @@ impl Frames {
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
         let name = request.name.as_str();
-        let (git, mut remarks) = self.inner.survey(name, &workspace.path, &env).await?;
+        let Survey { git, origin, mut remarks } = self.inner.survey(name, &workspace.path, &env).await?;
+        let mode = request.git.or(config.git);
+        let forge = forge::settle(&*deps.start_files, request.repository, origin, mode, lifetime.is_some())?;
+        remarks.extend(forge::remark(&*deps.start_files, &forge));
         if owner_uid == 0 && !engine.rootless && engine.capabilities.isolation {
             remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
         }
@@ -102,6 +106,7 @@ impl Frames {
             run: request.run,
             workspace: workspace.path.display().to_string(),
             git,
+            forge,
             image,
             image_id: found.id,
             network,

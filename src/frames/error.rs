@@ -48,6 +48,9 @@ pub enum FrameError {
         /// What is there instead.
         why: String,
     },
+    /// Name another repository, or list its forge.
+    #[error("{0}")]
+    Repository(String),
     /// Choose another image.
     #[error("{0} is no frame image of mimir")]
     ForeignImage(String),

@@ -9,6 +9,7 @@ use super::error::FrameError;
 use super::provision::{self, invalid};
 use crate::model::allow::AllowGroups;
 use crate::model::frame::{Desired, Frame};
+use crate::model::git::BranchRule;
 use crate::model::names::FrameName;
 use crate::model::network::{LentHost, NetworkMode};
 use crate::model::principal::Principal;
@@ -22,6 +23,8 @@ pub struct Grant {
     pub hosts: Vec<String>,
     /// Model providers.
     pub providers: Vec<String>,
+    /// Branches that it may push; see [`BranchRule`].
+    pub branches: Vec<String>,
 }
 
 /// For how long.
@@ -66,10 +69,12 @@ impl Frames {
             Term::For(time) => Some(time),
         };
         let Some(within) = within else {
-            return self.write(principal, frame, "frame.allow", grant.hosts, providers, Change::Allow).await;
+            let grant = Grant { providers, ..grant };
+            return self.write(principal, frame, "frame.allow", grant, Change::Allow).await;
         };
-        if !providers.is_empty() {
-            return Err(invalid("providers", "a provider is granted for good, or not at all".to_owned()));
+        if !providers.is_empty() || !grant.branches.is_empty() {
+            let why = "providers and branches are granted for good, or not at all".to_owned();
+            return Err(invalid("providers", why));
         }
         span::check_lifetime(within.as_secs()).map_err(|why| invalid("for_seconds", why))?;
         let until = deps.clock.now_ms() + u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
@@ -106,7 +111,7 @@ impl Frames {
     ) -> Result<Frame, FrameError> {
         let frame = self.grantable(name, &grant).await?;
         self.inner.deps.attendant.take_back(&frame.id);
-        self.write(principal, frame, "frame.deny", grant.hosts, grant.providers, Change::Deny).await
+        self.write(principal, frame, "frame.deny", grant, Change::Deny).await
     }
 
     /// What a frame may reach for a while.
@@ -124,8 +129,11 @@ impl Frames {
         if frame.desired == Desired::Removed {
             return Err(FrameError::BeingDestroyed(name.to_string()));
         }
-        if grant.hosts.is_empty() && grant.providers.is_empty() {
-            return Err(invalid("hosts", "name a host, a group or a provider".to_owned()));
+        if grant.hosts.is_empty() && grant.providers.is_empty() && grant.branches.is_empty() {
+            return Err(invalid("hosts", "name a host, a group, a provider or a branch".to_owned()));
+        }
+        for branch in &grant.branches {
+            BranchRule::parse(branch).map_err(|why| invalid("branches", why))?;
         }
         let groups = AllowGroups::built_in().map_err(|why| invalid("hosts", why))?;
         let read = groups.resolve(grant.hosts.iter().map(String::as_str));
@@ -138,20 +146,26 @@ impl Frames {
         principal: &Principal,
         frame: Frame,
         verb: &'static str,
-        hosts: Vec<String>,
-        providers: Vec<String>,
+        grant: Grant,
         change: Change,
     ) -> Result<Frame, FrameError> {
         let (principal, id) = (principal.clone(), frame.id);
         let written = self.inner.deps.store.write_as(move |tx| {
             let frame = frames::get(tx, &id)?;
             let lists = (frame.allow.clone(), frame.deny.clone(), frame.providers.clone());
-            let (allow, deny, granted) = change.of(lists, &hosts, &providers);
+            let (allow, deny, granted) = change.of(lists, &grant.hosts, &grant.providers);
             frames::set_grants(tx, &id, allow, deny, granted)?;
-            let detail = json!({ "frame": id, "hosts": hosts, "providers": providers });
+            if !grant.branches.is_empty() {
+                frames::set_branches(tx, &id, change.of_branches(frame.forge.branches, &grant.branches))?;
+            }
+            let Grant { hosts, providers, branches } = grant;
+            let mut detail = json!({ "frame": id, "hosts": hosts, "providers": providers });
+            if !branches.is_empty() {
+                detail["branches"] = json!(branches);
+            }
             tx.audit(&principal, verb, frame.name.as_str(), &detail)?;
             let code = if change == Change::Allow { "allowed" } else { "denied" };
-            frames::note(tx, &id, code, &[hosts, providers].concat().join(", "))?;
+            frames::note(tx, &id, code, &[hosts, providers, branches].concat().join(", "))?;
             Ok::<_, FrameError>(frames::get(tx, &id)?)
         });
         let frame = written.await?;
@@ -187,6 +201,18 @@ impl Change {
         }
         (allow, deny, granted)
     }
+
+    /// A branch that may be rewritten and one that may not are one entry: what was said last holds.
+    fn of_branches(self, mut branches: Vec<String>, named: &[String]) -> Vec<String> {
+        let bare = |text: &str| text.trim_start_matches('+').to_owned();
+        for branch in named {
+            branches.retain(|known| bare(known) != bare(branch));
+            if self == Self::Allow {
+                branches.push(branch.clone());
+            }
+        }
+        branches
+    }
 }
 
 #[cfg(test)]
@@ -205,5 +231,8 @@ mod tests {
             Change::Deny.of((allow, deny, granted), &texts(&["a.test", "npm"]), &texts(&["local"]));
         assert_eq!((allow, deny), (texts(&["b.test", "c.test"]), texts(&["a.test", "npm"])));
         assert_eq!(granted, ["openai"]);
+        let branches = Change::Allow.of_branches(texts(&["feature/*"]), &texts(&["+feature/*", "main"]));
+        assert_eq!(branches, ["+feature/*", "main"]);
+        assert_eq!(Change::Deny.of_branches(branches, &texts(&["feature/*"])), ["main"]);
     }
 }

@@ -27,6 +27,7 @@ mod driver;
 mod ends;
 pub mod error;
 mod folders;
+mod forge;
 mod gc;
 pub mod git_config;
 pub mod git_folder;

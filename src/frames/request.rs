@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::schema as config;
+use crate::model::git::{GitMode, Repository};
 use crate::model::ids::RunId;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
@@ -28,6 +29,10 @@ pub struct FrameRequest {
     pub providers: Vec<String>,
     /// What it may use.
     pub limits: WantedLimits,
+    /// What becomes of what it pushes.
+    pub git: Option<GitMode>,
+    /// Its repository, when its folder's origin does not say it.
+    pub repository: Option<Repository>,
     /// Extra environment inside.
     pub env: BTreeMap<String, String>,
     /// Whether it ends by itself.

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::schema as config;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
+use crate::model::git::ForgeHost;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
@@ -169,6 +170,21 @@ pub enum AttendError {
 pub trait StartFiles: Send + Sync {
     /// opencode's configuration for this frame. Holds no real key.
     async fn agent_config(&self, frame: &Frame) -> serde_json::Value;
+
+    /// The forges that git inside comes to through its broker.
+    fn forges(&self) -> Vec<ForgeHost> {
+        ForgeHost::known().collect()
+    }
+
+    /// Whether the owner keeps something that opens that forge.
+    fn opens(&self, _forge: &ForgeHost) -> bool {
+        false
+    }
+
+    /// Branches that every frame may push.
+    fn branches(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The names of all model providers; none where nobody knows.
     fn providers(&self) -> Vec<String> {

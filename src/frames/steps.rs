@@ -129,7 +129,12 @@ impl Driver {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
-            git_config: HostGit::read().await.config_file(frame.network, frame.git.is_some()),
+            git_config: HostGit::read().await.config_file(
+                frame.network,
+                frame.git.is_some(),
+                &frame.forge,
+                &self.inner.deps.start_files.forges(),
+            ),
         };
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)

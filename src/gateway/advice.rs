@@ -10,11 +10,13 @@ use crate::config::{ConfigError, ConfigProblem};
 use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::workspace::WorkspaceError;
 use crate::frames::{FRAME_FILE, FrameError};
+use crate::git::GitError;
 use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
 use crate::model::message::{InvalidText, InvalidTitle};
 use crate::model::shell;
 use crate::opencode::OpencodeError;
+use crate::pushes::PushError;
 use crate::runtime::RuntimeError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
@@ -72,6 +74,8 @@ impl From<FrameError> for Reply {
                 .hint(format!("when it is back, `mimir frame start {name}`")),
             FrameError::GitMoved { name, .. } => Self(Problem::new(424, "frame.git_moved", title))
                 .hint(format!("`git worktree repair` mends a worktree; `mimir frame move {name} PATH` looks anew")),
+            FrameError::Repository(_) => Self::conflict("frame.repository", title)
+                .hint("for example `--repo github.com/me/blog`; docs/git.md says more"),
             FrameError::ForeignImage(_) => Self::conflict("image.foreign", title).hint(
                 "`mimir image list` shows those that are; one of your own begins with `FROM localhost/mimir-frame`",
             ),
@@ -400,6 +404,29 @@ impl From<BudgetError> for Reply {
             BudgetError::Price(_) => Self::conflict("price.invalid", title)
                 .hint("for example `mimir prices set work/our-model 3 15`"),
             BudgetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PushError> for Reply {
+    fn from(error: PushError) -> Self {
+        let title = error.to_string();
+        match error {
+            PushError::NotFound(_) => Self::not_found("push.not_found", title)
+                .hint("`mimir push list` shows those that are not over; `--all` the others too"),
+            PushError::TooLate { id, .. } => Self::conflict("push.too_late", title)
+                .hint(format!("`mimir push show {id}` says what became of it")),
+            PushError::NotTheirs(_) => Self::conflict("push.refused", title).hint("docs/git.md says more"),
+            PushError::Credential(_) => Self(Problem::new(424, "push.credential", title))
+                .hint("`git.credentials` in the configuration says where it is; docs/git.md says more"),
+            PushError::Git(GitError::Missing) => Self(Problem::new(424, "git.not_installed", title))
+                .hint("`sudo apt install git`"),
+            PushError::Git(GitError::Folder { ref source, .. }) if is_full(source) => disk_full(title),
+            PushError::Git(_) => Self(Problem::new(424, "push.git", title))
+                .hint("look again, then try again; the gateway's log has more"),
+            PushError::Store(error) => error.into(),
+            PushError::Stopping => Self::unavailable("gateway.stopping", title)
+                .hint("run the command again; it starts a gateway if none runs"),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::events::Events;
 use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
+use crate::pushes::Pushes;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::engines::Calls;
@@ -62,6 +63,8 @@ pub struct Services {
     pub backups: Backups,
     /// What may be spent.
     pub budgets: Budgets,
+    /// What frames push.
+    pub pushes: Pushes,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

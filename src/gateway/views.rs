@@ -6,6 +6,7 @@ use crate::model::approval::{ApprovalRequest, AskBody, Decision};
 use crate::model::budget::Standing;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
+use crate::model::git::Push;
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::Message;
 use crate::model::status::{FrameStatus, StatusWord};
@@ -17,6 +18,7 @@ use crate::wire::approvals::ApprovalView;
 use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
+use crate::wire::pushes::PushView;
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -134,6 +136,30 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         interrupt: message.urgent,
         after_event,
         notes,
+    }
+}
+
+/// Something that a frame pushed.
+pub fn push(push: Push) -> PushView {
+    PushView {
+        id: push.id,
+        frame: push.frame_name.to_string(),
+        message: push.message.map(|id| id.to_string()),
+        repository: push.repository.to_string(),
+        state: push.state,
+        updates: push.updates,
+        held_because: push.held_because,
+        commit_count: push.contents.commits,
+        file_count: push.contents.files,
+        size_bytes: push.contents.bytes,
+        protected: push.contents.protected,
+        findings: push.contents.findings,
+        remarks: push.contents.remarks,
+        by: push.decided_by,
+        reason: push.reason,
+        asked_at: push.asked_at,
+        decided_at: push.decided_at,
+        ended_at: push.ended_at,
     }
 }
 

@@ -7,6 +7,7 @@ use super::values::to_json;
 use super::{Queryable, StoreError, Tx};
 use crate::model::event::EventKind;
 use crate::model::frame::{Frame, Limits};
+use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
@@ -61,6 +62,7 @@ pub fn insert(
         network,
         limits: NO_LIMITS,
         git: None,
+        forge: FrameForge::default(),
     };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, '', ?2)",

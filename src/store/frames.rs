@@ -9,6 +9,7 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx, messages, ports};
 use crate::model::event::{EventKind, Subject};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, GitFolder, Limits};
+use crate::model::git::FrameForge;
 use crate::model::ids::{FrameId, ProjectId, RunId};
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
@@ -33,6 +34,8 @@ pub struct NewFrame {
     pub workspace: String,
     /// Where its git folder is, when that is not in it.
     pub git: Option<GitFolder>,
+    /// Its repository at a forge, and what it may push there.
+    pub forge: FrameForge,
     /// The image reference that was asked for.
     pub image: String,
     /// The image's id.
@@ -85,6 +88,9 @@ pub struct Resolved {
     /// Where its git folder is, when the workspace has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitFolder>,
+    /// Its repository at a forge, and what it may push there.
+    #[serde(default)]
+    pub forge: FrameForge,
 }
 
 /// A frame's configuration, as it was given and as it was settled.
@@ -152,6 +158,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
         network: new.network,
         limits: new.limits,
         git: new.git.clone(),
+        forge: new.forge.clone(),
     };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
@@ -189,6 +196,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         engine: row.get("engine")?,
         workspace: row.get("workspace")?,
         git: resolved.git,
+        forge: resolved.forge,
         image: row.get("image")?,
         image_id: row.get("image_id")?,
         network: row.get("network")?,
@@ -364,6 +372,18 @@ pub fn set_grants(
     providers: Vec<String>,
 ) -> Result<(), StoreError> {
     let resolved = Resolved { allow, deny, providers, ..config_of(tx, id)?.resolved };
+    let resolved = to_json(&resolved, "a frame's configuration")?;
+    tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
+    Ok(())
+}
+
+/// From now on it may push those branches as well.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn set_branches(tx: &mut Tx<'_>, id: &FrameId, branches: Vec<String>) -> Result<(), StoreError> {
+    let before = config_of(tx, id)?.resolved;
+    let resolved = Resolved { forge: FrameForge { branches, ..before.forge }, ..before };
     let resolved = to_json(&resolved, "a frame's configuration")?;
     tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
     Ok(())

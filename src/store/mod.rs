@@ -29,6 +29,7 @@ mod open;
 pub mod ports;
 pub mod prices;
 pub mod projects;
+pub mod pushes;
 pub mod queue;
 mod reserve;
 pub mod retention;

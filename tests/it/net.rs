@@ -6,4 +6,4 @@ mod link;
 mod money;
 mod outside;
 mod ports;
-mod support;
+pub(crate) mod support;

@@ -101,6 +101,7 @@ fn new_frame(name: &str) -> NewFrame {
         run: None,
         workspace: "/src/blog".into(),
         git: None,
+        forge: mimir::model::git::FrameForge::default(),
         image: "localhost/mimir-frame:latest".into(),
         image_id: "abc".into(),
         network: NetworkMode::Allow,

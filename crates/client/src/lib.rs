@@ -14,6 +14,7 @@ mod launch;
 mod lines;
 mod pin;
 mod place;
+mod pushes;
 mod routes;
 mod terminal;
 mod tokens;

@@ -16,6 +16,7 @@ pub mod event;
 pub mod filter;
 pub mod fingerprint;
 pub mod frame;
+pub mod git;
 pub mod ids;
 pub mod isolation;
 pub mod kit;

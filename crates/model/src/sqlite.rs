@@ -9,6 +9,7 @@ use crate::agent::{AgentMessageId, AgentSessionId, ModelRef, TakeBack};
 use crate::approval::ApprovalState;
 use crate::budget::{BudgetPeriod, BudgetScope};
 use crate::frame::{Desired, EngineKind, FrameState};
+use crate::git::{PushState, Repository};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
 use crate::names::{FrameName, ProjectName, TokenName};
@@ -59,6 +60,7 @@ parsed! {
     ProjectName => "a project name",
     TokenName => "a token name",
     ModelRef => "a model",
+    Repository => "a repository",
 }
 
 /// One of a closed list of words.
@@ -89,6 +91,7 @@ words! {
     NetworkMode => "a network mode",
     BudgetScope => "whose budget it is",
     BudgetPeriod => "the time of a budget",
+    PushState => "the state of a push",
 }
 
 /// Ids that somebody else makes; any text is one.

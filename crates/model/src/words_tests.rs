@@ -9,6 +9,7 @@ use strum::IntoEnumIterator;
 
 use crate::approval::{ApprovalState, Decision, RequestForm};
 use crate::frame::{Desired, FrameState, Observed};
+use crate::git::{GitMode, PushState};
 use crate::message::DeliveryState;
 use crate::network::NetworkMode;
 use crate::policy::Action;
@@ -49,6 +50,8 @@ fn words_are_what_they_were() {
     read_back([RequestForm::Permission, RequestForm::Question], "permission question");
     read_back([PortPurpose::Agent, PortPurpose::Preview], "agent preview");
     read_back([NetworkMode::Sealed, NetworkMode::Allow, NetworkMode::Open], "sealed allow open");
+    read_back(GitMode::iter(), "direct gate");
+    read_back(PushState::iter(), "waiting approved pushed rejected failed replaced");
     read_back([Action::Allow, Action::Ask, Action::Deny], "allow ask deny");
     read_back(Scope::iter(), "read send approve frames terminal passthrough metrics admin");
     same(StatusWord::iter(), "starting idle busy waiting queued retrying wedged error paused stopped");

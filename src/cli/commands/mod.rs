@@ -15,6 +15,7 @@ pub mod init;
 pub mod open;
 pub mod prices;
 pub mod projects;
+pub mod push;
 pub mod queue;
 pub mod send;
 pub mod serve;
@@ -59,6 +60,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Pause(args)) => context.wait_for(budget::pause(args.all, context)),
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
+        Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }

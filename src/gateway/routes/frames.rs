@@ -135,6 +135,7 @@ pub async fn show(
     State(upkeep): State<Upkeep>,
     State(shown): State<Shown>,
     State(about): State<Arc<About>>,
+    State(running): State<Running>,
     Path(name): Path<String>,
 ) -> Answer<Json<FrameDetails>> {
     let frame = frames.get(&frame_name(&name)?).await?;
@@ -175,6 +176,9 @@ pub async fn show(
         cannot: can.iter().flat_map(Capabilities::lacking).map(str::to_owned).collect(),
         allow: frame.allow.clone(),
         providers: if is_local { granted(&about, &frame) } else { Vec::new() },
+        repository: frame.forge.repository.as_ref().map(ToString::to_string),
+        git: frame.forge.mode,
+        branches: if is_local { branches(&running, &frame) } else { Vec::new() },
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
@@ -196,6 +200,14 @@ pub async fn show(
 pub(super) fn granted(about: &About, frame: &Frame) -> Vec<String> {
     let all: BTreeSet<&String> = about.providers.iter().chain(&frame.providers).collect();
     all.into_iter().cloned().collect()
+}
+
+/// The branches that a frame may push to its repository; none where it has no repository.
+pub(super) fn branches(running: &Running, frame: &Frame) -> Vec<String> {
+    if frame.forge.repository.is_none() {
+        return Vec::new();
+    }
+    running.now().git.branches.into_iter().chain(frame.forge.branches.clone()).collect()
 }
 
 /// Destroys a frame with everything that belongs to it. 200 when it is gone, 202 while it goes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{FromRef, Path, State};
 
-use super::frames::granted;
+use super::frames::{branches, granted};
 use crate::clock::Clock;
 use crate::config::Running;
 use crate::frames::{FrameError, Frames, Grant, Term};
@@ -54,7 +54,7 @@ pub async fn allow(
         (false, Some(seconds)) => Term::For(Duration::from_secs(seconds)),
         (false, None) => Term::Always,
     };
-    let grant = Grant { hosts: request.hosts, providers: request.providers };
+    let grant = Grant { hosts: request.hosts, providers: request.providers, branches: request.branches };
     let frame = reach.frames.allow(&principal, &frame_name(&name)?, grant, term).await?;
     reach.of(frame).await
 }
@@ -74,7 +74,7 @@ pub async fn deny(
         return Err(Reply::conflict("frame.provider", format!("every frame may use provider {provider}"))
             .hint("it is that of `opencode.default_model` or `opencode.small_model`, or the demo"));
     }
-    let grant = Grant { hosts: request.hosts, providers: request.providers };
+    let grant = Grant { hosts: request.hosts, providers: request.providers, branches: request.branches };
     let frame = reach.frames.deny(&principal, &name, grant).await?;
     reach.of(frame).await
 }
@@ -121,6 +121,9 @@ impl Reach {
             lent: self.frames.lent(&frame),
             providers: granted(&self.about, &frame),
             upload_limit_bytes: self.running.now().frames.upload_limit,
+            repository: frame.forge.repository.as_ref().map(ToString::to_string),
+            git: frame.forge.mode,
+            branches: branches(&self.running, &frame),
             allow: frame.allow,
             deny: frame.deny,
             hosts,

@@ -254,6 +254,7 @@ pub async fn insert_frame(store: &Store, id: &FrameId, name: &str) {
         run: None,
         workspace: "/nowhere".into(),
         git: None,
+        forge: mimir::model::git::FrameForge::default(),
         image: "image".into(),
         image_id: "id".into(),
         network: NetworkMode::Sealed,

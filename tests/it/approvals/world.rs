@@ -187,6 +187,7 @@ async fn fill(store: &Store, frame: &FrameId, session: &SessionId, message: &Mes
         run: None,
         workspace,
         git: None,
+        forge: mimir::model::git::FrameForge::default(),
         image: "image".into(),
         image_id: "id".into(),
         network: NetworkMode::Sealed,

@@ -142,7 +142,8 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("POST /v1/frames/blog/upgrade", upgraded);
     let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "deny": ["example.net"],
         "lent": [{"host": "example.org", "once": true, "until": 1}], "providers": ["demo"],
-        "upload_limit_bytes": 1, "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
+        "upload_limit_bytes": 1, "repository": "github.com/me/blog", "git": "gate",
+        "branches": ["mimir/*"], "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
             "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
             "reason": "it was denied"}]});
     on("GET /v1/frames/blog/network", network.clone());
@@ -184,6 +185,18 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/approvals", json!([approval("question")]));
     on("GET /v1/approvals/apr_1", approval("question"));
     on("POST /v1/approvals/apr_1/answer", approval("permission"));
+    let push = json!({"id": 3, "frame": "blog", "message": MESSAGE, "repository": "github.com/me/blog", "state": "waiting",
+        "updates": [{"name": "refs/heads/mimir/x", "from": "aa", "to": "bb"}], "held_because": ["as everything"],
+        "commit_count": 1, "file_count": 1, "size_bytes": 1, "protected": [".gitmodules"],
+        "findings": [{"rule": "a token", "line": 3, "text": "…"}], "remarks": ["x is a link"], "by": "owner:0",
+        "reason": "not now", "asked_at": 1, "decided_at": 2, "ended_at": 3});
+    let mut with_patches = push.clone();
+    with_patches["patches"] = json!("commit bb\n\u{1b}[2Jdiff --git a/x b/x\n");
+    with_patches["is_cut"] = json!(true);
+    on("GET /v1/pushes", json!([push]));
+    on("GET /v1/pushes/3", with_patches);
+    on("POST /v1/pushes/3/approve", push.clone());
+    on("POST /v1/pushes/3/reject", push);
     let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
         "created_at": 1});
     let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],
@@ -323,6 +336,10 @@ fn what_every_command_prints_is_what_is_described() {
         &["approvals", "allow"],
         &["approvals", "deny", "apr_1", "--why", "no"],
         &["approvals", "answer", "apr_1", "a"],
+        &["push", "list"],
+        &["push", "show", "3"],
+        &["push", "approve", "3"],
+        &["push", "reject", "3", "--why", "no"],
         &["queue", "list"],
         &["queue", "cancel", MESSAGE],
         &["queue", "edit", MESSAGE, "other words"],
@@ -378,6 +395,20 @@ fn what_every_command_prints_is_what_is_described() {
         let is_seen = seen.contains(described.command) || elsewhere.contains(&described.command);
         assert!(is_seen, "nothing was compared with the schema of `{}`", described.command);
     }
+}
+
+/// Whoever decides sees what is there: a patch cannot paint over itself.
+#[test]
+fn what_was_pushed_is_shown_with_everything_that_is_unseen() {
+    let world = World::new();
+    let _gateway = play(&world);
+    let shown = world.run(&["push", "show", "3"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(!shown.stdout.contains('\u{1b}'), "{shown:?}");
+    for words in ["\\u{1b}[2Jdiff --git", "protected", ".gitmodules", "a token, line 3", "mimir/x from aa to bb"] {
+        assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
+    }
+    assert!(shown.stderr.contains("mimir push approve 3"), "{shown:?}");
 }
 
 #[test]

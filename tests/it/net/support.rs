@@ -9,8 +9,10 @@ use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Reach};
 use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::config::Live;
+use mimir::config::schema::Git as GitSettings;
 use mimir::model::allow::AllowGroups;
 use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
+use mimir::model::git::FrameForge;
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
 use mimir::model::network::{HostTraffic, NetworkMode};
@@ -19,6 +21,7 @@ use mimir::model::secret::Secret;
 use mimir::model::usage::Price;
 use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
 use mimir::outbound::HttpClients;
+use mimir::pushes::{Pushes, PushesDeps};
 use mimir::runtime::link::Link;
 use mimir::store::frames::NewFrame;
 use mimir::store::{OpenOptions, Store, frame_hosts};
@@ -56,6 +59,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         engine: EngineKind::Podman,
         workspace: "/nowhere".to_owned(),
         git: None,
+        forge: FrameForge::default(),
         image: String::new(),
         image_id: String::new(),
         network,
@@ -105,6 +109,9 @@ pub struct World {
     pub home: TempDir,
     pub broker: Broker,
     pub budgets: Budgets,
+    pub pushes: Pushes,
+    /// How frames come to forges.
+    pub git: Live<GitSettings>,
     pub store: Store,
     pub tasks: Tasks,
     pub upload_limit: Live<Option<u64>>,
@@ -159,10 +166,19 @@ impl World {
             settings: Settings::default(),
         });
         tasks.run(&budgets);
+        let git = Live::new(GitSettings::default());
+        let pushes = Pushes::new(PushesDeps {
+            store: store.clone(),
+            tasks: tasks.clone(),
+            settings: git.clone(),
+            home: home.path().to_owned(),
+        });
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
             models,
             budgets: budgets.clone(),
+            pushes: pushes.clone(),
+            http: HttpClients::default(),
             tasks: tasks.clone(),
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
@@ -170,7 +186,7 @@ impl World {
             upload_limit: upload_limit.clone(),
             idle,
         });
-        Self { home, broker, budgets, store, tasks, upload_limit }
+        Self { home, broker, budgets, pushes, git, store, tasks, upload_limit }
     }
 
     /// Keeps a frame's row, where what its connections came to can be kept too.
@@ -183,6 +199,7 @@ impl World {
             run: None,
             workspace: frame.workspace.clone(),
             git: None,
+            forge: frame.forge.clone(),
             image: String::new(),
             image_id: String::new(),
             network: frame.network,

@@ -12,6 +12,7 @@ mod commands;
 mod crash;
 mod echo;
 mod escape;
+mod git;
 mod isolation;
 mod money;
 mod neighbours;

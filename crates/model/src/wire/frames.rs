@@ -8,6 +8,7 @@ use super::budgets::BudgetView;
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
+use crate::git::GitMode;
 use crate::isolation::Isolation;
 use crate::network::{HostTraffic, LentHost, NetworkMode};
 use crate::origin::Origin;
@@ -46,6 +47,12 @@ pub struct CreateFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// What becomes of what it pushes; the configured mode when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitMode>,
+    /// Its repository at a forge, such as `github.com/me/blog`; the origin of its folder when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
     /// Cores, such as 1.5.
     #[schema(minimum = 0.1, maximum = 1024)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +129,10 @@ pub struct AllowFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Branches that it may push to its repository; with `+` before one, it may be rewritten and deleted too.
+    #[schema(schema_with = super::schemas::branches)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
     /// One connection to each of the hosts, within ten minutes.
     #[serde(default)]
     pub once: bool,
@@ -143,6 +154,10 @@ pub struct DenyFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Branches that it may not push any more; those that every frame may push stay (`git.branches`).
+    #[schema(schema_with = super::schemas::branches)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
 }
 
 /// `GET /v1/frames/{name}/network`
@@ -163,6 +178,15 @@ pub struct FrameNetwork {
     /// How much it may send to one host a day; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_limit_bytes: Option<u64>,
+    /// Its repository at a forge, which it reads and pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What becomes of what it pushes there.
+    #[serde(default)]
+    pub git: GitMode,
+    /// Branches that it may push there.
+    #[serde(default)]
+    pub branches: Vec<String>,
     /// What its connections came to, up to a second ago; last used first. Nothing is known of those in mode `open`.
     pub hosts: Vec<HostTraffic>,
 }
@@ -288,6 +312,15 @@ pub struct FrameDetails {
     /// Model providers that it may use; empty for a server elsewhere, which has its own.
     #[serde(default)]
     pub providers: Vec<String>,
+    /// Its repository at a forge, which it reads and pushes; absent when its folder has no origin there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What becomes of what it pushes there.
+    #[serde(default)]
+    pub git: GitMode,
+    /// Branches that it may push there.
+    #[serde(default)]
+    pub branches: Vec<String>,
     /// Names of the extra environment; values are not shown.
     pub env: Vec<String>,
     /// Who owns what the agent writes.

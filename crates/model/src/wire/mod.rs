@@ -13,6 +13,7 @@ pub mod images;
 pub mod messages;
 pub mod problem;
 pub mod projects;
+pub mod pushes;
 mod schemas;
 pub mod sessions;
 pub mod status;

@@ -5,6 +5,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Object, Schema, SchemaType, 
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr};
 
 use crate::allow::AllowGroups;
+use crate::git::BranchRule;
 use crate::message::{MessageText, SessionTitle};
 
 /// Something that is not white space, as Rust and Unicode mean it.
@@ -19,9 +20,10 @@ const SERVER: &str = r"^https?://([A-Za-z0-9_.~-]+@)?([A-Za-z][A-Za-z0-9]*([.-][
 const VARIABLE: &str =
     "^(?!(HOME|SHELL|XDG_STATE_HOME)$|MIMIR_|OPENCODE_SERVER_|OPENCODE_CONFIG)[A-Za-z_][A-Za-z0-9_]*$";
 /// Settings that whoever asks may have in the environment.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "approvals.unattended",
     "frames.allow",
+    "frames.git",
     "frames.image",
     "frames.limits.cpus",
     "frames.limits.memory",
@@ -77,6 +79,11 @@ pub(super) fn providers() -> Schema {
     Schema::Array(
         ArrayBuilder::new().items(text().pattern(Some("^[a-z0-9_-]+$")).max_length(Some(60))).build(),
     )
+}
+
+/// Branches that may be pushed.
+pub(super) fn branches() -> Schema {
+    Schema::Array(ArrayBuilder::new().items(text().pattern(Some(BranchRule::PATTERN))).build())
 }
 
 /// Names of frames; at least one, or all of them.

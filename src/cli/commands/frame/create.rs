@@ -16,6 +16,7 @@ use crate::cli::json::FrameMade;
 use crate::cli::names;
 use crate::cli::table::clean;
 use crate::client::{ClientError, FrameVerb, GatewayClient};
+use crate::model::git::GitMode;
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
@@ -47,6 +48,12 @@ pub struct CreateArgs {
     /// A model provider that it may use besides that of the default model; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// What becomes of what it pushes: direct (to the forge), gate (it waits until you have looked)
+    #[arg(long, value_name = "MODE")]
+    git: Option<GitMode>,
+    /// Its repository at a forge, such as github.com/me/blog; the folder's origin when absent
+    #[arg(long, value_name = "REPOSITORY")]
+    repo: Option<String>,
     /// Processor cores, such as 1.5
     #[arg(long, value_name = "N", value_parser = cpus::parse)]
     cpus: Option<u32>,
@@ -180,6 +187,8 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         network: args.network,
         allow: args.allow,
         providers: args.providers,
+        git: args.git,
+        repo: args.repo,
         cpus: args.cpus.map(|milli| f64::from(milli) / 1000.0),
         memory_bytes: args.memory,
         pids: args.pids,

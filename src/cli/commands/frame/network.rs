@@ -33,11 +33,14 @@ pub struct AllowArgs {
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: FrameName,
     /// Hosts, or groups such as `npm`. With a port (`git.example.org:22`) anything may be spoken there, else HTTP and TLS
-    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
     hosts: Vec<String>,
     /// A model provider that it may use; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// A branch that it may push, such as feature/*; with + before it, it may be rewritten and deleted too
+    #[arg(long = "branch", value_name = "BRANCH")]
+    branches: Vec<String>,
     /// One connection, within ten minutes
     #[arg(long, conflicts_with_all = ["for_time", "always"])]
     once: bool,
@@ -56,11 +59,14 @@ pub struct DenyArgs {
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: FrameName,
     /// Hosts or groups
-    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
     hosts: Vec<String>,
     /// A model provider; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// A branch that it may not push any more; may be repeated
+    #[arg(long = "branch", value_name = "BRANCH")]
+    branches: Vec<String>,
 }
 
 pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
@@ -86,8 +92,9 @@ pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
 }
 
 pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
-    if !args.providers.is_empty() && (args.once || args.for_time.is_some()) {
-        return Err(usage("a provider is granted for good, or not at all")
+    let is_for_good = !args.providers.is_empty() || !args.branches.is_empty();
+    if is_for_good && (args.once || args.for_time.is_some()) {
+        return Err(usage("providers and branches are granted for good, or not at all")
             .hint("leave out --once and --for; `mimir frame deny NAME --provider PROVIDER` takes it back")
             .into());
     }
@@ -96,6 +103,7 @@ pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
     let request = AllowFrame {
         hosts: args.hosts,
         providers: args.providers,
+        branches: args.branches,
         once: args.once,
         for_seconds: args.for_time.map(|time| time.as_secs()),
     };
@@ -112,7 +120,7 @@ pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
 
 pub async fn deny(args: DenyArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
-    let request = DenyFrame { hosts: args.hosts, providers: args.providers };
+    let request = DenyFrame { hosts: args.hosts, providers: args.providers, branches: args.branches };
     let network = gateway.deny_frame(args.name.as_str(), &request).await?;
     told(&network, context)?;
     Ok(DONE)
@@ -145,6 +153,9 @@ fn words(network: &FrameNetwork, now_ms: u64) -> Vec<String> {
         format!("lent      {} {how} {}", clean(&loan.host), left(loan.until, now_ms))
     }));
     lines.push(format!("models of {}", list(&network.providers, "no provider")));
+    if let Some(repository) = &network.repository {
+        lines.push(format!("git       {repository}, {}; may push {}", network.git, list(&network.branches, "nothing")));
+    }
     if let Some(limit) = network.upload_limit_bytes.filter(|_| network.network == NetworkMode::Allow) {
         lines.push(format!("uploads   {} to each host a day", size(limit)));
     }

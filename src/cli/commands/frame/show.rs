@@ -12,6 +12,7 @@ use crate::cli::table::clean;
 use crate::cli::{here, names};
 use crate::clock::utc as time;
 use crate::model::frame::FrameState;
+use crate::model::git::GitMode;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
 use crate::model::quantity::{age, left, size};
@@ -126,6 +127,13 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
     facts.extend(network.map(|network| ("network", network)));
     if !frame.providers.is_empty() {
         facts.push(("models of", frame.providers.join(", ")));
+    }
+    if let Some(repository) = &frame.repository {
+        let becomes = match frame.git {
+            GitMode::Direct => "direct",
+            GitMode::Gate => "with a gate: what it pushes waits for a look",
+        };
+        facts.push(("git", format!("{repository}, {becomes}; may push {}", list_or(&frame.branches, "nothing"))));
     }
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
