@@ -23,7 +23,7 @@ use super::route::GitQuestion;
 use super::serve::Served;
 use super::traffic::Host;
 use crate::git::receive::ListReader;
-use crate::git::{Asked, Remote};
+use crate::git::{ReadRequest, Remote};
 use crate::model::git::{GitMode, Repository};
 use crate::model::network::NetworkMode;
 use crate::pushes::{self, Asker, PushError};
@@ -93,7 +93,8 @@ impl Question<'_> {
 
     /// The host and port, as connections to it are counted.
     fn place(&self) -> (String, u16) {
-        let is_plain = self.served.shared.pushes.forge(self.repository.host()).is_some_and(|forge| forge.is_plain);
+        let is_plain =
+            self.served.shared.pushes.forge(self.repository.host()).is_some_and(|forge| forge.is_plain);
         let usual = if is_plain { 80 } else { 443 };
         match self.repository.host().rsplit_once(':') {
             Some((host, port)) => (host.to_owned(), port.parse().unwrap_or(usual)),
@@ -126,7 +127,10 @@ impl Question<'_> {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Box<Response<Body>>> {
         let turn = tokio::time::timeout(ASKS, self.served.git.clone().acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| {
-            Box::new(sentence(StatusCode::SERVICE_UNAVAILABLE, "too much of git runs in this frame; try again"))
+            Box::new(sentence(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too much of git runs in this frame; try again",
+            ))
         })
     }
 
@@ -167,9 +171,9 @@ impl Question<'_> {
     fn may_reach_own(&self) -> Result<(), Box<Response<Body>>> {
         let (host, port) = self.place();
         match self.client.network {
-            NetworkMode::Sealed => {
-                Err(self.refuse("the frame is sealed; one with `--git gate` reads a copy, and its pushes wait for a look"))
-            }
+            NetworkMode::Sealed => Err(self.refuse(
+                "the frame is sealed; one with `--git gate` reads a copy, and its pushes wait for a look",
+            )),
             _ if self.client.allow.denies(&host, port) => Err(self.refuse("it was denied")),
             _ => Ok(()),
         }
@@ -187,7 +191,7 @@ impl Question<'_> {
         };
         let has_gate = self.client.forge.mode == GitMode::Gate;
         if self.is_own() && has_gate {
-            let asked = Asked { method, path, version, is_compressed, body };
+            let asked = ReadRequest { method, path, version, is_compressed, body };
             let read = pushes.read(&self.asker(), asked).await.map_err(|error| self.failed(&error))?;
             let status = StatusCode::from_u16(read.status).unwrap_or(StatusCode::BAD_GATEWAY);
             return Ok(streamed(status, &read.content_type, hold(read.body, turn)));
@@ -234,7 +238,10 @@ impl Question<'_> {
         let read = tokio::time::timeout(ASKS, Limited::new(request.into_body(), LONGEST_QUESTION).collect());
         match read.await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(_)) => Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the question was cut off or is larger than 8 MiB")),
+            Ok(Err(_)) => Err(refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the question was cut off or is larger than 8 MiB",
+            )),
             Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the question did not arrive in time")),
         }
     }
@@ -253,7 +260,8 @@ impl Question<'_> {
             GitQuestion::Refs => ("?service=git-upload-pack", "advertisement"),
             _ => ("", "result"),
         };
-        let unreachable = |why: String| bad(StatusCode::BAD_GATEWAY, format!("the forge cannot be reached: {why}"));
+        let unreachable =
+            |why: String| bad(StatusCode::BAD_GATEWAY, format!("the forge cannot be reached: {why}"));
         let url = url::Url::parse(&format!("{}/{path}{query}", remote.address()));
         let url = url.map_err(|error| unreachable(error.to_string()))?;
         let client = self.served.shared.http.to(&url).map_err(|error| unreachable(error.to_string()))?;
@@ -277,15 +285,20 @@ impl Question<'_> {
         let answer = match tokio::time::timeout(FIRST_BYTE, asked.send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(unreachable(cause(&error.without_url()))),
-            Err(_) => return Err(bad(StatusCode::GATEWAY_TIMEOUT, "the forge did not answer in time".to_owned())),
+            Err(_) => {
+                return Err(bad(StatusCode::GATEWAY_TIMEOUT, "the forge did not answer in time".to_owned()));
+            }
         };
         let wanted = format!("application/x-git-upload-pack-{kind}");
-        let is_wanted = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == wanted.as_bytes());
+        let is_wanted =
+            answer.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == wanted.as_bytes());
         // Nothing of another answer goes on: a forge may repeat what it was sent.
         match answer.status().as_u16() {
             200 if is_wanted => Ok((wanted, answer)),
             200 => Err(bad(StatusCode::BAD_GATEWAY, "what the forge says is not git's".to_owned())),
-            300..=399 => Err(bad(StatusCode::BAD_GATEWAY, "the repository has moved; give its new address".to_owned())),
+            300..=399 => {
+                Err(bad(StatusCode::BAD_GATEWAY, "the repository has moved; give its new address".to_owned()))
+            }
             status @ (401 | 403 | 404) => {
                 let text = match (self.is_own(), remote.credential.is_some()) {
                     (true, true) => "it is not there, or the credential on the host does not open it",

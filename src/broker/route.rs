@@ -130,7 +130,16 @@ mod tests {
             route(Method::POST, "http://127.0.0.1:8118/git/git.test:3000/a/b/c/git-receive-pack"),
             git("a/b/c", GitQuestion::Push)
         );
-        for unknown in ["/git/", "/git/x/info/refs", "/git/x/y/HEAD", "/", "/models/", "/models/demo", "https://example.com/", "/v1/frames"] {
+        for unknown in [
+            "/git/",
+            "/git/x/info/refs",
+            "/git/x/y/HEAD",
+            "/",
+            "/models/",
+            "/models/demo",
+            "https://example.com/",
+            "/v1/frames",
+        ] {
             assert_eq!(route(Method::GET, unknown), Route::Unknown, "{unknown}");
         }
     }

@@ -48,7 +48,10 @@ pub fn pushes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         ask(|client| async move {
             let waiting = client.pushes(None, false).await.unwrap_or_default();
-            waiting.into_iter().map(|it| (it.id.to_string(), format!("{}: {}", it.frame, it.repository))).collect()
+            waiting
+                .into_iter()
+                .map(|it| (it.id.to_string(), format!("{}: {}", it.frame, it.repository)))
+                .collect()
         })
     })
 }

@@ -118,7 +118,8 @@ pub(super) fn git_mode_or_auto(text: &str) -> Result<Option<GitMode>, Refusal> {
 
 /// A repository at a forge.
 pub(super) fn repository(text: &str) -> Result<Repository, Refusal> {
-    Repository::parse(text).map_err(|_| format!("must be HOST/OWNER/NAME or an address of git's, not `{text}`"))
+    Repository::parse(text)
+        .map_err(|_| format!("must be HOST/OWNER/NAME or an address of git's, not `{text}`"))
 }
 
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.

@@ -120,7 +120,8 @@ impl StartFiles for AgentFiles {
 
     fn forges(&self) -> Vec<ForgeHost> {
         let mut forges: Vec<ForgeHost> = self.git.now().hosts.clone();
-        let known = ForgeHost::known().filter(|known| forges.iter().all(|it| it.authority != known.authority));
+        let known =
+            ForgeHost::known().filter(|known| forges.iter().all(|it| it.authority != known.authority));
         let known: Vec<ForgeHost> = known.collect();
         forges.extend(known);
         forges

@@ -41,10 +41,14 @@ pub(super) fn remark(known: &dyn StartFiles, forge: &FrameForge) -> Option<Remar
     let branches = known.branches().join(", ");
     let text = match (forge.mode, is_opened) {
         (GitMode::Direct, true) => {
-            format!("its git reads {repository} with your credential, and pushes {branches} there (docs/git.md)")
+            format!(
+                "its git reads {repository} with your credential, and pushes {branches} there (docs/git.md)"
+            )
         }
         (GitMode::Gate, _) => {
-            format!("its git reads a copy of {repository}; what it pushes waits for a look: `mimir push list`")
+            format!(
+                "its git reads a copy of {repository}; what it pushes waits for a look: `mimir push list`"
+            )
         }
         (GitMode::Direct, false) => return None,
     };
@@ -87,8 +91,13 @@ mod tests {
         assert_eq!((found.repository, found.mode), (blog(), GitMode::Direct));
         let found = settled(repository("codeberg.org/me/other"), blog(), None, true).expect("fine");
         assert_eq!((found.repository, found.mode), (repository("codeberg.org/me/other"), GitMode::Gate));
-        let found = settled(None, repository("git.intern/me/blog"), Some(GitMode::Gate), false).expect("fine");
-        assert_eq!((found.repository, found.mode), (None, GitMode::Gate), "an origin elsewhere is none of ours");
+        let found =
+            settled(None, repository("git.intern/me/blog"), Some(GitMode::Gate), false).expect("fine");
+        assert_eq!(
+            (found.repository, found.mode),
+            (None, GitMode::Gate),
+            "an origin elsewhere is none of ours"
+        );
         let refused = settled(repository("git.intern/me/blog"), None, None, false).expect_err("unknown");
         assert!(refused.to_string().contains("git.hosts"), "{refused}");
     }

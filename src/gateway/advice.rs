@@ -419,8 +419,9 @@ impl From<PushError> for Reply {
             PushError::NotTheirs(_) => Self::conflict("push.refused", title).hint("docs/git.md says more"),
             PushError::Credential(_) => Self(Problem::new(424, "push.credential", title))
                 .hint("`git.credentials` in the configuration says where it is; docs/git.md says more"),
-            PushError::Git(GitError::Missing) => Self(Problem::new(424, "git.not_installed", title))
-                .hint("`sudo apt install git`"),
+            PushError::Git(GitError::Missing) => {
+                Self(Problem::new(424, "git.not_installed", title)).hint("`sudo apt install git`")
+            }
             PushError::Git(GitError::Folder { ref source, .. }) if is_full(source) => disk_full(title),
             PushError::Git(_) => Self(Problem::new(424, "push.git", title))
                 .hint("look again, then try again; the gateway's log has more"),

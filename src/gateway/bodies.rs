@@ -47,7 +47,9 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         (false, None) => Lifetime::Stays,
     };
     let repository = match body.repo {
-        Some(text) => Some(Repository::parse(&text).map_err(|error| FrameError::Repository(error.to_string()))?),
+        Some(text) => {
+            Some(Repository::parse(&text).map_err(|error| FrameError::Repository(error.to_string()))?)
+        }
         None => file.repo,
     };
     // A place that is named in the body beats either way of naming one in the file.

@@ -47,7 +47,12 @@ fn can_answer(status: u16, route: &Route, operation: &Operation) -> bool {
     let names_something = route.path.contains('{');
     let reaches_an_agent = matches!(
         route.frame,
-        FrameIn::Path | FrameIn::Body | FrameIn::Message | FrameIn::Session | FrameIn::Approval
+        FrameIn::Path
+            | FrameIn::Body
+            | FrameIn::Message
+            | FrameIn::Session
+            | FrameIn::Approval
+            | FrameIn::Push
     );
     match status {
         401 => route.needs != Needs::Open,

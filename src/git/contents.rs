@@ -43,12 +43,14 @@ impl Parcel {
             return Ok(Looked::default());
         }
         let job = |args: &[&str]| Job::new("looking at what was sent", &self.folder, args, ASK);
-        let counted = self.git.run_with(job(&["rev-list", "--count", "--stdin"]), range(updates, known)).await?;
+        let counted =
+            self.git.run_with(job(&["rev-list", "--count", "--stdin"]), range(updates, known)).await?;
         let commits = String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0);
         // Of a merge, what is in none of its parents.
         let args =
             ["log", "--stdin", "--raw", "-z", "-c", "--root", "--no-renames", "--format=", "--no-abbrev"];
-        let args = [&args[..], &["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature"]].concat();
+        let args =
+            [&args[..], &["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature"]].concat();
         let raw = self.git.run_with(job(&args[..]), range(updates, known)).await?;
         Ok(Looked { commits, ..changed(&raw) })
     }
@@ -66,7 +68,8 @@ impl Parcel {
         if updates.iter().all(|update| update.to.is_none()) {
             return Ok(Patches::default());
         }
-        let mut args = vec!["log", "--stdin", "--reverse", "--patch", "-c", "--root", "--no-renames", "--stat=100"];
+        let mut args =
+            vec!["log", "--stdin", "--reverse", "--patch", "-c", "--root", "--no-renames", "--stat=100"];
         args.extend(["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature", "--no-decorate"]);
         args.push("--format=commit %H%nauthor %an <%ae>%ncommitter %cn <%ce>%ndate %ai%n%n%w(0,4,4)%B");
         if also_binary {
@@ -96,7 +99,9 @@ fn changed(raw: &[u8]) -> Looked {
                 }
                 looked.paths.insert(path);
             }
-            None => meta = Some(text.trim_start_matches('\n').to_owned()).filter(|text| text.starts_with(':')),
+            None => {
+                meta = Some(text.trim_start_matches('\n').to_owned()).filter(|text| text.starts_with(':'))
+            }
         }
     }
     looked

@@ -78,7 +78,8 @@ impl Credentials {
     /// When it does, and what it names gives nothing.
     pub async fn of(&self, forge: &ForgeHost) -> Result<Option<Credential>, CredentialError> {
         let settings = self.settings.now();
-        let Some(entry) = settings.credentials.iter().find(|entry| entry.host.authority == forge.authority) else {
+        let Some(entry) = settings.credentials.iter().find(|entry| entry.host.authority == forge.authority)
+        else {
             return Ok(None);
         };
         {

@@ -158,7 +158,9 @@ impl Listed {
         for (value, name) in text.lines().filter_map(|line| line.split_once('\t')) {
             if let Some(first) = value.strip_prefix("ref: ") {
                 listed.first = (name == "HEAD").then(|| first.to_owned()).or(listed.first);
-            } else if (name.starts_with("refs/heads/") || name.starts_with("refs/tags/")) && !name.ends_with("^{}") {
+            } else if (name.starts_with("refs/heads/") || name.starts_with("refs/tags/"))
+                && !name.ends_with("^{}")
+            {
                 listed.heads.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -191,7 +193,10 @@ mod tests {
         );
         assert_eq!(listed.first.as_deref(), Some("refs/heads/main"));
         assert_eq!(listed.heads.keys().collect::<Vec<_>>(), ["refs/heads/main", "refs/tags/v1"]);
-        let why = refusals("To x\n!\taa:refs/heads/x\t[remote rejected] (protected branch hook declined)\nDone\n", "");
+        let why = refusals(
+            "To x\n!\taa:refs/heads/x\t[remote rejected] (protected branch hook declined)\nDone\n",
+            "",
+        );
         assert_eq!(why, "[remote rejected] (protected branch hook declined)");
         let why = refusals("", "remote: error: GH006: Protected branch\nerror: failed to push\n");
         assert_eq!(why, "error: GH006: Protected branch");

@@ -124,7 +124,10 @@ impl Parcel {
         if said.code != Some(0) {
             let why = last_words(&said.stderr, said.code);
             return Err(match why.contains("pack exceeds maximum allowed size") {
-                true => GitError::TooLarge { what: "the push", limit: format!("{} (`git.push_limit`)", size(most)) },
+                true => GitError::TooLarge {
+                    what: "the push",
+                    limit: format!("{} (`git.push_limit`)", size(most)),
+                },
                 false => GitError::Refused { what, why },
             });
         }

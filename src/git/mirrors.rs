@@ -144,8 +144,12 @@ impl Mirrors {
             Some(0) => {}
             // The limit of a file's size ends it by a signal, or a part of it whose end it tells of.
             None => return Err(is_larger()),
-            Some(_) if said.stderr.contains("signal 25") || size_of(folder) >= most => return Err(is_larger()),
-            code => return Err(GitError::Refused { what, why: remote.clean(&last_words(&said.stderr, code)) }),
+            Some(_) if said.stderr.contains("signal 25") || size_of(folder) >= most => {
+                return Err(is_larger());
+            }
+            code => {
+                return Err(GitError::Refused { what, why: remote.clean(&last_words(&said.stderr, code)) });
+            }
         }
         if size_of(folder) > most {
             std::fs::remove_dir_all(folder).map_err(|error| GitError::folder(folder, error))?;
@@ -156,7 +160,8 @@ impl Mirrors {
             self.git.run(Job::new("noting the first branch", folder, args, ASK)).await?;
         }
         let mark = folder.join("mimir-mirror");
-        std::fs::write(&mark, format!("{}\n", remote.repository)).map_err(|error| GitError::folder(&mark, error))
+        std::fs::write(&mark, format!("{}\n", remote.repository))
+            .map_err(|error| GitError::folder(&mark, error))
     }
 
     async fn heads(&self, folder: &Path) -> Result<Heads, GitError> {
@@ -185,6 +190,8 @@ impl Mirrors {
 
 impl Git {
     async fn set(&self, repository: &Path, key: &str, value: &str) -> Result<(), GitError> {
-        self.run(Job::new("configuring a repository", repository, ["config", key, value], ASK)).await.map(drop)
+        self.run(Job::new("configuring a repository", repository, ["config", key, value], ASK))
+            .await
+            .map(drop)
     }
 }

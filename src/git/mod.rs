@@ -33,4 +33,4 @@ pub use inbox::{Inbox, Parcel};
 pub use mirrors::{Heads, Mirror, Mirrors};
 pub use news::NewsInserter;
 pub use program::Git;
-pub use serve::{Asked, Served};
+pub use serve::{ReadRequest, Served};

@@ -105,7 +105,8 @@ impl Git {
     pub(super) async fn init(&self, folder: &Path) -> Result<(), GitError> {
         std::fs::create_dir_all(&*self.home).map_err(|error| GitError::folder(&self.home, error))?;
         std::fs::create_dir_all(folder).map_err(|error| GitError::folder(folder, error))?;
-        let args = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"];
+        let args =
+            ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1"];
         let job = Job::new("making a repository", folder, args, Duration::from_secs(30));
         self.run(job).await.map(drop)
     }
@@ -298,7 +299,9 @@ pub(super) fn last_words(stderr: &str, code: Option<i32>) -> String {
         .rev()
         .take(3)
         .rev()
-        .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ").chars().take(300).collect())
+        .map(|line| {
+            line.trim_start_matches("fatal: ").trim_start_matches("error: ").chars().take(300).collect()
+        })
         .collect();
     match (last.is_empty(), code) {
         (false, _) => last.join("; "),
@@ -330,7 +333,10 @@ mod tests {
     #[test]
     fn gits_own_words_say_why() {
         let of = |text: &str| last_words(text, Some(128));
-        assert_eq!(of("Counting\nerror: object 1 is bad\nfatal: fsck error\n"), "object 1 is bad; fsck error");
+        assert_eq!(
+            of("Counting\nerror: object 1 is bad\nfatal: fsck error\n"),
+            "object 1 is bad; fsck error"
+        );
         assert_eq!(of("something\n"), "something");
         assert_eq!(of(""), "git ended with 128");
         assert_eq!(last_words("", None), "git was ended");
@@ -368,9 +374,13 @@ mod tests {
         let git = Git::new(&folder.path().join("home"));
         let repository = folder.path().join("r.git");
         git.init(&repository).await.expect("made");
-        let job = Job::new("looking", &repository, ["config", "--list", "--show-scope"], Duration::from_secs(10));
+        let job =
+            Job::new("looking", &repository, ["config", "--list", "--show-scope"], Duration::from_secs(10));
         let said = String::from_utf8(git.run(job).await.expect("said")).expect("text");
         assert!(said.lines().all(|line| line.starts_with("command") || line.starts_with("local")), "{said}");
-        assert!(said.contains("core.hookspath=/dev/null") && said.contains("protocol.ext.allow=never"), "{said}");
+        assert!(
+            said.contains("core.hookspath=/dev/null") && said.contains("protocol.ext.allow=never"),
+            "{said}"
+        );
     }
 }

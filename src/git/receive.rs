@@ -225,9 +225,13 @@ mod tests {
     #[test]
     fn a_report_says_what_became_of_each() {
         let request = PushRequest { wants_report: true, has_bands: false, ..PushRequest::default() };
-        let refs = vec![("refs/heads/a".to_owned(), None), ("refs/heads/b".to_owned(), Some("no\nway".to_owned()))];
+        let refs =
+            vec![("refs/heads/a".to_owned(), None), ("refs/heads/b".to_owned(), Some("no\nway".to_owned()))];
         let report = Report { refs, told: vec!["look".to_owned()], ..Report::default() };
-        assert_eq!(report.bytes(&request), b"000eunpack ok\n0014ok refs/heads/a\n001bng refs/heads/b no way\n0000");
+        assert_eq!(
+            report.bytes(&request),
+            b"000eunpack ok\n0014ok refs/heads/a\n001bng refs/heads/b no way\n0000"
+        );
         let request = PushRequest { has_bands: true, ..request };
         assert!(report.bytes(&request).starts_with(b"0011\x02mimir: look\n"));
         assert!(report.bytes(&request).ends_with(b"0000" as &[u8]));

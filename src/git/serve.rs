@@ -23,7 +23,7 @@ const LONGEST_HEAD: usize = 16 * 1024;
 
 /// What a client of git asks of a web server.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct ReadRequest {
     /// `GET` or `POST`.
     pub method: &'static str,
     /// `info/refs` or `git-upload-pack`.
@@ -58,7 +58,7 @@ impl Git {
     ///
     /// # Errors
     /// See [`GitError`].
-    pub async fn serve(&self, mirror: &Path, asked: Asked) -> Result<Served, GitError> {
+    pub async fn serve(&self, mirror: &Path, asked: ReadRequest) -> Result<Served, GitError> {
         let what = "reading the copy";
         let mut command = self.command(mirror);
         command.arg("http-backend").env("GIT_HTTP_EXPORT_ALL", "1").env("REMOTE_ADDR", "frame");
@@ -88,9 +88,8 @@ impl Git {
             head(&mut running.stdout).await
         };
         let begun = tokio::time::timeout(BEGINS, begin).await;
-        let (head, rest) = begun
-            .map_err(|_| GitError::TooSlow { what, seconds: BEGINS.as_secs() })?
-            .map_err(broken)?;
+        let (head, rest) =
+            begun.map_err(|_| GitError::TooSlow { what, seconds: BEGINS.as_secs() })?.map_err(broken)?;
         let value = |name: &str| {
             let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name))?;
             line.split_once(':').map(|(_, value)| value.trim().to_owned())

@@ -107,7 +107,8 @@ mod tests {
             let refused = one(update("refs/heads/mimir/old", from, to), &["+*"]);
             assert!(refused.contains("moved meanwhile"), "{from:?} {refused}");
         }
-        let twice = [update("refs/heads/mimir/x", None, Some(A)), update("refs/heads/mimir/x", None, Some(B))];
+        let twice =
+            [update("refs/heads/mimir/x", None, Some(A)), update("refs/heads/mimir/x", None, Some(B))];
         assert_eq!(judged(&twice, &["*"])[1].as_deref(), Some("it is named twice"));
         for odd in ["HEAD", "refs/heads/../x", "refs/mimir/x", "refs/heads/a b"] {
             assert!(one(update(odd, None, Some(A)), &["+*", "refs/*"]).contains("plain names"), "{odd}");

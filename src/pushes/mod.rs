@@ -31,7 +31,7 @@ pub use receive::Body;
 
 use crate::config::Live;
 use crate::config::schema::Git as Settings;
-use crate::git::{Asked, Credentials, Git, Inbox, Mirrors, Patches, Pushed, Remote, Served};
+use crate::git::{Credentials, Git, Inbox, Mirrors, Patches, Pushed, ReadRequest, Remote, Served};
 use crate::model::git::{BranchRule, ForgeHost, FrameForge, Push, PushState, Repository};
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
@@ -43,7 +43,7 @@ use crate::supervisor::{Service, Tasks};
 
 /// How long whoever approves waits for the forge, and whoever pushes for it.
 const FORGE: Duration = Duration::from_secs(150);
-/// How old a mirror may be with which a push is compared. The forge itself compares once more.
+/// How old a mirror may be with which a push is compared. The forge compares once more, when it is passed on.
 const COMPARED: Duration = Duration::from_secs(30);
 /// How many of those that are over a list shows.
 const LISTED: u32 = 200;
@@ -131,7 +131,8 @@ impl Pushes {
     /// [`PushError::NotTheirs`] for a host that is no forge, [`PushError::Credential`].
     pub async fn remote(&self, repository: &Repository) -> Result<Remote, PushError> {
         let forge = self.forge(repository.host()).ok_or_else(|| {
-            let text = format!("{} is no forge that mimir knows; `git.hosts` lists others", repository.host());
+            let text =
+                format!("{} is no forge that mimir knows; `git.hosts` lists others", repository.host());
             PushError::NotTheirs(text)
         })?;
         let credential = self.inner.credentials.of(&forge).await?;
@@ -150,7 +151,7 @@ impl Pushes {
     ///
     /// # Errors
     /// See [`PushError`].
-    pub async fn read(&self, asker: &Asker, asked: Asked) -> Result<Served, PushError> {
+    pub async fn read(&self, asker: &Asker, asked: ReadRequest) -> Result<Served, PushError> {
         let remote = self.remote(&asker.repository).await?;
         let settings = self.inner.settings.now();
         // What a client was told a moment ago must still hold when it asks for it.
@@ -221,7 +222,12 @@ impl Pushes {
     ///
     /// # Errors
     /// [`PushError::NotFound`], [`PushError::TooLate`].
-    pub async fn reject(&self, principal: &Principal, id: u64, why: Option<String>) -> Result<Push, PushError> {
+    pub async fn reject(
+        &self,
+        principal: &Principal,
+        id: u64,
+        why: Option<String>,
+    ) -> Result<Push, PushError> {
         let principal = principal.clone();
         let decided = self.inner.store.write_as(move |tx| {
             let push = pushes::find(tx, id)?.ok_or(PushError::NotFound(id))?;
@@ -266,7 +272,9 @@ impl Pushes {
         }
         inner.failpoints.hit("push.before_forge").await;
         let pushed = match self.remote(&push.repository).await {
-            Ok(remote) => inner.inbox.open(&push.folder).push(&remote, &push.updates).await.map_err(PushError::from),
+            Ok(remote) => {
+                inner.inbox.open(&push.folder).push(&remote, &push.updates).await.map_err(PushError::from)
+            }
             Err(error) => Err(error),
         };
         inner.failpoints.hit("push.after_forge").await;
@@ -368,7 +376,11 @@ fn became(push: &Push) -> String {
     let because = push.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
     match push.state {
         PushState::Waiting => {
-            format!("{what} waits for a look, {}: `mimir push show {}`", push.held_because.join("; "), push.id)
+            format!(
+                "{what} waits for a look, {}: `mimir push show {}`",
+                push.held_because.join("; "),
+                push.id
+            )
         }
         PushState::Approved => format!("{what} is on its way to the forge"),
         PushState::Pushed => format!("{what} is at the forge"),

@@ -21,6 +21,8 @@ use crate::store::{StoreError, frames, messages, pushes};
 /// The body of an answer to a frame.
 pub type Body = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
+/// A frame that asks over and over what is at the forge does not ask the forge each time.
+const ASKED: Duration = Duration::from_secs(2);
 /// So many pushes of one frame may wait.
 const MOST_WAITING: usize = 20;
 /// So many paths or findings are kept of each push.
@@ -34,7 +36,7 @@ impl Pushes {
     /// # Errors
     /// See [`PushError`].
     pub async fn advertise(&self, asker: &Asker) -> Result<Vec<u8>, PushError> {
-        Ok(advertisement(&self.compared(asker, Duration::ZERO).await?.heads))
+        Ok(advertisement(&self.compared(asker, ASKED).await?.heads))
     }
 
     async fn compared(&self, asker: &Asker, age: Duration) -> Result<Mirror, PushError> {
@@ -89,7 +91,9 @@ impl Pushes {
         let parcel = self.inner.inbox.empty(&mirror).await?;
         let bytes = match request.has_objects() {
             false => 0,
-            true => match take(&parcel, &accepted(request, &refused), &mirror, objects, settings.push_limit).await {
+            true => match take(&parcel, &accepted(request, &refused), &mirror, objects, settings.push_limit)
+                .await
+            {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     let why = error.to_string();
@@ -124,7 +128,8 @@ impl Pushes {
         if push.state == PushState::Failed {
             for (update, why) in request.updates.iter().zip(&mut refused) {
                 if updates.contains(update) && why.is_none() {
-                    *why = Some(push.reason.clone().unwrap_or_else(|| "the forge did not take it".to_owned()));
+                    *why =
+                        Some(push.reason.clone().unwrap_or_else(|| "the forge did not take it".to_owned()));
                 }
             }
         }
@@ -199,13 +204,16 @@ impl Pushes {
                 if let Some(same) = open.iter().filter(of_theirs).find(is_same) {
                     return Ok((same.clone(), Vec::new()));
                 }
-                let touches =
-                    |push: &&Push| push.updates.iter().any(|it| updates.iter().any(|new| new.name == it.name));
+                let touches = |push: &&Push| {
+                    push.updates.iter().any(|it| updates.iter().any(|new| new.name == it.name))
+                };
                 let (replaced, left): (Vec<&Push>, Vec<&Push>) =
                     open.iter().filter(of_theirs).partition(touches);
                 let waiting = left.iter().filter(|push| push.state == PushState::Waiting).count();
                 if waiting >= MOST_WAITING {
-                    let text = format!("{waiting} pushes of this frame wait already: somebody has to look at them first");
+                    let text = format!(
+                        "{waiting} pushes of this frame wait already: somebody has to look at them first"
+                    );
                     return Err(PushError::NotTheirs(text));
                 }
                 let from = [PushState::Waiting, PushState::Failed];
@@ -218,7 +226,14 @@ impl Pushes {
                 let running = running.into_iter().find(|message| message.state == DeliveryState::Running);
                 let message = running.map(|message| message.id);
                 let new = NewPush {
-                    frame, frame_name, message, repository, updates, contents, held_because, folder,
+                    frame,
+                    frame_name,
+                    message,
+                    repository,
+                    updates,
+                    contents,
+                    held_because,
+                    folder,
                 };
                 let push = pushes::insert(tx, &new)?;
                 tx.audit(&PUSHES, "push.receive", push.frame_name.as_str(), &detail(&push))?;
@@ -317,7 +332,11 @@ fn findings(patches: &Patches) -> Vec<PushFinding> {
 /// The first ones, and how many more.
 fn in_short(all: &[String]) -> String {
     let mut seen = Vec::new();
-    all.iter().for_each(|one| if !seen.contains(&one.as_str()) { seen.push(one.as_str()) });
+    all.iter().for_each(|one| {
+        if !seen.contains(&one.as_str()) {
+            seen.push(one.as_str())
+        }
+    });
     let more = if seen.len() > 3 { format!(" and {} more", seen.len() - 3) } else { String::new() };
     let first: Vec<String> = seen.iter().take(3).map(|one| one.chars().take(120).collect()).collect();
     format!("{}{more}", first.join(", "))

@@ -65,8 +65,12 @@ impl Forge {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let root = tempfile::tempdir().expect("a folder");
-        let shared =
-            Arc::new(Shared { root, public: Mutex::default(), seen: Mutex::default(), fault: Mutex::default() });
+        let shared = Arc::new(Shared {
+            root,
+            public: Mutex::default(),
+            seen: Mutex::default(),
+            fault: Mutex::default(),
+        });
         let mut server = JoinSet::new();
         server.spawn(serve(listener, shared.clone()));
         Self { address, shared, _server: server }
@@ -192,7 +196,8 @@ impl Bare {
         let blob = self.git_with(&["hash-object", "-w", "--stdin"], text.as_bytes());
         let tree = self.git_with(&["mktree"], format!("100644 blob {blob}\t{file}\n").as_bytes());
         let name = format!("refs/heads/{branch}");
-        let mut args = vec!["commit-tree".to_owned(), tree, "-m".to_owned(), format!("{file} by somebody else")];
+        let mut args =
+            vec!["commit-tree".to_owned(), tree, "-m".to_owned(), format!("{file} by somebody else")];
         if let Some(parent) = self.head(branch) {
             args.extend(["-p".to_owned(), parent]);
         }
@@ -224,14 +229,17 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         connections.spawn(async move {
             let service = service_fn(move |request| answer(shared.clone(), request));
             // An error is a client that left, or a fault that was asked for.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header =
+        |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let path = parts.uri.path().to_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let authorization = header("authorization");
@@ -271,7 +279,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     if is_known {
         git.env("REMOTE_USER", "mimir");
     }
-    let mut child = git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut child =
+        git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
     let mut stdin = child.stdin.take().expect("a pipe");
     let feed = async move {
         let _ = stdin.write_all(&body).await;
@@ -296,7 +305,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
 }
 
 fn is_token(header: &str) -> bool {
-    let decoded = header.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let decoded =
+        header.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
     String::from_utf8_lossy(&decoded).split_once(':').is_some_and(|(_, token)| token == TOKEN)
 }
 

@@ -76,7 +76,9 @@ pub struct Repository {
 
 /// A text that names no repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no repository: write HOST/OWNER/NAME, or an address such as https://HOST/OWNER/NAME.git")]
+#[error(
+    "`{0}` names no repository: write HOST/OWNER/NAME, or an address such as https://HOST/OWNER/NAME.git"
+)]
 pub struct InvalidRepository(pub String);
 
 impl Repository {
@@ -274,7 +276,8 @@ impl BranchRule {
         if self.pattern.starts_with("refs/") {
             return fits(self.pattern.as_bytes(), name.as_bytes(), true);
         }
-        name.strip_prefix("refs/heads/").is_some_and(|branch| fits(self.pattern.as_bytes(), branch.as_bytes(), true))
+        name.strip_prefix("refs/heads/")
+            .is_some_and(|branch| fits(self.pattern.as_bytes(), branch.as_bytes(), true))
     }
 }
 
@@ -558,7 +561,9 @@ mod tests {
     #[test]
     fn protected_paths_are_found_wherever_they_hide() {
         let patterns: Vec<String> =
-            [".github/workflows", ".gitlab-ci.yml", "hooks", "*.lock", "deploy/**/x", "a/*.sh", "x/**/*.mk"].map(str::to_owned).into();
+            [".github/workflows", ".gitlab-ci.yml", "hooks", "*.lock", "deploy/**/x", "a/*.sh", "x/**/*.mk"]
+                .map(str::to_owned)
+                .into();
         let fits = |path: &str| is_protected(path, &patterns);
         for path in [
             ".github/workflows/ci.yml",
@@ -573,7 +578,9 @@ mod tests {
         ] {
             assert!(fits(path), "{path}");
         }
-        for path in ["src/main.rs", ".github/README.md", "x/.github/workflows/ci.yml", "a/b/run.sh", "hooks.md"] {
+        for path in
+            ["src/main.rs", ".github/README.md", "x/.github/workflows/ci.yml", "a/b/run.sh", "hooks.md"]
+        {
             assert!(!fits(path), "{path}");
         }
     }

@@ -78,7 +78,11 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
         return Ok(DONE);
     }
     if found.is_empty() {
-        context.out.say(if args.all { "no frame has pushed anything yet" } else { "nothing waits for a look" });
+        context.out.say(if args.all {
+            "no frame has pushed anything yet"
+        } else {
+            "nothing waits for a look"
+        });
         return Ok(DONE);
     }
     let mut table = Table::new(&[
@@ -104,7 +108,9 @@ async fn list(args: &ListArgs, gateway: &GatewayClient, context: &Context) -> Ou
     }
     context.out.table(&table)?;
     if let Some(first) = found.iter().find(|push| push.state.can_be_decided()) {
-        context.out.say(format!("look at it with `mimir push show {0}`, then `mimir push approve {0}`", first.id));
+        context
+            .out
+            .say(format!("look at it with `mimir push show {0}`, then `mimir push approve {0}`", first.id));
     }
     Ok(DONE)
 }
@@ -133,7 +139,10 @@ fn show(details: &PushDetails, context: &Context) -> Outcome {
         out.warn("there is more than is shown here");
     }
     if push.state.can_be_decided() {
-        out.say(format!("`mimir push approve {0}` lets it go on, `mimir push reject {0} --why \"…\"` ends it", push.id));
+        out.say(format!(
+            "`mimir push approve {0}` lets it go on, `mimir push reject {0} --why \"…\"` ends it",
+            push.id
+        ));
     }
     Ok(DONE)
 }
@@ -149,11 +158,9 @@ fn facts(push: &PushView, now: u64) -> Vec<(&'static str, String)> {
     facts.push(("pushed", format!("{} ago", age(push.asked_at, now))));
     facts.extend(push.held_because.iter().map(|why| ("waits", why.clone())));
     facts.extend(push.protected.iter().map(|path| ("protected", exact(path))));
-    facts.extend(
-        push.findings
-            .iter()
-            .map(|finding| ("secret?", format!("{}, line {}: {}", finding.rule, finding.line, exact(&finding.text)))),
-    );
+    facts.extend(push.findings.iter().map(|finding| {
+        ("secret?", format!("{}, line {}: {}", finding.rule, finding.line, exact(&finding.text)))
+    }));
     facts.extend(push.remarks.iter().map(|remark| ("note", exact(remark))));
     facts.extend(push.by.clone().map(|by| ("decided by", by)));
     facts.extend(push.reason.as_deref().map(|why| ("because", prose(why))));
@@ -180,7 +187,9 @@ fn decided(push: &PushView, context: &Context) -> Result<u8, Failure> {
     } else {
         context.out.line(format!("push {} {}", push.id, push.state))?;
         match (push.state, &push.reason) {
-            (PushState::Failed, Some(why)) => context.out.warn(format!("the forge did not take it: {}", clean(why))),
+            (PushState::Failed, Some(why)) => {
+                context.out.warn(format!("the forge did not take it: {}", clean(why)))
+            }
             (PushState::Approved, _) => context.out.say("the forge takes long; it goes on by itself"),
             _ => {}
         }

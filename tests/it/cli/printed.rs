@@ -405,7 +405,9 @@ fn what_was_pushed_is_shown_with_everything_that_is_unseen() {
     let shown = world.run(&["push", "show", "3"]);
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(!shown.stdout.contains('\u{1b}'), "{shown:?}");
-    for words in ["\\u{1b}[2Jdiff --git", "protected", ".gitmodules", "a token, line 3", "mimir/x from aa to bb"] {
+    for words in
+        ["\\u{1b}[2Jdiff --git", "protected", ".gitmodules", "a token, line 3", "mimir/x from aa to bb"]
+    {
         assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
     }
     assert!(shown.stderr.contains("mimir push approve 3"), "{shown:?}");

@@ -108,8 +108,11 @@ async fn other_repositories_are_read_without_a_credential_and_where_the_host_is_
     let _ = world.git(".", &["clone", "--quiet", &library, "library"]).await.fine();
     let refused = world.git(".", &["clone", &private, "no"]).await.refused();
     assert!(refused.contains("only the frame's own repository is opened"), "{refused}");
-    let with_key =
-        world.forge.seen().into_iter().filter(|it| it.authorization.is_some() && !it.path.contains("/me/blog"));
+    let with_key = world
+        .forge
+        .seen()
+        .into_iter()
+        .filter(|it| it.authorization.is_some() && !it.path.contains("/me/blog"));
     assert_eq!(with_key.collect::<Vec<_>>(), []);
 
     world.allow(|frame| frame.network = NetworkMode::Sealed);

@@ -60,7 +60,8 @@ async fn a_push_that_is_rejected_goes_nowhere_and_its_git_is_told_why() {
     world.clone().await;
     let _ = world.commit("mimir/fix", "a", "1").await;
     let _ = world.push(&["mimir/fix"]).await.fine();
-    let rejected = world.net.pushes.reject(&OWNER, 1, Some("it needs a test".into())).await.expect("rejected");
+    let rejected =
+        world.net.pushes.reject(&OWNER, 1, Some("it needs a test".into())).await.expect("rejected");
     assert_eq!((rejected.state, world.parcels()), (PushState::Rejected, 0));
     let late = world.net.pushes.approve(&OWNER, 1).await.expect_err("too late");
     assert!(matches!(late, PushError::TooLate { .. }), "{late}");

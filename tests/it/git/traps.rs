@@ -83,7 +83,8 @@ async fn trees_that_would_lead_a_checkout_astray_are_refused() {
     let out = world.blob(&format!("[submodule \"../../hooks\"]\n\tpath = sub\n\turl = {run}\n")).await;
     let dash = world.blob("[submodule \"x\"]\n\tpath = sub\n\turl = --upload-pack=touch\n").await;
     let dash_path = world.blob("[submodule \"x\"]\n\tpath = -sub\n\turl = https://x.test/y\n").await;
-    let newline = world.blob("[submodule \"x\"]\n\tpath = sub\n\turl = \"https://x.test/%0ahost=github.com\"\n").await;
+    let newline =
+        world.blob("[submodule \"x\"]\n\tpath = sub\n\turl = \"https://x.test/%0ahost=github.com\"\n").await;
     let update = format!("[submodule \"x\"]\n\tpath = sub\n\turl = ext::sh\n\tupdate = !{run}\n");
     let update = world.blob(&update).await;
     let folder = world.raw("tree", &tree(&[("100644", "config", &config)])).await;
@@ -102,7 +103,10 @@ async fn trees_that_would_lead_a_checkout_astray_are_refused() {
         ("a submodule whose name leads out", world.trap(&[("100644", ".gitmodules", &out)]).await),
         ("a submodule whose address is an option", world.trap(&[("100644", ".gitmodules", &dash)]).await),
         ("a submodule whose path is an option", world.trap(&[("100644", ".gitmodules", &dash_path)]).await),
-        ("a submodule with a line's end in its address", world.trap(&[("100644", ".gitmodules", &newline)]).await),
+        (
+            "a submodule with a line's end in its address",
+            world.trap(&[("100644", ".gitmodules", &newline)]).await,
+        ),
     ];
     for (what, commit) in traps {
         let refused = world.push(&[&format!("{commit}:refs/heads/mimir/trap")]).await.refused();
@@ -197,7 +201,8 @@ async fn odd_names_and_odd_lists_are_refused_and_change_nothing() {
 async fn objects_that_are_too_large_broken_or_not_all_there_are_refused() {
     let world = World::with(GitMode::Direct, |git| git.push_limit = 64 * 1024).await;
     world.clone().await;
-    let noise: String = (0..200_000u32).map(|n| char::from(33 + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90)).collect();
+    let noise: String =
+        (0..200_000u32).map(|n| char::from(33 + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90)).collect();
     let _ = world.commit("mimir/trap-large", "noise", &noise).await;
     let refused = world.push(&["mimir/trap-large"]).await.refused();
     assert!(refused.contains("git.push_limit"), "{refused}");
@@ -220,7 +225,8 @@ async fn objects_that_are_too_large_broken_or_not_all_there_are_refused() {
     }
     // No objects at all for an id that nobody has.
     let empty = hex::decode("5041434b0000000200000000029d08823bd8a8eab510ad6ac75c823cfd3ed31e").expect("hex");
-    let answer = world.post("me/blog/git-receive-pack", "receive-pack", &[list(&orphan), empty].concat()).await;
+    let answer =
+        world.post("me/blog/git-receive-pack", "receive-pack", &[list(&orphan), empty].concat()).await;
     assert!(answer.contains("ng refs/heads/mimir/trap"), "{answer}");
     world.assert_unharmed("broken packs").await;
     assert_eq!(world.states().await, []);

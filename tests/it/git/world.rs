@@ -66,8 +66,11 @@ impl World {
         let blog = forge.repository("me/blog");
         let net = support::World::new(Vec::new(), Dialer::default());
         let host = ForgeHost::parse(&forge.host()).expect("a host");
-        let credential =
-            GitCredential { host: host.clone(), user: None, source: TokenSource::Here(Some(Secret::new(TOKEN))) };
+        let credential = GitCredential {
+            host: host.clone(),
+            user: None,
+            source: TokenSource::Here(Some(Secret::new(TOKEN))),
+        };
         let mut settings = Git { hosts: vec![host], credentials: vec![credential], ..Git::default() };
         settings.refresh = Duration::from_millis(1);
         change(&mut settings);

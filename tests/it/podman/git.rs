@@ -84,10 +84,7 @@ fn a_frame_pushes_to_its_own_repository_and_finds_no_key_inside() {
     for (script, words) in [
         ("git push origin HEAD:main", "may not push it"),
         ("git push origin :mimir/fix", "may not delete it"),
-        (
-            "git commit -q --amend -m other && git push --force origin mimir/fix",
-            "may not rewrite it",
-        ),
+        ("git commit -q --amend -m other && git push --force origin mimir/fix", "may not rewrite it"),
         (
             "git push \"$(git remote get-url origin | sed s,blog,other,)\" HEAD:refs/heads/mimir/x",
             "its own repository alone",
@@ -99,14 +96,18 @@ fn a_frame_pushes_to_its_own_repository_and_finds_no_key_inside() {
     assert_eq!(machine.blog.head("mimir/fix"), Some(commit));
     assert_eq!(machine.blog.heads().len(), 2);
 
-    let clone = machine.inside("blog", &format!("git clone -q {} /tmp/again && cat /tmp/again/README.md", machine.address("me/blog")));
+    let clone = machine.inside(
+        "blog",
+        &format!("git clone -q {} /tmp/again && cat /tmp/again/README.md", machine.address("me/blog")),
+    );
     assert!(clone.ok().stdout.contains("A project"));
     // Everything that it can read, memory and environment of every process included.
     let search = format!(
         "grep -rIl --exclude-dir=sys {TOKEN} /proc/*/environ /proc/*/cmdline /home/agent /run /tmp /etc /workspace 2>/dev/null; env | grep -c {TOKEN}"
     );
     let found = machine.inside("blog", &search);
-    let lines: Vec<&str> = found.stdout.lines().filter(|line| !line.starts_with("/proc/self") && *line != "0").collect();
+    let lines: Vec<&str> =
+        found.stdout.lines().filter(|line| !line.starts_with("/proc/self") && *line != "0").collect();
     // The search's own words are in its own command line, and nowhere else.
     assert!(lines.iter().all(|line| line.ends_with("/cmdline")), "{found:?}");
     let log = std::fs::read_to_string(world.home.join("gateway.log")).unwrap_or_default();
@@ -121,7 +122,10 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
     assert!(made.stderr.contains("waits for a look"), "{made:?}");
     let begin = "set -e; git fetch -q origin; git checkout -q -B mimir/fix origin/main";
     let told = machine
-        .inside("fix", &format!("{begin}; echo 1 >a; git add a; git commit -qm 'add a'; git push origin mimir/fix"))
+        .inside(
+            "fix",
+            &format!("{begin}; echo 1 >a; git add a; git commit -qm 'add a'; git push origin mimir/fix"),
+        )
         .ok();
     assert!(told.stderr.contains("mimir push show 1"), "{told:?}");
     assert_eq!(machine.blog.heads().len(), 1, "a sealed frame reads the copy, and nothing left");
@@ -132,7 +136,9 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
 
     let rejected = world.mimir(&["push", "reject", "1", "--why", "it needs a test"]).ok();
     assert!(rejected.stdout.contains("push 1 rejected"), "{rejected:?}");
-    let told = machine.inside("fix", "set -e; echo 2 >test; git add test; git commit -qm test; git push origin mimir/fix").ok();
+    let told = machine
+        .inside("fix", "set -e; echo 2 >test; git add test; git commit -qm test; git push origin mimir/fix")
+        .ok();
     assert!(told.stderr.contains("it needs a test") && told.stderr.contains("mimir push show 2"), "{told:?}");
     let approved = world.mimir(&["push", "approve", "2"]).ok();
     assert!(approved.stdout.contains("push 2 pushed"), "{approved:?}");
@@ -140,8 +146,11 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
     assert_eq!(machine.blog.head("mimir/fix"), Some(commit));
     assert!(world.mimir(&["push", "approve", "2"]).code != 0, "it is over");
     let _ = machine.blog.commit("main", "theirs", "x");
-    let told = machine.inside("fix", "sleep 1; git fetch origin").ok();
-    assert!(told.stderr.contains("push 2 (mimir/fix of ") && told.stderr.contains("is at the forge"), "{told:?}");
+    let told = machine.inside("fix", "git fetch origin").ok();
+    assert!(
+        told.stderr.contains("push 2 (mimir/fix of ") && told.stderr.contains("is at the forge"),
+        "{told:?}"
+    );
     let _ = world.mimir(&["frame", "destroy", "fix", "--yes"]).ok();
     assert_eq!(machine.pushes().len(), 2, "what was pushed outlives its frame");
 }

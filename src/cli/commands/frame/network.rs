@@ -154,7 +154,11 @@ fn words(network: &FrameNetwork, now_ms: u64) -> Vec<String> {
     }));
     lines.push(format!("models of {}", list(&network.providers, "no provider")));
     if let Some(repository) = &network.repository {
-        lines.push(format!("git       {repository}, {}; may push {}", network.git, list(&network.branches, "nothing")));
+        lines.push(format!(
+            "git       {repository}, {}; may push {}",
+            network.git,
+            list(&network.branches, "nothing")
+        ));
     }
     if let Some(limit) = network.upload_limit_bytes.filter(|_| network.network == NetworkMode::Allow) {
         lines.push(format!("uploads   {} to each host a day", size(limit)));

@@ -133,7 +133,10 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
             GitMode::Direct => "direct",
             GitMode::Gate => "with a gate: what it pushes waits for a look",
         };
-        facts.push(("git", format!("{repository}, {becomes}; may push {}", list_or(&frame.branches, "nothing"))));
+        facts.push((
+            "git",
+            format!("{repository}, {becomes}; may push {}", list_or(&frame.branches, "nothing")),
+        ));
     }
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
