@@ -47,7 +47,7 @@ macro_rules! sections {
 }
 
 sections! {
-    refused: server, database, events, audit, backup, engine, frames, turn, budget, queue, opencode, providers, notify, projects;
+    refused: server, database, events, audit, backup, engine, frames, git, turn, budget, queue, opencode, providers, notify, projects;
     obeyed in part: approvals
 }
 

@@ -127,7 +127,7 @@ mod tests {
         fn long_bytes_go_over_a_band_in_pieces(data in proptest::collection::vec(any::<u8>(), 0..200_000)) {
             let mut bytes = Vec::new();
             band(&mut bytes, 1, &data);
-            let (mut rest, mut read) = (&bytes[..], Vec::new());
+            let (mut rest, mut read) = (&bytes[..], Vec::<u8>::new());
             while let Ok(Some((Packet::Data(piece), taken))) = first(rest) {
                 prop_assert_eq!(piece[0], 1);
                 read.extend(&piece[1..]);
