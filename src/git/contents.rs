@@ -76,10 +76,8 @@ impl Parcel {
             args.push("--text");
         }
         let job = Job::new("reading what was sent", &self.folder, args, ASK);
-        let said = self.git.run_with(job, range(updates, known)).await?;
-        let is_cut = said.len() > LONGEST_PATCHES;
-        let text = String::from_utf8_lossy(&said[..said.len().min(LONGEST_PATCHES)]).into_owned();
-        Ok(Patches { text, is_cut })
+        let (said, is_all) = self.git.run_for(job, range(updates, known), LONGEST_PATCHES).await?;
+        Ok(Patches { text: String::from_utf8_lossy(&said).into_owned(), is_cut: !is_all })
     }
 }
 

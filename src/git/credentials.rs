@@ -62,7 +62,14 @@ impl Credential {
 #[derive(Clone)]
 pub struct Credentials {
     settings: Live<Settings>,
-    kept: Arc<Mutex<HashMap<String, (Instant, GitCredential, Credential)>>>,
+    kept: Arc<Mutex<HashMap<String, Kept>>>,
+}
+
+/// What was found a moment ago.
+struct Kept {
+    at: Instant,
+    of: GitCredential,
+    found: Credential,
 }
 
 impl Credentials {
@@ -84,11 +91,11 @@ impl Credentials {
         };
         {
             let mut kept = self.kept.lock();
-            kept.retain(|_, (at, ..)| at.elapsed() < KEPT);
-            if let Some((_, of, known)) = kept.get(&forge.authority)
-                && of == entry
+            kept.retain(|_, known| known.at.elapsed() < KEPT);
+            if let Some(known) = kept.get(&forge.authority)
+                && known.of == *entry
             {
-                return Ok(Some(known.clone()));
+                return Ok(Some(known.found.clone()));
             }
         }
         let failed = |why: String| CredentialError { host: forge.authority.clone(), why };
@@ -105,7 +112,7 @@ impl Credentials {
         }
         let user = entry.user.clone().or(user).unwrap_or_else(|| USER.to_owned());
         let found = Credential { user, token: Secret::new(token) };
-        let known = (Instant::now(), entry.clone(), found.clone());
+        let known = Kept { at: Instant::now(), of: entry.clone(), found: found.clone() };
         self.kept.lock().insert(forge.authority.clone(), known);
         Ok(Some(found))
     }

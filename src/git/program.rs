@@ -174,14 +174,46 @@ impl Git {
         succeeded(job.what, self.say(job.what, command, input, job.within).await?)
     }
 
+    /// The beginning of what it says, and whether that is all of it. It is ended when it says more.
+    pub(super) async fn run_for(
+        &self,
+        job: Job<'_>,
+        input: Vec<u8>,
+        most: usize,
+    ) -> Result<(Vec<u8>, bool), GitError> {
+        let mut command = self.command(job.repository);
+        command.args(&job.args);
+        let input = stream::iter([Ok(Bytes::from(input))]);
+        let (said, is_all) = self.hear(job.what, command, input, job.within, most, true).await?;
+        if is_all { Ok((succeeded(job.what, said)?, true)) } else { Ok((said.stdout, false)) }
+    }
+
     /// Runs it to its end, however that is.
     pub(super) async fn say<S>(
+        &self,
+        what: &'static str,
+        command: Command,
+        input: S,
+        within: Duration,
+    ) -> Result<Said, GitError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Unpin + Send,
+    {
+        match self.hear(what, command, input, within, LONGEST_ANSWER, false).await? {
+            (said, true) => Ok(said),
+            (_, false) => Err(GitError::TooLarge { what: "what git said", limit: "32 MiB".to_owned() }),
+        }
+    }
+
+    async fn hear<S>(
         &self,
         what: &'static str,
         mut command: Command,
         mut input: S,
         within: Duration,
-    ) -> Result<Said, GitError>
+        most: usize,
+        is_enough: bool,
+    ) -> Result<(Said, bool), GitError>
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin + Send,
     {
@@ -201,17 +233,14 @@ impl Git {
         };
         let done = async {
             let (fed, said, words) =
-                tokio::join!(feed, read_most(stdout, LONGEST_ANSWER), read_most(stderr, LONGEST_WORDS));
+                tokio::join!(feed, read_most(stdout, most, is_enough), read_most(stderr, LONGEST_WORDS, false));
             fed.map_err(broken)?;
             let (stdout, is_all) = said.map_err(broken)?;
-            if !is_all {
-                return Err(GitError::TooLarge { what: "what git said", limit: "32 MiB".to_owned() });
-            }
             let (words, _) = words.map_err(broken)?;
             let status = child.wait().await.map_err(broken)?;
             group.has_ended();
             let stderr = String::from_utf8_lossy(&words).into_owned();
-            Ok(Said { stdout, stderr, code: status.code() })
+            Ok((Said { stdout, stderr, code: status.code() }, is_all))
         };
         let late = || GitError::TooSlow { what, seconds: within.as_secs() };
         tokio::time::timeout(within, done).await.unwrap_or_else(|_| Err(late()))
@@ -262,8 +291,12 @@ impl Drop for Group {
     }
 }
 
-/// Reads to the end, and says whether that was all of it.
-async fn read_most(from: Option<impl AsyncRead + Unpin>, most: usize) -> io::Result<(Vec<u8>, bool)> {
+/// Reads to the end, and says whether what is given is all of it. `is_enough`: what is more is not even read.
+async fn read_most(
+    from: Option<impl AsyncRead + Unpin>,
+    most: usize,
+    is_enough: bool,
+) -> io::Result<(Vec<u8>, bool)> {
     let Some(mut from) = from else { return Ok((Vec::new(), true)) };
     let (mut read, mut buffer) = (Vec::new(), vec![0; 32 * 1024]);
     let mut is_all = true;
@@ -272,10 +305,13 @@ async fn read_most(from: Option<impl AsyncRead + Unpin>, most: usize) -> io::Res
         if count == 0 {
             return Ok((read, is_all));
         }
-        // The rest is read as well: whoever cannot write any more does not come to an end.
+        // The rest is read as well, mostly: whoever cannot write any more ends at once, without a last word.
         let room = most.saturating_sub(read.len()).min(count);
         is_all &= room == count;
         read.extend(&buffer[..room]);
+        if is_enough && !is_all {
+            return Ok((read, false));
+        }
     }
 }
 

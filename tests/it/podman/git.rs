@@ -75,7 +75,7 @@ fn a_frame_pushes_to_its_own_repository_and_finds_no_key_inside() {
     assert!(shown["repository"].as_str().is_some_and(|it| it.ends_with("/me/blog")), "{shown}");
     let pushed = machine.inside(
         "blog",
-        "set -e; git fetch -q origin; git checkout -q -B mimir/fix origin/main; echo 1 >a; git add a; git commit -qm a; \
+        "set -e; git fetch -q origin; git checkout -qf -B mimir/fix origin/main; echo 1 >a; git add a; git commit -qm a; \
          git push -q origin mimir/fix; git rev-parse HEAD",
     );
     let commit = pushed.ok().stdout.trim().to_owned();
@@ -120,7 +120,7 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
     let world = &machine.world;
     let made = world.mimir(&["frame", "create", "fix", "--throwaway", "--network", "sealed", "--start"]).ok();
     assert!(made.stderr.contains("waits for a look"), "{made:?}");
-    let begin = "set -e; git fetch -q origin; git checkout -q -B mimir/fix origin/main";
+    let begin = "set -e; git fetch -q origin; git checkout -qf -B mimir/fix origin/main";
     let told = machine
         .inside(
             "fix",
@@ -160,7 +160,7 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
 fn a_push_is_at_the_forge_once_though_the_gateway_dies_in_the_middle() {
     let Some(mut machine) = Machine::new("a gateway that dies while it pushes") else { return };
     let _ = machine.world.mimir(&["frame", "create", "fix", "--git", "gate", "--start"]).ok();
-    let script = "set -e; git fetch -q origin; git checkout -q -B mimir/fix origin/main; echo 1 >a; git add a; git commit -qm a; \
+    let script = "set -e; git fetch -q origin; git checkout -qf -B mimir/fix origin/main; echo 1 >a; git add a; git commit -qm a; \
                   git push -q origin mimir/fix; git rev-parse HEAD";
     let commit = machine.inside("fix", script).ok().stdout.trim().to_owned();
     let _ = machine.world.mimir(&["serve", "--stop"]);
