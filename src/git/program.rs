@@ -232,8 +232,11 @@ impl Git {
             Ok::<(), io::Error>(())
         };
         let done = async {
-            let (fed, said, words) =
-                tokio::join!(feed, read_most(stdout, most, is_enough), read_most(stderr, LONGEST_WORDS, false));
+            let (fed, said, words) = tokio::join!(
+                feed,
+                read_most(stdout, most, is_enough),
+                read_most(stderr, LONGEST_WORDS, false)
+            );
             fed.map_err(broken)?;
             let (stdout, is_all) = said.map_err(broken)?;
             let (words, _) = words.map_err(broken)?;

@@ -326,7 +326,7 @@ pub fn is_protected(path: &str, patterns: &[String]) -> bool {
     patterns.iter().any(|pattern| {
         let pattern = pattern.trim_matches('/').to_lowercase();
         match pattern.contains('/') {
-            true => ends().any(|end| fits(pattern.as_bytes(), path[..end].as_bytes(), false)),
+            true => ends().any(|end| fits(pattern.as_bytes(), &path.as_bytes()[..end], false)),
             false => path.split('/').any(|part| fits(pattern.as_bytes(), part.as_bytes(), false)),
         }
     })
