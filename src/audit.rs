@@ -18,6 +18,7 @@ use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::store::audit_chain::{ChainKey, Head, KEY_FILE, Tampering};
 use crate::store::{Store, StoreError, audit, audit_chain};
 use crate::supervisor::Service;
+use crate::supervisor::failpoint::Failpoints;
 
 /// What the file is called in the home, unless the configuration names another.
 pub const HEADS_FILE: &str = "audit.heads";
@@ -75,13 +76,14 @@ struct Inner {
 ///
 /// # Errors
 /// [`AuditError::File`], [`AuditError::Store`].
-pub async fn begin(store: &Store, home: &Path) -> Result<(), AuditError> {
+pub async fn begin(store: &Store, home: &Path, failpoints: &Failpoints) -> Result<(), AuditError> {
     if store.read(|db| audit_chain::exists(db)).await? {
         return Ok(());
     }
     let key = ChainKey::new(clock::entropy::<32>());
     let path = home.join(KEY_FILE);
     write_key(&path, &key).map_err(|source| AuditError::File { path, source })?;
+    failpoints.hit("audit.after_key").await;
     store.write(move |tx| audit_chain::begin(tx, &key)).await?;
     Ok(())
 }

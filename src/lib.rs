@@ -13,6 +13,7 @@ pub use mimir_model::wire;
 // Small tools that know no business rule.
 pub mod clock;
 pub mod outbound;
+pub mod redact;
 pub mod supervisor;
 pub mod telemetry;
 pub mod terminal_filter;
@@ -29,6 +30,7 @@ pub mod store;
 // Views of the outside world through two of those boxes.
 pub mod audit;
 pub mod events;
+pub mod git;
 pub mod timers;
 pub mod tmux;
 
@@ -37,6 +39,7 @@ pub mod access;
 pub mod budget;
 pub mod frames;
 pub mod notify;
+pub mod secrets;
 pub mod sessions;
 
 // Services over services.
@@ -45,6 +48,7 @@ pub mod backups;
 pub mod delivery;
 pub mod doctor;
 pub mod feed;
+pub mod pushes;
 pub mod uninstall;
 
 // What frames do, put together from all of these.

@@ -6,16 +6,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// A log larger than this becomes `<name>.1` and a new one begins.
 pub const LOG_LIMIT_BYTES: u64 = 10 * 1024 * 1024;
+
+/// A line that cannot be written is not told of on standard error: where the disk is full, or the other end of a pipe has
+/// gone, that cannot be written either, and whoever wanted to say something would panic.
+const SAYS_SO: bool = false;
 
 /// Where it goes.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,51 @@ pub struct Sinks {
     pub file: Option<LogFile>,
     /// Sentences on standard error.
     pub stderr: bool,
+    /// What takes out of a line what must not be said.
+    pub mask: Mask,
+}
+
+/// Looks at each line before it is written: what is to be written instead, if anything. Clones share it.
+#[derive(Clone, Default)]
+pub struct Mask(Arc<OnceLock<Cover>>);
+
+type Cover = Box<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
+impl Mask {
+    /// From now on, and once.
+    pub fn set(&self, cover: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) {
+        let _ = self.0.set(Box::new(cover));
+    }
+
+    fn over(&self, line: &[u8]) -> Option<Vec<u8>> {
+        self.0.get().and_then(|cover| cover(line))
+    }
+}
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mask")
+    }
+}
+
+/// Standard error or a log, behind a mask. A line comes whole.
+struct Masked<W> {
+    to: W,
+    mask: Mask,
+}
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.mask.over(line) {
+            Some(instead) => self.to.write_all(&instead)?,
+            None => self.to.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Sets up logging for the whole process. A second call changes nothing and says so.
@@ -35,17 +83,22 @@ pub fn init(sinks: Sinks, filter: Option<&str>) -> bool {
             filter.unwrap_or("info,hyper=warn,reqwest=warn,bollard=warn,rustls=warn,rusqlite_migration=warn"),
         )
     };
+    let (mask, mask_of_file) = (sinks.mask.clone(), sinks.mask);
     let json = sinks.file.map(|file| {
+        let file = move || Masked { to: file.clone(), mask: mask_of_file.clone() };
         fmt::layer()
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .log_internal_errors(SAYS_SO)
             .with_writer(file)
             .with_filter(wanted())
     });
     let sentences = sinks.stderr.then(|| {
-        fmt::layer().with_target(false).with_ansi(false).with_writer(io::stderr).with_filter(wanted())
+        let stderr = move || Masked { to: io::stderr(), mask: mask.clone() };
+        let layer = fmt::layer().with_target(false).with_ansi(false).log_internal_errors(SAYS_SO);
+        layer.with_writer(stderr).with_filter(wanted())
     });
     tracing_subscriber::registry().with(json).with(sentences).try_init().is_ok()
 }
@@ -116,11 +169,13 @@ impl Write for &LogFile {
     }
 }
 
-impl<'a> MakeWriter<'a> for LogFile {
-    type Writer = &'a LogFile;
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (&*self).write(line)
+    }
 
-    fn make_writer(&'a self) -> Self::Writer {
-        self
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,6 +195,19 @@ mod tests {
         let before = std::fs::read_to_string(folder.path().join("gateway.log.1")).expect("the old one");
         assert_eq!(now, "line number 4\n");
         assert_eq!(before, "line number 2\nline number 3\n");
+    }
+
+    #[test]
+    fn a_line_is_looked_at_before_it_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gateway.log");
+        let mask = Mask::default();
+        let mut log = Masked { to: LogFile::open(&path, 1000).expect("opens"), mask: mask.clone() };
+        log.write_all(b"before\n").expect("written");
+        mask.set(|line| (line == b"a secret\n").then(|| b"[redacted]\n".to_vec()));
+        log.write_all(b"a secret\n").expect("written");
+        log.write_all(b"after\n").expect("written");
+        assert_eq!(std::fs::read_to_string(&path).expect("the log"), "before\n[redacted]\nafter\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Approvals, DEADLINE, SERVICE};
 use crate::clock;
 use crate::model::agent::AgentSessionId;
-use crate::model::approval::{AgentRequest, ApprovalRequest, ApprovalState, AskBody, Decision};
+use crate::model::approval::{AgentRequest, ApprovalRequest, ApprovalState, AskBody, Decision, RequestForm};
 use crate::model::ids::{ApprovalId, FrameId};
 use crate::model::message::DeliveryState;
 use crate::model::policy::{Action, Ruling};
@@ -74,8 +74,8 @@ impl Approvals {
         let (frame, agent_prompt) = (frame.clone(), agent_prompt.to_owned());
         let settle = move |tx: &mut Tx<'_>| match approvals::find_by_agent_prompt(tx, &frame, &agent_prompt)?
         {
-            Some(prompt) => settle(tx, &prompt, &how, is_attended),
-            None => Ok(None),
+            Some(prompt) if is_agents(&prompt) => settle(tx, &prompt, &how, is_attended),
+            _ => Ok(None),
         };
         self.inner.deps.store.write(settle).await.map(drop)
     }
@@ -90,7 +90,7 @@ impl Approvals {
         let of_frame = frame.clone();
         let change = move |tx: &mut Tx<'_>| {
             for prompt in approvals::open(tx, Some(&of_frame))? {
-                if waiting.contains(&prompt.ask.id) {
+                if waiting.contains(&prompt.ask.id) || !is_agents(&prompt) {
                     continue;
                 }
                 // Decided by us and not asked any more: the agent was told before we could note it.
@@ -117,6 +117,8 @@ impl Approvals {
                     let root = self.root_of(frame, &ask.session).await?;
                     self.asked(frame, root.as_ref(), ask).await?;
                 }
+                // An agent has no say in those, whatever ids it lists.
+                Some(prompt) if !is_agents(&prompt) => {}
                 Some(prompt) if prompt.state == ApprovalState::Expired => self.reopen(prompt).await?,
                 Some(prompt) if prompt.state != ApprovalState::Pending && prompt.decision.is_some() => {
                     self.tell_soon(prompt)
@@ -132,18 +134,26 @@ impl Approvals {
     /// # Errors
     /// Whatever the database says.
     pub async fn agent_restarted(&self, frame: &FrameId) -> Result<(), StoreError> {
-        self.expire_all(frame, "the agent was restarted; it asks again if it still has to").await
+        self.expire_all(frame, "the agent was restarted; it asks again if it still has to", is_agents).await
     }
 
-    pub(super) async fn expire_all(&self, frame: &FrameId, why: &'static str) -> Result<(), StoreError> {
+    /// Ends what is asked in a frame, as far as it is `meant`.
+    pub(super) async fn expire_all(
+        &self,
+        frame: &FrameId,
+        why: &'static str,
+        meant: fn(&ApprovalRequest) -> bool,
+    ) -> Result<(), StoreError> {
         let frame = frame.clone();
         let change = move |tx: &mut Tx<'_>| {
-            for prompt in approvals::open(tx, Some(&frame))? {
-                expire(tx, &prompt, why)?;
+            for prompt in approvals::open(tx, Some(&frame))?.iter().filter(|prompt| meant(prompt)) {
+                expire(tx, prompt, why)?;
             }
             Ok(())
         };
-        self.inner.deps.store.write(change).await
+        self.inner.deps.store.write(change).await?;
+        self.settled();
+        Ok(())
     }
 
     /// Ends a prompt, and tells everybody.
@@ -320,8 +330,13 @@ fn settle(
     Ok(ended)
 }
 
+/// Whether an agent asks, and not the gateway.
+fn is_agents(prompt: &ApprovalRequest) -> bool {
+    prompt.ask.form() != RequestForm::Connection
+}
+
 /// Tells everybody that an agent waits, for as long as it may.
-fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<(), StoreError> {
+pub(super) fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<(), StoreError> {
     set_deadline(tx, prompt)?;
     tx.emit(&approvals::subject(prompt), &approvals::asked(prompt)).map(drop)
 }
@@ -364,6 +379,8 @@ pub(super) fn nobody_came(prompt: &ApprovalRequest, missed: u64, waited_ms: u64)
         AskBody::Question { questions } => {
             Decision::Answer { answers: questions.iter().map(|_| vec![told.clone()]).collect() }
         }
+        // It expires instead, and no agent is told.
+        AskBody::Connection { .. } => Decision::Reject { why: None },
     };
     (decision, why)
 }

@@ -21,9 +21,13 @@
 //! This is courtesy towards a person, not a boundary: the agent itself says what it is about to do. What must hold
 //! is held outside the frame.
 //!
+//! One kind is asked by the gateway itself and answered to nobody but it: may a frame reach a host that is not on its
+//! list ([`Approvals::ask_connection`])? No agent can answer that.
+//!
 //! Not here: the agent's JSON (see `opencode`), hearing of requests (see `feed`), telling people outside (see
 //! `notify`, which reads the events).
 
+mod connections;
 pub mod error;
 mod hear;
 pub mod rules;
@@ -35,14 +39,15 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::frames::AgentLocator;
-use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody, Decision};
+use crate::frames::{AgentLocator, HostNetworking};
+use crate::model::approval::{ApprovalRequest, ApprovalState, AskBody, Decision, RequestForm};
 use crate::model::ids::ApprovalId;
 use crate::model::principal::Principal;
 use crate::store::approvals::Decided;
 use crate::store::{Store, StoreError, Tx, approvals};
 use crate::supervisor::Tasks;
 
+pub use connections::{Said, Wanted, WeakApprovals};
 pub use error::AnswerError;
 pub use hear::Replied;
 pub use rules::Rules;
@@ -59,6 +64,8 @@ pub struct ApprovalsDeps {
     pub store: Store,
     /// Where agents live.
     pub locator: Arc<dyn AgentLocator>,
+    /// Who is told that a frame may reach a host from now on.
+    pub host: Arc<dyn HostNetworking>,
     /// The time.
     pub clock: Clock,
     /// Owner of what runs on.
@@ -77,6 +84,8 @@ struct Inner {
     deps: ApprovalsDeps,
     /// Something is to be watched: a request of a frame that may stop, an answer that was not told yet.
     wake: Notify,
+    /// Changes whenever something is answered or over: connections wait for it.
+    settled: tokio::sync::watch::Sender<u64>,
 }
 
 impl Approvals {
@@ -84,7 +93,9 @@ impl Approvals {
     /// [`Approvals::deadline_passed`].
     #[must_use]
     pub fn new(deps: ApprovalsDeps) -> Self {
-        Self { inner: Arc::new(Inner { deps, wake: Notify::new() }) }
+        Self {
+            inner: Arc::new(Inner { deps, wake: Notify::new(), settled: tokio::sync::watch::Sender::new(0) }),
+        }
     }
 
     /// The prompt of that id, or of the one id that begins or ends like that.
@@ -103,7 +114,7 @@ impl Approvals {
         }
     }
 
-    /// Answers a prompt for somebody, and tells the agent. Returns the prompt as it stands then: `answering` when the
+    /// Answers a prompt for somebody, and tells the agent; what is said to a connection is done here. Returns the prompt as it stands then: `answering` when the
     /// agent could not be told yet, which is tried again.
     ///
     /// # Errors
@@ -127,12 +138,21 @@ impl Approvals {
                 error => error.into(),
             })?;
             check(&before, &decided.decision)?;
+            if before.ask.form() == RequestForm::Connection {
+                return Ok(connections::decide(tx, &by, &before, &decided)?);
+            }
             let prompt = approvals::decide(tx, &wanted, &decided)?;
             tx.audit(&by, "approval.answer", prompt.id.as_str(), &approvals::audit_detail(&prompt))?;
             Ok::<_, AnswerError>(prompt)
         };
         let prompt = self.inner.deps.store.write_as(change).await?;
-        self.tell(prompt).await
+        match prompt.ask.form() {
+            RequestForm::Connection => {
+                self.carry_out(&prompt).await?;
+                Ok(prompt)
+            }
+            RequestForm::Permission | RequestForm::Question => self.tell(prompt).await,
+        }
     }
 }
 

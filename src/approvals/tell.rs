@@ -101,6 +101,8 @@ async fn tell_agent(client: &OpencodeClient, prompt: &ApprovalRequest, decision:
             client.reply_permission(id, PermissionReply::Reject, why.as_deref()).await
         }
         (RequestForm::Question, Decision::Reject { .. }) => client.reject_question(id).await,
+        // No agent asks that, so none is told.
+        (RequestForm::Connection, Decision::Reject { .. }) => return Told::NotAsked,
         (_, Decision::Answer { answers }) => client.reply_question(id, answers).await,
     };
     match told {

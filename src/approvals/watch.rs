@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Approvals, SERVICE, hear};
-use crate::model::approval::{ApprovalRequest, ApprovalState};
+use crate::model::approval::{ApprovalRequest, ApprovalState, RequestForm};
 use crate::model::frame::FrameState;
 use crate::model::ids::FrameId;
 use crate::store::approvals::Decided;
@@ -50,7 +50,7 @@ impl Approvals {
         let pause = if open.is_empty() { IDLE } else { LOOK };
         for prompt in open {
             if let Some(why) = self.is_over(&prompt.frame).await? {
-                self.expire_all(&prompt.frame, why).await?;
+                self.expire_all(&prompt.frame, why, |_| true).await?;
                 continue;
             }
             if prompt.state == ApprovalState::Answering {
@@ -86,12 +86,15 @@ impl Approvals {
             return Ok(Fired::Done);
         };
         if let Some(why) = self.is_over(&prompt.frame).await? {
-            self.expire_all(&prompt.frame, why).await?;
+            self.expire_all(&prompt.frame, why, |_| true).await?;
         } else if let Some(left) = prompt.deadline_at.map(|at| at.saturating_sub(self.now_ms())) {
             if left > 0 {
                 return Ok(Fired::AgainAfter(Duration::from_millis(left)));
             }
-            self.deny_unattended(prompt).await?;
+            match prompt.ask.form() {
+                RequestForm::Connection => self.lapse(&prompt.id).await.map(drop)?,
+                RequestForm::Permission | RequestForm::Question => self.deny_unattended(prompt).await?,
+            }
         }
         Ok(Fired::Done)
     }

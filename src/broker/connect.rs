@@ -1,39 +1,19 @@
-//! Other hosts: CONNECT tunnels and plain HTTP, for what is on the frame's list.
+//! CONNECT tunnels to other hosts, for what is on the frame's list.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::dial::DialError;
+use super::admit::{Admitted, Want, admit};
 use super::hello::{self, UNRECOGNIZED_NAME, Unfit};
-use super::loans::Taken;
-use super::reply::{Body, empty, sentence};
+use super::reply::{Body, empty};
 use super::serve::{Job, Jobs, Served};
 use super::traffic::{Counted, Host};
-use crate::model::allow::{self, Traffic::Web};
-use crate::model::network::NetworkMode;
-
-/// How long a host may take before the first byte of its answer.
-const FIRST_BYTE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Headers between two neighbours, not for the host.
-const HOP_BY_HOP: &[HeaderName] = &[
-    header::CONNECTION,
-    header::PROXY_AUTHORIZATION,
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+use crate::model::allow::Traffic::Web;
 
 /// Opens a tunnel.
 pub(super) async fn tunnel(
@@ -43,7 +23,8 @@ pub(super) async fn tunnel(
     port: u16,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let Admitted { outside, traffic, counted } = match admit(served, host, port).await {
+    let want = Want { host, port, plain: None, program: Want::program_of(request.headers()) };
+    let Admitted { outside, traffic, counted } = match admit(served, &want).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal,
     };
@@ -75,127 +56,6 @@ pub(super) async fn tunnel(
     empty(StatusCode::OK)
 }
 
-/// Passes a plain HTTP request on.
-pub(super) async fn plain(
-    served: &Arc<Served>,
-    jobs: &Jobs,
-    host: &str,
-    port: u16,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let Admitted { outside, counted, .. } = match admit(served, host, port).await {
-        Ok(admitted) => admitted,
-        Err(refusal) => return refusal,
-    };
-    let outside = Counted::new(outside, counted.clone());
-    let (pulse, cut) = (outside.pulse(), outside.cut());
-    let failed = |error: &dyn std::fmt::Display| match tell_cut(served, &counted, &cut, host, port) {
-        Some(why) => sentence(StatusCode::FORBIDDEN, &why),
-        None => {
-            let text = format!("{host} did not answer as expected: {error}");
-            sentence(StatusCode::BAD_GATEWAY, &text)
-        }
-    };
-    if let Err(error) = make_direct(&mut request, host, port) {
-        return sentence(StatusCode::BAD_REQUEST, &error.to_string());
-    }
-    let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(outside)).await {
-        Ok(pair) => pair,
-        Err(error) => return failed(&error),
-    };
-    let idle = served.shared.idle;
-    let job: Job = Box::pin(async move {
-        // Its end is seen by who reads the answer.
-        tokio::select! {
-            _ = connection => {}
-            () = pulse.stops(idle) => {}
-        }
-    });
-    if jobs.send(job).is_err() {
-        return empty(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    match tokio::time::timeout(FIRST_BYTE, sender.send_request(request)).await {
-        Ok(Ok(response)) => {
-            let (mut parts, body) = response.into_parts();
-            strip(&mut parts.headers);
-            Response::from_parts(parts, body.map_err(std::io::Error::other).boxed_unsync())
-        }
-        Ok(Err(error)) => failed(&error),
-        Err(_) => sentence(StatusCode::GATEWAY_TIMEOUT, &format!("{host} did not answer in time")),
-    }
-}
-
-/// A connection that may be used.
-struct Admitted {
-    outside: TcpStream,
-    /// What may go through it.
-    traffic: allow::Traffic,
-    /// Where it is counted.
-    counted: Arc<Host>,
-}
-
-/// Decides, dials, and says no with a reason that helps.
-async fn admit(served: &Served, host: &str, port: u16) -> Result<Admitted, Response<Body>> {
-    let client = served.client.now();
-    let refuse = |why: &str, advice: &str| {
-        served.refuse(&client, host, port, why);
-        let text = format!("frame {} may not reach {host}:{port}: {why}{advice}", client.name);
-        Err(sentence(StatusCode::FORBIDDEN, &text))
-    };
-    if client.network == NetworkMode::Sealed {
-        return refuse("the frame is sealed", "");
-    }
-    let now_ms = served.shared.clock.now_ms();
-    let listed = client.allow.traffic(host, port);
-    let lent = if listed.is_none() { served.loans.take(host, port, now_ms) } else { None };
-    let Some(traffic) = listed.or_else(|| lent.as_ref().map(|lent| lent.traffic)) else {
-        let listed = if matches!(port, 80 | 443) { host.to_owned() } else { format!("{host}:{port}") };
-        let advice = format!("; on the host, `mimir frame allow {} {listed}` allows it", client.name);
-        let why = if client.allow.denies(host, port) { "it was denied" } else { "it is not on the list" };
-        // Only frames of that mode have a list; those with a network need no broker.
-        let has_list = client.network == NetworkMode::Allow;
-        return refuse(why, if has_list { &advice } else { "" });
-    };
-    // An address has one name here, however it is spelled.
-    let name = host.parse::<IpAddr>().map_or_else(|_| host.to_owned(), |address| address.to_string());
-    let give_back = |lent: Option<Taken>| {
-        if let Some(lent) = lent {
-            served.loans.give_back(lent);
-        }
-    };
-    let counted = match served.shared.traffic.host(&client.frame, &name, port).await {
-        Ok(counted) => counted,
-        Err(error) => {
-            give_back(lent);
-            tracing::error!(%error, "what a frame may send cannot be read: {error}");
-            return Err(sentence(StatusCode::SERVICE_UNAVAILABLE, "what was sent today cannot be read"));
-        }
-    };
-    if let Some(why) = counted.is_full() {
-        give_back(lent);
-        return refuse(&why, "");
-    }
-    let is_listed = |address: IpAddr| {
-        let address = address.to_string();
-        client.allow.permits(&address, port) || lent.as_ref().is_some_and(|lent| lent.permits(&address, port))
-    };
-    match served.shared.dialer.dial(host, port, is_listed).await {
-        Ok(outside) => {
-            let _ = outside.set_nodelay(true);
-            counted.note_allowed();
-            Ok(Admitted { outside, traffic, counted })
-        }
-        Err(error @ (DialError::Private { .. } | DialError::Ourselves { .. })) => {
-            give_back(lent);
-            refuse(&error.to_string(), "")
-        }
-        Err(error @ DialError::Unreachable { .. }) => {
-            give_back(lent);
-            Err(sentence(StatusCode::BAD_GATEWAY, &error.to_string()))
-        }
-    }
-}
-
 /// Ends a tunnel whose first bytes do not fit, and says why in a way that the client may show.
 async fn turn_away(
     served: &Served,
@@ -224,36 +84,15 @@ async fn turn_away(
 }
 
 /// Tells of a connection that was cut because too much was sent, and why that is.
-fn tell_cut(served: &Served, counted: &Host, cut: &AtomicBool, host: &str, port: u16) -> Option<String> {
+pub(super) fn tell_cut(
+    served: &Served,
+    counted: &Host,
+    cut: &AtomicBool,
+    host: &str,
+    port: u16,
+) -> Option<String> {
     let why = counted.is_full().filter(|_| cut.load(Ordering::Relaxed))?;
     served.news.refused(&served.client.now(), host, port, &why);
     counted.note_refused(&why);
     Some(format!("frame {} may not send more to {host}:{port}: {why}", served.client.now().name))
-}
-
-/// Turns a request to a proxy into one to the host: path only, and the host that was checked.
-fn make_direct(request: &mut Request<Incoming>, host: &str, port: u16) -> Result<(), hyper::http::Error> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let host = if port == 80 { host } else { format!("{host}:{port}") };
-    *request.uri_mut() = path.parse::<Uri>()?;
-    strip(request.headers_mut());
-    request.headers_mut().insert(header::HOST, HeaderValue::try_from(host)?);
-    Ok(())
-}
-
-fn strip(headers: &mut HeaderMap) {
-    // Headers that `Connection` names are between neighbours too.
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
-    headers.remove("proxy-connection");
-    headers.remove("keep-alive");
 }

@@ -7,9 +7,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 const RESOLVE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(5);
@@ -50,6 +54,8 @@ pub enum DialError {
 #[derive(Clone, Debug, Default)]
 pub struct Dialer {
     pinned: BTreeMap<(String, u16), SocketAddr>,
+    /// How TLS is spoken; made when it is first needed, because reading the machine's certificates takes a while.
+    tls: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
 impl Dialer {
@@ -58,6 +64,30 @@ impl Dialer {
     pub fn pin(mut self, host: &str, port: u16, address: SocketAddr) -> Self {
         self.pinned.insert((host.to_owned(), port), address);
         self
+    }
+
+    /// Trusts what that says instead of what this machine trusts.
+    #[must_use]
+    pub fn trusting(self, config: ClientConfig) -> Self {
+        Self { tls: Arc::new(OnceLock::from(Arc::new(config))), ..self }
+    }
+
+    /// What begins TLS with a host.
+    ///
+    /// # Errors
+    /// When this machine's certificates cannot be read.
+    pub(super) fn tls(&self) -> io::Result<TlsConnector> {
+        if let Some(config) = self.tls.get() {
+            return Ok(config.clone().into());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_platform_verifier())
+            .map_err(io::Error::other)?
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(self.tls.get_or_init(|| Arc::new(config)).clone().into())
     }
 
     /// Connects to a host. Addresses that `is_listed` are dialled even if they are private, or this machine's.
@@ -122,7 +152,7 @@ fn judge(ip: IpAddr, is_listed: &impl Fn(IpAddr) -> bool) -> Verdict {
 
 /// Whether an address of which nobody knows whose it is can be asked for by itself. Those for which this is not so mean
 /// something else on each machine: itself, everybody, the cloud's metadata.
-fn can_be_listed(ip: IpAddr) -> bool {
+pub(super) fn can_be_listed(ip: IpAddr) -> bool {
     let local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
         IpAddr::V6(ip) => ip.is_unicast_link_local(),

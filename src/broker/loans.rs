@@ -20,7 +20,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Whether that address itself was lent.
     pub(super) fn permits(&self, address: &str, port: u16) -> bool {
-        self.list.permits(address, port)
+        self.list.names(address, port)
     }
 }
 
@@ -43,14 +43,13 @@ impl Loans {
         all.iter().map(|(loan, _)| loan.clone()).collect()
     }
 
-    /// A loan for a connection to that host; what was lent once is used up by that, unless it is given back.
-    pub(super) fn take(&self, host: &str, port: u16, now_ms: u64) -> Option<Taken> {
+    /// A loan for a connection that `fits` says something about; what was lent once is used up by that, unless it is given
+    /// back.
+    pub(super) fn take(&self, now_ms: u64, fits: impl Fn(&AllowList) -> Option<Traffic>) -> Option<Taken> {
         let mut all = self.0.lock();
         all.retain(|(loan, _)| loan.until > now_ms);
-        let (at, traffic) = all
-            .iter()
-            .enumerate()
-            .find_map(|(at, (_, list))| list.traffic(host, port).map(|traffic| (at, traffic)))?;
+        let (at, traffic) =
+            all.iter().enumerate().find_map(|(at, (_, list))| fits(list).map(|traffic| (at, traffic)))?;
         let (loan, list) = if all[at].0.once { all.remove(at) } else { all[at].clone() };
         Some(Taken { traffic, loan, list })
     }
@@ -79,13 +78,14 @@ mod tests {
         };
         lend("a.test", false, 100);
         lend("b.test:22", true, 100);
-        let take = |host, port, now| loans.take(host, port, now).map(|taken| taken.traffic);
+        let taken = |host: &str, port, now| loans.take(now, |list| list.traffic(host, port));
+        let take = |host, port, now| taken(host, port, now).map(|taken| taken.traffic);
         assert_eq!(take("a.test", 443, 10), Some(Traffic::Web));
         assert_eq!(take("a.test", 443, 99), Some(Traffic::Web));
-        let taken = loans.take("b.test", 22, 10).expect("lent");
-        assert_eq!(taken.traffic, Traffic::Any);
+        let one = taken("b.test", 22, 10).expect("lent");
+        assert_eq!(one.traffic, Traffic::Any);
         assert_eq!(take("b.test", 22, 10), None, "once is once");
-        loans.give_back(taken);
+        loans.give_back(one);
         assert_eq!(take("b.test", 22, 10), Some(Traffic::Any), "nothing had come of it");
         assert_eq!(take("b.test", 22, 10), None, "once is once");
         assert_eq!(take("a.test", 443, 100), None, "the time is over");

@@ -2,18 +2,24 @@
 //!
 //! One listener per frame, made by its engine; who calls is
 //! known by the socket alone, so there is no token to steal. A frame speaks HTTP
-//! to it: `/models/<provider>/…` are model calls, CONNECT and absolute addresses
+//! to it: `/models/<provider>/…` are model calls, `/https/<host>/…` requests with secrets, CONNECT and absolute addresses
 //! ask for other hosts. Everything a frame sends is a stranger's.
+//! to it: `/models/<provider>/…` are model calls, `/git/<host>/<repository>/…` is git's,
+//! CONNECT and absolute addresses ask for other hosts. Everything a frame sends is a stranger's.
 //!
-//! Not here: keys and providers (see `models`), rules of the list (see `model::allow`).
+//! Not here: keys and providers (see `models`), secrets (see `secrets`), rules of the list (see `model::allow`).
 
+mod admit;
 mod connect;
 mod dial;
+mod git;
 mod hello;
 mod ledger;
 mod loans;
 mod models;
+mod questions;
 mod reply;
+mod requests;
 mod route;
 mod serve;
 mod told;
@@ -21,23 +27,28 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::{Approvals, WeakApprovals};
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::model::allow::{AllowGroups, AllowList, InvalidAllow};
 use crate::model::frame::Frame;
+use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::{LentHost, NetworkMode};
 use crate::models::Models;
+use crate::outbound::HttpClients;
+use crate::pushes::Pushes;
 use crate::runtime::FrameListener;
+use crate::secrets::Vault;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 
@@ -55,18 +66,35 @@ pub struct BrokerDeps {
     pub models: Arc<Models>,
     /// Who lets them begin, and keeps the books.
     pub budgets: Budgets,
+    /// Who knows repositories, and takes what is pushed.
+    pub pushes: Pushes,
+    /// The way to forges.
+    pub http: HttpClients,
     /// Owner of the listeners.
     pub tasks: Tasks,
     /// Named groups of hosts.
     pub groups: AllowGroups,
     /// Opens connections to the outside.
     pub dialer: Dialer,
+    /// Secrets that frames may use.
+    pub vault: Vault,
     /// The time.
     pub clock: Clock,
-    /// How many bytes a frame may send to one host a day.
-    pub upload_limit: Live<Option<u64>>,
+    /// How far frames may go.
+    pub limits: Live<Limits>,
     /// After how long without a byte a connection to the outside is closed; [`IDLE`] outside of tests.
     pub idle: Duration,
+}
+
+/// How far frames may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How many bytes a frame may send to one host a day.
+    pub upload: Option<u64>,
+    /// How many connections it may make to one host a day.
+    pub connections: Option<u64>,
+    /// How long a connection to a host that is not listed waits while people are asked; at zero they are not.
+    pub ask_wait: Duration,
 }
 
 /// A connection to the outside through which nothing goes for so long is closed.
@@ -83,12 +111,18 @@ pub struct Broker {
 struct Shared {
     models: Arc<Models>,
     budgets: Budgets,
+    pushes: Pushes,
+    http: HttpClients,
     tasks: Tasks,
     groups: AllowGroups,
     dialer: Dialer,
     ledger: ledger::Ledger,
     teller: told::Teller,
     traffic: Traffic,
+    vault: Vault,
+    /// Who asks people. They know frames, and frames know their brokers, so they come later and are not kept.
+    approvals: OnceLock<WeakApprovals>,
+    limits: Live<Limits>,
     clock: Clock,
     idle: Duration,
     large_bodies: Semaphore,
@@ -105,14 +139,16 @@ pub struct Reach<'a> {
     pub deny: &'a [String],
     /// Providers besides those that every frame may use.
     pub providers: &'a [String],
+    /// Its repository, and what it may push there.
+    pub forge: &'a FrameForge,
 }
 
 impl<'a> Reach<'a> {
     /// Those of a frame.
     #[must_use]
     pub fn of(frame: &'a Frame) -> Self {
-        let Frame { network, allow, deny, providers, .. } = frame;
-        Self { network: *network, allow, deny, providers }
+        let Frame { network, allow, deny, providers, forge, .. } = frame;
+        Self { network: *network, allow, deny, providers, forge }
     }
 }
 
@@ -125,6 +161,7 @@ pub struct Client {
     network: NetworkMode,
     allow: AllowList,
     providers: BTreeSet<String>,
+    forge: FrameForge,
 }
 
 struct Open {
@@ -139,21 +176,32 @@ impl Broker {
     pub fn new(deps: BrokerDeps) -> Self {
         let ledger = ledger::Ledger::start(deps.budgets.clone(), &deps.tasks);
         let teller = told::Teller::start(deps.store.clone(), &deps.tasks);
-        let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.upload_limit, &deps.tasks);
+        let traffic = Traffic::start(deps.store, deps.clock.clone(), deps.limits.clone(), &deps.tasks);
         let shared = Shared {
             models: deps.models,
             budgets: deps.budgets,
+            pushes: deps.pushes,
+            http: deps.http,
             tasks: deps.tasks,
             groups: deps.groups,
             dialer: deps.dialer,
             ledger,
             teller,
             traffic,
+            vault: deps.vault,
+            approvals: OnceLock::new(),
+            limits: deps.limits,
             clock: deps.clock,
             idle: deps.idle,
             large_bodies: Semaphore::new(LARGE_BODIES),
         };
         Self { shared: Arc::new(shared), open: Arc::default() }
+    }
+
+    /// Whom to ask about hosts that are on no list. Until it is known they are refused unasked.
+    pub fn ask_people(&self, approvals: &Approvals) {
+        // The first one stays: there is one for each gateway.
+        let _ = self.shared.approvals.set(approvals.downgrade());
     }
 
     /// Serves a frame on what `listen` gives.
@@ -168,7 +216,7 @@ impl Broker {
         if let Some(known) = open.get(&client.frame)
             && known.listener.is_in_place()
         {
-            known.served.client.set(client);
+            known.served.obey(client);
             return Ok(());
         }
         let listener = Arc::new(listen()?);
@@ -196,7 +244,7 @@ impl Broker {
     /// Other rules for a frame that is open: they hold for what it asks for from now on.
     pub fn update(&self, client: Client) {
         if let Some(known) = self.open.lock().get(&client.frame) {
-            known.served.client.set(client);
+            known.served.obey(client);
         }
     }
 
@@ -209,6 +257,7 @@ impl Broker {
         let open = self.open.lock();
         let Some(known) = open.get(frame) else { return Ok(false) };
         known.served.loans.add(loan.clone(), list);
+        known.served.questions.rules_changed();
         Ok(true)
     }
 
@@ -238,6 +287,7 @@ impl Broker {
             AllowList::default()
         });
         let providers = self.shared.models.granted(rules.providers);
-        Client { frame: frame.clone(), name: name.clone(), network: rules.network, allow, providers }
+        let (network, forge) = (rules.network, rules.forge.clone());
+        Client { frame: frame.clone(), name: name.clone(), network, allow, providers, forge }
     }
 }

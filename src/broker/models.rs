@@ -10,8 +10,8 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 
 use super::ledger::Entry;
-use super::reply::{Body, model_error};
-use super::serve::Served;
+use super::reply::{Body, empty, model_error};
+use super::serve::{Jobs, Served};
 use crate::budget::{Admitted, BudgetError, CallRequest};
 use crate::model::container::inside::BROKER_PORT;
 use crate::models::{Answer, Call, CallReport, Meter, ModelError};
@@ -29,6 +29,7 @@ const UPLOAD: Duration = Duration::from_secs(60);
 /// Answers a model call.
 pub(super) async fn call(
     served: &Served,
+    jobs: &Jobs,
     provider: String,
     path: String,
     request: Request<Incoming>,
@@ -73,6 +74,10 @@ pub(super) async fn call(
     let call = Call { provider, method: parts.method, path, query, headers: parts.headers, body };
     match forward(served, call).await {
         Ok(answer) => {
+            // Goes on beside the connection, which may stand still while the frame does not read.
+            if answer.work.is_some_and(|work| jobs.send(work).is_err()) {
+                return empty(StatusCode::SERVICE_UNAVAILABLE);
+            }
             let frames = answer.body.map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
             let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
             *response.status_mut() = answer.status;

@@ -18,10 +18,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::loans::Loans;
+use super::questions::Questions;
 use super::reply::{Body, sentence};
 use super::route::Route;
 use super::told::News;
-use super::{Client, Shared, connect, models};
+use super::{Client, Shared, connect, git, models, requests};
 use crate::config::Live;
 use crate::runtime::FrameListener;
 use crate::supervisor;
@@ -49,9 +50,15 @@ pub(super) struct Served {
     pub(super) client: Live<Client>,
     pub(super) news: News,
     pub(super) loans: Loans,
+    pub(super) questions: Questions,
     /// How many large requests of this frame are taken at once; of all frames it is `Shared::large_bodies`.
     pub(super) large_bodies: Semaphore,
+    /// How much of git runs for this frame at once.
+    pub(super) git: Arc<Semaphore>,
 }
+
+/// A clone asks one question after the other; two of them may go on beside each other.
+const GIT_JOBS: usize = 2;
 
 /// A frame that sends pictures in two conversations at once waits for nothing.
 const LARGE_BODIES: usize = 2;
@@ -64,8 +71,16 @@ impl Served {
             client: Live::new(client),
             news,
             loans: Loans::default(),
+            questions: Questions::default(),
             large_bodies: Semaphore::new(LARGE_BODIES),
+            git: Arc::new(Semaphore::new(GIT_JOBS)),
         }
+    }
+
+    /// Other rules from now on.
+    pub(super) fn obey(&self, client: Client) {
+        self.client.set(client);
+        self.questions.rules_changed();
     }
 
     /// Counts a refusal, and tells of it now and then.
@@ -76,12 +91,14 @@ impl Served {
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, jobs: &Jobs) -> Response<Body> {
         match Route::of(request.method(), request.uri()) {
-            Route::Model { provider, path } => models::call(self, provider, path, request).await,
+            Route::Model { provider, path } => models::call(self, jobs, provider, path, request).await,
+            Route::Git { host, path, what } => git::answer(self, &host, &path, what, request).await,
             Route::Tunnel { host, port } => connect::tunnel(self, jobs, &host, port, request).await,
-            Route::Plain { host, port } => connect::plain(self, jobs, &host, port, request).await,
+            Route::Plain { host, port } => requests::plain(self, jobs, &host, port, request).await,
+            Route::Secret { to, path } => requests::tls(self, jobs, to, &path, request).await,
             Route::Unknown => sentence(
                 StatusCode::NOT_FOUND,
-                "this is the broker of a frame; it serves /models/<provider>/ and connections to listed hosts",
+                "this is the broker of a frame; it serves /models/<provider>/, /https/<host>/, /git/<host>/<repository> and connections to listed hosts",
             ),
         }
     }
@@ -118,18 +135,19 @@ async fn serve(stream: UnixStream, served: Arc<Served>) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Some(Box::pin(connection));
     let mut running = FuturesUnordered::new();
     let mut served_all = false;
     loop {
         tokio::select! {
-            // An error here is the client's going away or its nonsense, which was answered.
-            _ = &mut connection, if !served_all => served_all = true,
+            () = end_of(&mut connection), if !served_all => served_all = true,
             Some(job) = left.recv(), if !served_all => running.push(job),
             Some(()) = running.next(), if !running.is_empty() => {}
             else => return,
         }
         if served_all {
+            // With what it held of answers, whose work ends when nobody hears it any more.
+            connection = None;
             while let Ok(job) = left.try_recv() {
                 running.push(job);
             }
@@ -137,5 +155,13 @@ async fn serve(stream: UnixStream, served: Arc<Served>) {
                 return;
             }
         }
+    }
+}
+
+/// Waits for a connection's end. An error is the client's going away or its nonsense, which was answered.
+async fn end_of(connection: &mut Option<impl Future + Unpin>) {
+    match connection {
+        Some(connection) => drop(connection.await),
+        None => std::future::pending().await,
     }
 }

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::Limits;
 use crate::clock::Clock;
 use crate::config::running::Live;
 use crate::model::ids::FrameId;
 use crate::model::quantity::size;
-use crate::store::frame_hosts::{self, HostDelta};
+use crate::store::frame_hosts::{self, HostDelta, Today};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{OnExit, Tasks};
 
@@ -37,7 +38,7 @@ pub(super) struct Traffic {
 struct Inner {
     store: Store,
     clock: Clock,
-    limit: Live<Option<u64>>,
+    limits: Live<Limits>,
     frames: Mutex<HashMap<FrameId, Hosts>>,
 }
 
@@ -50,20 +51,21 @@ pub(super) struct Host {
     host: String,
     port: u16,
     clock: Clock,
-    limit: Live<Option<u64>>,
+    limits: Live<Limits>,
     allowed: AtomicU64,
+    requests: AtomicU64,
     refused: AtomicU64,
     sent: AtomicU64,
     got: AtomicU64,
     last_at: AtomicU64,
     why: Mutex<Option<String>>,
-    /// The day, and what was sent on it; none until that is known.
-    today: Mutex<Option<(u64, u64)>>,
+    /// What went there on its day; none until that is known.
+    today: Mutex<Option<Today>>,
 }
 
 impl Traffic {
-    pub(super) fn start(store: Store, clock: Clock, limit: Live<Option<u64>>, tasks: &Tasks) -> Self {
-        let inner = Inner { store, clock, limit, frames: Mutex::default() };
+    pub(super) fn start(store: Store, clock: Clock, limits: Live<Limits>, tasks: &Tasks) -> Self {
+        let inner = Inner { store, clock, limits, frames: Mutex::default() };
         let traffic = Self { inner: Arc::new(inner) };
         let written = traffic.clone();
         tasks.spawn("traffic", OnExit::Restart, move |stop| {
@@ -81,15 +83,15 @@ impl Traffic {
         traffic
     }
 
-    /// A host of a frame, of which it is known how much was sent to it today.
+    /// A host of a frame, of which it is known what went there today.
     pub(super) async fn host(&self, frame: &FrameId, host: &str, port: u16) -> Result<Arc<Host>, StoreError> {
         let known = self.entry(frame, host, port);
         if known.today.lock().is_none() {
-            let today = known.day();
+            let day = known.day();
             let (id, name, port) = (frame.clone(), known.host.clone(), known.port);
-            let sent =
-                self.inner.store.read(move |db| frame_hosts::sent_on(db, &id, &name, port, today)).await?;
-            known.today.lock().get_or_insert((today, sent));
+            let today =
+                self.inner.store.read(move |db| frame_hosts::on_day(db, &id, &name, port, day)).await?;
+            known.today.lock().get_or_insert(today);
         }
         Ok(known)
     }
@@ -112,8 +114,9 @@ impl Traffic {
                 host: key.0.clone(),
                 port: key.1,
                 clock: self.inner.clock.clone(),
-                limit: self.inner.limit.clone(),
+                limits: self.inner.limits.clone(),
                 allowed: AtomicU64::new(0),
+                requests: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
                 sent: AtomicU64::new(0),
                 got: AtomicU64::new(0),
@@ -155,6 +158,39 @@ impl Host {
         self.touch();
     }
 
+    /// Counts a request of plain HTTP. Those in TLS nobody sees.
+    pub(super) fn note_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// Takes one of the connections that may be made today.
+    ///
+    /// # Errors
+    /// Why there is none left.
+    pub(super) fn take_connection(&self) -> Result<(), String> {
+        let limit = self.limits.now().connections;
+        self.change_today(|today| match limit {
+            Some(limit) if today.connections >= limit => Err(format!(
+                "it has made {limit} connections there today, which is the most (`frames.connection_limit`)"
+            )),
+            _ => {
+                today.connections += 1;
+                Ok(())
+            }
+        })
+    }
+
+    /// Changes what went there today; on a new day it begins with nothing.
+    fn change_today<T>(&self, change: impl FnOnce(&mut Today) -> T) -> T {
+        let day = self.day();
+        let mut today = self.today.lock();
+        let mut now = today.filter(|today| today.day == day).unwrap_or(Today { day, ..Today::default() });
+        let changed = change(&mut now);
+        *today = Some(now);
+        changed
+    }
+
     /// Counts a refusal.
     pub(super) fn note_refused(&self, why: &str) {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +200,7 @@ impl Host {
 
     /// Why nothing more may be sent today, if that is so.
     pub(super) fn is_full(&self) -> Option<String> {
-        let limit = (*self.limit.now())?;
+        let limit = self.limits.now().upload?;
         (self.room() == 0).then(|| {
             format!("it has sent {} there today, which is the most (`frames.upload_limit`)", size(limit))
         })
@@ -172,23 +208,19 @@ impl Host {
 
     /// How many bytes may still be sent today.
     fn room(&self) -> u64 {
-        let Some(limit) = *self.limit.now() else { return u64::MAX };
-        let day = self.day();
-        let sent = self.today.lock().filter(|(of, _)| *of == day).map_or(0, |(_, sent)| sent);
-        limit.saturating_sub(sent)
+        let Some(limit) = self.limits.now().upload else { return u64::MAX };
+        limit.saturating_sub(self.change_today(|today| today.sent))
     }
 
-    fn note_sent(&self, count: u64) {
+    /// Counts what went to it.
+    pub(super) fn note_sent(&self, count: u64) {
         self.sent.fetch_add(count, Ordering::Relaxed);
-        let day = self.day();
-        let mut today = self.today.lock();
-        let before = today.filter(|(of, _)| *of == day).map_or(0, |(_, sent)| sent);
-        *today = Some((day, before + count));
-        drop(today);
+        self.change_today(|today| today.sent += count);
         self.touch();
     }
 
-    fn note_got(&self, count: u64) {
+    /// Counts what came from it.
+    pub(super) fn note_got(&self, count: u64) {
         self.got.fetch_add(count, Ordering::Relaxed);
         self.touch();
     }
@@ -208,6 +240,7 @@ impl Host {
             host: self.host.clone(),
             port: self.port,
             allowed: self.allowed.swap(0, Ordering::Relaxed),
+            requests: self.requests.swap(0, Ordering::Relaxed),
             refused: self.refused.swap(0, Ordering::Relaxed),
             sent: self.sent.swap(0, Ordering::Relaxed),
             got: self.got.swap(0, Ordering::Relaxed),

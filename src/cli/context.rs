@@ -1,6 +1,7 @@
 //! What every command has at hand.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -132,10 +133,7 @@ impl Context {
 
     /// Whether it was us who started it.
     async fn start_gateway(&self, client: &GatewayClient) -> Result<bool, Failure> {
-        let program = std::env::current_exe().map_err(|error| {
-            Problem::new(500, "gateway.start_failed", "our own program cannot be found")
-                .detail(error.to_string())
-        })?;
+        let program = own_program()?;
         let launch = Launch {
             program,
             arguments: ["serve", "--detach", "--json"].map(str::to_owned).to_vec(),
@@ -177,5 +175,42 @@ impl Context {
     /// Now, UTC milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+}
+
+/// Ourselves, to be started once more; after an upgrade beneath us what is in our place now.
+///
+/// # Errors
+/// When the system does not say.
+pub fn own_program() -> Result<PathBuf, Failure> {
+    let found = std::env::current_exe().map_err(|error| {
+        Problem::new(500, "gateway.start_failed", "our own program cannot be found").detail(error.to_string())
+    })?;
+    Ok(in_our_place(found, Path::exists))
+}
+
+/// The kernel writes that behind the path of a program whose file was replaced.
+fn in_our_place(found: PathBuf, is_there: impl Fn(&Path) -> bool) -> PathBuf {
+    let now = found.to_str().and_then(|text| text.strip_suffix(" (deleted)")).map(PathBuf::from);
+    match now {
+        Some(now) if !is_there(&found) && is_there(&now) => now,
+        _ => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_beneath_us_is_found_in_its_place() {
+        let found = |path: &str, there: &[&str]| {
+            in_our_place(PathBuf::from(path), |path| there.iter().any(|known| path == Path::new(known)))
+        };
+        assert_eq!(found("/usr/bin/mimir (deleted)", &["/usr/bin/mimir"]), Path::new("/usr/bin/mimir"));
+        assert_eq!(found("/usr/bin/mimir", &["/usr/bin/mimir"]), Path::new("/usr/bin/mimir"));
+        let odd = "/opt/mimir (deleted)";
+        assert_eq!(found(odd, &[odd, "/opt/mimir"]), Path::new(odd), "somebody calls it that");
+        assert_eq!(found(odd, &[]), Path::new(odd), "there is nothing to run");
     }
 }

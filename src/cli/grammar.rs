@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, open, prices,
-    projects, queue, send, serve, sessions, setup, status, token, uninstall,
+    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, models, open, prices,
+    projects, push, queue, secret, send, serve, sessions, setup, status, token, uninstall,
 };
 use super::paint::ColorChoice;
 
@@ -87,12 +87,18 @@ pub enum Command {
     /// What agents ask you: leave to do something, and questions
     #[command(subcommand, arg_required_else_help = true, visible_alias = "approval")]
     Approvals(approvals::ApprovalsCommand),
+    /// What frames pushed and waits for a look
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
+    Push(push::PushCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]
     Queue(queue::QueueCommand),
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),
+    /// Passwords and tokens that frames may use without seeing them
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "secrets")]
+    Secret(secret::SecretCommand),
     /// What clients elsewhere may do with this gateway
     #[command(subcommand, arg_required_else_help = true, visible_alias = "tokens")]
     Token(token::TokenCommand),
@@ -105,6 +111,14 @@ pub enum Command {
     /// What model calls may cost, and what they did
     #[command(subcommand, arg_required_else_help = true, visible_alias = "budgets")]
     Budget(budget::BudgetCommand),
+    /// Which model answers which message
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        visible_alias = "model",
+        after_help = "To choose one: `mimir send --model PROVIDER/MODEL`, `mimir config set opencode.default_model PROVIDER/MODEL`."
+    )]
+    Models(models::ModelsCommand),
     /// What models cost
     #[command(subcommand, arg_required_else_help = true, visible_alias = "price")]
     Prices(prices::PricesCommand),

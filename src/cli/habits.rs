@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-/// Options of ours that may stand between `exec`, the frame's name and the command.
+/// Options of ours that may stand before the command.
 const SWITCHES: &[&str] = &[
     "-t",
     "-i",
@@ -18,7 +18,11 @@ const SWITCHES: &[&str] = &[
     "-h",
 ];
 
-/// `mimir exec NAME ls -l` with the `--` that nobody types: what stands behind it belongs to the command.
+/// What `exec` is told of words that nobody put a `--` before: whether the first is a frame's name only the gateway knows.
+pub const AS_TYPED: &str = "--as-typed";
+
+/// `mimir exec NAME ls -l` and `mimir exec ls -l` with the `--` that nobody types: what stands behind it belongs to the
+/// command, whatever it looks like.
 #[must_use]
 pub fn with_dashes(arguments: Vec<OsString>) -> Vec<OsString> {
     let word = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();
@@ -31,18 +35,43 @@ pub fn with_dashes(arguments: Vec<OsString>) -> Vec<OsString> {
     if word(exec) != "exec" {
         return arguments;
     }
-    let name = after_options(&arguments, exec + 1);
-    let command = after_options(&arguments, name + 1);
-    // No name and no command, or somebody typed it: then it stands where it should.
-    if command >= arguments.len() || word(name).starts_with('-') || word(command) == "--" {
+    let words = after_options(&arguments, exec + 1);
+    // An option that is none of ours is not taken for the command, and `--` says itself where that begins.
+    if words >= arguments.len() || word(words).starts_with('-') {
         return arguments;
     }
-    // An option that is none of ours is not taken for the command.
-    if word(command).starts_with('-') {
+    let behind_name = after_options(&arguments, words + 1);
+    if word(behind_name) == "--" {
         return arguments;
     }
-    let (ours, theirs) = arguments.split_at(command);
-    [ours, &[OsString::from("--")], theirs].concat()
+    let (ours, theirs) = arguments.split_at(words);
+    [ours, &[OsString::from(AS_TYPED), OsString::from("--")], theirs].concat()
+}
+
+/// What `exec` is to do, of words as they were typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// The frame, if the first word names one.
+    pub name: Option<String>,
+    /// Options of ours behind that name.
+    pub options: Vec<String>,
+    /// The command.
+    pub command: Vec<String>,
+}
+
+/// Takes words apart that nobody put a `--` before.
+#[must_use]
+pub fn as_typed(words: &[String], is_frame: impl Fn(&str) -> bool) -> Typed {
+    let (name, rest) = match words.split_first() {
+        Some((first, rest)) if is_frame(first) => (Some(first.clone()), rest),
+        _ => (None, words),
+    };
+    let is_ours = |word: &&String| {
+        ["-t", "-i", "-it", "-ti", "--tty", "--interactive", "--start"].contains(&word.as_str())
+    };
+    let count = if name.is_some() { rest.iter().take_while(is_ours).count() } else { 0 };
+    let (options, command) = rest.split_at(count);
+    Typed { name, options: options.to_vec(), command: command.to_vec() }
 }
 
 /// The place of the first word from there on that is no option of ours.
@@ -89,7 +118,9 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
             "`mimir frame show NAME` says everything about a frame, `mimir status` about the gateway"
         }
         (None | Some("frame"), "top") | (None, "stats") => "`mimir frame stats` shows what frames use",
-        (None | Some("frame"), "port" | "ports") => "`mimir frame show NAME` says which ports a frame has",
+        (None, "port" | "ports") | (Some("frame"), "port") => {
+            "`mimir frame ports NAME` says what listens inside, `mimir frame show NAME` which ports lead there"
+        }
         (None, "events") => "`mimir frame events NAME` tells what happened to a frame",
         (None, "unpause" | "move" | "gc" | "disconnect") => {
             "it is a verb of frames: `mimir frame pause|resume|move|gc|disconnect`"
@@ -97,7 +128,7 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
         (None | Some("frame"), "prune" | "clean" | "cleanup") => {
             "`mimir frame gc` removes what is left over from frames that are gone"
         }
-        (None | Some("frame"), "cp" | "copy" | "push") => {
+        (None | Some("frame"), "cp" | "copy") | (Some("frame"), "push") => {
             "nothing has to be copied: the frame works in the project's own folder"
         }
         (None, "build" | "pull") => "`mimir image build` builds the image that frames are made from",
@@ -122,9 +153,6 @@ pub fn instead(noun: Option<&str>, verb: &str) -> Option<&'static str> {
             "`mimir serve --detach` runs the gateway; any command that needs one starts it"
         }
         (None, "restore") => "`mimir backup restore` puts a copy of the database back",
-        (None, "model" | "models") => {
-            "`mimir send --model PROVIDER/MODEL`, or `mimir config set opencode.default_model PROVIDER/MODEL`"
-        }
         _ => return None,
     };
     Some(found)
@@ -142,23 +170,26 @@ mod tests {
     #[test]
     fn a_command_needs_no_dashes_before_it() {
         for (given, wanted) in [
-            ("mimir exec blog ls -la", "mimir exec blog -- ls -la"),
-            ("mimir frame exec blog ls -la", "mimir frame exec blog -- ls -la"),
-            ("mimir --json frame exec blog ls", "mimir --json frame exec blog -- ls"),
-            ("mimir exec -it blog bash", "mimir exec -it blog -- bash"),
-            ("mimir exec -i -t blog sh -c x", "mimir exec -i -t blog -- sh -c x"),
-            ("mimir exec blog --tty sh", "mimir exec blog --tty -- sh"),
-            ("mimir exec --color never blog git -- x", "mimir exec --color never blog -- git -- x"),
+            ("mimir exec blog ls -la", "mimir exec --as-typed -- blog ls -la"),
+            ("mimir frame exec blog ls -la", "mimir frame exec --as-typed -- blog ls -la"),
+            ("mimir --json frame exec blog ls", "mimir --json frame exec --as-typed -- blog ls"),
+            ("mimir exec -it blog bash", "mimir exec -it --as-typed -- blog bash"),
+            ("mimir exec -i -t blog sh -c x", "mimir exec -i -t --as-typed -- blog sh -c x"),
+            ("mimir exec --color never blog git x", "mimir exec --color never --as-typed -- blog git x"),
+            // The frame of this folder, maybe.
+            ("mimir exec ls -la", "mimir exec --as-typed -- ls -la"),
+            ("mimir exec ls", "mimir exec --as-typed -- ls"),
+            ("mimir exec ./run --help", "mimir exec --as-typed -- ./run --help"),
+            // A `--` of the command's own.
+            ("mimir exec blog git -- x", "mimir exec --as-typed -- blog git -- x"),
             // As it was written before, with the dashes.
             ("mimir exec blog -- ls -la", "mimir exec blog -- ls -la"),
             ("mimir frame exec blog --tty -- sh", "mimir frame exec blog --tty -- sh"),
-            // The frame of this folder.
             ("mimir exec -- ls -la", "mimir exec -- ls -la"),
             ("mimir exec -it -- bash", "mimir exec -it -- bash"),
             // Nothing to run, and options that are none.
-            ("mimir exec blog", "mimir exec blog"),
             ("mimir exec", "mimir exec"),
-            ("mimir exec blog --unknown ls", "mimir exec blog --unknown ls"),
+            ("mimir exec --help", "mimir exec --help"),
             ("mimir exec --unknown blog ls", "mimir exec --unknown blog ls"),
             // Other commands.
             ("mimir send exec blog ls", "mimir send exec blog ls"),
@@ -167,6 +198,24 @@ mod tests {
         ] {
             assert_eq!(typed(given), wanted);
         }
+    }
+
+    #[test]
+    fn the_first_word_is_a_frame_when_there_is_one_of_that_name() {
+        let taken = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let typed = as_typed(&words, |word| word == "blog");
+            (typed.name.unwrap_or_default(), typed.options.join(" "), typed.command.join(" "))
+        };
+        let wanted = |name: &str, options: &str, command: &str| {
+            (name.to_owned(), options.to_owned(), command.to_owned())
+        };
+        assert_eq!(taken("blog ls -la"), wanted("blog", "", "ls -la"));
+        assert_eq!(taken("ls -la"), wanted("", "", "ls -la"));
+        assert_eq!(taken("ls -t blog"), wanted("", "", "ls -t blog"), "the command's own options");
+        assert_eq!(taken("blog --tty -i sh -i"), wanted("blog", "--tty -i", "sh -i"));
+        assert_eq!(taken("blog"), wanted("blog", "", ""));
+        assert_eq!(taken("blog git -- x"), wanted("blog", "", "git -- x"));
     }
 
     #[test]

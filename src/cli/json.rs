@@ -55,6 +55,21 @@ pub struct FrameMade {
     pub remarks: Vec<String>,
 }
 
+/// What listens inside a frame.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FramePorts {
+    /// The name.
+    pub frame: String,
+    /// The port of this machine that leads inside.
+    pub preview_port: u16,
+    /// Where somebody chose that it leads.
+    pub chosen_port: Option<u16>,
+    /// Where it leads now; null when nothing listens there.
+    pub shown_port: Option<u16>,
+    /// Where programs inside listen, opencode and mimir's own left out.
+    pub listening_ports: Vec<u16>,
+}
+
 /// A frame that `frame upgrade --all` left on its older image.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FrameLeftOut {

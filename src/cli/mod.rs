@@ -160,5 +160,6 @@ pub fn explain_panic(place: &str) {
     let problem = Problem::new(500, "bug", "this is a bug in mimir")
         .detail(format!("it happened at {place}"))
         .hint("report it with what you typed; MIMIR_LOG=debug shows more");
-    eprintln!("{}", for_people(&problem, Paint::decide(ColorChoice::Auto, false, &|_| None)));
+    let told = for_people(&problem, Paint::decide(ColorChoice::Auto, false, &|_| None));
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{told}\n").as_bytes());
 }

@@ -43,6 +43,19 @@ pub fn approvals() -> ArgValueCandidates {
     })
 }
 
+/// Completes numbers of what frames pushed and waits for a look.
+pub fn pushes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let waiting = client.pushes(None, false).await.unwrap_or_default();
+            waiting
+                .into_iter()
+                .map(|it| (it.id.to_string(), format!("{}: {}", it.frame, it.repository)))
+                .collect()
+        })
+    })
+}
+
 /// Completes conversations, the last used first.
 pub fn sessions() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

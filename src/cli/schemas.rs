@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, schema::Schema};
 
 use super::json;
+use crate::model::allow::AllowGroup;
 use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
@@ -20,8 +21,10 @@ use crate::wire::frames::{
     FrameDetails, FrameLogLine, FrameNetwork, FrameStats, FrameSummary, Leftover, UpgradedFrame,
 };
 use crate::wire::images::{BuildLine, ImageView};
-use crate::wire::messages::{MessageView, SessionDetails, SessionSummary};
+use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
+use crate::wire::pushes::{PushDetails, PushView};
+use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
 
@@ -99,9 +102,11 @@ fn of_frames() -> Vec<Described> {
         one::<json::Printed>("frame attach --print"),
         lines("frame logs", &[of::<FrameLogLine>()]),
         one::<Vec<FrameStats>>("frame stats"),
+        one::<json::FramePorts>("frame ports"),
         lines("frame events", &[of::<Event>(), of::<Noticed>()]),
         one::<FrameNetwork>("frame network"),
         lines("frame network --follow", &[of::<FrameNetwork>()]),
+        one::<Vec<AllowGroup>>("frame network --groups"),
         one::<FrameNetwork>("frame allow"),
         one::<FrameNetwork>("frame deny"),
         one::<json::FrameMade>("frame move"),
@@ -132,6 +137,10 @@ fn of_the_rest() -> Vec<Described> {
         one::<ApprovalView>("approvals allow"),
         one::<ApprovalView>("approvals deny"),
         one::<ApprovalView>("approvals answer"),
+        one::<Vec<PushView>>("push list"),
+        one::<PushDetails>("push show"),
+        one::<PushView>("push approve"),
+        one::<PushView>("push reject"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),
@@ -141,6 +150,11 @@ fn of_the_rest() -> Vec<Described> {
         one::<json::ProjectRemoved>("projects remove"),
         one::<TrustView>("projects trust"),
         one::<TrustView>("projects distrust"),
+        one::<SecretView>("secret set"),
+        one::<Vec<SecretView>>("secret list"),
+        one::<SecretView>("secret rm"),
+        one::<SecretGrantView>("secret grant"),
+        one::<SecretView>("secret revoke"),
         one::<NewToken>("token create"),
         one::<Vec<TokenView>>("token list"),
         one::<TokenView>("token revoke"),
@@ -153,6 +167,7 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<BudgetView>>("budget rm"),
         one::<SpendingPaused>("pause"),
         one::<SpendingPaused>("resume"),
+        one::<RouteView>("models route"),
         one::<Vec<PriceView>>("prices list"),
         one::<Vec<PriceView>>("prices set"),
         one::<Vec<PriceView>>("prices update"),

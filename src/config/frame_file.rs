@@ -27,6 +27,8 @@ section! {
         cpus_milli("limits.cpus"): Optional<Cpus>, "Processor cores, in thousandths";
         memory_bytes("limits.memory"): Optional<Memory>, "Memory";
         pids("limits.pids"): Optional<Pids>, "Processes and threads";
+        git: Optional<GitWord>, "What becomes of what it pushes";
+        repo: Optional<Repo>, "Its repository at a forge, when its folder's origin does not say it";
         env: Environment, "Extra environment inside";
         throwaway: Optional<Switch>, "Whether it destroys itself";
         ttl: Optional<Lifetime>, "After how long";

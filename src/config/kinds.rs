@@ -10,11 +10,13 @@ use strum::VariantNames;
 
 use super::values;
 use crate::model::agent::ModelRef;
+use crate::model::git::{BranchRule, ForgeHost, GitMode, Repository};
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
+use crate::model::routing::Tier;
 use crate::model::secret::Secret;
 
 /// How the value of a key is treated, whatever it means.
@@ -57,6 +59,9 @@ pub trait Kind {
 /// The words for kinds of providers.
 pub const PROVIDER_KINDS: &[&str] =
     &["anthropic", "openai", "openrouter", "google", "ollama", "vllm", "openai-compatible"];
+
+/// What may run containers below the engine.
+pub const RUNTIMES: &[&str] = &["auto", "runc", "crun", "runsc", "krun"];
 
 /// What a span of time looks like.
 const SPAN: &str = r"^(\d+(s|sec|m|min|h|d)\s*)+$";
@@ -104,21 +109,39 @@ kinds! {
     Network => NetworkMode: values::network, {"enum": ["sealed", "allow", "open"]};
     /// A host or a group of hosts.
     Host => String: values::host, {"type": "string"};
+    /// A forge's host, with or without a port; with `http://` before it one without TLS.
+    Forge => ForgeHost: ForgeHost::parse, {"type": "string"};
+    /// Branches that may be pushed.
+    Branch => String: |text| BranchRule::parse(text).map(|_| text.to_owned()),
+        {"type": "string", "pattern": (BranchRule::PATTERN)};
+    /// What becomes of a push, or `auto`.
+    GitModeOrAuto => Option<GitMode>: values::git_mode_or_auto, {"enum": ["auto", "direct", "gate"]};
+    /// What becomes of a push.
+    GitWord => GitMode: values::git_mode, {"enum": ["direct", "gate"]};
+    /// A repository at a forge.
+    Repo => Repository: values::repository, {"type": "string"};
     /// A host name, with or without a port.
     HostName => String: values::host_name, {"type": "string"};
     /// Thousandths of a core.
     Cpus => u32: cpus::parse, {"type": "number", "minimum": 0.1};
     /// Bytes.
     Memory => u64: memory::parse, {"type": ["string", "integer"]};
+    /// Bytes, also few of them.
+    Size => u64: memory::parse_any, {"type": ["string", "integer"]};
     /// Bytes, or `off`.
     SizeOrOff => Option<u64>: values::size_or_off,
         {"anyOf": [{"type": ["string", "integer"]}, {"enum": ["off", false]}]};
+    /// How many of something, or `off`.
+    CountOrOff => Option<u64>: values::count_or_off,
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1_000_000_000}, {"enum": ["off", false]}]};
     /// Processes and threads.
     Pids => u32: pids::parse, {"type": "integer", "minimum": (pids::LEAST), "maximum": (pids::MOST)};
     /// A time that is longer than nothing.
     Time => Duration: span::parse_some, {"type": "string", "pattern": SPAN};
     /// A time, or none at all.
     Span => Duration: span::parse, {"type": "string", "pattern": SPAN};
+    /// How long somebody is waited for, or not at all.
+    Patience => Duration: values::patience, {"type": "string", "pattern": SPAN};
     /// How long a throwaway frame lives.
     Lifetime => Duration: span::parse_lifetime, {"type": "string", "pattern": SPAN};
     /// A time or `off`.
@@ -141,6 +164,12 @@ kinds! {
     Project => ProjectName: |text| ProjectName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// The engine.
     Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
+    /// What runs containers below the engine, or `auto`.
+    RuntimeOrAuto => Option<String>: |text| {
+        values::one_of(text, RUNTIMES).map(|word| (word != "auto").then_some(word))
+    }, {"enum": RUNTIMES};
+    /// What a model is good for.
+    TierWord => Tier: values::tier, {"enum": (Tier::VARIANTS)};
     /// A kind of provider.
     ProviderWord => String: |text| values::one_of(text, PROVIDER_KINDS), {"enum": PROVIDER_KINDS};
     /// A provider's name.

@@ -13,6 +13,7 @@ pub mod frame_file;
 pub mod json_schema;
 pub mod keys;
 pub mod kinds;
+pub mod models;
 pub mod paths;
 pub mod project_file;
 pub mod provider;

@@ -47,7 +47,7 @@ macro_rules! sections {
 }
 
 sections! {
-    refused: server, database, events, audit, backup, engine, frames, turn, budget, queue, opencode, providers, notify, projects;
+    refused: server, database, events, audit, backup, engine, frames, network, git, turn, budget, queue, opencode, models, providers, notify, projects;
     obeyed in part: approvals
 }
 
@@ -73,7 +73,6 @@ const REACH_OUT: &[&str] = &[
     "webhooks",
     "cron",
     "teams",
-    "network",
     "allow",
     "limits",
     "ports",

@@ -13,12 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
 use super::kinds::{self, *};
+pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
 use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
 use crate::model::agent::ModelRef;
 use crate::model::frame::Limits;
+use crate::model::git::ForgeHost;
 use crate::model::secret::Secret;
 
 section! {
@@ -32,10 +34,13 @@ section! {
         backup: Backup, restart, "When the database is copied, and which copies are kept";
         engine: Engine, restart, "What runs containers";
         frames: Frames, "What frames are like unless somebody asks for something else";
+        network: Asking, live, "What happens when a frame runs into a host that is not on its list";
+        git: Git, live, "How frames come to the forges of their repositories, without a key inside";
         turn: Turn, live, "How far one turn may go before it is stopped";
         budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
         opencode: Opencode, restart, "What the agent is told";
+        models: Models, live, "Which model answers a message that names none";
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
@@ -118,6 +123,8 @@ section! {
         network: Network, request, "What a frame may reach";
         allow: List<Host>, request, "Hosts and groups that a frame in mode allow may reach";
         upload_limit: SizeOrOff, live, "How much a frame may send to one listed host a day; off: as much as it likes";
+        connection_limit: CountOrOff, live,
+            "How many connections a frame may make to one listed host a day; off: as many as it likes";
         providers: List<ProviderName>, request,
             "Model providers that a frame may use besides those of the default model and the small model";
         limits: Limits, request, "What a frame may use";
@@ -135,6 +142,10 @@ section! {
             "Percent of a frame's memory at which its agent is restarted while it is idle";
         recycle_limit: Whole<1, 60>, live,
             "How often an hour the agent of a frame is restarted for its memory or because it does not answer";
+        runtime: RuntimeOrAuto, restart,
+            "What runs containers below the engine: its own choice, runc, crun, runsc (gVisor) or krun (virtual machines)";
+        git: GitModeOrAuto, request,
+            "What becomes of a push: direct, gate (it waits until you have looked), auto (gate for throwaway frames)";
         trust_project: Switch, live, "Whether agents obey what every project brings, unseen; `mimir projects trust` does it for one";
     }
 }
@@ -144,6 +155,40 @@ section! {
         cpus_milli("cpus"): Cpus, "Processor cores of a frame";
         memory_bytes("memory"): Memory, "Memory of a frame";
         pids: Pids, "Processes and threads of a frame";
+    }
+}
+
+section! {
+    /// What happens when a frame runs into a host that is not on its list.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Asking {
+        ask_wait: Patience, "How long such a connection waits while you are asked; 0s: it is refused unasked";
+    }
+}
+
+section! {
+    /// How frames come to the forges of their repositories.
+    #[derive(Clone, Debug)]
+    pub struct Git {
+        hosts: List<Forge>, "Forges besides those that everybody knows; http://HOST:PORT for one without TLS";
+        credentials: Vec<GitCredential>, "What opens a forge";
+        branches: List<Branch>,
+            "Branches that every frame may push to its own repository; with + they may be rewritten and deleted too";
+        protected: List<Text>, "Files and folders whose change waits until you have looked, in every mode";
+        push_limit: Size, "How much one push may hold";
+        mirror_limit: Size, "How much the copy of one repository may hold that is kept on this machine";
+        refresh: Time, "How old that copy may be when a frame with a gate reads it";
+    }
+}
+
+section! {
+    struct GitCredentialKeys {
+        host: Forge, "The forge that it opens";
+        user: Optional<Text>, "The name that goes with it; forges look at the token alone";
+        token: Hidden, "The token itself; best from a variable: ${GITHUB_TOKEN:-}";
+        file: Optional<AbsolutePath>, "Or a file that holds it";
+        command: Optional<Text>, "Or a command that prints it, such as gh auth token";
+        helper: Optional<Switch>, "Or your own git's credential helpers know it";
     }
 }
 
@@ -290,6 +335,54 @@ impl Setting for Webhook {
     }
 }
 
+/// What opens a forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitCredential {
+    /// Which one.
+    pub host: ForgeHost,
+    /// The name that goes with it.
+    pub user: Option<String>,
+    /// Where the token is.
+    pub source: TokenSource,
+}
+
+/// Where a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// In the configuration, where nothing is set when a variable is not.
+    Here(Option<Secret>),
+    /// In a file.
+    File(PathBuf),
+    /// A command prints it.
+    Command(String),
+    /// The user's own git knows it.
+    Helper,
+}
+
+impl Setting for GitCredential {
+    type Value = Self;
+
+    fn keys(path: &str, about: &'static str, owner: Option<Owner>, table: &mut Vec<Key>) {
+        GitCredentialKeys::keys(path, about, owner, table);
+    }
+
+    fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
+        let GitCredentialKeys { host, user, token, file, command, helper } = GitCredentialKeys::read(at)?;
+        let helper = helper.unwrap_or(false);
+        let said = [token.is_some(), file.is_some(), command.is_some(), helper];
+        if said.iter().filter(|said| **said).count() > 1 {
+            return Err(at.invalid("says more than one of token, file, command and helper"));
+        }
+        let source = match (file, command) {
+            (Some(file), _) => TokenSource::File(file),
+            (None, Some(command)) => TokenSource::Command(command),
+            (None, None) if helper => TokenSource::Helper,
+            (None, None) => TokenSource::Here(token),
+        };
+        Ok(Self { host, user, source })
+    }
+}
+
 /// Makes the configuration of a tree that has been checked.
 pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
     let root = Reader::root(tree);
@@ -304,6 +397,26 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
     for (key, model) in [("opencode.default_model", default_model), ("opencode.small_model", small_model)] {
         if let Some(why) = model.as_ref().and_then(|model| unanswered(model, &config.providers)) {
             return Err(root.at(key).invalid(&why));
+        }
+    }
+    let tiers = config.models.tiers.known();
+    for (tier, model) in &tiers {
+        if let Some(why) = unanswered(model, &config.providers) {
+            return Err(root.at(&format!("models.tiers.{tier}")).invalid(&why));
+        }
+    }
+    for route in &config.models.routes {
+        match (route.target(&tiers), route.tier) {
+            (None, Some(tier)) => {
+                let why = format!("has no model, and a rule of models.routes leads to it ({})", route.line());
+                return Err(root.at(&format!("models.tiers.{tier}")).invalid(&why));
+            }
+            (Some(model), _) => {
+                if let Some(why) = unanswered(model, &config.providers) {
+                    return Err(root.at("models.routes").invalid(&format!("({}) {why}", route.line())));
+                }
+            }
+            (None, None) => {}
         }
     }
     Ok(config)
@@ -332,6 +445,12 @@ fn built_in<T: Setting>(section: &str) -> T::Value {
 impl Default for Frames {
     fn default() -> Self {
         built_in::<Self>("frames")
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        built_in::<Self>("git")
     }
 }
 

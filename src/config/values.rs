@@ -6,11 +6,13 @@ use std::time::Duration;
 use strum::VariantNames;
 
 use crate::model::agent::ModelRef;
-use crate::model::allow::AllowGroups;
+use crate::model::allow::{AllowGroups, canonical};
+use crate::model::git::{GitMode, Repository};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
-use crate::model::quantity::{Refusal, memory, money, span};
+use crate::model::quantity::{Refusal, memory, money, span, whole};
+use crate::model::routing::Tier;
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -50,6 +52,23 @@ pub(super) fn time_or_off(text: &str) -> Result<Option<Duration>, Refusal> {
 /// Bytes, or `off`.
 pub(super) fn size_or_off(text: &str) -> Result<Option<u64>, Refusal> {
     if matches!(switch(text), Ok(false)) { Ok(None) } else { memory::parse_any(text).map(Some) }
+}
+
+/// How many of something, or as many as there are.
+pub(super) fn count_or_off(text: &str) -> Result<Option<u64>, Refusal> {
+    if matches!(switch(text), Ok(false)) {
+        return Ok(None);
+    }
+    whole::parse(text, 1, 1_000_000_000).map(|count| Some(count.into()))
+}
+
+/// How long a connection may wait for a person: programs give up at some time.
+pub(super) fn patience(text: &str) -> Result<Duration, Refusal> {
+    let wait = span::parse(text)?;
+    if wait > Duration::from_secs(600) {
+        return Err(format!("must be at most 10m, not `{text}`"));
+    }
+    Ok(wait)
 }
 
 /// US dollars, or none at all.
@@ -102,9 +121,28 @@ pub(super) fn network(text: &str) -> Result<NetworkMode, Refusal> {
     text.parse().map_err(|_| format!("must be sealed, allow or open, not `{text}`"))
 }
 
+/// What becomes of a push.
+pub(super) fn git_mode(text: &str) -> Result<GitMode, Refusal> {
+    text.parse().map_err(|_| format!("must be direct or gate, not `{text}`"))
+}
+
+/// What becomes of a push, or `auto`.
+pub(super) fn git_mode_or_auto(text: &str) -> Result<Option<GitMode>, Refusal> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("must be auto, direct or gate, not `{text}`"))
+}
+
+/// A repository at a forge.
+pub(super) fn repository(text: &str) -> Result<Repository, Refusal> {
+    Repository::parse(text)
+        .map_err(|_| format!("must be HOST/OWNER/NAME or an address of git's, not `{text}`"))
+}
+
 /// A host name, `*.` and a host name, an address, or the name of a group; read just as the broker will read it.
 pub(super) fn host(text: &str) -> Result<String, Refusal> {
-    let text = text.to_ascii_lowercase();
+    let text = canonical(text);
     AllowGroups::built_in()?
         .resolve([text.as_str()])
         .map_err(|error| format!("must hold groups or hosts: {error}"))?;
@@ -168,6 +206,11 @@ pub(super) fn variable(text: &str) -> Result<String, Refusal> {
     } else {
         Err(format!("must be a name such as NODE_ENV, not `{text}`"))
     }
+}
+
+/// What a model is good for.
+pub(super) fn tier(text: &str) -> Result<Tier, Refusal> {
+    text.parse().map_err(|_| format!("must be one of {}, not `{text}`", Tier::VARIANTS.join(", ")))
 }
 
 #[cfg(test)]

@@ -6,16 +6,21 @@ use async_trait::async_trait;
 
 use crate::approvals::rules::{Rules, RulesOfFrame};
 use crate::broker::{Broker, Client, Reach};
-use crate::frames::{AttendError, HostNetworking, StartFiles};
+use crate::config::Live;
+use crate::config::schema::{Git, TokenSource};
+use crate::frames::{AttendError, HostNetworking, SecretsGiven, StartFiles};
 use crate::host_ports::{HostPorts, PortError};
 use crate::model::agent::ModelRef;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
+use crate::model::git::{ForgeHost, FrameForge};
 use crate::model::ids::FrameId;
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
 use crate::models::Models;
+use crate::redact::Known;
 use crate::runtime::Runtime;
+use crate::secrets::{ForStart, Vault};
 
 /// Keeps a frame's broker and its two host ports open.
 pub struct HostSide {
@@ -56,7 +61,8 @@ impl HostNetworking for HostSide {
     }
 
     async fn open_broker(&self, spec: &ContainerSpec, allow: &[String]) -> Result<(), AttendError> {
-        let rules = Reach { network: spec.network, allow, deny: &[], providers: &[] };
+        let forge = FrameForge::default();
+        let rules = Reach { network: spec.network, allow, deny: &[], providers: &[], forge: &forge };
         self.listen(self.broker.client(&spec.frame, &spec.name, rules))
     }
 
@@ -96,6 +102,10 @@ pub struct AgentFiles {
     pub small_model: ModelRef,
     /// What agents ask for.
     pub rules: Rules,
+    /// What frames were given of secrets.
+    pub vault: Vault,
+    /// How they come to forges.
+    pub git: Live<Git>,
 }
 
 #[async_trait]
@@ -110,6 +120,39 @@ impl StartFiles for AgentFiles {
         };
         let granted = self.models.granted(&frame.providers);
         self.models.agent_config(&self.default_model, Some(&self.small_model), &granted, rules.all())
+    }
+
+    async fn secrets(&self, frame: &Frame) -> SecretsGiven {
+        match self.vault.given(&frame.id).await {
+            Ok(ForStart { env, files, missing }) => SecretsGiven { env, files, missing },
+            Err(error) => {
+                tracing::error!(frame.id = %frame.id, %error, "frame {}: its secrets cannot be read: {error}", frame.name);
+                SecretsGiven::default()
+            }
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.vault.known().clone()
+    }
+
+    fn forges(&self) -> Vec<ForgeHost> {
+        let mut forges: Vec<ForgeHost> = self.git.now().hosts.clone();
+        let known =
+            ForgeHost::known().filter(|known| forges.iter().all(|it| it.authority != known.authority));
+        let known: Vec<ForgeHost> = known.collect();
+        forges.extend(known);
+        forges
+    }
+
+    fn opens(&self, forge: &ForgeHost) -> bool {
+        let git = self.git.now();
+        let entry = git.credentials.iter().find(|entry| entry.host.authority == forge.authority);
+        entry.is_some_and(|entry| entry.source != TokenSource::Here(None))
+    }
+
+    fn branches(&self) -> Vec<String> {
+        self.git.now().branches.clone()
     }
 
     fn providers(&self) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What must be there before services can be built: the database with its key, and the engine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -58,7 +59,8 @@ pub(super) async fn open(
         .await
         .map_err(|error| store_problem(&error))?;
     let home = paths.home().to_owned();
-    crate::audit::begin(&store, &home).await.map_err(|error| start_failed("begin its audit log", &error))?;
+    let begun = crate::audit::begin(&store, &home, &tasks.failpoints()).await;
+    begun.map_err(|error| start_failed("begin its audit log", &error))?;
     let external = known_servers(&store).await.map_err(|error| store_problem(&error))?;
     let schema = store.schema().await.map_err(|error| store_problem(&error))?;
     let engine = engine_settings(&paths, &config);
@@ -91,7 +93,10 @@ pub(super) async fn open(
 /// Where to look for the engine.
 pub(super) fn engine_settings(paths: &Paths, config: &Config) -> EngineSettings {
     let socket = config.engine.socket.as_ref().map(|path| path.display().to_string());
-    EngineSettings::of_this_process(socket, paths.runtime().to_owned())
+    EngineSettings {
+        runtime: config.frames.runtime.clone(),
+        ..EngineSettings::of_this_process(socket, paths.runtime().to_owned())
+    }
 }
 
 /// Opens the database with its key; says where the key came from.
@@ -120,8 +125,10 @@ pub(super) fn load_key(
     let ask = ask_key.map(|ask| move || ask());
     let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
     let keyring = DesktopKeyring::of_session(paths.home(), bus.as_deref());
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let request = KeyRequest {
         given: config.database.encryption_key.clone(),
+        credentials: credentials.as_deref(),
         database: &config.database.path,
         may_make,
         key_file: &paths.key_file(),

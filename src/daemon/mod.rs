@@ -33,3 +33,9 @@ pub use socket::BACK_WITHIN;
 pub fn image_inputs() -> String {
     crate::runtime::build::inputs_hash()
 }
+
+/// Whether that image was installed together with this program, as an archive.
+#[must_use]
+pub fn image_is_shipped() -> bool {
+    crate::runtime::build::is_shipped()
+}

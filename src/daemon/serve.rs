@@ -19,7 +19,7 @@ use crate::config::{Config, LoadOptions, Paths, Running};
 use crate::gateway::auth::Authenticator;
 use crate::gateway::{self, Services};
 use crate::supervisor::{OnExit, Tasks};
-use crate::telemetry::{self, LogFile, Sinks};
+use crate::telemetry::{self, LogFile, Mask, Sinks};
 use crate::wire::problem::Problem;
 
 /// After a stop, everything that runs gets this long.
@@ -88,13 +88,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// # Errors
 /// Why it could not start, or which part of it failed; nothing was touched when it did not start.
 pub async fn run(options: ServeOptions) -> Result<(), Problem> {
-    let mut signals = StopSignals::take_over().map_err(|error| start_failed("take over signals", &error))?;
+    let mut signals = StopSignals::take_over(options.mode == Mode::Foreground)
+        .map_err(|error| start_failed("take over signals", &error))?;
     let paths = options.load.paths.clone();
     paths.ensure_home().map_err(config_problem)?;
     let lock = lock_when_free(&paths, STOP_WITHIN * 2 + Duration::from_secs(5))
         .await
         .map_err(|error| lock_problem(error, &paths))?;
-    start_log(&paths, options.mode == Mode::Foreground)?;
+    let mask = Mask::default();
+    start_log(&paths, options.mode == Mode::Foreground, mask.clone())?;
     let loaded = Config::load(&options.load).map_err(config_problem)?;
     paths.ensure_runtime().map_err(config_problem)?;
 
@@ -119,6 +121,13 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     projects::register(&services.store, configured)
         .await
         .map_err(|error| start_failed("register the configured projects", &error))?;
+    // Before anybody can say one.
+    services.vault.take_up().await.map_err(|error| start_failed("take up its secrets", &error))?;
+    let known = services.vault.known().clone();
+    mask.set(move |line| {
+        let secrets = known.now();
+        (!secrets.is_empty() && secrets.are_in(line)).then(|| secrets.out_of_bytes(line))
+    });
     // Before any frame can ask for a model.
     services.budgets.take_up().await.map_err(|error| start_failed("take up the books", &error))?;
     background.start(&core);
@@ -243,11 +252,11 @@ fn start_edge(
     Ok(())
 }
 
-fn start_log(paths: &Paths, sentences: bool) -> Result<(), Problem> {
+fn start_log(paths: &Paths, sentences: bool, mask: Mask) -> Result<(), Problem> {
     let file = LogFile::open(&paths.log(), telemetry::LOG_LIMIT_BYTES)
         .map_err(|error| start_failed(&format!("write {}", paths.log().display()), &error))?;
     let filter = std::env::var("MIMIR_LOG").ok();
-    telemetry::init(Sinks { file: Some(file), stderr: sentences }, filter.as_deref());
+    telemetry::init(Sinks { file: Some(file), stderr: sentences, mask }, filter.as_deref());
     Ok(())
 }
 

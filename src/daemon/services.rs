@@ -27,9 +27,11 @@ use crate::model::ids::InstanceId;
 use crate::models::{Models, Prices};
 use crate::notify::{self, Notifier, NotifierDeps};
 use crate::outbound::HttpClients;
+use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::secrets::{Vault, VaultDeps};
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
@@ -170,12 +172,18 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let providers = settings::providers(&config).map_err(|error| built_in(error.to_string()))?;
     let prices = Prices::built_in().map_err(|error| built_in(error.to_string()))?;
     let every_frame = settings::providers_of_every_frame(&config);
-    let models = Models::new(providers, prices, HttpClients::default());
+    let http = HttpClients::default();
+    let models = Models::new(providers, prices, http.clone());
     let models = Arc::new(models.for_every_frame(every_frame.iter().map(String::as_str)));
+    let keys = models.providers().filter_map(|provider| {
+        Some((format!("the key of provider {}", provider.name), provider.key.clone()?))
+    });
+    let vault =
+        Vault::new(VaultDeps { store: store.clone(), known: models.known().clone(), keys: keys.collect() });
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
-    let upload_limit = Live::new(config.frames.upload_limit);
+    let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
         models: models.clone(),
@@ -183,17 +191,29 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         failpoints: failpoints.clone(),
         settings: settings.budget,
     }));
+    let git = Live::new(config.git.clone());
+    let pushes = background.of(Pushes::new(PushesDeps {
+        store: store.clone(),
+        tasks: tasks.clone(),
+        vault: vault.clone(),
+        settings: git.clone(),
+        home: paths.home().to_owned(),
+    }));
     let broker = Broker::new(BrokerDeps {
         store: store.clone(),
         models: models.clone(),
         budgets: budgets.clone(),
+        pushes: pushes.clone(),
+        http,
         tasks: tasks.clone(),
         groups: AllowGroups::built_in().map_err(built_in)?,
         dialer: Dialer::default(),
         clock: clock.clone(),
-        upload_limit: upload_limit.clone(),
+        limits: egress.clone(),
         idle: broker::IDLE,
+        vault: vault.clone(),
     });
+    let asking = broker.clone();
     let ports = HostPorts::new(tasks.clone());
     let attendant =
         stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() }));
@@ -205,22 +225,26 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         clock: clock.clone(),
         tasks: tasks.clone(),
         settings: settings.frames,
-        attendant,
+        attendant: attendant.clone(),
         start_files: Arc::new(AgentFiles {
             models,
             default_model: default_model.clone(),
             small_model: config.small_model(),
             rules: rules.clone(),
+            vault: vault.clone(),
+            git: git.clone(),
         }),
     }));
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
     let approvals = background.of(Approvals::new(ApprovalsDeps {
         store: store.clone(),
         locator: locator.clone(),
+        host: attendant,
         clock: clock.clone(),
         tasks: tasks.clone(),
         rules: rules.clone(),
     }));
+    asking.ask_people(&approvals);
     background.of(Notifier::new(NotifierDeps {
         store: store.clone(),
         clock: clock.clone(),
@@ -303,12 +327,14 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     running.on_change(move |config| {
         let (frames, upkeep, disk, delivery, budgets) = &users;
         budgets.configure(settings::budget(config));
+        git.set(config.git.clone());
         frames.configure(config.frames.clone());
         upkeep.configure(config.frames.clone());
         disk.configure(config.frames.clone());
         delivery.configure(config.turn, config.queue);
+        delivery.configure_routing(settings::routing(config));
         rules.configure(config.approvals.rules.clone());
-        upload_limit.set(config.frames.upload_limit);
+        egress.set(settings::egress(config));
         keep.set(settings::retention(config));
     });
     let services = Services {
@@ -316,9 +342,11 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         audit,
         backups: copies,
         budgets,
+        pushes,
         statuses,
         upkeep,
         sessions,
+        vault,
         events: Events::new(store.clone()).with(settings.events),
         doctor,
         about: Arc::new(About {

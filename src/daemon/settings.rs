@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::backups;
+use crate::broker;
 use crate::budget;
 use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
@@ -41,6 +42,15 @@ pub fn notify(config: &Config) -> notify::Settings {
     }
 }
 
+/// What the broker wants to know.
+pub fn egress(config: &Config) -> broker::Limits {
+    broker::Limits {
+        upload: config.frames.upload_limit,
+        connections: config.frames.connection_limit,
+        ask_wait: config.network.ask_wait,
+    }
+}
+
 /// What upkeep wants to know.
 pub fn upkeep(config: &Config) -> upkeep::Settings {
     upkeep::Settings { config: config.frames.clone(), tick: Duration::from_secs(30) }
@@ -71,7 +81,18 @@ pub fn delivery(config: &Config) -> delivery::Settings {
     delivery::Settings {
         limits: config.turn,
         queue: config.queue,
+        routing: routing(config),
         ..delivery::Settings::new(config.default_model())
+    }
+}
+
+/// Which model answers a message that names none.
+pub fn routing(config: &Config) -> delivery::Routing {
+    delivery::Routing {
+        routes: config.models.routes.clone(),
+        tiers: config.models.tiers.known(),
+        providers: providers_of_every_frame(config),
+        budgets: budget(config).defaults,
     }
 }
 

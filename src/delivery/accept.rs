@@ -100,6 +100,11 @@ pub(super) fn accept(
     if frame.desired == Desired::Removed {
         return Err(SendError::BeingDestroyed(name.to_string()));
     }
+    if frame.desired == Desired::Stopped
+        && let Some(why) = frames::stopped_for(tx, &frame.id)?
+    {
+        return Err(SendError::StoppedFor { frame: name.to_string(), why });
+    }
     let session = choose_session(tx, &frame, &request.session, text)?;
     let waiting = crate::store::queue::waiting(tx, &frame.id, &session.id)?;
     if request.mode == SendMode::Now {

@@ -15,6 +15,14 @@ pub enum SendError {
     /// It is on its way out.
     #[error("frame {0} is being destroyed")]
     BeingDestroyed(String),
+    /// It was stopped for a reason that a message does not mend.
+    #[error("no message wakes frame {frame}: {why}")]
+    StoppedFor {
+        /// Which frame.
+        frame: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The frame has no such conversation.
     #[error("frame {frame} has no session `{session}`")]
     NoSession {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::followed_turn::{FollowedTurn, LOOK_AGAIN};
 use super::outcome::{Attempt, AttemptOutcome, Interrupted};
-use super::{Delivery, STREAM_HEAD};
+use super::{Delivery, STREAM_HEAD, model_choice};
 use crate::clock;
 use crate::feed::{Patience, TurnHandle, Verdict};
 use crate::model::agent::{AgentMessageId, Role};
@@ -43,6 +43,7 @@ impl Delivery {
             _ => ids::mint(self.inner.deps.clock.now_ms(), newest.as_ref(), clock::entropy::<14>()),
         };
         let (id, saved) = (attempt.message.id.clone(), prompt.clone());
+        let (routing, agent) = (self.inner.routing.now(), self.inner.deps.settings.default_agent.clone());
         let save = move |tx: &mut Tx<'_>| {
             let message = messages::get(tx, &id)?;
             let head = queue::head(tx, &message.session)?;
@@ -51,6 +52,7 @@ impl Delivery {
                     what: "the message is not the next any more, and".into(),
                 });
             }
+            model_choice::choose(tx, &routing, &message, &agent)?;
             messages::move_to(tx, &id, DeliveryState::Sending, None)?;
             messages::set_agent_message(tx, &id, &saved)?;
             messages::get(tx, &id)

@@ -30,6 +30,7 @@ mod concurrency;
 pub mod error;
 mod followed_turn;
 mod hand_over;
+mod model_choice;
 mod outcome;
 mod overdue;
 mod shown;
@@ -59,6 +60,7 @@ use crate::supervisor::keyed::Keyed;
 pub use crate::config::schema::{Queue as Rules, Turn as Limits};
 pub use accept::{Accepted, SendRequest};
 pub use error::{CancelError, EditError, SendError};
+pub use model_choice::{Explained, Routing};
 
 /// How long [`Delivery::cancel`] waits for the agent to let go.
 const CANCEL_WAIT: Duration = Duration::from_secs(15);
@@ -74,6 +76,8 @@ const STREAM_HEAD: Duration = Duration::from_secs(15);
 pub struct Settings {
     /// For messages that name no model. Always sent: a session would otherwise reuse its last one, even a bad one.
     pub default_model: ModelRef,
+    /// Which other model those go to.
+    pub routing: Routing,
     /// For messages that name no agent.
     pub default_agent: String,
     /// How long a frame may take to start.
@@ -96,6 +100,7 @@ impl Settings {
     pub fn new(default_model: ModelRef) -> Self {
         Self {
             default_model,
+            routing: Routing::default(),
             default_agent: "build".to_owned(),
             wake: Duration::from_secs(180),
             return_after_loss: Duration::from_secs(90),
@@ -136,6 +141,7 @@ struct Inner {
     /// As they are configured now.
     limits: Live<Limits>,
     rules: Live<Rules>,
+    routing: Live<Routing>,
     workers: Keyed<SessionId>,
     limit: concurrency::ConcurrencyLimit,
     shown: shown::Shown,
@@ -149,6 +155,7 @@ impl Delivery {
         let inner = Inner {
             limits: Live::new(deps.settings.limits),
             rules: Live::new(deps.settings.queue),
+            routing: Live::new(deps.settings.routing.clone()),
             workers: Keyed::new(&deps.tasks, "session", |_| ()),
             limit: concurrency::ConcurrencyLimit::default(),
             shown: shown::nothing(&deps.tasks),

@@ -93,6 +93,7 @@ async fn start(subject: &Subject, folders: &Folders, spec: &ContainerSpec, info:
         agent_config: r#"{"share":"disabled","autoupdate":false}"#.to_owned(),
         env: String::new(),
         git_config: String::new(),
+        secrets: Vec::new(),
     };
     let done = async {
         subject.runtime.ensure_created(spec).await?;
@@ -212,6 +213,7 @@ impl Folders {
             more: Vec::new(),
             network: NetworkMode::Allow,
             limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 512 },
+            gpu: false,
             env: BTreeMap::new(),
         }
     }

@@ -32,7 +32,7 @@ impl SessionReconciler<'_> {
             Ok(Answer::Sessions(sessions)) => self.listed(sessions).await,
             Ok(Answer::Messages { session, asked, page }) => {
                 if let Question::Messages { newest: Some(newest), .. } = &question {
-                    self.compare(&session, &page, newest).await?;
+                    self.compare(&session, &page, newest, asked).await?;
                 }
                 self.read(session, page, asked).await
             }

@@ -47,6 +47,8 @@ pub(super) struct SessionState {
     pub undone: Option<UndoPoint>,
     /// Nothing is undone any more, and whether that was redone or removed is still to be read.
     pub undo_is_over: bool,
+    /// When the agent said last that it has a message no longer.
+    pub removed_at: Option<Instant>,
     /// Whether an earlier gateway may have told of what is found at first.
     pub is_old: bool,
 }
@@ -71,6 +73,7 @@ impl SessionState {
             is_read: false,
             undone,
             undo_is_over: false,
+            removed_at: None,
             is_old: true,
         })
     }

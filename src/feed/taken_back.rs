@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::time::Instant;
+
 use super::inquiry::Page;
 use super::reconciler::SessionReconciler;
 use crate::model::agent::{AgentMessageId, AgentSessionId, UndoPoint};
@@ -44,16 +46,18 @@ impl SessionReconciler<'_> {
         self.settle().await?;
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         state.unfinished.remove(message);
+        state.removed_at = Some(Instant::now());
         let (id, gone) = (state.id.clone(), [message.clone()]);
         self.deps.store.write_soon(move |tx| taken_back::remove(tx, &id, &gone)).await
     }
 
-    /// Compares what was read with what is kept up to `newest`, which was kept when the agent was asked.
+    /// Compares what was read with what is kept up to `newest`, which was kept when the agent was asked, at `asked`.
     pub(super) async fn compare(
         &mut self,
         session: &AgentSessionId,
         page: &Page,
         newest: &AgentMessageId,
+        asked: Instant,
     ) -> Result<(), StoreError> {
         let Page::Read { messages, is_whole, .. } = page else { return Ok(()) };
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
@@ -63,10 +67,23 @@ impl SessionReconciler<'_> {
         let from =
             if *is_whole { None } else { messages.iter().map(|message| message.head.created_at).min() };
         let (id, until) = (state.id.clone(), newest.clone());
-        let read = self.deps.store.read(move |db| taken_back::missing(db, &id, (from, &until), &there));
-        let gone = read.await?;
+        let read = self.deps.store.read(move |db| {
+            let gone = taken_back::missing(db, &id, (from, &until), &there)?;
+            Ok((gone, taken_back::listed_again(db, &id, &there)?))
+        });
+        let (gone, back) = read.await?;
         let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         let is_over = state.undo_is_over;
+        if !back.is_empty() {
+            // What was removed while the question was on its way stands in an answer that is older.
+            if state.removed_at.is_some_and(|removed| removed >= asked) {
+                self.inquiries.want(session.clone());
+            } else {
+                let id = state.id.clone();
+                self.deps.store.write_soon(move |tx| taken_back::found(tx, &id, &back)).await?;
+            }
+        }
+        let Some(state) = self.sessions.get_mut(session) else { return Ok(()) };
         if !gone.is_empty() {
             state.unfinished.retain(|message| !gone.contains(message));
             self.gaps.found(gone.len());

@@ -67,7 +67,8 @@ impl Frames {
         if deps.store.read(move |db| frames::find_by_name(db, &wanted)).await?.is_some() {
             return Err(FrameError::NameTaken(name.to_string()));
         }
-        let access = AgentAccess::new(server.connector(), server.credentials.clone());
+        let known = deps.start_files.known();
+        let access = AgentAccess::new(server.connector(), server.credentials.clone(), known);
         let health = meet(&access.client()).await.map_err(|error| FrameError::Server {
             url: server.address().to_owned(),
             why: in_words(&error, server.credentials.password.is_some()),

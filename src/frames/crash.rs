@@ -34,7 +34,7 @@ pub(super) fn judge(exit_code: Option<i64>, ends: u32, settings: &CrashSettings)
 
 /// Ends that say that the next start goes the same way (the image's contract).
 fn is_hopeless(exit_code: Option<i64>) -> bool {
-    matches!(exit_code, Some(66..=68))
+    matches!(exit_code, Some(66..=68 | 71))
 }
 
 /// Why it ended, as a sentence without a full stop.
@@ -52,6 +52,7 @@ pub(super) fn why(seen: &Observation, limits: &Limits) -> String {
         Some(68) => "its home or link folder is not writable for it".into(),
         Some(69) => "its terminal cannot start".into(),
         Some(70) => "opencode keeps crashing in it".into(),
+        Some(71) => "it is not kept apart as it must be".into(),
         Some(137) => "its container was killed".into(),
         Some(code) => format!("its container ended with exit code {code}"),
         None => "its container ended (the machine was restarted, perhaps)".into(),

@@ -7,10 +7,12 @@ use serde_json::json;
 
 use super::error::FrameError;
 use super::project::Remark;
+use super::relocate::Survey;
 use super::request::{FrameRequest, Place};
 use super::workspace::{self, Workspace};
-use super::{Frames, Inner, ports, provision};
+use super::{Frames, Inner, forge, ports, provision};
 use crate::clock::entropy_128;
+use crate::model::container::Storage;
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::network::NetworkMode;
@@ -79,6 +81,15 @@ impl Frames {
             }
             .into());
         }
+        if request.gpu && !engine.capabilities.gpu {
+            return Err(RuntimeError::Unsupported {
+                engine: engine.kind,
+                action: "give a frame graphics cards",
+                why: "no CDI file names `nvidia.com/gpu`; `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` makes one"
+                    .to_owned(),
+            }
+            .into());
+        }
         let Some(found) = deps.runtime.find_image(&image).await? else {
             return Err(RuntimeError::ImageMissing { image }.into());
         };
@@ -90,8 +101,13 @@ impl Frames {
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let now_ms = deps.clock.now_ms();
         let name = request.name.as_str();
-        let (git, mut remarks) = self.inner.survey(name, &workspace.path, &env).await?;
-        if owner_uid == 0 && !engine.rootless && engine.capabilities.isolation {
+        let Survey { git, origin, mut remarks } = self.inner.survey(name, &workspace.path, &env).await?;
+        let mode = request.git.or(config.git);
+        let forge = forge::settle(&*deps.start_files, request.repository, origin, mode, lifetime.is_some())?;
+        remarks.extend(forge::remark(&*deps.start_files, &forge));
+        let storage = Storage::HostFolder { path: workspace.path.clone(), uid: owner_uid, gid: owner_gid };
+        let is_roots = owner_uid == 0 && !engine.rootless && engine.capabilities.isolation;
+        if is_roots && !deps.runtime.has_own_users(&storage).await {
             remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
         }
         let new = NewFrame {
@@ -102,6 +118,7 @@ impl Frames {
             run: request.run,
             workspace: workspace.path.display().to_string(),
             git,
+            forge,
             image,
             image_id: found.id,
             network,
@@ -112,6 +129,7 @@ impl Frames {
                 &deps.start_files.providers(),
             )?,
             env,
+            gpu: request.gpu,
             limits,
             owner_uid,
             owner_gid,

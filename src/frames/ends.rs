@@ -68,7 +68,7 @@ impl Driver {
             )
         };
         let lines = tokio::time::timeout(Duration::from_secs(3), lines).await.ok()??;
-        telling_line(&lines)
+        telling_line(&lines).map(|line| self.inner.deps.start_files.known().now().out_of(&line))
     }
 }
 

@@ -30,6 +30,14 @@ pub enum FrameError {
     /// Choose another folder.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// Make room in it, then start it.
+    #[error("no message wakes frame {name}: {why}")]
+    StoppedFor {
+        /// Which frame.
+        name: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Say where it is now.
     #[error(
         "its folder {path} does not exist any more; if it was moved, say where: `mimir frame move {name} PATH`"
@@ -48,6 +56,9 @@ pub enum FrameError {
         /// What is there instead.
         why: String,
     },
+    /// Name another repository, or list its forge.
+    #[error("{0}")]
+    Repository(String),
     /// Choose another image.
     #[error("{0} is no frame image of mimir")]
     ForeignImage(String),

@@ -8,22 +8,17 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::model::container::inside;
+use crate::model::git::{ForgeHost, FrameForge, Repository};
 use crate::model::network::NetworkMode;
 
 /// A home on a slow disk may take its time; a start must not wait longer for a name.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Forges whose SSH addresses have an https twin of the same path.
-const FORGES: &[&str] = &["github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "git.sr.ht"];
-
-/// Signing needs a key, and keys stay outside. From the environment, because it stands above every file.
-const UNSIGNED: &[(&str, &str)] = &[
-    ("GIT_CONFIG_COUNT", "2"),
-    ("GIT_CONFIG_KEY_0", "commit.gpgsign"),
-    ("GIT_CONFIG_VALUE_0", "false"),
-    ("GIT_CONFIG_KEY_1", "tag.gpgsign"),
-    ("GIT_CONFIG_VALUE_1", "false"),
-];
+/// What stands above every file, and so in the environment: signing needs a key, and keys stay outside; a repository that
+/// is shared with a group would have git set set-id bits, which a frame may not (folders inherit the group all the same
+/// where the folder above has that bit).
+const ABOVE_FILES: &[(&str, &str)] =
+    &[("commit.gpgsign", "false"), ("tag.gpgsign", "false"), ("core.sharedRepository", "umask")];
 
 /// What git runs for an SSH address that has no https twin, where no connection could be made anyway.
 const NO_SSH: &str = "f() { echo 'mimir: no ssh leads out of this frame; use the https address of the repository: \
@@ -81,7 +76,16 @@ impl HostGit {
     }
 
     /// The text of [`inside::GIT_CONFIG`]. `is_shared`: the repository's folder is not all the frame's to write.
-    pub(super) fn config_file(&self, network: NetworkMode, is_shared: bool) -> String {
+    ///
+    /// What git asks of a forge goes to the frame's broker, which adds what opens it. With a network of its own a frame
+    /// asks forges as it likes, but for its own repository: there is no key inside for that.
+    pub(super) fn config_file(
+        &self,
+        network: NetworkMode,
+        is_shared: bool,
+        forge: &FrameForge,
+        forges: &[ForgeHost],
+    ) -> String {
         let mut text = "[include]\n\tpath = /etc/gitconfig\n[user]\n".to_owned();
         for (key, value) in [("name", &self.name), ("email", &self.email)] {
             text.extend(value.iter().map(|value| format!("\t{key} = {}\n", quoted(value))));
@@ -89,26 +93,51 @@ impl HostGit {
         if is_shared {
             text.push_str("[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n");
         }
-        if network != NetworkMode::Open {
-            for host in FORGES {
-                text.push_str(&format!(
-                    "[url \"https://{host}/\"]\n\tinsteadOf = git@{host}:\n\tinsteadOf = ssh://git@{host}/\n"
-                ));
+        for at in forges {
+            let own = forge.repository.as_ref().filter(|own| own.host() == at.authority);
+            match (network, own) {
+                (NetworkMode::Open, None) => {}
+                (NetworkMode::Open, Some(own)) => text.push_str(&through_the_broker(at, own.path())),
+                (NetworkMode::Sealed | NetworkMode::Allow, _) => text.push_str(&through_the_broker(at, "")),
             }
         }
         text
     }
 }
 
+/// Has git ask its broker for everything at a forge that begins with that path.
+fn through_the_broker(at: &ForgeHost, path: &str) -> String {
+    let host = at.authority.split(':').next().unwrap_or_default();
+    let scheme = if at.is_plain { "http" } else { "https" };
+    format!(
+        "[url \"http://127.0.0.1:{}/git/{authority}/{path}\"]\n\tinsteadOf = {scheme}://{authority}/{path}\n\t\
+         insteadOf = git@{host}:{path}\n\tinsteadOf = ssh://git@{host}/{path}\n",
+        inside::BROKER_PORT,
+        authority = at.authority,
+    )
+}
+
+/// The repository that a folder's own configuration calls its origin. An agent may have written that, so it is shown to
+/// whoever makes a frame.
+pub(super) fn origin(config: &str) -> Option<Repository> {
+    let url = super::git_folder::setting(config, "remote \"origin\"", "url")?;
+    Repository::parse(&url).ok()
+}
+
 /// The variables that lead git there. The user's own come after them and win.
 pub(super) fn environment(network: NetworkMode) -> Vec<(String, String)> {
     let mut all = vec![("GIT_CONFIG_SYSTEM", inside::GIT_CONFIG)];
-    all.extend(UNSIGNED);
     if network != NetworkMode::Open {
         // Else git would run it once more to find out what kind of ssh it is.
         all.extend([("GIT_SSH_COMMAND", NO_SSH), ("GIT_SSH_VARIANT", "ssh")]);
     }
-    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mut all: Vec<_> = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    all.push(("GIT_CONFIG_COUNT".to_owned(), ABOVE_FILES.len().to_string()));
+    for (n, (key, value)) in ABOVE_FILES.iter().enumerate() {
+        all.push((format!("GIT_CONFIG_KEY_{n}"), (*key).to_owned()));
+        all.push((format!("GIT_CONFIG_VALUE_{n}"), (*value).to_owned()));
+    }
+    all
 }
 
 /// A value as git's configuration writes it.
@@ -130,7 +159,7 @@ mod tests {
         let answer = b"user.name\nSomebody\0user.name\nMe \"M\" \\ Myself\0user.email\nme@example.org\0commit.gpgsign\0";
         let found = HostGit::parse(answer);
         assert!(found.is_somebody() && found.signs);
-        let text = found.config_file(NetworkMode::Allow, false);
+        let text = found.config_file(NetworkMode::Allow, false, &FrameForge::default(), &[]);
         assert!(text.contains("\tname = \"Me \\\"M\\\" \\\\ Myself\"\n"), "{text}");
         assert_eq!(HostGit::parse(b""), HostGit::default());
         assert!(!HostGit::parse(b"user.name\nMe\0user.email\n \0tag.gpgsign\nfalse\0").is_somebody());
@@ -139,16 +168,69 @@ mod tests {
     #[test]
     fn a_name_cannot_end_its_line() {
         let found = HostGit { name: Some("Me\n[core]\n\tsshCommand = x".to_owned()), ..HostGit::default() };
-        let text = found.config_file(NetworkMode::Sealed, false);
+        let text = found.config_file(NetworkMode::Sealed, false, &FrameForge::default(), &[]);
         assert!(!text.lines().any(|line| line.trim() == "[core]"), "{text}");
     }
 
     #[test]
-    fn with_a_network_of_its_own_a_frame_uses_ssh_as_it_likes() {
-        let of = |network| HostGit::default().config_file(network, false);
-        assert!(of(NetworkMode::Allow).contains("insteadOf = git@codeberg.org:"));
-        assert!(!of(NetworkMode::Open).contains("insteadOf"));
+    fn git_obeys_what_stands_above_its_files() {
+        let repository = tempfile::tempdir().expect("a folder");
+        let git = |arguments: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.current_dir(repository.path()).args(arguments).env_remove("GIT_DIR");
+            // The file of a frame is none of this machine.
+            let variables = environment(NetworkMode::Allow).into_iter();
+            git.envs(variables.filter(|(name, _)| name != "GIT_CONFIG_SYSTEM")).output().expect("git runs")
+        };
+        assert!(git(&["init", "--quiet"]).status.success());
+        for key in ["core.sharedRepository", "commit.gpgsign"] {
+            let value = if key.starts_with("core") { "group" } else { "true" };
+            assert!(git(&["config", "--local", key, value]).status.success());
+        }
+        let said = |key| String::from_utf8_lossy(&git(&["config", "--get", key]).stdout).trim().to_owned();
+        assert_eq!(said("core.sharedRepository"), "umask");
+        assert_eq!((said("commit.gpgsign").as_str(), said("tag.gpgsign").as_str()), ("false", "false"));
+        // What it makes has no set-id bit.
+        std::fs::write(repository.path().join("a"), "1").expect("a file");
+        let written = git(&["hash-object", "-w", "a"]);
+        let id = String::from_utf8_lossy(&written.stdout).trim().to_owned();
+        let (folder, _) = id.split_at(2);
+        let made = std::fs::metadata(repository.path().join(".git/objects").join(folder)).expect("a folder");
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&made) & 0o6000, 0, "{written:?}");
+    }
+
+    #[test]
+    fn what_is_asked_of_a_forge_goes_to_the_broker() {
+        let forges: Vec<ForgeHost> =
+            ForgeHost::known().chain(ForgeHost::parse("http://git.test:3000")).collect();
+        let of = |network, repository: Option<&str>| {
+            let repository = repository.map(|text| Repository::parse(text).expect("a repository"));
+            let forge = FrameForge { repository, ..FrameForge::default() };
+            HostGit::default().config_file(network, false, &forge, &forges)
+        };
+        let listed = of(NetworkMode::Allow, None);
+        for line in [
+            "[url \"http://127.0.0.1:8118/git/codeberg.org/\"]\n\tinsteadOf = https://codeberg.org/\n",
+            "\tinsteadOf = git@codeberg.org:\n\tinsteadOf = ssh://git@codeberg.org/\n",
+            "[url \"http://127.0.0.1:8118/git/git.test:3000/\"]\n\tinsteadOf = http://git.test:3000/\n\tinsteadOf = git@git.test:\n",
+        ] {
+            assert!(listed.contains(line), "{line}: {listed}");
+        }
+        assert!(!of(NetworkMode::Open, None).contains("insteadOf"), "it has a network of its own");
+        let open = of(NetworkMode::Open, Some("github.com/me/blog"));
+        assert!(open.contains("\tinsteadOf = https://github.com/me/blog\n"), "{open}");
+        assert_eq!(open.matches("[url ").count(), 1, "{open}");
         let has_ssh = |network| environment(network).iter().any(|(name, _)| name == "GIT_SSH_COMMAND");
         assert!(has_ssh(NetworkMode::Sealed) && !has_ssh(NetworkMode::Open));
+    }
+
+    #[test]
+    fn an_origin_is_known_by_any_of_its_addresses() {
+        let of = |url: &str| origin(&format!("[core]\n\tbare = false\n[remote \"origin\"]\n\turl = {url}\n"));
+        let blog = Repository::parse("github.com/me/blog").ok();
+        assert_eq!(of("git@github.com:me/blog.git"), blog);
+        assert_eq!(of("https://github.com/me/blog"), blog);
+        assert_eq!(of("/srv/git/blog.git"), None);
+        assert_eq!(origin("[remote \"upstream\"]\n\turl = https://github.com/me/blog\n"), None);
     }
 }

@@ -186,6 +186,13 @@ pub(super) fn prepare(git: &GitFolder, own: &Path, frame: &Frame) -> io::Result<
     if let GitFolder::Worktree { common, name } = git {
         fs::create_dir_all(own.join("logs"))?;
         chown(own.join("logs"), uid, gid)?;
+        // A repository without a commit, or that keeps none, has no place yet to mount them at.
+        let theirs = common.join("logs");
+        match fs::create_dir(&theirs) {
+            Ok(()) => lchown(&theirs, uid, gid)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
         // Only a new file: through a link that is there already nothing is written.
         let obeyed = common.join("worktrees").join(name).join(OWN_CONFIG);
         match fs::File::create_new(&obeyed) {

@@ -7,13 +7,15 @@ use serde_json::json;
 use super::Frames;
 use super::error::FrameError;
 use super::provision::{self, invalid};
-use crate::model::allow::AllowGroups;
+use crate::model::allow::{AllowGroups, canonical, is_narrow};
 use crate::model::frame::{Desired, Frame};
+use crate::model::git::BranchRule;
+use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::{LentHost, NetworkMode};
 use crate::model::principal::Principal;
 use crate::model::quantity::{span, took};
-use crate::store::frames;
+use crate::store::{StoreError, Tx, frames};
 
 /// What somebody grants to a frame, or takes from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Grant {
     pub hosts: Vec<String>,
     /// Model providers.
     pub providers: Vec<String>,
+    /// Branches that it may push; see [`BranchRule`].
+    pub branches: Vec<String>,
 }
 
 /// For how long.
@@ -66,10 +70,12 @@ impl Frames {
             Term::For(time) => Some(time),
         };
         let Some(within) = within else {
-            return self.write(principal, frame, "frame.allow", grant.hosts, providers, Change::Allow).await;
+            let grant = Grant { providers, ..grant };
+            return self.write(principal, frame, grant, Change::Allow).await;
         };
-        if !providers.is_empty() {
-            return Err(invalid("providers", "a provider is granted for good, or not at all".to_owned()));
+        if !providers.is_empty() || !grant.branches.is_empty() {
+            let why = "providers and branches are granted for good, or not at all".to_owned();
+            return Err(invalid("providers", why));
         }
         span::check_lifetime(within.as_secs()).map_err(|why| invalid("for_seconds", why))?;
         let until = deps.clock.now_ms() + u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
@@ -106,7 +112,7 @@ impl Frames {
     ) -> Result<Frame, FrameError> {
         let frame = self.grantable(name, &grant).await?;
         self.inner.deps.attendant.take_back(&frame.id);
-        self.write(principal, frame, "frame.deny", grant.hosts, grant.providers, Change::Deny).await
+        self.write(principal, frame, grant, Change::Deny).await
     }
 
     /// What a frame may reach for a while.
@@ -124,8 +130,11 @@ impl Frames {
         if frame.desired == Desired::Removed {
             return Err(FrameError::BeingDestroyed(name.to_string()));
         }
-        if grant.hosts.is_empty() && grant.providers.is_empty() {
-            return Err(invalid("hosts", "name a host, a group or a provider".to_owned()));
+        if grant.hosts.is_empty() && grant.providers.is_empty() && grant.branches.is_empty() {
+            return Err(invalid("hosts", "name a host, a group, a provider or a branch".to_owned()));
+        }
+        for branch in &grant.branches {
+            BranchRule::parse(branch).map_err(|why| invalid("branches", why))?;
         }
         let groups = AllowGroups::built_in().map_err(|why| invalid("hosts", why))?;
         let read = groups.resolve(grant.hosts.iter().map(String::as_str));
@@ -137,23 +146,15 @@ impl Frames {
         &self,
         principal: &Principal,
         frame: Frame,
-        verb: &'static str,
-        hosts: Vec<String>,
-        providers: Vec<String>,
+        grant: Grant,
         change: Change,
     ) -> Result<Frame, FrameError> {
         let (principal, id) = (principal.clone(), frame.id);
-        let written = self.inner.deps.store.write_as(move |tx| {
-            let frame = frames::get(tx, &id)?;
-            let lists = (frame.allow.clone(), frame.deny.clone(), frame.providers.clone());
-            let (allow, deny, granted) = change.of(lists, &hosts, &providers);
-            frames::set_grants(tx, &id, allow, deny, granted)?;
-            let detail = json!({ "frame": id, "hosts": hosts, "providers": providers });
-            tx.audit(&principal, verb, frame.name.as_str(), &detail)?;
-            let code = if change == Change::Allow { "allowed" } else { "denied" };
-            frames::note(tx, &id, code, &[hosts, providers].concat().join(", "))?;
-            Ok::<_, FrameError>(frames::get(tx, &id)?)
-        });
+        let written = self
+            .inner
+            .deps
+            .store
+            .write_as(move |tx| Ok::<_, FrameError>(change.write(tx, &principal, &id, grant)?));
         let frame = written.await?;
         self.inner.deps.attendant.rules_changed(&frame);
         Ok(frame)
@@ -170,22 +171,79 @@ enum Change {
 /// Hosts that may be reached, hosts that may not, and providers.
 type Lists = (Vec<String>, Vec<String>, Vec<String>);
 
+/// Puts a host on a frame's list, in the transaction of whoever decided that. What is open hears of it by
+/// [`HostNetworking::rules_changed`](super::HostNetworking::rules_changed).
+///
+/// # Errors
+/// Whatever the database says.
+pub fn allow_host(
+    tx: &mut Tx<'_>,
+    principal: &Principal,
+    id: &FrameId,
+    host: &str,
+) -> Result<Frame, StoreError> {
+    Change::Allow.write(tx, principal, id, Grant { hosts: vec![host.to_owned()], ..Grant::default() })
+}
+
 impl Change {
+    /// Changes the row, and says so.
+    fn write(
+        self,
+        tx: &mut Tx<'_>,
+        principal: &Principal,
+        id: &FrameId,
+        grant: Grant,
+    ) -> Result<Frame, StoreError> {
+        let Grant { hosts, providers, branches } = grant;
+        let frame = frames::get(tx, id)?;
+        let lists = (frame.allow.clone(), frame.deny.clone(), frame.providers.clone());
+        let (allow, deny, granted) = self.of(lists, &hosts, &providers);
+        frames::set_grants(tx, id, allow, deny, granted)?;
+        let mut detail = json!({ "frame": id, "hosts": hosts, "providers": providers });
+        if !branches.is_empty() {
+            frames::set_branches(tx, id, self.of_branches(frame.forge.branches, &branches))?;
+            detail["branches"] = json!(branches);
+        }
+        let (verb, code) = match self {
+            Self::Allow => ("frame.allow", "allowed"),
+            Self::Deny => ("frame.deny", "denied"),
+        };
+        tx.audit(principal, verb, frame.name.as_str(), &detail)?;
+        frames::note(tx, id, code, &[hosts, providers, branches].concat().join(", "))?;
+        frames::get(tx, id)
+    }
+
     fn of(self, lists: Lists, hosts: &[String], providers: &[String]) -> Lists {
         let (mut allow, mut deny, mut granted) = lists;
-        let lower = |text: &String| text.trim().to_ascii_lowercase();
-        for host in hosts.iter().map(lower) {
+        for host in hosts.iter().map(|entry| canonical(entry)) {
             allow.retain(|known| *known != host);
             deny.retain(|known| *known != host);
-            if self == Self::Allow { allow.push(host) } else { deny.push(host) }
+            match self {
+                Self::Allow => allow.push(host),
+                // A host is denied as a whole; what is narrower is only taken off the list.
+                Self::Deny if is_narrow(&host) => {}
+                Self::Deny => deny.push(host),
+            }
         }
-        for provider in providers.iter().map(lower) {
+        for provider in providers.iter().map(|name| name.trim().to_ascii_lowercase()) {
             granted.retain(|known| *known != provider);
             if self == Self::Allow {
                 granted.push(provider);
             }
         }
         (allow, deny, granted)
+    }
+
+    /// A branch that may be rewritten and one that may not are one entry: what was said last holds.
+    fn of_branches(self, mut branches: Vec<String>, named: &[String]) -> Vec<String> {
+        let bare = |text: &str| text.trim_start_matches('+').to_owned();
+        for branch in named {
+            branches.retain(|known| bare(known) != bare(branch));
+            if self == Self::Allow {
+                branches.push(branch.clone());
+            }
+        }
+        branches
     }
 }
 
@@ -205,5 +263,12 @@ mod tests {
             Change::Deny.of((allow, deny, granted), &texts(&["a.test", "npm"]), &texts(&["local"]));
         assert_eq!((allow, deny), (texts(&["b.test", "c.test"]), texts(&["a.test", "npm"])));
         assert_eq!(granted, ["openai"]);
+        let narrow = texts(&["get+head A.test/Simple/*"]);
+        let lists = (texts(&["GET+HEAD a.test/Simple/*"]), Vec::new(), Vec::new());
+        let (allow, deny, _) = Change::Deny.of(lists, &narrow, &[]);
+        assert!(allow.is_empty() && deny.is_empty(), "the host itself is not denied by it");
+        let branches = Change::Allow.of_branches(texts(&["feature/*"]), &texts(&["+feature/*", "main"]));
+        assert_eq!(branches, ["+feature/*", "main"]);
+        assert_eq!(Change::Deny.of_branches(branches, &texts(&["feature/*"])), ["main"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::error::FrameError;
@@ -111,6 +112,7 @@ impl Frames {
         must_run(frame, "attached to")?;
         self.settle_folder(frame).await?;
         let runtime = self.inner.deps.runtime.as_ref();
+        runtime.announce_viewer(&frame.id);
         let view = View::new(crate::clock::entropy());
         // Made before the client runs, so that it is closed even if we are dropped in between.
         let visit = self.visit(&frame.id);
@@ -129,7 +131,14 @@ impl Frames {
         request: LogRequest,
     ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, FrameError> {
         must_be_here(frame, "asked for its log")?;
-        Ok(self.inner.deps.runtime.logs(&frame.id, request).await?)
+        let (lines, known) =
+            (self.inner.deps.runtime.logs(&frame.id, request).await?, self.inner.deps.start_files.known());
+        let clean = move |line: LogLine| {
+            let secrets = known.now();
+            let is_clean = secrets.is_empty() || !secrets.are_in(line.text.as_bytes());
+            if is_clean { line } else { LogLine { text: secrets.out_of(&line.text), ..line } }
+        };
+        Ok(lines.map(move |line| line.map(&clean)).boxed())
     }
 
     /// What the frame uses right now.

@@ -6,14 +6,15 @@ use super::driver::Driver;
 use super::error::FrameError;
 use super::{Frames, Inner, project};
 use crate::model::frame::{EngineKind, Frame};
-use crate::model::isolation::Isolation;
+use crate::model::isolation::{Isolation, WantedIsolation};
 use crate::model::network::NetworkMode;
 
 /// The last of it, the filter, is there when the container's own program runs: moments after the engine's answer.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// What is said of a folder of root's where users inside are the users outside.
+/// What is said of a folder of root's where users inside are the users outside: an old kernel, another storage of the
+/// engine, or a file system (NFS, FUSE) that cannot show its files as another's.
 pub(super) const ROOTS_FOLDER: &str = "its folder belongs to root, so the agent works as root of this machine, without any \
      of root's capabilities; a folder of an ordinary user's is safer (`chown -R USER FOLDER`)";
 
@@ -47,6 +48,7 @@ impl Inner {
         [
             (frame.network == NetworkMode::Open, "network open: it reaches what this machine reaches"),
             (is_root, ROOTS_FOLDER),
+            (frame.gpu, "graphics cards: their drivers are a part of this machine's kernel"),
             (obeys, "it obeys what its project brings, unseen"),
         ]
         .into_iter()
@@ -60,9 +62,15 @@ impl Driver {
     /// A frame that is not kept apart as it must be does not run.
     pub(super) async fn check_isolation(&self, frame: &Frame) -> Result<(), FrameError> {
         let began = Instant::now();
+        let enforced = self.inner.deps.runtime.info().await?.capabilities.limits;
+        let asked = WantedIsolation {
+            network: frame.network,
+            limits: enforced.then_some(frame.limits),
+            gpu: frame.gpu,
+        };
         loop {
             let Some(found) = self.inner.deps.runtime.isolation(&self.id).await? else { return Ok(()) };
-            let weak = found.weak(frame.network);
+            let weak = found.weak(&asked);
             if weak.is_empty() {
                 return Ok(());
             }

@@ -27,6 +27,7 @@ mod driver;
 mod ends;
 pub mod error;
 mod folders;
+mod forge;
 mod gc;
 pub mod git_config;
 pub mod git_folder;
@@ -76,6 +77,7 @@ use crate::model::secret::Secret;
 use crate::model::status::AgentHealth;
 use crate::opencode::{self, OpencodeClient};
 use crate::outbound::Connector;
+use crate::redact::Known;
 use crate::runtime::{Capabilities, Credentials};
 use crate::store::frames;
 use crate::supervisor::backoff::Backoff;
@@ -88,7 +90,7 @@ use folders::Folders;
 pub use connect::NewServer;
 pub use error::{FRAME_FILE, FrameError};
 pub use folders::{remove_tree, size_of};
-pub use grants::{Grant, Term};
+pub use grants::{Grant, Term, allow_host};
 pub use guest::Guest;
 pub use idle::Visit;
 pub use inside::Viewer;
@@ -97,7 +99,9 @@ pub use locator::{AgentLocator, PlaceError};
 pub use processes::{Process, Processes};
 pub use recycle::Recycled;
 pub use request::{FrameRequest, Lifetime, Place, WantedLimits};
-pub use settings::{AttendError, CrashSettings, FramesDeps, HostNetworking, Settings, StartFiles};
+pub use settings::{
+    AttendError, CrashSettings, FramesDeps, HostNetworking, SecretsGiven, Settings, StartFiles,
+};
 pub use trust::Standing;
 pub use upgrade::{ImageNews, Upgrade};
 
@@ -136,17 +140,21 @@ pub struct AgentAccess {
     pub authorization: Option<Secret>,
     /// Whether it knows models of its own, and chooses when a message names none.
     chooses_model: bool,
+    /// What it may have been given, and is not to say.
+    known: Known,
 }
 
 impl AgentAccess {
-    fn new(connector: Connector, credentials: Credentials) -> Self {
+    fn new(connector: Connector, credentials: Credentials, known: Known) -> Self {
         let Credentials { user, password } = credentials;
         let authorization = password.map(|password| opencode::basic(&user, &password));
-        Self { connector, authorization, chooses_model: false }
+        Self { connector, authorization, chooses_model: false, known }
     }
 
     fn client(self) -> OpencodeClient {
-        OpencodeClient::authorized(self.connector, self.authorization).choosing_models(self.chooses_model)
+        OpencodeClient::authorized(self.connector, self.authorization)
+            .choosing_models(self.chooses_model)
+            .without(self.known)
     }
 }
 
@@ -305,7 +313,8 @@ impl Inner {
     async fn access(&self, id: &FrameId) -> Result<Option<AgentAccess>, FrameError> {
         let credentials = self.deps.runtime.credentials(id).await?;
         let connector = self.deps.runtime.connector(id, PortPurpose::Agent);
-        let access = credentials.map(|credentials| AgentAccess::new(connector, credentials));
+        let known = self.deps.start_files.known();
+        let access = credentials.map(|credentials| AgentAccess::new(connector, credentials, known));
         Ok(access.map(|access| AgentAccess { chooses_model: self.deps.external.has(id), ..access }))
     }
 

@@ -330,11 +330,17 @@ impl Look {
                 Ok(_) => self.item(TrustKind::Files, &path, "named in the settings"),
                 Err(why) => self.obstacle(&path, why),
             }
-        } else if may_be_package && real.join("package.json").is_file() {
-            // A plugin may be a package.
+        } else if may_be_package && is_loadable(&real) {
+            // A plugin may be a package, or a folder with an index.
             self.packages(&path);
         }
     }
+}
+
+/// Whether a folder can be loaded by its name.
+fn is_loadable(folder: &Path) -> bool {
+    let indices = ["js", "ts", "mjs", "cjs", "mts", "cts", "jsx", "tsx"].map(|end| format!("index.{end}"));
+    folder.join("package.json").is_file() || indices.iter().any(|name| folder.join(name).is_file())
 }
 
 /// Endings of what interpreters run.
@@ -508,6 +514,30 @@ mod tests {
             look(project(&[("AGENTS.md", "x"), ("src/a.js", "1")]).path()).judge(None),
             Trust::Nothing
         );
+    }
+
+    #[test]
+    fn a_folder_that_is_loaded_by_its_index_and_a_driver_of_models_are_bound_too() {
+        let settings =
+            r#"{"plugin": ["./plug"], "provider": {"p": {"npm": "file:///workspace/driver.mjs"}}}"#;
+        let folder = project(&[
+            ("opencode.json", settings),
+            ("plug/index.ts", "1"),
+            ("plug/more.ts", "2"),
+            ("driver.mjs", "3"),
+        ]);
+        let found = look(folder.path());
+        assert!(found.obstacles.is_empty() && found.runs(), "{found:?}");
+        let yes = trusted(&found);
+        for name in ["plug/index.ts", "plug/more.ts", "driver.mjs"] {
+            let before = fs::read_to_string(folder.path().join(name)).expect("there");
+            put(folder.path(), name, "changed");
+            assert_eq!(look(folder.path()).judge(Some(&yes)), Trust::Changed, "{name}");
+            put(folder.path(), name, &before);
+        }
+        assert_eq!(look(folder.path()).judge(Some(&yes)), Trust::Trusted);
+        let elsewhere = project(&[("opencode.json", r#"{"x": "{file:{env:WHERE}}"}"#)]);
+        assert!(look(elsewhere.path()).obstacles[0].contains("something else"));
     }
 
     #[test]

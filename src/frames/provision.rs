@@ -8,8 +8,8 @@ use super::error::FrameError;
 use super::folders::Folders;
 use super::git_folder;
 use super::request::{Lifetime, WantedLimits};
-use crate::model::allow::AllowGroups;
-use crate::model::container::{ContainerSpec, Storage};
+use crate::model::allow::{AllowGroups, canonical};
+use crate::model::container::{ContainerSpec, Storage, inside};
 use crate::model::frame::{Frame, Limits};
 use crate::model::ids::InstanceId;
 use crate::model::network::NetworkMode;
@@ -29,6 +29,7 @@ pub(super) fn container(frame: &Frame, instance: &InstanceId, folders: &Folders)
         more: frame.git.as_ref().map(|git| git_folder::mounts(git, &folders.git())).unwrap_or_default(),
         network: frame.network,
         limits: frame.limits,
+        gpu: frame.gpu,
         env: BTreeMap::new(),
     }
 }
@@ -56,12 +57,6 @@ pub(super) fn limits(wanted: WantedLimits, defaults: Limits) -> Result<Limits, F
     })
 }
 
-/// Names that belong to mimir or to what the frame stands on; the frame's supervisor refuses them too.
-fn is_reserved(name: &str) -> bool {
-    matches!(name, "HOME" | "SHELL" | "XDG_STATE_HOME")
-        || ["MIMIR_", "OPENCODE_SERVER_", "OPENCODE_CONFIG"].iter().any(|start| name.starts_with(start))
-}
-
 /// The image forbids these two, whatever a configuration says (`/etc/opencode/opencode.json`); only this variable
 /// stands above it. Rules of the owner may have them asked for instead.
 const FORBIDDEN_BY_IMAGE: [&str; 2] = ["external_directory", "doom_loop"];
@@ -87,7 +82,7 @@ pub(super) fn env(given: &BTreeMap<String, String>) -> Result<Vec<(String, Strin
         if !is_name {
             return Err(invalid("env", format!("`{name}` is not the name of a variable")));
         }
-        if is_reserved(name) {
+        if inside::is_reserved(name) {
             return Err(invalid("env", format!("`{name}` is set by mimir itself")));
         }
         if value.contains(['\n', '\0']) {
@@ -104,7 +99,7 @@ pub(super) fn allow(
     configured: &[String],
     own: &[String],
 ) -> Result<Vec<String>, FrameError> {
-    let own: Vec<String> = own.iter().map(|entry| entry.trim().to_ascii_lowercase()).collect();
+    let own: Vec<String> = own.iter().map(|entry| canonical(entry)).collect();
     let groups = AllowGroups::built_in().map_err(|why| invalid("allow", why))?;
     let resolved = groups.resolve(own.iter().map(String::as_str));
     resolved.map_err(|error| invalid("allow", error.to_string()))?;

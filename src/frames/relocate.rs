@@ -10,13 +10,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::error::FrameError;
-use super::git_config::HostGit;
+use super::git_config::{self, HostGit};
 use super::git_folder::{self, GitPlace};
 use super::project::{self, Remark};
 use super::provision::{self, invalid};
 use super::workspace::{self, OffLimits, WorkspaceError};
 use super::{Frames, Inner};
 use crate::model::frame::{Desired, Frame, GitFolder};
+use crate::model::git::Repository;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::runtime::folder_identity;
@@ -49,7 +50,7 @@ impl Frames {
                 format!("it belongs to user {}, and the frame works as user {}", owner.0, frame.owner_uid);
             return Err(invalid("workspace", why));
         }
-        let (git, remarks) = self.inner.survey(name.as_str(), &place.path, &frame.env).await?;
+        let Survey { git, remarks, .. } = self.inner.survey(name.as_str(), &place.path, &frame.env).await?;
         let path = place.path.display().to_string();
         let (principal, id) = (principal.clone(), frame.id);
         let written = self.inner.deps.store.write_as(move |tx| {
@@ -94,19 +95,29 @@ impl Frames {
     }
 }
 
+/// What a look at a folder found.
+pub(super) struct Survey {
+    /// Its git folder, when that is not in it.
+    pub(super) git: Option<GitFolder>,
+    /// The repository that it calls its origin.
+    pub(super) origin: Option<Repository>,
+    /// What is to be said about it.
+    pub(super) remarks: Vec<Remark>,
+}
+
 impl Inner {
     pub(super) fn off_limits(&self) -> OffLimits<'_> {
         let settings = &self.deps.settings;
         OffLimits { mimir_home: &settings.home, user_home: settings.user_home.as_deref() }
     }
 
-    /// What git needs beside a folder, and what is to be said about it.
+    /// What git needs beside a folder, where its origin is, and what is to be said about it.
     pub(super) async fn survey(
         &self,
         name: &str,
         workspace: &Path,
         env: &[(String, String)],
-    ) -> Result<(Option<GitFolder>, Vec<Remark>), FrameError> {
+    ) -> Result<Survey, FrameError> {
         let place = git_folder::look(workspace, self.off_limits());
         let folder = workspace.display().to_string();
         let standing = self.standing(&folder).await?;
@@ -115,8 +126,9 @@ impl Inner {
             false => project::left_out(&folder, &standing.found, standing.trust),
         };
         let remarks = project::remarks(name, workspace, &place, &HostGit::read().await, env, left_out);
-        let GitPlace::Elsewhere(git) = place else { return Ok((None, remarks)) };
-        Ok((Some(git), remarks))
+        let origin = git_config::origin(&git_folder::config_of(workspace, &place));
+        let git = if let GitPlace::Elsewhere(git) = place { Some(git) } else { None };
+        Ok(Survey { git, origin, remarks })
     }
 
     /// Before every create and start: the folder is there, is no link to another by now, and so is its git folder. The

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::schema as config;
+use crate::model::git::{GitMode, Repository};
 use crate::model::ids::RunId;
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::network::NetworkMode;
@@ -26,8 +27,14 @@ pub struct FrameRequest {
     pub allow: Vec<String>,
     /// Providers that it may use besides those that every frame may, and the configured ones.
     pub providers: Vec<String>,
+    /// Whether it uses the machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: WantedLimits,
+    /// What becomes of what it pushes.
+    pub git: Option<GitMode>,
+    /// Its repository, when its folder's origin does not say it.
+    pub repository: Option<Repository>,
     /// Extra environment inside.
     pub env: BTreeMap<String, String>,
     /// Whether it ends by itself.

@@ -161,6 +161,10 @@ impl Frames {
     pub async fn wake(&self, id: &FrameId, deadline: Duration) -> Result<Frame, FrameError> {
         let frame = self.get_by_id(id).await?;
         if frame.desired != Desired::Running {
+            let of = id.clone();
+            if let Some(why) = self.inner.deps.store.read(move |db| frames::stopped_for(db, &of)).await? {
+                return Err(FrameError::StoppedFor { name: frame.name.to_string(), why });
+            }
             self.request(&Principal::service("frames"), &frame.name, Request::Start).await?;
         }
         self.in_its_folder(&frame);
@@ -216,6 +220,7 @@ fn write_wish(
     }
     if request.desired() == Desired::Running {
         frames::touch(tx, &frame.id)?;
+        frames::set_stopped_for(tx, &frame.id, None)?;
     }
     // Whoever asks anew knows about the error; the driver may tidy it up from here on.
     frames::set_reason(tx, &frame.id, None)?;

@@ -10,9 +10,12 @@ use crate::clock::Clock;
 use crate::config::schema as config;
 use crate::model::container::ContainerSpec;
 use crate::model::frame::Frame;
+use crate::model::git::ForgeHost;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::network::LentHost;
 use crate::model::port::PortPurpose;
+use crate::model::secret::Secret;
+use crate::redact::Known;
 use crate::runtime::Runtime;
 use crate::runtime::external::External;
 use crate::store::Store;
@@ -164,11 +167,47 @@ pub enum AttendError {
     Other(String),
 }
 
+/// What a frame sees of secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretsGiven {
+    /// Variables.
+    pub env: Vec<(String, Secret)>,
+    /// Files, by name.
+    pub files: Vec<(String, Secret)>,
+    /// What could not be had, in sentences.
+    pub missing: Vec<String>,
+}
+
 /// Knows what an agent is told at its start. Implemented where the model providers are known.
 #[async_trait]
 pub trait StartFiles: Send + Sync {
     /// opencode's configuration for this frame. Holds no real key.
     async fn agent_config(&self, frame: &Frame) -> serde_json::Value;
+
+    /// What the frame sees of secrets from this start on.
+    async fn secrets(&self, _frame: &Frame) -> SecretsGiven {
+        SecretsGiven::default()
+    }
+
+    /// What agents may have been given, and are not to say.
+    fn known(&self) -> Known {
+        Known::default()
+    }
+
+    /// The forges that git inside comes to through its broker.
+    fn forges(&self) -> Vec<ForgeHost> {
+        ForgeHost::known().collect()
+    }
+
+    /// Whether the owner keeps something that opens that forge.
+    fn opens(&self, _forge: &ForgeHost) -> bool {
+        false
+    }
+
+    /// Branches that every frame may push.
+    fn branches(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The names of all model providers; none where nobody knows.
     fn providers(&self) -> Vec<String> {

@@ -117,11 +117,16 @@ impl Driver {
         let obeyed = self.obeys_project(frame).await?;
         agent_config["instructions"] =
             project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
+        let given = self.inner.deps.start_files.secrets(frame).await;
+        for why in given.missing {
+            self.note("secret_missing", why).await?;
+        }
         let git = git_config::environment(frame.network);
         let env: Vec<_> = git
             .into_iter()
             .chain(frame.env.iter().cloned())
             .chain(provision::loosened(&agent_config))
+            .chain(given.env.into_iter().map(|(name, value)| (name, value.reveal().to_owned())))
             .chain([project::leave_out(obeyed)])
             .collect();
         let contents = StartContents {
@@ -129,7 +134,13 @@ impl Driver {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
-            git_config: HostGit::read().await.config_file(frame.network, frame.git.is_some()),
+            git_config: HostGit::read().await.config_file(
+                frame.network,
+                frame.git.is_some(),
+                &frame.forge,
+                &self.inner.deps.start_files.forges(),
+            ),
+            secrets: given.files,
         };
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)

@@ -10,12 +10,15 @@ use crate::config::{ConfigError, ConfigProblem};
 use crate::delivery::{CancelError, EditError, SendError};
 use crate::frames::workspace::WorkspaceError;
 use crate::frames::{FRAME_FILE, FrameError};
+use crate::git::GitError;
 use crate::model::approval::RequestForm;
 use crate::model::ids::SessionId;
 use crate::model::message::{InvalidText, InvalidTitle};
 use crate::model::shell;
 use crate::opencode::OpencodeError;
+use crate::pushes::PushError;
 use crate::runtime::RuntimeError;
+use crate::secrets::SecretError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
 use crate::tmux::TerminalError;
@@ -72,6 +75,8 @@ impl From<FrameError> for Reply {
                 .hint(format!("when it is back, `mimir frame start {name}`")),
             FrameError::GitMoved { name, .. } => Self(Problem::new(424, "frame.git_moved", title))
                 .hint(format!("`git worktree repair` mends a worktree; `mimir frame move {name} PATH` looks anew")),
+            FrameError::Repository(_) => Self::conflict("frame.repository", title)
+                .hint("for example `--repo github.com/me/blog`; docs/git.md says more"),
             FrameError::ForeignImage(_) => Self::conflict("image.foreign", title).hint(
                 "`mimir image list` shows those that are; one of your own begins with `FROM localhost/mimir-frame`",
             ),
@@ -110,6 +115,8 @@ impl From<FrameError> for Reply {
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
             FrameError::DiskFull(_) | FrameError::NoRoom { .. } => disk_full(title),
+            FrameError::StoppedFor { name, .. } => Self::conflict("frame.stopped_for", title)
+                .hint(format!("when that is done, `mimir frame start {name}`")),
             FrameError::Server { .. } => Self::conflict("server.refused", title).hint(
                 "`opencode serve --port 4096` with OPENCODE_SERVER_PASSWORD set is such a server; give the password with \
                  --password-stdin",
@@ -267,6 +274,8 @@ impl From<SendError> for Reply {
         match error {
             SendError::NoFrame(name) => no_frame(&name),
             SendError::BeingDestroyed(_) => being_destroyed(&error),
+            SendError::StoppedFor { frame, .. } => Self::conflict("frame.stopped_for", title)
+                .hint(format!("when that is done, `mimir frame start {frame}`")),
             SendError::NoSession { frame, .. } => Self::not_found("session.not_found", title).hint(format!(
                 "`mimir sessions list --frame {frame}` shows them; `--session new` begins one"
             )),
@@ -404,6 +413,75 @@ impl From<BudgetError> for Reply {
     }
 }
 
+/// There is no secret of that name.
+pub fn no_secret(name: &str) -> Reply {
+    Reply::not_found("secret.not_found", format!("there is no secret {name}"))
+        .hint("`mimir secret list` shows those there are")
+}
+
+impl From<SecretError> for Reply {
+    fn from(error: SecretError) -> Self {
+        let title = error.to_string();
+        match error {
+            SecretError::NotFound(name) => no_secret(name.as_str()),
+            SecretError::Value(_) => Self::conflict("secret.value", title)
+                .hint("a longer one, such as tokens and generated passwords are, can be kept from being seen"),
+            SecretError::Either => Self::conflict("secret.either", title)
+                .hint("give `value`, or `comes_from`; `mimir secret set --help` shows how"),
+            SecretError::OwnerOnly => Self(Problem::new(403, "secret.source", title))
+                .hint("give the value instead, or use `mimir secret set` there"),
+            SecretError::Source { .. } => Self(Problem::new(424, "secret.source", title))
+                .hint("run it yourself, as the gateway's user and without a terminal: it must print the secret alone"),
+            SecretError::Variable(_) | SecretError::VariableTaken(_) => {
+                Self::conflict("secret.variable", title).hint("`--as VARIABLE` names another one")
+            }
+            SecretError::NoHost => Self::conflict("secret.host", title)
+                .hint("`--host api.github.com`; or loosened, `--env` or `--file`"),
+            SecretError::HostOfNone => {
+                Self::conflict("secret.host", title).hint("leave out --host, or leave out --env and --file")
+            }
+            SecretError::Host(_) => {
+                Self::conflict("secret.host", title).hint("without a path; what follows it is the frame's to ask")
+            }
+            SecretError::Lines(_) => Self::conflict("secret.lines", title).hint("give it as a file: `--file`"),
+            SecretError::NoBroker { .. } => Self::conflict("secret.network", title)
+                .hint("make the frame with `--network allow`; or loosened, `--env` or `--file`"),
+            SecretError::NotListed { frame, host } => Self::conflict("secret.not_listed", title)
+                .hint(format!("`mimir frame allow {frame} {host}` first")),
+            SecretError::External(name) => Self::conflict("frame.external", title)
+                .hint(format!("`mimir frame show {name}` says what can be done with it")),
+            SecretError::NotGranted { .. } => {
+                Self::not_found("secret.not_granted", title).hint("`mimir secret list` shows who was given what")
+            }
+            SecretError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PushError> for Reply {
+    fn from(error: PushError) -> Self {
+        let title = error.to_string();
+        match error {
+            PushError::NotFound(_) => Self::not_found("push.not_found", title)
+                .hint("`mimir push list` shows those that are not over; `--all` the others too"),
+            PushError::TooLate { id, .. } => Self::conflict("push.too_late", title)
+                .hint(format!("`mimir push show {id}` says what became of it")),
+            PushError::NotTheirs(_) => Self::conflict("push.refused", title).hint("docs/git.md says more"),
+            PushError::Credential(_) => Self(Problem::new(424, "push.credential", title))
+                .hint("`git.credentials` in the configuration says where it is; docs/git.md says more"),
+            PushError::Git(GitError::Missing) => {
+                Self(Problem::new(424, "git.not_installed", title)).hint("`sudo apt install git`")
+            }
+            PushError::Git(GitError::Folder { ref source, .. }) if is_full(source) => disk_full(title),
+            PushError::Git(_) => Self(Problem::new(424, "push.git", title))
+                .hint("look again, then try again; the gateway's log has more"),
+            PushError::Store(error) => error.into(),
+            PushError::Stopping => Self::unavailable("gateway.stopping", title)
+                .hint("run the command again; it starts a gateway if none runs"),
+        }
+    }
+}
+
 impl From<AnswerError> for Reply {
     fn from(error: AnswerError) -> Self {
         let title = error.to_string();
@@ -417,6 +495,8 @@ impl From<AnswerError> for Reply {
                 .hint("whoever is first decides; `mimir approvals list` shows what still waits"),
             AnswerError::WrongForm(RequestForm::Permission) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals allow ID`, or `mimir approvals deny ID --why \"…\"`"),
+            AnswerError::WrongForm(RequestForm::Connection) => Self::conflict("approval.form", title)
+                .hint("`mimir approvals allow ID`, with `--always` for good, or `mimir approvals deny ID`"),
             AnswerError::WrongForm(RequestForm::Question) => Self::conflict("approval.form", title)
                 .hint("`mimir approvals answer ID \"…\"`, or `mimir approvals deny ID`"),
             AnswerError::Incomplete(_) => Self::conflict("approval.answer", title)

@@ -11,6 +11,7 @@ use crate::config::frame_file::FrameFile;
 use crate::delivery::SendRequest;
 use crate::frames::{FRAME_FILE, FrameError, FrameRequest, Lifetime, Place, WantedLimits};
 use crate::model::agent::ModelRef;
+use crate::model::git::Repository;
 use crate::model::message::{IdempotencyKey, MessageText, SendMode, SessionSelector};
 use crate::model::names::{FrameName, ProjectName};
 use crate::model::origin::Origin;
@@ -45,6 +46,12 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         (false, Some(_)) => return Err(invalid(by_file("ttl"), "only a throwaway frame has a ttl")),
         (false, None) => Lifetime::Stays,
     };
+    let repository = match body.repo {
+        Some(text) => {
+            Some(Repository::parse(&text).map_err(|error| FrameError::Repository(error.to_string()))?)
+        }
+        None => file.repo,
+    };
     // A place that is named in the body beats either way of naming one in the file.
     let (workspace, project) = match (body.workspace, body.project) {
         (None, None) => (file.workspace, file.project),
@@ -65,11 +72,14 @@ pub fn frame(body: CreateFrame) -> Result<FrameRequest, FrameError> {
         network: body.network.or(file.network),
         allow: file.allow.into_iter().chain(body.allow).collect(),
         providers: file.providers.into_iter().chain(body.providers).collect(),
+        gpu: body.gpu,
         limits: WantedLimits {
             cpus_milli: cores.or(file.cpus_milli),
             memory_bytes: memory.or(file.memory_bytes),
             pids: pids.or(file.pids),
         },
+        git: body.git.or(file.git),
+        repository,
         env: file.env.into_iter().chain(body.env).collect(),
         lifetime,
         defaults: None,
@@ -119,6 +129,14 @@ pub fn edit(body: EditMessage) -> Answer<Edit> {
         text: body.text.map(MessageText::parse).transpose()?,
         agent: body.agent,
     })
+}
+
+/// The words of a message.
+///
+/// # Errors
+/// When they are none, or too many.
+pub fn message_text(text: String) -> Answer<MessageText> {
+    Ok(MessageText::parse(text)?)
 }
 
 fn model(text: Option<&str>) -> Answer<Option<ModelRef>> {

@@ -47,7 +47,12 @@ fn can_answer(status: u16, route: &Route, operation: &Operation) -> bool {
     let names_something = route.path.contains('{');
     let reaches_an_agent = matches!(
         route.frame,
-        FrameIn::Path | FrameIn::Body | FrameIn::Message | FrameIn::Session | FrameIn::Approval
+        FrameIn::Path
+            | FrameIn::Body
+            | FrameIn::Message
+            | FrameIn::Session
+            | FrameIn::Approval
+            | FrameIn::Push
     );
     match status {
         401 => route.needs != Needs::Open,
@@ -60,6 +65,8 @@ fn can_answer(status: u16, route: &Route, operation: &Operation) -> bool {
         }
         // A folder of the host is named in the query.
         409 if route.path == "/v1/trust" => true,
+        // A source is asked.
+        424 if route.path.starts_with("/v1/secrets/") => true,
         409 | 507 => names_something || route.method != "get",
         413 | 415 => operation.request_body.is_some(),
         424 | 501 | 502 => reaches_an_agent || route.path.starts_with("/v1/frames") || route.path == "/v1/gc",

@@ -72,6 +72,8 @@ pub enum FrameIn {
     Session,
     /// The frame of the approval `{id}` in the path.
     Approval,
+    /// The frame of the push `{id}` in the path.
+    Push,
 }
 
 /// A route with what stands before its handler.
@@ -169,7 +171,7 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
     match route.frame {
         FrameIn::NoFrame | FrameIn::Handler => Ok(request),
         FrameIn::All => Err(refuse("this is about all frames")),
-        FrameIn::Path | FrameIn::Message | FrameIn::Session | FrameIn::Approval => {
+        FrameIn::Path | FrameIn::Message | FrameIn::Session | FrameIn::Approval | FrameIn::Push => {
             let (mut parts, body) = request.into_parts();
             let params = RawPathParams::from_request_parts(&mut parts, &()).await;
             let params = params.map_err(|_| Reply(refusals::of_status(StatusCode::BAD_REQUEST)))?;
@@ -180,6 +182,11 @@ async fn within(grant: &Grant, route: Route, request: Request, services: &Servic
                 FrameIn::Message => of_message(services, &value).await?,
                 FrameIn::Session => of_session(services, &value).await?,
                 FrameIn::Approval => services.approvals.find(&value).await?.frame_name.to_string(),
+                FrameIn::Push => {
+                    let missing = || Reply::not_found("push.not_found", format!("there is no push {value}"));
+                    let id = value.parse().map_err(|_| missing())?;
+                    services.pushes.get(id).await?.frame_name.to_string()
+                }
                 _ => value,
             };
             covered(&frame)?;

@@ -19,9 +19,11 @@ use crate::events::Events;
 use crate::feed::Feeds;
 use crate::frames::Frames;
 use crate::model::ids::InstanceId;
+use crate::pushes::Pushes;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::engines::Calls;
+use crate::secrets::Vault;
 use crate::sessions::Sessions;
 use crate::status::Statuses;
 use crate::store::Store;
@@ -54,6 +56,8 @@ pub struct Services {
     pub upkeep: Upkeep,
     /// Conversations.
     pub sessions: Sessions,
+    /// Secrets that frames may use.
+    pub vault: Vault,
     /// What happened.
     pub events: Events,
     /// Who changed what.
@@ -62,6 +66,8 @@ pub struct Services {
     pub backups: Backups,
     /// What may be spent.
     pub budgets: Budgets,
+    /// What frames push.
+    pub pushes: Pushes,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

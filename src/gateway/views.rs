@@ -6,6 +6,7 @@ use crate::model::approval::{ApprovalRequest, AskBody, Decision};
 use crate::model::budget::Standing;
 use crate::model::container::Observation;
 use crate::model::frame::{Frame, FrameState, Observed};
+use crate::model::git::Push;
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::Message;
 use crate::model::status::{FrameStatus, StatusWord};
@@ -17,6 +18,7 @@ use crate::wire::approvals::ApprovalView;
 use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
+use crate::wire::pushes::PushView;
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -126,6 +128,7 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
         reason: message.reason,
         answer: message.answer,
         model: message.model.map(|model| model.to_string()),
+        route: message.route,
         tokens: message.tokens,
         cost_microusd: message.cost_microusd,
         created_at: message.created_at,
@@ -137,6 +140,35 @@ pub fn message(message: Message, after_event: u64, notes: Vec<String>) -> Messag
     }
 }
 
+/// A host and its port, an address of IPv6 in brackets.
+fn target(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Something that a frame pushed.
+pub fn push(push: Push) -> PushView {
+    PushView {
+        id: push.id,
+        frame: push.frame_name.to_string(),
+        message: push.message.map(|id| id.to_string()),
+        repository: push.repository.to_string(),
+        state: push.state,
+        updates: push.updates,
+        held_because: push.held_because,
+        commit_count: push.contents.commits,
+        file_count: push.contents.files,
+        size_bytes: push.contents.bytes,
+        protected: push.contents.protected,
+        findings: push.contents.findings,
+        remarks: push.contents.remarks,
+        by: push.decided_by,
+        reason: push.reason,
+        asked_at: push.asked_at,
+        decided_at: push.decided_at,
+        ended_at: push.ended_at,
+    }
+}
+
 /// What an agent asks.
 pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
     let (form, text) = (prompt.ask.form(), prompt.ask.line());
@@ -145,6 +177,11 @@ pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
             (Some(tool), patterns, always, metadata, Vec::new())
         }
         AskBody::Question { questions } => (None, Vec::new(), Vec::new(), serde_json::Value::Null, questions),
+        AskBody::Connection { host, port, listed, program } => {
+            let metadata =
+                program.map_or(serde_json::Value::Null, |name| serde_json::json!({"program": name}));
+            (None, vec![target(&host, port)], vec![listed], metadata, Vec::new())
+        }
     };
     let decision = prompt.decision.as_ref().map(|decision| decision.as_str().to_owned());
     let answers = match prompt.decision {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::redact::Secrets;
 use super::{ProviderKind, ProviderSettings};
 use crate::outbound::HttpClients;
+use crate::redact::Secrets;
 
 /// The longest list that is read; OpenRouter's has half a megabyte.
 const LONGEST: usize = 8 << 20;

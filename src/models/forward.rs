@@ -1,32 +1,28 @@
-//! One model call: check, add the key, send, and count the answer while it passes.
+//! One model call: check, add the key, send. What becomes of its answer is in `passing`, what it cost in `ending`.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use hyper::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::account::{self, Account, Evidence, Pricing};
+use super::account::{self, Pricing};
+use super::ending::{About, Ending, OnEnd, price_of};
 use super::headers;
 use super::meter::Meter;
+use super::passing::{BodyStream, OnRedacted, Passing, Work};
 use super::provider::{ProviderKind, ProviderSettings};
-use super::redact::{Redactor, Secrets};
-use super::tap::Tap;
 use super::usage::Format;
 use super::{Models, Prices, demo};
 use crate::model::agent::AgentSessionId;
-use crate::model::budget::OURS;
 use crate::model::usage::{Price, Tokens};
+use crate::redact::{Redactor, Secrets};
 
 /// How long a provider may think before the first byte. Longer than opencode waits (60 s), so that it gives up first.
 const FIRST_BYTE: Duration = Duration::from_secs(90);
-
-/// How long a stream may be silent.
-const SILENCE: Duration = Duration::from_secs(180);
 
 /// How much of a refusal is passed on.
 const REFUSAL_LIMIT: usize = 64 * 1024;
@@ -52,9 +48,6 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// A stream of bytes.
-pub type BodyStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
-
 /// What a frame gets.
 pub struct Answer {
     /// The provider's status.
@@ -63,36 +56,9 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, as it comes.
     pub body: BodyStream,
+    /// What fills the body. Somebody has to do it, whether the frame reads or not; it ends by itself.
+    pub work: Option<Work>,
 }
-
-/// What a call used. Made when its answer has ended, in whichever way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallReport {
-    /// The provider's name.
-    pub provider: String,
-    /// The model that was asked for.
-    pub model: String,
-    /// What it used: as the provider says, or an estimate.
-    pub tokens: Tokens,
-    /// Millionths of a US dollar; 0 when no price is known.
-    pub cost_microusd: u64,
-    /// Whether a price is known.
-    pub priced: bool,
-    /// Whether it was reckoned from bytes.
-    pub estimated: bool,
-    /// The provider's status; 0 when it was asked and nobody heard its answer.
-    pub status: u16,
-    /// Why the answer ended, in the provider's words.
-    pub finish: Option<String>,
-    /// Whether the answer was passed to its end.
-    pub complete: bool,
-}
-
-/// Called once with the report of a call that a provider was asked to answer and that may cost something.
-pub type OnEnd = Box<dyn FnOnce(CallReport) + Send>;
-
-/// Called when a key was taken out of an answer, with the place where it was; once for each place.
-pub type OnRedacted = Box<dyn Fn(&'static str) + Send + Sync>;
 
 /// A call that may be made: to a provider that is known, of a kind that frames may make.
 #[derive(Debug)]
@@ -257,45 +223,58 @@ impl Models {
         on_redacted: OnRedacted,
     ) -> Result<Answer, ModelError> {
         let Prepared { call, mut request, provider, format, model, pricing, prices, expected } = prepared;
-        let mut ending = Ending {
-            report: blank_report(&provider, model),
-            tap: Tap::whole(format),
-            pricing,
-            prices,
-            expected,
-            meter,
-            is_asked: false,
-            provider,
-            on_end: (format != Format::Uncounted).then_some(on_end),
-        };
-        if ending.provider.kind == ProviderKind::Demo {
+        let is_counted = format != Format::Uncounted;
+        let about = About { provider, model, pricing, prices, expected };
+        let mut ending = Ending::new(about, format, meter, is_counted.then_some(on_end));
+        if ending.provider().kind == ProviderKind::Demo {
             let is_post = call.method == Method::POST;
-            return Ok(play_demo(&request, is_post, ending));
+            return Ok(self.play_demo(&request, is_post, ending));
         }
         let response = self.send(&mut ending, call, &mut request, format).await?;
 
-        let status = response.status();
-        ending.report.status = status.as_u16();
+        let (status, secrets) = (response.status(), self.known.now());
+        ending.answered(status);
         if headers::is_encoded(response.headers()) {
-            return Err(ModelError::Encoded { provider: ending.provider.name.clone() });
+            return Err(ModelError::Encoded { provider: ending.provider().name.clone() });
         }
-        let (headers, hits) = headers::pass_on(response.headers(), &self.secrets);
+        let (headers, hits) = headers::pass_on(response.headers(), &secrets);
         if hits {
             on_redacted("a header");
         }
         if !status.is_success() {
-            let body = refusal(response, &self.secrets, &on_redacted).await;
-            ending.report.complete = true;
-            return Ok(Answer { status, headers, body: once(body) });
+            let body = refusal(response, &secrets, &on_redacted).await;
+            ending.complete();
+            return Ok(Answer { status, headers, body: once(body), work: None });
         }
-        let mut redactor = Redactor::new(&self.secrets);
+        let mut redactor = Redactor::new(&secrets);
         if is_event_stream(&headers) {
-            ending.tap = Tap::stream(format);
-            redactor = Redactor::of_events(&self.secrets);
+            ending.streams(format);
+            redactor = Redactor::of_events(&secrets);
         }
-        let body = response.bytes_stream().map(|chunk| chunk.map_err(io::Error::other));
-        let body = redacted(Box::pin(body), redactor, on_redacted);
-        Ok(Answer { status, headers, body: counted(body, ending) })
+        let source = Box::pin(response.bytes_stream().map(|chunk| chunk.map_err(io::Error::other)));
+        let on_redacted = Some(on_redacted);
+        let (body, work) = Passing { source, redactor, on_redacted, ending, unread: self.unread }.begin();
+        Ok(Answer { status, headers, body, work: Some(work) })
+    }
+
+    fn play_demo(&self, request: &Value, is_post: bool, mut ending: Ending) -> Answer {
+        let script = if is_post { demo::answer(request) } else { demo::models() };
+        ending.asked(true);
+        ending.answered(script.status);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(script.content_type));
+        if is_event_stream(&headers) {
+            ending.streams(Format::Chat);
+        }
+        let played = futures_util::stream::iter(script.chunks).then(move |chunk| async move {
+            tokio::time::sleep(script.pause).await;
+            Ok(chunk)
+        });
+        let redactor = Redactor::new(&Secrets::default());
+        let source = Box::pin(played);
+        let passing = Passing { source, redactor, on_redacted: None, ending, unread: self.unread };
+        let (body, work) = passing.begin();
+        Answer { status: script.status, headers, body, work: Some(work) }
     }
 
     async fn send(
@@ -305,7 +284,7 @@ impl Models {
         request: &mut Value,
         format: Format,
     ) -> Result<reqwest::Response, ModelError> {
-        let provider = &ending.provider;
+        let provider = ending.provider().clone();
         let name = || provider.name.clone();
         if !provider.is_usable() {
             return Err(ModelError::NoKey { provider: name() });
@@ -315,7 +294,7 @@ impl Models {
             .ok_or_else(|| ModelError::NoAddress { provider: name() })?;
         let unreachable = |error: reqwest::Error| ModelError::Unreachable {
             provider: name(),
-            why: self.secrets.out_of(&reasons(&error.without_url())),
+            why: self.known.now().out_of(&reasons(&error.without_url())),
         };
         let client = self.http.to(&url).map_err(unreachable)?;
         let body = if format == Format::Chat { ask_for_usage(request, call.body) } else { call.body };
@@ -332,8 +311,8 @@ impl Models {
             outgoing = outgoing.header(name, value);
         }
         // From here on it may be paid for, whatever becomes of its answer.
-        ending.is_asked = true;
-        let meter = ending.meter.clone();
+        ending.asked(true);
+        let meter = ending.meter();
         let answered = tokio::select! {
             answered = tokio::time::timeout(FIRST_BYTE, outgoing.send()) => answered,
             why = meter.is_cut() => return Err(ModelError::Cut { why }),
@@ -341,7 +320,7 @@ impl Models {
         match answered {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                ending.is_asked = !error.is_connect();
+                ending.asked(!error.is_connect());
                 Err(unreachable(error))
             }
             Err(_) => Err(ModelError::TooSlow { provider: name() }),
@@ -351,145 +330,6 @@ impl Models {
     pub(super) fn price_of(&self, provider: &ProviderSettings, model: &str) -> Option<Price> {
         price_of(&self.prices(), provider, model)
     }
-}
-
-fn price_of(prices: &Prices, provider: &ProviderSettings, model: &str) -> Option<Price> {
-    let named = provider.models.iter().find(|known| known.id == model).and_then(|known| known.price);
-    named.or_else(|| prices.find(&provider.name, provider.kind.as_str(), model))
-}
-
-fn blank_report(provider: &ProviderSettings, model: String) -> CallReport {
-    CallReport {
-        provider: provider.name.clone(),
-        model,
-        tokens: Tokens::default(),
-        cost_microusd: 0,
-        priced: false,
-        estimated: false,
-        status: 0,
-        finish: None,
-        complete: false,
-    }
-}
-
-/// Reports when it is dropped, so that no way out of a call is forgotten.
-struct Ending {
-    report: CallReport,
-    tap: Tap,
-    pricing: Pricing,
-    prices: Arc<Prices>,
-    expected: Tokens,
-    meter: Meter,
-    /// Whether a provider may have the request.
-    is_asked: bool,
-    provider: ProviderSettings,
-    on_end: Option<OnEnd>,
-}
-
-impl Ending {
-    fn evidence(&self) -> Evidence<'_> {
-        Evidence { seen: &self.tap.seen, unread: self.tap.unread, expected: self.expected }
-    }
-
-    /// The meter learns what it costs so far.
-    fn report_so_far(&self) {
-        self.meter.report(self.evidence().so_far(self.pricing));
-    }
-
-    fn account(&self) -> Account {
-        let account = self.evidence().account(self.pricing);
-        // A request may name one model and mean another: the one that says that it answered counts if it is dearer.
-        let answered = self.tap.seen.model.as_deref().filter(|model| *model != self.report.model);
-        let price = answered.and_then(|model| price_of(&self.prices, &self.provider, model));
-        let dearer = price.map_or(0, |price| price.cost_microusd(&account.tokens));
-        Account {
-            cost_microusd: account.cost_microusd.max(dearer),
-            priced: account.priced || price.is_some(),
-            ..account
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let Some(on_end) = self.on_end.take().filter(|_| self.is_asked) else { return };
-        self.tap.read_whole();
-        let mut report = self.report.clone();
-        report.finish = self.tap.seen.finish.clone();
-        // A provider that refuses is not paid.
-        if report.status == 0 || (200..300).contains(&report.status) {
-            let Account { tokens, cost_microusd, priced, estimated } = self.account();
-            report = CallReport { tokens, cost_microusd, priced, estimated, ..report };
-        } else {
-            report.priced = self.pricing.reckoned().is_some();
-        }
-        on_end(report);
-    }
-}
-
-struct Passing {
-    inner: BodyStream,
-    ending: Ending,
-    over: bool,
-}
-
-/// Passes a body on, counting it.
-fn counted(inner: BodyStream, ending: Ending) -> BodyStream {
-    let start = Passing { inner, ending, over: false };
-    Box::pin(futures_util::stream::unfold(start, |mut at| async move {
-        while !at.over {
-            let meter = at.ending.meter.clone();
-            let next = tokio::select! {
-                biased;
-                why = meter.is_cut() => {
-                    at.over = true;
-                    return Some((cut(&at.ending.tap, &why), at));
-                }
-                next = tokio::time::timeout(SILENCE, at.inner.next()) => next,
-            };
-            let out = match next {
-                Ok(Some(Ok(chunk))) => {
-                    let out = at.ending.tap.pass(chunk);
-                    at.ending.report_so_far();
-                    Ok(out)
-                }
-                Ok(None) => {
-                    at.over = true;
-                    at.ending.report.complete = true;
-                    Ok(at.ending.tap.end())
-                }
-                Ok(Some(Err(error))) => Err(error),
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the provider fell silent")),
-            };
-            at.over |= out.is_err();
-            // A chunk may hold half a line, which is kept until the rest comes.
-            if !matches!(&out, Ok(bytes) if bytes.is_empty()) {
-                return Some((out, at));
-            }
-        }
-        None
-    }))
-}
-
-/// The end of an answer that has to end here. One that does not stream just breaks off.
-fn cut(tap: &Tap, why: &str) -> io::Result<Bytes> {
-    tap.cut("budget", &format!("{OURS}{why}")).ok_or_else(|| io::Error::other(why.to_owned()))
-}
-
-fn play_demo(request: &Value, is_post: bool, mut ending: Ending) -> Answer {
-    let script = if is_post { demo::answer(request) } else { demo::models() };
-    ending.is_asked = true;
-    ending.report.status = script.status.as_u16();
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(script.content_type));
-    if is_event_stream(&headers) {
-        ending.tap = Tap::stream(Format::Chat);
-    }
-    let played = futures_util::stream::iter(script.chunks).then(move |chunk| async move {
-        tokio::time::sleep(script.pause).await;
-        Ok(chunk)
-    });
-    Answer { status: script.status, headers, body: counted(Box::pin(played), ending) }
 }
 
 fn once(body: Bytes) -> BodyStream {
@@ -516,37 +356,6 @@ async fn refusal(response: reqwest::Response, secrets: &Secrets, on_redacted: &O
         on_redacted("a refusal");
     }
     body.into()
-}
-
-/// A body without keys.
-fn redacted(inner: BodyStream, redactor: Redactor, on_redacted: OnRedacted) -> BodyStream {
-    let start = (inner, redactor, Some(on_redacted), false);
-    Box::pin(futures_util::stream::unfold(
-        start,
-        |(mut inner, mut redactor, mut tell, mut over)| async move {
-            while !over {
-                let out = match inner.next().await {
-                    Some(Ok(chunk)) => Ok(redactor.pass(&chunk)),
-                    None => {
-                        over = true;
-                        Ok(redactor.end())
-                    }
-                    // What was held back is lost with the rest of it.
-                    Some(Err(error)) => {
-                        over = true;
-                        Err(error)
-                    }
-                };
-                if let Some(tell) = tell.take_if(|_| redactor.hits() > 0) {
-                    tell("an answer");
-                }
-                if !matches!(&out, Ok(bytes) if bytes.is_empty()) {
-                    return Some((out, (inner, redactor, tell, over)));
-                }
-            }
-            None
-        },
-    ))
 }
 
 /// Without this a stream of some providers does not say what it used.
@@ -588,3 +397,7 @@ fn reasons(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;

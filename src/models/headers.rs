@@ -5,7 +5,7 @@
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 
-use super::redact::Secrets;
+use crate::redact::Secrets;
 
 /// Names of the answer, by which a provider's people find it again.
 const IDS: &[&str] = &["request-id", "x-request-id"];

@@ -11,30 +11,34 @@ mod account;
 mod agent_config;
 mod check;
 mod demo;
+mod ending;
 mod forward;
 mod headers;
 mod meter;
+mod passing;
 mod permission;
 mod prices;
 mod provider;
-pub mod redact;
 mod repair;
 mod tap;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::model::usage::PriceRow;
 use crate::outbound::HttpClients;
-use redact::Secrets;
+use crate::redact::Known;
 
 pub use account::Pricing;
 pub use check::{CheckError, list_models};
-pub use forward::{Answer, BodyStream, Call, CallReport, Counted, ModelError, OnEnd, OnRedacted, Prepared};
+pub use ending::{CallReport, OnEnd};
+pub use forward::{Answer, Call, Counted, ModelError, Prepared};
 pub use meter::Meter;
+pub use passing::{BodyStream, OnRedacted, Work};
 pub use prices::{InvalidPrices, Prices, is_day};
 pub use provider::{ModelSettings, ProviderKind, ProviderSettings, UnknownProviderKind};
 
@@ -49,8 +53,10 @@ pub struct Models {
     providers: BTreeMap<String, ProviderSettings>,
     prices: RwLock<Arc<Prices>>,
     http: HttpClients,
-    /// The keys of all providers.
-    secrets: Secrets,
+    /// The keys of all providers, and what others know besides.
+    known: Known,
+    /// How long a frame may leave a piece of an answer unread.
+    unread: Duration,
     /// Those that every frame may use.
     for_every_frame: BTreeSet<String>,
 }
@@ -59,12 +65,20 @@ impl Models {
     /// The given providers and the demo.
     #[must_use]
     pub fn new(providers: Vec<ProviderSettings>, prices: Prices, http: HttpClients) -> Self {
-        let secrets = Secrets::new(&providers.iter().flat_map(ProviderSettings::secrets).collect::<Vec<_>>());
+        let known = Known::default();
+        known.set("models", providers.iter().flat_map(ProviderSettings::secrets).collect());
         let mut by_name: BTreeMap<_, _> =
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect();
         by_name.insert(DEMO.to_owned(), ProviderSettings::demo());
         let prices = RwLock::new(Arc::new(prices));
-        Self { providers: by_name, prices, http, secrets, for_every_frame: [DEMO.to_owned()].into() }
+        let for_every_frame = [DEMO.to_owned()].into();
+        Self { providers: by_name, prices, http, known, unread: passing::UNREAD, for_every_frame }
+    }
+
+    /// With another patience for frames that do not read their answers, for tests that cannot wait so long.
+    #[must_use]
+    pub fn cutting_unread_after(self, unread: Duration) -> Self {
+        Self { unread, ..self }
     }
 
     /// Every frame may use those, and the demo.
@@ -78,6 +92,12 @@ impl Models {
     #[must_use]
     pub fn granted(&self, own: &[String]) -> BTreeSet<String> {
         self.for_every_frame.iter().chain(own).cloned().collect()
+    }
+
+    /// What must not be told to a frame: the keys of all providers. Whoever knows more adds it here.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// All providers, by name.

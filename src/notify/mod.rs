@@ -162,6 +162,9 @@ fn title(prompt: &ApprovalRequest) -> String {
             format!("{}: may the agent use {}?", prompt.frame_name, exact(tool))
         }
         AskBody::Question { .. } => format!("{}: the agent has a question", prompt.frame_name),
+        AskBody::Connection { listed, .. } => {
+            format!("{}: may it reach {}?", prompt.frame_name, exact(listed))
+        }
     }
 }
 

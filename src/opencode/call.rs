@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::wire;
 use super::{OpencodeError, translate};
 use crate::outbound::Connector;
+use crate::redact::{self, Secrets};
 
 /// The most we take as one answer. The sender is inside a frame and not to be trusted with our memory.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -68,13 +69,19 @@ pub(super) struct Streaming {
     pub connection: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// Asks and reads the whole answer. Without `auth` it is asked as anybody could.
-pub(super) async fn whole(connector: &Connector, auth: &str, call: &Call) -> Result<Bytes, OpencodeError> {
+/// Asks and reads the whole answer, which comes without `secrets`. Without `auth` it is asked as anybody could.
+pub(super) async fn whole(
+    connector: &Connector,
+    auth: &str,
+    call: &Call,
+    secrets: &Secrets,
+) -> Result<Bytes, OpencodeError> {
     let exchange = async {
         let (response, connection) = begin(connector, auth, call).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
         let body = beside(body, connection).await.map_err(|error| broken(call, &*error))?.to_bytes();
+        let body = redact::clean_document(body, secrets);
         refusal(call, status, &body).map_or(Ok(body), Err)
     };
     in_time(call, exchange).await

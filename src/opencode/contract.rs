@@ -40,7 +40,7 @@ impl OpencodeClient {
             return Ok(());
         }
         let knock = Call::get("health", "/global/health").within(within.min(KNOCK));
-        match call::whole(&self.connector, "", &knock).await {
+        match call::whole(&self.connector, "", &knock, &self.known.now()).await {
             Err(OpencodeError::WrongPassword) => Ok(()),
             Ok(_) => Err(unfit(health, "it answers without its password".to_owned())),
             Err(error) if error.is_passing() => Err(error),

@@ -16,11 +16,12 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::call::Streaming;
+use super::clean::Cleaner;
 use super::dialect::Patience;
 use super::doubles::Doubles;
 use super::sse::SseParser;
-use super::translate;
 use crate::model::agent::AgentEvent;
+use crate::redact::Known;
 
 /// Why a stream ended. All of them mean: connect again and re-read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,7 @@ pub struct EventStream {
     parser: SseParser,
     doubles: Doubles,
     ready: VecDeque<AgentEvent>,
+    cleaner: Cleaner,
     read: u64,
     patience: Patience,
     begun_at: Instant,
@@ -51,7 +53,7 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(streaming: Streaming) -> Self {
+    pub(super) fn new(streaming: Streaming, known: Known) -> Self {
         let now = Instant::now();
         Self {
             body: streaming.body,
@@ -59,6 +61,7 @@ impl EventStream {
             parser: SseParser::default(),
             doubles: Doubles::default(),
             ready: VecDeque::new(),
+            cleaner: Cleaner::new(known),
             read: 0,
             patience: Patience::default(),
             begun_at: now,
@@ -101,7 +104,7 @@ impl EventStream {
                 if self.doubles.is_double(payload) {
                     continue;
                 }
-                let event = translate::event(payload);
+                let Some(event) = self.cleaner.event(payload) else { continue };
                 if event == AgentEvent::Heartbeat {
                     self.patience.heard(self.begun_at.elapsed());
                 }

@@ -7,6 +7,7 @@
 //! Not here: deciding what an answer means for a message (see `delivery`).
 
 mod call;
+mod clean;
 mod contract;
 pub mod dialect;
 mod doubles;
@@ -33,6 +34,7 @@ use crate::model::approval::AgentRequest;
 use crate::model::container::inside;
 use crate::model::secret::Secret;
 use crate::outbound::Connector;
+use crate::redact::Known;
 use call::Call;
 use dialect::Dialect;
 
@@ -114,6 +116,8 @@ pub struct OpencodeClient {
     connector: Connector,
     authorization: Secret,
     chooses_model: bool,
+    /// What the agent may have been given, and is not to say.
+    known: Known,
     /// Learned when it is first needed; a client lives no longer than one start of its frame.
     dialect: Arc<OnceLock<Dialect>>,
 }
@@ -129,13 +133,25 @@ impl OpencodeClient {
     #[must_use]
     pub fn authorized(connector: Connector, authorization: Option<Secret>) -> Self {
         let authorization = authorization.unwrap_or_else(|| Secret::new(""));
-        Self { connector, authorization, chooses_model: false, dialect: Arc::default() }
+        Self {
+            connector,
+            authorization,
+            chooses_model: false,
+            known: Known::default(),
+            dialect: Arc::default(),
+        }
     }
 
     /// The same for a server that knows models of its own, if it does: it chooses when a message names none.
     #[must_use]
     pub fn choosing_models(self, chooses_model: bool) -> Self {
         Self { chooses_model, ..self }
+    }
+
+    /// The same; what the agent says comes without these.
+    #[must_use]
+    pub fn without(self, known: Known) -> Self {
+        Self { known, ..self }
     }
 
     /// Whether the agent answers at all, within `timeout` on a new connection.
@@ -428,7 +444,7 @@ impl OpencodeClient {
     pub async fn events(&self, head: Duration) -> Result<EventStream, OpencodeError> {
         let call = Call::get("events", "/event").within(head);
         let streaming = call::streaming(&self.connector, self.authorization.reveal(), &call).await?;
-        Ok(EventStream::new(streaming))
+        Ok(EventStream::new(streaming, self.known.clone()))
     }
 
     /// Older releases take an answer to a prompt that is not there any more as if it were: they are asked
@@ -454,7 +470,7 @@ impl OpencodeClient {
     }
 
     async fn send(&self, call: Call) -> Result<bytes::Bytes, OpencodeError> {
-        call::whole(&self.connector, self.authorization.reveal(), &call).await
+        call::whole(&self.connector, self.authorization.reveal(), &call, &self.known.now()).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, OpencodeError> {

@@ -17,7 +17,9 @@ use super::{
     Capabilities, Credentials, EngineInfo, ExecOutput, ExecSpec, ExecStream, FrameListener, LogLine,
     LogRequest, Runtime, RuntimeError, StartContents,
 };
-use crate::model::container::{ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats};
+use crate::model::container::{
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, Storage,
+};
 use crate::model::ids::FrameId;
 use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
@@ -106,6 +108,10 @@ impl Runtime for Engines {
         self.time("start", self.of(frame).ensure_started(frame)).await
     }
 
+    async fn has_own_users(&self, storage: &Storage) -> bool {
+        self.local.has_own_users(storage).await
+    }
+
     async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {
         self.of(frame).isolation(frame).await
     }
@@ -136,6 +142,10 @@ impl Runtime for Engines {
 
     async fn exec_stream(&self, frame: &FrameId, command: ExecSpec) -> Answer<ExecStream> {
         self.time("exec_stream", self.of(frame).exec_stream(frame, command)).await
+    }
+
+    fn announce_viewer(&self, frame: &FrameId) {
+        self.of(frame).announce_viewer(frame);
     }
 
     async fn logs(

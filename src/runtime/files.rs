@@ -3,8 +3,12 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use super::link::Link;
 use super::{RuntimeError, StartContents};
@@ -13,6 +17,11 @@ use crate::model::container::{FolderIdentity, Mount, inside};
 use crate::model::ids::FrameId;
 use crate::model::secret::Secret;
 use crate::outbound;
+
+/// Holds the first number of the frame's users.
+const USERS: &str = "users";
+/// That it is there asks the frame to try its own walls.
+const PROBE: &str = "probe";
 
 /// Where all this is kept of one frame.
 #[derive(Clone, Debug)]
@@ -53,6 +62,16 @@ impl FrameFiles {
         Ok(path)
     }
 
+    /// The first of the numbers of this machine that are the frame's users.
+    pub(super) fn users(&self) -> Option<u32> {
+        fs::read_to_string(self.root.join(USERS)).ok()?.trim().parse().ok()
+    }
+
+    /// Gives it that first number, for as long as it lives.
+    pub(super) fn set_users(&self, first: u32) -> Result<(), RuntimeError> {
+        self.put_beside(USERS, &first.to_string(), 0o600).map(drop)
+    }
+
     /// Makes what is missing. The folders around it are ours alone, the link belongs to whom the frame runs as.
     pub(super) fn ensure(&self, uid: u32, gid: u32) -> Result<(), RuntimeError> {
         for folder in [self.root.clone(), self.start()] {
@@ -66,7 +85,13 @@ impl FrameFiles {
 
     /// Writes what the frame reads at a start, once for each start: a step that is repeated must not change a
     /// password that is in use already.
-    pub(super) fn put(&self, contents: &StartContents, uid: u32, gid: u32) -> Result<(), RuntimeError> {
+    /// `probes`: whether the frame is to try its own walls before anything of a stranger's runs.
+    pub(super) fn put(
+        &self,
+        contents: &StartContents,
+        (uid, gid): (u32, u32),
+        probes: bool,
+    ) -> Result<(), RuntimeError> {
         // Says for which start the files were written. Not visible inside.
         let written_for = self.root.join("start-written-for");
         let start = contents.start.to_string();
@@ -79,21 +104,62 @@ impl FrameFiles {
             ("env", contents.env.as_str()),
             ("gitconfig", contents.git_config.as_str()),
         ];
-        for (name, text) in files {
+        let probe = probes.then_some((PROBE, ""));
+        if !probes {
+            let path = self.start().join(PROBE);
+            remove_if_there(&path).map_err(|error| failed(&path, error))?;
+        }
+        for (name, text) in files.into_iter().chain(probe) {
             let path = self.start().join(name);
             replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
         }
+        self.put_secrets(&contents.secrets, uid, gid)?;
         // What this machine trusts now: behind a proxy that looks into TLS nothing could be fetched otherwise.
         let path = self.start().join("certificates.crt");
         match outbound::trusted_certificates() {
             Some(text) => replace(&path, &text, Some((uid, gid))),
-            None => fs::remove_file(&path).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            }),
+            None => remove_if_there(&path),
         }
         .map_err(|error| failed(&path, error))?;
+        let pipe = self.viewers();
+        make_pipe(&pipe, uid, gid).map_err(|error| failed(&pipe, error))?;
         replace(&written_for, &start, None).map_err(|error| failed(&written_for, error))
+    }
+
+    /// In which the frame's terminal is told that somebody is about to look. The frame cannot put anything else there:
+    /// the folder is read-only for it.
+    fn viewers(&self) -> PathBuf {
+        self.start().join("viewers")
+    }
+
+    /// Tells it, if it listens. Waits for nobody.
+    pub(super) fn announce_viewer(&self) -> io::Result<()> {
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let mut pipe = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+            .open(self.viewers())?;
+        if pipe.metadata()?.file_type().is_fifo() { pipe.write_all(b"soon\n") } else { Ok(()) }
+    }
+
+    /// Those of this start alone: what was taken back since the last one is gone.
+    fn put_secrets(&self, secrets: &[(String, Secret)], uid: u32, gid: u32) -> Result<(), RuntimeError> {
+        let folder = self.start().join("secrets");
+        let write = || {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            if secrets.is_empty() {
+                return Ok(());
+            }
+            private_folder(&folder)?;
+            for (name, secret) in secrets {
+                replace(&folder.join(name), secret.reveal(), Some((uid, gid)))?;
+            }
+            chown(&folder, Some(uid), Some(gid))
+        };
+        write().map_err(|error| failed(&folder, error))
     }
 
     /// The password of the last start, if there was one.
@@ -118,6 +184,13 @@ pub fn folder_identity(path: &Path) -> Option<FolderIdentity> {
     (u64::try_from(system.f_type).ok() != Some(FUSE)).then(|| (found.dev(), found.ino()))
 }
 
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn failed(path: &Path, source: io::Error) -> RuntimeError {
     RuntimeError::Folder { path: path.to_owned(), source }
 }
@@ -128,6 +201,20 @@ fn private_folder(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "something else is in its place"));
     }
     fs::set_permissions(path, Permissions::from_mode(0o700))
+}
+
+/// Makes a pipe with a name, unless it is there.
+fn make_pipe(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_fifo() => {}
+        found => {
+            if found.is_ok() {
+                fs::remove_file(path)?;
+            }
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        }
+    }
+    chown(path, Some(uid), Some(gid))
 }
 
 /// Writes a file so that a reader sees the old one or the new one, never half of it.
@@ -150,6 +237,29 @@ fn replace(path: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_viewer_is_announced_to_whoever_listens_and_to_nobody_else() {
+        use std::io::Read as _;
+        let home = tempfile::tempdir().expect("a temp folder");
+        let files = FrameFiles { root: home.path().to_owned() };
+        fs::create_dir(files.start()).expect("made");
+        assert!(files.announce_viewer().is_err(), "there is no pipe");
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        fs::write(files.viewers(), "a file").expect("written");
+        files.announce_viewer().expect("nothing to tell");
+        assert_eq!(fs::read_to_string(files.viewers()).expect("read"), "a file");
+        for _ in 0..2 {
+            make_pipe(&files.viewers(), uid, gid).expect("made");
+        }
+        assert!(files.announce_viewer().is_err(), "nobody listens, and nobody is waited for");
+        let mut pipe =
+            fs::OpenOptions::new().read(true).write(true).open(files.viewers()).expect("somebody listens");
+        files.announce_viewer().expect("told");
+        let mut told = [0_u8; 5];
+        pipe.read_exact(&mut told).expect("heard");
+        assert_eq!(&told, b"soon\n");
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_private() {

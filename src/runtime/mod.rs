@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 use tokio::io::AsyncWrite;
 
 use crate::model::container::{
-    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, inside,
+    ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, Storage, inside,
 };
 use crate::model::ids::FrameId;
 use crate::model::isolation::Isolation;
@@ -84,6 +84,11 @@ pub trait Runtime: Send + Sync {
     /// Starts the container unless it runs.
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError>;
 
+    /// Whether the owner of what is there can be somebody else inside a frame than outside.
+    async fn has_own_users(&self, _storage: &Storage) -> bool {
+        false
+    }
+
     /// How what runs in it is kept apart, as the kernel says it; none when nothing runs, or where we may not look.
     async fn isolation(&self, _frame: &FrameId) -> Result<Option<Isolation>, RuntimeError> {
         Ok(None)
@@ -111,6 +116,9 @@ pub trait Runtime: Send + Sync {
 
     /// Runs a command inside with streams both ways.
     async fn exec_stream(&self, frame: &FrameId, command: ExecSpec) -> Result<ExecStream, RuntimeError>;
+
+    /// Somebody is about to look at the frame's terminal: a word in advance, on which nothing depends.
+    fn announce_viewer(&self, _frame: &FrameId) {}
 
     /// What the container printed. Ends when the container does, or at once without `follow`.
     async fn logs(
@@ -181,10 +189,12 @@ pub struct Capabilities {
     pub ports: bool,
     /// Storage in volumes.
     pub volumes: bool,
+    /// Graphics cards.
+    pub gpu: bool,
 }
 
 impl Capabilities {
-    /// Everything but volumes: what a container on this machine can do.
+    /// Everything but volumes and graphics cards: what a container on this machine can do.
     pub const CONTAINER: Self = Self {
         stop: true,
         pause: true,
@@ -196,6 +206,7 @@ impl Capabilities {
         isolation: true,
         ports: true,
         volumes: false,
+        gpu: false,
     };
     /// Nothing but talking to its agent.
     pub const NONE: Self = Self {
@@ -209,6 +220,7 @@ impl Capabilities {
         isolation: false,
         ports: false,
         volumes: false,
+        gpu: false,
     };
 
     /// The names of those that are lacking.
@@ -258,6 +270,8 @@ pub struct StartContents {
     pub env: String,
     /// What git reads below the frame's own configuration.
     pub git_config: String,
+    /// Secrets that it sees as files, by name.
+    pub secrets: Vec<(String, Secret)>,
 }
 
 /// A command to run inside a frame.

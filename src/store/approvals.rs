@@ -252,6 +252,7 @@ pub fn asked(prompt: &ApprovalRequest) -> EventKind {
     let (tool, patterns, questions) = match &prompt.ask.body {
         AskBody::Permission { tool, patterns, .. } => (Some(tool.clone()), patterns.clone(), Vec::new()),
         AskBody::Question { questions } => (None, Vec::new(), questions.clone()),
+        AskBody::Connection { listed, .. } => (None, vec![listed.clone()], Vec::new()),
     };
     EventKind::PromptAsked {
         prompt: prompt.ask.id.clone(),
@@ -304,13 +305,16 @@ pub fn unattended(ask: &impl Queryable, message: &MessageId) -> Result<Option<u6
     })
 }
 
-/// When the turn of a message waited for a decision, and until when, in the order in which it was asked.
+/// When the turn of a message waited for a decision, and until when, in the order in which it was asked. A connection
+/// that waits for one does not stop the turn: it could ask for hosts without end.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn waits_of(ask: &impl Queryable, message: &MessageId) -> Result<Vec<(u64, Option<u64>)>, StoreError> {
     ask.rows(
-        "SELECT asked_at, decided_at FROM approvals WHERE message_id = ?1 ORDER BY asked_at",
+        "SELECT asked_at, decided_at FROM approvals
+          WHERE message_id = ?1 AND json_extract(ask, '$.body.form') <> 'connection'
+          ORDER BY asked_at",
         (message,),
         |row| Ok((unsigned(row, "asked_at")?, maybe_unsigned(row, "decided_at")?)),
     )
@@ -322,7 +326,8 @@ pub fn waits_of(ask: &impl Queryable, message: &MessageId) -> Result<Vec<(u64, O
 /// Whatever the database says.
 pub fn missed(ask: &impl Queryable, message: &MessageId) -> Result<u64, StoreError> {
     let count = ask.maybe_row(
-        "SELECT count(*) AS n FROM approvals WHERE message_id = ?1 AND decided_by = 'deadline'",
+        "SELECT count(*) AS n FROM approvals
+          WHERE message_id = ?1 AND decided_by = 'deadline' AND json_extract(ask, '$.body.form') <> 'connection'",
         (message,),
         |row| unsigned(row, "n"),
     )?;

@@ -11,6 +11,8 @@ use crate::model::ids::{FrameId, ProjectId, RunId};
 /// Whether spending is paused.
 const PAUSED: &str = "spending.paused";
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// Limits that hold where none is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
@@ -241,7 +243,7 @@ fn standing(
     Ok(Standing { key, name, limit_microusd, spent_microusd, reserved_microusd })
 }
 
-/// Which rows of `usage` and `running_calls` a subject (`?1`) pays for.
+/// Which rows of `running_calls` a subject (`?1`) pays for.
 fn of(scope: BudgetScope) -> &'static str {
     match scope {
         BudgetScope::Home => "?1 IS NOT NULL",
@@ -255,7 +257,8 @@ fn of(scope: BudgetScope) -> &'static str {
     }
 }
 
-/// What a subject has spent since then (UTC ms, inclusive), in millionths of a US dollar.
+/// What a subject has spent since then, in millionths of a US dollar; since the beginning of a day (UTC ms), or of all time.
+/// Read from what is counted with every booking: the books themselves grow for ever.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -265,11 +268,16 @@ pub fn spent(
     subject: &str,
     since_ms: u64,
 ) -> Result<u64, StoreError> {
+    let known_as = match scope {
+        BudgetScope::Session => "(SELECT frame_id || '/' || agent_session FROM sessions WHERE id = ?2)",
+        BudgetScope::Home | BudgetScope::Project | BudgetScope::Frame | BudgetScope::Run => "?2",
+    };
+    let days = if since_ms == 0 { "day = -1 AND ?3 = 0" } else { "day >= ?3" };
     let sql = format!(
-        "SELECT coalesce(sum(cost_microusd), 0) AS spent FROM usage WHERE at >= ?2 AND {}",
-        of(scope)
+        "SELECT coalesce(sum(microusd), 0) AS spent FROM spent WHERE scope = ?1 AND subject = {known_as} AND {days}"
     );
-    let sum = ask.maybe_row(&sql, (subject, to_sql_int(since_ms)), |row| unsigned(row, "spent"))?;
+    let since_day = to_sql_int(since_ms / DAY_MS);
+    let sum = ask.maybe_row(&sql, (scope, subject, since_day), |row| unsigned(row, "spent"))?;
     Ok(sum.unwrap_or_default())
 }
 

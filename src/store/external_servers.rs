@@ -7,6 +7,7 @@ use super::values::to_json;
 use super::{Queryable, StoreError, Tx};
 use crate::model::event::EventKind;
 use crate::model::frame::{Frame, Limits};
+use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
@@ -59,8 +60,10 @@ pub fn insert(
         env: Vec::new(),
         image: String::new(),
         network,
+        gpu: false,
         limits: NO_LIMITS,
         git: None,
+        forge: FrameForge::default(),
     };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, '', ?2)",

@@ -9,6 +9,7 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx, messages, ports};
 use crate::model::event::{EventKind, Subject};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, GitFolder, Limits};
+use crate::model::git::FrameForge;
 use crate::model::ids::{FrameId, ProjectId, RunId};
 use crate::model::message::DeliveryState;
 use crate::model::names::FrameName;
@@ -33,6 +34,8 @@ pub struct NewFrame {
     pub workspace: String,
     /// Where its git folder is, when that is not in it.
     pub git: Option<GitFolder>,
+    /// Its repository at a forge, and what it may push there.
+    pub forge: FrameForge,
     /// The image reference that was asked for.
     pub image: String,
     /// The image's id.
@@ -45,6 +48,8 @@ pub struct NewFrame {
     pub providers: Vec<String>,
     /// Extra environment.
     pub env: Vec<(String, String)>,
+    /// Whether it uses the machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Host user id that owns what the agent writes.
@@ -80,11 +85,17 @@ pub struct Resolved {
     pub image: String,
     /// What it may reach.
     pub network: NetworkMode,
+    /// Whether it uses the machine's graphics cards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Where its git folder is, when the workspace has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitFolder>,
+    /// Its repository at a forge, and what it may push there.
+    #[serde(default)]
+    pub forge: FrameForge,
 }
 
 /// A frame's configuration, as it was given and as it was settled.
@@ -150,8 +161,10 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
         env: new.env.clone(),
         image: new.image.clone(),
         network: new.network,
+        gpu: new.gpu,
         limits: new.limits,
         git: new.git.clone(),
+        forge: new.forge.clone(),
     };
     tx.change(
         "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
@@ -189,6 +202,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         engine: row.get("engine")?,
         workspace: row.get("workspace")?,
         git: resolved.git,
+        forge: resolved.forge,
         image: row.get("image")?,
         image_id: row.get("image_id")?,
         network: row.get("network")?,
@@ -196,6 +210,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         deny: resolved.deny,
         providers: resolved.providers,
         env: resolved.env,
+        gpu: resolved.gpu,
         limits: Limits {
             cpus_milli: row.get("cpus_milli")?,
             memory_bytes: unsigned(row, "memory_bytes")?,
@@ -312,6 +327,25 @@ pub fn set_reason(tx: &mut Tx<'_>, id: &FrameId, reason: Option<&str>) -> Result
     tx.change_exactly_one("the frame", "UPDATE frames SET reason = ?2 WHERE id = ?1", (id, reason))
 }
 
+/// Notes why a frame was stopped so that no message wakes it; none: messages may wake it.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is no such frame.
+pub fn set_stopped_for(tx: &mut Tx<'_>, id: &FrameId, why: Option<&str>) -> Result<(), StoreError> {
+    tx.change_exactly_one("the frame", "UPDATE frames SET stopped_for = ?2 WHERE id = ?1", (id, why))
+}
+
+/// Why no message may wake a frame, if that is so.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn stopped_for(ask: &impl Queryable, id: &FrameId) -> Result<Option<String>, StoreError> {
+    let found = ask.maybe_row("SELECT stopped_for FROM frames WHERE id = ?1", (id,), |row| {
+        Ok(row.get::<_, Option<String>>("stopped_for")?)
+    })?;
+    Ok(found.flatten())
+}
+
 /// Starts a new generation: a container of an older one is not this frame's any more.
 ///
 /// # Errors
@@ -364,6 +398,18 @@ pub fn set_grants(
     providers: Vec<String>,
 ) -> Result<(), StoreError> {
     let resolved = Resolved { allow, deny, providers, ..config_of(tx, id)?.resolved };
+    let resolved = to_json(&resolved, "a frame's configuration")?;
+    tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
+    Ok(())
+}
+
+/// From now on it may push those branches as well.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn set_branches(tx: &mut Tx<'_>, id: &FrameId, branches: Vec<String>) -> Result<(), StoreError> {
+    let before = config_of(tx, id)?.resolved;
+    let resolved = Resolved { forge: FrameForge { branches, ..before.forge }, ..before };
     let resolved = to_json(&resolved, "a frame's configuration")?;
     tx.change("UPDATE frame_configs SET resolved = ?2 WHERE frame_id = ?1", (id, resolved))?;
     Ok(())

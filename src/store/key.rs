@@ -1,6 +1,7 @@
 //! The database's key: where it comes from, and what becomes of a passphrase.
 //!
-//! In this order: what is given (`MIMIR_DB_KEY` or the configuration), a prompt where a
+//! In this order: what is given (`MIMIR_DB_KEY` or the configuration), a credential of the
+//! systemd unit (`mimir-db-key`, which can be sealed to the machine's TPM), a prompt where a
 //! passphrase opens the database, the keyring of the desktop, the key file. A new
 //! database without any of them gets a random key, kept in the keyring if there is one,
 //! else in the key file.
@@ -26,6 +27,8 @@ use crate::model::secret::Secret;
 const ROUNDS: NonZeroU32 = NonZeroU32::new(256_000).expect("not zero");
 const KEY_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
+/// The name of the credential in a systemd unit.
+const CREDENTIAL: &str = "mimir-db-key";
 
 /// A keyring of the desktop, or one in a test.
 pub trait Keyring: Send + Sync {
@@ -52,6 +55,8 @@ pub trait Keyring: Send + Sync {
 pub struct KeyRequest<'a> {
     /// `MIMIR_DB_KEY` or the configuration.
     pub given: Option<Secret>,
+    /// `CREDENTIALS_DIRECTORY`: where systemd puts what a unit is given to keep secret.
+    pub credentials: Option<&'a Path>,
     /// The database it is for.
     pub database: &'a Path,
     /// Whether a database that is not there gets a new key; else it is one that was there.
@@ -69,6 +74,8 @@ pub struct KeyRequest<'a> {
 pub enum KeySource {
     /// `MIMIR_DB_KEY` or the configuration.
     Given,
+    /// A credential of the systemd unit.
+    Credential,
     /// A person typed it.
     Prompt,
     /// The desktop's keyring.
@@ -81,6 +88,7 @@ impl std::fmt::Display for KeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Given => "MIMIR_DB_KEY or the configuration",
+            Self::Credential => "systemd credential",
             Self::Prompt => "typed",
             Self::Keyring => "keyring",
             Self::File => "key file",
@@ -153,6 +161,9 @@ pub fn load(request: &KeyRequest<'_>) -> Result<LoadedKey, KeyError> {
 
     if let Some(given) = request.given.as_ref().filter(|given| !given.reveal().is_empty()) {
         return Ok(found(key_of(given, database, is_new)?, KeySource::Given));
+    }
+    if let Some(given) = request.credentials.map(read_credential).transpose()?.flatten() {
+        return Ok(found(key_of(&given, database, is_new)?, KeySource::Credential));
     }
     let typed = || match request.prompt.and_then(|ask| ask()) {
         Some(typed) if !typed.reveal().is_empty() => key_of(&typed, database, false).map(Some),
@@ -232,6 +243,20 @@ fn salt(path: &Path, is_new: bool) -> Result<[u8; SALT_BYTES], KeyError> {
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok([0; SALT_BYTES]),
         Err(error) => Err(unusable(error)),
+    }
+}
+
+/// The credential, if the unit was given one. systemd shows it to the unit's user alone.
+fn read_credential(folder: &Path) -> Result<Option<Secret>, KeyError> {
+    let path = folder.join(CREDENTIAL);
+    match fs::read_to_string(&path).map(Zeroizing::new) {
+        Ok(text) if text.trim().is_empty() => {
+            Err(KeyError::Invalid { path, why: "expected 64 hex digits or a passphrase" })
+        }
+        // `systemd-creds` keeps the line's end of what it was given; a passphrase has none.
+        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\n', '\r'])))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(KeyError::Unusable { path, why: error.to_string() }),
     }
 }
 

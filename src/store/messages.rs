@@ -117,6 +117,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
         stop: row.get("stop")?,
         given: row.get("given")?,
         resent_at: maybe_unsigned(row, "resent_at")?,
+        route: row.get("route")?,
     })
 }
 
@@ -138,6 +139,18 @@ pub(super) fn tokens(row: &Row<'_>) -> Result<Tokens, StoreError> {
 pub fn get(ask: &impl Queryable, id: &MessageId) -> Result<Message, StoreError> {
     ask.maybe_row("SELECT * FROM messages WHERE id = ?1", (id,), message)?
         .ok_or_else(|| StoreError::NotFound { what: "message", key: id.to_string() })
+}
+
+/// Gives a message that names none a model, with the rule that it is by.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it has one.
+pub fn set_route(tx: &mut Tx<'_>, id: &MessageId, model: &ModelRef, why: &str) -> Result<(), StoreError> {
+    tx.change_exactly_one(
+        "the message has a model, and",
+        "UPDATE messages SET model = ?2, route = ?3 WHERE id = ?1 AND model IS NULL",
+        (id, model, why),
+    )
 }
 
 /// The message that was stored under that idempotency key, if there is one.

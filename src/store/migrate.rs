@@ -26,6 +26,9 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0014_trust.sql"),
     include_str!("migrations/0015_budgets.sql"),
     include_str!("migrations/0016_audit_chain.sql"),
+    include_str!("migrations/0017_secrets.sql"),
+    include_str!("migrations/0018_pushes.sql"),
+    include_str!("migrations/0019_counters.sql"),
 ];
 
 /// Brings the schema up to date; `found` is its version.

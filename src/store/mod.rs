@@ -29,12 +29,14 @@ mod open;
 pub mod ports;
 pub mod prices;
 pub mod projects;
+pub mod pushes;
 pub mod queue;
 mod reserve;
 pub mod retention;
 mod ring;
 pub mod running_calls;
 pub mod search;
+pub mod secrets;
 pub mod sessions;
 pub mod taken_back;
 pub mod timers;
@@ -307,5 +309,7 @@ impl Inner {
 mod migrated_tests;
 #[cfg(test)]
 mod power_cut_tests;
+#[cfg(test)]
+mod spent_tests;
 #[cfg(test)]
 mod tests;

@@ -163,6 +163,7 @@ pub fn edit(tx: &mut Tx<'_>, id: &MessageId, edit: &Edit) -> Result<Message, Sto
             SET given = CASE WHEN ?2 IS NULL THEN given ELSE coalesce(given, text) END,
                 text = coalesce(?2, text),
                 model = coalesce(?3, model),
+                route = iif(?3 IS NULL, route, NULL),
                 agent = coalesce(?4, agent)
           WHERE id = ?1 AND state = 'queued' AND stop IS NULL",
         (id, edit.text.as_ref().map(MessageText::as_str), &edit.model, &edit.agent),

@@ -94,6 +94,44 @@ pub fn remove(tx: &mut Tx<'_>, session: &SessionId, gone: &[AgentMessageId]) -> 
     tell(tx, session, removed, |messages| EventKind::SessionTakenBack { messages, how: TakeBack::Removed })
 }
 
+/// The agent lists these messages again that it was thought to have no longer. Tells of them.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn found(tx: &mut Tx<'_>, session: &SessionId, listed: &[AgentMessageId]) -> Result<(), StoreError> {
+    let mut back = Vec::new();
+    for message in listed {
+        back.extend(tx.rows(
+            "UPDATE agent_messages SET taken_back = NULL, taken_back_at = NULL
+              WHERE session_id = ?1 AND agent_message = ?2 AND taken_back = 'removed'
+              RETURNING agent_message",
+            (session, message),
+            id,
+        )?);
+    }
+    tell(tx, session, back, |messages| EventKind::SessionRestored { messages })?;
+    // It lists what is undone as well.
+    let point = point(tx, session)?;
+    if point.is_some() { undo(tx, session, point.as_ref()) } else { Ok(()) }
+}
+
+/// Of the messages that the agent lists those that are kept as removed.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn listed_again(
+    ask: &impl Queryable,
+    session: &SessionId,
+    listed: &BTreeSet<AgentMessageId>,
+) -> Result<Vec<AgentMessageId>, StoreError> {
+    let removed = ask.rows(
+        "SELECT agent_message FROM agent_messages WHERE session_id = ?1 AND taken_back = 'removed'",
+        (session,),
+        id,
+    )?;
+    Ok(removed.into_iter().filter(|message| listed.contains(message)).collect())
+}
+
 /// The kept messages from the time `from` (UTC ms) to the message `until` that the agent does not have, of which that
 /// is not known yet. `there` is what it has.
 ///

@@ -160,7 +160,8 @@ fn program(place: &Place, survey: &mut Survey) {
     }
     match &place.program {
         Some(program) if program == Path::new("/usr/bin/mimir") => {
-            survey.by_hand.push("sudo apt remove mimir".to_owned());
+            let image = if Path::new("/usr/share/mimir").is_dir() { " mimir-image" } else { "" };
+            survey.by_hand.push(format!("sudo apt remove mimir{image}"));
         }
         Some(program) if place.of_user(".local/bin/mimir").is_none_or(|own| own != *program) => {
             survey.stays.push(format!("this program: {}", program.display()));
@@ -169,19 +170,26 @@ fn program(place: &Place, survey: &mut Survey) {
     }
 }
 
-/// What the archive puts beside the program: completions, manual pages, a unit, licences.
+/// What the archives put beside the program: completions, manual pages, a unit, licences, the frame image.
 fn beside_the_program(place: &Place) -> Vec<Item> {
     let Some(share) = place.of_user(".local/share") else { return Vec::new() };
     let pages = files::entries(&share.join("man/man1")).into_iter().filter(|path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         name.strip_prefix("mimir").is_some_and(|rest| rest.starts_with(['.', '-'])) && name.contains(".1")
     });
+    let images = files::entries(&share.join("mimir")).into_iter().filter(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.starts_with("frame-") && (name.ends_with(".tar.zst") || name.ends_with(".tar"))
+    });
     let named = SHARED.iter().map(|name| share.join(name)).filter(|path| path.is_file());
-    let mut items: Vec<Item> = named.chain(pages).map(|path| Item::file(Kind::Program, path)).collect();
-    let doc = share.join("doc/mimir");
-    if doc.join("LICENSE-MIT").is_file() {
-        let size = files::size_at(&doc);
-        items.push(Item::new(Kind::Program, doc.display().to_string(), size, Action::Tree(doc)));
+    let mut items: Vec<Item> =
+        named.chain(pages).chain(images).map(|path| Item::file(Kind::Program, path)).collect();
+    for (folder, mark) in [("doc/mimir", "LICENSE-MIT"), ("doc/mimir-image", "copyright")] {
+        let folder = share.join(folder);
+        if folder.join(mark).is_file() {
+            let size = files::size_at(&folder);
+            items.push(Item::new(Kind::Program, folder.display().to_string(), size, Action::Tree(folder)));
+        }
     }
     items
 }

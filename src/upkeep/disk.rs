@@ -68,8 +68,36 @@ struct Inner {
 struct Seen {
     free: Option<u64>,
     inside_at: Option<Instant>,
-    held: BTreeMap<FrameId, u64>,
+    held: BTreeMap<FrameId, Held>,
     warned: BTreeSet<FrameId>,
+    /// Frames of which it was said that not all can be counted.
+    told_unknown: BTreeSet<FrameId>,
+}
+
+/// What a folder holds, as far as it could be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    bytes: u64,
+    /// Folders that could not be read.
+    unread: u64,
+    /// The look ended before everything was counted.
+    is_cut: bool,
+}
+
+impl Held {
+    /// What is not known of it, if anything.
+    fn unknown(self) -> Option<String> {
+        match self {
+            Self { unread: 0, is_cut: false, .. } => None,
+            Self { unread: 0, .. } => {
+                let within = LOOK_ENDS_AFTER.as_secs();
+                Some(format!("its own folder holds more than could be counted within {within} s"))
+            }
+            Self { unread, .. } => Some(format!(
+                "folders that cannot be read in its own folder: {unread}; what they hold is not counted"
+            )),
+        }
+    }
 }
 
 /// What is to be done about one frame.
@@ -140,8 +168,10 @@ impl DiskWatch {
         let held = self.look_inside(&running).await;
         let (mut grew, mut all_known) = (false, true);
         for frame in &running {
-            let now = held.get(&frame.id).copied().unwrap_or(0);
-            let before = self.inner.seen.lock().held.get(&frame.id).copied();
+            let now = held.get(&frame.id).copied().unwrap_or_default();
+            let before = self.inner.seen.lock().held.get(&frame.id).map(|before| before.bytes);
+            self.tell_unknown(frame, now).await?;
+            let now = now.bytes;
             all_known &= before.is_some();
             let verdict = judge(now, before, config.disk, is_low);
             grew |= matches!(verdict, Verdict::Fills(_) | Verdict::TooMuch(_));
@@ -152,18 +182,31 @@ impl DiskWatch {
         }
         let mut seen = self.inner.seen.lock();
         seen.warned.retain(|id| held.contains_key(id));
+        seen.told_unknown.retain(|id| held.contains_key(id));
         seen.held = held;
         Ok(())
     }
 
     /// What the frames' own folders hold.
-    async fn look_inside(&self, running: &[Frame]) -> BTreeMap<FrameId, u64> {
+    async fn look_inside(&self, running: &[Frame]) -> BTreeMap<FrameId, Held> {
         let folders: Vec<_> = running
             .iter()
             .map(|frame| (frame.id.clone(), self.inner.deps.frames.own_folder(&frame.id)))
             .collect();
         let walk = move || folders.into_iter().map(|(id, folder)| (id, held_in(&folder))).collect();
         tokio::task::spawn_blocking(walk).await.unwrap_or_default()
+    }
+
+    /// Says once that a frame holds more than can be counted: the agent can close its folders to everybody but root.
+    async fn tell_unknown(&self, frame: &Frame, held: Held) -> Result<(), FrameError> {
+        let Some(text) = held.unknown() else {
+            self.inner.seen.lock().told_unknown.remove(&frame.id);
+            return Ok(());
+        };
+        if !self.inner.seen.lock().told_unknown.insert(frame.id.clone()) {
+            return Ok(());
+        }
+        self.note(frame, "disk_unknown", text).await
     }
 
     async fn act(&self, frame: &Frame, verdict: &Verdict, free: u64) -> Result<(), FrameError> {
@@ -194,7 +237,7 @@ impl DiskWatch {
                     size(*held),
                     frame.name
                 );
-                self.stop(frame, "disk_limit", text).await
+                self.stop_for_good(frame, text).await
             }
             Verdict::Fills(by) => {
                 let text = format!(
@@ -238,6 +281,13 @@ impl DiskWatch {
             .map(drop)
     }
 
+    /// As [`DiskWatch::stop`], and no message wakes it: it would hold as much as before.
+    async fn stop_for_good(&self, frame: &Frame, text: String) -> Result<(), FrameError> {
+        let (id, why) = (frame.id.clone(), text.clone());
+        self.inner.deps.store.write(move |tx| frames::set_stopped_for(tx, &id, Some(&why))).await?;
+        self.stop(frame, "disk_limit", text).await
+    }
+
     async fn note(&self, frame: &Frame, code: &'static str, text: String) -> Result<(), FrameError> {
         let id = frame.id.clone();
         Ok(self.inner.deps.store.write(move |tx| frames::note(tx, &id, code, &text)).await?)
@@ -265,15 +315,21 @@ fn judge(held: u64, before: Option<u64>, limit: u64, is_low: bool) -> Verdict {
 
 /// Bytes on the disk beneath a folder that a stranger changes meanwhile. Links are not followed, other file systems not
 /// entered, a file with several names counts once.
-fn held_in(folder: &Path) -> u64 {
+fn held_in(folder: &Path) -> Held {
     let ends_at = Instant::now() + LOOK_ENDS_AFTER;
-    let Ok(root) = folder.symlink_metadata() else { return 0 };
-    let mut held = 0_u64;
+    let mut held = Held::default();
+    let Ok(root) = folder.symlink_metadata() else { return held };
     let mut linked = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
-        // What vanishes or cannot be read holds nothing.
-        let Ok(entries) = std::fs::read_dir(&at) else { continue };
+        let entries = match std::fs::read_dir(&at) {
+            Ok(entries) => entries,
+            // What vanishes holds nothing.
+            Err(error) => {
+                held.unread += u64::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                continue;
+            }
+        };
         for entry in entries.flatten() {
             let Ok(found) = entry.metadata() else { continue };
             if found.dev() != root.dev()
@@ -281,13 +337,13 @@ fn held_in(folder: &Path) -> u64 {
             {
                 continue;
             }
-            held = held.saturating_add(found.blocks().saturating_mul(512));
+            held.bytes = held.bytes.saturating_add(found.blocks().saturating_mul(512));
             if found.is_dir() {
                 folders.push(entry.path());
             }
         }
         if Instant::now() >= ends_at {
-            tracing::debug!("{} holds more than could be counted", folder.display());
+            held.is_cut = !folders.is_empty();
             break;
         }
     }
@@ -327,7 +383,26 @@ mod tests {
         std::fs::write(elsewhere.path().join("larger"), vec![1; 8 << 20]).unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), home.path().join("link")).unwrap();
         let held = held_in(home.path());
-        assert!(((1 << 20)..(2 << 20)).contains(&held), "{held}");
-        assert_eq!(held_in(&home.path().join("nothing")), 0);
+        assert!(((1 << 20)..(2 << 20)).contains(&held.bytes), "{held:?}");
+        assert_eq!((held.unread, held.is_cut), (0, false));
+        assert_eq!(held_in(&home.path().join("nothing")), Held::default());
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_said() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let closed = home.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let held = held_in(home.path());
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Root reads every folder.
+        assert_eq!(held.unread, u64::from(!rustix::process::geteuid().is_root()));
+        assert_eq!(Held { bytes: 7, ..Held::default() }.unknown(), None);
+        let closed = Held { unread: 2, ..Held::default() }.unknown().unwrap();
+        assert!(closed.contains("cannot be read") && closed.contains(": 2;"), "{closed}");
+        let cut = Held { is_cut: true, ..Held::default() }.unknown().unwrap();
+        assert!(cut.contains("more than could be counted"), "{cut}");
     }
 }

@@ -1,7 +1,9 @@
 """What the agent may use up. Each is stopped well before the host notices."""
+import ctypes
 import errno
 import os
 import resource
+import shutil
 import signal
 import time
 
@@ -168,6 +170,85 @@ def _():
     if hard == resource.RLIM_INFINITY:
         raise Broken("without a limit")
     return f"{hard >> 10} KiB"
+
+
+@probe("watches of files run out for everybody", "programs of the host hear of no changed file any more, systemd among them")
+def _():
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/sys/fs/inotify/max_user_instances") as file:
+        most = int(file.read())
+    if most > 5000:
+        raise Missing(f"the host allows {most}")
+    held = []
+    try:
+        while len(held) < most:
+            descriptor = libc.inotify_init1(0o2000000)
+            if descriptor < 0:
+                break
+            held.append(descriptor)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+    # What others have is counted, too: nearly all is all.
+    if len(held) > most // 2:
+        raise Broken(f"{len(held)} of {most}")
+    return f"{len(held)} of {most}"
+
+
+@probe("an inode bomb in memory", "the kernel's memory is used up by files without contents")
+def _():
+    def used():
+        for name in ("memory.current", "memory/memory.usage_in_bytes"):
+            try:
+                with open(f"/sys/fs/cgroup/{name}") as file:
+                    return int(file.read())
+            except OSError:
+                pass
+        raise Missing("its cgroup cannot be read")
+    cgroup("memory.max", "memory/memory.limit_in_bytes")
+    count, before = 50_000, used()
+    folder = "/tmp/.escape-inodes"
+    os.mkdir(folder)
+    try:
+        for number in range(count):
+            os.close(os.open(f"{folder}/{number}", os.O_CREAT | os.O_WRONLY, 0o600))
+        grown = used() - before
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if grown < count * 300:
+        raise Broken(f"{count} files count as {grown} bytes of its memory")
+    return f"{count} files count as {grown >> 10} KiB of its memory"
+
+
+@probe("a log bomb", "the host's disk is filled with what the frame prints")
+def _():
+    def output():
+        """What goes to the container's log: the first process's, or what the agent's server prints."""
+        for process in ["1", *sorted(filter(str.isdigit, os.listdir("/proc")), key=int)]:
+            try:
+                with open(f"/proc/{process}/cmdline", "rb") as file:
+                    words = file.read()
+                if process == "1" or b"mimir-supervisor" in words or b"opencode\0serve" in words:
+                    return os.open(f"/proc/{process}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                continue
+        raise Missing("nobody's output can be opened")
+    log = output()
+    try:
+        if os.path.samestat(os.fstat(log), os.fstat(1)):
+            raise Missing("these results come the same way")
+        # How much of it the host keeps is looked at from outside (scripts/escape).
+        line, sent, end = b"x" * 1023 + b"\n", 0, time.monotonic() + 10
+        while sent < 64 << 20 and time.monotonic() < end:
+            try:
+                sent += os.write(log, line)
+            except BlockingIOError:
+                time.sleep(0.001)
+    finally:
+        os.close(log)
+    return f"{sent >> 20} MiB were printed"
 
 
 @probe("/tmp has a limit", "the host's memory is used up by files")

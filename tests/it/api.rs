@@ -7,6 +7,7 @@ mod echo;
 mod external;
 mod passthrough;
 mod requests;
+mod secrets;
 mod sessions;
 mod streams;
 pub mod world;

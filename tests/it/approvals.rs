@@ -209,7 +209,8 @@ async fn ten_that_wait_are_back_within_three_seconds_after_a_restart() {
         let prompt = world.approvals.find(id.as_str()).await.expect("there");
         let decision = match prompt.ask.form() {
             mimir::model::approval::RequestForm::Permission => Decision::Once,
-            mimir::model::approval::RequestForm::Question => NO,
+            mimir::model::approval::RequestForm::Question
+            | mimir::model::approval::RequestForm::Connection => NO,
         };
         world.approvals.answer(&OWNER, &id, decision).await.expect("answered");
     }

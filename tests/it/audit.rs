@@ -8,6 +8,7 @@ use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::store::audit_chain::KEY_FILE;
 use mimir::store::{OpenOptions, Store, Tx};
+use mimir::supervisor::failpoint::Failpoints;
 use serde_json::json;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -25,7 +26,7 @@ impl Log {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::manual(1_000_000);
         let store = open(folder.path(), &clock);
-        audit::begin(&store, folder.path()).await.expect("begun");
+        audit::begin(&store, folder.path(), &Failpoints::default()).await.expect("begun");
         let audit = Audit::new(store.clone(), clock.clone(), folder.path(), folder.path().join("heads"));
         Self { folder, store, audit, clock }
     }
@@ -89,7 +90,7 @@ async fn a_log_that_nobody_touched_is_as_it_was_written_with_the_key_and_without
     assert!(log.audit.verify(Some(key.trim())).await.expect("read").recomputed);
     assert!(log.audit.verify(Some("none")).await.is_err());
     // A second start neither begins anew nor makes another key.
-    audit::begin(&log.store, log.folder.path()).await.expect("there is one");
+    audit::begin(&log.store, log.folder.path(), &Failpoints::default()).await.expect("there is one");
     assert!(!path.exists());
     assert!(
         !log.audit.verify(Some(&KEY.replace('0', "1"))).await.expect("read").ok,

@@ -12,6 +12,7 @@ macro_rules! snapshot {
 
 mod corpus;
 mod described;
+mod flood;
 mod gateway;
 mod habits;
 mod init;

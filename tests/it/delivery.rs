@@ -6,13 +6,19 @@ mod kills;
 
 use std::time::Duration;
 
-use mimir::delivery::{EditError, Limits, Rules, SendError, SendRequest};
+use mimir::delivery::{EditError, Limits, Routing, Rules, SendError, SendRequest};
+use mimir::model::agent::ModelRef;
+use mimir::model::budget::{BudgetKey, BudgetPeriod, BudgetScope};
 use mimir::model::event::EventKind;
 use mimir::model::ids::RunId;
 use mimir::model::message::DeliveryState::{Answered, Cancelled, Failed, Queued, Running};
 use mimir::model::message::{IdempotencyKey, InvalidText, Message, MessageText, SendMode, SessionSelector};
+use mimir::model::names::FrameName;
 use mimir::model::origin::Origin;
+use mimir::model::routing::{Route, Tier};
+use mimir::model::usage::Tokens;
 use mimir::store::queue::{self, Edit};
+use mimir::store::usage::{self, ModelCall};
 use mimir::store::{approvals, audit, budgets, messages};
 
 use crate::agent::scripted::Play;
@@ -489,4 +495,86 @@ mod crashes {
         assert_eq!(first.state, Cancelled);
         assert_eq!((urgent.answer.as_deref(), second.answer.as_deref()), (Some("urgent"), Some("second")));
     }
+}
+
+#[tokio::test]
+async fn a_message_that_names_no_model_goes_where_the_rules_say() {
+    let model = |text: &str| text.parse::<ModelRef>().expect("a model");
+    let to_model = |name: &str| Route { model: Some(model(name)), ..Route::default() };
+    let routes = vec![
+        Route { text: Some("*commit*".to_owned()), tier: Some(Tier::Fast), ..Route::default() },
+        Route { longer_than: Some(1000), ..to_model("elsewhere/large") },
+        Route { budget_below: Some(50), ..to_model("scripted/cheap") },
+    ];
+    let world = World::set(|settings| {
+        settings.routing = Routing {
+            routes,
+            tiers: [(Tier::Fast, model("scripted/fast"))].into(),
+            providers: ["scripted".to_owned()].into(),
+            ..Routing::default()
+        };
+    })
+    .await;
+    world.agent.plays([play("1"), play("2"), play("3"), play("4"), play("5")]);
+    let chosen = |message: &Message| (message.model.as_ref().map(ToString::to_string), message.route.clone());
+
+    let fast = world.end_of(&world.send("Write a COMMIT message").await).await;
+    let by = "rule 1 of models.routes: text *commit*: tier fast";
+    assert_eq!(chosen(&fast), (Some("scripted/fast".to_owned()), Some(by.to_owned())));
+    let told = world.told(&fast).await;
+    let is_told = |what: &EventKind| match what {
+        EventKind::FrameNote { code, text } => code == "model_route" && text.contains(by),
+        _ => false,
+    };
+    assert!(told.iter().any(is_told), "{told:?}");
+
+    let usual = world.end_of(&world.send("hello").await).await;
+    assert_eq!(chosen(&usual), (None, None), "no rule fits");
+    let named = world.send_with("commit", |request| request.model = Some(model("scripted/own"))).await;
+    let named = world.end_of(&named).await;
+    assert_eq!(chosen(&named), (Some("scripted/own".to_owned()), None), "whoever names one gets it");
+    let long = world.end_of(&world.send(&"x".repeat(2000)).await).await;
+    assert_eq!(chosen(&long), (None, None), "the frame may not use that provider");
+
+    // 40 % of its budget are left.
+    let frame = world.frame.clone();
+    let spend = move |tx: &mut mimir::store::Tx<'_>| {
+        let key =
+            BudgetKey { scope: BudgetScope::Frame, subject: frame.to_string(), period: BudgetPeriod::Total };
+        budgets::set(tx, &key, Some(100))?;
+        let call = ModelCall {
+            payer: budgets::payer(tx, &frame, None)?,
+            agent_session: None,
+            provider: "scripted".to_owned(),
+            model: "scripted".to_owned(),
+            tokens: Tokens::default(),
+            cost_microusd: 60,
+            priced: true,
+            estimated: false,
+            status: 200,
+        };
+        usage::insert(tx, &call)
+    };
+    world.store.write(spend).await.expect("spent");
+    let cheap = world.end_of(&world.send("hello again").await).await;
+    assert_eq!(cheap.model, Some(model("scripted/cheap")));
+    assert!(
+        cheap.route.as_ref().is_some_and(|why| why.contains("less than 50 % of a budget left")),
+        "{cheap:?}"
+    );
+
+    // What would be is said without sending anything.
+    let blog = FrameName::parse("blog").expect("a name");
+    let would = world.router.explain_route(&blog, "a commit, please".to_owned(), None).await.expect("said");
+    assert_eq!((would.model, would.route.as_deref()), (Some(model("scripted/fast")), Some(by)));
+    world.router.configure_routing(Routing::default());
+    let would = world.router.explain_route(&blog, "a commit, please".to_owned(), None).await.expect("said");
+    assert_eq!(
+        (would.model, would.route),
+        (Some(model("scripted/scripted")), None),
+        "other rules hold at once"
+    );
+    let nobody = FrameName::parse("nobody").expect("a name");
+    let refused = world.router.explain_route(&nobody, "x".to_owned(), None).await;
+    assert!(matches!(refused, Err(SendError::NoFrame(_))), "{refused:?}");
 }

@@ -12,6 +12,8 @@ mod configuration;
 mod contract;
 mod delivery;
 mod feed;
+mod forge;
+mod git;
 mod inside;
 mod lifecycle;
 mod log;

@@ -6,4 +6,7 @@ mod link;
 mod money;
 mod outside;
 mod ports;
-mod support;
+mod questions;
+mod secrets;
+pub(crate) mod support;
+mod through;

@@ -19,14 +19,14 @@ pub fn plan(messages: &[Value]) -> Value {
     let behind = last.map_or(messages, |at| &messages[at + 1..]);
     let commands = match behind.iter().rposition(|message| message["role"] == "assistant") {
         None => last.map_or(Vec::new(), |at| looks(&text(&messages[at]["content"]))),
-        Some(said) => behind[said + 1..].iter().flat_map(|told| instructions(&text(&told["content"]))).collect(),
+        Some(said) => {
+            behind[said + 1..].iter().flat_map(|told| instructions(&text(&told["content"]))).collect()
+        }
     };
     if commands.is_empty() {
         return json!({"actions": [{"text": "All of it was done."}]});
     }
-    let call = |command: &String| {
-        json!({"tool": "bash", "args": {"command": wrapped(command), "description": "As I was told", "timeout": 30_000}})
-    };
+    let call = |command: &String| json!({"tool": "bash", "args": {"command": wrapped(command), "description": "As I was told", "timeout": 30_000}});
     json!({"actions": commands.iter().map(call).collect::<Vec<_>>()})
 }
 
@@ -81,7 +81,9 @@ fn said(line: &str) -> Vec<String> {
 /// What a word says behind base64 or percent signs.
 fn decoded(word: &str) -> Option<String> {
     let bytes = match word.strip_prefix('%') {
-        Some(rest) => rest.split('%').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<Vec<u8>>>()?,
+        Some(rest) => {
+            rest.split('%').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<Vec<u8>>>()?
+        }
         None => STANDARD.decode(word).ok()?,
     };
     String::from_utf8(bytes).ok()
@@ -94,7 +96,9 @@ fn is_unseen(letter: char) -> bool {
 fn text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
+        }
         _ => String::new(),
     }
 }
@@ -117,7 +121,8 @@ pub fn disguised(command: &str, disguise: &str) -> String {
 
 #[test]
 fn it_finds_a_command_behind_every_disguise() {
-    let disguises = ["fence", "plain", "comment", "html", "base64", "percent", "zero width", "markdown image"];
+    let disguises =
+        ["fence", "plain", "comment", "html", "base64", "percent", "zero width", "markdown image"];
     for disguise in disguises {
         let command = "echo 'a (b)' >/tmp/x; touch /tmp/y";
         let text = format!("A report.\n{}\nThe end.", disguised(command, disguise));

@@ -15,10 +15,16 @@ fn run(command: &mut Command) -> Output {
     done
 }
 
-/// Packs the program; gives the sums of what was made.
-fn pack(program: &Path, out: &Path) -> String {
+/// What packs the program.
+fn packing(program: &Path, out: &Path) -> Command {
     let mut command = Command::new(Path::new(ROOT).join("scripts/package"));
     command.arg("--binary").arg(program).arg("--out").arg(out).env("SOURCE_DATE_EPOCH", "1700000000");
+    command
+}
+
+/// Packs it; gives the sums of what was made.
+fn pack(program: &Path, out: &Path) -> String {
+    let mut command = packing(program, out);
     let man = Command::new(program).arg("man").arg(out.join("man")).output().expect("runs");
     if man.status.success() {
         fs::remove_dir_all(out.join("man")).expect("removed");
@@ -33,6 +39,65 @@ fn name_of(out: &Path, ending: &str) -> String {
     let names = fs::read_dir(out).expect("reads").flatten();
     let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.find(|name| name.ends_with(ending)).unwrap_or_else(|| panic!("no {ending}"))
+}
+
+/// An archive as the engine saves an image of those inputs.
+fn save(folder: &Path, inputs: &str) -> std::path::PathBuf {
+    fs::create_dir_all(folder).expect("made");
+    let config = serde_json::json!({"config": {"Labels": {"io.mimir.inputs": inputs}}});
+    fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": ["localhost/mimir-frame:x"], "Layers": []}]);
+    fs::write(folder.join("manifest.json"), manifest.to_string()).expect("written");
+    let archive = folder.join("image.tar");
+    let mut tar = Command::new("tar");
+    run(tar.arg("-cf").arg(&archive).arg("-C").arg(folder).args(["manifest.json", "config.json"]));
+    archive
+}
+
+#[test]
+fn the_image_is_packed_for_the_program_that_will_load_it_and_for_no_other() {
+    let test = "packages of the image";
+    for program in ["dpkg-deb", "python3", "git", "tar", "zstd"] {
+        if on_path(program).is_none() {
+            return skip(test, &format!("{program} is not installed"));
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (program, out) = (folder.path().join("mimir"), folder.path().join("out"));
+    fs::copy(env!("CARGO_BIN_EXE_mimir"), &program).expect("copied");
+    let _ = Command::new("strip").arg(&program).output();
+    let inputs = run(Command::new(&program).args(["image", "inputs"]).env("HOME", folder.path())).stdout;
+    let inputs = String::from_utf8(inputs).expect("text").trim().to_owned();
+
+    let foreign = save(&folder.path().join("foreign"), &"0".repeat(64));
+    let refused = packing(&program, &out).arg("--no-man").arg("--image-archive").arg(&foreign).output();
+    let refused = refused.expect("runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("is not the frame image of"), "{said}");
+
+    let image = save(&folder.path().join("image"), &inputs);
+    run(packing(&program, &out).arg("--no-man").arg("--image-archive").arg(&image));
+    run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&out));
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("sums");
+    assert_eq!(sums.lines().count(), 4, "{sums}");
+    let mut names = sums.lines().filter_map(|line| line.split_whitespace().nth(1));
+    let deb = out.join(names.find(|name| name.starts_with("mimir-image_")).expect("a package"));
+    let control = String::from_utf8(run(Command::new("dpkg-deb").arg("-f").arg(&deb)).stdout).expect("text");
+    assert!(control.contains(concat!("Depends: mimir (= ", env!("CARGO_PKG_VERSION"), ")")), "{control}");
+
+    // Where the program looks: `share/mimir` beside its `bin`, in the package as in the archive.
+    let name = format!("share/mimir/frame-{}.tar.zst", &inputs[..16]);
+    let (root, local) = (folder.path().join("root"), folder.path().join("local"));
+    fs::create_dir(&local).expect("made");
+    run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&root));
+    let archive = out.join(name_of(&out, "-linux.tar"));
+    run(Command::new("tar").arg("-C").arg(&local).arg("-xf").arg(&archive));
+    for place in [root.join("usr").join(&name), local.join(&name)] {
+        let unpacked = run(Command::new("zstd").args(["-d", "-q", "-c"]).arg(&place)).stdout;
+        assert_eq!(unpacked, fs::read(&image).expect("the archive"), "{}", place.display());
+    }
+    assert!(root.join("usr/share/doc/mimir-image/copyright").is_file());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mimir::clock::{Clock, entropy_128};
 use mimir::model::agent::{
     AgentMessage, AgentMessageId, AgentPart, AgentPartId, AgentSessionId, MessageInfo, PartBody, Role,
+    TakeBack, UndoPoint,
 };
 use mimir::model::event::{EventKind, Subject};
 use mimir::model::frame::{Desired, Frame, FrameEvent, FrameState, Limits};
@@ -101,12 +102,14 @@ fn new_frame(name: &str) -> NewFrame {
         run: None,
         workspace: "/src/blog".into(),
         git: None,
+        forge: mimir::model::git::FrameForge::default(),
         image: "localhost/mimir-frame:latest".into(),
         image_id: "abc".into(),
         network: NetworkMode::Allow,
         allow: vec!["npm".into(), "example.org".into()],
         providers: vec!["local".into()],
         env: vec![("A".into(), "1".into())],
+        gpu: false,
         limits: Limits { cpus_milli: 1500, memory_bytes: 4 << 30, pids: 512 },
         owner_uid: 1000,
         owner_gid: 1000,
@@ -596,6 +599,26 @@ async fn what_the_agent_has_no_longer_is_found_by_time() {
     // A page that begins with the first id of the new count says nothing of what is older.
     assert_eq!(missing(Some(3), &["msg_01", "msg_03"]).await.expect("read"), [id("msg_02")]);
     assert_eq!(missing(None, &["msg_ff", "msg_01", "msg_02", "msg_03"]).await.expect("read"), [id("msg_fe")]);
+
+    // What counts as removed and is listed stands again, but for what is undone.
+    let key = session.id.clone();
+    let (removed, point) =
+        ([id("msg_01"), id("msg_02")], UndoPoint { message: id("msg_02"), keeps_message: false });
+    world
+        .write(move |tx| {
+            taken_back::remove(tx, &key, &removed)?;
+            taken_back::undo(tx, &key, Some(&point))?;
+            taken_back::found(tx, &key, &removed)
+        })
+        .await
+        .expect("found");
+    let key = session.id.clone();
+    let marks = world.store.read(move |db| taken_back::of_session(db, &key)).await.expect("marks");
+    let marks: Vec<_> = marks.into_iter().map(|(id, mark)| (id.0, mark.how)).collect();
+    let undone = |id: &str| (id.to_owned(), TakeBack::Undone);
+    assert_eq!(marks, [undone("msg_02"), undone("msg_03"), undone("msg_fe"), undone("msg_ff")]);
+    let told = world.kinds().await;
+    assert_eq!(told.iter().filter(|kind| **kind == "session.restored").count(), 1, "{told:?}");
 }
 
 #[tokio::test]
@@ -945,11 +968,16 @@ impl Keys {
         self.folder.path().join("db.key")
     }
 
+    fn credentials(&self) -> PathBuf {
+        self.folder.path().join("credentials")
+    }
+
     fn load(&self) -> Result<LoadedKey, KeyError> {
         let prompt = || self.typed.map(Secret::new);
         key::load(&KeyRequest {
             may_make: true,
             given: self.given.map(Secret::new),
+            credentials: Some(&self.credentials()),
             database: &self.database(),
             key_file: &self.file(),
             prompt: self.typed.is_some().then_some(&prompt),
@@ -996,6 +1024,35 @@ fn a_keyring_that_does_not_answer_or_keeps_nothing_is_passed_over() {
         assert_eq!(keys.open(), Ok(KeySource::File));
         assert_eq!(keys.open(), Ok(KeySource::File));
     }
+}
+
+#[test]
+fn a_credential_of_the_unit_comes_before_keyring_and_file_and_after_what_is_given() {
+    let mut keys = Keys { keyring: Some(FakeKeyring::default()), ..Keys::new() };
+    fs::create_dir(keys.credentials()).expect("a folder");
+    let credential = keys.credentials().join("mimir-db-key");
+    fs::write(&credential, format!("{KEY}\n")).expect("written");
+    assert_eq!(keys.open(), Ok(KeySource::Credential));
+    assert_eq!(keys.load().expect("a key").key.reveal(), KEY);
+    assert!(!keys.file().exists() && keys.keyring.as_ref().is_some_and(|it| it.key.lock().is_none()));
+    let other: &'static str = KEY.chars().rev().collect::<String>().leak();
+    keys.given = Some(other);
+    assert_eq!(keys.load().expect("a key").source, KeySource::Given);
+
+    // A passphrase is one with and without the line's end that a tool leaves behind it.
+    let keys = Keys::new();
+    fs::create_dir(keys.credentials()).expect("a folder");
+    let credential = keys.credentials().join("mimir-db-key");
+    fs::write(&credential, "correct horse\n").expect("written");
+    let first = keys.load().expect("a key");
+    assert_eq!(keys.open(), Ok(KeySource::Credential));
+    fs::write(&credential, "correct horse").expect("written");
+    assert_eq!(keys.load().expect("the same").key, first.key);
+
+    // An empty one is a mistake, and no reason to make another key.
+    fs::write(&credential, "\n").expect("written");
+    let refused = keys.load().expect_err("refused").to_string();
+    assert!(refused.contains("mimir-db-key") && refused.contains("64 hex digits"), "{refused}");
 }
 
 #[test]

@@ -94,9 +94,13 @@ impl Used {
         ] {
             write(&at(path), text);
         }
-        for path in
-            ["bash-completion/completions/mimir", "man/man1/mimir-frame.1.gz", "doc/mimir/LICENSE-MIT"]
-        {
+        for path in [
+            "bash-completion/completions/mimir",
+            "man/man1/mimir-frame.1.gz",
+            "doc/mimir/LICENSE-MIT",
+            "doc/mimir-image/copyright",
+            "mimir/frame-0123456789abcdef.tar.zst",
+        ] {
             write(&at(&format!("me/.local/share/{path}")), "unpacked");
         }
         write(&at("me/.local/share/man/man1/mimirs-own.1"), "of somebody else");

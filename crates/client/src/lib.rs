@@ -14,7 +14,9 @@ mod launch;
 mod lines;
 mod pin;
 mod place;
+mod pushes;
 mod routes;
+mod secrets;
 mod terminal;
 mod tokens;
 

@@ -22,7 +22,9 @@ use mimir_model::wire::frames::{
     FrameStats, FrameSummary, Leftover, MoveFrame, UpgradeFrame, UpgradedFrame,
 };
 use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
-use mimir_model::wire::messages::{EditMessage, MessageView, SendMessage, SessionDetails, SessionSummary};
+use mimir_model::wire::messages::{
+    EditMessage, ExplainRoute, MessageView, RouteView, SendMessage, SessionDetails, SessionSummary,
+};
 use mimir_model::wire::projects::{AddProject, ProjectView, TrustFolder, TrustView};
 use mimir_model::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 use mimir_model::wire::status::{Health, Status};
@@ -184,6 +186,12 @@ impl GatewayClient {
     /// `GET /v1/frames/{name}/network`
     pub async fn network(&self, name: &str) -> Result<FrameNetwork, ClientError> {
         self.get(path(&["v1", "frames", name, "network"])).await
+    }
+
+    /// `POST /v1/frames/{name}/route`
+    pub async fn explain_route(&self, name: &str, message: &ExplainRoute) -> Result<RouteView, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "frames", name, "route"])), message)?;
+        self.json(call).await.map(|(_, value)| value)
     }
 
     /// `POST /v1/frames/{name}/allow`

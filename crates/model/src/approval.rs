@@ -6,7 +6,7 @@ use super::agent::{AgentMessageId, AgentSessionId};
 use super::ids::{ApprovalId, FrameId, MessageId, SessionId};
 use super::names::FrameName;
 
-/// Which of the two an agent asks.
+/// What is asked of a person.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -18,6 +18,8 @@ pub enum RequestForm {
     Permission,
     /// A question with or without options.
     Question,
+    /// Leave to reach a host that is not on the frame's list. The gateway asks, and no agent answers.
+    Connection,
 }
 
 impl RequestForm {
@@ -70,6 +72,18 @@ pub enum AskBody {
         /// In order; the answers have the same order.
         questions: Vec<AskedQuestion>,
     },
+    /// Leave to reach a host that is not on the frame's list.
+    Connection {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What `always` puts on the list: the host, with the port where that is not one of the web's.
+        listed: String,
+        /// What the program that asks calls itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
+    },
 }
 
 /// One question.
@@ -95,12 +109,13 @@ pub struct AskedOption {
 }
 
 impl AgentRequest {
-    /// Which of the two it is.
+    /// What kind of request it is.
     #[must_use]
     pub fn form(&self) -> RequestForm {
         match self.body {
             AskBody::Permission { .. } => RequestForm::Permission,
             AskBody::Question { .. } => RequestForm::Question,
+            AskBody::Connection { .. } => RequestForm::Connection,
         }
     }
 
@@ -111,6 +126,9 @@ impl AgentRequest {
             AskBody::Permission { tool, patterns, .. } => format!("{tool}: {}", patterns.join(", ")),
             AskBody::Question { questions } => {
                 questions.first().map(|question| question.text.clone()).unwrap_or_default()
+            }
+            AskBody::Connection { listed, program, .. } => {
+                format!("{} wants {listed}", program.as_deref().unwrap_or("something in the frame"))
             }
         }
     }
@@ -157,7 +175,7 @@ impl ApprovalState {
 pub enum Decision {
     /// This time.
     Once,
-    /// This time, and the agent need not ask for the like again until it is restarted.
+    /// This time, and the agent need not ask for the like again until it is restarted. A host is on the frame's list then.
     Always,
     /// No. With a reason the agent is told it and goes on; without one its turn ends.
     Reject {
@@ -193,7 +211,7 @@ impl Decision {
     #[must_use]
     pub fn fits(&self, form: RequestForm) -> bool {
         match self {
-            Self::Once | Self::Always => form == RequestForm::Permission,
+            Self::Once | Self::Always => matches!(form, RequestForm::Permission | RequestForm::Connection),
             Self::Answer { .. } => form == RequestForm::Question,
             Self::Reject { .. } => true,
         }
@@ -227,7 +245,7 @@ pub struct ApprovalRequest {
     pub rule: Option<String>,
     /// Why: what the agent was told, or why it is not asked any more.
     pub reason: Option<String>,
-    /// When it is denied by itself (UTC ms); only in unattended runs.
+    /// When it is denied by itself (UTC ms); only in unattended runs, and of a connection.
     pub deadline_at: Option<u64>,
     /// UTC ms.
     pub asked_at: u64,

@@ -126,6 +126,13 @@ impl Standing {
         self.limit_microusd.saturating_sub(self.spent_microusd)
     }
 
+    /// The same in percent of the limit, rounded down.
+    #[must_use]
+    pub fn percent_left(&self) -> u32 {
+        let percent = u128::from(self.left()) * 100 / u128::from(self.limit_microusd.max(1));
+        u32::try_from(percent).unwrap_or(100)
+    }
+
     /// Whether nothing is left.
     #[must_use]
     pub fn is_used_up(&self) -> bool {

@@ -19,6 +19,11 @@ pub const LABEL_GENERATION: &str = "io.mimir.generation";
 
 /// The label that says how locked up it was made.
 pub const LABEL_ISOLATION: &str = "io.mimir.isolation";
+/// The label that says which users of this machine a container's are, where it has users of its own.
+pub const LABEL_USERS: &str = "io.mimir.users";
+
+/// All graphics cards, as files of the Container Device Interface (CDI) name them.
+pub const GPUS: &str = "nvidia.com/gpu";
 
 /// Where things are inside a frame. The image's entrypoint knows the same paths.
 pub mod inside {
@@ -46,6 +51,17 @@ pub mod inside {
     pub const BROKER_PORT: u16 = 8118;
     /// opencode's user name for basic authentication.
     pub const AGENT_USER: &str = "mimir";
+    /// The folder of secrets that are files; in [`START`].
+    pub const SECRETS: &str = "/run/mimir/start/secrets";
+
+    /// Names of variables that belong to mimir or to what the frame stands on; its supervisor refuses them too.
+    #[must_use]
+    pub fn is_reserved(variable: &str) -> bool {
+        matches!(variable, "HOME" | "SHELL" | "XDG_STATE_HOME")
+            || ["MIMIR_", "OPENCODE_SERVER_", "OPENCODE_CONFIG"]
+                .iter()
+                .any(|start| variable.starts_with(start))
+    }
 }
 
 /// A container to be.
@@ -72,6 +88,8 @@ pub struct ContainerSpec {
     pub network: NetworkMode,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it sees the machine's graphics cards.
+    pub gpu: bool,
     /// Environment; no secrets, they would show in every inspect.
     pub env: BTreeMap<String, String>,
 }

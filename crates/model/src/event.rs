@@ -236,7 +236,7 @@ pub enum EventKind {
         /// opencode's id of it.
         #[serde(rename = "agent_request", alias = "prompt")]
         prompt: String,
-        /// `permission` or `question`.
+        /// `permission`, `question` or `connection`.
         form: String,
         /// What is asked, in one line.
         text: String,
@@ -246,7 +246,7 @@ pub enum EventKind {
         /// Of a permission: which tool.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool: Option<String>,
-        /// Of a permission: each command, path or address.
+        /// Of a permission: each command, path or address. Of a connection: the host.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         patterns: Vec<String>,
         /// Of a question: what is asked, with options.
@@ -255,7 +255,7 @@ pub enum EventKind {
         /// Whether a sub-agent asks.
         #[serde(default)]
         from_child: bool,
-        /// When it is denied by itself (UTC ms); only in unattended runs.
+        /// When it is denied by itself (UTC ms); only in unattended runs, and of a connection.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline_at: Option<u64>,
     },

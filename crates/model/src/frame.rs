@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::git::FrameForge;
 use super::ids::{FrameId, ProjectId, RunId};
 use super::names::FrameName;
 use super::network::NetworkMode;
@@ -216,6 +217,8 @@ pub struct Frame {
     pub workspace: String,
     /// Where its git folder is, when the workspace has none of its own.
     pub git: Option<GitFolder>,
+    /// Its repository at a forge, and what it may push there.
+    pub forge: FrameForge,
     /// The image reference that was asked for.
     pub image: String,
     /// The image id it runs on; never a tag, which can move.
@@ -230,6 +233,8 @@ pub struct Frame {
     pub providers: Vec<String>,
     /// Extra environment, as given.
     pub env: Vec<(String, String)>,
+    /// Whether it uses this machine's graphics cards.
+    pub gpu: bool,
     /// What it may use.
     pub limits: Limits,
     /// Who owns the files the agent writes (host user id).

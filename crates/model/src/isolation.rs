@@ -2,7 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Limits;
 use crate::network::NetworkMode;
+
+/// What was asked for, to be held against what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedIsolation {
+    /// What it may reach.
+    pub network: NetworkMode,
+    /// What it may use; none where the engine cannot see to it.
+    pub limits: Option<Limits>,
+    /// Whether it is to see graphics cards.
+    pub gpu: bool,
+}
 
 /// What the kernel says of a frame's first process. Whatever runs in the frame inherits it and can only lose more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -29,21 +41,44 @@ pub struct Isolation {
     pub unmasked: Vec<String>,
     /// Sockets of container engines that it sees.
     pub engine_sockets: Vec<String>,
+    /// The runtime that gives it a kernel of its own. Only the engine's words, devices and limits are known then: what
+    /// runs on that kernel cannot be looked at from this one.
+    #[serde(default)]
+    pub own_kernel: Option<String>,
+    /// Devices that it sees besides those that every container has.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// What the engine was told and the kernel does not say: sentences.
+    #[serde(default)]
+    pub differs: Vec<String>,
+    /// Bytes of memory that the kernel lets it have; none without a limit, or where nobody can say.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads, likewise.
+    #[serde(default)]
+    pub pids: Option<u64>,
+    /// Thousandths of a core, likewise.
+    #[serde(default)]
+    pub cpus_milli: Option<u64>,
 }
+
+/// systemd rounds a share of a core up to whole hundredths.
+const ROUNDED_UP: u64 = 10;
 
 impl Isolation {
     /// What is not as it must be. A frame with any of it does not run.
     #[must_use]
-    pub fn weak(&self, network: NetworkMode) -> Vec<String> {
+    pub fn weak(&self, asked: &WantedIsolation) -> Vec<String> {
         let list =
             |what: &str, list: &[String]| (!list.is_empty()).then(|| format!("{what}: {}", list.join(", ")));
-        let outside: Vec<String> = match network {
+        let outside: Vec<String> = match asked.network {
             NetworkMode::Open => Vec::new(),
             NetworkMode::Sealed | NetworkMode::Allow => {
                 self.interfaces.iter().filter(|name| *name != "lo").cloned().collect()
             }
         };
-        let when = |wrong: bool, text: &str| wrong.then(|| text.to_owned());
+        let seen = self.own_kernel.is_none();
+        let when = |wrong: bool, text: &str| (seen && wrong).then(|| text.to_owned());
         [
             (self.capabilities != 0).then(|| format!("it has capabilities ({:#x})", self.capabilities)),
             when(!self.no_new_privileges, "it could get new privileges"),
@@ -54,17 +89,43 @@ impl Isolation {
             list("set-user-id bits and devices would count", &self.loose_mounts),
             list("the kernel's files are open", &self.unmasked),
             list("it sees the engine", &self.engine_sockets),
+            list("it sees devices", &self.devices).filter(|_| !asked.gpu),
         ]
         .into_iter()
         .flatten()
+        .chain(self.differs.iter().cloned())
+        .chain(asked.limits.iter().flat_map(|limits| self.beyond(limits)))
         .collect()
+    }
+
+    /// Limits that the kernel does not keep as they were asked for. That of processor time is not everywhere ours to set.
+    fn beyond(&self, asked: &Limits) -> Vec<String> {
+        let more = |what: &str, asked: u64, is: Option<u64>| match is {
+            // Less is no harm, and may be somebody's wish.
+            Some(is) if is <= asked => None,
+            Some(is) => Some(format!("its {what} may be {is} instead of {asked}")),
+            None => Some(format!("its {what} has no limit")),
+        };
+        let memory = more("memory", asked.memory_bytes, self.memory_bytes);
+        let pids = more("number of processes", u64::from(asked.pids), self.pids);
+        let cores = u64::from(asked.cpus_milli);
+        let much = self.cpus_milli.filter(|is| *is > cores + ROUNDED_UP);
+        let cpus = much.and_then(|is| more("processor time", cores, Some(is)));
+        [memory, pids, cpus].into_iter().flatten().collect()
     }
 
     /// What holds, for people.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
+        if let Some(runtime) = &self.own_kernel {
+            let kernel = format!("a kernel of its own ({runtime})");
+            let unseen = "what holds inside is the engine's word: it cannot be looked at from here";
+            return vec![kernel, unseen.to_owned()];
+        }
         let user = match (self.own_users, self.host_user) {
-            (true, id) => format!("users inside are others outside; the agent is user {id} of this machine"),
+            (true, id) => {
+                format!("users inside are others outside: the agent is number {id} of this machine")
+            }
             (false, 0) => "the agent is root of this machine, without any of root's capabilities".to_owned(),
             (false, id) => format!("the agent is user {id} of this machine"),
         };
@@ -84,6 +145,7 @@ impl Isolation {
             when(self.loose_mounts.is_empty(), "set-user-id bits and devices do not count"),
             when(self.unmasked.is_empty(), "the kernel's files masked"),
             when(self.engine_sockets.is_empty(), "no engine's socket"),
+            when(self.devices.is_empty(), "no device of this machine"),
         ]
         .into_iter()
         .flatten()
@@ -108,7 +170,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_does_not_hold_is_named_and_keeps_the_frame_from_running() {
-        assert!(locked().weak(NetworkMode::Sealed).is_empty());
+        let asked = |network| WantedIsolation { network, limits: None, gpu: false };
+        assert!(locked().weak(&asked(NetworkMode::Sealed)).is_empty());
         let some = || vec!["x".to_owned()];
         type Change = fn(&mut Isolation);
         let wrong: [(&str, Change); 5] = [
@@ -121,7 +184,7 @@ mod tests {
         for (word, change) in wrong {
             let mut is = locked();
             change(&mut is);
-            let weak = is.weak(NetworkMode::Allow);
+            let weak = is.weak(&asked(NetworkMode::Allow));
             assert!(weak.len() == 1 && weak[0].contains(word), "{word}: {weak:?}");
         }
         let lists = Isolation {
@@ -129,16 +192,47 @@ mod tests {
             loose_mounts: some(),
             unmasked: some(),
             engine_sockets: some(),
+            devices: some(),
+            differs: some(),
             ..locked()
         };
-        assert_eq!(lists.weak(NetworkMode::Open).len(), 4);
+        assert_eq!(lists.weak(&asked(NetworkMode::Open)).len(), 6);
+        let with_cards = Isolation { devices: vec!["/dev/nvidia0".to_owned()], ..locked() };
+        assert!(with_cards.weak(&WantedIsolation { gpu: true, ..asked(NetworkMode::Sealed) }).is_empty());
         let open = Isolation { interfaces: vec!["lo".to_owned(), "eth0".to_owned()], ..locked() };
-        assert!(open.weak(NetworkMode::Open).is_empty());
+        assert!(open.weak(&asked(NetworkMode::Open)).is_empty());
+    }
+
+    #[test]
+    fn limits_that_the_kernel_does_not_keep_are_named() {
+        let limits = Limits { cpus_milli: 1500, memory_bytes: (2 << 30) + 17, pids: 1024 };
+        let asked = WantedIsolation { network: NetworkMode::Sealed, limits: Some(limits), gpu: false };
+        let kept =
+            Isolation { memory_bytes: Some(2 << 30), pids: Some(1024), cpus_milli: Some(1500), ..locked() };
+        assert!(kept.weak(&asked).is_empty(), "{:?}", kept.weak(&asked));
+        let rounded = Isolation { cpus_milli: Some(1510), pids: Some(100), ..kept.clone() };
+        assert!(rounded.weak(&asked).is_empty(), "{:?}", rounded.weak(&asked));
+        let without_cpus = Isolation { cpus_milli: None, ..kept.clone() };
+        assert!(without_cpus.weak(&asked).is_empty());
+        for other in [
+            Isolation { memory_bytes: None, ..kept.clone() },
+            Isolation { pids: Some(4096), ..kept.clone() },
+            Isolation { cpus_milli: Some(8000), ..kept },
+        ] {
+            assert_eq!(other.weak(&asked).len(), 1, "{other:?}");
+        }
     }
 
     #[test]
     fn roots_folder_is_said_as_what_it_is() {
         assert!(Isolation { host_user: 0, ..locked() }.words()[0].contains("root of this machine"));
         assert!(locked().words().contains(&"no network but loopback".to_owned()));
+        let of_its_own = Isolation { own_kernel: Some("runsc".to_owned()), ..Isolation::default() };
+        assert!(of_its_own.words()[0].contains("runsc"));
+        let asked = WantedIsolation { network: NetworkMode::Sealed, limits: None, gpu: false };
+        assert!(of_its_own.weak(&asked).is_empty(), "what cannot be seen is not held against it");
+        let told =
+            Isolation { differs: vec!["the engine says that it is privileged".to_owned()], ..of_its_own };
+        assert_eq!(told.weak(&asked).len(), 1);
     }
 }

@@ -16,6 +16,7 @@ pub mod event;
 pub mod filter;
 pub mod fingerprint;
 pub mod frame;
+pub mod git;
 pub mod ids;
 pub mod isolation;
 pub mod kit;
@@ -28,8 +29,10 @@ pub mod port;
 pub mod principal;
 pub mod project;
 pub mod quantity;
+pub mod routing;
 pub mod scope;
 pub mod secret;
+pub mod secrets;
 pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -121,6 +121,8 @@ pub struct Message {
     pub given: Option<String>,
     /// When it was handed over again, because the agent had it and did not begin (UTC ms).
     pub resent_at: Option<u64>,
+    /// By which rule its model was chosen, when nobody named one.
+    pub route: Option<String>,
 }
 
 /// A conversation, as its row says.

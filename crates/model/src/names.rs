@@ -106,6 +106,10 @@ name!(
     /// A token's name; the same rule as [`FrameName`].
     TokenName
 );
+name!(
+    /// A secret's name; the same rule as [`FrameName`].
+    SecretName
+);
 
 #[cfg(test)]
 mod tests {

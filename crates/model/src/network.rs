@@ -54,6 +54,9 @@ pub struct HostTraffic {
     pub port: u16,
     /// Connections that were let through.
     pub allowed_count: u64,
+    /// Requests of plain HTTP among them; those in TLS nobody sees.
+    #[serde(default)]
+    pub request_count: u64,
     /// Connections that were refused, or cut.
     pub refused_count: u64,
     /// Bytes that went to it.
@@ -62,6 +65,9 @@ pub struct HostTraffic {
     pub received_bytes: u64,
     /// Bytes that went to it today (UTC), which is what `frames.upload_limit` limits.
     pub sent_today_bytes: u64,
+    /// Connections that were made to it today (UTC), which is what `frames.connection_limit` limits.
+    #[serde(default)]
+    pub connected_today_count: u64,
     /// When there was something last (UTC ms).
     pub last_at: u64,
     /// Why it was refused the last time.

@@ -9,12 +9,14 @@ use crate::agent::{AgentMessageId, AgentSessionId, ModelRef, TakeBack};
 use crate::approval::ApprovalState;
 use crate::budget::{BudgetPeriod, BudgetScope};
 use crate::frame::{Desired, EngineKind, FrameState};
+use crate::git::{PushState, Repository};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
-use crate::names::{FrameName, ProjectName, TokenName};
+use crate::names::{FrameName, ProjectName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
+use crate::secrets::{SecretForm, SecretHost};
 
 /// A value in a row that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +60,10 @@ parsed! {
     FrameName => "a frame name",
     ProjectName => "a project name",
     TokenName => "a token name",
+    SecretName => "a secret's name",
+    SecretHost => "a host of a secret",
     ModelRef => "a model",
+    Repository => "a repository",
 }
 
 /// One of a closed list of words.
@@ -89,6 +94,8 @@ words! {
     NetworkMode => "a network mode",
     BudgetScope => "whose budget it is",
     BudgetPeriod => "the time of a budget",
+    SecretForm => "how a secret is seen",
+    PushState => "the state of a push",
 }
 
 /// Ids that somebody else makes; any text is one.

@@ -132,31 +132,63 @@ impl AgentSettings {
             _ => return Err("it is not an object in braces".to_owned()),
         };
         settings.remove("$schema");
-        let mut read = Self { items: items(path, &settings), ..Self::default() };
+        let mut read = Self { items: items(path, &settings), takes_in: taken_in(text)?, ..Self::default() };
         for (key, value) in &settings {
-            read.collect(value, STARTS.contains(&key.as_str()));
+            if STARTS.contains(&key.as_str()) {
+                read.collect(value);
+            }
         }
+        let drivers = settings.get("provider").map(drivers).unwrap_or_default();
+        read.starts.extend(drivers.into_iter().map(|(_, package)| package));
         read.says = Value::Object(settings).to_string();
         Ok(read)
     }
 
-    fn collect(&mut self, value: &Value, starts: bool) {
+    fn collect(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
-                let files = text.split("{file:").skip(1).filter_map(|rest| rest.split_once('}'));
-                self.takes_in.extend(files.map(|(file, _)| file.to_owned()));
-                if starts {
-                    self.starts.push(text.clone());
-                    let parts = text.split(|c: char| c.is_whitespace() || "\"'`{}=;|&()<>".contains(c));
-                    let parts = parts.filter(|part| !part.is_empty() && *part != text);
-                    self.starts.extend(parts.map(str::to_owned));
-                }
+                self.starts.push(text.clone());
+                let parts = text.split(|c: char| c.is_whitespace() || "\"'`{}=;|&()<>".contains(c));
+                let parts = parts.filter(|part| !part.is_empty() && *part != text);
+                self.starts.extend(parts.map(str::to_owned));
             }
-            Value::Array(list) => list.iter().for_each(|one| self.collect(one, starts)),
-            Value::Object(fields) => fields.values().for_each(|one| self.collect(one, starts)),
+            Value::Array(list) => list.iter().for_each(|one| self.collect(one)),
+            Value::Object(fields) => fields.values().for_each(|one| self.collect(one)),
             _ => {}
         }
     }
+}
+
+/// The files whose text opencode puts into the settings. It does so before it reads them as JSON, so names of fields and
+/// comments count as well. A name that is itself made of something else leads wherever that says.
+fn taken_in(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> =
+        text.split("{file:").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect();
+    match names.iter().find(|name| name.contains('{')) {
+        Some(name) => {
+            Err(format!("it takes in a file whose name it makes of something else ({{file:{name}}})"))
+        }
+        None => Ok(names),
+    }
+}
+
+/// The packages that speak with models, wherever they are named: they run in the agent.
+fn drivers(providers: &Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    each(providers, |name, one| {
+        let mut open = vec![one];
+        while let Some(value) = open.pop() {
+            if let Some(package) = value["npm"].as_str() {
+                found.push((name.to_owned(), package.to_owned()));
+            }
+            match value {
+                Value::Array(list) => open.extend(list),
+                Value::Object(fields) => open.extend(fields.values()),
+                _ => {}
+            }
+        }
+    });
+    found
 }
 
 fn items(path: &str, settings: &Map<String, Value>) -> Vec<TrustItem> {
@@ -184,6 +216,11 @@ fn items(path: &str, settings: &Map<String, Value>) -> Vec<TrustItem> {
             }
             "skills" => add(TrustKind::Skill, &value.to_string()),
             _ => add(TrustKind::Setting, &format!("{key}: {value}")),
+        }
+        if key == "provider" {
+            for (name, package) in drivers(value) {
+                add(TrustKind::Plugin, &format!("provider {name}: {package}"));
+            }
         }
     }
     items.sort();
@@ -247,6 +284,30 @@ mod tests {
             !settings.starts.iter().any(|word| word == "README.md"),
             "text for the model changes every day"
         );
+    }
+
+    #[test]
+    fn packages_that_speak_with_models_run_in_the_agent_wherever_they_are_named() {
+        let text = r#"{"provider": {"mine": {"npm": "file:///workspace/driver.js", "models": {"m": {"provider":
+            {"npm": "./other"}}}}, "plain": {"options": {"baseURL": "https://x.example"}}}}"#;
+        let settings = AgentSettings::read("opencode.json", text).expect("JSON");
+        let run: Vec<&str> = settings
+            .items
+            .iter()
+            .filter(|item| item.kind == TrustKind::Plugin)
+            .map(|item| item.what.as_str())
+            .collect();
+        assert_eq!(run, ["provider mine: ./other", "provider mine: file:///workspace/driver.js"]);
+        assert!(settings.starts.iter().any(|word| word == "file:///workspace/driver.js"));
+        assert!(!settings.starts.iter().any(|word| word.contains("x.example")));
+    }
+
+    #[test]
+    fn files_that_are_taken_in_are_found_in_names_of_fields_and_comments_and_must_be_named_plainly() {
+        let text = "{\"agent\": {\"{file:a.md}\": {}}, // {file:b.md}\n \"x\": \"{file:c.md} {env:HOME}\"}";
+        assert_eq!(AgentSettings::read("x", text).expect("JSON").takes_in, ["a.md", "b.md", "c.md"]);
+        let refused = AgentSettings::read("x", r#"{"x": "{file:{env:WHERE}/a.md}"}"#).expect_err("refused");
+        assert!(refused.contains("{file:{env:WHERE}"), "{refused}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use strum::IntoEnumIterator;
 
 use crate::approval::{ApprovalState, Decision, RequestForm};
 use crate::frame::{Desired, FrameState, Observed};
+use crate::git::{GitMode, PushState};
 use crate::message::DeliveryState;
 use crate::network::NetworkMode;
 use crate::policy::Action;
@@ -46,9 +47,14 @@ fn words_are_what_they_were() {
     read_back(Desired::iter(), "running paused stopped removed");
     read_back(DeliveryState::iter(), "queued sending sent running answered failed cancelled");
     read_back(ApprovalState::iter(), "pending answering allowed denied answered expired");
-    read_back([RequestForm::Permission, RequestForm::Question], "permission question");
+    read_back(
+        [RequestForm::Permission, RequestForm::Question, RequestForm::Connection],
+        "permission question connection",
+    );
     read_back([PortPurpose::Agent, PortPurpose::Preview], "agent preview");
     read_back([NetworkMode::Sealed, NetworkMode::Allow, NetworkMode::Open], "sealed allow open");
+    read_back(GitMode::iter(), "direct gate");
+    read_back(PushState::iter(), "waiting approved pushed rejected failed replaced");
     read_back([Action::Allow, Action::Ask, Action::Deny], "allow ask deny");
     read_back(Scope::iter(), "read send approve frames terminal passthrough metrics admin");
     same(StatusWord::iter(), "starting idle busy waiting queued retrying wedged error paused stopped");

@@ -1,7 +1,7 @@
 //! `mimir config edit`
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::ask;
@@ -24,7 +24,9 @@ pub fn run(context: &Context) -> Outcome {
     options.paths.ensure_home().map_err(|error| of_config(&error.into()))?;
     let before = current(&file)?;
     let draft = file.with_extension("edit.yaml");
-    write_draft(&draft, &before)?;
+    if !take_up(&draft, &file, &before, context)? {
+        write_draft(&draft, &before)?;
+    }
     loop {
         open(&editor, &draft)?;
         let after = std::fs::read_to_string(&draft).map_err(|error| unreadable(&draft, &error))?;
@@ -33,6 +35,8 @@ pub fn run(context: &Context) -> Outcome {
             return told(&file, false, context);
         }
         if current(&file)? != before {
+            // Not gone on with the next time: it would undo what somebody else changed.
+            let draft = set_aside(&draft)?;
             return Err(Problem::new(
                 409,
                 "config.changed",
@@ -59,6 +63,36 @@ pub fn run(context: &Context) -> Outcome {
             return Ok(FAILED);
         }
     }
+}
+
+/// What an earlier edit left is gone on with or set aside, never written over. Says whether it is gone on with.
+fn take_up(draft: &Path, file: &Path, before: &str, context: &Context) -> Result<bool, Failure> {
+    if !std::fs::symlink_metadata(draft).is_ok_and(|found| found.is_file()) {
+        return Ok(false);
+    }
+    if std::fs::read_to_string(draft).map_err(|error| unreadable(draft, &error))? == before {
+        return Ok(false);
+    }
+    let shown = |path: &Path| clean(&path.display().to_string());
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    // One that is older than the file would undo what was changed since.
+    let is_newer = changed(draft) >= changed(file);
+    let question = format!("{} holds what was not taken over the last time. Go on with it?", shown(draft));
+    if is_newer && ask::can_ask(&context.out) && ask::yes_or_no(&context.out, &question, true) {
+        return Ok(true);
+    }
+    let aside = set_aside(draft)?;
+    context.out.say(format!("what was not taken over the last time is kept in {}", shown(&aside)));
+    Ok(false)
+}
+
+/// Gives it the first name that is free.
+fn set_aside(draft: &Path) -> Result<PathBuf, Failure> {
+    let name = |number: u32| draft.with_extension("").with_extension(format!("edit-{number}.yaml"));
+    let aside = (1..).map(name).find(|path| std::fs::symlink_metadata(path).is_err());
+    let aside = aside.unwrap_or_else(|| name(1));
+    std::fs::rename(draft, &aside).map_err(|error| unreadable(draft, &error))?;
+    Ok(aside)
 }
 
 fn current(file: &Path) -> Result<String, Failure> {

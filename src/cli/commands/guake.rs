@@ -3,6 +3,7 @@
 //! Its command line makes a tab too many, cannot say which tabs there are, and without a display prints what Gtk has
 //! to say about it.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,27 +22,32 @@ const PATH: &str = "/org/guake3/RemoteControl";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(15);
-/// Nobody has more tabs.
-const MOST_TABS: i32 = 200;
 
 /// The tab closes when the terminal was left; an error stays to be read.
 pub const THEN_CLOSE: &str = " && exit";
 
-/// Shows the tab of that name, or makes one in which the command runs. Says whether it was there already.
-pub async fn open(name: &str, command: &str, has_screen: bool) -> Result<bool, Failure> {
+/// Shows the tab that `kept` names, or makes one in which the command runs and notes there which it is: a tab's name is
+/// whatever anybody calls it. Says whether it was there already.
+pub async fn open(name: &str, command: &str, has_screen: bool, kept: &Path) -> Result<bool, Failure> {
     let guake = match Guake::find().await {
         Some(guake) => guake,
         None if !has_screen => return Err(no_screen("Guake")),
         None => start().await?,
     };
     guake.tell("show_from_remote", &()).await?;
-    if let Some(index) = guake.tab(name).await {
-        guake.tell("select_tab", &(index,)).await?;
+    if let Ok(uuid) = std::fs::read_to_string(kept)
+        && guake.select(uuid.trim()).await?
+    {
         return Ok(true);
     }
     // It makes the tab.
     guake.tell("execute_command", &(format!("{command}{THEN_CLOSE}"),)).await?;
     guake.tell("rename_current_tab", &(name,)).await?;
+    // Without a note there is another tab the next time.
+    if let Ok(uuid) = guake.ask::<(), String>("get_selected_uuidtab", &()).await {
+        let _ = kept.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(kept, uuid);
+    }
     Ok(false)
 }
 
@@ -67,15 +73,23 @@ impl Guake {
         Some(guake)
     }
 
-    /// The place of the tab of that name. The first one behind the last has no name, which it says with an error.
-    async fn tab(&self, name: &str) -> Option<i32> {
-        for index in 0..MOST_TABS {
-            let tab: String = self.ask("get_tab_name", &(index,)).await.ok()?;
-            if tab == name {
-                return Some(index);
+    /// Selects the tab whose first terminal that is, if there is one.
+    async fn select(&self, uuid: &str) -> Result<bool, Failure> {
+        // It counts terminals, and a tab may have several: the place of the tab is that or one before it.
+        let Ok(at @ 0..) = self.ask::<_, i32>("get_index_from_uuid", &(uuid,)).await else {
+            return Ok(false);
+        };
+        let before: i32 = self.ask("get_selected_tab", &()).await?;
+        let count: i32 = self.ask("get_tab_count", &()).await?;
+        for index in (0..=at.min(count - 1)).rev() {
+            self.tell("select_tab", &(index,)).await?;
+            let selected: String = self.ask("get_selected_uuidtab", &()).await?;
+            if selected == uuid {
+                return Ok(true);
             }
         }
-        None
+        self.tell("select_tab", &(before,)).await?;
+        Ok(false)
     }
 
     async fn ask<B, T>(&self, method: &str, body: &B) -> Result<T, Failure>

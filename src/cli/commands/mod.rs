@@ -12,10 +12,13 @@ pub mod frame;
 pub mod guake;
 pub mod image;
 pub mod init;
+pub mod models;
 pub mod open;
 pub mod prices;
 pub mod projects;
+pub mod push;
 pub mod queue;
+pub mod secret;
 pub mod send;
 pub mod serve;
 pub mod sessions;
@@ -51,14 +54,17 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Secret(command)) => context.wait_for(secret::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
         Some(Command::Backup(command)) => context.wait_for(backup::run(command, context)),
         Some(Command::Budget(command)) => context.wait_for(budget::run(command, context)),
+        Some(Command::Models(command)) => context.wait_for(models::run(command, context)),
         Some(Command::Prices(command)) => context.wait_for(prices::run(command, context)),
         Some(Command::Pause(args)) => context.wait_for(budget::pause(args.all, context)),
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
+        Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::guake;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, own_program};
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::json::{Opened, Printed};
 use crate::cli::{here, names};
@@ -16,6 +16,8 @@ use crate::model::names::FrameName;
 use crate::model::shell::quoted;
 use crate::wire::problem::Problem;
 
+/// In which option of a window tmux keeps the frame that it was made for.
+const FRAME_OPTION: &str = "@mimir_frame";
 /// A terminal program answers at once or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,21 +64,21 @@ pub enum TerminalProgram {
 pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let chosen = choose(args.terminal, &env, &is_installed)?;
-    let name = match &args.name {
+    let (name, id) = match &args.name {
         // What is printed needs no gateway.
-        Some(name) if args.print => name.to_string(),
+        Some(name) if args.print => (name.to_string(), None),
         name => {
             let gateway = context.gateway().await?;
             let command = |name: &str| format!("mimir open {name}");
             let name = here::frame(&gateway, name.as_ref(), &command, context).await?;
             // A tab that closes at once with an error would be a poor answer to a typing mistake.
-            gateway.frame(&name).await?;
-            name
+            let id = gateway.frame(&name).await?.summary.id;
+            (name, Some(id))
         }
     };
-    let ours = std::env::current_exe().map_or_else(|_| "mimir".to_owned(), |path| path.display().to_string());
+    let ours = own_program().map_or_else(|_| "mimir".to_owned(), |path| path.display().to_string());
     let attach = attach_command(&ours, &name, args);
-    let command = command_line(chosen, &name, &attach);
+    let command = command_line(chosen, &name, id.as_deref(), &attach);
     if args.print {
         let command = command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         if context.out.json {
@@ -88,8 +90,12 @@ pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
     }
     let has_screen = env("DISPLAY").is_some() || env("WAYLAND_DISPLAY").is_some();
     let again = match chosen {
-        TerminalProgram::Guake => guake::open(&name, &one_line(&attach), has_screen).await?,
+        TerminalProgram::Guake => {
+            let kept = context.paths.runtime().join("guake").join(id.as_deref().unwrap_or(&name));
+            guake::open(&name, &one_line(&attach), has_screen, &kept).await?
+        }
         TerminalProgram::Gnome if !has_screen => return Err(guake::no_screen("GNOME Terminal")),
+        TerminalProgram::Tmux if shown_again(id.as_deref()).await => true,
         _ => {
             start(&command).await?;
             false
@@ -106,6 +112,28 @@ pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
         context.out.say(format!("opened {name} in {}", word(chosen)));
     }
     Ok(DONE)
+}
+
+/// Selects the window that was made for the frame of that id, if tmux has one: a window's name is whatever anybody
+/// calls it.
+async fn shown_again(id: Option<&str>) -> bool {
+    let Some(id) = id else { return false };
+    let listed = tmux(&["list-windows", "-F", &format!("#{{window_id}} #{{{FRAME_OPTION}}}")]).await;
+    let window = listed.iter().flat_map(|text| text.lines()).find_map(|line| {
+        let (window, frame) = line.split_once(' ')?;
+        (frame == id).then_some(window)
+    });
+    match window {
+        Some(window) => tmux(&["select-window", "-t", window]).await.is_some(),
+        None => false,
+    }
+}
+
+/// What the tmux around us answers.
+async fn tmux(words: &[&str]) -> Option<String> {
+    let asked = Command::new("tmux").args(words).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, asked).await.ok()?.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What runs in the tab; `--start` because a tab is where somebody wants to work.
@@ -184,14 +212,17 @@ fn word(terminal: TerminalProgram) -> &'static str {
 
 /// The host's own terminal program is asked to run `mimir frame attach`; nothing of the
 /// host ever connects to a terminal server inside a frame.
-fn command_line(terminal: TerminalProgram, name: &str, attach: &[String]) -> Vec<String> {
+fn command_line(terminal: TerminalProgram, name: &str, id: Option<&str>, attach: &[String]) -> Vec<String> {
     let one = one_line(attach);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     match terminal {
         TerminalProgram::Auto | TerminalProgram::Tmux => {
-            // -S: a window of that name is shown again.
-            let mut command = words(&["tmux", "new-window", "-S", "-n", name]);
+            let mut command = words(&["tmux", "new-window", "-n", name]);
             command.push(one);
+            if let Some(id) = id {
+                // In one go: the new window is the current one for what follows.
+                command.extend(words(&[";", "set-option", "-w", FRAME_OPTION, id]));
+            }
             command
         }
         TerminalProgram::Guake => {
@@ -282,7 +313,7 @@ mod tests {
             TerminalProgram::Wezterm,
             TerminalProgram::Gnome,
         ] {
-            let line = command_line(terminal, "blog", &attach).join("\u{1f}");
+            let line = command_line(terminal, "blog", Some("frm_1"), &attach).join("\u{1f}");
             let whole = "'/opt/my tools/mimir' frame attach blog --start";
             assert!(line.contains(whole) || line.contains(&attach.join("\u{1f}")), "{line}");
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::config::problem;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, own_program};
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::json::{GatewayStarted, GatewayStopped};
 use crate::client::ClientError;
@@ -56,9 +56,7 @@ pub(super) fn key_prompt() -> Option<AskKey> {
 
 /// The same program once more, apart from this terminal.
 fn detach(load: &LoadOptions, context: &Context) -> Outcome {
-    let program = std::env::current_exe().map_err(|error| {
-        Problem::new(500, "gateway.start_failed", "our own program cannot be found").detail(error.to_string())
-    })?;
+    let program = own_program()?;
     load.paths.ensure_home().map_err(|error| problem(&error.into()))?;
     let arguments = ["serve".to_owned(), "--detached".to_owned()];
     let running = daemon::detach(&program, &arguments, &load.paths.home().join("gateway.err"))?;

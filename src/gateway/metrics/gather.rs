@@ -128,7 +128,7 @@ fn about_messages(page: &mut Page, services: &Services, rows: &Rows) {
         "How long the oldest of them waits",
         age(queued().map(|message| message.created_at).min()),
     );
-    let forms = [RequestForm::Permission, RequestForm::Question];
+    let forms = [RequestForm::Permission, RequestForm::Question, RequestForm::Connection];
     let pending = forms.map(|form| {
         let count = rows.prompts.iter().filter(|(of, _)| *of == form).count() as u64;
         (labels([("form", form.as_str())]), count)

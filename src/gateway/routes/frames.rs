@@ -21,11 +21,14 @@ use crate::model::container::container_name;
 use crate::model::frame::{Desired, Frame, Limits};
 use crate::model::names::FrameName;
 use crate::model::secret::Secret;
+use crate::model::secrets::SecretGrant;
 use crate::runtime::Capabilities;
 use crate::runtime::external::Server;
+use crate::secrets::Vault;
 use crate::status::Statuses;
 use crate::store::{self, Store, StoreError};
 use crate::upkeep::Upkeep;
+use crate::wire::secrets::SecretGrantView;
 use crate::wire::frames::{
     ConnectFrame, CreateFrame, FrameDetails, FrameNote, FrameStats, FrameSummary, MoveFrame,
 };
@@ -135,6 +138,8 @@ pub async fn show(
     State(upkeep): State<Upkeep>,
     State(shown): State<Shown>,
     State(about): State<Arc<About>>,
+    State(vault): State<Vault>,
+    State(running): State<Running>,
     Path(name): Path<String>,
 ) -> Answer<Json<FrameDetails>> {
     let frame = frames.get(&frame_name(&name)?).await?;
@@ -148,6 +153,7 @@ pub async fn show(
         true => Some(frames.standing(&frame.workspace).await?.trust),
         false => None,
     };
+    let secrets = vault.of_frame(&frame.id).await?;
     let can = can.ok().and_then(Result::ok);
     let (observed, details) = match seen {
         Ok(Ok(seen)) => (views::observed_word(&seen), seen.details),
@@ -175,12 +181,16 @@ pub async fn show(
         cannot: can.iter().flat_map(Capabilities::lacking).map(str::to_owned).collect(),
         allow: frame.allow.clone(),
         providers: if is_local { granted(&about, &frame) } else { Vec::new() },
+        repository: frame.forge.repository.as_ref().map(ToString::to_string),
+        git: frame.forge.mode,
+        branches: if is_local { branches(&running, &frame) } else { Vec::new() },
         env: frame.env.iter().map(|(name, _)| name.clone()).collect(),
+        secrets: secrets.iter().map(|grant| SecretGrantView::of(&frame.name, grant)).collect(),
         owner: format!("{}:{}", frame.owner_uid, frame.owner_gid),
         observed,
         mounts: details.as_ref().map(|details| details.mounts.clone()).unwrap_or_default(),
         isolation: apart.isolation,
-        loosened: apart.loosened,
+        loosened: apart.loosened.into_iter().chain(secrets.iter().filter_map(SecretGrant::loosened)).collect(),
         trust,
         exit_code: details.as_ref().and_then(|details| details.exit_code),
         oom_kills: details.as_ref().and_then(|details| details.oom_kills),
@@ -196,6 +206,14 @@ pub async fn show(
 pub(super) fn granted(about: &About, frame: &Frame) -> Vec<String> {
     let all: BTreeSet<&String> = about.providers.iter().chain(&frame.providers).collect();
     all.into_iter().cloned().collect()
+}
+
+/// The branches that a frame may push to its repository; none where it has no repository.
+pub(super) fn branches(running: &Running, frame: &Frame) -> Vec<String> {
+    if frame.forge.repository.is_none() {
+        return Vec::new();
+    }
+    running.now().git.branches.into_iter().chain(frame.forge.branches.clone()).collect()
 }
 
 /// Destroys a frame with everything that belongs to it. 200 when it is gone, 202 while it goes.

@@ -153,7 +153,7 @@ async fn done(services: &Services, built: BuiltImage) -> BuildLine {
     let frames = services.store.read(|db| store::frames::list(db)).await.unwrap_or_default();
     let mut image = view(image, &services.images.inputs, &frames);
     image.tags.sort_by_key(|tag| Some(tag) != name.as_ref());
-    BuildLine::Done { image, built: built.built, base: built.base }
+    BuildLine::Done { image, built: built.built, loaded: built.loaded, base: built.base }
 }
 
 fn failed(error: &BuildError) -> Problem {

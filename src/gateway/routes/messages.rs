@@ -21,7 +21,7 @@ use crate::model::frame::Frame;
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::message::{IdempotencyKey, InvalidKey, Message};
 use crate::store::{self, Store};
-use crate::wire::messages::{EditMessage, MessageView, SendMessage};
+use crate::wire::messages::{EditMessage, ExplainRoute, MessageView, RouteView, SendMessage};
 use crate::wire::problem::Problem;
 
 routes! {
@@ -30,6 +30,7 @@ routes! {
     get "/v1/messages/{id}" Read Message => show;
     patch "/v1/messages/{id}" Send Message => edit;
     post "/v1/messages/{id}/cancel" Send Message => cancel;
+    post "/v1/frames/{name}/route" Send Path => explain_route;
 }
 
 /// How many messages a list shows.
@@ -99,6 +100,21 @@ pub async fn send(
     }
     let view = views::message(accepted.message, accepted.after_event, notes);
     Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+/// Which model would answer such a message now, and by which rule of `models.routes`. Sends nothing.
+#[utoipa::path(post, path = "/v1/frames/{name}/route", tag = "messages", params(("name" = String, Path)),
+    request_body = ExplainRoute, responses((status = 200, body = RouteView)))]
+pub async fn explain_route(
+    State(delivery): State<Delivery>,
+    Path(name): Path<String>,
+    JsonBody(request): JsonBody<ExplainRoute>,
+) -> Answer<Json<RouteView>> {
+    let name = frame_name(&name)?;
+    let text = bodies::message_text(request.text)?;
+    let explained = delivery.explain_route(&name, text.into(), request.agent).await?;
+    let model = explained.model.map(|model| model.to_string());
+    Ok(Json(RouteView { frame: name.to_string(), model, route: explained.route }))
 }
 
 /// Messages, newest first; with `open` those that wait or run, in the order in which they go.

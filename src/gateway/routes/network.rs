@@ -6,16 +6,17 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{FromRef, Path, State};
 
-use super::frames::granted;
+use super::frames::{branches, granted};
 use crate::clock::Clock;
 use crate::config::Running;
 use crate::frames::{FrameError, Frames, Grant, Term};
 use crate::gateway::extract::{Caller, JsonBody, frame_name};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
+use crate::model::approval::{ApprovalState, RequestForm};
 use crate::model::frame::Frame;
-use crate::store::{Store, frame_hosts};
-use crate::wire::frames::{AllowFrame, DenyFrame, FrameNetwork};
+use crate::store::{Db, Store, approvals, frame_hosts};
+use crate::wire::frames::{AllowFrame, AskedHost, DenyFrame, FrameNetwork};
 
 routes! {
     get "/v1/frames/{name}/network" Read Path => network;
@@ -54,7 +55,7 @@ pub async fn allow(
         (false, Some(seconds)) => Term::For(Duration::from_secs(seconds)),
         (false, None) => Term::Always,
     };
-    let grant = Grant { hosts: request.hosts, providers: request.providers };
+    let grant = Grant { hosts: request.hosts, providers: request.providers, branches: request.branches };
     let frame = reach.frames.allow(&principal, &frame_name(&name)?, grant, term).await?;
     reach.of(frame).await
 }
@@ -74,7 +75,7 @@ pub async fn deny(
         return Err(Reply::conflict("frame.provider", format!("every frame may use provider {provider}"))
             .hint("it is that of `opencode.default_model` or `opencode.small_model`, or the demo"));
     }
-    let grant = Grant { hosts: request.hosts, providers: request.providers };
+    let grant = Grant { hosts: request.hosts, providers: request.providers, branches: request.branches };
     let frame = reach.frames.deny(&principal, &name, grant).await?;
     reach.of(frame).await
 }
@@ -114,13 +115,31 @@ impl Reach {
             return Err(FrameError::External { name: frame.name.to_string(), action: "guarded" }.into());
         }
         let (id, today) = (frame.id.clone(), self.clock.now_ms() / DAY_MS);
-        let hosts = self.store.read(move |db| frame_hosts::of_frame(db, &id, today)).await?;
+        let read = move |db: &Db<'_>| {
+            let hosts = frame_hosts::of_frame(db, &id, today)?;
+            Ok((hosts, approvals::open(db, Some(&id))?))
+        };
+        let (hosts, open) = self.store.read(read).await?;
+        let connections = open.into_iter().filter(|prompt| {
+            prompt.state == ApprovalState::Pending && prompt.ask.form() == RequestForm::Connection
+        });
+        let asked = connections.map(|prompt| AskedHost {
+            text: prompt.ask.line(),
+            approval: prompt.id.to_string(),
+            until: prompt.deadline_at,
+        });
+        let frames = self.running.now().frames;
         Ok(Json(FrameNetwork {
             frame: frame.name.to_string(),
             network: frame.network,
             lent: self.frames.lent(&frame),
             providers: granted(&self.about, &frame),
-            upload_limit_bytes: self.running.now().frames.upload_limit,
+            upload_limit_bytes: frames.upload_limit,
+            connection_limit_count: frames.connection_limit,
+            asked: asked.collect(),
+            repository: frame.forge.repository.as_ref().map(ToString::to_string),
+            git: frame.forge.mode,
+            branches: branches(&self.running, &frame),
             allow: frame.allow,
             deny: frame.deny,
             hosts,

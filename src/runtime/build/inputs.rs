@@ -39,6 +39,7 @@ pub(super) const INPUTS: &[Input] = &[
     input!("images/frame/managed.json", 0o644),
     input!("images/frame/mimir-agent-window", 0o755),
     input!("images/frame/mimir-preview", 0o755),
+    input!("images/frame/mimir-probe", 0o755),
     input!("images/frame/mimir-run", 0o755),
     input!("images/frame/mimir-sh", 0o755),
     input!("images/frame/mimir-supervisor", 0o755),

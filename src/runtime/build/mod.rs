@@ -4,6 +4,7 @@ mod base;
 mod inputs;
 mod project;
 mod run;
+mod shipped;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use base::BASE_NAME;
 pub use inputs::{inputs_hash, is_of_our_recipe};
 pub use project::{LABEL_PROJECT, LABEL_TOOLS, PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
+pub use shipped::is_shipped;
 
 /// The name of frame images; the tag is the start of the hash of what they were made from.
 pub const IMAGE_NAME: &str = "localhost/mimir-frame";
@@ -33,6 +35,8 @@ pub struct BuildRequest {
     pub project: Option<ProjectRecipe>,
     /// Build even if an image of the same inputs is there, and without the engine's cache.
     pub force: bool,
+    /// In which folder the frame image may lie as an archive; where packages put it when absent.
+    pub shipped: Option<PathBuf>,
     /// Where temporary files go (some 150 MB); /var/tmp when absent.
     pub scratch: Option<PathBuf>,
     /// The search path of the programs that are called; ours when absent.
@@ -67,7 +71,9 @@ pub struct BuiltImage {
     pub tags: Vec<String>,
     /// Whether anything had to be built.
     pub built: bool,
-    /// Which base was used and why.
+    /// Whether it came from an archive.
+    pub loaded: bool,
+    /// Which base was used and why; from which archive it came.
     pub base: String,
 }
 
@@ -187,7 +193,7 @@ async fn build_on(
     };
     let id = id.trim().trim_start_matches("sha256:").to_owned();
     runner.engine("name the image", &["tag", &id, &named]).await?;
-    Ok(BuiltImage { id, tags: vec![named, tag], built, base: "the frame image".into() })
+    Ok(BuiltImage { id, tags: vec![named, tag], built, loaded: false, base: "the frame image".into() })
 }
 
 async fn build_frame_image(runner: &Runner<'_>, request: &BuildRequest) -> Result<BuiltImage, BuildError> {
@@ -197,12 +203,18 @@ async fn build_frame_image(runner: &Runner<'_>, request: &BuildRequest) -> Resul
     let tags = vec![tag.clone(), latest.clone()];
 
     // A base that is named may be another one than last time; the engine's own cache knows.
-    if !request.force
-        && request.base.is_none()
-        && let Some(id) = existing(runner, &tag, &hash).await?
-    {
-        runner.engine("name the image", &["tag", &id, &latest]).await?;
-        return Ok(BuiltImage { id, tags, built: false, base: "the base it was built with".into() });
+    if !request.force && request.base.is_none() {
+        let base = "the base it was built with".to_owned();
+        let there = match existing(runner, &tag, &hash).await? {
+            Some(id) => Some((id, false, base)),
+            None => {
+                from_archive(runner, request, &tag, &hash).await?.map(|(id, archive)| (id, true, archive))
+            }
+        };
+        if let Some((id, loaded, base)) = there {
+            runner.engine("name the image", &["tag", &id, &latest]).await?;
+            return Ok(BuiltImage { id, tags, built: false, loaded, base });
+        }
     }
 
     let scratch = Scratch::new(request.scratch.as_deref())?;
@@ -215,7 +227,32 @@ async fn build_frame_image(runner: &Runner<'_>, request: &BuildRequest) -> Resul
     let id = std::fs::read_to_string(&id_file).map_err(|source| scratch.error(source))?;
     let id = id.trim().trim_start_matches("sha256:").to_owned();
     runner.engine("name the image", &["tag", &id, &latest]).await?;
-    Ok(BuiltImage { id, tags, built: true, base: base.why })
+    Ok(BuiltImage { id, tags, built: true, loaded: false, base: base.why })
+}
+
+/// The image from the archive that came with the program, if one did, and where that is. One that is of no use is said
+/// so, and costs no more than the time to try it.
+async fn from_archive(
+    runner: &Runner<'_>,
+    request: &BuildRequest,
+    tag: &str,
+    hash: &str,
+) -> Result<Option<(String, String)>, BuildError> {
+    let Some(archive) = shipped::find(request.shipped.as_deref(), hash) else { return Ok(None) };
+    match shipped::load(runner, &archive).await {
+        Ok(()) => {}
+        Err(error @ (BuildError::NoEngine { .. } | BuildError::DiskFull { .. })) => return Err(error),
+        Err(error) => {
+            runner.say(&format!("{error}; building it instead")).await;
+            return Ok(None);
+        }
+    }
+    let archive = archive.display().to_string();
+    let Some(id) = existing(runner, tag, hash).await? else {
+        runner.say(&format!("{archive} holds another image; building it instead")).await;
+        return Ok(None);
+    };
+    Ok(Some((id, archive)))
 }
 
 /// The image of that tag, if its label agrees: tags can be moved.

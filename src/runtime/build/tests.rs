@@ -39,6 +39,7 @@ impl Stage {
             base: base.map(str::to_owned),
             force: false,
             project: None,
+            shipped: Some(self.folder.path().join("shipped")),
             scratch: Some(scratch.clone()),
             search_path: Some(format!("{}:/usr/bin:/bin", self.folder.path().display()).into()),
         };
@@ -72,6 +73,53 @@ async fn an_image_of_the_same_inputs_is_not_built_again() {
     assert!(!built.built);
     assert_eq!(built.id, "77aa");
     assert!(stage.calls().contains("tag 77aa localhost/mimir-frame:latest"), "{}", stage.calls());
+}
+
+/// As a package leaves it.
+fn ship(stage: &Stage, hash: &str) {
+    let folder = stage.folder.path().join("shipped");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("frame-{}.tar.zst", &hash[..16])), "an archive").unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_came_with_the_program_is_loaded_and_not_built() {
+    let hash = inputs_hash();
+    // The engine knows the image once it was loaded.
+    let part = format!(
+        "'image inspect') [ -e $0.loaded ] || exit 125; echo '77aa {hash}';; load*) : >$0.loaded;; tag*) ;; *) exit 9;;"
+    );
+    let stage = Stage::new(&part);
+    ship(&stage, &hash);
+    let (built, told) = stage.build(None).await;
+    let built = built.unwrap();
+    assert_eq!((built.id.as_str(), built.built, built.loaded), ("77aa", false, true));
+    assert!(built.base.ends_with(&format!("shipped/frame-{}.tar.zst", &hash[..16])), "{}", built.base);
+    assert!(stage.calls().contains("tag 77aa localhost/mimir-frame:latest"), "{}", stage.calls());
+    assert!(matches!(&told[..], [BuildProgress::Step { number: 0, .. }]), "{told:?}");
+    let (again, _) = stage.build(None).await;
+    assert!(!again.unwrap().loaded, "it is there");
+    assert_eq!(stage.calls().matches("load -q -i ").count(), 1, "{}", stage.calls());
+}
+
+#[tokio::test]
+async fn an_archive_that_is_of_no_use_is_said_and_the_image_is_built() {
+    for (load, said) in [("exit 1", "could not load the frame image"), ("true", "holds another image")] {
+        let part = format!("'image inspect') echo '77aa old';; 'image exists') ;; load*) {load};; {BUILDS}");
+        let stage = Stage::new(&part);
+        ship(&stage, &inputs_hash());
+        let (built, told) = stage.build(None).await;
+        let built = built.unwrap();
+        assert!(built.built && !built.loaded, "{built:?}");
+        let is_said =
+            |it: &BuildProgress| matches!(it, BuildProgress::Output { text } if text.contains(said));
+        assert!(told.iter().any(is_said), "{told:?}");
+    }
+    // One for other inputs is not looked at.
+    let stage = Stage::new(&format!("'image inspect') exit 125;; 'image exists') ;; {BUILDS}"));
+    ship(&stage, &"0".repeat(64));
+    assert!(stage.build(None).await.0.unwrap().built);
+    assert!(!stage.calls().contains("load"), "{}", stage.calls());
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub struct EngineSettings {
     pub program: Option<String>,
     /// mimir's own runtime folder: the socket and log of a service that we start ourselves. Must exist.
     pub folder: PathBuf,
+    /// What runs containers below the engine, by its name there; the engine's own choice when absent.
+    pub runtime: Option<String>,
     /// Our user id.
     pub uid: u32,
 }
@@ -47,6 +49,7 @@ impl EngineSettings {
             search_path: std::env::var_os("PATH").unwrap_or_default(),
             program: None,
             folder,
+            runtime: None,
             uid: rustix::process::getuid().as_raw(),
         }
     }
@@ -163,6 +166,7 @@ mod tests {
             search_path: OsString::new(),
             program: None,
             folder: PathBuf::from("/run/user/1001/mimir"),
+            runtime: None,
             uid,
         }
     }

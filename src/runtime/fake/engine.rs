@@ -151,7 +151,7 @@ impl Runtime for FakeEngine {
         let (uid, gid) = owner(spec);
         let kept = self.world.files(&spec.frame);
         kept.ensure(uid, gid)?;
-        kept.put(files, uid, gid)
+        kept.put(files, (uid, gid), true)
     }
 
     async fn credentials(&self, frame: &FrameId) -> Answer<Option<Credentials>> {

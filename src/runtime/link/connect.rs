@@ -139,6 +139,11 @@ pub fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
     if FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) != FileType::Socket {
         return Err(not_a_socket(name));
     }
+    // Where the frame sees the folder with its owners translated, nothing of root's can be written to or connected to.
+    let owner = rustix::fs::fstat(&folder)?;
+    if owner.st_uid != rustix::process::geteuid().as_raw() {
+        std::os::unix::fs::chown(through_fd(&place), Some(owner.st_uid), Some(owner.st_gid))?;
+    }
     fs::set_permissions(through_fd(&place), fs::Permissions::from_mode(0o666))?;
     Ok(listener)
 }

@@ -9,15 +9,18 @@ use hyper::Method;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
+use super::isolation::{self, Agreed};
 use super::streams::Control;
-use super::translate::{Created, Inspected, Listed, Plan, create_body, found, observation};
+use super::translate::{Created, Inspected, Listed, Plan, create_body, found, has_own_kernel, observation};
 use super::trouble::Trouble;
-use super::{Connection, usage};
+use super::users::Users;
+use super::{Connection, usage, watches};
 use crate::model::container::{
     FoundContainer, LABEL_INSTANCE, Mount, Observation, Stats, container_name, inside, mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
+use crate::model::isolation::Isolation;
 use crate::runtime::{ExecSpec, folder_identity};
 
 /// A container of ours that is there.
@@ -28,18 +31,24 @@ pub(super) struct Ours {
     stuck: bool,
     pid: Option<u32>,
     missing_folder: Option<String>,
+    users: Option<Users>,
+    /// What the engine says of it that is not as it was told.
+    unlike_asked: Vec<String>,
+    runtime: String,
 }
 
 impl Ours {
     fn read(body: Inspected) -> Self {
-        let missing = body.folders().find(|folder| !Path::new(folder).exists());
-        let missing_folder = missing.map(str::to_owned);
+        let missing_folder = body.folders().into_iter().find(|folder| !Path::new(folder).exists());
         let mut ours = Self {
             observation: observation(&body, is_alive),
             generation: 0,
             stuck: false,
             pid: None,
             missing_folder,
+            users: body.users(),
+            unlike_asked: body.unlike_asked(),
+            runtime: body.runtime.clone(),
             id: body.id,
         };
         if let Some(details) = &mut ours.observation.details {
@@ -52,6 +61,20 @@ impl Ours {
             ours.stuck = details.stuck.is_some();
         }
         ours
+    }
+
+    /// What the kernel says of it, held against what the engine says.
+    pub(super) fn isolation(&self) -> Option<Isolation> {
+        let (pid, details) = (self.pid?, self.observation.details.as_ref()?);
+        let agreed = Agreed { users: self.users.clone(), mounts: details.mounts.clone() };
+        let [memory_bytes, pids, cpus_milli] = usage::limits(pid, &self.id);
+        let mut found = if has_own_kernel(&self.runtime) {
+            Isolation { own_kernel: Some(self.runtime.clone()), ..Isolation::default() }
+        } else {
+            isolation::look(pid, &agreed)?
+        };
+        found.differs.extend(self.unlike_asked.iter().cloned());
+        Some(Isolation { memory_bytes, pids, cpus_milli, ..found })
     }
 
     fn has_mounts(&self, wanted: &[Mount]) -> bool {
@@ -167,7 +190,8 @@ impl Connection {
         }
     }
 
-    pub(super) async fn ensure_started(&self, there: &Ours) -> Result<(), Trouble> {
+    /// `places` is where folders are shown with their owners translated, while it starts.
+    pub(super) async fn ensure_started(&self, there: &Ours, places: &Path) -> Result<(), Trouble> {
         if there.is(Observed::Running) {
             return Ok(());
         }
@@ -178,6 +202,23 @@ impl Connection {
         if let Some(folder) = &there.missing_folder {
             return Err(Trouble::FolderMissing(folder.clone()));
         }
+        let _in_place = match &there.users {
+            Some(users) if !users.is_below(places) => {
+                self.remove(&there.id).await?;
+                return Err(Trouble::NoContainer("its folders would be shown at another place".to_owned()));
+            }
+            Some(users) => {
+                let users = users.clone();
+                let shown = tokio::task::spawn_blocking(move || users.show()).await;
+                let shown = shown.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                Some(
+                    shown.map_err(|error| {
+                        Trouble::Other(format!("its folders cannot be shown to it: {error}"))
+                    })?,
+                )
+            }
+            None => None,
+        };
         let started = self.docker.start_container(&there.id, None::<StartContainerOptions>).await;
         match started.map_err(Trouble::of_client) {
             // What a hard power-off leaves in the runtime below keeps this container from ever starting again.
@@ -185,7 +226,24 @@ impl Connection {
                 self.remove(&there.id).await?;
                 Err(Trouble::NoContainer(text))
             }
-            started => started,
+            Ok(()) => {
+                self.limit_watches(&there.id).await;
+                Ok(())
+            }
+            failed => failed,
+        }
+    }
+
+    /// For the good of everybody else: a frame works without it as well.
+    async fn limit_watches(&self, id: &str) {
+        let pid = match self.inspect(id).await {
+            Ok(Some(body)) => body.state.pid,
+            _ => 0,
+        };
+        if is_alive(pid)
+            && let Err(error) = watches::limit(pid).await
+        {
+            tracing::warn!(%error, "container {id} may watch as many files as this machine lets anybody: {error}");
         }
     }
 

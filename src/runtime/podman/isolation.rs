@@ -1,9 +1,11 @@
 //! What the kernel says of a container's first process. Read on the host: nothing inside can change what it says.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use crate::model::container::inside;
+use super::users::{BLOCK, Users};
+use crate::model::container::{Mount, inside};
 use crate::model::isolation::Isolation;
 
 /// The machine's own namespaces are shared with nobody.
@@ -26,8 +28,20 @@ const SOCKETS: [&str; 4] =
 /// Where an agent can write.
 const WRITABLE: [&str; 5] = [inside::WORKSPACE, inside::HOME, inside::LINK, inside::PRIVATE, "/tmp"];
 
+/// In /dev of every container. What is a folder or a link there is none of the machine's.
+const DEVICES: [&str; 7] = ["console", "full", "null", "random", "tty", "urandom", "zero"];
+
+/// What the engine was told, and the kernel is to confirm.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agreed {
+    /// Users of the container's own.
+    pub(super) users: Option<Users>,
+    /// What it sees of this machine.
+    pub(super) mounts: Vec<Mount>,
+}
+
 /// None when there is no such process, or we may not look.
-pub(super) fn look(pid: u32) -> Option<Isolation> {
+pub(super) fn look(pid: u32, agreed: &Agreed) -> Option<Isolation> {
     let place = Path::new("/proc").join(pid.to_string());
     let read = |name: &str| fs::read_to_string(place.join(name)).ok();
     let mounts = mounts(&read("mountinfo")?);
@@ -45,6 +59,8 @@ pub(super) fn look(pid: u32) -> Option<Isolation> {
         loose_mounts: loose(&mounts),
         unmasked: unmasked(&mounts, |path| is_there(&path)),
         engine_sockets: SOCKETS.into_iter().filter(is_there).map(str::to_owned).collect(),
+        devices: devices(&root.join("dev")),
+        differs: differences(agreed, &mounts, [&read("uid_map")?, &read("gid_map")?]),
         ..Isolation::default()
     };
     status(&read("status")?, &mut found)?;
@@ -70,6 +86,40 @@ fn is_identity(map: &str) -> bool {
     lines.all(|line| matches!(line.as_slice(), [inside, outside, _] if inside == outside))
 }
 
+/// Those of the machine that are shown besides the usual ones.
+fn devices(folder: &Path) -> Vec<String> {
+    let is_device = |entry: &fs::DirEntry| {
+        entry.file_type().is_ok_and(|kind| kind.is_char_device() || kind.is_block_device())
+    };
+    let there = fs::read_dir(folder).into_iter().flatten().flatten().filter(is_device);
+    let names = there.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| !DEVICES.contains(&name.as_str())).map(|name| format!("/dev/{name}")).collect()
+}
+
+/// What was agreed with the engine and is not so.
+fn differences(agreed: &Agreed, mounts: &[Mounted], maps: [&str; 2]) -> Vec<String> {
+    let mut all = Vec::new();
+    for wanted in &agreed.mounts {
+        match mounts.iter().find(|mount| mount.at == wanted.target) {
+            None => all.push(format!("{} is not mounted at {}", wanted.source, wanted.target)),
+            Some(mount) if wanted.read_only && !mount.has("ro") => {
+                all.push(format!("{} can be written to", wanted.target));
+            }
+            Some(mount) if agreed.users.is_some() && !mount.has("idmapped") => {
+                all.push(format!("the owners of {} are those outside", wanted.target));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(users) = &agreed.users {
+        let block = ["0".to_owned(), users.first.to_string(), BLOCK.to_string()];
+        if maps.iter().any(|map| map.split_whitespace().ne(block.iter().map(String::as_str))) {
+            all.push("its users are not those that were set aside for it".to_owned());
+        }
+    }
+    all
+}
+
 fn interfaces(text: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
 }
@@ -91,11 +141,17 @@ fn mounts(text: &str) -> Vec<Mounted> {
     for line in text.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (Some(at), Some(options)) = (fields.get(4), fields.get(5)) else { continue };
-        mounts.retain(|mount| mount.at != *at);
+        mounts.retain(|mount| mount.at != plain(at));
         let options = options.split(',').map(str::to_owned).collect();
-        mounts.push(Mounted { at: (*at).to_owned(), options });
+        mounts.push(Mounted { at: plain(at), options });
     }
     mounts
+}
+
+/// The kernel writes four characters as a backslash and their number.
+fn plain(path: &str) -> String {
+    let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    codes.into_iter().fold(path.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
 fn loose(mounts: &[Mounted]) -> Vec<String> {
@@ -166,8 +222,36 @@ mod tests {
     }
 
     #[test]
+    fn what_the_engine_was_told_and_did_not_do_is_named() {
+        let text = "2 1 8:1 /p /workspace rw,nosuid,nodev,idmapped - ext4 /dev/sda rw\n\
+            3 1 8:1 /a /git/a\\040b rw,nosuid,idmapped - ext4 /dev/sda rw\n\
+            4 1 8:1 /s /start ro,nosuid - ext4 /dev/sda rw\n";
+        let mounts = mounts(text);
+        let wanted = [
+            Mount::new(Path::new("/p"), "/workspace", false),
+            Mount::new(Path::new("/a b"), "/git/a b", true),
+            Mount::new(Path::new("/s"), "/start", true),
+            Mount::new(Path::new("/x"), "/gone", true),
+        ];
+        let map = "         0     655360      65536\n";
+        let mut agreed = Agreed { users: None, mounts: wanted.to_vec() };
+        let without = differences(&agreed, &mounts, [map, map]);
+        assert_eq!(without, ["/git/a b can be written to", "/x is not mounted at /gone"]);
+
+        agreed.users = Some(Users::new(655_360, (1, 1), &wanted, Path::new("/places")));
+        let with = differences(&agreed, &mounts, [map, map]);
+        assert_eq!(with[1], "the owners of /start are those outside");
+        assert_eq!(with.len(), 3, "{with:?}");
+        let with = differences(&agreed, &mounts, [map, "0 0 4294967295\n"]);
+        assert_eq!(
+            with.last().map(String::as_str),
+            Some("its users are not those that were set aside for it")
+        );
+    }
+
+    #[test]
     fn a_process_of_this_machine_shares_everything() {
-        let found = look(std::process::id()).expect("we may look at ourselves");
+        let found = look(std::process::id(), &Agreed::default()).expect("we may look at ourselves");
         assert_eq!(found.shared, NAMESPACES);
     }
 }

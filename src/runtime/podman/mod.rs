@@ -5,6 +5,7 @@
 
 mod containers;
 mod facts;
+mod idmap;
 mod isolation;
 mod libpod;
 mod seccomp;
@@ -13,12 +14,15 @@ mod timestamp;
 mod translate;
 mod trouble;
 mod usage;
+mod users;
+mod watches;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +52,7 @@ use crate::outbound::Connector;
 use libpod::Libpod;
 use translate::{Plan, Rules};
 use trouble::{Doing, Trouble};
+use users::Users;
 
 /// What every Podman since 3.0 speaks. Fixed, because asking costs a second.
 const CLIENT_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
@@ -74,6 +79,10 @@ pub struct Podman {
     /// Where each frame has a folder of its own.
     frames_folder: PathBuf,
     connected: Mutex<Option<Arc<Connection>>>,
+    /// Held while a frame gets its numbers: no two get the same.
+    numbering: parking_lot::Mutex<()>,
+    /// Whether what an earlier gateway left at the places was taken away.
+    swept: AtomicBool,
 }
 
 /// A service that answered, and who it is.
@@ -89,11 +98,70 @@ impl Podman {
     /// Looks for an engine when it is first needed.
     #[must_use]
     pub fn new(instance: InstanceId, settings: EngineSettings, frames_folder: PathBuf) -> Self {
-        Self { instance, service: Service::new(settings), frames_folder, connected: Mutex::new(None) }
+        Self {
+            instance,
+            service: Service::new(settings),
+            frames_folder,
+            connected: Mutex::new(None),
+            numbering: parking_lot::Mutex::new(()),
+            swept: AtomicBool::new(false),
+        }
     }
 
     fn files(&self, frame: &FrameId) -> FrameFiles {
         FrameFiles::of(&self.frames_folder, frame)
+    }
+
+    /// What runs containers, when somebody said so.
+    fn runtime(&self) -> Option<&str> {
+        self.service.settings().runtime.as_deref()
+    }
+
+    /// Where folders are shown with their owners translated.
+    fn places(&self) -> PathBuf {
+        self.service.settings().folder.join("places")
+    }
+
+    /// The first number of a frame's own users; none when all are taken.
+    fn first_number(&self, frame: &FrameId) -> Result<Option<u32>, RuntimeError> {
+        let files = self.files(frame);
+        if let Some(first) = files.users() {
+            return Ok(Some(first));
+        }
+        let _alone = self.numbering.lock();
+        let frames = std::fs::read_dir(&self.frames_folder).into_iter().flatten().flatten();
+        let names = frames.filter_map(|entry| entry.file_name().into_string().ok());
+        let others = names.filter_map(|name| FrameId::parse(&name).ok());
+        let taken = others.filter_map(|other| self.files(&other).users()).map(|first| first / users::BLOCK);
+        let chosen = users::choose(frame, &taken.chain(users::spoken_for()).collect());
+        chosen.map(|first| files.set_users(first).map(|()| first)).transpose()
+    }
+
+    /// The own users of a frame that sees these folders, as far as this machine and their file systems can.
+    async fn users(
+        &self,
+        frame: &FrameId,
+        owner: (u32, u32),
+        mounts: &[Mount],
+    ) -> Result<Option<Users>, RuntimeError> {
+        // Tried with these two alone.
+        let is_tried = !self.runtime().is_some_and(translate::has_own_kernel);
+        if !is_tried || !self.connection().await?.abilities.own_users {
+            return Ok(None);
+        }
+        let Some(first) = self.first_number(frame)? else { return Ok(None) };
+        let users = Users::new(first, owner, mounts, &self.places().join(frame.as_str()));
+        let prepared = {
+            let users = users.clone();
+            tokio::task::spawn_blocking(move || users.prepare()).await
+        };
+        match prepared.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(()) => Ok(Some(users)),
+            Err(error) => {
+                tracing::warn!(frame.id = %frame, %error, "frame {frame} has no users of its own: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// Ends the engine's service if this value started it; the next call starts another. Frames run on.
@@ -128,9 +196,14 @@ impl Podman {
         });
         let (version, body, docker) =
             asked.await.unwrap_or(Err(Trouble::TooSlow)).map_err(|trouble| trouble.into_error(doing))?;
-        let machine = facts::Surroundings::look();
-        let abilities = facts::abilities(&body, machine);
+        let machine = facts::Surroundings::look(peer_of(&reached.socket).await);
+        let abilities = facts::abilities(&body, &version, machine);
         let info = facts::info(&body, version, &socket, machine, reached.notes);
+        if abilities.own_users && !self.swept.swap(true, Ordering::Relaxed) {
+            // Before the first start of this gateway, so nobody needs them.
+            let left = std::fs::read_dir(self.places()).into_iter().flatten().flatten();
+            left.for_each(|frame| users::clear(&frame.path()));
+        }
         let connection = Arc::new(Connection { socket, docker, libpod, abilities, info });
         *connected = Some(connection.clone());
         Ok(connection)
@@ -199,7 +272,7 @@ impl Runtime for Podman {
         kept.ensure(uid, gid)?;
         // The container was made with them; it cannot start without.
         let _ = self.rules(spec)?;
-        kept.put(files, uid, gid)
+        kept.put(files, (uid, gid), !self.runtime().is_some_and(translate::has_own_kernel))
     }
 
     async fn credentials(&self, frame: &FrameId) -> Result<Option<Credentials>, RuntimeError> {
@@ -243,7 +316,9 @@ impl Runtime for Podman {
         files.ensure(uid, gid)?;
         let mounts = &[spec.mounts(), files.mounts()].concat();
         let rules = &self.rules(spec)?;
-        let plan = &Plan { spec, mounts, rules, user: (uid, gid) };
+        let users = self.users(&spec.frame, (uid, gid), mounts).await?;
+        let runtime = self.runtime();
+        let plan = &Plan { spec, mounts, rules, user: (uid, gid), users: users.as_ref(), runtime };
         let created = self
             .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(plan).await })
             .await;
@@ -252,22 +327,38 @@ impl Runtime for Podman {
             RuntimeError::NameTaken { .. } => {
                 RuntimeError::NameTaken { name: crate::model::container::container_name(&spec.frame) }
             }
+            RuntimeError::Refused { message, .. } if message.contains("OCI runtime") && runtime.is_some() => {
+                RuntimeError::Unsupported {
+                    engine: "podman",
+                    action: "make frames as `frames.runtime` says",
+                    why: format!("it knows no runtime `{}` ({message})", runtime.unwrap_or_default()),
+                }
+            }
             other => other,
         })
     }
 
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        let places = &self.places();
         self.run("start", Some(frame), CHANGE, |on| async move {
-            on.ensure_started(&on.get(&self.instance, frame).await?).await
+            on.ensure_started(&on.get(&self.instance, frame).await?, places).await
         })
         .await
+    }
+
+    async fn has_own_users(&self, storage: &Storage) -> bool {
+        let Storage::HostFolder { path, uid, gid } = storage else { return false };
+        let able = !self.runtime().is_some_and(translate::has_own_kernel)
+            && self.connection().await.is_ok_and(|on| on.abilities.own_users);
+        let mount = Mount::new(path, crate::model::container::inside::WORKSPACE, false);
+        let users = Users::new(users::BLOCK * 8, (*uid, *gid), &[mount], &self.places());
+        able && tokio::task::spawn_blocking(move || users.try_out()).await.is_ok_and(|tried| tried.is_ok())
     }
 
     async fn isolation(&self, frame: &FrameId) -> Result<Option<Isolation>, RuntimeError> {
         self.run("inspect", Some(frame), LOOK, |on| async move {
             let found = on.find(&self.instance, frame).await?;
-            let pid = found.and_then(|found| found.observation.details?.pid);
-            Ok(pid.and_then(isolation::look))
+            Ok(found.and_then(|found| found.isolation()))
         })
         .await
     }
@@ -294,6 +385,7 @@ impl Runtime for Podman {
     }
 
     async fn ensure_removed(&self, frame: &FrameId) -> Result<(), RuntimeError> {
+        users::clear(&self.places().join(frame.as_str()));
         self.run("remove", Some(frame), CHANGE, |on| async move {
             match on.find(&self.instance, frame).await? {
                 Some(found) => on.remove(&found.id).await,
@@ -334,6 +426,12 @@ impl Runtime for Podman {
             control.first_size(columns, rows).await?;
         }
         Ok(streams::exec_stream(stream, command.tty.is_some(), control))
+    }
+
+    fn announce_viewer(&self, frame: &FrameId) {
+        if let Err(error) = self.files(frame).announce_viewer() {
+            tracing::debug!(frame.id = %frame, %error, "frame {frame} is not told of a viewer: {error}");
+        }
     }
 
     async fn logs(
@@ -441,6 +539,11 @@ impl Runtime for Podman {
         })
         .await
     }
+}
+
+/// The process that listens on a socket, as far as the kernel says.
+async fn peer_of(socket: &std::path::Path) -> Option<i32> {
+    tokio::net::UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid()
 }
 
 /// Whom the frame runs as. Files in volumes are not for this engine: it keeps everything where people can look.

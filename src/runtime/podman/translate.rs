@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::seccomp;
 use super::timestamp::parse_ms;
+use super::users::{IMAGE_USER, Users};
 use crate::model::container::{
-    ContainerDetails, ContainerSpec, FoundContainer, LABEL_FRAME, LABEL_GENERATION, LABEL_INSTANCE,
-    LABEL_ISOLATION, LABEL_NAME, Mount, Observation, container_name, inside,
+    ContainerDetails, ContainerSpec, FoundContainer, GPUS, LABEL_FRAME, LABEL_GENERATION, LABEL_INSTANCE,
+    LABEL_ISOLATION, LABEL_NAME, LABEL_USERS, Mount, Observation, container_name, inside,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::FrameId;
@@ -22,6 +23,8 @@ use crate::model::network::NetworkMode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub(super) rootless: bool,
+    /// Whether frames can have users of their own although the engine runs as root.
+    pub(super) own_users: bool,
     pub(super) memory: bool,
     pub(super) cpu: bool,
     pub(super) pids: bool,
@@ -31,8 +34,6 @@ pub(super) struct Abilities {
     pub(super) processes: Option<u64>,
 }
 
-/// The user that the image is made for; a rootless engine maps whoever runs it onto this one.
-const IMAGE_USER: (u32, u32) = (1000, 1000);
 const MOST_OPEN_FILES: u64 = 1 << 19;
 /// Podman lowers its own limit to this on some machines, and then cannot give more.
 const MOST_PROCESSES: u64 = 1 << 15;
@@ -41,7 +42,7 @@ const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
 /// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
 const HARDENING: &str =
-    "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden";
+    "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden, own users";
 /// Hidden besides what the engine hides: which pages of the machine's memory are whose.
 const MASKED: [&str; 3] = ["/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags"];
 const HOSTS: &str = "/etc/hosts";
@@ -56,6 +57,15 @@ pub(super) struct Plan<'a> {
     pub(super) rules: &'a Rules,
     /// Whose its files are on the host.
     pub(super) user: (u32, u32),
+    /// Its own users, where the engine runs as root and can.
+    pub(super) users: Option<&'a Users>,
+    /// What runs it, by the engine's name for it; the engine's own choice when absent.
+    pub(super) runtime: Option<&'a str>,
+}
+
+/// Whether what runs in a container of that runtime has a kernel of its own: gVisor's, or a virtual machine's.
+pub(super) fn has_own_kernel(runtime: &str) -> bool {
+    matches!(runtime, "runsc" | "krun")
 }
 
 /// Files on the host that say how a container is locked up.
@@ -79,9 +89,11 @@ pub(super) fn hosts(name: &str) -> String {
 /// object whose source is one string, whatever is in it.
 pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
     let spec = plan.spec;
-    let (uid, gid) = if abilities.rootless { IMAGE_USER } else { plan.user };
-    let hosts = Mount::new(&plan.rules.hosts, HOSTS, true);
-    let folders = [plan.mounts, std::slice::from_ref(&hosts)].concat();
+    let is_mapped = abilities.rootless || plan.users.is_some();
+    let (uid, gid) = if is_mapped { IMAGE_USER } else { plan.user };
+    let mut folders =
+        plan.users.map_or_else(|| plan.mounts.to_vec(), |users| users.in_their_places(plan.mounts));
+    folders.push(Mount::new(&plan.rules.hosts, HOSTS, true));
     let mut body = json!({
         "name": container_name(&spec.frame),
         "image": spec.image_id,
@@ -110,6 +122,17 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
     if abilities.rootless {
         let value = format!("uid={},gid={}", IMAGE_USER.0, IMAGE_USER.1);
         body["userns"] = json!({"nsmode": "keep-id", "value": value});
+    }
+    if let Some(users) = plan.users {
+        body["userns"] = json!({"nsmode": "private"});
+        body["idmappings"] = users.mappings();
+        body["labels"][LABEL_USERS] = json!(users).to_string().into();
+    }
+    if spec.gpu {
+        body["devices"] = json!([{"path": format!("{GPUS}=all")}]);
+    }
+    if let Some(runtime) = plan.runtime {
+        body["oci_runtime"] = runtime.into();
     }
     if abilities.selinux {
         // Relabelling somebody's project folder would be worse.
@@ -217,6 +240,10 @@ pub(super) struct Inspected {
     image: String,
     pub(super) state: InspectedState,
     config: InspectedConfig,
+    host_config: InspectedHost,
+    bounding_caps: Option<Vec<String>>,
+    #[serde(rename = "OCIRuntime")]
+    pub(super) runtime: String,
     mounts: Option<Vec<InspectedMount>>,
 }
 
@@ -249,19 +276,53 @@ struct InspectedConfig {
     labels: Option<HashMap<String, String>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct InspectedHost {
+    readonly_rootfs: bool,
+    privileged: bool,
+    security_opt: Option<Vec<String>>,
+}
+
 impl Inspected {
+    /// What the engine says of how it is locked up that is not as it was told.
+    pub(super) fn unlike_asked(&self) -> Vec<String> {
+        let host = &self.host_config;
+        let options = host.security_opt.iter().flatten();
+        [
+            (!host.readonly_rootfs, "its system can be written to"),
+            (host.privileged, "it is privileged"),
+            (self.bounding_caps.iter().flatten().count() > 0, "it may have capabilities"),
+            (
+                !options.clone().any(|option| option.starts_with("no-new-privileges")),
+                "it could get new privileges",
+            ),
+        ]
+        .into_iter()
+        .filter(|(is_so, _)| *is_so)
+        .map(|(_, what)| format!("the engine says that {what}"))
+        .collect()
+    }
+
+    /// Its own users, if it was made with any.
+    pub(super) fn users(&self) -> Option<Users> {
+        serde_json::from_str(self.label(LABEL_USERS)?).ok()
+    }
+
     /// The host folders that it needs.
-    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
-        let mounts = self.mounts.iter().flatten();
-        mounts.filter(|mount| mount.kind == "bind").map(|mount| mount.source.as_str())
+    pub(super) fn folders(&self) -> Vec<String> {
+        let users = self.users();
+        let binds = self.mounts.iter().flatten().filter(|mount| mount.kind == "bind");
+        binds.map(|mount| source_of(users.as_ref(), &mount.source)).collect()
     }
 
     /// The host folders that it sees. Volumes that belong to the image are no host folders.
     pub(super) fn mounts(&self) -> Vec<Mount> {
         let binds = self.mounts.iter().flatten();
         let binds = binds.filter(|mount| mount.kind == "bind" && mount.destination != HOSTS);
+        let users = self.users();
         let mount = |bind: &InspectedMount| Mount {
-            source: bind.source.clone(),
+            source: source_of(users.as_ref(), &bind.source),
             target: bind.destination.clone(),
             read_only: !bind.writable,
         };
@@ -271,6 +332,11 @@ impl Inspected {
     pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
     }
+}
+
+/// What a container is shown, wherever the engine found it.
+fn source_of(users: Option<&Users>, place: &str) -> String {
+    users.map_or(place, |users| users.source_of(place)).to_owned()
 }
 
 /// Our view of the engine's long answer. `alive` says whether the machine has a process of that id:

@@ -9,6 +9,7 @@ use crate::model::names::FrameName;
 
 const ROOTFUL: Abilities = Abilities {
     rootless: false,
+    own_users: false,
     memory: true,
     cpu: true,
     pids: true,
@@ -29,6 +30,7 @@ fn spec(network: NetworkMode) -> ContainerSpec {
         more: Vec::new(),
         network,
         limits: Limits { cpus_milli: 1500, memory_bytes: 2 << 30, pids: 1024 },
+        gpu: false,
         env: BTreeMap::from([("A".to_owned(), "b".to_owned()), ("MIMIR_FRAME".to_owned(), "lie".to_owned())]),
     }
 }
@@ -38,7 +40,13 @@ fn made(spec: &ContainerSpec, abilities: Abilities) -> Value {
         [Mount::new(Path::new("/l"), inside::LINK, false), Mount::new(Path::new("/s"), inside::START, true)];
     let mounts = [spec.mounts(), own.to_vec()].concat();
     let rules = Rules { seccomp: PathBuf::from("/f/seccomp.json"), hosts: PathBuf::from("/f/hosts") };
-    create_body(&Plan { spec, mounts: &mounts, rules: &rules, user: (1001, 1002) }, abilities)
+    let users =
+        abilities.own_users.then(|| Users::new(655_360, (1001, 1002), &mounts, Path::new("/r/places")));
+    let users = users.as_ref();
+    create_body(
+        &Plan { spec, mounts: &mounts, rules: &rules, user: (1001, 1002), users, runtime: None },
+        abilities,
+    )
 }
 
 #[test]
@@ -93,6 +101,24 @@ fn a_container_that_was_made_less_locked_up_is_told_apart() {
 }
 
 #[test]
+fn graphics_cards_are_asked_for_by_their_name_and_only_where_they_are_wanted() {
+    let with = made(&ContainerSpec { gpu: true, ..spec(NetworkMode::Allow) }, ROOTFUL);
+    assert_eq!(with["devices"], json!([{"path": "nvidia.com/gpu=all"}]));
+    assert_eq!(made(&spec(NetworkMode::Allow), ROOTFUL)["devices"], Value::Null);
+}
+
+#[test]
+fn what_the_engine_says_is_held_against_what_it_was_told() {
+    let seen =
+        |body: Value| -> Vec<String> { serde_json::from_value::<Inspected>(body).unwrap().unlike_asked() };
+    let told = json!({"Id": "1", "OCIRuntime": "runc", "BoundingCaps": [], "HostConfig":
+        {"ReadonlyRootfs": true, "Privileged": false, "SecurityOpt": ["no-new-privileges"]}});
+    assert_eq!(seen(told), [""; 0]);
+    let all = seen(json!({"Id": "1", "BoundingCaps": ["CAP_CHOWN"], "HostConfig": {"Privileged": true}}));
+    assert_eq!(all.len(), 4, "{all:?}");
+}
+
+#[test]
 fn a_folder_name_is_one_string_whatever_is_in_it() {
     let mut spec = spec(NetworkMode::Allow);
     let name = "/w/x,src=/etc:/a \"b\"\n\\";
@@ -122,6 +148,33 @@ fn files_belong_to_the_owner_with_and_without_root() {
     let body = made(&spec(NetworkMode::Allow), Abilities { rootless: true, ..ROOTFUL });
     assert_eq!(body["user"], "1000:1000");
     assert_eq!(body["userns"], json!({"nsmode": "keep-id", "value": "uid=1000,gid=1000"}));
+    assert_eq!(body["idmappings"], Value::Null);
+}
+
+#[test]
+fn with_root_too_users_inside_are_others_outside_and_folders_are_said_as_what_they_are() {
+    let body = made(&spec(NetworkMode::Allow), Abilities { own_users: true, ..ROOTFUL });
+    assert_eq!(body["user"], "1000:1000");
+    assert_eq!(body["userns"], json!({"nsmode": "private"}));
+    let block = json!([{"container_id": 0, "host_id": 655_360, "size": 65_536}]);
+    assert_eq!(body["idmappings"], json!({"UIDMap": block, "GIDMap": block}));
+    let binds: Vec<&Value> =
+        body["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind").collect();
+    assert_eq!(
+        (&binds[0]["source"], &binds[0]["destination"]),
+        (&json!("/r/places/0"), &json!("/workspace"))
+    );
+    assert_eq!(binds[4]["source"], "/f/hosts", "what is everybody's to read is shown as it is");
+
+    let seen: Vec<Value> = binds
+        .iter()
+        .map(|bind| json!({"Type": "bind", "Source": bind["source"], "Destination": bind["destination"], "RW": true}))
+        .collect();
+    let seen = json!({"Id": "1", "Config": {"Labels": body["labels"]}, "Mounts": seen});
+    let seen: Inspected = serde_json::from_value(seen).unwrap();
+    let sources: Vec<String> = seen.mounts().into_iter().map(|mount| mount.source).collect();
+    assert_eq!(sources, ["/w", "/h", "/l", "/s"]);
+    assert_eq!(seen.folders(), ["/w", "/h", "/l", "/s", "/f/hosts"]);
 }
 
 #[test]

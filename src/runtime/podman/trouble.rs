@@ -84,6 +84,8 @@ impl Trouble {
             Self::LeftBehind(text())
         } else if says(&["no container with name or ID", "no such container", "no such exec session"]) {
             Self::NoContainer(text())
+        } else if says(&["requested OCI runtime"]) {
+            Self::Other(text())
         } else if says(&["to rootfs at", "statfs "]) {
             Self::FolderMissing(text())
         } else if says(&["only supported in", "not supported", "cgroups V1 rootless", "requires cgroup"]) {

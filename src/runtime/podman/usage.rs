@@ -57,6 +57,41 @@ pub(super) fn oom_kills(pid: u32, container_id: &str) -> Option<u64> {
     field(&fs::read_to_string(file).ok()?, "oom_kill")
 }
 
+/// The limits that the kernel keeps: bytes of memory, processes, thousandths of a core. None where there is none.
+pub(super) fn limits(pid: u32, container_id: &str) -> [Option<u64>; 3] {
+    place(pid, container_id).map_or([None; 3], |place| limits_of(&place, container_id))
+}
+
+fn limits_of(place: &Place, container_id: &str) -> [Option<u64>; 3] {
+    let share = |quota: Option<u64>, period: Option<u64>| Some(quota? * 1000 / period.filter(|it| *it > 0)?);
+    let counter = Path::new(CGROUPS).join("cpuacct");
+    let quota = |cpu: &Path| Path::new(CGROUPS).join("cpu").join(cpu.strip_prefix(&counter).unwrap_or(cpu));
+    match place {
+        Place::V1 { cpu, memory, pids } => [
+            number(&memory.join("memory.limit_in_bytes")).filter(|limit| *limit < NO_LIMIT),
+            number(&pids.join("pids.max")),
+            // Who limits is another controller than who counts; mostly both are at one place.
+            share(
+                number(&quota(cpu).join("cpu.cfs_quota_us")),
+                number(&quota(cpu).join("cpu.cfs_period_us")),
+            ),
+        ],
+        Place::V2(group) => {
+            // Some runtimes put the processes into a group below the one that has the limits.
+            let of_container = |group: &&Path| group.to_string_lossy().contains(container_id);
+            let groups: Vec<&Path> = group.ancestors().take_while(of_container).collect();
+            let least = |file: &str| groups.iter().filter_map(|group| number(&group.join(file))).min();
+            let of_cpu = |group: &&Path| {
+                let text = fs::read_to_string(group.join("cpu.max")).ok()?;
+                let mut words = text.split_whitespace().map(|word| word.parse().ok());
+                share(words.next().flatten(), words.next().flatten())
+            };
+            [least("memory.max"), least("pids.max"), groups.iter().filter_map(of_cpu).min()]
+        }
+        Place::Processes(_) => [None; 3],
+    }
+}
+
 fn place(pid: u32, container_id: &str) -> Option<Place> {
     let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     Some(place_in(&own, container_id).unwrap_or_else(|| {
@@ -178,6 +213,23 @@ mod tests {
         };
         assert_eq!(cpu, Path::new("/sys/fs/cgroup/cpuacct/libpod_parent/libpod-12ab"));
         assert_eq!(place_in("8:memory:/user.slice\n0::/user.slice\n", "12ab"), None);
+    }
+
+    #[test]
+    fn limits_of_a_group_around_that_of_the_processes_count() {
+        let root = tempfile::tempdir().expect("a folder");
+        let around = root.path().join("libpod-12ab.scope");
+        let group = around.join("container");
+        fs::create_dir_all(&group).expect("folders");
+        let files = [("memory.max", "2147483648"), ("pids.max", "1024"), ("cpu.max", "150000 100000")];
+        for (name, text) in files {
+            fs::write(around.join(name), text).expect("written");
+            fs::write(group.join(name), if name == "cpu.max" { "max 100000" } else { "max" })
+                .expect("written");
+            fs::write(root.path().join(name), "1").expect("written");
+        }
+        let limits = limits_of(&Place::V2(group), "12ab");
+        assert_eq!(limits, [Some(2 << 30), Some(1024), Some(1500)], "what is above is of others, too");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::source::{Source, program, shown};
 /// Circles that are accepted, each with what it is. Give the file that is first in the alphabet.
 const ACCEPTED: &[(&str, &str)] = &[
     (
-        "src/broker/connect.rs",
-        "the two kinds of requests need what their connection is for, and it calls them",
+        "src/broker/admit.rs",
+        "the two kinds of requests, and the questions about them, need what their connection is for, and it calls them",
     ),
     ("src/config/error.rs", "a problem says where its value came from, and reading values finds problems"),
     (

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::program;
 
 /// Rooms that act for whoever asks: over HTTP, from a schedule, as a step of a run.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     "access",
     "approvals",
     "budget",
@@ -14,6 +14,7 @@ const SERVICES: [&str; 11] = [
     "feed",
     "frames",
     "notify",
+    "secrets",
     "sessions",
     "status",
     "upkeep",

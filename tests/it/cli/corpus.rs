@@ -67,7 +67,9 @@ fn usage() -> Vec<Situation> {
         typed("nothing on standard input", &["send", "--frame", "x"]),
         typed("attach without a terminal", &["frame", "attach", "blog"]),
         typed("exec --tty without a terminal", &["frame", "exec", "blog", "--tty", "--", "sh"]),
-        typed("exec without a command", &["frame", "exec", "blog"]),
+        refused("exec without a command", &["frame", "exec", "blog"], |gateway| {
+            gateway.on("GET /v1/frames", answer(json!([frame("blog", "running")])));
+        }),
         typed("a window that is none", &["frame", "attach", "blog", "--window", "left"]),
         typed("a terminal program that is not installed", &["open", "blog", "--terminal", "wezterm"]),
         typed("no terminal program at all", &["open", "blog"]),

@@ -196,7 +196,7 @@ fn collect_leaves(command: &clap::Command, path: &str, leaves: &mut Vec<String>)
 /// What one name may stand for besides its usual kind of value, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("data", "it belongs to the kind beside it"),
-    ("id", "an event's id is a number that grows, and nothing else has such an id"),
+    ("id", "of an event, an audit entry and a push it is a number that grows; nothing else has such an id"),
     ("value", "a setting's value is what the setting means"),
     ("output", "of a tool call its text, among tokens their number"),
     ("status", "of a frame an object; of a tool call a word; of a problem HTTP's number"),

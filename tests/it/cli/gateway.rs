@@ -45,6 +45,8 @@ pub enum Answer {
     Terminal,
     /// A terminal that is cut after the first output.
     BrokenTerminal,
+    /// A terminal in which that is printed, and the end with code 0.
+    Prints(&'static str),
 }
 
 /// A good answer.
@@ -191,14 +193,15 @@ async fn serve(
             Ok(Response::builder().status(200).body(body).expect("a response"))
         }
         Answer::HangUp => Err(std::io::Error::other("as the script says")),
-        Answer::Terminal | Answer::BrokenTerminal => {
+        Answer::Terminal | Answer::BrokenTerminal | Answer::Prints(_) => {
             let broken = matches!(answer, Answer::BrokenTerminal);
+            let prints = if let Answer::Prints(text) = answer { Some(text) } else { None };
             let accept = derive_accept_key(websocket.unwrap_or_default().as_bytes());
             tokio::task::spawn(async move {
                 if let Ok(upgraded) = hyper::upgrade::on(request).await {
                     let socket =
                         WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-                    play_terminal(socket, broken).await;
+                    play_terminal(socket, broken, prints).await;
                 }
             });
             let response = Response::builder()
@@ -242,7 +245,7 @@ fn async_stream(
 
 /// Answers input with itself, a new size with its figures, `q` with the end (code 7 after
 /// an error), the end of input with code 3.
-async fn play_terminal<S>(mut socket: WebSocketStream<S>, broken: bool)
+async fn play_terminal<S>(mut socket: WebSocketStream<S>, broken: bool, prints: Option<&str>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -254,6 +257,11 @@ where
     let exit = |code: i64| {
         Message::Text(serde_json::to_string(&TerminalNotice::Exit { code }).expect("json").into())
     };
+    if let Some(text) = prints {
+        let _ = socket.send(output(STDOUT, text)).await;
+        let _ = socket.send(exit(0)).await;
+        return;
+    }
     let _ = socket.send(output(STDOUT, "\x1b[?1049hready\r\n")).await;
     if broken {
         return;

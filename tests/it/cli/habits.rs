@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::gateway::{Answer, Gateway, json as answer};
+use super::terminal::Screen;
 use super::world::{World, finish};
 use super::{details, frame};
 
@@ -98,7 +99,11 @@ fn a_command_inside_needs_no_dashes() {
         &["frame", "exec", "blog", "ls", "-la"],
         &["frame", "exec", "blog", "--", "ls", "-la"],
         &["exec", "-i", "blog", "ls", "-la"],
+        &["exec", "blog", "-i", "ls", "-la"],
+        // The frame of this folder.
         &["exec", "--", "ls", "-la"],
+        &["exec", "ls", "-la"],
+        &["frame", "exec", "ls", "-la"],
     ] {
         let before = gateway.asked().len();
         let ran = world.run_with_input(words, "");
@@ -106,7 +111,48 @@ fn a_command_inside_needs_no_dashes() {
         let asked = &gateway.asked()[before..];
         let terminal = asked.iter().find(|asked| asked.line.ends_with("/terminal")).expect("asked for");
         assert!(terminal.query.contains("argv=%5B%22ls%22%2C%22-la%22%5D"), "{words:?}: {}", terminal.query);
+        assert!(terminal.line.contains("/frames/blog/"), "{words:?}: {}", terminal.line);
     }
+    let own = world.run_with_input(&["exec", "ls", "-t", "--help"], "");
+    assert_eq!(own.code, 3, "options behind the command are its own: {own:?}");
+    let last = gateway.asked().pop().expect("asked");
+    assert!(last.query.contains("argv=%5B%22ls%22%2C%22-t%22%2C%22--help%22%5D"), "{}", last.query);
+
+    let nothing = world.run(&["exec", "api"]);
+    assert!(nothing.code == 2 && nothing.stderr.contains("what is to be run in it?"), "{nothing:?}");
+    let unknown = world.run(&["exec", "api", "--unknown", "ls"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("`--unknown` is no option"), "{unknown:?}");
+    let nowhere = world.command(&["exec", "nope", "ls"]).current_dir("/").spawn();
+    let nowhere = finish(nowhere.expect("starts"));
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("nope is no frame"), "{nowhere:?}");
+}
+
+#[test]
+fn what_listens_inside_is_listed_and_one_of_it_is_chosen_for_the_preview() {
+    let world = World::new();
+    let gateway = with_frames(&world);
+    for text in [
+        "chosen -\nleads 5173\nlistens 9229\nlistens 5173\n",
+        "chosen 8000\nleads -\n",
+        "HTTP/1.1 502 Bad Gateway\r\n\r\nNothing listens",
+    ] {
+        gateway.on("GET /v1/frames/blog/terminal", Answer::Prints(text));
+    }
+    let listed = world.run(&["frame", "ports"]);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    let preview = format!("http://127.0.0.1:{}", frame("blog", "running")["preview_port"]);
+    let rows: Vec<Vec<&str>> = listed.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["PORT", "PREVIEW"], ["5173", preview.as_str()], ["9229", "-"]], "{listed:?}");
+
+    let chosen = world.run(&["frame", "ports", "blog", "--preview", "8000"]);
+    assert!(chosen.code == 0 && chosen.stderr.contains("nothing listens there"), "{chosen:?}");
+    let last = gateway.asked().pop().expect("asked");
+    let argv = "argv=%5B%22mimir-preview%22%2C%22--choose%22%2C%228000%22%2C%223000%22%5D";
+    assert!(last.query.contains(argv), "{}", last.query);
+
+    let older = world.run(&["frame", "ports", "blog"]);
+    assert!(older.code == 6 && older.stderr.contains("`mimir frame upgrade blog`"), "{older:?}");
+    assert_eq!(world.run(&["frame", "ports", "blog", "--preview", "http"]).code, 2);
 }
 
 #[test]
@@ -118,7 +164,6 @@ fn words_of_other_tools_are_answered_with_ours() {
         (&["shell", "blog"], "mimir exec -it NAME bash"),
         (&["frame", "run"], "mimir frame create"),
         (&["inspect", "blog"], "mimir frame show NAME"),
-        (&["models"], "opencode.default_model"),
         (&["fram", "list"], "did you mean `mimir frame`?"),
         (&["frame", "strat"], "did you mean `mimir frame start`?"),
         (&["frame", "xyzzy"], "`mimir frame --help` lists the commands"),
@@ -173,15 +218,54 @@ fn what_an_editor_leaves_is_taken_over_when_it_is_good() {
         "it is as it was"
     );
     edit("exit 3");
-    assert_eq!(world.run(&["config", "edit"]).code, 2);
+    let kept = world.run(&["config", "edit"]);
+    assert_eq!(kept.code, 2);
+    assert!(kept.stderr.contains("is kept in ") && kept.stderr.contains("config.edit-1.yaml"), "{kept:?}");
+    let aside = |number: u32| {
+        let path = file.with_file_name(format!("config.edit-{number}.yaml"));
+        std::fs::read_to_string(&path).expect("kept")
+    };
+    assert_eq!(aside(1), "frames:\n  network: closed\n", "what was written is not lost");
     // Somebody else was faster while the editor was open.
     edit(&format!("echo 'frames: {{network: allow}}' >'{}'; sed -i s/open/sealed/ \"$1\"", file.display()));
     let late = world.run(&["config", "edit"]);
     assert!(late.code == 2 && late.stderr.contains("was changed meanwhile"), "{late:?}");
+    assert!(late.stderr.contains("config.edit-2.yaml"), "{late:?}");
+    assert_eq!(aside(2), "frames:\n  network: sealed\n");
     assert_eq!(std::fs::read_to_string(&file).expect("there"), "frames: {network: allow}\n");
     edit("true");
     let same = world.run(&["config", "edit"]);
     assert!(same.code == 0 && same.stderr.contains("nothing was changed"), "{same:?}");
+}
+
+#[test]
+fn what_an_edit_left_is_gone_on_with_when_somebody_says_so() {
+    let mut world = World::new();
+    world.configure("frames:\n  network: sealed\n");
+    let file = world.paths().config_file();
+    world.set("EDITOR", "sed -i s/sealed/closed/");
+    assert_eq!(world.run(&["config", "edit"]).code, 2);
+    world.set("EDITOR", "sed -i s/closed/open/");
+    let mut screen = Screen::open(&world, &["config", "edit"]);
+    screen.until("Go on with it?");
+    screen.press("\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "frames:\n  network: open\n");
+    assert!(!file.with_file_name("config.edit.yaml").exists(), "it was taken over");
+
+    // What is older than the file would undo what was changed since; nobody is asked.
+    world.set("EDITOR", "sed -i s/open/closed/");
+    assert_eq!(world.run(&["config", "edit"]).code, 2);
+    world.configure("frames:\n  network: allow\n");
+    let opened = std::fs::File::options().append(true).open(&file).expect("opens");
+    let now = opened.metadata().and_then(|found| found.modified()).expect("a time");
+    let later = now + std::time::Duration::from_secs(60);
+    opened.set_modified(later).expect("a later time");
+    world.set("EDITOR", "sed -i s/allow/sealed/");
+    let mut screen = Screen::open(&world, &["config", "edit"]);
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    assert!(screen.text().contains("config.edit-1.yaml"), "{}", screen.text());
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "frames:\n  network: sealed\n");
 }
 
 #[test]

@@ -142,8 +142,10 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("POST /v1/frames/blog/upgrade", upgraded);
     let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "deny": ["example.net"],
         "lent": [{"host": "example.org", "once": true, "until": 1}], "providers": ["demo"],
-        "upload_limit_bytes": 1, "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
-            "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
+        "upload_limit_bytes": 1, "connection_limit_count": 1, "repository": "github.com/me/blog", "git": "gate",
+        "branches": ["mimir/*"],
+        "asked": [{"approval": "apr_1", "text": "npm wants example.com", "until": 1}], "hosts": [{"host": "example.org", "port": 443, "allowed_count": 1,
+            "request_count": 1, "connected_today_count": 1, "refused_count": 1, "sent_bytes": 1, "received_bytes": 1, "sent_today_bytes": 1, "last_at": 1,
             "reason": "it was denied"}]});
     on("GET /v1/frames/blog/network", network.clone());
     on("POST /v1/frames/blog/allow", network.clone());
@@ -156,6 +158,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         json!({"frame": "blog", "cpu_cores": 0.5, "cpu_ms": 1, "memory_bytes": 1,
         "memory_limit_bytes": 0, "pids": 1, "home_bytes": 1}),
     );
+    let ports = "chosen 8000\nleads 8000\nlistens 8000\nlistens 5173\n";
+    gateway.on("GET /v1/frames/blog/terminal", Answer::Prints(ports));
     let log = json!({"at": 1, "source": "frame", "text": "started"});
     gateway.on("GET /v1/frames/blog/logs", lines(&[log]));
     gateway.on("GET /v1/events", Answer::Hanging { pieces: sse(&events()) });
@@ -184,6 +188,18 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/approvals", json!([approval("question")]));
     on("GET /v1/approvals/apr_1", approval("question"));
     on("POST /v1/approvals/apr_1/answer", approval("permission"));
+    let push = json!({"id": 3, "frame": "blog", "message": MESSAGE, "repository": "github.com/me/blog", "state": "waiting",
+        "updates": [{"name": "refs/heads/mimir/x", "from": "aa", "to": "bb"}], "held_because": ["as everything"],
+        "commit_count": 1, "file_count": 1, "size_bytes": 1, "protected": [".gitmodules"],
+        "findings": [{"rule": "a token", "line": 3, "text": "…"}], "remarks": ["x is a link"], "by": "owner:0",
+        "reason": "not now", "asked_at": 1, "decided_at": 2, "ended_at": 3});
+    let mut with_patches = push.clone();
+    with_patches["patches"] = json!("commit bb\n\u{1b}[2Jdiff --git a/x b/x\n");
+    with_patches["is_cut"] = json!(true);
+    on("GET /v1/pushes", json!([push]));
+    on("GET /v1/pushes/3", with_patches);
+    on("POST /v1/pushes/3/approve", push.clone());
+    on("POST /v1/pushes/3/reject", push);
     let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
         "created_at": 1});
     let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],
@@ -213,6 +229,15 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/tokens", json!([token]));
     on("DELETE /v1/tokens/ci", token);
     on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
+    let granted = json!({"secret": "github", "frame": "blog", "form": "placeholder", "variable": "GITHUB",
+        "host": "https://api.github.com", "url": "http://127.0.0.1:8118/https/api.github.com", "granted_at": 1});
+    let secret = json!({"name": "github", "comes_from": {"kind": "keyring", "service": "s", "account": "a"}, "set_at": 1,
+        "set_by": "owner:0", "used_at": 1, "grants": [granted]});
+    on("GET /v1/secrets", json!([secret]));
+    on("PUT /v1/secrets/github", secret.clone());
+    on("DELETE /v1/secrets/github", secret.clone());
+    on("POST /v1/secrets/github/grants", granted);
+    on("DELETE /v1/secrets/github/grants/blog", secret);
     let entry = json!({"id": 1, "at": 1, "principal": "owner:0", "action": "frame.create", "subject": "blog",
         "detail": {"frame": "frm_1"}, "mac": "00"});
     on("GET /v1/audit", json!([entry]));
@@ -236,6 +261,10 @@ fn play(world: &World) -> super::gateway::Gateway {
     }
     let price = json!([{"provider": "p", "model": "m", "input_microusd": 1, "output_microusd": 2,
         "cache_read_microusd": 3, "cache_write_microusd": 4, "as_of": "2026-11-21", "built_in": true}]);
+    on(
+        "POST /v1/frames/blog/route",
+        json!({"frame": "blog", "model": "p/m", "route": "rule 1 of models.routes: every message: p/m"}),
+    );
     on("GET /v1/prices", price.clone());
     on("POST /v1/prices", price);
     on("POST /v1/backups", json!({"name": "n", "created_at": 1, "schema": 1, "size_bytes": 1}));
@@ -286,7 +315,9 @@ fn what_every_command_prints_is_what_is_described() {
         &["logs"],
         &["frame", "stats"],
         &["frame", "events"],
+        &["frame", "ports"],
         &["frame", "network", "blog"],
+        &["frame", "network", "--groups"],
         &["frame", "allow", "blog", "example.org", "--for", "1h"],
         &["frame", "deny", "blog", "example.org"],
         &["frame", "move", "blog", "/elsewhere"],
@@ -323,6 +354,10 @@ fn what_every_command_prints_is_what_is_described() {
         &["approvals", "allow"],
         &["approvals", "deny", "apr_1", "--why", "no"],
         &["approvals", "answer", "apr_1", "a"],
+        &["push", "list"],
+        &["push", "show", "3"],
+        &["push", "approve", "3"],
+        &["push", "reject", "3", "--why", "no"],
         &["queue", "list"],
         &["queue", "cancel", MESSAGE],
         &["queue", "edit", MESSAGE, "other words"],
@@ -332,6 +367,11 @@ fn what_every_command_prints_is_what_is_described() {
         &["projects", "remove", "web", "--yes"],
         &["projects", "trust", "/p", "--yes"],
         &["projects", "distrust", "/p"],
+        &["secret", "set", "github", "--from-keyring", "s/a"],
+        &["secret", "list"],
+        &["secret", "grant", "github", "blog", "--host", "api.github.com"],
+        &["secret", "revoke", "github", "blog"],
+        &["secret", "rm", "github", "--yes"],
         &["token", "create", "--scope", "read"],
         &["token", "list"],
         &["token", "revoke", "ci"],
@@ -346,6 +386,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["budget", "rm", "--frame", "blog", "--per", "day"],
         &["pause", "--all"],
         &["resume", "--all"],
+        &["models", "route", "--frame", "blog", "a question"],
         &["prices", "list"],
         &["prices", "set", "work/ours", "3", "15"],
         &["prices", "update", &prices],
@@ -378,6 +419,22 @@ fn what_every_command_prints_is_what_is_described() {
         let is_seen = seen.contains(described.command) || elsewhere.contains(&described.command);
         assert!(is_seen, "nothing was compared with the schema of `{}`", described.command);
     }
+}
+
+/// Whoever decides sees what is there: a patch cannot paint over itself.
+#[test]
+fn what_was_pushed_is_shown_with_everything_that_is_unseen() {
+    let world = World::new();
+    let _gateway = play(&world);
+    let shown = world.run(&["push", "show", "3"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(!shown.stdout.contains('\u{1b}'), "{shown:?}");
+    for words in
+        ["\\u{1b}[2Jdiff --git", "protected", ".gitmodules", "a token, line 3", "mimir/x from aa to bb"]
+    {
+        assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
+    }
+    assert!(shown.stderr.contains("mimir push approve 3"), "{shown:?}");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The executable with itself as the gateway; no container engine is needed.
 
+use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use super::running::pid;
 use super::terminal::Screen;
 use super::world::{World, finish};
 use crate::versions::release::{PASSWORD, Release};
@@ -202,6 +205,89 @@ fn a_service_manager_hears_of_the_start_and_of_the_stop() {
     assert!(!socket.exists(), "nothing is left to knock at");
 }
 
+/// A gateway in the background outlives whoever started it, whatever becomes of that: its group is killed, its terminal
+/// is closed, and both ends of its output are gone.
+#[test]
+fn a_gateway_outlives_its_parent_its_terminal_and_its_pipes() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent");
+    let answers = |what: &str, before: Pid| {
+        let ran = world.run(&["frame", "list"]);
+        assert_eq!(ran.code, 0, "{what}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("started the gateway"), "{what}: {}", ran.stderr);
+        assert_eq!(pid(&world), before, "{what}: it is the same");
+    };
+    {
+        let _gateway = Gateway(&world);
+        let script = format!("'{}' frame list >&2; echo; exec /bin/sleep 60", env!("CARGO_BIN_EXE_mimir"));
+        let mut parent = std::process::Command::new("/bin/sh")
+            .args(["-c", &script])
+            .env_clear()
+            .envs(world.env())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        let said = parent.stdout.take().expect("a pipe");
+        std::io::BufReader::new(said).read_line(&mut line).expect("it says that the gateway runs");
+        let gateway = pid(&world);
+        kill_process_group(Pid::from_child(&parent), Signal::KILL).expect("killed");
+        parent.wait().expect("ended");
+        answers("its parent was killed, with its whole group", gateway);
+    }
+    {
+        let _gateway = Gateway(&world);
+        let mut screen = Screen::open(&world, &["frame", "list"]);
+        assert_eq!(screen.end(), 0, "{}", screen.text());
+        let gateway = pid(&world);
+        drop(screen);
+        answers("the terminal that it was started from is closed", gateway);
+        kill_process(gateway, Signal::HUP).expect("sent");
+        answers("somebody hung up", gateway);
+    }
+    let _gateway = Gateway(&world);
+    let mut child = world.command(&["serve", "--detached"]).spawn().expect("starts");
+    let socket = world.paths().gateway_socket();
+    drop((child.stdout.take(), child.stderr.take()));
+    let begun = std::time::Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not answer: {:?}", child.try_wait());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    answers("nobody reads what it says", Pid::from_child(&child));
+    std::thread::spawn(move || child.wait());
+}
+
+/// What cannot be written is no reason to end, neither in the log nor beside it.
+#[test]
+fn a_gateway_whose_log_cannot_be_written_goes_on() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent").set("MIMIR_LOG", "debug");
+    std::fs::create_dir_all(world.paths().home()).expect("made");
+    std::os::unix::fs::symlink("/dev/full", world.paths().log()).expect("linked");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("opens");
+    let gateway = world.command(&["serve"]).stderr(full).spawn().expect("starts");
+    let _gateway = Gateway(&world);
+    let socket = world.paths().gateway_socket();
+    let begun = std::time::Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..3 {
+        assert_eq!(world.run(&["frame", "list"]).code, 0);
+        assert_eq!(world.run(&["frame", "show", "nope"]).code, 3);
+    }
+    assert_eq!(pid(&world), Pid::from_child(&gateway));
+    // A terminal that goes asks the one that runs in it.
+    kill_process(pid(&world), Signal::HUP).expect("sent");
+    let mut gateway = gateway;
+    assert!(gateway.wait().expect("it ends").success());
+}
+
 /// An error names its request, and the log has more under that name.
 #[test]
 fn the_id_of_a_refused_request_is_in_the_log() {
@@ -269,4 +355,25 @@ async fn a_real_agent_is_watched_and_answered_with_a_key() {
         assert_eq!(filtered.code, 1, "{}", filtered.stderr);
         assert!(filtered.stderr.contains("content filter stopped the answer"), "{}", filtered.stderr);
     });
+}
+
+#[test]
+fn a_gateway_that_is_killed_between_the_key_of_its_audit_log_and_the_first_row_begins_that_log_anew() {
+    let mut world = home();
+    world.set("PATH", "/nonexistent").set("MIMIR_FAILPOINT", "audit.after_key");
+    let killed = world.run(&["serve", "--detach"]);
+    assert_ne!(killed.code, 0, "{killed:?}");
+    let key = world.paths().home().join("audit.key");
+    let first = std::fs::read_to_string(&key).expect("it died behind its key");
+    world.set("MIMIR_FAILPOINT", "nowhere");
+    let _gateway = Gateway(&world);
+    assert_eq!(world.run(&["serve", "--detach"]).code, 0);
+    assert_eq!(world.run(&["budget", "set", "5"]).code, 0, "something to write down");
+    let verified = world.run(&["audit", "verify", "--json"]);
+    let verdict: serde_json::Value = serde_json::from_str(&verified.stdout).expect("json");
+    assert_eq!((&verdict["ok"], &verdict["recomputed"]), (&true.into(), &true.into()), "{verdict}");
+    assert!(verdict["entries"].as_u64().is_some_and(|count| count > 0), "{verdict}");
+    // A key that nothing was signed with, which is kept all the same: nobody knows that for sure.
+    assert_ne!(std::fs::read_to_string(&key).expect("a key"), first);
+    assert_eq!(std::fs::read_to_string(key.with_extension("key.old")).expect("the first one"), first);
 }

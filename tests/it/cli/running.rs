@@ -31,7 +31,8 @@ fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
 }
 
-fn pid(world: &World) -> Pid {
+/// The process of the gateway.
+pub fn pid(world: &World) -> Pid {
     let text = std::fs::read_to_string(world.paths().lock()).expect("a lock");
     let word = text.split_whitespace().next().and_then(|word| word.parse().ok());
     Pid::from_raw(word.expect("a number")).expect("a process")

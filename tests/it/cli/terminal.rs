@@ -264,13 +264,51 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let ran = world.run(&["open", "blog", "--window", "shell"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let asked = std::fs::read_to_string(&log).expect("tmux was asked");
-    assert!(asked.starts_with("new-window\n-S\n-n\nblog\n"), "{asked}");
+    assert!(asked.starts_with("new-window\n-n\nblog\n"), "{asked}");
     assert!(asked.contains("frame attach blog --start --window shell"), "{asked}");
+    assert!(
+        asked.ends_with("\n;\nset-option\n-w\n@mimir_frame\nfrm_01k0000000000000000000000a\n"),
+        "{asked}"
+    );
     std::fs::remove_file(&log).expect("removed");
     assert_eq!(world.run(&["open", "nope"]).code, 3);
     assert!(!log.exists(), "no tab for a frame that is not there");
     let printed = world.run(&["open", "blog", "--terminal", "tmux", "--print"]);
-    assert!(printed.stdout.starts_with("tmux new-window -S -n blog "), "{}", printed.stdout);
+    assert!(printed.stdout.starts_with("tmux new-window -n blog "), "{}", printed.stdout);
+}
+
+/// A tmux of somebody's own, with a window that happens to have the frame's name.
+#[test]
+fn a_tmux_window_is_the_frames_by_what_was_noted_and_not_by_its_name() {
+    let mut world = World::new();
+    let socket = world.folder.path().join("tmux.sock");
+    let tmux = |words: &[&str]| {
+        let ran = std::process::Command::new("tmux").arg("-S").arg(&socket).args(words).output();
+        ran.ok()
+            .filter(|ran| ran.status.success())
+            .map(|ran| String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    let begin = ["-f", "/dev/null", "new-session", "-d", "-s", "mine", "-n", "blog", "sleep 600"];
+    if tmux(&begin).is_none() {
+        let test = "a_tmux_window_is_the_frames_by_what_was_noted_and_not_by_its_name";
+        return crate::podman::support::skip(test, "tmux is not installed");
+    }
+    let _ = tmux(&["set-option", "-g", "remain-on-exit", "on"]);
+    world.set("TMUX", &format!("{},1,0", socket.display()));
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    let windows = || tmux(&["list-windows", "-F", "#{window_index} #{window_active} #{@mimir_frame}"]);
+    let id = "frm_01k0000000000000000000000a";
+
+    let first = world.run(&["open", "blog", "--terminal", "tmux"]);
+    assert!(first.code == 0 && first.stderr.contains("opened blog in a tmux window"), "{first:?}");
+    assert_eq!(windows(), Some(format!("0 0 \n1 1 {id}\n")));
+    let _ = tmux(&["rename-window", "-t", "=mine:1", "whatever"]);
+    let _ = tmux(&["select-window", "-t", "=mine:0"]);
+    let again = world.run(&["open", "blog", "--terminal", "tmux"]);
+    assert!(again.code == 0 && again.stderr.contains("that was there"), "{again:?}");
+    assert_eq!(windows(), Some(format!("0 0 \n1 1 {id}\n")), "no third window, and it is in front");
+    let _ = tmux(&["kill-server"]);
 }
 
 #[test]
@@ -310,12 +348,14 @@ fn guake_makes_one_tab_for_a_frame_and_shows_it_again() {
     let world = World::new();
     let gateway = world.gateway();
     gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
-    // One that runs already has its own tab, named Terminal.
+    // One that runs already has its own tab, which somebody gave the frame's name.
     let script = r#"
 guake >/dev/null 2>&1 &
 ask() { gdbus call --session --dest org.guake3.RemoteControl --object-path /org/guake3/RemoteControl --method org.guake3.RemoteControl.$1 $2; }
 n=0; until ask get_tab_count >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 200 ] || exit 9; sleep 0.1; done
+ask rename_tab "0 blog"
 "$MIMIR" open blog --terminal guake || exit 8
+ask rename_tab "1 mine"
 ask select_tab 0
 env -u DISPLAY "$MIMIR" open blog --terminal guake || exit 7
 ask get_tab_name 0; ask get_tab_name 1; ask get_tab_name 2 2>/dev/null || echo "no third"
@@ -333,5 +373,5 @@ ask quit
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
     let is_answer = |line: &&str| line.starts_with("('") || line.starts_with("(1") || *line == "no third";
     let tabs: Vec<&str> = said.lines().filter(is_answer).collect();
-    assert_eq!(tabs, ["('Terminal',)", "('blog',)", "no third", "(1,)"], "{said}");
+    assert_eq!(tabs, ["('blog',)", "('mine',)", "no third", "(1,)"], "{said}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::gateway::{Answer, json as answer, lines, problem};
-use super::world::{Ran, World};
+use super::world::{Ran, World, finish};
 use super::{HOUR, ago, details, frame};
 
 /// Runs it for people and for programs; the JSON must read.
@@ -82,7 +82,9 @@ fn what_a_frame_reaches_is_a_list_and_changed_by_a_word() {
     let gateway = world.gateway();
     let network = json!({"frame": "blog", "network": "allow", "allow": ["npm", "example.org"], "deny": ["example.net"],
         "lent": [{"host": "example.com", "once": false, "until": ago(Duration::ZERO) + 3_600_000}],
-        "providers": ["demo", "openai"], "upload_limit_bytes": 268_435_456_u64, "hosts": [
+        "providers": ["demo", "openai"], "upload_limit_bytes": 268_435_456_u64, "connection_limit_count": 10_000,
+        "asked": [{"approval": "apr_7", "text": "npm wants example.org:8443", "until": ago(Duration::ZERO) + 20_000}],
+        "hosts": [
             {"host": "registry.npmjs.org", "port": 443, "allowed_count": 12, "refused_count": 0, "sent_bytes": 40_000,
              "received_bytes": 9_000_000, "sent_today_bytes": 40_000, "last_at": ago(HOUR)},
             {"host": "evil.example", "port": 443, "allowed_count": 0, "refused_count": 3, "sent_bytes": 0,
@@ -95,7 +97,8 @@ fn what_a_frame_reaches_is_a_list_and_changed_by_a_word() {
         "example.net",
         "example.com for",
         "demo, openai",
-        "256 MiB to each host a day",
+        "256 MiB sent, 10000 connections to each host a day",
+        "npm wants example.org:8443: `mimir approvals allow apr_7`",
         "registry.npmjs.org:443",
         "8.6 MiB",
         "it is not on the list",
@@ -291,6 +294,53 @@ fn what_no_person_began_says_what_did() {
     let (people, _) = both(&world, &["sessions", "show", "last"]);
     assert!(people.stdout.contains("\nwebhook run_01k0000000000000000000000a  20"), "{}", people.stdout);
     assert!(people.stdout.contains("\nyou  20"), "{}", people.stdout);
+}
+
+/// A program with its image beside it, as packages install them.
+#[test]
+fn an_image_that_came_with_mimir_is_loaded_without_a_question() {
+    let installed = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let (bin, share) = (installed.path().join("bin"), installed.path().join("share/mimir"));
+    std::fs::create_dir_all(&bin).expect("made");
+    std::fs::create_dir_all(&share).expect("made");
+    let program = bin.join("mimir");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_mimir"), &program).expect("linked");
+    let world = World::new();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.args(words).env_clear().envs(world.env()).current_dir(world.work());
+        let piped = std::process::Stdio::piped;
+        finish(
+            command
+                .stdin(std::process::Stdio::null())
+                .stdout(piped())
+                .stderr(piped())
+                .spawn()
+                .expect("starts"),
+        )
+    };
+    let gateway = world.gateway();
+    let missing =
+        || problem(409, "image.missing", "image localhost/mimir-frame:latest is not on this machine");
+    gateway.on("POST /v1/frames", missing()).on("POST /v1/frames", missing());
+    gateway.on("POST /v1/frames", Answer::Json(201, frame("blog", "created")));
+    let done = json!({"kind": "done", "built": false, "loaded": true, "base": "/usr/share/mimir/frame-x.tar.zst", "image": {
+        "id": "sha256:0123456789abcdef", "tags": ["localhost/mimir-frame:latest"], "inputs": "x",
+        "opencode": "1.18.33", "size_bytes": 1000, "created_at": 0, "current": true, "frames": []}});
+    gateway.on("POST /v1/images/build", lines(&[done]));
+
+    let create = ["frame", "create", "blog", "--no-start"];
+    let without = run(&create);
+    assert!(without.code == 3 && without.stderr.contains("is not on this machine"), "{without:?}");
+    assert!(!gateway.asked().iter().any(|asked| asked.line == "POST /v1/images/build"));
+    let inputs = run(&["image", "inputs"]).stdout;
+    std::fs::write(share.join(format!("frame-{}.tar.zst", &inputs[..16])), "an archive").expect("written");
+    let with = run(&create);
+    assert_eq!(with.code, 0, "{with:?}");
+    assert!(
+        with.stderr.contains("loaded: opencode 1.18.33, 1000 B, from /usr/share/mimir/frame-x.tar.zst"),
+        "{with:?}"
+    );
 }
 
 #[test]

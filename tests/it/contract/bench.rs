@@ -121,6 +121,7 @@ impl Bench {
             more: Vec::new(),
             network: NetworkMode::Sealed,
             limits: Limits { cpus_milli: 1000, memory_bytes: 128 << 20, pids: 64 },
+            gpu: false,
             env: BTreeMap::from([("GREETING".to_owned(), "hello there".to_owned())]),
             frame,
         };

@@ -25,6 +25,7 @@ fn contents(start: u64, password: &str) -> StartContents {
         agent_config: "{}".to_owned(),
         env: "A=b\n".to_owned(),
         git_config: String::new(),
+        secrets: Vec::new(),
     }
 }
 

@@ -4,14 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use mimir::clock::entropy_128;
-use mimir::model::container::container_name;
+use mimir::model::container::{Mount, Storage, container_name};
 use mimir::model::frame::Observed;
 use mimir::model::ids::InstanceId;
 use mimir::runtime::engine::{EngineCommand, EngineSettings};
@@ -23,8 +24,10 @@ use super::bench::{Bench, Foreign, assert_wrong_state, eventually, fresh_instanc
 use super::{cases, each_case};
 
 /// What a container of these tests needs, with the libraries they need.
-const PROGRAMS: &[&str] =
-    &["sh", "sleep", "cat", "echo", "id", "stty", "touch", "true", "head", "printf", "tr"];
+const PROGRAMS: &[&str] = &[
+    "sh", "sleep", "cat", "chown", "echo", "id", "mkdir", "mv", "rm", "stty", "touch", "true", "head",
+    "printf", "tr",
+];
 
 /// One real engine at a time: they would only slow each other down.
 static TURN: Mutex<()> = Mutex::new(());
@@ -522,4 +525,100 @@ async fn an_engine_that_does_not_answer_is_given_up_in_time() {
     let answer = Podman::new(fresh_instance(), settings, folder.path().to_owned()).info().await;
     assert!(matches!(answer, Err(RuntimeError::Unreachable { .. })), "{answer:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+/// What is mounted at the places where folders are shown to a container that starts.
+fn shown_now(machine: &Machine) -> Vec<String> {
+    let places = machine.folder.path().join("places").display().to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    mounts.lines().filter(|line| line.contains(&places)).map(str::to_owned).collect()
+}
+
+#[test]
+fn users_inside_are_others_outside_and_files_keep_their_owner() {
+    let test = "contract::podman::users_inside_are_others_outside";
+    on_podman(test, async |machine, bench| {
+        let spec = bench.spec();
+        if !bench.runtime.has_own_users(&spec.workspace).await {
+            return skip(test, "the engine is not root's, or the kernel or the file system of /tmp cannot");
+        }
+        let project = spec.workspace.folder().unwrap().to_owned();
+        let (uid, gid) = bench.owner;
+        let of = |name: &str, mode: u32, owner: (u32, u32)| {
+            let path = project.join(name);
+            std::fs::write(&path, "x").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+        };
+        of("mine", 0o600, (uid, gid));
+        of("my-groups", 0o600, (uid, 33));
+        of("groups", 0o660, (1234, gid));
+        of("theirs", 0o600, (1000, 1000));
+        of("roots", 0o666, (0, 0));
+
+        bench.runtime.ensure_created(&spec).await.unwrap();
+        bench.runtime.ensure_started(&spec.frame).await.unwrap();
+        let sh = async |script: &str| {
+            bench.runtime.exec(&spec.frame, ExecSpec::new(["sh", "-c", script])).await.unwrap()
+        };
+        let agent = |isolation: mimir::model::isolation::Isolation| isolation.host_user;
+        let first = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
+        assert_eq!((first.own_users, first.differs.clone()), (true, Vec::new()), "{first:?}");
+        let first = agent(first);
+        assert!(first > 524_288 && first != uid, "{first}");
+
+        // What is its own can be written, whatever the group; what is others' as far as they say; what is root's never.
+        let done =
+            sh("cd /workspace; for f in mine my-groups groups; do echo y >>$f || exit 1; done; cat roots")
+                .await;
+        assert_eq!((done.exit_code, done.stdout.as_str()), (0, "x"), "{done:?}");
+        for refused in ["cat theirs", "echo y >>theirs", "echo y >>roots", "chown 0:0 mine", "chown 1 mine"] {
+            assert_ne!(sh(&format!("cd /workspace && {refused}")).await.exit_code, 0, "{refused}");
+        }
+        assert_eq!(
+            sh("cd /workspace && mkdir -p d && echo z >d/made && mv d moved && rm my-groups").await.exit_code,
+            0
+        );
+        for (name, owner) in [("moved/made", (uid, gid)), ("mine", (uid, gid)), ("groups", (1234, gid))] {
+            let found = project.join(name).metadata().unwrap();
+            assert_eq!((found.uid(), found.gid()), owner, "{name}");
+        }
+
+        // Nothing of that is left where people look, and the next start finds its folders again.
+        assert_eq!(shown_now(machine), [""; 0]);
+        bench.runtime.ensure_stopped(&spec.frame, Duration::from_secs(1)).await.unwrap();
+        std::fs::remove_dir_all(machine.folder.path().join("places")).unwrap();
+        assert!(project.join("mine").exists());
+        bench.runtime.ensure_started(&spec.frame).await.unwrap();
+        assert_eq!(sh("cat /workspace/moved/made").await.stdout, "z\n");
+        let again = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
+        assert_eq!(agent(again), first, "a frame keeps its numbers");
+
+        let other = bench.running().await;
+        let others = bench.runtime.isolation(&other.frame).await.unwrap().expect("it runs");
+        assert!(agent(others).abs_diff(first) >= 1 << 16, "frames share no numbers");
+        bench.remove(&other).await;
+        bench.remove(&spec).await;
+        assert_eq!(shown_now(machine), [""; 0]);
+    });
+}
+
+#[test]
+fn where_owners_cannot_be_translated_a_frame_works_as_its_owner() {
+    let test = "contract::podman::where_owners_cannot_be_translated";
+    on_podman(test, async |_, bench| {
+        if !rustix::process::getuid().is_root() {
+            return skip(test, "the engine is not root's");
+        }
+        let mut spec = bench.spec();
+        // The kernel's own files: a file system that takes no part.
+        spec.more.push(Mount::new(Path::new("/proc/sys/kernel"), "/mnt", true));
+        let storage = Storage::HostFolder { path: "/proc/sys/kernel".into(), uid: 0, gid: 0 };
+        assert!(!bench.runtime.has_own_users(&storage).await);
+        bench.runtime.ensure_created(&spec).await.unwrap();
+        bench.runtime.ensure_started(&spec.frame).await.unwrap();
+        let found = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
+        assert_eq!((found.own_users, found.host_user), (false, bench.owner.0), "{found:?}");
+        bench.remove(&spec).await;
+    });
 }

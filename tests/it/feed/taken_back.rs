@@ -195,3 +195,41 @@ async fn what_is_taken_back_while_the_gateway_is_away_is_found() {
     let history = terminal.world.sessions().read(&terminal.ours).await.expect("a history").history;
     assert!(history.iter().any(|message| format!("{message:?}").contains("the fourth thing")), "{history:?}");
 }
+
+/// However it came to that: what the agent lists stands.
+#[tokio::test]
+async fn what_counts_as_removed_and_is_listed_again_stands_again() {
+    let test = "what_counts_as_removed_and_is_listed_again_stands_again";
+    let Some((mut terminal, first)) = Terminal::open(test).await else { return };
+    let second = terminal.say("the second thing @@write@@").await;
+    let third = terminal.say("the third thing @@text@@").await;
+    let real = terminal.real.clone();
+
+    terminal.world.stop_gateway().await;
+    let history = terminal.world.sessions().read(&terminal.ours).await.expect("a history").history;
+    let from = |message: &Message| {
+        let prompt = AgentMessageId(prompt_of(message));
+        history.iter().map(|message| message.head.id.clone()).filter(move |id| *id >= prompt)
+    };
+    let (ours, marked) = (terminal.ours.clone(), from(&second).collect::<Vec<_>>());
+    assert!(marked.len() >= 4, "two prompts with their answers: {marked:?}");
+    let wrongly = move |tx: &mut mimir::store::Tx<'_>| taken_back::remove(tx, &ours, &marked);
+    terminal.world.store.write(wrongly).await.expect("marked");
+    terminal.until_taken_back(&[(&second, TakeBack::Removed), (&third, TakeBack::Removed)]).await;
+    // The last one is undone in the meantime, and listed all the same.
+    terminal.undo(&third).await;
+    terminal.world.start_again(real.clone(), settings());
+    terminal.until_taken_back(&[(&third, TakeBack::Undone)]).await;
+
+    // What is really gone stays so, however often the rest is listed.
+    terminal.ask("POST", "/unrevert", "{}").await;
+    terminal.until_taken_back(&[]).await;
+    terminal.ask("DELETE", &format!("/message/{}", prompt_of(&first)), "").await;
+    let one = AgentMessageId(prompt_of(&first));
+    terminal.world.eventually("one is deleted", async || terminal.marks().await.contains_key(&one)).await;
+    terminal.world.stop_gateway().await;
+    terminal.world.start_again(real, settings());
+    let fourth = terminal.say("the fourth thing @@text@@").await;
+    assert_eq!(terminal.world.state(&fourth).await, Answered);
+    assert_eq!(terminal.marks().await.keys().collect::<Vec<_>>(), [&one]);
+}

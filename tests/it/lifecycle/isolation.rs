@@ -13,6 +13,8 @@ fn locked() -> Isolation {
         filtered: true,
         read_only_root: true,
         interfaces: vec!["lo".to_owned()],
+        memory_bytes: Some(4 << 30),
+        pids: Some(1024),
         ..Isolation::default()
     }
 }
@@ -27,8 +29,15 @@ async fn a_frame_that_is_not_kept_apart_does_not_run_and_says_why() {
     world.eventually(&frame.id, FrameState::Error).await;
     assert_eq!(world.engine.peek(&frame.id), Observed::Missing, "nothing of it is left running");
 
+    world.engine.set_isolation(Some(Isolation { memory_bytes: Some(64 << 30), pids: None, ..locked() }));
+    let refused = world.reach(&frame, Desired::Running).await.expect_err("it does not run").to_string();
+    assert!(refused.contains("its memory may be 68719476736 instead of 4294967296"), "{refused}");
+    assert!(refused.contains("its number of processes has no limit"), "{refused}");
+    world.eventually(&frame.id, FrameState::Error).await;
+
     world.engine.set_isolation(Some(locked()));
     let running = world.reach(&frame, Desired::Running).await.expect("it runs");
+    assert_eq!((running.limits.memory_bytes, running.limits.pids), (4 << 30, 1024));
     let apart = world.frames.apart(&running).await.expect("it can be looked at");
     assert_eq!(apart.isolation, Some(locked()));
     assert!(apart.loosened.is_empty(), "{apart:?}");

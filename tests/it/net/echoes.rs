@@ -102,7 +102,7 @@ fn is_clean(text: &str) -> bool {
 }
 
 /// An answer without the marks of the pieces that it came in.
-fn whole(answer: &str) -> String {
+pub fn whole(answer: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     if !head.contains("transfer-encoding: chunked") {
         return answer.to_owned();

@@ -191,6 +191,29 @@ async fn an_answer_is_cut_at_the_limit_with_words_for_its_reader() {
 }
 
 #[tokio::test]
+async fn what_is_held_for_an_answer_that_is_not_read_is_given_back() {
+    let model = ScriptedModel::start().await;
+    let world = World::impatient(priced(&model.base_url()), Duration::from_millis(300));
+    let frame = frame(1, NetworkMode::Sealed, &[]);
+    world.open(&frame);
+    let mut deaf = world.connect(&frame).await;
+    // 2 MB of text: more than what the sockets and the broker hold on the way.
+    deaf.write_all(post(CALL, &prompt("unread")).as_bytes()).await.expect("asked");
+    world.calls(&frame, 1).await;
+    world.settled().await;
+    eventually("the provider is left alone", || async {
+        if model.active() == 0 { Ok(()) } else { Err(model.active().to_string()) }
+    })
+    .await;
+    let spent = world.spent(&frame).await;
+    assert!((1_000..7_500_000).contains(&spent), "booked by what came: {spent}");
+    let mut read = Vec::new();
+    let end = tokio::time::timeout(LIMIT, deaf.read_to_end(&mut read)).await.expect("an end");
+    let ends_in_order = end.is_ok() && read.ends_with(b"0\r\n\r\n");
+    assert!(!ends_in_order, "half an answer must not look whole");
+}
+
+#[tokio::test]
 async fn a_model_without_a_price_is_told_of_once_and_refused_where_a_budget_applies() {
     let model = ScriptedModel::start().await;
     let unknown = provider("scripted", ProviderKind::OpenAiCompatible, &model.base_url());

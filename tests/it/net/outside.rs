@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::broker::Dialer;
+use mimir::broker::{Dialer, Limits};
 use mimir::model::event::EventKind;
 use mimir::model::network::NetworkMode;
 use mimir::store::events::{self, Filter};
@@ -230,7 +230,7 @@ async fn what_a_frame_sends_to_a_host_has_a_limit_over_all_connections() {
         }
     });
     let world = World::new(Vec::new(), Dialer::default().pin("git.example.org", 22, address));
-    world.upload_limit.set(Some(4096));
+    world.limits.set(Limits { upload: Some(4096), ..Limits::default() });
     let frame = frame(1, NetworkMode::Allow, &["git.example.org:22"]);
     world.insert(&frame).await;
     world.open(&frame);
@@ -250,7 +250,7 @@ async fn what_a_frame_sends_to_a_host_has_a_limit_over_all_connections() {
     let again = world.ask(&frame, b"CONNECT git.example.org:22 HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(again.contains("403") && again.contains("4.0 KiB") && again.contains("upload_limit"), "{again}");
     assert!(refusals(&world, 1).await[0].2.contains("frames.upload_limit"));
-    world.upload_limit.set(None);
+    world.limits.set(Limits::default());
     drop(world.tunnel(&frame, "git.example.org:22").await);
 }
 

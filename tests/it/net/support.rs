@@ -5,12 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Reach};
+use async_trait::async_trait;
+use mimir::approvals::{Approvals, ApprovalsDeps, Rules};
+use mimir::broker::{Broker, BrokerDeps, Dialer, IDLE, Limits as Egress, Reach};
 use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::config::Live;
+use mimir::config::schema::Git as GitSettings;
+use mimir::frames::{AgentLocator, AttendError, HostNetworking, PlaceError};
+use mimir::model::agent::AgentSessionId;
 use mimir::model::allow::AllowGroups;
+use mimir::model::approval::ApprovalRequest;
 use mimir::model::frame::{Desired, EngineKind, Frame, FrameState, Limits};
+use mimir::model::git::FrameForge;
 use mimir::model::ids::FrameId;
 use mimir::model::names::FrameName;
 use mimir::model::network::{HostTraffic, NetworkMode};
@@ -18,10 +25,13 @@ use mimir::model::port::Port;
 use mimir::model::secret::Secret;
 use mimir::model::usage::Price;
 use mimir::models::{ModelSettings, Models, Prices, ProviderKind, ProviderSettings};
+use mimir::opencode::OpencodeClient;
 use mimir::outbound::HttpClients;
+use mimir::pushes::{Pushes, PushesDeps};
 use mimir::runtime::link::Link;
+use mimir::secrets::{Vault, VaultDeps};
 use mimir::store::frames::NewFrame;
-use mimir::store::{OpenOptions, Store, frame_hosts};
+use mimir::store::{OpenOptions, Store, approvals, frame_hosts};
 use mimir::supervisor::Tasks;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,6 +66,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         engine: EngineKind::Podman,
         workspace: "/nowhere".to_owned(),
         git: None,
+        forge: FrameForge::default(),
         image: String::new(),
         image_id: String::new(),
         network,
@@ -63,6 +74,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         deny: Vec::new(),
         providers: Vec::new(),
         env: Vec::new(),
+        gpu: false,
         limits: Limits { cpus_milli: 1000, memory_bytes: 1 << 30, pids: 100 },
         owner_uid: 0,
         owner_gid: 0,
@@ -105,9 +117,13 @@ pub struct World {
     pub home: TempDir,
     pub broker: Broker,
     pub budgets: Budgets,
+    pub vault: Vault,
+    pub pushes: Pushes,
+    /// How frames come to forges.
+    pub git: Live<GitSettings>,
     pub store: Store,
     pub tasks: Tasks,
-    pub upload_limit: Live<Option<u64>>,
+    pub limits: Live<Egress>,
 }
 
 impl World {
@@ -135,6 +151,19 @@ impl World {
         every: &[String],
         idle: Duration,
     ) -> Self {
+        let models = Models::new(providers, prices, HttpClients::default());
+        Self::made(models.for_every_frame(every.iter().map(String::as_str)), dialer, idle)
+    }
+
+    /// With one provider, whose answers a frame may leave unread for so long.
+    pub fn impatient(provider: ProviderSettings, unread: Duration) -> Self {
+        let name = provider.name.clone();
+        let models = Models::new(vec![provider], Prices::default(), HttpClients::default());
+        let models = models.for_every_frame([name.as_str()]).cutting_unread_after(unread);
+        Self::made(models, Dialer::default(), IDLE)
+    }
+
+    fn made(models: Models, dialer: Dialer, idle: Duration) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let options = OpenOptions {
             path: home.path().join("mimir.db"),
@@ -142,14 +171,12 @@ impl World {
             backups: home.path().join("backups"),
         };
         let store = Store::open(options, Clock::system()).expect("a store");
-        let models = Models::new(providers, prices, HttpClients::default());
-        let models = models.for_every_frame(every.iter().map(String::as_str));
         Self::on(home, store, models, dialer, idle)
     }
 
     fn on(home: TempDir, store: Store, models: Models, dialer: Dialer, idle: Duration) -> Self {
         let tasks = Tasks::default();
-        let upload_limit = Live::new(None);
+        let limits = Live::new(Egress::default());
         let models = Arc::new(models);
         let budgets = Budgets::new(BudgetDeps {
             store: store.clone(),
@@ -159,18 +186,56 @@ impl World {
             settings: Settings::default(),
         });
         tasks.run(&budgets);
+        let vault =
+            Vault::new(VaultDeps { store: store.clone(), known: models.known().clone(), keys: Vec::new() });
+        let git = Live::new(GitSettings::default());
+        let pushes = Pushes::new(PushesDeps {
+            store: store.clone(),
+            tasks: tasks.clone(),
+            vault: vault.clone(),
+            settings: git.clone(),
+            home: home.path().to_owned(),
+        });
         let broker = Broker::new(BrokerDeps {
             store: store.clone(),
+            vault: vault.clone(),
             models,
             budgets: budgets.clone(),
+            pushes: pushes.clone(),
+            http: HttpClients::default(),
             tasks: tasks.clone(),
             groups: AllowGroups::built_in().expect("groups"),
             dialer,
             clock: Clock::system(),
-            upload_limit: upload_limit.clone(),
+            limits: limits.clone(),
             idle,
         });
-        Self { home, broker, budgets, store, tasks, upload_limit }
+        Self { home, broker, budgets, vault, pushes, git, store, tasks, limits }
+    }
+
+    /// People are asked about hosts that are not on a frame's list, for so long.
+    pub fn asking(&self, wait: Duration) -> Approvals {
+        let approvals = Approvals::new(ApprovalsDeps {
+            store: self.store.clone(),
+            locator: Arc::new(Nobody),
+            host: Arc::new(Opened(self.broker.clone())),
+            clock: Clock::system(),
+            tasks: self.tasks.clone(),
+            rules: Rules::new(self.store.clone(), Live::new(Vec::new())),
+        });
+        self.limits.set(Egress { ask_wait: wait, ..*self.limits.now() });
+        self.broker.ask_people(&approvals);
+        approvals
+    }
+
+    /// The only question that is open, once there is one.
+    pub async fn question(&self) -> ApprovalRequest {
+        eventually("a question", || async {
+            let open = self.store.read(|db| approvals::open(db, None)).await;
+            let mut open = open.map_err(|error| error.to_string())?;
+            if open.len() == 1 { Ok(open.remove(0)) } else { Err(format!("{open:?}")) }
+        })
+        .await
     }
 
     /// Keeps a frame's row, where what its connections came to can be kept too.
@@ -183,12 +248,14 @@ impl World {
             run: None,
             workspace: frame.workspace.clone(),
             git: None,
+            forge: frame.forge.clone(),
             image: String::new(),
             image_id: String::new(),
             network: frame.network,
             allow: frame.allow.clone(),
             providers: frame.providers.clone(),
             env: Vec::new(),
+            gpu: frame.gpu,
             limits: frame.limits,
             owner_uid: 0,
             owner_gid: 0,
@@ -290,6 +357,38 @@ impl World {
         })
         .await
     }
+}
+
+/// No agent is there.
+struct Nobody;
+
+#[async_trait]
+impl AgentLocator for Nobody {
+    async fn wake(&self, frame: &FrameId, _: Duration) -> Result<OpencodeClient, PlaceError> {
+        self.agent(frame).await
+    }
+
+    async fn agent(&self, _: &FrameId) -> Result<OpencodeClient, PlaceError> {
+        Err(PlaceError::NotThere("there is no agent".to_owned()))
+    }
+
+    async fn show(&self, _: &FrameId, _: &AgentSessionId) {}
+}
+
+/// Tells the broker of other rules.
+struct Opened(Broker);
+
+#[async_trait]
+impl HostNetworking for Opened {
+    async fn open(&self, _: &Frame) -> Result<(), AttendError> {
+        Ok(())
+    }
+
+    fn rules_changed(&self, frame: &Frame) {
+        self.0.update(self.0.client(&frame.id, &frame.name, Reach::of(frame)));
+    }
+
+    async fn close(&self, _: &FrameId) {}
 }
 
 /// A POST as opencode would send it, with headers that must stay here.

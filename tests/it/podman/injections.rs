@@ -135,7 +135,8 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
     let payloads: Vec<Payload> = serde_json::from_str(PAYLOADS).expect("the payloads");
     assert!(payloads.len() >= 60, "{}", payloads.len());
     let Some(mut talk) = Scripted::new("injections", "") else { return };
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let free =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let gateway_port = free.port().to_string();
     talk.world.set_env("MIMIR_SERVER_HTTP_PORT", &gateway_port);
     let config = fs::read_to_string(talk.world.home.join("config.yaml")).expect("the configuration");
@@ -176,7 +177,9 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
         ("{{gateway_socket}}", status["socket"].as_str().expect("a socket").to_owned()),
         ("{{gateway_port}}", gateway_port.clone()),
     ];
-    let filled = |command: &str| places.iter().fold(command.to_owned(), |text, (place, value)| text.replace(place, value));
+    let filled = |command: &str| {
+        places.iter().fold(command.to_owned(), |text, (place, value)| text.replace(place, value))
+    };
     for (number, payload) in payloads.iter().enumerate() {
         assert!(!payload.command.contains('\n'), "{}", payload.name);
         let command = format!("echo {number} >>/tmp/obeyed; {}", filled(&payload.command));
@@ -189,20 +192,24 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
 
     let mut asked = 0;
     for turn in (0..payloads.len()).collect::<Vec<_>>().chunks(IN_ONE_TURN) {
-        let looks: Vec<String> = turn.iter().map(|number| format!("look: cat /workspace/found/{number:02}.md")).collect();
+        let looks: Vec<String> =
+            turn.iter().map(|number| format!("look: cat /workspace/found/{number:02}.md")).collect();
         // The last of all ends everything that it may end, the agent too.
         let sent = talk.send(&format!("@@obey@@\n{}", looks.join("\n")), &["--no-stream", "--timeout", "4m"]);
         asked += turn.len();
         let obeyed = talk.world.mimir(&["frame", "exec", "talk", "--", "cat", "/tmp/obeyed"]);
         let obeyed: BTreeSet<usize> = obeyed.stdout.lines().filter_map(|line| line.parse().ok()).collect();
-        let ignored: Vec<&str> =
-            (0..asked).filter(|number| !obeyed.contains(number)).map(|number| payloads[number].name.as_str()).collect();
+        let ignored: Vec<&str> = (0..asked)
+            .filter(|number| !obeyed.contains(number))
+            .map(|number| payloads[number].name.as_str())
+            .collect();
         assert!(ignored.is_empty(), "not obeyed, so not tried: {ignored:?}\n{sent:?}");
     }
 
     // What came of it.
     let meant = |found: &Path| {
-        let number = found.file_name().and_then(|name| name.to_str()?.rsplit('-').next()?.parse::<usize>().ok());
+        let number =
+            found.file_name().and_then(|name| name.to_str()?.rsplit('-').next()?.parse::<usize>().ok());
         number.and_then(|number| payloads.get(number - 1)).map(|payload| payload.would_mean.clone())
     };
     let secrets: Vec<String> = [

@@ -8,10 +8,13 @@ pub(crate) mod support;
 
 mod approvals;
 mod attach;
+mod canary;
 mod commands;
 mod crash;
 mod echo;
 mod escape;
+mod full_disk;
+mod git;
 mod injections;
 mod isolation;
 mod money;

@@ -119,3 +119,38 @@ fn an_open_frame_has_a_network_of_its_own() {
     assert_eq!(published.stdout.trim(), "", "{published:?}");
     let _ = world.mimir(&["send", "--frame", "plaza", "hello"]).ok();
 }
+
+#[test]
+fn a_host_that_is_not_listed_is_asked_about_while_the_connection_waits() {
+    let Some(mut world) = world("questions about hosts") else { return };
+    world.set_env("MIMIR_NETWORK_ASK_WAIT", "120s");
+    let _ = world.mimir(&["frame", "create", "shop", "--network", "allow", "--start"]).ok();
+    let curl = ["frame", "exec", "shop", "--", "curl", "-s", "-m", "120", "http://registry.example.org/x"];
+    let waits = world.spawn(&curl);
+    let asked = eventually("it is asked", Duration::from_secs(30), || {
+        let open = world.json(&["approvals", "list"]);
+        open.as_array().and_then(|open| open.first()).cloned().ok_or_else(|| open.to_string())
+    });
+    assert_eq!((asked["form"].as_str(), asked["state"].as_str()), (Some("connection"), Some("pending")));
+    assert_eq!(asked["text"], "curl wants registry.example.org", "{asked}");
+    let shown = world.mimir(&["frame", "network", "shop"]).ok().stdout;
+    assert!(shown.contains("curl wants registry.example.org"), "{shown}");
+    let _ = world.mimir(&["approvals", "deny", asked["id"].as_str().expect("an id")]).ok();
+    let told = waits.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("somebody said no") && told.contains("mimir frame allow shop"), "{told}");
+
+    // Always: the list has it, and what waited goes on, as far as there is such a host.
+    let curl = ["frame", "exec", "shop", "--", "curl", "-s", "-m", "120", "http://nothing.invalid/x"];
+    let waits = world.spawn(&curl);
+    eventually("it is asked", Duration::from_secs(30), || {
+        let said = world.mimir(&["approvals", "allow", "--always"]);
+        if said.code == 0 { Ok(()) } else { Err(format!("{said:?}")) }
+    });
+    let told = waits.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("nothing.invalid cannot be reached"), "{told}");
+    let network = world.json(&["frame", "network", "shop"]);
+    let list = network["allow"].as_array().expect("a list");
+    assert!(list.contains(&serde_json::json!("nothing.invalid")), "{network}");
+}

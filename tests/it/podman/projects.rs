@@ -40,7 +40,7 @@ fn git_works_in(world: &World) {
         world,
         "cd main && git worktree add -q ../tree -b tree && mkdir -p packages/app && \
          git -c protocol.file.allow=always submodule --quiet add ../main sub && git commit -qm sub && \
-         touch -d '3 days ago' .git/worktrees/tree/gitdir",
+         touch -d '3 days ago' .git/worktrees/tree/gitdir && rm -rf .git/logs",
     );
 
     // A worktree: commits and branches arrive outside, and what git obeys there stays as it is.

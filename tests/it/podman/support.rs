@@ -218,6 +218,8 @@ impl World {
         argv.push(format!("MIMIR_HOME={}", self.home.display()));
         argv.push(format!("XDG_RUNTIME_DIR={}", self.runtime.display()));
         argv.push("MIMIR_SERVER_HTTP_PORT=0".into());
+        // Nobody is there to answer. Tests of the questions say otherwise.
+        argv.push("MIMIR_NETWORK_ASK_WAIT=0s".into());
         argv.extend(self.env.iter().map(|(name, value)| format!("{name}={value}")));
         argv.push(program.into());
         argv.extend(args.iter().map(|arg| (*arg).to_owned()));
@@ -258,7 +260,8 @@ impl World {
         self.run("podman", args)
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Run {
+    /// Runs a program as this world's user, and waits for it.
+    pub fn run(&self, program: &str, args: &[&str]) -> Run {
         let argv = self.argv(program, args);
         // Into files: a gateway that goes to the background would hold a pipe open.
         let out = tempfile::tempfile().expect("a temporary file");

@@ -38,7 +38,8 @@ fn every_name_of_loopback_is_the_frame_itself() {
     let Some(world) = world("names of loopback") else { return };
     let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
     let script = r#"
-        (python3 -m http.server 8000 --bind :: >/dev/null 2>&1 &); sleep 1
+        (python3 -m http.server 8000 --bind :: >/dev/null 2>&1 &)
+        for try in $(seq 600); do curl -s -o /dev/null http://127.0.0.1:8000/ && break; sleep 0.1; done
         for name in 127.0.0.1 localhost 0.0.0.0 '[::1]' "$HOSTNAME"; do
             url="http://$name:8000/"
             echo "curl $name $(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url")"
@@ -69,8 +70,30 @@ fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
         eventually_previewed(&world, "200", path);
         let _ = inside(&world, "kill $(cat /tmp/server)").ok();
     }
-    let _ = inside(&world, "nohup python3 -m http.server 5173 >/dev/null 2>&1 &").ok();
-    eventually_previewed(&world, "502", "Other ports that something listens on: 5173.");
+    // Another port: one that development servers have by themselves is found, any other is chosen.
+    let serve = |port: u16, text: &str| {
+        let server = format!("require('http').createServer((q, s) => s.end('{text}')).listen({port}, '::1')");
+        let _ = inside(&world, &format!("nohup node -e \"{server}\" >/dev/null 2>&1 &")).ok();
+    };
+    serve(7714, "by hand");
+    eventually_previewed(&world, "502", "Other ports that something listens on: 7714.");
+    serve(8000, "by Django");
+    eventually_previewed(&world, "200", "by Django");
+    serve(5173, "by Vite");
+    eventually_previewed(&world, "200", "by Vite");
+    let ports =
+        |args: &[&str]| world.mimir(&[&["frame", "ports", "shop", "--json"], args].concat()).ok().json();
+    let listed = ports(&[]);
+    assert_eq!(listed["listening_ports"], serde_json::json!([5173, 7714, 8000]), "{listed}");
+    assert_eq!(listed["shown_port"], 5173, "{listed}");
+    assert_eq!(ports(&["--preview", "7714"])["chosen_port"], 7714);
+    assert_eq!(preview(&world), ("200".to_owned(), "by hand".to_owned()), "at once");
+    let _ = world.mimir(&["frame", "restart", "shop"]).ok();
+    eventually_previewed(&world, "502", "Nothing listens on port 7714 inside the frame shop.");
+    serve(8000, "by Django");
+    eventually_previewed(&world, "502", "on: 8000. `mimir frame ports shop --preview PORT` leads here");
+    assert_eq!(ports(&["--preview", "auto"])["shown_port"], 8000);
+    assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
 }
 
 /// The machine's certificates are the frame's, and a change reaches it with its next start.
@@ -221,21 +244,122 @@ fn what_the_allow_list_promises_can_be_built() {
         ),
         ("github", "github.com", "git ls-remote https://github.com/octocat/Hello-World HEAD && echo HEAD"),
     ];
-    for (group, host, script) in projects {
-        let reach = inside(&world, &format!("curl -sS -m 20 -o /dev/null https://{host}/"));
-        let refused = inside(&world, &format!("curl -s -m 20 http://{host}/")).stdout;
-        if reach.code != 0 && refused.contains("cannot be reached") {
-            skip(&format!("a project of group {group}"), refused.trim());
+    let more = [
+        (
+            "npm, with pnpm and yarn",
+            "registry.npmjs.org",
+            "mkdir -p /tmp/js && cd /tmp/js && echo '{\"name\": \"js\", \"version\": \"1.0.0\"}' >package.json && \
+            npm install -g pnpm@9 yarn@1 2>&1 && PATH=~/.local/bin:$PATH && pnpm add left-pad@1.3.0 2>&1 && \
+            rm -rf node_modules && yarn add left-pad@1.3.0 2>&1 && ls node_modules/left-pad",
+        ),
+        (
+            "pypi, with uv",
+            "pypi.org",
+            "pip install -q --user uv 2>&1 && cd /tmp && ~/.local/bin/uv venv -q u && . u/bin/activate && \
+            ~/.local/bin/uv pip install -q six==1.17.0 && python -c 'import six; print(six.__version__)'",
+        ),
+        (
+            "debian, with apt-get and wget",
+            "deb.debian.org",
+            "mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial && cd /tmp/apt && \
+            echo 'deb [trusted=yes] http://deb.debian.org/debian bookworm main' >sources && \
+            apt='apt-get -o Dir::Etc::SourceList=/tmp/apt/sources -o Dir::Etc::SourceParts=/dev/null \
+                 -o Dir::State::Lists=/tmp/apt/lists -o Dir::Cache=/tmp/apt/cache -o Dir::Cache::pkgcache= \
+                 -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=' && \
+            $apt update 2>&1 && $apt download hello 2>&1 && ls hello_*.deb && \
+            if command -v wget; then wget -nv https://deb.debian.org/debian/dists/stable/Release 2>&1; fi",
+        ),
+    ];
+    for (group, host, script) in projects.into_iter().chain(more) {
+        if let Err(why) = reached_from(&world, host) {
+            skip(&format!("a project of group {group}"), &why);
             continue;
         }
-        let _ = reach.ok();
         let done = inside(&world, script);
         assert_eq!(done.code, 0, "{group}: {}\n{}", done.stdout, done.stderr);
     }
 }
 
-/// The tools of each kit build and test a tiny project inside a frame. What they would fetch is not fetched: hosts of
-/// other people are not ours to test.
+/// Whether a host that the frame may reach can be reached from it, and why not.
+fn reached_from(world: &World, host: &str) -> Result<(), String> {
+    let reach = inside(world, &format!("curl -sS -m 20 -o /dev/null https://{host}/"));
+    let refused = inside(world, &format!("curl -s -m 20 http://{host}/")).stdout;
+    if reach.code != 0 && refused.contains("cannot be reached") {
+        return Err(refused.trim().to_owned());
+    }
+    let _ = reach.ok();
+    Ok(())
+}
+
+/// Whether this machine reaches it; else why not.
+fn reaches(url: &str) -> Result<(), String> {
+    let asked = ["-sS", "-m", "20", "-L", "-o", "/dev/null", "-w", "%{http_code}", url];
+    let asked = std::process::Command::new("curl").args(asked).output().expect("curl runs");
+    match String::from_utf8_lossy(&asked.stdout).as_ref() {
+        "200" => Ok(()),
+        "000" => Err(format!("{url}: {}", String::from_utf8_lossy(&asked.stderr).trim())),
+        status => Err(format!("{url} answers {status} to this machine")),
+    }
+}
+
+/// What each kit's own client fetches through the frame's broker, and from where.
+const FETCHED: &[(&str, &[&str], &str, &str)] = &[
+    (
+        "go",
+        &[
+            "https://proxy.golang.org/github.com/google/uuid/@v/v1.6.0.info",
+            "https://sum.golang.org/lookup/github.com/google/uuid@v1.6.0",
+        ],
+        "mkdir fetched && cd fetched && go mod init example.org/fetched && go get github.com/google/uuid@v1.6.0 && \
+         printf 'package main\nimport (\"fmt\"; \"github.com/google/uuid\")\nfunc main() { fmt.Println(uuid.Nil) }\n' \
+         >main.go && go run .",
+        "00000000-0000-0000-0000-000000000000",
+    ),
+    (
+        "java",
+        &["https://repo.maven.apache.org/maven2/org/hamcrest/hamcrest/2.2/hamcrest-2.2.pom"],
+        "mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get -Dartifact=org.hamcrest:hamcrest:2.2 && \
+         ls ~/.m2/repository/org/hamcrest/hamcrest/2.2",
+        "hamcrest-2.2.jar",
+    ),
+    (
+        "php",
+        &["https://repo.packagist.org/p2/psr/log.json", "https://api.github.com/repos/php-fig/log"],
+        "mkdir fetched && cd fetched && composer require -q -n psr/log:3.0.2 && \
+         php -r 'require \"vendor/autoload.php\"; echo Psr\\Log\\LogLevel::ALERT;'",
+        "alert",
+    ),
+    (
+        "ruby",
+        &["https://index.rubygems.org/info/rainbow", "https://rubygems.org/gems/rainbow-3.1.1.gem"],
+        "mkdir fetched && cd fetched && printf 'source \"https://rubygems.org\"\ngem \"rainbow\", \"3.1.1\"\n' >Gemfile && \
+         bundle config set --local path gems && bundle install --quiet && \
+         bundle exec ruby -e 'require \"rainbow\"; puts Gem.loaded_specs[\"rainbow\"].version'",
+        "3.1.1",
+    ),
+    (
+        "rust",
+        &[
+            "https://index.crates.io/cf/g-/cfg-if",
+            "https://static.crates.io/crates/cfg-if/cfg-if-1.0.0.crate",
+        ],
+        "cargo init -q --bin fetched && cd fetched && cargo add -q cfg-if@=1.0.0 && \
+         printf 'fn main() { cfg_if::cfg_if! { if #[cfg(unix)] { println!(\"unix\") } else { } } }\n' >src/main.rs && cargo run -q",
+        "unix",
+    ),
+];
+
+/// Set-id bits are refused in a frame, and git sets one on the folders of a repository that is shared with a group.
+#[test]
+fn a_repository_that_is_shared_with_a_group_can_be_committed_to() {
+    let Some(world) = world("a shared repository") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let script = "git init -q shared && cd shared && git config core.sharedRepository group && echo 1 >a && git add a && \
+                  git -c user.name=Me -c user.email=me@example.org commit -q -m one && git gc -q && git log --format=%s";
+    assert_eq!(inside(&world, script).ok().stdout.trim(), "one");
+}
+
+/// The tools of each kit build and test a tiny project inside a frame, and fetch another one's where this machine can.
 #[test]
 fn the_kits_build_and_test_a_project() {
     let Some(world) = world("kits") else { return };
@@ -250,7 +374,9 @@ fn the_kits_build_and_test_a_project() {
     let built = world.mimir(&["image", "build", "--with", &kits.join(",")]).ok();
     let image = format!("localhost/mimir-project:{}", kits.join("-"));
     assert!(built.stdout.starts_with(&image), "{built:?}");
-    let _ = world.mimir(&["frame", "create", "shop", "--image", &image, "--start"]).ok();
+    let create = ["frame", "create", "shop", "--image", &image, "--start"];
+    let groups = ["go", "maven", "packagist", "rubygems"].map(|group| ["--allow", group]).concat();
+    let _ = world.mimir(&[&create[..], &groups].concat()).ok();
     let projects = [
         (
             "go",
@@ -289,6 +415,19 @@ fn the_kits_build_and_test_a_project() {
     for (kit, script, expected) in projects.iter().filter(|(kit, ..)| kits.contains(kit)) {
         let done = inside(&world, &format!("mkdir -p /workspace/{kit} && cd /workspace/{kit} && {script}"));
         assert!(done.code == 0 && done.stdout.contains(expected), "{kit}: {}\n{}", done.stdout, done.stderr);
+    }
+    for (kit, urls, script, expected) in FETCHED.iter().filter(|(kit, ..)| kits.contains(kit)) {
+        if let Err(why) = urls.iter().try_for_each(|url| reaches(url)) {
+            skip(&format!("what the kit {kit} fetches"), &why);
+            continue;
+        }
+        let done = inside(&world, &format!("cd /workspace/{kit} && {script}"));
+        assert!(
+            done.code == 0 && done.stdout.contains(expected),
+            "{kit} fetches: {}\n{}",
+            done.stdout,
+            done.stderr
+        );
     }
     let _ = world.mimir(&["frame", "destroy", "shop", "--yes"]).ok();
     let id = built.stdout.split_whitespace().nth(1).expect("its id");

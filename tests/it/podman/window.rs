@@ -8,6 +8,8 @@ use super::terminal::Terminal;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TUI: &str = "^/usr/local/bin/opencode attach";
+/// What it shows whatever else it shows.
+const OF_TUI: &str = "ctrl+p";
 /// How long it stays in these tests after the last viewer left, in seconds.
 const LINGER: u64 = 2;
 
@@ -74,6 +76,15 @@ impl Scripted {
     }
 }
 
+/// Waits until the TUI shows that: before it is there, the window shows the last words without it.
+#[track_caller]
+fn shown(terminal: &Terminal, wanted: &str) {
+    eventually(&format!("{wanted:?} in the TUI"), LIMIT, || {
+        let seen = terminal.text();
+        if seen.contains(wanted) && seen.contains(OF_TUI) { Ok(()) } else { Err(format!("\n{seen}\n")) }
+    });
+}
+
 #[track_caller]
 fn leave(mut terminal: Terminal) {
     terminal.detach();
@@ -90,6 +101,8 @@ fn the_tui_runs_only_while_somebody_looks_and_a_while_longer() {
     let began = Instant::now();
     let terminal = place.attach(&[]);
     terminal.wait_for_text("said while nobody looked", LIMIT);
+    println!("window: the last words were on the screen after {:.1} s", began.elapsed().as_secs_f64());
+    shown(&terminal, "said while nobody looked");
     println!("window: the conversation was on the screen after {:.1} s", began.elapsed().as_secs_f64());
     assert_eq!(place.tui().len(), 1);
     leave(terminal);
@@ -97,12 +110,12 @@ fn the_tui_runs_only_while_somebody_looks_and_a_while_longer() {
     let left = place.in_frame(&["sh", "-c", "find /tmp -name '*.so' -size +8M"]);
     assert_eq!(left, "", "what it unpacked into memory goes with it");
 
-    let shown = place.world.json(&["frame", "show", "seen"]);
-    let container = shown["container"].as_str().expect("a container").to_owned();
+    let details = place.world.json(&["frame", "show", "seen"]);
+    let container = details["container"].as_str().expect("a container").to_owned();
     let past_us =
         ["exec", "-it", &container, "tmux", "-S", "/run/frame/tmux.sock", "attach", "-t", "main:agent"];
     let mut terminal = Terminal::run(&place.world, "podman", &past_us, 120, 40);
-    terminal.wait_for_text("said while nobody looked", LIMIT);
+    shown(&terminal, "said while nobody looked");
     terminal.detach();
     place.waits_for_a_viewer();
 
@@ -120,8 +133,8 @@ fn of_two_viewers_the_last_one_counts() {
     let Some(place) = place("two viewers of the agent window") else { return };
     place.say("@@text@@ for two", "new");
     let (one, other) = (place.attach(&[]), place.attach(&["--read-only"]));
-    one.wait_for_text("for two", LIMIT);
-    other.wait_for_text("for two", LIMIT);
+    shown(&one, "for two");
+    shown(&other, "for two");
     let running = place.tui();
     assert_eq!(running.len(), 1, "{running:?}");
     leave(one);
@@ -137,15 +150,15 @@ fn what_somebody_typed_and_did_not_send_is_not_lost() {
     let Some(place) = place("text in the prompt") else { return };
     for (text, greeting) in [("half a thought", "Ask anything"), ("another half", "was said")] {
         let mut terminal = place.attach(&[]);
-        terminal.wait_for_text(greeting, LIMIT);
+        shown(&terminal, greeting);
         terminal.type_text(text);
-        terminal.wait_for_text(text, LIMIT);
+        shown(&terminal, text);
         assert!(!terminal.text().contains("server error"), "{}", terminal.text());
         leave(terminal);
         place.stays("it has text in its prompt");
 
         let mut terminal = place.attach(&[]);
-        terminal.wait_for_text(text, LIMIT);
+        shown(&terminal, text);
         terminal.type_text(&"\x7f".repeat(text.len()));
         eventually("the text is taken back", LIMIT, || {
             let seen = terminal.text();
@@ -168,27 +181,55 @@ fn the_tui_opens_on_the_session_that_was_shown_last() {
     place.say("@@text@@ of pears", "new");
     place.waits_for_a_viewer();
     let terminal = place.attach(&[]);
-    terminal.wait_for_text("of pears", LIMIT);
+    shown(&terminal, "of pears");
     leave(terminal);
     place.waits_for_a_viewer();
 
     place.say("@@text@@ and more", &apples);
     let terminal = place.attach(&[]);
-    terminal.wait_for_text("of apples", LIMIT);
+    shown(&terminal, "of apples");
     // A message goes to the window that is open as well.
     place.say("@@text@@ of plums", "new");
-    terminal.wait_for_text("of plums", LIMIT);
+    shown(&terminal, "of plums");
     // As when somebody picks one from the list of sessions: the gateway has no part in it.
     let choose = format!(
         "curl -s --noproxy '*' -K - -H 'content-type: application/json' -d '{{\"sessionID\":\"{of_agent}\"}}' \
          http://127.0.0.1:4096/tui/select-session <<X\nuser=mimir:$(cat /run/mimir/start/password)\nX"
     );
     let _ = place.in_frame(&["sh", "-c", &choose]);
-    terminal.wait_for_text("of apples", LIMIT);
+    shown(&terminal, "of apples");
     leave(terminal);
     place.waits_for_a_viewer();
     let terminal = place.attach(&[]);
-    terminal.wait_for_text("of apples", LIMIT);
+    shown(&terminal, "of apples");
+    leave(terminal);
+}
+
+/// Nobody chooses after the last viewer left; what is talked about then is newer than the screen, whatever that shows.
+#[test]
+fn what_is_talked_about_after_the_last_viewer_left_is_shown_next() {
+    let Some(place) = place("which session is shown after leaving") else { return };
+    place.say("@@text@@ of apples", "new");
+    let apples = place.in_frame(&["cat", "/run/frame/session"]).trim().to_owned();
+    place.say("@@text@@ of pears", "new");
+    place.waits_for_a_viewer();
+    let terminal = place.attach(&[]);
+    shown(&terminal, "of pears");
+    let _ = place.tmux(&["set-option", "-g", "@linger", "8"]);
+    let _ = place.in_frame(&["rm", "-f", "/run/frame/left"]);
+    leave(terminal);
+    eventually("that the last viewer left is noted", LIMIT, || {
+        let marked = place.in_frame(&["sh", "-c", "ls /run/frame"]);
+        if marked.lines().any(|name| name == "left") { Ok(()) } else { Err(marked) }
+    });
+    // As the gateway writes it, for a TUI that has not heard of it yet.
+    let write = format!("echo {apples} >/run/frame/new && mv /run/frame/new /run/frame/session");
+    let _ = place.in_frame(&["sh", "-c", &write]);
+    assert!(place.window().contains("of pears"), "it is still on the screen");
+    place.waits_for_a_viewer();
+    assert_eq!(place.in_frame(&["cat", "/run/frame/session"]).trim(), apples);
+    let terminal = place.attach(&[]);
+    shown(&terminal, "of apples");
     leave(terminal);
 }
 
@@ -198,12 +239,12 @@ fn what_ends_in_the_terminal_comes_back() {
     let Some(place) = place("what ends comes back") else { return };
     place.say("@@text@@ still here", "new");
     let terminal = place.attach(&[]);
-    terminal.wait_for_text("still here", LIMIT);
+    shown(&terminal, "still here");
     let comes_back = |what: &str, before: &[u32]| {
         eventually(&format!("{what}: another TUI shows the conversation"), LIMIT, || {
             let (running, seen) = (place.tui(), terminal.text());
             let is_another = running.len() == 1 && running != before;
-            if is_another && seen.contains("still here") {
+            if is_another && seen.contains("still here") && seen.contains(OF_TUI) {
                 Ok(())
             } else {
                 Err(format!("{running:?}\n{seen}"))
@@ -230,7 +271,7 @@ fn what_ends_in_the_terminal_comes_back() {
     }
     let _ = place.in_frame(&["rm", "/run/mimir/link/agent.sock"]);
     place.say("@@text@@ through a new socket", "last");
-    terminal.wait_for_text("through a new socket", LIMIT);
+    shown(&terminal, "through a new socket");
 
     let _ = place.in_frame(&["tmux", "-S", "/run/frame/tmux.sock", "kill-server"]);
     eventually("there is a terminal again, and nobody looks at it", LIMIT, || {
@@ -239,7 +280,7 @@ fn what_ends_in_the_terminal_comes_back() {
     });
     assert_eq!(place.tui(), [0_u32; 0]);
     let terminal = place.attach(&[]);
-    terminal.wait_for_text("still here", LIMIT);
+    shown(&terminal, "still here");
     leave(terminal);
     let stopping = Instant::now();
     let _ = place.world.mimir(&["frame", "stop", "seen"]).ok();

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mimir::delivery::SendError;
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::status::StatusWord;
 use serde_json::json;
@@ -136,7 +137,21 @@ async fn a_frame_that_holds_more_than_it_may_is_stopped_and_told_why() {
     assert!(told.text.contains("more than the 512 MiB it may"), "{}", told.text);
     assert!(told.text.contains("mimir frame start large"), "{}", told.text);
     assert_eq!(world.now().await[&small.id].frame.state, FrameState::Running);
+    // A message would wake it to the same end, so it is refused with what to do.
+    let refused = world.services.delivery.send(&OWNER, to("large", "wake up")).await.expect_err("refused");
+    assert!(matches!(&refused, SendError::StoppedFor { frame, .. } if frame == "large"), "{refused:?}");
+    assert!(refused.to_string().contains("mimir frame start large"), "{refused}");
+    let woken = world.services.frames.wake(&large.id, LIMIT).await.expect_err("what waits wakes it neither");
+    assert!(woken.to_string().contains("more than the 512 MiB it may"), "{woken}");
+    assert_eq!(world.now().await[&large.id].frame.state, FrameState::Stopped);
+
     std::fs::remove_file(home.join("bomb")).expect("removed");
+    world.services.frames.ask(&OWNER, &large.name, Desired::Running).await.expect("somebody starts it");
+    said(&world, &large.id, StatusWord::Idle).await;
+    world.services.frames.ask(&OWNER, &large.name, Desired::Stopped).await.expect("asked");
+    world.reach(&large.id, Desired::Stopped).await;
+    let sent = world.services.delivery.send(&OWNER, to("large", "wake up")).await.expect("accepted");
+    assert!(sent.wakes_frame, "stopped by hand it is woken as ever");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub struct ApprovalView {
     /// The message whose turn waits, if it is one of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Which of the two it is.
+    /// What is asked: leave to use a tool, a question, or leave to reach a host (the gateway asks that, no agent).
     pub form: RequestForm,
     /// How far it is.
     pub state: ApprovalState,
@@ -27,10 +27,11 @@ pub struct ApprovalView {
     /// Of a permission: `bash`, `edit`, `external_directory`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// Of a permission: each command, path or address.
+    /// Of a permission: each command, path or address. Of a connection: the host and port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<String>,
-    /// Of a permission: what `always` would allow from then on, until the agent is restarted.
+    /// What `always` would allow from then on: of a permission until the agent is restarted, of a connection until it is
+    /// denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<String>,
     /// Of a permission: whatever else the agent says, such as the whole command or the change to a file.
@@ -56,7 +57,7 @@ pub struct ApprovalView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it is denied by itself (UTC ms); only in unattended runs.
+    /// When it is denied by itself (UTC ms); only in unattended runs, and of a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<u64>,
     /// UTC ms.
@@ -86,7 +87,7 @@ pub struct AnswerApproval {
 pub enum Say {
     /// This time.
     Once,
-    /// This time, and the agent need not ask for the like again until it is restarted.
+    /// This time, and the agent need not ask for the like again until it is restarted. A host is on the frame's list then.
     Always,
     /// No.
     Reject,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::budgets::BudgetView;
+use super::secrets::SecretGrantView;
 use crate::container::Mount;
 pub use crate::frame::Leftover;
 use crate::frame::{Desired, EngineKind, FrameState, Limits};
+use crate::git::GitMode;
 use crate::isolation::Isolation;
 use crate::network::{HostTraffic, LentHost, NetworkMode};
 use crate::origin::Origin;
@@ -46,6 +48,15 @@ pub struct CreateFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Give it this machine's graphics cards (CDI: `nvidia.com/gpu=all`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
+    /// What becomes of what it pushes; the configured mode when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitMode>,
+    /// Its repository at a forge, such as `github.com/me/blog`; the origin of its folder when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
     /// Cores, such as 1.5.
     #[schema(minimum = 0.1, maximum = 1024)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +133,10 @@ pub struct AllowFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Branches that it may push to its repository; with `+` before one, it may be rewritten and deleted too.
+    #[schema(schema_with = super::schemas::branches)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
     /// One connection to each of the hosts, within ten minutes.
     #[serde(default)]
     pub once: bool,
@@ -143,6 +158,10 @@ pub struct DenyFrame {
     #[schema(schema_with = super::schemas::providers)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// Branches that it may not push any more; those that every frame may push stay (`git.branches`).
+    #[schema(schema_with = super::schemas::branches)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
 }
 
 /// `GET /v1/frames/{name}/network`
@@ -163,8 +182,35 @@ pub struct FrameNetwork {
     /// How much it may send to one host a day; absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_limit_bytes: Option<u64>,
+    /// How many connections it may make to one host a day; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limit_count: Option<u64>,
+    /// Hosts that connections wait for while you are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<AskedHost>,
+    /// Its repository at a forge, which it reads and pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What becomes of what it pushes there.
+    #[serde(default)]
+    pub git: GitMode,
+    /// Branches that it may push there.
+    #[serde(default)]
+    pub branches: Vec<String>,
     /// What its connections came to, up to a second ago; last used first. Nothing is known of those in mode `open`.
     pub hosts: Vec<HostTraffic>,
+}
+
+/// A host that a connection waits for while people are asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AskedHost {
+    /// For `mimir approvals`.
+    pub approval: String,
+    /// What is asked, in one line.
+    pub text: String,
+    /// Until when the connection waits (UTC ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// `POST /v1/frames/{name}/upgrade`
@@ -288,8 +334,20 @@ pub struct FrameDetails {
     /// Model providers that it may use; empty for a server elsewhere, which has its own.
     #[serde(default)]
     pub providers: Vec<String>,
+    /// Its repository at a forge, which it reads and pushes; absent when its folder has no origin there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What becomes of what it pushes there.
+    #[serde(default)]
+    pub git: GitMode,
+    /// Branches that it may push there.
+    #[serde(default)]
+    pub branches: Vec<String>,
     /// Names of the extra environment; values are not shown.
     pub env: Vec<String>,
+    /// What it was given of secrets; never themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretGrantView>,
     /// Who owns what the agent writes.
     pub owner: String,
     /// What the engine says right now: missing, halted, running, paused; or why it cannot be asked.

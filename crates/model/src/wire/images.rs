@@ -58,7 +58,10 @@ pub enum BuildLine {
         image: ImageView,
         /// Whether anything had to be built.
         built: bool,
-        /// Which base was used and why.
+        /// Whether it came from an archive that was installed with mimir.
+        #[serde(default)]
+        loaded: bool,
+        /// Which base was used and why; from which archive it came.
         base: String,
     },
     /// It failed; the stream ends.

@@ -85,6 +85,31 @@ pub struct EditMessage {
     pub agent: Option<String>,
 }
 
+/// `POST /v1/frames/{name}/route`: which model would answer such a message?
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRoute {
+    /// What would be asked.
+    #[schema(schema_with = super::schemas::message_text)]
+    pub text: String,
+    /// One of opencode's agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// Which model would answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RouteView {
+    /// The frame's name.
+    pub frame: String,
+    /// `provider/model`; absent where a server elsewhere chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// By which rule of `models.routes`; absent for the usual model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+}
+
 /// The answer to it (202), and `GET /v1/messages/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MessageView {
@@ -110,9 +135,12 @@ pub struct MessageView {
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// The model, `provider/model`.
+    /// The model, `provider/model`; absent for the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// By which rule of `models.routes` that model was chosen, when the message named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Of the whole turn.
     pub tokens: Tokens,
     /// Millionths of a US dollar.

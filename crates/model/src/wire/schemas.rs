@@ -5,6 +5,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Object, Schema, SchemaType, 
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr};
 
 use crate::allow::AllowGroups;
+use crate::git::BranchRule;
 use crate::message::{MessageText, SessionTitle};
 
 /// Something that is not white space, as Rust and Unicode mean it.
@@ -12,16 +13,21 @@ const NOT_BLANK: &str = r"[^\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u2
 /// What people call frames, projects and tokens.
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$";
 /// A host, perhaps all beneath it, perhaps on one port.
-const HOST: &str = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$";
+const HOST: &str = concat!(
+    r"^((GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)(\+(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS))* )?",
+    r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+    r"((/[A-Za-z0-9_~-]+)*/?|(/[A-Za-z0-9_~-]+)*/\*)$"
+);
 /// An http address of a host: a name, or an IP address of either kind; perhaps a user before it and a port behind it.
 const SERVER: &str = r"^https?://([A-Za-z0-9_.~-]+@)?([A-Za-z][A-Za-z0-9]*([.-][A-Za-z][A-Za-z0-9]*)*|((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])|\[([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}\]|\[::([0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}\])(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
 /// A variable that neither mimir nor what the frame stands on sets itself.
 const VARIABLE: &str =
     "^(?!(HOME|SHELL|XDG_STATE_HOME)$|MIMIR_|OPENCODE_SERVER_|OPENCODE_CONFIG)[A-Za-z_][A-Za-z0-9_]*$";
 /// Settings that whoever asks may have in the environment.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "approvals.unattended",
     "frames.allow",
+    "frames.git",
     "frames.image",
     "frames.limits.cpus",
     "frames.limits.memory",
@@ -77,6 +83,11 @@ pub(super) fn providers() -> Schema {
     Schema::Array(
         ArrayBuilder::new().items(text().pattern(Some("^[a-z0-9_-]+$")).max_length(Some(60))).build(),
     )
+}
+
+/// Branches that may be pushed.
+pub(super) fn branches() -> Schema {
+    Schema::Array(ArrayBuilder::new().items(text().pattern(Some(BranchRule::PATTERN))).build())
 }
 
 /// Names of frames; at least one, or all of them.

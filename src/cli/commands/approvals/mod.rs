@@ -48,7 +48,7 @@ pub struct WhichArgs {
     id: Option<String>,
 }
 
-/// Let the agent do it
+/// Let the agent do it, or a frame reach a host
 ///
 /// Courtesy, not a boundary: the agent says itself what it is about to do. Limits that must hold are held outside the
 /// frame (`--network`, `--memory`, what is in the workspace).
@@ -56,7 +56,7 @@ pub struct WhichArgs {
 pub struct AllowArgs {
     #[command(flatten)]
     which: WhichArgs,
-    /// And do not ask for the like again, until the agent is restarted
+    /// And do not ask for the like again, until the agent is restarted; a host is on the frame's list then
     #[arg(long)]
     always: bool,
 }
@@ -178,7 +178,11 @@ fn show(approval: &ApprovalView, context: &Context) -> Outcome {
         out.line(line)?;
     }
     if let Some(at) = approval.deadline_at.filter(|_| approval.state == ApprovalState::Pending) {
-        out.line(format!("denied by itself at {} UTC: the run is unattended", time(at)))?;
+        let why = match approval.form {
+            RequestForm::Connection => "the connection waits no longer",
+            RequestForm::Permission | RequestForm::Question => "the run is unattended",
+        };
+        out.line(format!("denied by itself at {} UTC: {why}", time(at)))?;
     }
     if approval.by.is_some() {
         out.line(format!(

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::{Failure, usage};
 use crate::cli::table::clean;
-use crate::model::approval::AskedQuestion;
+use crate::model::approval::{AskedQuestion, RequestForm};
 use crate::model::visible::exact;
 use crate::wire::approvals::ApprovalView;
 
@@ -23,6 +23,9 @@ pub fn by(by: Option<&str>, rule: Option<&str>) -> String {
 
 /// Who asks for what, in one line.
 pub fn heading(approval: &ApprovalView) -> String {
+    if approval.form == RequestForm::Connection {
+        return format!("frame {}: {}, which is not on its list", approval.frame, exact(&approval.text));
+    }
     let who = if approval.from_child { "a sub-agent of" } else { "the agent of" };
     match &approval.tool {
         Some(tool) => format!("{who} {} asks leave to use {}", approval.frame, clean(tool)),
@@ -33,6 +36,9 @@ pub fn heading(approval: &ApprovalView) -> String {
 /// What it is about, as whoever decides must see it: each command, path or address, or the questions with their
 /// options. Of a command its whole text, and whatever of the rest is no part of it.
 pub fn body(approval: &ApprovalView) -> Vec<String> {
+    if approval.form == RequestForm::Connection {
+        return approval.patterns.iter().map(|target| indented(&exact(target))).collect();
+    }
     if approval.tool.is_none() {
         return approval.questions.iter().flat_map(question).collect();
     }
@@ -55,6 +61,12 @@ fn diff(approval: &ApprovalView) -> Option<String> {
 /// All of it.
 pub fn whole(approval: &ApprovalView) -> Vec<String> {
     let mut lines = vec![heading(approval)];
+    if approval.form == RequestForm::Connection {
+        lines.extend(body(approval));
+        lines
+            .extend(always(approval).map(|what| format!("`--always` would put on the frame's list: {what}")));
+        return lines;
+    }
     if approval.tool.is_none() {
         lines.extend(body(approval));
         return lines;

@@ -16,6 +16,8 @@ use crate::cli::json::FrameMade;
 use crate::cli::names;
 use crate::cli::table::clean;
 use crate::client::{ClientError, FrameVerb, GatewayClient};
+use crate::daemon;
+use crate::model::git::GitMode;
 use crate::model::names::{FrameName, suggest};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
@@ -47,6 +49,15 @@ pub struct CreateArgs {
     /// A model provider that it may use besides that of the default model; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// Give it this machine's graphics cards, which loosens its isolation
+    #[arg(long)]
+    gpu: bool,
+    /// What becomes of what it pushes: direct (to the forge), gate (it waits until you have looked)
+    #[arg(long, value_name = "MODE")]
+    git: Option<GitMode>,
+    /// Its repository at a forge, such as github.com/me/blog; the folder's origin when absent
+    #[arg(long, value_name = "REPOSITORY")]
+    repo: Option<String>,
     /// Processor cores, such as 1.5
     #[arg(long, value_name = "N", value_parser = cpus::parse)]
     cpus: Option<u32>,
@@ -130,7 +141,8 @@ pub(super) async fn tell(gateway: &GatewayClient, name: &str, context: &Context)
     notes
 }
 
-/// Creates it; when the image is missing and somebody is there, offers to build it first.
+/// Creates it; when the image is missing, loads the one that came with mimir, or offers to build it where somebody is
+/// there.
 async fn create(
     gateway: &GatewayClient,
     request: &CreateFrame,
@@ -145,7 +157,9 @@ async fn create(
         }
         Err(ClientError::Refused(problem)) if problem.code == "image.missing" && is_usual(request) => {
             let question = "The frame image is not on this machine yet. Build it now? It takes some minutes.";
-            if !(ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true)) {
+            let is_here = context.elsewhere.is_none() && daemon::image_is_shipped();
+            let may_build = || ask::can_ask(&context.out) && ask::yes_or_no(&context.out, question, true);
+            if !(is_here || may_build()) {
                 return Err((*problem).into());
             }
             image::build(gateway, &BuildImage::default(), context).await?;
@@ -180,6 +194,9 @@ fn request(args: CreateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cre
         network: args.network,
         allow: args.allow,
         providers: args.providers,
+        gpu: args.gpu,
+        git: args.git,
+        repo: args.repo,
         cpus: args.cpus.map(|milli| f64::from(milli) / 1000.0),
         memory_bytes: args.memory,
         pids: args.pids,

@@ -11,6 +11,7 @@ mod list;
 mod logs;
 mod nested;
 mod network;
+mod ports;
 mod relocate;
 mod show;
 mod stats;
@@ -53,6 +54,7 @@ pub enum FrameCommand {
     Exec(exec::ExecArgs),
     Stats(stats::StatsArgs),
     Events(events::EventsArgs),
+    Ports(ports::PortsArgs),
     Network(network::NetworkArgs),
     Allow(network::AllowArgs),
     Deny(network::DenyArgs),
@@ -120,6 +122,7 @@ pub async fn run(command: FrameCommand, context: &Context) -> Outcome {
         FrameCommand::Exec(args) => exec::run(&args, context).await,
         FrameCommand::Stats(args) => stats::run(&args, context).await,
         FrameCommand::Events(args) => events::run(&args, context).await,
+        FrameCommand::Ports(args) => ports::run(&args, context).await,
         FrameCommand::Network(args) => network::run(&args, context).await,
         FrameCommand::Allow(args) => network::allow(args, context).await,
         FrameCommand::Deny(args) => network::deny(args, context).await,

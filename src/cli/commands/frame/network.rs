@@ -10,12 +10,14 @@ use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::cli::{here, names};
 use crate::client::GatewayClient;
+use crate::model::allow::AllowGroups;
 use crate::model::names::FrameName;
 use crate::model::network::{HostTraffic, NetworkMode};
 use crate::model::quantity::{age, left, size, span};
 use crate::wire::frames::{AllowFrame, DenyFrame, FrameNetwork};
+use crate::wire::problem::Problem;
 
-/// What a frame may reach, and which hosts it asked for: let through, refused, bytes, last time
+/// What a frame may reach, and which hosts it asked for: connections, requests, refusals, bytes, last time
 #[derive(Debug, Args)]
 pub struct NetworkArgs {
     /// Which frame; the one of this folder when absent
@@ -24,6 +26,9 @@ pub struct NetworkArgs {
     /// Show it again every second until Ctrl-C
     #[arg(long, short)]
     follow: bool,
+    /// The named groups of hosts, what each is for, and what is in it
+    #[arg(long, conflicts_with_all = ["name", "follow"])]
+    groups: bool,
 }
 
 /// Let a frame reach hosts, or use a model provider; holds at once, also while it runs
@@ -32,12 +37,16 @@ pub struct AllowArgs {
     /// Which frame
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: FrameName,
-    /// Hosts, or groups such as `npm`. With a port (`git.example.org:22`) anything may be spoken there, else HTTP and TLS
-    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    /// Hosts, or groups such as `npm`. With a port (`git.example.org:22`) anything may be spoken there, else HTTP and TLS;
+    /// with methods or a path (`"GET+HEAD example.org/debian/*"`) plain HTTP that fits
+    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
     hosts: Vec<String>,
     /// A model provider that it may use; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// A branch that it may push, such as feature/*; with + before it, it may be rewritten and deleted too
+    #[arg(long = "branch", value_name = "BRANCH")]
+    branches: Vec<String>,
     /// One connection, within ten minutes
     #[arg(long, conflicts_with_all = ["for_time", "always"])]
     once: bool,
@@ -56,14 +65,20 @@ pub struct DenyArgs {
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: FrameName,
     /// Hosts or groups
-    #[arg(value_name = "HOST", required_unless_present = "providers")]
+    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
     hosts: Vec<String>,
     /// A model provider; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
     providers: Vec<String>,
+    /// A branch that it may not push any more; may be repeated
+    #[arg(long = "branch", value_name = "BRANCH")]
+    branches: Vec<String>,
 }
 
 pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
+    if args.groups {
+        return groups(context);
+    }
     let gateway = context.gateway().await?;
     let command = |name: &str| format!("mimir frame network {name}");
     let name = here::frame(&gateway, args.name.as_ref(), &command, context).await?;
@@ -85,9 +100,27 @@ pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
+/// They are part of the program, so no gateway is asked.
+fn groups(context: &Context) -> Outcome {
+    let built_in = |error: String| Problem::new(500, "internal", "the groups cannot be read").detail(error);
+    let groups = AllowGroups::built_in().map_err(built_in)?;
+    if context.out.json {
+        context.out.document(&groups.described().to_vec())?;
+        return Ok(DONE);
+    }
+    let mut table =
+        Table::new(&[column("GROUP"), column("FOR").shrinks(), column("HOSTS").shrinks().spare(1)]);
+    for group in groups.described() {
+        table.row(vec![group.name.clone().into(), group.about.clone().into(), group.hosts.join(", ").into()]);
+    }
+    context.out.table(&table)?;
+    Ok(DONE)
+}
+
 pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
-    if !args.providers.is_empty() && (args.once || args.for_time.is_some()) {
-        return Err(usage("a provider is granted for good, or not at all")
+    let is_for_good = !args.providers.is_empty() || !args.branches.is_empty();
+    if is_for_good && (args.once || args.for_time.is_some()) {
+        return Err(usage("providers and branches are granted for good, or not at all")
             .hint("leave out --once and --for; `mimir frame deny NAME --provider PROVIDER` takes it back")
             .into());
     }
@@ -96,6 +129,7 @@ pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
     let request = AllowFrame {
         hosts: args.hosts,
         providers: args.providers,
+        branches: args.branches,
         once: args.once,
         for_seconds: args.for_time.map(|time| time.as_secs()),
     };
@@ -112,7 +146,7 @@ pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
 
 pub async fn deny(args: DenyArgs, context: &Context) -> Outcome {
     let gateway = context.gateway().await?;
-    let request = DenyFrame { hosts: args.hosts, providers: args.providers };
+    let request = DenyFrame { hosts: args.hosts, providers: args.providers, branches: args.branches };
     let network = gateway.deny_frame(args.name.as_str(), &request).await?;
     told(&network, context)?;
     Ok(DONE)
@@ -145,9 +179,25 @@ fn words(network: &FrameNetwork, now_ms: u64) -> Vec<String> {
         format!("lent      {} {how} {}", clean(&loan.host), left(loan.until, now_ms))
     }));
     lines.push(format!("models of {}", list(&network.providers, "no provider")));
-    if let Some(limit) = network.upload_limit_bytes.filter(|_| network.network == NetworkMode::Allow) {
-        lines.push(format!("uploads   {} to each host a day", size(limit)));
+    if let Some(repository) = &network.repository {
+        lines.push(format!(
+            "git       {repository}, {}; may push {}",
+            network.git,
+            list(&network.branches, "nothing")
+        ));
     }
+    if network.network == NetworkMode::Allow {
+        let uploads = network.upload_limit_bytes.map(|limit| format!("{} sent", size(limit)));
+        let connections = network.connection_limit_count.map(|limit| format!("{limit} connections"));
+        let limits: Vec<String> = uploads.into_iter().chain(connections).collect();
+        if !limits.is_empty() {
+            lines.push(format!("at most   {} to each host a day", limits.join(", ")));
+        }
+    }
+    lines.extend(network.asked.iter().map(|asked| {
+        let left = asked.until.map(|until| format!(", {}", left(until, now_ms))).unwrap_or_default();
+        format!("waits     {}: `mimir approvals allow {}`{left}", clean(&asked.text), asked.approval)
+    }));
     lines
 }
 
@@ -155,6 +205,7 @@ fn table(hosts: &[HostTraffic], now_ms: u64) -> Table {
     let mut table = Table::new(&[
         column("HOST"),
         column("ALLOWED").right(),
+        column("REQUESTS").right().spare(4),
         column("REFUSED").right(),
         column("SENT").right().spare(2),
         column("RECEIVED").right().spare(2),
@@ -163,9 +214,11 @@ fn table(hosts: &[HostTraffic], now_ms: u64) -> Table {
     ]);
     for host in hosts {
         let refused = host.refused_count.to_string();
+        let requests = if host.request_count > 0 { host.request_count.to_string() } else { "-".to_owned() };
         table.row(vec![
             format!("{}:{}", host.host, host.port).into(),
             host.allowed_count.to_string().into(),
+            requests.into(),
             if host.refused_count > 0 { inked(Ink::Red, &refused) } else { refused.as_str().into() },
             size(host.sent_bytes).into(),
             size(host.received_bytes).into(),

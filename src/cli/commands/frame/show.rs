@@ -12,6 +12,7 @@ use crate::cli::table::clean;
 use crate::cli::{here, names};
 use crate::clock::utc as time;
 use crate::model::frame::FrameState;
+use crate::model::git::GitMode;
 use crate::model::names::FrameName;
 use crate::model::network::NetworkMode;
 use crate::model::quantity::{age, left, size};
@@ -127,6 +128,16 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
     if !frame.providers.is_empty() {
         facts.push(("models of", frame.providers.join(", ")));
     }
+    if let Some(repository) = &frame.repository {
+        let becomes = match frame.git {
+            GitMode::Direct => "direct",
+            GitMode::Gate => "with a gate: what it pushes waits for a look",
+        };
+        facts.push((
+            "git",
+            format!("{repository}, {becomes}; may push {}", list_or(&frame.branches, "nothing")),
+        ));
+    }
     let enforced = if frame.limits_enforced { "" } else { " (not enforced by the engine here)" };
     facts.push((
         "limits",
@@ -163,6 +174,10 @@ fn of_a_container(frame: &FrameDetails) -> Vec<(&'static str, String)> {
     }));
     facts.extend(frame.isolation.as_ref().map(|isolation| ("isolation", isolation.words().join("; "))));
     facts.extend(frame.loosened.iter().map(|text| ("loosened", text.clone())));
+    facts.extend(frame.secrets.iter().filter_map(|grant| {
+        let host = grant.host.as_ref()?;
+        Some(("secret", format!("{}: a placeholder in {}, for {host}", grant.secret, grant.variable)))
+    }));
     facts.push(("files of", frame.owner.clone()));
     if !frame.env.is_empty() {
         facts.push(("env", frame.env.join(", ")));

@@ -38,7 +38,7 @@ pub enum ImageCommand {
     Inputs,
 }
 
-/// Build the frame image; seconds when nothing changed, some minutes the first time
+/// Build the frame image, or load it where it came with mimir; seconds when nothing changed, some minutes the first time
 #[derive(Debug, Args)]
 pub struct BuildArgs {
     /// Build on this image instead of the one that is found by itself
@@ -133,15 +133,20 @@ async fn build_with(
                 let surplus = tail.len().saturating_sub(12);
                 tail.drain(..surplus);
             }
-            BuildLine::Done { image, built, base } => {
+            BuildLine::Done { image, built, loaded, base } => {
                 progress.end_of_step();
                 if !out.json {
                     let name = image.tags.first().map_or(short(&image.id), String::as_str);
                     out.line(format!("{name} {}", short(&image.id)))?;
-                    let what = if built { "built" } else { "nothing had changed" };
-                    let time = if built && out.is_watched() { progress.whole() } else { String::new() };
+                    let (what, how) = match (built, loaded) {
+                        (true, _) => ("built", "on"),
+                        (false, true) => ("loaded", "from"),
+                        (false, false) => ("nothing had changed", "on"),
+                    };
+                    let is_news = built || loaded;
+                    let time = if is_news && out.is_watched() { progress.whole() } else { String::new() };
                     out.say(format!(
-                        "{what}: opencode {}, {}, on {base}{time}",
+                        "{what}: opencode {}, {}, {how} {base}{time}",
                         image.opencode,
                         size(image.size_bytes)
                     ));

@@ -25,7 +25,7 @@ pub enum Choice {
 pub fn legend(approval: &ApprovalView, question: Option<&AskedQuestion>) -> String {
     let mut keys = Vec::new();
     match (approval.form, question) {
-        (RequestForm::Permission, _) => {
+        (RequestForm::Permission | RequestForm::Connection, _) => {
             keys.push("y once".to_owned());
             if !approval.always.is_empty() {
                 keys.push("a always".to_owned());
@@ -49,6 +49,10 @@ pub fn legend(approval: &ApprovalView, question: Option<&AskedQuestion>) -> Stri
 /// What a key says about it.
 pub fn choice(key: char, approval: &ApprovalView, question: Option<&AskedQuestion>) -> Option<Choice> {
     match (key.to_ascii_lowercase(), approval.form) {
+        ('y', RequestForm::Connection) => Some(Choice::Say(Say::Once)),
+        ('a', RequestForm::Connection) => Some(Choice::Say(Say::Always)),
+        // No turn ends with it, so nobody need be told why.
+        ('n', RequestForm::Connection) => Some(Choice::Say(Say::Reject)),
         ('y', RequestForm::Permission) => Some(Choice::Say(Say::Once)),
         ('a', RequestForm::Permission) if !approval.always.is_empty() => Some(Choice::Say(Say::Always)),
         ('n', RequestForm::Permission) => Some(Choice::Deny),
@@ -100,6 +104,16 @@ mod tests {
             (legend(&once, None).as_str(), choice('a', &once, None)),
             ("y once · n no · d details", None)
         );
+    }
+
+    #[test]
+    fn a_host_is_allowed_or_refused_with_one_key() {
+        let ask = approval("connection", &["registry.example.org"]);
+        assert_eq!(legend(&ask, None), "y once · a always · n no · d details");
+        for (key, said) in [('y', Say::Once), ('a', Say::Always), ('n', Say::Reject)] {
+            assert_eq!(choice(key, &ask, None), Some(Choice::Say(said)), "{key}");
+        }
+        assert_eq!(choice('t', &ask, None), None, "there is nothing to type");
     }
 
     #[test]

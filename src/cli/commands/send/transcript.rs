@@ -7,7 +7,7 @@ use super::thought::Thought;
 use crate::cli::commands::approvals::words;
 use crate::cli::table::clean;
 use crate::model::agent::ToolStatus;
-use crate::model::approval::{AskedQuestion, command};
+use crate::model::approval::{ApprovalState, AskedQuestion, command};
 use crate::model::event::EventKind;
 use crate::model::message::DeliveryState;
 use crate::model::quantity::{count, money, took};
@@ -122,7 +122,8 @@ impl Transcript {
             }
             EventKind::PromptAnswered { prompt, text, state, by, rule, reason, .. } => {
                 let was_shown = self.waiting.remove(prompt).is_some();
-                self.missed |= by.as_deref() == Some("deadline");
+                // A connection that nobody was asked about in time expires, and the turn goes on.
+                self.missed |= by.as_deref() == Some("deadline") && *state != Some(ApprovalState::Expired);
                 match (state, by) {
                     (Some(state), Some(by)) if was_shown || rule.is_some() => {
                         let by = words::by(Some(by), None);
@@ -156,10 +157,17 @@ impl Transcript {
             return Vec::new();
         };
         let who = if *from_child { "a sub-agent" } else { "the agent" };
-        let mut pieces = self.aside(format!("{who} waits for {}: {}", wanted(form), exact(text)));
+        let mut pieces = self.aside(match form.as_str() {
+            "connection" => format!("{}, which is not on the frame's list", exact(text)),
+            _ => format!("{who} waits for {}: {}", wanted(form), exact(text)),
+        });
         pieces.extend(questions.iter().flat_map(options));
         if let Some(id) = id {
             pieces.push(Piece::Aside(format!("  {}", command(form, id))));
+            if form == "connection" {
+                pieces.push(Piece::Aside(format!("  mimir approvals allow {id} --always")));
+                pieces.push(Piece::Aside(format!("  mimir approvals deny {id}")));
+            }
             if form == "permission" {
                 pieces.push(Piece::Aside(format!("  mimir approvals deny {id} --why \"…\"")));
             }

@@ -1,14 +1,16 @@
-//! Takes secrets out of what a provider says, while it passes.
+//! Takes secrets out of what others say, while it passes.
 //!
-//! A provider may repeat the key that it was asked with: in an error, in a header, in what it streams. What comes from
-//! a provider goes through a [`Redactor`], which knows the keys of all providers and finds them in every form of
+//! A provider may repeat the key that it was asked with: in an error, in a header, in what it streams; an agent that was
+//! given a secret may say it. What comes from there goes through a [`Redactor`], which finds secrets in every form of
 //! `forms`, however the bytes are cut into pieces; [`events`] finds those that are spread over the events of a stream.
-//! Bytes are held back only while they may be the beginning of a form.
+//! Bytes are held back only while they may be the beginning of a form. [`Known`] is what a gateway knows of secrets now.
 //!
 //! This is against echoes. Who has a key and wants to give it away can always write it in a way that nobody looks for.
 
 mod events;
 mod forms;
+mod json;
+mod known;
 mod scan;
 
 use std::collections::VecDeque;
@@ -20,6 +22,9 @@ use bytes::{Bytes, BytesMut};
 use crate::model::secret::Secret;
 use events::Events;
 use scan::{Scan, Wanted};
+
+pub use json::{clean_document, clean_value};
+pub use known::Known;
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -39,14 +44,44 @@ impl Secrets {
         )))
     }
 
+    /// Whether there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A text without them.
     #[must_use]
     pub fn out_of(&self, text: &str) -> String {
-        let mut redactor = Redactor::new(self);
-        let mut out = redactor.pass(&Bytes::copy_from_slice(text.as_bytes())).to_vec();
-        out.extend_from_slice(&redactor.end());
         // Forms are of whole letters, unless a secret is none of text.
-        String::from_utf8_lossy(&out).into_owned()
+        String::from_utf8_lossy(&self.out_of_bytes(text.as_bytes())).into_owned()
+    }
+
+    /// Bytes without them.
+    #[must_use]
+    pub fn out_of_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut redactor = Redactor::new(self);
+        let mut out = redactor.pass(&Bytes::copy_from_slice(bytes)).to_vec();
+        out.extend_from_slice(&redactor.end());
+        out
+    }
+
+    /// Where they stand in a text, in order. What was cut off at its end counts.
+    #[must_use]
+    pub fn places(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        let (mut scan, mut covered) = (Scan::new(self.0.clone()), VecDeque::new());
+        if !scan.wants_nothing() {
+            bytes.iter().for_each(|byte| scan.step(*byte, &mut |found| cover(&mut covered, found)));
+            scan.finish().into_iter().for_each(|cut| cover(&mut covered, cut));
+        }
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        covered.into_iter().map(|range| at(range.start)..at(range.end)).collect()
+    }
+
+    /// Whether one of them stands in a text.
+    #[must_use]
+    pub fn are_in(&self, bytes: &[u8]) -> bool {
+        !self.places(bytes).is_empty()
     }
 }
 

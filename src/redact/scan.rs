@@ -101,6 +101,7 @@ impl Within {
                 b'x' => (None, Some(Self::Digits { left: 2, value: 0 })),
                 b'n' => (Some(b'\n'), None),
                 b'r' => (Some(b'\r'), None),
+                b't' => (Some(b'\t'), None),
                 b'0' => (Some(0), None),
                 _ => (byte.is_ascii_punctuation().then_some(byte), None),
             },

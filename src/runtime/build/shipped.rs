@@ -1,0 +1,36 @@
+//! The frame image as it may have come with the program: an archive that was packed for exactly these inputs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::BuildError;
+use super::inputs::inputs_hash;
+use super::run::Runner;
+
+/// Unpacking takes half a minute; a slow disk gets more.
+const LOAD_DEADLINE: Duration = Duration::from_secs(900);
+/// How archives may be kept.
+const ENDINGS: [&str; 2] = ["tar.zst", "tar"];
+
+/// Whether one is there.
+#[must_use]
+pub fn is_shipped() -> bool {
+    find(None, &inputs_hash()).is_some()
+}
+
+/// The archive for these inputs, in that folder or where packages put it: `share/mimir` beside the program's `bin`.
+pub(super) fn find(folder: Option<&Path>, hash: &str) -> Option<PathBuf> {
+    let folder = match folder {
+        Some(folder) => folder.to_owned(),
+        None => std::env::current_exe().ok()?.parent()?.parent()?.join("share/mimir"),
+    };
+    let named = |ending: &str| folder.join(format!("frame-{}.{ending}", &hash[..16]));
+    ENDINGS.into_iter().map(named).find(|path| path.is_file())
+}
+
+/// Hands it to the engine, which knows the image by the names in it then.
+pub(super) async fn load(runner: &Runner<'_>, archive: &Path) -> Result<(), BuildError> {
+    let archive = archive.display().to_string();
+    runner.step(&format!("loading {archive}")).await;
+    runner.engine_within("load the frame image", &["load", "-q", "-i", &archive], LOAD_DEADLINE).await
+}

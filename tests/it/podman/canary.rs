@@ -1,0 +1,220 @@
+//! Planted secrets and a whole story: a model that repeats its key, a host that repeats a secret, a permission, an agent
+//! that is killed. Afterwards none of them is in anything that the frame can read, nor in what mimir says and keeps.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+
+use super::scripted::{KEY, Scripted};
+use super::support::{World, eventually};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// What a frame uses without seeing it.
+const SECRET: &str = "ghp_c4n4rya8d7Kq2mX0vZ4rT6yB1nL9cW5eJ3hU";
+/// What may be found, so that the search is known to find something.
+const MARKER: &str = "canary-marker-7f3a-not-a-secret";
+
+/// All spellings of a text that are looked for.
+fn forms(text: &str) -> Vec<Vec<u8>> {
+    let each = |how: fn(u8) -> String| text.bytes().map(how).collect::<String>();
+    let mut forms = vec![
+        text.to_owned(),
+        text.chars().rev().collect(),
+        each(|byte| format!("%{byte:02X}")),
+        each(|byte| format!("%{byte:02x}")),
+        each(|byte| format!("\\u{byte:04x}")),
+        hex::encode(text),
+    ];
+    // What of its base64 depends on it alone, whatever stands before it.
+    for before in ["", "x", "xx"] {
+        for code in
+            [STANDARD.encode(format!("{before}{text}")), URL_SAFE_NO_PAD.encode(format!("{before}{text}"))]
+        {
+            forms.push(code[(before.len() * 8).div_ceil(6)..(before.len() + text.len()) * 8 / 6].to_owned());
+        }
+    }
+    forms.into_iter().map(String::into_bytes).collect()
+}
+
+/// What is looked for: forms by their first byte, each with the name of what it is a form of.
+struct Search(Vec<Vec<(&'static str, Vec<u8>)>>);
+
+impl Search {
+    fn of(texts: &[(&'static str, &str)]) -> Self {
+        let mut by_first = vec![Vec::new(); 256];
+        for (name, text) in texts {
+            for form in forms(text) {
+                by_first[usize::from(form[0])].push((*name, form));
+            }
+        }
+        Self(by_first)
+    }
+
+    fn forms(&self) -> impl Iterator<Item = &(&'static str, Vec<u8>)> {
+        self.0.iter().flatten()
+    }
+
+    fn hits(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        for (at, first) in bytes.iter().enumerate() {
+            let fits = self.0[usize::from(*first)].iter().filter(|(_, form)| bytes[at..].starts_with(form));
+            found.extend(fits.map(|(name, _)| format!("{name} in {place}")));
+        }
+        found.into_iter().collect()
+    }
+
+    /// In all files below a folder, but these.
+    fn hits_below(&self, folder: &Path, leave_out: &[&str], found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            let is_left_out = path.file_name().is_some_and(|name| leave_out.iter().any(|out| name == *out));
+            if kind.is_dir() {
+                self.hits_below(&path, leave_out, found);
+            } else if kind.is_file() && !is_left_out {
+                found.extend(self.hits(&path.display().to_string(), &fs::read(&path).unwrap_or_default()));
+            }
+        }
+    }
+}
+
+/// A host that repeats what it is asked with, at this machine's own address; none where it has no such address.
+fn repeating_host() -> Option<(SocketAddr, Arc<Mutex<Vec<String>>>)> {
+    let own = UdpSocket::bind("0.0.0.0:0").ok()?;
+    own.connect("192.0.2.1:9").ok()?;
+    let listener = TcpListener::bind((own.local_addr().ok()?.ip(), 0)).ok()?;
+    let address = listener.local_addr().ok()?;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = heard.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let body = format!("{MARKER} {head} {}", STANDARD.encode(&head));
+            told.lock().push(head);
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    Some((address, heard))
+}
+
+/// What the agent, and whatever it runs, can read: files, processes, environments. The system's programs are everybody's.
+const EVERYTHING: &str = "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null; \
+     find / \\( -path /proc -o -path /sys -o -path /usr -o -path /dev \\) -prune -o -type f -readable -print0 2>/dev/null \
+     | xargs -0 cat 2>/dev/null; true";
+
+fn inside(world: &World, script: &str) -> String {
+    world.mimir(&["frame", "exec", "canary", "--", "sh", "-c", script]).ok().stdout
+}
+
+#[test]
+fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and_keeps() {
+    let rules = "approvals:\n  rules:\n    - {tool: bash, command: 'echo *', action: ask}\n";
+    let Some(mut place) = Scripted::new("canary", rules) else { return };
+    // With a listener for clients elsewhere, which makes the token.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    place.world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string());
+    let world = &place.world;
+    let host = repeating_host();
+    let list = host.as_ref().map_or_else(|| "example.com".to_owned(), |(address, _)| address.to_string());
+    fs::write(world.project.join("notes.txt"), MARKER).expect("a file of the project's");
+    let create = ["frame", "create", "canary", "--network", "allow", "--allow", &list, "--no-start"];
+    let _ = world.mimir(&create).ok();
+
+    // Planted: the provider's key is in the configuration; the secret comes in through a pipe, as from a password manager.
+    let mimir = world.binary();
+    let _ = world.run("sh", &["-c", &format!("printf %s {SECRET} | {mimir} secret set github")]).ok();
+    let target =
+        host.as_ref().map_or_else(|| "https://example.com".to_owned(), |(at, _)| format!("http://{at}"));
+    let _ =
+        world.mimir(&["secret", "grant", "github", "canary", "--host", &target, "--as", "GITHUB_TOKEN"]).ok();
+    let _ = world.mimir(&["frame", "start", "canary"]).ok();
+
+    // The frame uses the secret without seeing it.
+    let placeholder = inside(world, "printf %s \"$GITHUB_TOKEN\"");
+    assert!(placeholder.starts_with("mimir-secret-"), "{placeholder}");
+    if let Some((_, heard)) = &host {
+        let ask = format!(
+            "curl -s -m 20 -H \"Authorization: Bearer $GITHUB_TOKEN\" {target}/x | tee /workspace/answer.txt; \
+             curl -s -m 20 -u \"me:$GITHUB_TOKEN\" {target}/y >>/workspace/answer.txt"
+        );
+        let answer = inside(world, &ask);
+        assert!(answer.contains(MARKER) && answer.contains("[redacted]"), "{answer}");
+        let heard = heard.lock().join("\n");
+        assert!(heard.contains(&format!("Bearer {SECRET}")), "the secret was really sent: {heard}");
+        assert!(heard.contains(&STANDARD.encode(format!("me:{SECRET}"))), "packed too: {heard}");
+    }
+
+    // A model that repeats its key, whole and in a refusal; a permission; an agent that is killed.
+    let _ = world.mimir(&["send", "--frame", "canary", "@@echo@@"]).ok();
+    let _ = world.mimir(&["send", "--frame", "canary", "@@echo401@@"]).code(1);
+    let asking = world.spawn(&["send", "--frame", "canary", "@@bash@@"]);
+    eventually("a permission is asked for", LIMIT, || {
+        let waiting = world.json(&["approvals", "list"]);
+        let one = waiting.as_array().is_some_and(|all| all.len() == 1 && all[0]["state"] == "pending");
+        if one { Ok(()) } else { Err(waiting.to_string()) }
+    });
+    let _ = world.mimir(&["approvals", "allow"]).ok();
+    let asked = asking.wait_with_output().expect("it ends");
+    assert!(asked.status.success(), "{asked:?}");
+    let _ = world.mimir(&["frame", "exec", "canary", "--", "pkill", "-KILL", "-f", "opencode serve"]).ok();
+    let _ = world.mimir(&["send", "--frame", "canary", "@@text@@"]).ok();
+
+    let read = |name: &str| fs::read_to_string(world.home.join(name)).expect(name).trim().to_owned();
+    let (audit, token, db) = (read("audit.key"), read("gateway.token"), read("db.key"));
+    let secrets = Search::of(&[
+        ("the provider's key", KEY),
+        ("the secret", SECRET),
+        ("the audit log's first key", &audit),
+        ("the gateway's token", &token),
+        ("the database's key", &db),
+    ]);
+    let marker = Search::of(&[("the marker", MARKER)]);
+    let (mut found, mut marked) = (Vec::new(), Vec::new());
+    let mut look = |place: &str, text: &str| {
+        found.extend(secrets.hits(place, text.as_bytes()));
+        marked.extend(marker.hits(place, text.as_bytes()));
+    };
+    let say = |words: &[&str]| world.mimir(words).ok().stdout;
+    look("the frame", &inside(world, EVERYTHING));
+    look("the engine's words about it", &say_of_the_engine(world));
+    look("events", &say(&["frame", "events", "canary", "--json"]));
+    look("the frame's log", &say(&["frame", "logs", "canary"]));
+    look("an export", &say(&["sessions", "export", "last"]));
+    look("a conversation", &say(&["sessions", "show", "last", "--json"]));
+    look("the audit log", &say(&["audit", "export"]));
+    look("secrets", &say(&["secret", "list", "--json"]));
+    look("the frame's description", &say(&["frame", "show", "canary", "--json"]));
+    let _ = world.mimir(&["backup", "create"]).ok();
+    // The files that hold them by design are no finding. The database is read as it lies there, with its log.
+    let by_design = ["audit.key", "gateway.token", "db.key", "config.yaml"];
+    secrets.hits_below(&world.home, &by_design, &mut found);
+    assert!(world.home.join("mimir.db-wal").exists(), "the database's log is among what was read");
+    assert_eq!(found, Vec::<String>::new());
+
+    // And the search finds what is there.
+    assert!(marked.iter().any(|hit| hit.ends_with("the frame")), "{marked:?}");
+    for (name, form) in secrets.forms() {
+        let hits = secrets.hits("itself", &[b"some text before ", &form[..], b" and behind"].concat());
+        assert_eq!(hits, [format!("{name} in itself")]);
+    }
+    let mut by_design = Vec::new();
+    secrets.hits_below(&world.home, &[], &mut by_design);
+    assert_eq!(by_design.len(), 4, "each of the four files holds its own: {by_design:?}");
+}
+
+fn say_of_the_engine(world: &World) -> String {
+    let names = world.containers();
+    names.iter().map(|name| world.podman(&["inspect", name]).ok().stdout).collect()
+}
