@@ -235,7 +235,7 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
         assert_eq!(text, "", "{:?}", meant(Path::new(empty)));
     }
     assert_eq!(*sink.heard.lock(), [""; 0], "what the agent knows left for a host that nobody listed");
-    assert_eq!(files(&outside), [PathBuf::new(); 0], "the host was written to");
+    assert_eq!(files(&outside), Vec::<PathBuf>::new(), "the host was written to");
     assert_eq!(files(&neighbour), [neighbour.join("secret.txt")]);
     assert_eq!(talk.world.gateway_pid(), Some(pid), "the gateway lives on");
     assert_eq!(state(&talk), before);
