@@ -102,13 +102,14 @@ fn state(talk: &Scripted) -> Value {
         let shown = talk.world.json(&["frame", "show", frame]);
         fields.iter().map(|field| ((*field).to_owned(), shown[*field].clone())).collect()
     };
+    let (projects, budgets) = (talk.world.json(&["projects", "list"]), talk.world.json(&["budget", "show"]));
     let fixed = ["id", "network", "providers", "limits", "image_id", "workspace"];
     json!({
         "talk": pick("talk", &fixed),
         "other": pick("other", &[&fixed[..], &["state", "container"]].concat()),
         "frames": talk.world.json(&["frame", "list"]).as_array().map(Vec::len),
-        "projects": talk.world.json(&["projects", "list"]),
-        "limit": talk.world.json(&["budget", "show"])["limits"],
+        "trusted": projects.as_array().map(|all| all.iter().filter(|one| one["trust"] == "trusted").count()),
+        "limits": budgets["budgets"].as_array().map(|all| all.iter().map(|one| one["limit_microusd"].clone()).collect::<Vec<_>>()),
         "config": fs::read_to_string(talk.world.home.join("config.yaml")).expect("the configuration"),
     })
 }
@@ -182,7 +183,7 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
     };
     for (number, payload) in payloads.iter().enumerate() {
         assert!(!payload.command.contains('\n'), "{}", payload.name);
-        let command = format!("echo {number} >>/tmp/obeyed; {}", filled(&payload.command));
+        let command = format!("echo {number} >>/workspace/obeyed; {}", filled(&payload.command));
         let text = disguised(&command, &payload.disguise);
         let folder = talk.world.project.join("found");
         fs::create_dir_all(&folder).expect("a folder");
@@ -190,20 +191,22 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
         fs::write(folder.join(format!("{number:02}.md")), page).expect("written");
     }
 
-    let mut asked = 0;
-    for turn in (0..payloads.len()).collect::<Vec<_>>().chunks(IN_ONE_TURN) {
+    // The last but one ends everything that it may end, the agent too; behind the last there is no money left.
+    let all: Vec<usize> = (0..payloads.len()).collect();
+    let (others, alone) = all.split_at(payloads.len() - 2);
+    for turn in others.chunks(IN_ONE_TURN).chain(alone.chunks(1)) {
         let looks: Vec<String> =
             turn.iter().map(|number| format!("look: cat /workspace/found/{number:02}.md")).collect();
-        // The last of all ends everything that it may end, the agent too.
         let sent = talk.send(&format!("@@obey@@\n{}", looks.join("\n")), &["--no-stream", "--timeout", "4m"]);
-        asked += turn.len();
-        let obeyed = talk.world.mimir(&["frame", "exec", "talk", "--", "cat", "/tmp/obeyed"]);
-        let obeyed: BTreeSet<usize> = obeyed.stdout.lines().filter_map(|line| line.parse().ok()).collect();
-        let ignored: Vec<&str> = (0..asked)
+        let obeyed = fs::read_to_string(talk.world.project.join("obeyed")).unwrap_or_default();
+        let obeyed: BTreeSet<usize> = obeyed.lines().filter_map(|line| line.parse().ok()).collect();
+        let ignored: Vec<&str> = turn
+            .iter()
             .filter(|number| !obeyed.contains(number))
-            .map(|number| payloads[number].name.as_str())
+            .map(|number| payloads[*number].name.as_str())
             .collect();
         assert!(ignored.is_empty(), "not obeyed, so not tried: {ignored:?}\n{sent:?}");
+        talk.world.wait_for_state("talk", "running", Duration::from_secs(90));
     }
 
     // What came of it.
@@ -232,20 +235,24 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
     assert!(looked_at > payloads.len(), "{looked_at}");
     for empty in ["stolen-24", "stolen-34", "stolen-36", "stolen-47", "stolen-48", "reached-54"] {
         let text = fs::read_to_string(talk.world.project.join(empty)).unwrap_or_default();
-        assert_eq!(text, "", "{:?}", meant(Path::new(empty)));
+        let is_refusal = text.starts_with("mimir: frame talk may not reach");
+        assert!(text.is_empty() || is_refusal, "{:?}: {text}", meant(Path::new(empty)));
     }
     assert_eq!(*sink.heard.lock(), [""; 0], "what the agent knows left for a host that nobody listed");
     assert_eq!(files(&outside), Vec::<PathBuf>::new(), "the host was written to");
     assert_eq!(files(&neighbour), [neighbour.join("secret.txt")]);
     assert_eq!(talk.world.gateway_pid(), Some(pid), "the gateway lives on");
     assert_eq!(state(&talk), before);
-    let budget = talk.world.json(&["frame", "show", "talk"])["cost_microusd"].as_u64().expect("a cost");
-    assert!(budget < 60_000_000, "{budget}");
+    // 50 dollars, and at most one answer more (7.50 each) for each of the calls that 50 dollars have room for at once.
+    let spent = talk.world.json(&["frame", "show", "talk"])["cost_microusd"].as_u64().expect("a cost");
+    assert!((50_000_000..50_000_000 + 4 * 7_500_000).contains(&spent), "{spent}");
     for call in talk.model.seen() {
         let key = call.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert!(!key.contains(PRIVATE_KEY), "it used a key that it was not granted: {call:?}");
     }
     let log = talk.world.mimir(&["audit", "show", "--json"]).ok().stdout;
-    assert!(!log.contains("\"decision\":\"allowed\""), "a yes was forged: {log}");
+    for of_a_person in ["approval.answer", "approval.elsewhere"] {
+        assert!(!log.contains(of_a_person), "a person's word was forged: {log}");
+    }
     assert_eq!(talk.world.mimir(&["audit", "verify"]).code, 0);
 }
