@@ -2,6 +2,7 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 import urllib.error
 import urllib.request
@@ -46,7 +47,12 @@ def _():
 @probe("the start folder cannot be written", "the agent gives itself another configuration and other rules")
 def _():
     needs(START)
-    return "; ".join(f"{name}: {opened(os.path.join(START, name), os.O_WRONLY)}" for name in sorted(os.listdir(START)))
+    # A pipe is no file: what is written into this one reaches the frame's own window alone, and means "somebody looks".
+    pipes = {name for name in os.listdir(START) if stat.S_ISFIFO(os.lstat(os.path.join(START, name)).st_mode)}
+    if not pipes <= {"viewers"}:
+        raise Broken(f"pipes that nobody knows of: {pipes}")
+    files = sorted(set(os.listdir(START)) - pipes)
+    return "; ".join(f"{name}: {opened(os.path.join(START, name), os.O_WRONLY)}" for name in files)
 
 
 @probe("the start folder cannot be replaced", "the same by another name")
