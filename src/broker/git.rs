@@ -23,7 +23,7 @@ use super::route::GitQuestion;
 use super::serve::Served;
 use super::traffic::Host;
 use crate::git::receive::ListReader;
-use crate::git::{ReadRequest, Remote};
+use crate::git::{GitError, ReadRequest, Remote};
 use crate::model::git::{GitMode, Repository};
 use crate::model::network::NetworkMode;
 use crate::pushes::{self, Asker, PushError};
@@ -115,6 +115,13 @@ impl Question<'_> {
             PushError::Store(error) => {
                 tracing::error!(%error, "a repository cannot be read: {error}");
                 Box::new(sentence(StatusCode::SERVICE_UNAVAILABLE, "the gateway cannot look after it now"))
+            }
+            // It may tell of the owner's commands and folders.
+            PushError::Credential(_) | PushError::Git(GitError::Folder { .. }) => {
+                tracing::warn!(frame.id = %self.client.frame, %error, "{}: {error}", self.repository);
+                let text =
+                    format!("{}: the host's side of it fails; the gateway's log says why", self.repository);
+                Box::new(sentence(StatusCode::BAD_GATEWAY, &text))
             }
             error => {
                 tracing::warn!(frame.id = %self.client.frame, %error, "{}: {error}", self.repository);
@@ -353,16 +360,18 @@ impl Question<'_> {
             return Ok(whole("application/x-git-receive-pack-result", Vec::new()));
         }
         let counted = if has_gate { None } else { Some(self.counted().await?) };
-        let mut sent = 0;
+        if let Some(counted) = &counted {
+            counted.note_allowed();
+        }
         let begun = stream::iter((!rest.is_empty()).then(|| Ok(Bytes::from(rest))));
-        let mut objects = begun.chain(body).inspect(|piece| sent += piece.as_ref().map_or(0, Bytes::len));
+        let mut objects = begun.chain(body).inspect(|piece| {
+            // As it comes: whoever hangs up has sent it all the same.
+            if let (Ok(piece), Some(counted)) = (piece, &counted) {
+                counted.note_sent(piece.len() as u64);
+            }
+        });
         let report = pushes.receive(&self.asker(), &asked, &mut objects).await;
         drain(&mut objects).await;
-        drop(objects);
-        if let Some(counted) = counted {
-            counted.note_allowed();
-            counted.note_sent(sent as u64);
-        }
         Ok(whole("application/x-git-receive-pack-result", report.bytes(&asked)))
     }
 }

@@ -121,7 +121,10 @@ async fn pass_on(
     counted.note_request();
     // Before anything of it is sent, and only to who may be reached.
     let has_secret = swap(served, to, request.headers_mut()).await?;
-    let is_watched = has_secret || to.tls;
+    // Also what is asked without it of a host that was sent it: it may have kept it.
+    let is_watched = has_secret
+        || to.tls
+        || served.shared.vault.is_for(&served.client.now().frame, to).await.unwrap_or(true);
     let outside = Counted::new(outside, counted.clone());
     let (pulse, cut) = (outside.pulse(), outside.cut());
     let failed = |error: &dyn std::fmt::Display| match tell_cut(served, &counted, &cut, host, port) {
@@ -137,6 +140,9 @@ async fn pass_on(
     if is_watched {
         // A secret in a packed answer would not be found.
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // Nor would one that is asked for in pieces.
+        request.headers_mut().remove(header::RANGE);
+        request.headers_mut().remove(header::IF_RANGE);
     }
     let outside: BoxedDuplex = match to.tls {
         false => Box::pin(outside),
@@ -159,6 +165,7 @@ async fn pass_on(
         Ok(Ok(response)) if is_watched => watched(served, to, response),
         Ok(Ok(response)) => {
             let (mut parts, body) = response.into_parts();
+            parts.extensions.clear();
             strip(&mut parts.headers);
             Ok(Response::from_parts(parts, body.map_err(io::Error::other).boxed_unsync()))
         }
@@ -209,6 +216,8 @@ fn watched(
     response: Response<Incoming>,
 ) -> Result<Response<Body>, Response<Body>> {
     let (mut parts, body) = response.into_parts();
+    // The sentence beside the status is in there, and it is the host's.
+    parts.extensions.clear();
     strip(&mut parts.headers);
     let packed = parts.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
     if packed {

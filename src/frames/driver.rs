@@ -81,6 +81,8 @@ pub(super) struct Memory {
     pub(super) start_permit: Option<OwnedSemaphorePermit>,
     /// Whether the host's side is open.
     pub(super) attended: bool,
+    /// Whether this run was looked at, and is kept apart as it must be.
+    pub(super) kept_apart: bool,
     /// What has shown itself of a starting frame.
     pub(super) readiness: ReadinessProbe,
     /// The end that was counted last: container and when its run began.
@@ -108,6 +110,7 @@ impl Memory {
             run_began_at: now_ms,
             start_permit: None,
             attended: false,
+            kept_apart: false,
             readiness: ReadinessProbe::default(),
             counted_end: None,
             not_before: None,

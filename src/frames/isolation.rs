@@ -59,8 +59,17 @@ impl Inner {
 }
 
 impl Driver {
-    /// A frame that is not kept apart as it must be does not run.
-    pub(super) async fn check_isolation(&self, frame: &Frame) -> Result<(), FrameError> {
+    /// A frame that is not kept apart as it must be does not run. Looked at once for each start, also when the gateway
+    /// that began it died before it could look.
+    pub(super) async fn check_isolation(&mut self, frame: &Frame) -> Result<(), FrameError> {
+        if !self.memory.kept_apart {
+            self.look_at_isolation(frame).await?;
+            self.memory.kept_apart = true;
+        }
+        Ok(())
+    }
+
+    async fn look_at_isolation(&self, frame: &Frame) -> Result<(), FrameError> {
         let began = Instant::now();
         let enforced = self.inner.deps.runtime.info().await?.capabilities.limits;
         let asked = WantedIsolation {

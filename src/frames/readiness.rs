@@ -36,6 +36,7 @@ impl Driver {
             self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.config.now().stop_grace).await?;
             return Ok(Next::Again);
         }
+        self.check_isolation(frame).await?;
         self.attend(frame).await?;
         let end = Instant::now() + SLICE;
         while Instant::now() < end {

@@ -101,6 +101,7 @@ impl Driver {
         self.write_start_files(frame).await?;
         self.inner.failpoints.hit("start.after_files").await;
         self.memory.attended = false;
+        self.memory.kept_apart = false;
         self.attend(frame).await?;
         self.inner.failpoints.hit("start.before_engine").await;
         self.memory.readiness = super::probes::ReadinessProbe::default();

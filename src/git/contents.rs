@@ -46,9 +46,10 @@ impl Parcel {
         let counted =
             self.git.run_with(job(&["rev-list", "--count", "--stdin"]), range(updates, known)).await?;
         let commits = String::from_utf8_lossy(&counted).trim().parse().unwrap_or(0);
-        // Of a merge, what is in none of its parents.
+        // Of a merge, what differs from any of its parents: one whose tree is that of an old parent takes everything back
+        // that came since. What was merged in from the first branch is looked at again by that, which is the lesser evil.
         let args =
-            ["log", "--stdin", "--raw", "-z", "-c", "--root", "--no-renames", "--format=", "--no-abbrev"];
+            ["log", "--stdin", "--raw", "-z", "-m", "--root", "--no-renames", "--format=", "--no-abbrev"];
         let args =
             [&args[..], &["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature"]].concat();
         let raw = self.git.run_with(job(&args[..]), range(updates, known)).await?;
@@ -69,7 +70,7 @@ impl Parcel {
             return Ok(Patches::default());
         }
         let mut args =
-            vec!["log", "--stdin", "--reverse", "--patch", "-c", "--root", "--no-renames", "--stat=100"];
+            vec!["log", "--stdin", "--reverse", "--patch", "-m", "--root", "--no-renames", "--stat=100"];
         args.extend(["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature", "--no-decorate"]);
         args.push("--format=commit %H%nauthor %an <%ae>%ncommitter %cn <%ce>%ndate %ai%n%n%w(0,4,4)%B");
         if also_binary {

@@ -63,6 +63,14 @@ struct Each {
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
+/// Removes what a fetch left that was broken off. Nobody else fetches into it meanwhile.
+fn leftovers(folder: &Path) {
+    let packs = std::fs::read_dir(folder.join("objects/pack")).into_iter().flatten().flatten();
+    for entry in packs.filter(|entry| entry.file_name().to_string_lossy().starts_with("tmp_")) {
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
 impl Mirrors {
     /// Below that folder.
     #[must_use]
@@ -125,6 +133,7 @@ impl Mirrors {
             self.git.set(folder, "uploadpack.allowFilter", "true").await?;
             self.git.set(folder, "http.receivepack", "false").await?;
         }
+        leftovers(folder);
         let listed = self.git.list(folder, remote).await?;
         let what = "copying the repository from the forge";
         let mut command = self.git.command_below(folder, most);
@@ -151,8 +160,8 @@ impl Mirrors {
                 return Err(GitError::Refused { what, why: remote.clean(&last_words(&said.stderr, code)) });
             }
         }
+        // It stays: what waits stands on it.
         if size_of(folder) > most {
-            std::fs::remove_dir_all(folder).map_err(|error| GitError::folder(folder, error))?;
             return Err(is_larger());
         }
         if let Some(first) = listed.first.filter(|name| is_ref_name(name)) {

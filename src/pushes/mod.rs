@@ -210,6 +210,10 @@ impl Pushes {
         let principal = principal.clone();
         let decided = self.inner.store.write_as(move |tx| {
             let push = pushes::find(tx, id)?.ok_or(PushError::NotFound(id))?;
+            // Said already, and maybe by somebody who was gone before it could go on.
+            if push.state == PushState::Approved {
+                return Ok(push);
+            }
             if !push.state.can_be_decided() {
                 return Err(PushError::TooLate { id, state: push.state });
             }

@@ -210,10 +210,11 @@ impl Pushes {
                 };
                 let (replaced, left): (Vec<&Push>, Vec<&Push>) =
                     open.iter().filter(of_theirs).partition(touches);
-                let waiting = left.iter().filter(|push| push.state == PushState::Waiting).count();
-                if waiting >= MOST_WAITING {
+                // Those that failed are kept as well, to be tried again.
+                if left.len() >= MOST_WAITING {
                     let text = format!(
-                        "{waiting} pushes of this frame wait already: somebody has to look at them first"
+                        "{} pushes of this frame wait or failed: somebody has to look at them first",
+                        left.len()
                     );
                     return Err(PushError::NotTheirs(text));
                 }

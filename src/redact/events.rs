@@ -15,7 +15,7 @@ use super::REDACTED;
 use super::scan::{Scan, Wanted};
 
 /// So many letters of a form are a reason to wait.
-const LIKELY: u16 = 4;
+const LIKELY: u32 = 4;
 
 /// A line longer than this is not read as an event.
 const LINE_LIMIT: usize = 1024 * 1024;

@@ -148,7 +148,7 @@ struct Trace {
     end: u64,
     /// None while the first letter is not read yet.
     form: Option<u16>,
-    matched: u16,
+    matched: u32,
     between: u8,
     within: Within,
 }
@@ -183,7 +183,7 @@ impl Scan {
     }
 
     /// Where the first form begins of which so many letters are there and that is not ended yet.
-    pub(super) fn pending(&self, letters: u16) -> Option<u64> {
+    pub(super) fn pending(&self, letters: u32) -> Option<u64> {
         self.traces.iter().filter(|trace| trace.matched >= letters).map(|trace| trace.start).min()
     }
 

@@ -1,5 +1,7 @@
 //! The frame image as it may have come with the program: an archive that was packed for exactly these inputs.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +27,14 @@ pub(super) fn find(folder: Option<&Path>, hash: &str) -> Option<PathBuf> {
         None => std::env::current_exe().ok()?.parent()?.parent()?.join("share/mimir"),
     };
     let named = |ending: &str| folder.join(format!("frame-{}.{ending}", &hash[..16]));
-    ENDINGS.into_iter().map(named).find(|path| path.is_file())
+    let found = ENDINGS.into_iter().map(named).find(|path| path.is_file())?;
+    (is_ours(&folder) && is_ours(&found)).then_some(found)
+}
+
+/// Nobody else can have put something there: what is loaded runs.
+fn is_ours(path: &Path) -> bool {
+    let ourselves = rustix::process::getuid().as_raw();
+    fs::metadata(path).is_ok_and(|it| [0, ourselves].contains(&it.uid()) && it.mode() & 0o022 == 0)
 }
 
 /// Hands it to the engine, which knows the image by the names in it then.

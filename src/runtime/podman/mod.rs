@@ -129,6 +129,10 @@ impl Podman {
             return Ok(Some(first));
         }
         let _alone = self.numbering.lock();
+        // Another call may have chosen meanwhile.
+        if let Some(first) = files.users() {
+            return Ok(Some(first));
+        }
         let frames = std::fs::read_dir(&self.frames_folder).into_iter().flatten().flatten();
         let names = frames.filter_map(|entry| entry.file_name().into_string().ok());
         let others = names.filter_map(|name| FrameId::parse(&name).ok());

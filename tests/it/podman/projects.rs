@@ -149,9 +149,9 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
         assert_eq!(host(world, "git log --format='%an %G?' -1"), format!("{who} N"));
     }
 
-    // SSH: a forge is reached over https, or it is said what to use.
+    // SSH: a forge is reached through the broker, which speaks https to it, or it is said what to use.
     let url = inside(world, "blog", "git ls-remote --get-url git@github.com:octocat/Hello-World.git").ok();
-    assert_eq!(url.stdout.trim(), "https://github.com/octocat/Hello-World.git");
+    assert_eq!(url.stdout.trim(), "http://127.0.0.1:8118/git/github.com/octocat/Hello-World.git");
     let refused = inside(world, "blog", "git ls-remote ssh://git@git.example.org:2222/x.git");
     assert!(refused.code != 0 && refused.stderr.contains("use the https address"), "{refused:?}");
 
