@@ -243,7 +243,7 @@ fn sixty_texts_that_are_obeyed_harm_nothing() {
     assert_eq!(files(&neighbour), [neighbour.join("secret.txt")]);
     assert_eq!(talk.world.gateway_pid(), Some(pid), "the gateway lives on");
     assert_eq!(state(&talk), before);
-    // 50 dollars, and at most one answer more (7.50 each) for each of the calls that 50 dollars have room for at once.
+    // 50 dollars, and at most one answer more (7.50 each) for each of the four calls that run at once; without a limit 225.
     let spent = talk.world.json(&["frame", "show", "talk"])["cost_microusd"].as_u64().expect("a cost");
     assert!((50_000_000..50_000_000 + 4 * 7_500_000).contains(&spent), "{spent}");
     for call in talk.model.seen() {
