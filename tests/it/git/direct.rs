@@ -98,6 +98,23 @@ async fn what_changes_a_protected_path_or_holds_a_secret_waits_in_every_mode() {
     assert!(world.blog.head("mimir/ci").is_some());
 }
 
+/// Its tree is that of its second parent, so in neither comparison of the usual kind does anything change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_takes_a_protected_change_back_waits() {
+    let world = World::new(GitMode::Direct).await;
+    let checks = ".gitlab-ci.yml";
+    let before = world.blog.commit("main", checks, "checks: off\n");
+    let _ = world.blog.commit("main", checks, "checks: on\n");
+    world.clone().await;
+    let tree = format!("{before}^{{tree}}");
+    let made = ["commit-tree", &tree, "-p", "origin/main", "-p", &before, "-m", "a merge"];
+    let merge = world.git("work", &made).await.fine().stdout.trim().to_owned();
+    let _ = world.push(&[&format!("{merge}:refs/heads/mimir/merge")]).await.fine();
+    assert_eq!(world.blog.head("mimir/merge"), None);
+    let push = world.last().await;
+    assert_eq!((push.state, push.contents.protected), (PushState::Waiting, vec![checks.to_owned()]));
+}
+
 /// One that looks like nothing, in another spelling.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_holds_a_secret_that_is_kept_here_waits() {

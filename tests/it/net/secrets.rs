@@ -74,7 +74,7 @@ async fn repeat(mut stream: impl AsyncRead + AsyncWrite + Unpin, tell: &mpsc::Un
     let _ = tell.send(head);
     let body = format!("you said {sent}, which is {} in base64", STANDARD.encode(&sent));
     let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx-echo: {sent}\r\nlink: <https://api.test/user?page=2>; rel=next\r\n\
+        "HTTP/1.1 200 heard {sent}\r\ncontent-length: {}\r\nx-echo: {sent}\r\nlink: <https://api.test/user?page=2>; rel=next\r\n\
          connection: close\r\n\r\n",
         body.len()
     );
