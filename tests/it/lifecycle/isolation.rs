@@ -44,6 +44,19 @@ async fn a_frame_that_is_not_kept_apart_does_not_run_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_start_whose_gateway_died_before_it_could_look_is_looked_at_by_the_next() {
+    let mut world = World::new().await;
+    let frame = world.create("blog").await;
+    world.engine.set_isolation(Some(Isolation { capabilities: 0x20, ..locked() }));
+    world.engine.lose_the_answer_to(Op::Start);
+    world.ask("blog", Desired::Running).await.expect("asked");
+    world.engine.reached(Op::Start, 1).await;
+    world.restart_gateway().await;
+    world.eventually(&frame.id, FrameState::Error).await;
+    assert_eq!(world.engine.peek(&frame.id), Observed::Missing, "nothing of it is left running");
+}
+
+#[tokio::test]
 async fn a_container_of_an_older_mimir_is_used_until_it_stops_and_never_again() {
     let world = World::new().await;
     let frame = world.running("blog").await;
