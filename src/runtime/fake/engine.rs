@@ -164,7 +164,7 @@ impl Runtime for FakeEngine {
         let container = running.find(|container| container.spec.frame == *frame);
         Ok(container.and_then(|container| match &state.isolation {
             Told::AsAsked => Some(container.as_asked()),
-            Told::Only(told) => told.clone(),
+            Told::Only(told) => told.as_deref().cloned(),
         }))
     }
 

@@ -54,7 +54,7 @@ pub(super) enum Told {
     /// Whatever they were made for.
     AsAsked,
     /// The same of all, or nothing.
-    Only(Option<Isolation>),
+    Only(Option<Box<Isolation>>),
 }
 
 pub(super) struct Container {
