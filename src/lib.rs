@@ -56,6 +56,7 @@ pub mod status;
 
 // What follows from what they do.
 pub mod upkeep;
+pub mod workflows;
 
 // Edges: they know everyone, nobody knows them.
 pub mod broker;

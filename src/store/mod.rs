@@ -35,6 +35,7 @@ mod reserve;
 pub mod retention;
 mod ring;
 pub mod running_calls;
+pub mod runs;
 pub mod search;
 pub mod secrets;
 pub mod sessions;

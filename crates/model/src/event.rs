@@ -13,6 +13,7 @@ use super::ids::{FrameId, MessageId, SessionId};
 use super::message::DeliveryState;
 use super::names::FrameName;
 use super::port::{Port, PortPurpose};
+use super::run::RunState;
 use super::usage::Tokens;
 
 /// Something that happened.
@@ -88,6 +89,24 @@ pub enum EventKind {
         is_used_up: bool,
         /// A sentence.
         text: String,
+    },
+    /// A run of a workflow moved.
+    #[serde(rename = "run.moved")]
+    RunMoved {
+        /// Its id.
+        run: String,
+        /// The workflow's name.
+        workflow: String,
+        /// One line about it.
+        title: String,
+        /// Absent when it was made.
+        from: Option<RunState>,
+        /// How far it is.
+        to: RunState,
+        /// The stage.
+        stage: String,
+        /// Why it waits, is held or ended.
+        reason: Option<String>,
     },
     /// The connection to the agent was away; what it did meanwhile was read again and added.
     #[serde(rename = "agent.gap")]
@@ -331,6 +350,7 @@ impl EventKind {
             Self::ConnectionRefused { .. } => "frame.refused",
             Self::KeyRedacted { .. } => "frame.redacted",
             Self::BudgetWarning { .. } => "budget.warning",
+            Self::RunMoved { .. } => "run.moved",
             Self::AgentGap { .. } => "agent.gap",
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",

@@ -30,6 +30,7 @@ pub mod principal;
 pub mod project;
 pub mod quantity;
 pub mod routing;
+pub mod run;
 pub mod scope;
 pub mod secret;
 pub mod secrets;

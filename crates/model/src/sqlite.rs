@@ -16,6 +16,7 @@ use crate::names::{FrameName, ProjectName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
+use crate::run::RunState;
 use crate::secrets::{SecretForm, SecretHost};
 
 /// A value in a row that is not one of ours.
@@ -96,6 +97,7 @@ words! {
     BudgetPeriod => "the time of a budget",
     SecretForm => "how a secret is seen",
     PushState => "the state of a push",
+    RunState => "the state of a run",
 }
 
 /// Ids that somebody else makes; any text is one.

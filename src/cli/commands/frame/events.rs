@@ -90,6 +90,11 @@ fn describe(what: &EventKind) -> Option<String> {
             format!("provider {provider} repeated a key in {place}; it was taken out")
         }
         EventKind::BudgetWarning { text, .. } => text.clone(),
+        EventKind::RunMoved { run, workflow, title, to, stage, reason, .. } => {
+            let place = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
+            let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("run {run} ({workflow}, {title}) is {to}{place}{why}")
+        }
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }
