@@ -42,6 +42,7 @@ pub mod frames;
 pub mod notify;
 pub mod secrets;
 pub mod sessions;
+pub mod webhooks;
 
 // Services over services.
 pub mod approvals;

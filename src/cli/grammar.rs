@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, audit, backup, budget, completions, config, doctor, frame, image, init, models, open, prices,
-    projects, push, queue, secret, send, serve, sessions, setup, status, token, uninstall,
+    projects, push, queue, secret, send, serve, sessions, setup, status, token, uninstall, webhooks,
 };
 use super::paint::ColorChoice;
 
@@ -90,6 +90,9 @@ pub enum Command {
     /// What frames pushed and waits for a look
     #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
     Push(push::PushCommand),
+    /// What other programs tell us, and what comes of it
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "webhook")]
+    Webhooks(webhooks::WebhooksCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]
     Queue(queue::QueueCommand),

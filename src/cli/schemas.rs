@@ -27,6 +27,7 @@ use crate::wire::pushes::{PushDetails, PushView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
+use crate::wire::webhooks::{WebhookDetails, WebhookSourceView, WebhookVerdict, WebhookView};
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -141,6 +142,11 @@ fn of_the_rest() -> Vec<Described> {
         one::<PushDetails>("push show"),
         one::<PushView>("push approve"),
         one::<PushView>("push reject"),
+        one::<Vec<WebhookSourceView>>("webhooks list"),
+        one::<Vec<WebhookView>>("webhooks deliveries"),
+        one::<WebhookDetails>("webhooks show"),
+        one::<WebhookView>("webhooks replay"),
+        one::<WebhookVerdict>("webhooks test"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),

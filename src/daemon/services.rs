@@ -32,6 +32,7 @@ use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
 use crate::secrets::{Vault, VaultDeps};
+use crate::sentry::Sentries;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::Store;
@@ -39,7 +40,15 @@ use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
+use crate::webhooks::{Webhooks, WebhooksDeps};
 use crate::wire::problem::Problem;
+
+/// When error trackers are asked for what was missed: soon after the start, and from time to time.
+const CATCH_UP_FIRST: Duration = Duration::from_secs(2);
+const CATCH_UP_LOOK: Duration = Duration::from_secs(300);
+/// When old webhooks are forgotten.
+const TIDY_FIRST: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What each service is told: from the configuration, and changed by tests.
 pub struct ServiceSettings {
@@ -183,6 +192,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
+    let sentries = Sentries::new(http.clone(), clock.clone(), settings::sentries(&config));
+    vault.known().set("webhooks", settings::webhook_secrets(&config));
+    let webhooks = background.of(Webhooks::new(WebhooksDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        sentries: sentries.clone(),
+        settings: settings::webhooks(&config),
+    }));
     let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
@@ -315,6 +333,17 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let retention = retention.clone();
         async move { retention.tidy().await }
     });
+    let asking_trackers = webhooks.clone();
+    let catch_up = config.webhooks.catch_up.unwrap_or(CATCH_UP_LOOK);
+    timers.every("webhooks.catch_up", CATCH_UP_FIRST, catch_up, move || {
+        let webhooks = asking_trackers.clone();
+        async move { webhooks.catch_up().await }
+    });
+    let forgetting = webhooks.clone();
+    timers.every("webhooks.tidy", TIDY_FIRST, TIDY_EVERY, move || {
+        let webhooks = forgetting.clone();
+        async move { webhooks.tidy().await }
+    });
     let heads = config.audit.heads.clone().unwrap_or_else(|| paths.home().join(audit::HEADS_FILE));
     let audit = background.of(Audit::new(store.clone(), clock.clone(), paths.home(), heads));
     let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
@@ -322,6 +351,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     timers.every("backups", backups::FIRST_LOOK, backups::LOOK_EVERY, move || {
         let copies = copying.clone();
         async move { copies.keep_up().await }
+    });
+    let told = (webhooks.clone(), sentries, vault.known().clone());
+    running.on_change(move |config| {
+        let (webhooks, sentries, known) = &told;
+        known.set("webhooks", settings::webhook_secrets(config));
+        sentries.configure(settings::sentries(config));
+        webhooks.configure(settings::webhooks(config));
     });
     let users = (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone());
     running.on_change(move |config| {
@@ -343,6 +379,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         backups: copies,
         budgets,
         pushes,
+        webhooks,
         statuses,
         upkeep,
         sessions,

@@ -29,6 +29,7 @@ use crate::status::Statuses;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
+use crate::webhooks::Webhooks;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
 /// `State(frames): State<Frames>`.
@@ -68,6 +69,8 @@ pub struct Services {
     pub budgets: Budgets,
     /// What frames push.
     pub pushes: Pushes,
+    /// What other programs tell us.
+    pub webhooks: Webhooks,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

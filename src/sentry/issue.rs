@@ -31,6 +31,8 @@ pub struct Issue {
     pub url: Option<String>,
     /// How often it was seen.
     pub count: Option<u64>,
+    /// When it was seen first (UTC ms).
+    pub first_seen: Option<u64>,
     /// When it was seen last (UTC ms).
     pub last_seen: Option<u64>,
 }
@@ -52,6 +54,7 @@ impl Issue {
             project: loose::slug(value, "/project/slug"),
             url: address(value, &["/permalink", "/web_url", "/webUrl", "/url"]),
             count: loose::number(value, "/count"),
+            first_seen: text("/firstSeen").and_then(|text| instant(&text)),
             last_seen: text("/lastSeen").and_then(|text| instant(&text)),
         })
     }

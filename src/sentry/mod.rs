@@ -123,9 +123,13 @@ impl Sentry {
 
     /// What happened last of that issue, with its stack trace.
     pub async fn latest_event(&self, id: &str) -> Result<Event, SentryError> {
-        let answer = self.ask(Method::GET, &["issues", id, "events", "latest"], &[], None).await?;
-        let event = Event::read(&answer.body);
+        let event = Event::read(&self.latest_event_as_said(id).await?);
         Ok(Event { issue: event.issue.or_else(|| Some(id.to_owned())), ..event })
+    }
+
+    /// The same in its own words.
+    pub async fn latest_event_as_said(&self, id: &str) -> Result<Value, SentryError> {
+        Ok(self.ask(Method::GET, &["issues", id, "events", "latest"], &[], None).await?.body)
     }
 
     /// Open issues that were seen since a time (UTC milliseconds), those seen last first.

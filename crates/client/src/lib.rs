@@ -19,6 +19,7 @@ mod routes;
 mod secrets;
 mod terminal;
 mod tokens;
+mod webhooks;
 
 pub use error::ClientError;
 pub use events::{EventFilter, Follow, Followed};

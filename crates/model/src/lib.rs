@@ -43,6 +43,7 @@ pub mod token;
 pub mod trust;
 pub mod usage;
 pub mod visible;
+pub mod webhook;
 pub mod wire;
 #[cfg(test)]
 mod words_tests;

@@ -27,6 +27,7 @@ pub mod status;
 pub mod token;
 pub mod uninstall;
 pub mod version;
+pub mod webhooks;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -65,6 +66,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
         Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
+        Some(Command::Webhooks(command)) => context.wait_for(webhooks::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }
