@@ -352,7 +352,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let told = (webhooks.clone(), sentries, vault.known().clone());
+    let told = (webhooks.clone(), sentries.clone(), vault.known().clone());
     running.on_change(move |config| {
         let (webhooks, sentries, known) = &told;
         known.set("webhooks", settings::webhook_secrets(config));

@@ -28,7 +28,7 @@ impl SenderKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownWebhookState, parse_err_fn = unknown)]
 pub enum WebhookState {
     /// It is stored; what follows from it is not decided yet.
     Received,
@@ -46,6 +46,15 @@ impl WebhookState {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+}
+
+/// A word that is no such state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no state of a webhook: use received, decided, ignored or failed")]
+pub struct UnknownWebhookState(pub String);
+
+fn unknown(text: &str) -> UnknownWebhookState {
+    UnknownWebhookState(text.to_owned())
 }
 
 /// Something that came in, without its words.
