@@ -8,6 +8,8 @@ mod github;
 pub mod headers;
 #[path = "../../src/webhooks/notice.rs"]
 pub mod notice;
+#[path = "../../src/webhooks/read.rs"]
+pub mod read;
 #[path = "../../src/webhooks/sentry_says.rs"]
 mod sentry_says;
 #[path = "../../src/webhooks/settings.rs"]

@@ -27,7 +27,7 @@ use crate::wire::pushes::{PushDetails, PushView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
-use crate::wire::webhooks::{WebhookDetails, WebhookSourceView, WebhookVerdict, WebhookView};
+use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<WebhookView>>("webhooks deliveries"),
         one::<WebhookDetails>("webhooks show"),
         one::<WebhookView>("webhooks replay"),
-        one::<WebhookVerdict>("webhooks test"),
+        one::<WebhookPreview>("webhooks test"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
 use super::kinds::{
-    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, LevelWord, Optional, Pointer, Project, Repo, SenderWord,
-    Size, Slug, Span, Switch, Text, TimeOrOff, Whole,
+    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, LevelWord, Optional, Pointer, Project, Repo,
+    SenderWord, Size, Slug, Span, Switch, Text, TimeOrOff, Whole,
 };
 use super::section::{List, Reader, Setting, below, section};
 use crate::model::git::{ForgeHost, Repository};
@@ -135,9 +135,12 @@ fn source(name: &str, at: &Reader<'_>) -> Result<Source, ConfigProblem> {
 fn too_weak(kind: SenderKind, secret: &Secret) -> Option<String> {
     use base64::Engine as _;
     let text = secret.reveal();
-    if kind == SenderKind::Generic && let Some(bare) = text.strip_prefix("whsec_") {
-        let is_key =
-            base64::engine::general_purpose::STANDARD.decode(bare).is_ok_and(|bytes| bytes.len() >= SHORTEST_SECRET);
+    if kind == SenderKind::Generic
+        && let Some(bare) = text.strip_prefix("whsec_")
+    {
+        let is_key = base64::engine::general_purpose::STANDARD
+            .decode(bare)
+            .is_ok_and(|bytes| bytes.len() >= SHORTEST_SECRET);
         return (!is_key).then(|| {
             "must be whsec_ and at least 16 bytes of base64: `openssl rand -base64 32` makes some".to_owned()
         });
@@ -203,7 +206,7 @@ section! {
         priority: Optional<Whole<0, 1000>>, "Larger is sooner";
         budget: Optional<DollarsOrOff>, "What a run may cost, instead of what the workflow says";
         cooldown: Optional<Span>, "How long nothing is tried again after a run failed, doubled each time; 24h when absent";
-        limit: Optional<Whole<1, 10_000>>, "How many runs an hour it may begin for one project; 10 when absent";
+        limit: Optional<Whole<1, 1_000_000>>, "How many runs an hour it may begin for one project; 10 when absent";
         catch_up: Optional<Switch>, "Whether it also takes new issues that could not be told to us; on when absent";
     }
 }

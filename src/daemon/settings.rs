@@ -16,8 +16,8 @@ use crate::model::ids::InstanceId;
 use crate::model::secret::Secret;
 use crate::models::{DEMO, ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
-use crate::store::budgets::Defaults;
 use crate::sentry::{self, SentrySource};
+use crate::store::budgets::Defaults;
 use crate::upkeep;
 use crate::webhooks;
 

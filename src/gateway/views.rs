@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::webhook::Webhook;
 use crate::model::approval::{ApprovalRequest, AskBody, Decision};
 use crate::model::budget::Standing;
 use crate::model::container::Observation;
@@ -11,6 +10,7 @@ use crate::model::git::Push;
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::Message;
 use crate::model::status::{FrameStatus, StatusWord};
+use crate::model::webhook::Webhook;
 use crate::runtime::LogLine;
 use crate::status::FrameNow;
 use crate::store::frames::Note;
@@ -22,7 +22,7 @@ use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
 use crate::wire::pushes::PushView;
-use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookSourceView, WebhookVerdict, WebhookView};
+use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -274,8 +274,8 @@ pub fn webhook_details(received: Webhook, content: Content) -> WebhookDetails {
 }
 
 /// What would follow from a message.
-pub fn webhook_verdict(preview: Preview) -> WebhookVerdict {
-    WebhookVerdict {
+pub fn webhook_preview(preview: Preview) -> WebhookPreview {
+    WebhookPreview {
         event: preview.event,
         matter: preview.matter,
         title: preview.title,

@@ -47,7 +47,7 @@ pub struct Content {
 
 /// What was decided about it.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct Ending {
     /// How it ended.
     pub state: WebhookState,
     /// What its sender calls it.
@@ -184,20 +184,20 @@ pub fn newest_of(ask: &impl Queryable, source: &str) -> Result<Option<Webhook>, 
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn settle(tx: &mut Tx<'_>, id: &str, verdict: &Verdict) -> Result<bool, StoreError> {
+pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreError> {
     let changed = tx.change(
         "UPDATE webhooks_received SET state = ?2, event = ?3, reason = ?4, matter = ?5, run_id = ?6, project = ?7,
                 is_new = ?8, decided_at = ?9
          WHERE id = ?1 AND state = 'received'",
         rusqlite::params![
             id,
-            verdict.state,
-            verdict.event,
-            verdict.reason,
-            verdict.matter,
-            verdict.run,
-            verdict.began_for.clone().flatten(),
-            verdict.began_for.is_some(),
+            ending.state,
+            ending.event,
+            ending.reason,
+            ending.matter,
+            ending.run,
+            ending.began_for.clone().flatten(),
+            ending.began_for.is_some(),
             tx.now(),
         ],
     )?;
@@ -209,11 +209,10 @@ pub fn settle(tx: &mut Tx<'_>, id: &str, verdict: &Verdict) -> Result<bool, Stor
 /// # Errors
 /// Whatever the database says.
 pub fn is_open(ask: &impl Queryable, id: &str) -> Result<bool, StoreError> {
-    let found = ask.maybe_row(
-        "SELECT 1 FROM webhooks_received WHERE id = ?1 AND state = 'received'",
-        (id,),
-        |_| Ok(()),
-    )?;
+    let found =
+        ask.maybe_row("SELECT 1 FROM webhooks_received WHERE id = ?1 AND state = 'received'", (id,), |_| {
+            Ok(())
+        })?;
     Ok(found.is_some())
 }
 
@@ -283,12 +282,7 @@ pub fn came_about(ask: &impl Queryable, matter: &str, since_ms: u64) -> Result<b
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn forget(
-    tx: &mut Tx<'_>,
-    rows_before: u64,
-    keys_before: u64,
-    limit: u32,
-) -> Result<usize, StoreError> {
+pub fn forget(tx: &mut Tx<'_>, rows_before: u64, keys_before: u64, limit: u32) -> Result<usize, StoreError> {
     let rows = tx.change(
         "DELETE FROM webhooks_received WHERE id IN (
              SELECT id FROM webhooks_received WHERE received_at < ?1 AND state <> 'received' LIMIT ?2)",

@@ -25,8 +25,18 @@ const NEWS: Duration = Duration::from_secs(24 * 60 * 60);
 const CLOSER: usize = 50;
 /// What of an event is kept: what its reader looks at.
 const FIELDS: &[&str] = &[
-    "eventID", "groupID", "title", "culprit", "location", "message", "metadata", "tags", "release", "webUrl",
-    "dateCreated", "fingerprints",
+    "eventID",
+    "groupID",
+    "title",
+    "culprit",
+    "location",
+    "message",
+    "metadata",
+    "tags",
+    "release",
+    "webUrl",
+    "dateCreated",
+    "fingerprints",
 ];
 
 impl Webhooks {
@@ -39,7 +49,8 @@ impl Webhooks {
         if settings.catch_up.is_none() {
             return Ok(());
         }
-        for (name, source) in settings.sources.iter().filter(|(_, source)| source.kind == SenderKind::Sentry) {
+        for (name, source) in settings.sources.iter().filter(|(_, source)| source.kind == SenderKind::Sentry)
+        {
             let Some(organization) = &source.organization else { continue };
             let Some(sentry) = self.inner.sentries.of(organization) else { continue };
             let trouble = match self.catch_up_with(name, source, organization, &sentry).await {
@@ -70,9 +81,8 @@ impl Webhooks {
         if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()) {
             let since = last.saturating_sub(millis(OVERLAP));
             let issues = sentry.unresolved_since(since).await?;
-            let is_news = |issue: &&Issue| {
-                issue.first_seen.is_some_and(|at| at >= since) || issue.has_regressed()
-            };
+            let is_news =
+                |issue: &&Issue| issue.first_seen.is_some_and(|at| at >= since) || issue.has_regressed();
             for issue in issues.iter().filter(is_news).take(CLOSER) {
                 if !self.is_known(organization, issue, now).await? {
                     self.tell(name, source, issue, sentry).await?;
@@ -122,10 +132,8 @@ impl Webhooks {
 
 /// In the form in which alerts come.
 fn message(issue: &Issue, event: &Value, limit: usize) -> Value {
-    let mut kept: Map<String, Value> = FIELDS
-        .iter()
-        .filter_map(|field| Some(((*field).to_owned(), event.get(*field)?.clone())))
-        .collect();
+    let mut kept: Map<String, Value> =
+        FIELDS.iter().filter_map(|field| Some(((*field).to_owned(), event.get(*field)?.clone()))).collect();
     kept.insert("groupID".to_owned(), json!(issue.id));
     let is_exception = |entry: &&Value| entry.get("type").is_some_and(|kind| kind == "exception");
     let entries = event.get("entries").and_then(Value::as_array);
@@ -166,7 +174,7 @@ impl From<SentryError> for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhooks::{notice, settings};
+    use crate::webhooks::{read, settings};
 
     #[test]
     fn what_was_missed_reads_as_an_alert_does() {
@@ -195,11 +203,14 @@ mod tests {
         let headers = Headers::new([("sentry-hook-resource".to_owned(), CATCH_UP.to_owned())]);
         let body = message(&issue, &event, 1 << 20).to_string();
         assert!(!body.contains("xxxx"), "only what is read is kept");
-        let notice = notice::read("errors", &source, &headers, body.as_bytes()).expect("readable");
+        let notice = read::message("errors", &source, &headers, body.as_bytes()).expect("readable");
         assert_eq!(notice.event, "catch_up.created");
         let matter = notice.matter.expect("a matter");
         assert_eq!((matter.key.as_str(), matter.title.as_str()), ("sentry:acme/7", "SHOP-7: boom"));
-        assert_eq!((matter.from.as_deref(), matter.environment.as_deref()), (Some("shop"), Some("production")));
+        assert_eq!(
+            (matter.from.as_deref(), matter.environment.as_deref()),
+            (Some("shop"), Some("production"))
+        );
         assert!(matter.evidence.iter().any(|evidence| evidence.text.contains("a.js:2")));
         let short = message(&issue, &event, 300).to_string();
         assert!(!short.contains("a.js") && short.contains("production"));

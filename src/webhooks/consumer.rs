@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::notice::{self, Matter, Notice};
+use super::notice::{Matter, Notice};
+use super::read;
 use super::rules::{self, Decision, History};
 use super::settings::{Rule, Settings};
 use super::{Headers, Webhooks};
@@ -15,7 +16,7 @@ use crate::model::principal::Principal;
 use crate::model::run::NewRun;
 use crate::model::webhook::{Webhook, WebhookState};
 use crate::store::runs::{self, Enqueued};
-use crate::store::webhooks::{self as rows, Content, Verdict};
+use crate::store::webhooks::{self as rows, Content, Ending};
 use crate::store::{Queryable, StoreError, Tx};
 use crate::supervisor::backoff::Backoff;
 
@@ -100,14 +101,18 @@ impl Webhooks {
         let Some(source) = settings.sources.get(&webhook.source).cloned() else {
             let why = format!("there is no source {} in webhooks.sources any more", webhook.source);
             let gone = ended(WebhookState::Ignored, webhook.event, why);
-            return self.inner.store.write_soon(move |tx| rows::settle(tx, &webhook.id, &gone).map(drop)).await;
+            return self
+                .inner
+                .store
+                .write_soon(move |tx| rows::settle(tx, &webhook.id, &gone).map(drop))
+                .await;
         };
         let name = webhook.source.clone();
         // Apart, so that whatever a stranger wrote stops nobody else.
-        let read = tokio::task::spawn_blocking(move || {
-            notice::read(&name, &source, &Headers::new(content.headers), &content.body)
+        let reading = tokio::task::spawn_blocking(move || {
+            read::message(&name, &source, &Headers::new(content.headers), &content.body)
         });
-        let read = match read.await {
+        let read = match reading.await {
             Ok(Ok(notice)) => Ok(notice),
             Ok(Err(unreadable)) => Err(unreadable.to_string()),
             Err(_) => Err("reading it failed inside mimir: this is a bug".to_owned()),
@@ -119,11 +124,11 @@ impl Webhooks {
             if !rows::is_open(tx, &webhook.id)? {
                 return Ok(());
             }
-            let verdict = match read {
+            let ending = match read {
                 Ok(notice) => carry_out(tx, &webhook, &notice, &settings)?,
                 Err(why) => ended(WebhookState::Failed, webhook.event, why),
             };
-            rows::settle(tx, &webhook.id, &verdict).map(drop)
+            rows::settle(tx, &webhook.id, &ending).map(drop)
         });
         write.await?;
         self.inner.failpoints.hit("webhooks.after_decision").await;
@@ -141,8 +146,8 @@ enum Page {
     SomeFailed,
 }
 
-fn ended(state: WebhookState, event: String, reason: String) -> Verdict {
-    Verdict { state, event, reason, matter: None, run: None, began_for: None }
+fn ended(state: WebhookState, event: String, reason: String) -> Ending {
+    Ending { state, event, reason, matter: None, run: None, began_for: None }
 }
 
 /// What is known of runs about a matter, for a rule.
@@ -166,7 +171,7 @@ fn carry_out(
     webhook: &Webhook,
     notice: &Notice,
     settings: &Settings,
-) -> Result<Verdict, StoreError> {
+) -> Result<Ending, StoreError> {
     let now = tx.now_ms();
     let source = webhook.source.as_str();
     let asked: &Tx<'_> = tx;
@@ -177,8 +182,8 @@ fn carry_out(
     for name in &wakes {
         woken.extend(runs::wake_named(tx, name, &notice.why)?);
     }
-    let mut verdict = ended(WebhookState::Ignored, notice.event.clone(), String::new());
-    verdict.matter = notice.matter.as_ref().map(|matter| matter.key.clone());
+    let mut ending = ended(WebhookState::Ignored, notice.event.clone(), String::new());
+    ending.matter = notice.matter.as_ref().map(|matter| matter.key.clone());
     match run {
         Ok(wanted) => {
             let new = NewRun { origin_ref: Some(webhook.id.clone()), ..wanted.run };
@@ -187,32 +192,32 @@ fn carry_out(
             if let Some(name) = &wanted.name {
                 runs::name(tx, &id, name)?;
             }
-            verdict.state = WebhookState::Decided;
-            verdict.run = Some(id.clone());
-            verdict.reason = match made {
+            ending.state = WebhookState::Decided;
+            ending.run = Some(id.clone());
+            ending.reason = match made {
                 Enqueued::New(_) => {
                     let text = format!("{}: rule {} of webhooks.rules wants it", notice.why, wanted.rule);
                     runs::log(tx, &id, "", "decision", &text, None)?;
                     let detail = json!({"webhook": webhook.id, "source": source, "rule": wanted.rule});
                     tx.audit(&Principal::service("webhooks"), "run.begin", id.as_str(), &detail)?;
-                    verdict.began_for = Some(new.project.clone());
+                    ending.began_for = Some(new.project.clone());
                     format!("rule {} began run {id}", wanted.rule)
                 }
                 Enqueued::Joined(_) => format!("run {id} is about the same and goes on"),
             };
         }
         Err(why) if woken.is_empty() => {
-            verdict.reason = match wakes.first() {
+            ending.reason = match wakes.first() {
                 Some(name) => format!("no run waits for news of {name}; {why}"),
                 None => why,
             };
         }
         Err(_) => {
-            verdict.state = WebhookState::Decided;
-            verdict.run = woken.first().cloned();
+            ending.state = WebhookState::Decided;
+            ending.run = woken.first().cloned();
             let ids: Vec<String> = woken.iter().map(ToString::to_string).collect();
-            verdict.reason = format!("woke {}", ids.join(", "));
+            ending.reason = format!("woke {}", ids.join(", "));
         }
     }
-    Ok(verdict)
+    Ok(ending)
 }

@@ -19,14 +19,16 @@ pub(super) fn read(source: &str, mapping: &Mapping, headers: &Headers, said: &Va
     };
     let line = |text: String, longest: usize| loose::line(&text, longest);
     let event = at(&mapping.event, &["/event", "/type", "/action"], 100).map(|text| line(text, 100));
-    let title = at(&mapping.title, &["/title", "/name", "/message", "/text"], 300).map(|text| line(text, 200));
+    let title =
+        at(&mapping.title, &["/title", "/name", "/message", "/text"], 300).map(|text| line(text, 200));
     let message = at(&mapping.message, &["/message", "/text", "/description"], TEXT);
     let event = event.unwrap_or_else(|| "message".to_owned());
     // Without a word on what it is about, each message is about something of its own.
     let about = at(&mapping.key, &[], 200).or_else(|| at(&mapping.fingerprint, &["/fingerprint"], 200));
     let about = about.or_else(|| headers.word("webhook-id")).or_else(|| at(&mapping.id, &["/id"], 200));
     let about = about.map(|text| line(text, 200));
-    let key = format!("hook:{source}:{}", about.unwrap_or_else(|| title.clone().unwrap_or_else(|| event.clone())));
+    let key =
+        format!("hook:{source}:{}", about.unwrap_or_else(|| title.clone().unwrap_or_else(|| event.clone())));
     let title = title.unwrap_or_else(|| format!("{source}: {event}"));
     let mut evidence = Vec::new();
     evidence.extend(message.map(|text| Evidence { name: "message".into(), source: source.to_owned(), text }));

@@ -16,10 +16,8 @@ const PULLS: usize = 50;
 
 /// Reads one. `host` is the forge's, where it is configured.
 pub(super) fn read(host: Option<&str>, headers: &Headers, said: &Value) -> Notice {
-    let kind = headers
-        .word("x-github-event")
-        .or_else(|| headers.word("x-gitea-event"))
-        .or_else(|| guess(said));
+    let kind =
+        headers.word("x-github-event").or_else(|| headers.word("x-gitea-event")).or_else(|| guess(said));
     let action = word(said, "/action");
     let kind_name = kind.clone().unwrap_or_default();
     let notice = Notice { event: event_name(kind, action.clone()), ..Notice::default() };
@@ -41,9 +39,13 @@ pub(super) fn read(host: Option<&str>, headers: &Headers, said: &Value) -> Notic
     let pull = |number: u64| format!("pull:{repository}#{number}");
     let branch = |name: &str| format!("branch:{repository}/{name}");
     match kind_name.as_str() {
-        "pull_request" | "pull_request_review" | "pull_request_review_comment" | "pull_request_review_thread"
+        "pull_request"
+        | "pull_request_review"
+        | "pull_request_review_comment"
+        | "pull_request_review_thread"
         | "pull_request_target" => {
-            let number = loose::number(said, "/pull_request/number").or_else(|| loose::number(said, "/number"));
+            let number =
+                loose::number(said, "/pull_request/number").or_else(|| loose::number(said, "/number"));
             woken(number.map(pull).into_iter().collect())
         }
         "check_suite" | "check_run" | "workflow_run" => {
@@ -70,12 +72,21 @@ pub(super) fn read(host: Option<&str>, headers: &Headers, said: &Value) -> Notic
                 return nothing("it does not say of which issue it is".to_owned());
             };
             // To a forge a pull request is an issue as well.
-            if said.pointer("/issue/pull_request").is_some_and(|pull| !pull.is_null() && pull != &Value::Bool(false))
+            if said
+                .pointer("/issue/pull_request")
+                .is_some_and(|pull| !pull.is_null() && pull != &Value::Bool(false))
                 || said.pointer("/is_pull") == Some(&Value::Bool(true))
             {
                 return woken(vec![pull(number)]);
             }
-            of_issue(&kind_name, &action, &repository, number, said, Notice { why: why.clone(), ..notice.clone() })
+            of_issue(
+                &kind_name,
+                &action,
+                &repository,
+                number,
+                said,
+                Notice { why: why.clone(), ..notice.clone() },
+            )
         }
         _ => nothing(format!("nothing follows from {}", notice.event)),
     }

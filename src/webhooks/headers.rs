@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn a_word_is_plain() {
-        let of = |value: &str| Headers::new([("x-github-event".to_owned(), value.to_owned())]).word("x-github-event");
+        let of = |value: &str| {
+            Headers::new([("x-github-event".to_owned(), value.to_owned())]).word("x-github-event")
+        };
         assert_eq!(of("pull_request").as_deref(), Some("pull_request"));
         for none in ["", "a b", "a\u{202e}", "<x>", &"x".repeat(101)] {
             assert_eq!(of(none), None, "{none}");

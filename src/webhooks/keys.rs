@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::headers::Headers;
-use super::notice;
+use super::read;
 use super::settings::Source;
 use super::signature::Signed;
 use super::{generic, sentry_says};
@@ -27,7 +27,7 @@ pub(super) struct Known {
 /// By what this one is known.
 pub(super) fn of(source: &Source, signed: &Signed, headers: &Headers, body: &[u8]) -> Known {
     let body_key = || format!("body:{}", hex::encode(Sha256::digest(body)));
-    let said = || notice::parse(headers, body).ok();
+    let said = || read::parse(headers, body).ok();
     match source.kind {
         SenderKind::Sentry => {
             let mut keys = vec![body_key()];

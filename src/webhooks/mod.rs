@@ -20,6 +20,7 @@ pub mod headers;
 mod keys;
 pub mod notice;
 mod preview;
+pub mod read;
 pub mod rules;
 mod sentry_says;
 pub mod settings;
@@ -333,7 +334,8 @@ impl Webhooks {
         let before = now.saturating_sub(millis(self.inner.settings.now().keep));
         let keys_before = now.saturating_sub(millis(KEYS_KEPT));
         loop {
-            let forget = move |tx: &mut crate::store::Tx<'_>| rows::forget(tx, before, keys_before, FORGOTTEN);
+            let forget =
+                move |tx: &mut crate::store::Tx<'_>| rows::forget(tx, before, keys_before, FORGOTTEN);
             if self.inner.store.write_soon(forget).await? == 0 {
                 return Ok(());
             }

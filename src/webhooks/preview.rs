@@ -1,7 +1,7 @@
 //! What would follow from a message, without anything of it happening.
 
 use super::consumer::history;
-use super::notice;
+use super::read;
 use super::rules::{self, Decision};
 use super::{Headers, IntakeError, Webhooks};
 use crate::store::webhooks as rows;
@@ -34,17 +34,12 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`IntakeError::UnknownSource`], the database's.
-    pub async fn preview(
-        &self,
-        name: &str,
-        headers: Headers,
-        body: Vec<u8>,
-    ) -> Result<Preview, IntakeError> {
+    pub async fn preview(&self, name: &str, headers: Headers, body: Vec<u8>) -> Result<Preview, IntakeError> {
         let settings = self.inner.settings.now();
         let source = settings.sources.get(name).ok_or(IntakeError::UnknownSource)?.clone();
         let (name, now) = (name.to_owned(), self.inner.clock.now_ms());
         let look = self.inner.store.read(move |db| {
-            let notice = match notice::read(&name, &source, &headers, &body) {
+            let notice = match read::message(&name, &source, &headers, &body) {
                 Ok(notice) => notice,
                 Err(unreadable) => {
                     return Ok(Preview { reason: Some(unreadable.to_string()), ..Preview::default() });

@@ -98,7 +98,10 @@ fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
     if let Some(pattern) = &rule.from
         && !matter.from.as_deref().is_some_and(|from| matches(pattern, from))
     {
-        return Some(format!("it is about another project than {}", shown_or(&matter.from, "one without a name")));
+        return Some(format!(
+            "it is about another project than {}",
+            shown_or(&matter.from, "one without a name")
+        ));
     }
     if let Some(wanted) = &rule.repository
         && let Some(said) = &matter.repository
@@ -113,9 +116,15 @@ fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
         return Some(format!("it wants at least level {least}, and this has {said}"));
     }
     if !rule.environment.is_empty()
-        && !matter.environment.as_deref().is_some_and(|said| rule.environment.iter().any(|pattern| matches(pattern, said)))
+        && !matter
+            .environment
+            .as_deref()
+            .is_some_and(|said| rule.environment.iter().any(|pattern| matches(pattern, said)))
     {
-        return Some(format!("it is about another environment than {}", shown_or(&matter.environment, "an unknown one")));
+        return Some(format!(
+            "it is about another environment than {}",
+            shown_or(&matter.environment, "an unknown one")
+        ));
     }
     if let Some(pattern) = &rule.fingerprint
         && !matter.fingerprints.iter().any(|said| matches(pattern, said))
@@ -133,7 +142,10 @@ fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
         if !is_asked {
             return Some(match matter.comment {
                 Some(_) => format!("the comment does not mention {}", rule.mention),
-                None => "nobody asked for it: a rule for issues needs `labels`, or a comment that mentions us".to_owned(),
+                None => {
+                    "nobody asked for it: a rule for issues needs `labels`, or a comment that mentions us"
+                        .to_owned()
+                }
             });
         }
     }
@@ -191,7 +203,8 @@ fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<String> {
 /// Until when nothing is tried: each failure in a row doubles the time. Somebody who cancelled one wants none at once
 /// either.
 fn cool_until(rule: &Rule, ended: &[(RunState, u64)]) -> Option<u64> {
-    let failures = ended.iter().take_while(|(state, _)| matches!(state, RunState::Failed | RunState::Cancelled));
+    let failures =
+        ended.iter().take_while(|(state, _)| matches!(state, RunState::Failed | RunState::Cancelled));
     let failures = u32::try_from(failures.count()).unwrap_or(u32::MAX);
     let (_, last) = ended.first().filter(|_| failures > 0)?;
     let once = u64::try_from(rule.cooldown.as_millis()).unwrap_or(u64::MAX);

@@ -92,7 +92,9 @@ fn the_table() {
         ("a lower level", |rule| rule.level = Some(Level::Info)),
         ("its environment", |rule| rule.environment = vec!["staging".into(), "prod*".into()]),
         ("one of its fingerprints", |rule| rule.fingerprint = Some("a*c".into())),
-        ("a repository that it does not say", |rule| rule.repository = Repository::new("github.com", "a/b").ok()),
+        ("a repository that it does not say", |rule| {
+            rule.repository = Repository::new("github.com", "a/b").ok()
+        }),
     ];
     for (what, change) in fits {
         assert!(decided(&alert, &[rule(change)], History::default()).is_ok(), "{what}");
@@ -177,14 +179,14 @@ fn after_a_failure_nothing_is_tried_for_a_while_and_each_one_doubles_it() {
 
 #[test]
 fn one_that_goes_on_is_joined_whatever_stands_against_a_new_one() {
-    let history = History {
-        open: Some(RunId::from_parts(1, 1)),
-        ended: vec![(RunState::Failed, NOW)],
-        begun: 100,
-    };
+    let history =
+        History { open: Some(RunId::from_parts(1, 1)), ended: vec![(RunState::Failed, NOW)], begun: 100 };
     assert!(decided(&alert(|_| {}), &[rule(|_| {})], history).is_ok());
     let full = History { begun: 5, ..History::default() };
-    assert!(decided(&alert(|_| {}), &[rule(|_| {})], full).is_err_and(|why| why.contains("5 runs within the last hour")));
+    assert!(
+        decided(&alert(|_| {}), &[rule(|_| {})], full)
+            .is_err_and(|why| why.contains("5 runs within the last hour"))
+    );
 }
 
 #[test]
@@ -195,10 +197,14 @@ fn an_issue_begins_a_run_when_somebody_asks_for_it() {
     assert!(decided(&issue(&["bug"], None), &[labelled], History::default()).is_err());
     let any = rule(|_| {});
     assert!(decided(&issue(&["bug"], None), &[any.clone()], History::default()).is_err(), "nobody asked");
-    for asked in ["@mimir fix this", "please, @Mimir: fix", "Look.\n\n(@mimir)", "@mimir", "over to you @mimir."] {
+    for asked in
+        ["@mimir fix this", "please, @Mimir: fix", "Look.\n\n(@mimir)", "@mimir", "over to you @mimir."]
+    {
         assert!(decided(&issue(&[], Some(asked)), &[any.clone()], History::default()).is_ok(), "{asked}");
     }
-    for other in ["@mimirs fix", "me@mimir.dev", "mimir", "> @mimir fix this\nno", "@mimir-bot", "x@mimir", ""] {
+    for other in
+        ["@mimirs fix", "me@mimir.dev", "mimir", "> @mimir fix this\nno", "@mimir-bot", "x@mimir", ""]
+    {
         assert!(decided(&issue(&[], Some(other)), &[any.clone()], History::default()).is_err(), "{other}");
     }
 }

@@ -85,7 +85,8 @@ fn hex_tag(text: &str) -> Result<Vec<u8>, NotSigned> {
 
 fn is_tag_of_any(secrets: &[Secret], signed: &[u8], tag: &[u8]) -> Result<Signed, NotSigned> {
     // Every secret is tried, so that the time tells nothing.
-    let fits = secrets.iter().fold(false, |fits, secret| is_tag(secret.reveal().as_bytes(), signed, tag) | fits);
+    let fits =
+        secrets.iter().fold(false, |fits, secret| is_tag(secret.reveal().as_bytes(), signed, tag) | fits);
     if fits { Ok(Signed::default()) } else { Err(NotSigned::Wrong) }
 }
 
@@ -94,12 +95,7 @@ fn is_tag(secret: &[u8], signed: &[u8], tag: &[u8]) -> bool {
 }
 
 /// A secret says itself what it is for: `whsec_` is a key of Standard Webhooks, anything else a bearer's.
-fn generic(
-    secrets: &[Secret],
-    headers: &Headers,
-    body: &[u8],
-    now_ms: u64,
-) -> Result<Signed, NotSigned> {
+fn generic(secrets: &[Secret], headers: &Headers, body: &[u8], now_ms: u64) -> Result<Signed, NotSigned> {
     let keys: Vec<Vec<u8>> = secrets.iter().filter_map(|secret| standard_key(secret.reveal())).collect();
     let bearers: Vec<&Secret> =
         secrets.iter().filter(|secret| !secret.reveal().starts_with(STANDARD_PREFIX)).collect();
@@ -269,7 +265,9 @@ mod tests {
         };
         assert!(of(&[("Sentry-Hook-Signature", &good)]).is_ok(), "names of headers have no case");
         let upper = good.to_uppercase();
-        for malformed in [upper.as_str(), &good[..63], "", "zz", &format!("sha256={good}"), &format!(" {good}x")] {
+        for malformed in
+            [upper.as_str(), &good[..63], "", "zz", &format!("sha256={good}"), &format!(" {good}x")]
+        {
             assert_eq!(of(&[("sentry-hook-signature", malformed)]), Err(NotSigned::Malformed), "{malformed}");
         }
         assert_eq!(of(&[]), Err(NotSigned::Missing));

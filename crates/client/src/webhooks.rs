@@ -7,7 +7,7 @@ use super::http::Call;
 use super::routes::{GatewayClient, path, with_body};
 use mimir_model::webhook::WebhookState;
 use mimir_model::wire::webhooks::{
-    TestWebhook, WebhookDetails, WebhookSourceView, WebhookVerdict, WebhookView,
+    TestWebhook, WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView,
 };
 
 impl GatewayClient {
@@ -44,11 +44,13 @@ impl GatewayClient {
 
     /// `POST /v1/webhooks/deliveries/{id}/replay`
     pub async fn replay_webhook(&self, id: &str) -> Result<WebhookView, ClientError> {
-        self.json(Call::new(Method::POST, path(&["v1", "webhooks", "deliveries", id, "replay"]))).await.map(|(_, value)| value)
+        self.json(Call::new(Method::POST, path(&["v1", "webhooks", "deliveries", id, "replay"])))
+            .await
+            .map(|(_, value)| value)
     }
 
     /// `POST /v1/webhooks/test`
-    pub async fn test_webhook(&self, asked: &TestWebhook) -> Result<WebhookVerdict, ClientError> {
+    pub async fn test_webhook(&self, asked: &TestWebhook) -> Result<WebhookPreview, ClientError> {
         let call = with_body(Call::new(Method::POST, "/v1/webhooks/test"), asked)?;
         self.json(call).await.map(|(_, value)| value)
     }

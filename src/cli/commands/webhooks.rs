@@ -13,7 +13,7 @@ use crate::client::GatewayClient;
 use crate::model::quantity::{age, size};
 use crate::model::visible::exact;
 use crate::model::webhook::WebhookState;
-use crate::wire::webhooks::{TestWebhook, WebhookDetails, WebhookVerdict, WebhookView};
+use crate::wire::webhooks::{TestWebhook, WebhookDetails, WebhookPreview, WebhookView};
 
 /// A larger message is taken from nobody; to read it would be a mistake of the command line.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -91,7 +91,7 @@ pub async fn run(command: WebhooksCommand, context: &Context) -> Outcome {
         }
         WebhooksCommand::Test(args) => {
             let asked = TestWebhook { body: read(&args.file)?, source: args.source, event: args.event };
-            verdict(&gateway.test_webhook(&asked).await?, context)
+            preview(&gateway.test_webhook(&asked).await?, context)
         }
     }
 }
@@ -161,7 +161,9 @@ async fn deliveries(args: &DeliveriesArgs, gateway: &GatewayClient, context: &Co
         return Ok(DONE);
     }
     if found.is_empty() {
-        context.out.say("nothing of that kind came; `mimir webhooks list` says who may send, and what is wrong there");
+        context.out.say(
+            "nothing of that kind came; `mimir webhooks list` says who may send, and what is wrong there",
+        );
         return Ok(DONE);
     }
     let mut table = Table::new(&[
@@ -209,12 +211,21 @@ fn show(details: &WebhookDetails, context: &Context) -> Outcome {
     let mut facts = vec![
         ("source", webhook.source.clone()),
         ("event", webhook.event.clone()),
-        ("came", format!("{} ago{again}, {}", age(webhook.received_at, context.now_ms()), size(webhook.size_bytes))),
+        (
+            "came",
+            format!(
+                "{} ago{again}, {}",
+                age(webhook.received_at, context.now_ms()),
+                size(webhook.size_bytes)
+            ),
+        ),
         ("result", came_of_it(webhook)),
     ];
     facts.extend(webhook.matter.clone().map(|matter| ("about", matter)));
     facts.extend(webhook.run.clone().map(|run| ("run", run)));
-    facts.extend(details.headers.iter().map(|header| ("header", format!("{}: {}", header.name, header.value))));
+    facts.extend(
+        details.headers.iter().map(|header| ("header", format!("{}: {}", header.name, header.value))),
+    );
     for (label, value) in facts {
         let label = out.paint.ink(Ink::Dim, &format!("{label:<8}"));
         out.paragraph(&format!("  {label}  {}", clean(&value)), 10)?;
@@ -230,23 +241,23 @@ fn show(details: &WebhookDetails, context: &Context) -> Outcome {
     Ok(DONE)
 }
 
-fn verdict(verdict: &WebhookVerdict, context: &Context) -> Outcome {
+fn preview(preview: &WebhookPreview, context: &Context) -> Outcome {
     let out = &context.out;
     if out.json {
-        out.document(verdict)?;
+        out.document(preview)?;
         return Ok(DONE);
     }
     let mut facts = Vec::new();
-    if !verdict.event.is_empty() {
-        facts.push(("event", verdict.event.clone()));
+    if !preview.event.is_empty() {
+        facts.push(("event", preview.event.clone()));
     }
-    facts.extend(verdict.matter.clone().map(|matter| ("about", matter)));
-    facts.extend(verdict.title.clone().map(|title| ("title", title)));
-    facts.extend(verdict.rule_number.map(|number| ("rule", number.to_string())));
-    facts.extend(verdict.workflow.clone().map(|workflow| ("workflow", workflow)));
-    facts.extend(verdict.project.clone().map(|project| ("project", project)));
-    facts.extend(verdict.wakes.iter().map(|run| ("wakes", run.clone())));
-    let would = match (&verdict.joins, &verdict.rule_number, &verdict.reason) {
+    facts.extend(preview.matter.clone().map(|matter| ("about", matter)));
+    facts.extend(preview.title.clone().map(|title| ("title", title)));
+    facts.extend(preview.rule_number.map(|number| ("rule", number.to_string())));
+    facts.extend(preview.workflow.clone().map(|workflow| ("workflow", workflow)));
+    facts.extend(preview.project.clone().map(|project| ("project", project)));
+    facts.extend(preview.wakes.iter().map(|run| ("wakes", run.clone())));
+    let would = match (&preview.joins, &preview.rule_number, &preview.reason) {
         (Some(run), _, _) => format!("it would join run {run}"),
         (None, Some(_), _) => "it would begin a run".to_owned(),
         (None, None, Some(why)) => format!("no run would begin: {why}"),

@@ -16,7 +16,7 @@ use crate::model::webhook::{SenderKind, WebhookState};
 use crate::webhooks::{Headers, IntakeError, Webhooks};
 use crate::wire::problem::Problem;
 use crate::wire::webhooks::{
-    TestWebhook, WebhookDetails, WebhookSourceView, WebhookTaken, WebhookVerdict, WebhookView,
+    TestWebhook, WebhookDetails, WebhookSourceView, WebhookTaken, WebhookPreview, WebhookView,
 };
 
 routes! {
@@ -205,11 +205,11 @@ pub async fn replay(
 
 /// What would follow from a message, without anything of it happening. It needs no signature.
 #[utoipa::path(post, path = "/v1/webhooks/test", tag = "webhooks", request_body = TestWebhook,
-    responses((status = 200, body = WebhookVerdict)))]
+    responses((status = 200, body = WebhookPreview)))]
 pub async fn test(
     State(webhooks): State<Webhooks>,
     JsonBody(asked): JsonBody<TestWebhook>,
-) -> Answer<Json<WebhookVerdict>> {
+) -> Answer<Json<WebhookPreview>> {
     let TestWebhook { source, event, body } = asked;
     let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let kind = webhooks.kind_of(&source)?;
@@ -220,5 +220,5 @@ pub async fn test(
     };
     headers.extend(name.zip(event).map(|(name, event)| (name.to_owned(), event)));
     let preview = webhooks.preview(&source, Headers::new(headers), body.into_bytes()).await?;
-    Ok(Json(views::webhook_verdict(preview)))
+    Ok(Json(views::webhook_preview(preview)))
 }

@@ -247,12 +247,13 @@ async fn what_happens_to_a_pull_request_wakes_its_run_and_no_other() {
         let row = rows.iter().find(|row| answer.json()["id"] == row.id.as_str()).expect("a row");
         assert_eq!((row.state, row.run.as_deref()), (WebhookState::Decided, Some(ours.as_str())), "{event}: {row:?}");
     }
-    let lines = |id: RunId| async move {
-        let log = world_log(&world, id).await;
-        log.into_iter().filter(|line| line.kind == "delivery").count()
-    };
-    assert_eq!(lines(ours).await, deliveries.len());
-    assert_eq!(lines(other).await, 0);
+    assert_eq!(told(&world, ours).await, deliveries.len());
+    assert_eq!(told(&world, other).await, 0);
+}
+
+/// How often a run was told of something.
+async fn told(world: &World, id: RunId) -> usize {
+    world_log(world, id).await.into_iter().filter(|line| line.kind == "delivery").count()
 }
 
 async fn world_log(world: &World, id: RunId) -> Vec<mimir::model::run::RunLogEntry> {

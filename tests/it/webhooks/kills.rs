@@ -63,7 +63,7 @@ impl Gateway {
              opencode: {{default_model: demo/demo}}\n\
              webhooks:\n  \
                sources: {{errors: {{kind: sentry, organization: acme, secret: '{SECRET}'}}}}\n  \
-               rules: [{{source: errors, workflow: sentry-fix, limit: 10000}}]\n"
+               rules: [{{source: errors, workflow: sentry-fix, limit: 1000000}}]\n"
         );
         std::fs::write(folder.path().join("home/.mimir/config.yaml"), config).expect("written");
         Self { folder, env, child: None }

@@ -90,7 +90,7 @@ impl Tracker {
             while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
                 let this = this.clone();
                 owner.spawn_once("tracker's connection", move |stop| async move {
-                    let service = service_fn(move |request| {
+                    let service = service_fn(move |request: Request<Incoming>| {
                         let this = this.clone();
                         async move { Ok::<_, std::convert::Infallible>(this.answer(request).await) }
                     });

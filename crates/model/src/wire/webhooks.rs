@@ -88,7 +88,7 @@ pub struct TestWebhook {
 
 /// What would follow from a message. Nothing of it has happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct WebhookVerdict {
+pub struct WebhookPreview {
     /// What its sender calls it.
     pub event: String,
     /// What a run would be about.
