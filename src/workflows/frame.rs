@@ -41,6 +41,17 @@ pub struct Settings {
     pub within: Duration,
 }
 
+impl Settings {
+    /// Its texts with variables in them.
+    pub(super) fn templates(&self) -> Vec<&str> {
+        let action = match &self.action {
+            ActionText::Known(_) => None,
+            ActionText::Template(text) => Some(text.as_str()),
+        };
+        action.into_iter().chain(self.frame.as_deref()).collect()
+    }
+}
+
 /// A word for an action, or a text with variables that becomes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionText {

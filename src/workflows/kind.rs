@@ -63,7 +63,7 @@ impl StageKind {
         match self {
             Self::Gate(settings) => settings.ask.iter().map(String::as_str).collect(),
             Self::Prompt(settings) => vec![settings.text.as_str()],
-            Self::Frame(settings) => settings.frame.iter().map(String::as_str).collect(),
+            Self::Frame(settings) => settings.templates(),
             Self::Command(settings) => settings.argv.iter().map(String::as_str).collect(),
         }
     }
