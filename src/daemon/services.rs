@@ -353,8 +353,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone());
+    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone());
     running.on_change(move |config| {
         let (frames, upkeep, disk, delivery, budgets, workflows) = &users;
         workflows.configure(settings::workflows(config));

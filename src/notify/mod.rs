@@ -98,7 +98,9 @@ impl Service for Notifier {
         let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
             &*self.inner;
         let filter = Filter {
-            kinds: ["prompt.asked", "prompt.answered", "budget.warning", "run.moved"].map(Into::into).to_vec(),
+            kinds: ["prompt.asked", "prompt.answered", "budget.warning", "run.moved"]
+                .map(Into::into)
+                .to_vec(),
             ..Filter::default()
         };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
