@@ -15,7 +15,7 @@ use super::{quantities, template, trouble};
 use crate::delivery::SendRequest;
 use crate::frames::{FrameRequest, Lifetime, Place, WantedLimits};
 use crate::model::agent::ModelRef;
-use crate::model::budget::refusal_in;
+use crate::model::budget::{is_about_a_price, refusal_in};
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::RunId;
 use crate::model::message::{DeliveryState, IdempotencyKey, MessageText, SessionSelector};
@@ -137,16 +137,19 @@ pub async fn perform<C: StageContext>(
         }
         DeliveryState::Cancelled => Ok(Outcome::End { state: RunState::Cancelled, reason: why }),
         DeliveryState::Failed => {
-            let why = format!("the agent did not answer: {}", visible::line(&why));
             let of_money = refusal_in(&why);
+            let why = format!("the agent did not answer: {}", visible::line(&why));
             note.sent += 1;
             note.failed += u32::from(of_money.is_none());
             keep(cx, &stage, &note);
             // The next try is a message of its own, whatever becomes of this gateway.
             cx.save("error", why.clone(), None).await?;
             match of_money {
+                Some(sentence) if is_about_a_price(&sentence) => Err(StageError::Permanent(why)),
                 Some(why) => Err(StageError::RateLimited { until: cx.now_ms() + MONEY_AGAIN_MS, why }),
-                None if note.failed < settings.tries => Err(StageError::Agent(why)),
+                None if note.failed < settings.tries => {
+                    Err(StageError::Agent("the agent is asked again".to_owned()))
+                }
                 None => Err(StageError::Permanent(why)),
             }
         }

@@ -109,7 +109,7 @@ pub struct Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunInput {
     /// What it is about.
-    #[serde(default, rename = "about")]
+    #[serde(default, rename = "matter")]
     pub subject: RunSubject,
     /// The repository that it works on, where it works on one.
     #[serde(default)]

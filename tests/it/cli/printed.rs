@@ -250,7 +250,7 @@ fn play(world: &World) -> super::gateway::Gateway {
         "started_at": 2, "next_at": 3, "ended_at": 4});
     let mut details = run.clone();
     details["given"] = json!({
-        "about": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
+        "matter": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
         "repository": "github.com/me/shop", "commit": "abc", "variables": {"focus": "x"}, "frame": null, "model": "p/m",
         "evidence": [{"name": "message", "source": "sentry", "text": "boom"}]});
     details["held"] = json!({"gate": "fix", "subject": "abc"});

@@ -16,7 +16,7 @@ fn run(state: &str) -> Value {
 
 fn details(state: &str, lines: &Value) -> Value {
     let mut all = run(state);
-    all["given"] = json!({"about": {"kind": "none"}, "repository": null, "commit": null, "variables": {},
+    all["given"] = json!({"matter": {"kind": "none"}, "repository": null, "commit": null, "variables": {},
         "evidence": [], "frame": null, "model": null});
     all["frame"] = json!("run-0000000000a");
     all["checks"] = json!([{"command": "cargo test", "exit_code": 1, "tail": "1 failed"}]);

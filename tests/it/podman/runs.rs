@@ -15,6 +15,8 @@ fn a_prompt_is_answered_in_a_throwaway_frame_and_nothing_is_left() {
     let world = &talk.world;
     let project = world.project.display().to_string();
     let _ = world.mimir(&["projects", "add", &project, "--name", "shop"]).ok();
+    // A run has a budget, and nothing is spent from one on a model whose price nobody knows.
+    let _ = world.mimir(&["prices", "set", "scripted/scripted", "0", "0"]).ok();
 
     let watched =
         world.mimir(&["runs", "start", "prompt", "--project", "shop", "--set", "text=@@text@@", "--wait"]);

@@ -212,7 +212,7 @@ async fn after_three_failures_a_person_looks_first() {
         runs::name(tx, &id, "pull:x")?;
         runs::wake_named(tx, "pull:x", "news")
     };
-    assert_eq!(world.write(told).await, [fourth.id.clone()]);
+    assert_eq!(world.write(told).await, std::slice::from_ref(&fourth.id));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(world.run(&fourth.id).await.state, Held, "news are no yes");
 
