@@ -15,7 +15,7 @@ use super::{quantities, template, trouble};
 use crate::delivery::SendRequest;
 use crate::frames::{FrameRequest, Lifetime, Place, WantedLimits};
 use crate::model::agent::ModelRef;
-use crate::model::budget::{is_about_a_price, refusal_in};
+use crate::model::budget::{is_about_a_price, is_refusal};
 use crate::model::frame::{Desired, Frame};
 use crate::model::ids::RunId;
 use crate::model::message::{DeliveryState, IdempotencyKey, MessageText, SessionSelector};
@@ -137,7 +137,7 @@ pub async fn perform<C: StageContext>(
         }
         DeliveryState::Cancelled => Ok(Outcome::End { state: RunState::Cancelled, reason: why }),
         DeliveryState::Failed => {
-            let of_money = refusal_in(&why);
+            let of_money = is_refusal(&why).then(|| why.clone());
             let why = format!("the agent did not answer: {}", visible::line(&why));
             note.sent += 1;
             note.failed += u32::from(of_money.is_none());
