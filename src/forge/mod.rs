@@ -9,29 +9,53 @@
 //! is a stranger's word: every field may be missing, sizes are limited, and what opens the forge is taken out of every
 //! text.
 //!
-//! Not here: git itself (see `git`), who may be heard and what is said to them (`workflows`), and the search for secrets
-//! in what is sent out, which is the caller's.
+//! Not here: git itself (see `git`), who may be heard and what is said to them, and the search for secrets in what is
+//! sent out, which is the caller's.
 
+mod app;
+mod checks;
+mod comments;
 mod error;
+mod hooks;
+mod json;
+mod limits;
+mod merging;
+mod places;
+mod pulls;
+mod received;
+mod repository;
+mod transport;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::forge::{
-    Check, Checks, Comment, Commit, HookDelivery, Issue, MergeMethod, NewPull, Permission, Preflight, PullRequest,
-    RepositoryInfo, Review,
-};
-use crate::model::git::Repository;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use url::Url;
 
+use crate::clock::Clock;
+use crate::model::git::{ForgeHost, ForgeKind, Repository};
+use crate::model::secret::Secret;
+use crate::outbound::HttpClients;
+use crate::redact::Secrets;
+use limits::{Holder, Limits};
+use places::owner_and_name;
+use transport::{Ask, Pace, Transport};
+
+pub use app::{Apps, Key};
 pub use error::ForgeError;
+pub use transport::Settings;
 
-/// The forges, as the configuration has them. Cheap to clone.
-#[derive(Clone)]
-pub struct Forges {}
+/// Who knows where forges are and what opens them.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// The forge at that host, if it is one.
+    fn host(&self, authority: &str) -> Option<ForgeHost>;
 
-/// One repository at its forge, with what opens it. Cheap to clone.
-#[derive(Clone)]
-pub struct Forge {
-    inner: Arc<()>,
+    /// What opens a repository; none when nothing is known.
+    async fn key(&self, host: &ForgeHost, repository: &Repository) -> Result<Option<Key>, ForgeError>;
 }
 
 /// What came of a merge.
@@ -50,53 +74,161 @@ pub enum Merged {
     Refused(String),
 }
 
-// The signatures as they will be; bodies follow.
+/// The forges, as the configuration has them. Cheap to clone.
+#[derive(Clone)]
+pub struct Forges {
+    keys: Arc<dyn Keys>,
+    http: HttpClients,
+    clock: Clock,
+    settings: Settings,
+    limits: Limits,
+    /// Of each repository that was changed.
+    paces: Arc<Mutex<HashMap<Repository, Pace>>>,
+    /// Of each forge that was asked.
+    kinds: Arc<Mutex<HashMap<ForgeHost, ForgeKind>>>,
+}
+
+/// One repository at its forge, with what opens it now: take a new one for each piece of work. Cheap to clone.
+#[derive(Clone)]
+pub struct Forge(Arc<Inner>);
+
+struct Inner {
+    transport: Transport,
+    graphql: Url,
+    repository: Repository,
+    /// Who the key says that it is of, and until when it holds.
+    key: (Option<String>, Option<u64>),
+    login: OnceCell<Option<String>>,
+}
+
 impl Forges {
-    /// The client for a repository, with what opens it now. Asks the forge of what kind it is, if nobody knows.
-    pub async fn of(&self, repository: &Repository) -> Result<Forge, ForgeError> { unfinished() }
+    /// With nobody asked yet.
+    #[must_use]
+    pub fn new(keys: Arc<dyn Keys>, http: HttpClients, clock: Clock, settings: Settings) -> Self {
+        let (limits, paces, kinds) = (Limits::default(), Arc::default(), Arc::default());
+        Self { keys, http, clock, settings, limits, paces, kinds }
+    }
+
+    /// The client for a repository, with what opens it now. A forge of which nobody says of what kind it is, is asked
+    /// once.
+    ///
+    /// # Errors
+    /// [`ForgeError::Refused`] for a host that is no forge, or none whose API is known; [`ForgeError::Auth`] when its
+    /// credential cannot be had; what keeps it from being asked.
+    pub async fn of(&self, repository: &Repository) -> Result<Forge, ForgeError> {
+        owner_and_name(repository)?;
+        let host = self.keys.host(repository.host()).ok_or_else(|| {
+            let text =
+                format!("{} is no forge that mimir knows; `git.hosts` lists others", repository.host());
+            ForgeError::Refused(text)
+        })?;
+        let kind = self.kind(&host).await?;
+        let key = self.keys.key(&host, repository).await?;
+        let pace = self.paces.lock().entry(repository.clone()).or_default().clone();
+        let transport = self.transport(places::api(&host, kind)?, &host, kind, key.as_ref(), pace);
+        let key = key.map_or((None, None), |key| (key.login, key.expires_at));
+        let (graphql, login) = (places::graphql(&host)?, OnceCell::new());
+        Ok(Forge(Arc::new(Inner { transport, graphql, repository: repository.clone(), key, login })))
+    }
+
+    async fn kind(&self, host: &ForgeHost) -> Result<ForgeKind, ForgeError> {
+        let known = host.kind.or_else(|| self.kinds.lock().get(host).copied());
+        if let Some(kind) = known {
+            return Ok(kind);
+        }
+        let to = |base: Url| self.transport(base, host, ForgeKind::Gitea, None, Pace::default());
+        let kind = places::kind(host, to).await?;
+        self.kinds.lock().insert(host.clone(), kind);
+        Ok(kind)
+    }
+
+    fn transport(
+        &self,
+        base: Url,
+        host: &ForgeHost,
+        kind: ForgeKind,
+        key: Option<&Key>,
+        pace: Pace,
+    ) -> Transport {
+        let token = key.map(|key| &key.token);
+        let scheme = match kind {
+            ForgeKind::Github => "Bearer",
+            ForgeKind::Gitea => "token",
+        };
+        let authorization = token.map(|token| Secret::new(format!("{scheme} {}", token.reveal())));
+        Transport {
+            http: self.http.clone(),
+            clock: self.clock.clone(),
+            settings: self.settings,
+            limits: self.limits.clone(),
+            holder: Holder::new(&host.authority, token),
+            pace,
+            base,
+            kind,
+            hidden: Secrets::new(token),
+            authorization,
+        }
+    }
 }
 
 impl Forge {
-    pub fn repository_name(&self) -> &Repository { unfinished() }
-    pub async fn repository(&self) -> Result<RepositoryInfo, ForgeError> { unfinished() }
-    /// Of a user, by the name that comments and reviews have as `author`.
-    pub async fn permission(&self, user: &str) -> Result<Permission, ForgeError> { unfinished() }
-    /// Whether the credential may push, open pull requests and read checks.
-    pub async fn preflight(&self) -> Result<Preflight, ForgeError> { unfinished() }
+    /// Which repository it is.
+    #[must_use]
+    pub fn repository_name(&self) -> &Repository {
+        &self.0.repository
+    }
 
-    /// The open pull request from a branch of this repository; of none that is open, the newest.
-    pub async fn find_pull(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> { unfinished() }
-    /// Idempotent: the open one from that branch, if there is one.
-    pub async fn open_pull(&self, new: &NewPull) -> Result<PullRequest, ForgeError> { unfinished() }
-    pub async fn pull(&self, number: u64) -> Result<PullRequest, ForgeError> { unfinished() }
-    pub async fn edit_pull(&self, number: u64, title: Option<&str>, body: Option<&str>) -> Result<PullRequest, ForgeError> { unfinished() }
-    /// Not a draft any more. Idempotent.
-    pub async fn ready(&self, number: u64) -> Result<(), ForgeError> { unfinished() }
-    pub async fn request_review(&self, number: u64, users: &[String]) -> Result<(), ForgeError> { unfinished() }
-    pub async fn reviews(&self, number: u64) -> Result<Vec<Review>, ForgeError> { unfinished() }
-    pub async fn close_pull(&self, number: u64) -> Result<(), ForgeError> { unfinished() }
-    /// Idempotent; bound to the head that was approved.
-    pub async fn merge(&self, number: u64, sha: &str, method: MergeMethod) -> Result<Merged, ForgeError> { unfinished() }
-    /// Idempotent.
-    pub async fn delete_branch(&self, branch: &str) -> Result<(), ForgeError> { unfinished() }
+    /// Of which kind its forge is.
+    #[must_use]
+    pub fn kind(&self) -> ForgeKind {
+        self.0.transport.kind
+    }
 
-    /// Issue comments, inline comments and review bodies, oldest first.
-    pub async fn comments(&self, number: u64) -> Result<Vec<Comment>, ForgeError> { unfinished() }
-    /// Below a pull request or an issue; once for each marker (`model::forge::marker(name)` is appended).
-    pub async fn comment(&self, number: u64, body: &str, marker: &str) -> Result<Comment, ForgeError> { unfinished() }
-    /// Answers a comment where it stands (inline: in its thread), once for each marker.
-    pub async fn reply(&self, number: u64, to: &Comment, body: &str, marker: &str) -> Result<Comment, ForgeError> { unfinished() }
+    fn transport(&self) -> &Transport {
+        &self.0.transport
+    }
 
-    pub async fn checks(&self, sha: &str) -> Result<Checks, ForgeError> { unfinished() }
-    /// What the failing step says, a few thousand letters at most.
-    pub async fn check_log_excerpt(&self, check: &Check) -> Result<String, ForgeError> { unfinished() }
+    /// `owner/name`.
+    fn name(&self) -> &str {
+        self.0.repository.path()
+    }
 
-    pub async fn issue(&self, number: u64) -> Result<Issue, ForgeError> { unfinished() }
-    pub async fn comment_issue(&self, number: u64, body: &str, marker: &str) -> Result<Comment, ForgeError> { unfinished() }
-    /// Commits of a branch since a time (UTC milliseconds), newest first.
-    pub async fn commits_since(&self, branch: &str, since_ms: u64) -> Result<Vec<Commit>, ForgeError> { unfinished() }
+    fn owner(&self) -> &str {
+        self.name().split('/').next().unwrap_or_default()
+    }
 
-    /// Attempts of the repository's hook since a time, newest first. Gitea: `Refused`, it has no such list.
-    pub async fn deliveries(&self, hook: u64, since_ms: u64) -> Result<Vec<HookDelivery>, ForgeError> { unfinished() }
-    pub async fn redeliver(&self, hook: u64, delivery: u64) -> Result<(), ForgeError> { unfinished() }
+    fn graphql(&self) -> Url {
+        self.0.graphql.clone()
+    }
+
+    fn key_login(&self) -> Option<String> {
+        self.0.key.0.clone()
+    }
+
+    fn key_expires_at(&self) -> Option<u64> {
+        self.0.key.1
+    }
+
+    fn known_login(&self) -> &OnceCell<Option<String>> {
+        &self.0.login
+    }
+
+    /// A place below the repository's.
+    fn at(&self, segments: &[&str]) -> Url {
+        let names = ["repos"].into_iter().chain(self.name().split('/'));
+        let all: Vec<&str> = names.chain(segments.iter().copied()).collect();
+        self.0.transport.url(&all)
+    }
+
+    /// A whole list. Half of one would be taken for all of it.
+    async fn all(&self, ask: Ask) -> Result<Vec<Value>, ForgeError> {
+        let what = ask.what.clone();
+        match self.0.transport.pages(ask, "", |_| true).await? {
+            (all, false) => Ok(all),
+            (some, true) => Err(ForgeError::Refused(format!(
+                "there are more than {} of {what}: too many to read",
+                some.len()
+            ))),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Times are UTC milliseconds. What a forge leaves out is absent or empty here; what it says in its own words and mimir
 //! does not know stays `Unknown`, which nobody may take for a yes.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// What is hidden at the end of a comment, so that it is found again: `<!-- mimir:run-7/answer-12 -->`.
@@ -13,6 +15,17 @@ pub fn marker(name: &str) -> String {
     // Two dashes would end the comment that it is hidden in.
     name.dedup_by(|next, before| *next == '-' && *before == '-');
     format!("<!-- mimir:{} -->", name.iter().collect::<String>())
+}
+
+/// An app of GitHub's that acts for the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct App {
+    /// Its id, or its client id.
+    pub id: String,
+    /// Where its private key is (PEM).
+    pub key_file: PathBuf,
+    /// The number of the installation; else it is looked up for each repository.
+    pub installation: Option<u64>,
 }
 
 /// A repository, as its forge describes it.
@@ -269,7 +282,7 @@ pub struct Check {
 /// All checks of one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks {
-    /// Each once: of several with the same name the newest.
+    /// As the forge counts them: of one that was run again the last.
     pub all: Vec<Check>,
     /// Whether the forge has more of them than were read. What was not read may have failed.
     pub is_cut: bool,
