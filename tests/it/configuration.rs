@@ -342,7 +342,7 @@ fn a_forge_is_opened_by_an_app_or_by_one_other_thing() {
     for (entry, mistake) in [
         ("{host: github.com, app: {id: 77}}", "`git.credentials[0].app` needs both id and key_file"),
         ("{host: github.com, app: {installation: 9}}", "needs both id and key_file"),
-        ("{host: github.com, app: {id: 77, key_file: /k, key: x}}", "git.credentials[].app.key"),
+        ("{host: github.com, app: {id: 77, key_file: /k, key: x}}", "app.key`"),
         ("{host: github.com, helper: on, app: {id: 77, key_file: /k}}", "says more than one of token"),
         ("{host: codeberg.org, app: {id: 77, key_file: /k}}", "is a thing of GitHub's"),
     ] {
