@@ -37,3 +37,4 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
+mod workflows;
