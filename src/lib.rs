@@ -26,6 +26,7 @@ pub mod host_ports;
 pub mod models;
 pub mod opencode;
 pub mod runtime;
+pub mod sentry;
 pub mod store;
 
 // Views of the outside world through two of those boxes.
@@ -42,6 +43,7 @@ pub mod frames;
 pub mod notify;
 pub mod secrets;
 pub mod sessions;
+pub mod webhooks;
 
 // Services over services.
 pub mod approvals;

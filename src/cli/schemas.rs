@@ -29,6 +29,7 @@ use crate::wire::runs::{RunDetails, RunView, WorkflowDetails, WorkflowView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
+use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -155,6 +156,11 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<WorkflowView>>("workflows list"),
         one::<WorkflowDetails>("workflows show"),
         one::<json::ConfigChecked>("workflows check"),
+        one::<Vec<WebhookSourceView>>("webhooks list"),
+        one::<Vec<WebhookView>>("webhooks deliveries"),
+        one::<WebhookDetails>("webhooks show"),
+        one::<WebhookView>("webhooks replay"),
+        one::<WebhookPreview>("webhooks test"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),

@@ -18,6 +18,7 @@ use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
 use crate::model::routing::Tier;
 use crate::model::secret::Secret;
+use crate::model::webhook::{AuthorRight, Level, SenderKind};
 
 /// How the value of a key is treated, whatever it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,16 @@ kinds! {
     /// Whether the desktop shows something, when there is one.
     Desktop => bool: |text| values::one_of(text, &["auto", "off"]).map(|word| word == "auto"),
         {"enum": ["auto", "off"]};
+    /// A JSON pointer.
+    Pointer => String: values::pointer, {"type": "string", "pattern": "^(/[^/]*)+$"};
+    /// A name that stands in an address.
+    Slug => String: values::slug, {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"};
+    /// How a sender of webhooks signs and speaks.
+    SenderWord => SenderKind: values::sender, {"enum": (SenderKind::VARIANTS)};
+    /// How bad something is.
+    LevelWord => Level: values::level, {"enum": (Level::VARIANTS)};
+    /// What somebody must be allowed to do.
+    AuthorWord => AuthorRight: values::author, {"enum": (AuthorRight::VARIANTS)};
     /// What a rule does.
     RuleAction => Action: values::action, {"enum": (Action::VARIANTS)};
 }

@@ -24,6 +24,7 @@ pub mod section;
 pub mod show;
 pub mod tree;
 pub mod values;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fs;

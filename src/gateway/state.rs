@@ -30,6 +30,7 @@ use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
 use crate::workflows::Workflows;
+use crate::webhooks::Webhooks;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
 /// `State(frames): State<Frames>`.
@@ -71,6 +72,8 @@ pub struct Services {
     pub budgets: Budgets,
     /// What frames push.
     pub pushes: Pushes,
+    /// What other programs tell us.
+    pub webhooks: Webhooks,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -45,6 +45,7 @@ pub mod tokens;
 pub mod trusted_folders;
 pub mod usage;
 pub mod values;
+pub mod webhooks;
 mod writer;
 
 use std::path::PathBuf;

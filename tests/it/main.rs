@@ -38,3 +38,4 @@ mod traps;
 mod uninstall;
 mod versions;
 mod workflows;
+mod webhooks;

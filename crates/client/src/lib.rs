@@ -20,6 +20,7 @@ mod runs;
 mod secrets;
 mod terminal;
 mod tokens;
+mod webhooks;
 
 pub use error::ClientError;
 pub use events::{EventFilter, Follow, Followed};

@@ -21,6 +21,7 @@ pub mod git;
 pub mod ids;
 pub mod isolation;
 pub mod kit;
+pub mod loose;
 pub mod message;
 pub mod names;
 pub mod network;
@@ -43,6 +44,7 @@ pub mod token;
 pub mod trust;
 pub mod usage;
 pub mod visible;
+pub mod webhook;
 pub mod wire;
 #[cfg(test)]
 mod words_tests;

@@ -18,6 +18,7 @@ use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
 use crate::run::{RunPlace, RunState};
 use crate::secrets::{SecretForm, SecretHost};
+use crate::webhook::WebhookState;
 
 /// A value in a row that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,7 @@ words! {
     PushState => "the state of a push",
     RunState => "the state of a run",
     RunPlace => "whether a run has a place",
+    WebhookState => "the state of a webhook",
 }
 
 /// Ids that somebody else makes; any text is one.

@@ -29,6 +29,7 @@ pub mod token;
 pub mod uninstall;
 pub mod version;
 pub mod workflows;
+pub mod webhooks;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -69,6 +70,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
         Some(Command::Runs(command)) => context.wait_for(runs::run(command, context)),
         Some(Command::Workflows(command)) => context.wait_for(workflows::run(command, context)),
+        Some(Command::Webhooks(command)) => context.wait_for(webhooks::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }

@@ -21,3 +21,4 @@ pub mod sessions;
 pub mod status;
 pub mod terminal;
 pub mod tokens;
+pub mod webhooks;
