@@ -91,7 +91,7 @@ pub(super) struct Ready {
 
 /// Clones, or goes on where a clone was broken off. `$1` address, `$2` branch, `$3` `base` or `branch`, `$4` the first
 /// branch if it is known, `$5` who commits, `$6` their address, behind that what may name the commit.
-const CLONE_SCRIPT: &str = r#"
+pub(super) const CLONE_SCRIPT: &str = r#"
 set -eu
 # One that an earlier gateway left running ends first.
 exec 9>/tmp/mimir-clone.lock

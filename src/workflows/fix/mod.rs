@@ -30,6 +30,8 @@ mod prompts;
 mod report;
 mod resume;
 mod rounds;
+#[cfg(test)]
+mod script_tests;
 pub mod settings;
 
 use serde::de::DeserializeOwned;
