@@ -46,6 +46,7 @@ use crate::webhooks::{Webhooks, WebhooksDeps};
 use crate::wire::problem::Problem;
 use crate::workflows::deps::Deps as SimpleDeps;
 use crate::workflows::engine::AllDeps;
+use crate::workflows::fix::FixDeps;
 use crate::workflows::{self, Workflows, WorkflowsDeps};
 
 /// When error trackers are asked for what was missed: soon after the start, and from time to time.
@@ -337,6 +338,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
                 clock: clock.clone(),
                 frames: frames.clone(),
                 delivery: delivery.clone(),
+                failpoints: failpoints.clone(),
+            },
+            fix: FixDeps {
+                store: store.clone(),
+                frames: frames.clone(),
+                delivery: delivery.clone(),
+                pushes: pushes.clone(),
                 failpoints: failpoints.clone(),
             },
         },

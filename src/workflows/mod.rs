@@ -20,6 +20,7 @@ pub mod definition;
 pub mod deps;
 pub mod engine;
 mod error;
+pub mod fix;
 mod frame;
 mod gate;
 pub mod kind;
