@@ -7,5 +7,17 @@
 //!
 //! Not here: what the outside says (`webhooks`, `forge`), when something is due (`schedules`), the turns of agents (`feed`).
 
+mod command;
+pub mod context;
 pub mod definition;
+pub mod deps;
+pub mod engine;
+mod frame;
+mod gate;
+pub mod kind;
+pub mod parse;
+mod prompt;
+pub mod quantities;
 pub mod stage;
+pub mod template;
+pub mod trouble;
