@@ -26,6 +26,7 @@ pub mod host_ports;
 pub mod models;
 pub mod opencode;
 pub mod runtime;
+pub mod sentry;
 pub mod store;
 
 // Views of the outside world through two of those boxes.
