@@ -35,6 +35,8 @@ pub enum Came {
     Pushed(String),
     /// Nothing was changed; what the agent said about that.
     Unchanged(String),
+    /// It did not work; why.
+    Failed(String),
 }
 
 /// One round of work, saved before it begins and until everybody was answered.

@@ -82,19 +82,19 @@ fn list(
 
 fn about(run: &Run) -> String {
     let what = match &run.input.subject {
-        RunSubject::None => format!("what {} asked for", code(&run.title, 100)),
+        RunSubject::None => String::new(),
         RunSubject::Sentry { issue, short_id, url, .. } => {
-            format!("the error {}", link(short_id.as_deref().unwrap_or(issue), url.as_deref()))
+            format!(" for the error {}", link(short_id.as_deref().unwrap_or(issue), url.as_deref()))
         }
         // The forge closes it with the merge.
         RunSubject::Issue { repository, number, .. } if run.input.repository.as_ref() == Some(repository) => {
             return format!("Closes #{number}. Made by mimir, run {}.", code(run.id.as_str(), 60));
         }
         RunSubject::Issue { repository, number, url, .. } => {
-            format!("issue {}", link(&format!("{repository} {number}"), url.as_deref()))
+            format!(" for issue {}", link(&format!("{repository} {number}"), url.as_deref()))
         }
     };
-    format!("Made by mimir for {what}, run {}.", code(run.id.as_str(), 60))
+    format!("Made by mimir{what}, run {}.", code(run.id.as_str(), 60))
 }
 
 fn proof(checks: &[CheckResult]) -> String {
@@ -132,6 +132,7 @@ pub fn answer(work: &Work, checks: &[CheckResult]) -> String {
         Some(Came::Unchanged(said)) if !said.trim().is_empty() => {
             format!("Looked at; nothing was changed. The agent says:\n\n> {}", tamed(said, ANSWER))
         }
+        Some(Came::Failed(why)) => format!("It did not work: {}.", tamed(why, ANSWER)),
         Some(Came::Unchanged(_)) | None => "Looked at; nothing was changed.".to_owned(),
     }
 }
