@@ -108,7 +108,7 @@ impl Frames {
         remarks.extend(forge::remark(&*deps.start_files, &forge));
         let storage = Storage::HostFolder { path: workspace.path.clone(), uid: owner_uid, gid: owner_gid };
         let is_roots = owner_uid == 0 && !engine.rootless && engine.capabilities.isolation;
-        // One that is made for the frame is not there yet, and its home is asked about in the same way at its start.
+        // One that is made for the frame is not there yet: what it is like is said when it runs.
         let is_there = workspace.path.is_dir();
         if is_roots && is_there && !deps.runtime.has_own_users(&storage).await {
             remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));

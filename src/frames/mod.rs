@@ -192,6 +192,12 @@ impl Frames {
         self.inner.config.set(config);
     }
 
+    /// What is configured for frames of which nothing else is said.
+    #[must_use]
+    pub fn defaults(&self) -> Arc<config::Frames> {
+        self.inner.config.now()
+    }
+
     /// All frames, by name.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::PushError;
-pub use receive::Body;
+pub use receive::{Body, GATE};
 
 use crate::config::Live;
 use crate::config::schema::Git as Settings;

@@ -28,6 +28,9 @@ const MOST_WAITING: usize = 20;
 /// So many paths or findings are kept of each push.
 const MOST_KEPT: usize = 50;
 
+/// Why everything of a frame with a gate waits: there is nothing in the push itself to look at.
+pub const GATE: &str = "as everything that this frame pushes";
+
 const PUSHES: Principal = Principal::service("pushes");
 
 impl Pushes {
@@ -156,7 +159,7 @@ impl Pushes {
             looked.paths.iter().filter(|path| is_protected(path, &settings.protected)).cloned().collect();
         let mut reasons = Vec::new();
         if asker.forge.mode == GitMode::Gate {
-            reasons.push("as everything that this frame pushes".to_owned());
+            reasons.push(GATE.to_owned());
         }
         if !protected.is_empty() {
             reasons.push(format!("it changes {}", in_short(&protected)));

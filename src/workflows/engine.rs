@@ -1,6 +1,7 @@
 //! Who performs which kind of stage.
 
 use super::deps::Deps;
+use super::fix::{self, FixDeps};
 use super::kind::StageKind;
 use super::stage::{Outcome, StageContext, StageError};
 use super::{command, frame, gate, prompt};
@@ -10,6 +11,8 @@ use super::{command, frame, gate, prompt};
 pub struct AllDeps {
     /// What the simple stages work with.
     pub simple: Deps,
+    /// What those work with that find, mend and push.
+    pub fix: FixDeps,
 }
 
 /// Performs a stage, as far as it comes this time.
@@ -26,5 +29,8 @@ pub(super) async fn perform<C: StageContext>(
         StageKind::Prompt(settings) => prompt::perform(settings, cx, &deps.simple).await,
         StageKind::Frame(settings) => frame::perform(settings, cx, &deps.simple).await,
         StageKind::Command(settings) => command::perform(settings, cx, &deps.simple).await,
+        StageKind::Analyse(settings) => fix::analyse(settings, cx, &deps.fix).await,
+        StageKind::Fix(settings) => fix::fix(settings, cx, &deps.fix).await,
+        StageKind::Push(settings) => fix::push(settings, cx, &deps.fix).await,
     }
 }

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::fix::settings::{AnalyseSettings, FixSettings, PushSettings};
 use super::{command, frame, gate, prompt};
 
 /// What a stage does, with its settings.
@@ -16,11 +17,17 @@ pub enum StageKind {
     Frame(frame::Settings),
     /// Runs a command of the owner's on this machine.
     Command(command::Settings),
+    /// Has an agent find out why something happened.
+    Analyse(AnalyseSettings),
+    /// Has an agent mend it, and runs the checks.
+    Fix(FixSettings),
+    /// Takes the commit out of its frame, to the forge.
+    Push(PushSettings),
 }
 
 impl StageKind {
     /// The words for all kinds.
-    pub const NAMES: &[&str] = &["gate", "prompt", "frame", "command"];
+    pub const NAMES: &[&str] = &["gate", "prompt", "frame", "command", "analyse", "fix", "push"];
 
     /// Reads the settings of a stage of that kind.
     ///
@@ -32,6 +39,9 @@ impl StageKind {
             "prompt" => read(settings).map(Self::Prompt),
             "frame" => read(settings).map(Self::Frame),
             "command" => read(settings).map(Self::Command),
+            "analyse" => read(settings).map(Self::Analyse),
+            "fix" => read(settings).map(Self::Fix),
+            "push" => read(settings).map(Self::Push),
             other => {
                 Err(format!("there is no kind `{other}`; there are {}", Self::NAMES.join(", ")))
             }
@@ -43,8 +53,8 @@ impl StageKind {
     #[must_use]
     pub fn is_work(&self) -> bool {
         match self {
-            Self::Prompt(_) | Self::Command(_) => true,
-            Self::Gate(_) | Self::Frame(_) => false,
+            Self::Prompt(_) | Self::Command(_) | Self::Analyse(_) | Self::Fix(_) => true,
+            Self::Gate(_) | Self::Frame(_) | Self::Push(_) => false,
         }
     }
 
@@ -53,7 +63,9 @@ impl StageKind {
     pub fn stands_alone(&self) -> bool {
         match self {
             // Its frame is made anew when it is not there.
-            Self::Gate(_) | Self::Prompt(_) | Self::Frame(_) | Self::Command(_) => true,
+            Self::Gate(_) | Self::Prompt(_) | Self::Frame(_) | Self::Command(_) | Self::Analyse(_) => true,
+            // They go by what was found and made before, in frames of that run.
+            Self::Fix(_) | Self::Push(_) => false,
         }
     }
 
@@ -65,6 +77,7 @@ impl StageKind {
             Self::Prompt(settings) => vec![settings.text.as_str()],
             Self::Frame(settings) => settings.templates(),
             Self::Command(settings) => settings.argv.iter().map(String::as_str).collect(),
+            Self::Analyse(_) | Self::Fix(_) | Self::Push(_) => Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod context;
 pub mod definition;
 pub mod deps;
 pub mod engine;
+pub mod fix;
 mod frame;
 mod gate;
 pub mod kind;

@@ -63,7 +63,8 @@ pub(super) async fn ask<C: StageContext>(
         session: run.progress.session.as_ref().map_or(SessionSelector::New, SessionSelector::from),
         model: run.input.model.clone(),
         unattended: Some(UNATTENDED),
-        key: IdempotencyKey::parse(&format!("run:{}:{key}:{before}", run.id)).ok(),
+        // A frame that was made anew has seen nothing of what another one was asked.
+        key: IdempotencyKey::parse(&format!("run:{}:{key}:{}:{before}", run.id, frame.id)).ok(),
         origin: Origin::Run,
         run: Some(run.id.clone()),
         ..SendRequest::new(frame.name.clone(), text)

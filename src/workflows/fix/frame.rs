@@ -274,8 +274,17 @@ fn request(role: Role<'_>, name: FrameName, repository: Repository, run: &Run, d
 
 /// `fix-` and what is the run's own of its id.
 fn name_of(role: Role<'_>, run: &RunId) -> Result<FrameName, StageError> {
+    named(role.word(), run)
+}
+
+/// The name of the frame that mends.
+pub(super) fn name_of_fix(run: &RunId) -> Result<FrameName, StageError> {
+    named("fix", run)
+}
+
+fn named(word: &str, run: &RunId) -> Result<FrameName, StageError> {
     let own = run.as_str().rsplit('_').next().unwrap_or_default();
-    FrameName::parse(&format!("{}-{own}", role.word())).map_err(|error| StageError::Permanent(error.to_string()))
+    FrameName::parse(&format!("{word}-{own}")).map_err(|error| StageError::Permanent(error.to_string()))
 }
 
 async fn clone<C: StageContext>(
@@ -319,7 +328,7 @@ fn commits(said: Option<&str>) -> Vec<String> {
 }
 
 /// Whether git takes it for one name and nothing else.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && !name.starts_with(['-', '/', '.'])
         && !name.contains("..")

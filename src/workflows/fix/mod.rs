@@ -32,19 +32,23 @@ mod resume;
 mod rounds;
 pub mod settings;
 
-use std::path::PathBuf;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
+use crate::clock::entropy;
 use crate::delivery::Delivery;
 use crate::frames::Frames;
+use crate::model::run::Run;
 use crate::pushes::Pushes;
 use crate::store::Store;
 use crate::supervisor::failpoint::Failpoints;
+use crate::workflows::stage::{StageContext, StageError};
 
 pub use analyse::perform as analyse;
 pub use frame::clean_up;
 pub use hand_out::perform as push;
 pub use resume::{Instructions, Resumed, resume};
-pub use rounds::perform as fix;
+pub use rounds::{perform as fix, proof};
 pub use settings::{AnalyseSettings, FixSettings, PushSettings};
 
 /// What these stages work with.
@@ -60,4 +64,55 @@ pub struct FixDeps {
     pub pushes: Pushes,
     /// Where tests let the gateway die.
     pub failpoints: Failpoints,
+}
+
+/// What is kept of a run under that name, if it is there and as it was written.
+fn noted<T: DeserializeOwned>(run: &Run, name: &str) -> Option<T> {
+    run.progress.notes.get(name).and_then(|note| serde_json::from_value(note.clone()).ok())
+}
+
+/// The marks of a run: made once, and kept before they are used, because a prompt that is sent again must be the same.
+async fn fence_of<C: StageContext>(cx: &mut C) -> Result<fence::Fence, StageError> {
+    const NOTE: &str = "fix:fence";
+    let kept: Option<String> = noted(cx.run(), NOTE);
+    if let Some(fence) = kept.as_deref().and_then(fence::Fence::kept) {
+        return Ok(fence);
+    }
+    let fence = fence::Fence::fresh(entropy::<8>());
+    cx.progress().notes.insert(NOTE.to_owned(), json!(fence.nonce()));
+    cx.save("note", "what strangers said is shown to agents between marks of this run's own".to_owned(), None).await?;
+    Ok(fence)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::ids::RunId;
+    use crate::model::origin::Origin;
+    use crate::model::run::{Run, RunInput, RunProgress, RunState};
+
+    /// A run that was given that.
+    pub(super) fn run_of(input: RunInput) -> Run {
+        Run {
+            id: RunId::from_parts(1_795_261_756_000, 7),
+            workflow: "sentry-fix".into(),
+            key: "sentry:acme/7".into(),
+            origin: Origin::Webhook,
+            origin_ref: None,
+            project: None,
+            title: "ValueError in cart".into(),
+            input,
+            state: RunState::Running,
+            stage: "analyse".into(),
+            attempt: 0,
+            reason: None,
+            progress: RunProgress::default(),
+            version: 0,
+            not_before: 0,
+            priority: 0,
+            budget_microusd: None,
+            created_at: 0,
+            started_at: None,
+            ended_at: None,
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::model::quantity::span;
+use crate::workflows::quantities;
 
 /// The stage `analyse`: an agent that cannot write and reaches no network says what is wrong.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -15,7 +16,7 @@ pub struct AnalyseSettings {
     /// How often the agent is told that its answer is no valid report.
     pub corrections: u32,
     /// How long one answer may take.
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "quantities::span")]
     pub answer: Duration,
     /// How long its frame lives at most.
     #[serde(deserialize_with = "lifetime")]
@@ -45,10 +46,10 @@ pub struct FixSettings {
     /// How often the agent is sent back because they are red.
     pub rounds: u32,
     /// How long one answer may take.
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "quantities::span")]
     pub answer: Duration,
     /// How long one check may take.
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "quantities::span")]
     pub check: Duration,
     /// Hosts and groups that its frame may reach; nothing else, whatever is configured for other frames.
     pub allow: Vec<String>,
@@ -99,10 +100,6 @@ impl Default for PushSettings {
     fn default() -> Self {
         Self { ask: false, max_files: 20, max_lines: 600 }
     }
-}
-
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    span::parse_some(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 fn lifetime<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
