@@ -6,6 +6,7 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx, timers};
 use crate::model::event::{EventKind, EventRef, Subject};
 use crate::model::ids::RunId;
+use crate::model::names::ProjectName;
 use crate::model::run::{NewRun, Run, RunLogEntry, RunProgress, RunState};
 
 /// The kind of the timers that wake runs; they are about the run's id.
@@ -320,4 +321,23 @@ pub fn spent(ask: &impl Queryable, id: &RunId) -> Result<u64, StoreError> {
         |row| unsigned(row, "cost"),
     )?;
     Ok(sum.unwrap_or(0))
+}
+
+/// When the other runs of a project began to open their pull requests since a time (UTC ms), in order.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn pulls_since(
+    ask: &impl Queryable,
+    project: Option<&ProjectName>,
+    since_ms: u64,
+    except: &RunId,
+) -> Result<Vec<u64>, StoreError> {
+    ask.rows(
+        "SELECT min(run_log.at) AS at FROM run_log JOIN runs ON runs.id = run_log.run_id
+         WHERE run_log.kind = 'pull' AND run_log.at >= ?1 AND runs.project IS ?2 AND runs.id <> ?3
+         GROUP BY runs.id ORDER BY at",
+        (to_sql_int(since_ms), project, except),
+        |row| unsigned(row, "at"),
+    )
 }

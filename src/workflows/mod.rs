@@ -18,6 +18,7 @@ mod gate;
 pub mod kind;
 pub mod parse;
 mod prompt;
+pub mod pull;
 pub mod quantities;
 pub mod stage;
 pub mod template;

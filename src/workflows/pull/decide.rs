@@ -251,9 +251,8 @@ impl Case<'_> {
         let was_tried = self.memory.conflict_heads.iter().any(|head| head == self.head);
         Some(match self.rules.follow.conflicts {
             Conflicts::HandOver => self.hand_over(format!("it cannot be merged with {base}")),
-            Conflicts::Resolve if was_tried => {
-                self.hand_over(format!("its conflict with {base} is still there after the agent worked on it"))
-            }
+            Conflicts::Resolve if was_tried => self
+                .hand_over(format!("its conflict with {base} is still there after the agent worked on it")),
             Conflicts::Resolve => self.round(WorkKind::Conflict, Vec::new()),
         })
     }
@@ -290,7 +289,9 @@ impl Case<'_> {
                     return Some(self.wait("the other checks", Some(others)));
                 }
                 if self.progress.red_heads.iter().any(|head| head == self.head) {
-                    return Some(self.hand_over("checks are red, and the agent found nothing to change".into()));
+                    return Some(
+                        self.hand_over("checks are red, and the agent found nothing to change".into()),
+                    );
                 }
                 Some(self.round(WorkKind::Checks, failed(checks)))
             }
@@ -360,17 +361,17 @@ impl Case<'_> {
             }
             MergePolicy::Auto => {
                 let lacks = policy::lacks(self.facts, self.memory, self.progress, self.rules.into(), merge);
-                let others: Vec<String> = lacks
-                    .iter()
-                    .filter_map(|lack| match lack {
-                        Lack::Approval => None,
-                        Lack::Other(why) => Some(why.clone()),
-                    })
-                    .collect();
-                match (lacks.is_empty(), others.is_empty()) {
-                    (true, _) => Step::Merge { head },
-                    (false, true) => self.wait("an approving review", None),
-                    (false, false) => self.ask_merge(&others),
+                let (mut others, mut later) = (Vec::new(), None);
+                for lack in lacks {
+                    match lack {
+                        Lack::Other(why) => others.push(why),
+                        Lack::Later(what) => later = Some(what),
+                    }
+                }
+                match later {
+                    _ if !others.is_empty() => self.ask_merge(&others),
+                    Some(what) => self.wait(what, None),
+                    None => Step::Merge { head },
                 }
             }
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::memory::Memory;
 use super::speakers::{is_ours, key, name};
 use crate::forge::{Forge, ForgeError};
-use crate::model::forge::{ChangedFile, Checks, Comment, OpenState, Permission, PullRequest, Review, ReviewState};
+use crate::model::forge::{
+    ChangedFile, Checks, Comment, OpenState, Permission, PullRequest, Review, ReviewState,
+};
 
 /// So many people are asked about at one look; the others at the next.
 const MOST_ASKED: usize = 50;
@@ -81,7 +83,9 @@ fn to_ask(facts: &PullFacts, memory: &Memory, answered: &[String], now: u64) -> 
     let said = facts
         .comments
         .iter()
-        .filter(|comment| !comment.is_bot && !is_ours(&facts.own, comment) && !answered.contains(&key(comment)))
+        .filter(|comment| {
+            !comment.is_bot && !is_ours(&facts.own, comment) && !answered.contains(&key(comment))
+        })
         .map(|comment| &comment.author);
     let judged = facts
         .reviews

@@ -164,9 +164,7 @@ async fn act<C: StageContext, W: Worker>(
             show(&head, &reviewers, facts, place, cx, deps).await?;
             Ok(None)
         }
-        Step::WorkIn(work) => {
-            Ok(work_in(work, facts, place, cx, deps).await?.map(Driven::Outcome))
-        }
+        Step::WorkIn(work) => Ok(work_in(work, facts, place, cx, deps).await?.map(Driven::Outcome)),
         Step::HandOver { head, why } => {
             hand_over(&head, &why, place, cx, deps).await?;
             outcome(Outcome::Hold { gate: FOLLOW_GATE.to_owned(), subject: head, why })
@@ -191,15 +189,9 @@ fn wait_for<C: StageContext>(why: &str, cx: &mut C) {
 
 /// A person wants it tried once more.
 async fn go_on<C: StageContext>(head: &str, cx: &mut C) -> Result<(), StageError> {
-    let mut memory = Memory::of(cx.progress());
-    memory.conflict_heads.clear();
-    (memory.refused, memory.merge_tries) = (None, 0);
-    memory.head_since = cx.now_ms();
-    let progress = cx.progress();
-    progress.approved.remove(FOLLOW_GATE);
-    progress.red_heads.clear();
-    progress.review_rounds = 0;
-    memory.keep(progress);
+    let (mut memory, now) = (Memory::of(cx.progress()), cx.now_ms());
+    memory.go_on(cx.progress(), FOLLOW_GATE, now);
+    memory.keep(cx.progress());
     cx.save("decision", format!("tried once more at {}", short(head)), None).await
 }
 

@@ -70,7 +70,8 @@ pub fn is_listed(settings: &FollowSettings, author: &str) -> bool {
 }
 
 fn is_of_a_yes(facts: &PullFacts, comment: &Comment) -> bool {
-    let is_yes = |state| matches!(state, ReviewState::Approved | ReviewState::Dismissed | ReviewState::Pending);
+    let is_yes =
+        |state| matches!(state, ReviewState::Approved | ReviewState::Dismissed | ReviewState::Pending);
     comment.kind == CommentKind::Review
         && facts.reviews.iter().any(|review| review.id == comment.id && is_yes(review.state))
 }

@@ -133,7 +133,11 @@ impl Memory {
     /// What a run remembers; nothing at first.
     #[must_use]
     pub fn of(progress: &RunProgress) -> Self {
-        progress.notes.get(NOTE).and_then(|note| serde_json::from_value(note.clone()).ok()).unwrap_or_default()
+        progress
+            .notes
+            .get(NOTE)
+            .and_then(|note| serde_json::from_value(note.clone()).ok())
+            .unwrap_or_default()
     }
 
     /// Puts it back; kept with the run's next save.
@@ -156,6 +160,45 @@ impl Memory {
         if self.strangers.len() < MOST_STRANGERS {
             self.strangers.insert(name(author), now);
         }
+    }
+
+    /// A round begins: it is counted before anything of it is done.
+    pub fn begin(&mut self, progress: &mut RunProgress, work: &Work) {
+        self.rounds = work.round;
+        self.work = Some(work.clone());
+        match work.kind {
+            WorkKind::Checks => progress.red_heads.push(work.head.clone()),
+            WorkKind::Conflict => self.conflict_heads.push(work.head.clone()),
+            WorkKind::Review => {
+                progress.review_rounds = progress.review_rounds.saturating_add(1);
+                // What a person says counts from then on.
+                if work.is_of_people {
+                    progress.red_heads.clear();
+                    self.conflict_heads.clear();
+                }
+            }
+        }
+    }
+
+    /// Something came of a round. It is over when nobody waits for an answer.
+    pub fn note_came(&mut self, progress: &mut RunProgress, work: &Work, now: u64) {
+        if let Some(Came::Pushed(commit)) = &work.came {
+            self.pushed = Some(Pushed { from: work.head.clone(), to: commit.clone(), at: now });
+            progress.commit = Some(commit.clone());
+            if let Some(pull) = &mut progress.pull {
+                pull.head.clone_from(commit);
+            }
+        }
+        self.work = (!work.answers.is_empty()).then(|| work.clone());
+    }
+
+    /// A person wants it tried once more: what was counted is counted anew.
+    pub fn go_on(&mut self, progress: &mut RunProgress, gate: &str, now: u64) {
+        self.conflict_heads.clear();
+        (self.refused, self.merge_tries, self.head_since) = (None, 0, now);
+        progress.approved.remove(gate);
+        progress.red_heads.clear();
+        progress.review_rounds = 0;
     }
 
     /// It is waited for that, once more.

@@ -74,7 +74,8 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
             Ok(None)
         }
         Merged::HeadMoved => {
-            cx.save("merge", format!("not merged: {} is not its newest commit any more", short(head)), None).await?;
+            cx.save("merge", format!("not merged: {} is not its newest commit any more", short(head)), None)
+                .await?;
             Ok(None)
         }
         Merged::NotMergeable(why) => {
@@ -103,7 +104,8 @@ async fn tidy<C: StageContext, W: Worker>(
         return Ok(());
     }
     let place = place(cx, deps).await?;
-    let branch = cx.progress().branch.clone().filter(|branch| settings.delete_branch && branch.starts_with(OWN));
+    let branch =
+        cx.progress().branch.clone().filter(|branch| settings.delete_branch && branch.starts_with(OWN));
     let mut said = "the frame is gone".to_owned();
     if let Some(branch) = branch {
         deps.failpoints.hit("workflows.branch.before").await;

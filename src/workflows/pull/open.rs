@@ -36,7 +36,8 @@ pub async fn perform<C: StageContext, W: Sync>(
         return Ok(Outcome::Done);
     }
     let repository = repository(cx)?;
-    let missing = || StageError::Permanent("nothing was pushed: stage `push` comes before this one".to_owned());
+    let missing =
+        || StageError::Permanent("nothing was pushed: stage `push` comes before this one".to_owned());
     let branch = cx.progress().branch.clone().ok_or_else(missing)?;
     let commit = cx.progress().commit.clone().ok_or_else(missing)?;
     preflight(cx, deps).await?;
@@ -150,7 +151,9 @@ async fn name<C: StageContext, W: Sync>(
     let subject = match &cx.run().input.subject {
         RunSubject::None => None,
         RunSubject::Sentry { organization, issue, .. } => Some(format!("sentry:{organization}/{issue}")),
-        RunSubject::Issue { repository: of, number, .. } if of == repository => Some(format!("issue:{of}#{number}")),
+        RunSubject::Issue { repository: of, number, .. } if of == repository => {
+            Some(format!("issue:{of}#{number}"))
+        }
         RunSubject::Issue { .. } => None,
     };
     let names: Vec<String> = [Some(name.to_owned()), subject].into_iter().flatten().collect();

@@ -25,14 +25,13 @@ pub(super) fn repository<C: StageContext>(cx: &C) -> Result<Repository, StageErr
 /// The pull request as the run knows it.
 pub(super) fn pull<C: StageContext>(cx: &mut C) -> Result<RunPull, StageError> {
     let known = cx.progress().pull.clone();
-    known.ok_or_else(|| StageError::Permanent("it has no pull request: stage `pull_request` opens one".to_owned()))
+    known.ok_or_else(|| {
+        StageError::Permanent("it has no pull request: stage `pull_request` opens one".to_owned())
+    })
 }
 
 /// The way to a run's pull request.
-pub(super) async fn place<C: StageContext, W>(
-    cx: &mut C,
-    deps: &PullDeps<W>,
-) -> Result<Place, StageError> {
+pub(super) async fn place<C: StageContext, W>(cx: &mut C, deps: &PullDeps<W>) -> Result<Place, StageError> {
     let (repository, pull) = (repository(cx)?, pull(cx)?);
     let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
     Ok(Place { forge, number: pull.number, url: pull.url })

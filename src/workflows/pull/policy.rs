@@ -28,8 +28,8 @@ pub struct Look<'a> {
 /// What is missing for a merge without a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// Somebody with a say who did not ask for it says yes to this commit: that may still come.
-    Approval,
+    /// It may still come; what is waited for.
+    Later(&'static str),
     /// Something that waiting does not bring.
     Other(String),
 }
@@ -48,9 +48,6 @@ pub fn lacks(
     let head = &facts.pull.head_sha;
     if facts.checks.state() != CheckState::Passed || !facts.checks_of.eq_ignore_ascii_case(head) {
         other("it has no green checks".into());
-    }
-    if facts.pull.mergeable != Some(true) {
-        other("the forge does not say that it can be merged".into());
     }
     if memory.is_foreign(progress, head) {
         other("somebody else pushed its newest commit".into());
@@ -76,8 +73,12 @@ pub fn lacks(
             }
         }
     }
+    if facts.pull.mergeable != Some(true) {
+        lacks.push(Lack::Later("the forge to find out whether it can be merged"));
+    }
+    // Of somebody who may write and did not ask for it, for exactly this commit.
     if approvals(facts, look.follow, look.requester).is_empty() {
-        lacks.push(Lack::Approval);
+        lacks.push(Lack::Later("an approving review"));
     }
     lacks
 }
@@ -135,7 +136,8 @@ fn named<'a>(all: impl Iterator<Item = &'a str>) -> String {
 fn is_test(path: &str) -> bool {
     let path = path.to_lowercase();
     let (folders, file) = path.rsplit_once('/').unwrap_or(("", &path));
-    let is_folder = |part: &str| matches!(part, "test" | "tests" | "__tests__" | "spec" | "specs" | "testing");
+    let is_folder =
+        |part: &str| matches!(part, "test" | "tests" | "__tests__" | "spec" | "specs" | "testing");
     let stem = file.split('.').next().unwrap_or_default();
     let begins = ["test_", "test-"].iter().any(|begin| stem.starts_with(begin));
     let ends = ["_test", "-test", "_tests", "_spec", "-spec"].iter().any(|end| stem.ends_with(end));

@@ -48,7 +48,8 @@ pub async fn preflight<C: StageContext, W: Sync>(cx: &mut C, deps: &PullDeps<W>)
         return Err(StageError::Permanent(format!("{repository} is archived: nothing can be changed there")));
     }
     cx.progress().notes.insert(NOTE.to_owned(), true.into());
-    cx.save("decision", format!("the forge lets mimir push to {repository} and open pull requests"), None).await
+    cx.save("decision", format!("the forge lets mimir push to {repository} and open pull requests"), None)
+        .await
 }
 
 /// Until when this run's project has had its pull requests of one day, if it has.

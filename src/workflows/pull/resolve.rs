@@ -26,7 +26,9 @@ pub async fn perform<C: StageContext, W: Sync>(
     }
     let pull = pull(cx)?;
     let commit = pull.merged.ok_or_else(|| {
-        StageError::Permanent("nothing was merged that could solve it: stage `merge` comes before this one".into())
+        StageError::Permanent(
+            "nothing was merged that could solve it: stage `merge` comes before this one".into(),
+        )
     })?;
     match cx.run().input.subject.clone() {
         RunSubject::None => Ok(Outcome::Done),
@@ -35,7 +37,8 @@ pub async fn perform<C: StageContext, W: Sync>(
             let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.resolve.before").await;
             let text = texts::solved(pull.number, &commit);
-            let said = forge.comment_issue(number, &text, &format!("{run}/solved")).await.map_err(of_forge)?;
+            let said =
+                forge.comment_issue(number, &text, &format!("{run}/solved")).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.resolve.after").await;
             done(cx, format!("issue {number} was told"), Some(said.url)).await
         }
@@ -68,7 +71,11 @@ pub async fn perform<C: StageContext, W: Sync>(
     }
 }
 
-async fn done<C: StageContext>(cx: &mut C, text: String, link: Option<String>) -> Result<Outcome, StageError> {
+async fn done<C: StageContext>(
+    cx: &mut C,
+    text: String,
+    link: Option<String>,
+) -> Result<Outcome, StageError> {
     cx.progress().notes.insert(NOTE.to_owned(), true.into());
     cx.save("note", text, link).await?;
     Ok(Outcome::Done)

@@ -2,7 +2,7 @@
 
 use super::PullDeps;
 use super::facts::PullFacts;
-use super::memory::{Came, Memory, Pushed, Work, WorkKind};
+use super::memory::{Came, Memory, Work, WorkKind};
 use super::outside::of_forge;
 use super::place::Place;
 use super::say::{answer, harmless, scanner};
@@ -39,6 +39,7 @@ pub(super) async fn work_in<C: StageContext, W: Worker>(
         let came = match resumed {
             Resumed::Pushed { commit } => Came::Pushed(commit),
             Resumed::Unchanged { answer } => Came::Unchanged(answer),
+            Resumed::Red { why } => Came::Failed(why),
             Resumed::Outcome(Outcome::End { state: RunState::Failed, reason }) => Came::Failed(reason),
             Resumed::Outcome(outcome) => return Ok(Some(outcome)),
         };
@@ -51,7 +52,7 @@ pub(super) async fn work_in<C: StageContext, W: Worker>(
 }
 
 /// What is to be done is fixed before anything of it is: as it is now, and once.
-async fn begin<C: StageContext, W: Worker>(
+async fn begin<C: StageContext, W: Sync>(
     mut work: Work,
     facts: &PullFacts,
     place: &Place,
@@ -61,33 +62,16 @@ async fn begin<C: StageContext, W: Worker>(
     if work.kind == WorkKind::Checks {
         add_logs(&mut work, facts, place).await?;
     }
-    if Memory::of(cx.progress()).is_foreign(cx.progress(), &work.head) {
-        // The frame does not have what somebody else pushed.
-        deps.worker.discard(cx).await?;
-    }
-    let mut memory = Memory::of(cx.progress());
-    memory.rounds = work.round;
-    memory.work = Some(work.clone());
-    let progress = cx.progress();
     let said = match work.kind {
-        WorkKind::Checks => {
-            progress.red_heads.push(work.head.clone());
-            format!("checks of {} are red: the agent looks at them", short(&work.head))
-        }
+        WorkKind::Checks => format!("checks of {} are red: the agent looks at them", short(&work.head)),
         WorkKind::Conflict => {
-            memory.conflict_heads.push(work.head.clone());
             format!("{} cannot be merged with {}", short(&work.head), one_line(&facts.pull.base_ref, 100))
         }
-        WorkKind::Review => {
-            progress.review_rounds = progress.review_rounds.saturating_add(1);
-            if work.is_of_people {
-                progress.red_heads.clear();
-                memory.conflict_heads.clear();
-            }
-            format!("{} of a review to work in", work.answers.len())
-        }
+        WorkKind::Review => format!("works in a review ({} to answer)", work.answers.len()),
     };
-    memory.keep(progress);
+    let mut memory = Memory::of(cx.progress());
+    memory.begin(cx.progress(), &work);
+    memory.keep(cx.progress());
     cx.save("decision", said, Some(place.url.clone())).await?;
     deps.failpoints.hit("workflows.round.begun").await;
     Ok(work)
@@ -146,19 +130,12 @@ fn instructions(work: &Work, base: &str) -> Instructions {
 async fn note<C: StageContext>(work: &Work, place: &Place, cx: &mut C) -> Result<(), StageError> {
     let now = cx.now_ms();
     let mut memory = Memory::of(cx.progress());
+    memory.note_came(cx.progress(), work, now);
     let (kind, said) = match &work.came {
-        Some(Came::Pushed(commit)) => {
-            memory.pushed = Some(Pushed { from: work.head.clone(), to: commit.clone(), at: now });
-            if let Some(pull) = &mut cx.progress().pull {
-                pull.head.clone_from(commit);
-            }
-            cx.progress().commit = Some(commit.clone());
-            ("push", format!("the branch is at {} now", short(commit)))
-        }
+        Some(Came::Pushed(commit)) => ("push", format!("the branch is at {} now", short(commit))),
         Some(Came::Failed(why)) => ("error", format!("the round did not work: {}", one_line(why, 300))),
         Some(Came::Unchanged(_)) | None => ("answer", "the agent changed nothing".to_owned()),
     };
-    memory.work = (!work.answers.is_empty()).then(|| work.clone());
     memory.keep(cx.progress());
     cx.save(kind, said, Some(place.url.clone())).await
 }

@@ -207,11 +207,13 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_as_usual_and_what_nobody_knows_is_refused() {
-        let read: FollowSettings = from_value(json!({"quiet": "1m", "no_checks": "hand_over"})).expect("settings");
+        let read: FollowSettings =
+            from_value(json!({"quiet": "1m", "no_checks": "hand_over"})).expect("settings");
         let usual = FollowSettings::default();
         let quiet = Duration::from_secs(60);
         assert_eq!(read, FollowSettings { quiet, no_checks: NoChecks::HandOver, ..usual });
-        let read: MergeSettings = from_value(json!({"policy": "auto", "method": "rebase"})).expect("settings");
+        let read: MergeSettings =
+            from_value(json!({"policy": "auto", "method": "rebase"})).expect("settings");
         assert_eq!((read.policy, read.method), (MergePolicy::Auto, Some(MergeMethod::Rebase)));
         let read: WatchSettings = from_value(json!({"for": "2d"})).expect("settings");
         assert_eq!(read.length, Duration::from_secs(2 * DAY));

@@ -103,7 +103,10 @@ mod tests {
     fn ours_is_what_our_account_said_with_a_marker_at_its_end() {
         assert!(is_ours("Mimir-Bot", &said("mimir-bot", "done\n\n<!-- mimir:run_1/answer-issue-2 -->\n")));
         assert!(!is_ours("mimir-bot", &said("ana", "done\n\n<!-- mimir:run_1/answer-issue-2 -->")));
-        assert!(!is_ours("ana", &said("ana", "<!-- mimir:x --> please use a map")), "she lent it her account");
+        assert!(
+            !is_ours("ana", &said("ana", "<!-- mimir:x --> please use a map")),
+            "she lent it her account"
+        );
         assert!(!is_ours("ana", &said("ana", "please use a map")));
     }
 }

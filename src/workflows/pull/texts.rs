@@ -6,6 +6,7 @@ use super::words::{block, code, link, short, tamed, title};
 use crate::model::forge::marker;
 use crate::model::quantity::money;
 use crate::model::run::{CheckResult, Run, RunProgress, RunSubject};
+use crate::workflows::fix;
 
 /// So much of a cause is said.
 const CAUSE: usize = 2_000;
@@ -43,11 +44,14 @@ pub fn pull_parts(run: &Run, progress: &RunProgress, spent_microusd: u64) -> Vec
         let steps = report.plan.iter().take(MOST).map(|step| format!("- {}", tamed(step, STEP)));
         parts.extend(list("the change", "### Change", steps));
     }
-    parts.push(("the proof", proof(&progress.checks)));
+    parts.push(("the proof", proof(fix::proof(run), &progress.checks)));
     let risk = progress.report.as_ref().and_then(|report| report.risk.as_deref());
     let risk = risk.filter(|risk| matches!(*risk, "low" | "medium" | "high"));
     let risk = risk.map_or_else(|| "not said".to_owned(), str::to_owned);
-    parts.push(("the cost", format!("### Cost and risk\n\n{} until here. Risk: {risk}.", money(spent_microusd))));
+    parts.push((
+        "the cost",
+        format!("### Cost and risk\n\n{} until here. Risk: {risk}.", money(spent_microusd)),
+    ));
     parts.push(("how to talk back", TALK_BACK.to_owned()));
     parts
 }
@@ -97,9 +101,10 @@ fn about(run: &Run) -> String {
     format!("Made by mimir{what}, run {}.", code(run.id.as_str(), 60))
 }
 
-fn proof(checks: &[CheckResult]) -> String {
+fn proof(said: Option<String>, checks: &[CheckResult]) -> String {
+    let said = said.map(|said| format!("Proved where it was made: {}.\n\n", tamed(&said, STEP))).unwrap_or_default();
     if checks.is_empty() {
-        return "### Proof\n\nNo command was run to prove it.".to_owned();
+        return format!("### Proof\n\n{said}No command was run.");
     }
     let shown = checks.iter().take(MOST).map(|check| {
         let ended = match check.exit_code {
@@ -113,7 +118,10 @@ fn proof(checks: &[CheckResult]) -> String {
         }
     });
     let shown: Vec<String> = shown.collect();
-    format!("### Proof\n\nRun where it was made, so take it for a hint; the checks below count.\n\n{}", shown.join("\n"))
+    format!(
+        "### Proof\n\nRun where it was made, so take it for a hint; the checks below count.\n\n{}",
+        shown.join("\n")
+    )
 }
 
 /// What somebody is answered whose comment was worked in.
@@ -138,8 +146,7 @@ pub fn answer(work: &Work, checks: &[CheckResult]) -> String {
 }
 
 /// What stands in place of an agent's words in which something looks like a secret.
-pub const ANSWER_LEFT_OUT: &str =
-    "Looked at; nothing was changed. What the agent says about it looks as if it held a secret: it is left out.";
+pub const ANSWER_LEFT_OUT: &str = "Looked at; nothing was changed. What the agent says about it looks as if it held a secret: it is left out.";
 
 /// What people are told when they have to see to it.
 #[must_use]

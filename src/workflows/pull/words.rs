@@ -117,7 +117,8 @@ pub fn block(text: &str, most: usize) -> String {
 /// A link to where something was reported, if the address is one for people.
 #[must_use]
 pub fn link(text: &str, address: Option<&str>) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'.' | b'-' | b'_' | b'?' | b'=');
+    let is_plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'.' | b'-' | b'_' | b'?' | b'=');
     let fits = |address: &&str| {
         (address.starts_with("https://") || address.starts_with("http://"))
             && address.len() < 300
@@ -148,13 +149,17 @@ mod tests {
             .fold(text.replace(APART, "\u{200b}"), |text, entity| text.replace(entity, ""))
             .chars()
             .collect();
-        let pair = |first: char, fits: fn(char) -> bool| text.windows(2).any(|two| two[0] == first && fits(two[1]));
+        let pair =
+            |first: char, fits: fn(char) -> bool| text.windows(2).any(|two| two[0] == first && fits(two[1]));
         let is_escaped = |at: usize| text[..at].iter().rev().take_while(|c| **c == '\\').count() % 2 == 1;
         let is_bare = |sign: char| (0..text.len()).any(|at| text[at] == sign && !is_escaped(at));
         let has = |what: &str| text.iter().collect::<String>().to_lowercase().contains(what);
         [
             ("a mention", pair('@', char::is_alphanumeric)),
-            ("an issue", pair('#', |c| c.is_ascii_digit()) || pair('!', |c| c.is_ascii_digit()) || has("gh-")),
+            (
+                "an issue",
+                pair('#', |c| c.is_ascii_digit()) || pair('!', |c| c.is_ascii_digit()) || has("gh-"),
+            ),
             ("a link", has("://") || has("www.")),
             ("HTML", text.iter().any(|c| matches!(c, '<' | '>' | '&'))),
             ("Markdown", ['[', ']', '`', '*', '_', '~', '$'].into_iter().any(is_bare)),
@@ -185,7 +190,10 @@ mod tests {
 
     #[test]
     fn a_title_closes_and_calls_nothing() {
-        assert_eq!(title("WIP: [wip] fixes #12 by @ana, GH-3 https://x.example", 90), "fixes 12 by ana, https: x.example");
+        assert_eq!(
+            title("WIP: [wip] fixes #12 by @ana, GH-3 https://x.example", 90),
+            "fixes 12 by ana, https: x.example"
+        );
         assert_eq!(title("Draft: a\nb\u{202e}c", 90), "a bc");
         assert_eq!(title(&"x".repeat(99), 10).chars().count(), 10);
     }
@@ -203,7 +211,12 @@ mod tests {
     fn only_an_address_becomes_a_link() {
         let fine = "https://sentry.example/organizations/a/issues/7/";
         assert_eq!(link("SHOP-1", Some(fine)), format!("[SHOP-1]({fine})"));
-        for odd in ["javascript:alert(1)", "https://a.example/)[x](y", "https://a@b.example/", "https://a.example/#1"] {
+        for odd in [
+            "javascript:alert(1)",
+            "https://a.example/)[x](y",
+            "https://a@b.example/",
+            "https://a.example/#1",
+        ] {
             assert_eq!(link("SHOP-1", Some(odd)), "`SHOP-1`", "{odd}");
         }
     }
