@@ -4,6 +4,7 @@
 //! command is a list of words, with no shell around it. It may run again when the gateway dies while it does.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -136,36 +137,46 @@ async fn run(mut command: Command, timeout: Duration) -> std::io::Result<Ended> 
     // Its number stays its own until it was waited for, and its group's until the last of them is gone.
     let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let reading = tokio::spawn(async move { tokio::join!(tail(stdout), tail(stderr)) });
-    let waited = tokio::time::timeout(timeout, child.wait()).await;
-    // What it left running ends with it, also what it began in the background.
-    drop(group);
-    let (code, is_late) = match waited {
+    let (mut said, mut complained) = (Vec::new(), Vec::new());
+    let ended = {
+        let mut reading = pin!(async { tokio::join!(tail(stdout, &mut said), tail(stderr, &mut complained)) });
+        let mut waiting = pin!(tokio::time::timeout(timeout, child.wait()));
+        let mut is_read = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut waiting => break ended,
+                _ = &mut reading, if !is_read => is_read = true,
+            }
+        };
+        // What it left running ends with it, also what it began in the background.
+        drop(group);
+        if !is_read {
+            let _ = tokio::time::timeout(LAST_WORDS, reading).await.is_ok();
+        }
+        ended
+    };
+    let (code, is_late) = match ended {
         Ok(status) => (status?.code(), false),
         Err(_) => {
             child.wait().await?;
             (None, true)
         }
     };
-    let abort = reading.abort_handle();
-    let said = tokio::time::timeout(LAST_WORDS, reading).await;
-    abort.abort();
-    let (stdout, stderr) = said.ok().and_then(Result::ok).unwrap_or_default();
-    let both = [stdout, stderr].concat();
-    Ok(Ended { code, is_late, tail: visible::prose(last(both.trim())) })
+    said.extend(complained);
+    let said = String::from_utf8_lossy(&said);
+    Ok(Ended { code, is_late, tail: visible::prose(last(said.trim())) })
 }
 
-/// The last of what is read.
-async fn tail(from: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut from) = from else { return String::new() };
-    let (mut kept, mut buffer) = (Vec::new(), [0_u8; 4096]);
+/// Reads to the end, and keeps the last of it.
+async fn tail(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut buffer = [0_u8; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         kept.extend_from_slice(&buffer[..count]);
         if kept.len() > 4 * TAIL {
             kept.drain(..kept.len() - TAIL);
         }
     }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 fn last(text: &str) -> &str {

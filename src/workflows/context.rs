@@ -73,6 +73,7 @@ impl StageContext for RowContext {
                 reason: seen.reason.clone(),
                 progress: seen.progress.clone(),
                 wake_at: Some(tx.now_ms() + sweep_ms()),
+                keeps_place: true,
             };
             let now = runs::change(tx, &seen, &change)?;
             runs::log(tx, &now.id, &now.stage, kind, &text, link.as_deref())?;

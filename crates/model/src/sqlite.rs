@@ -16,7 +16,7 @@ use crate::names::{FrameName, ProjectName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
-use crate::run::RunState;
+use crate::run::{RunPlace, RunState};
 use crate::secrets::{SecretForm, SecretHost};
 
 /// A value in a row that is not one of ours.
@@ -98,6 +98,7 @@ words! {
     SecretForm => "how a secret is seen",
     PushState => "the state of a push",
     RunState => "the state of a run",
+    RunPlace => "whether a run has a place",
 }
 
 /// Ids that somebody else makes; any text is one.
