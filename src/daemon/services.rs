@@ -34,6 +34,7 @@ use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
 use crate::secrets::{Vault, VaultDeps};
+use crate::sentry::Sentries;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
 use crate::store::{Store, StoreError, runs};
@@ -44,6 +45,8 @@ use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
 use crate::workflows::deps::Deps as SimpleDeps;
 use crate::workflows::engine::AllDeps;
+use crate::workflows::fix::FixDeps;
+use crate::workflows::pull::PullDeps;
 use crate::workflows::{self, Workflows, WorkflowsDeps};
 
 /// What each service is told: from the configuration, and changed by tests.
@@ -203,8 +206,9 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let to_forges = forge::Settings::default();
     let apps = Apps::new(http.clone(), clock.clone(), to_forges);
     let credentials = Credentials::new(git.clone(), apps);
-    // Workflows will ask them.
-    let _forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    // Their tokens come with the sources of webhooks.
+    let sentries = Sentries::new(http.clone(), clock.clone(), Vec::new());
     let pushes = background.of(Pushes::new(PushesDeps {
         credentials,
         store: store.clone(),
@@ -312,8 +316,26 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         wake,
         failpoints: failpoints.clone(),
     });
+    let fix = FixDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        delivery: delivery.clone(),
+        pushes: pushes.clone(),
+        failpoints: failpoints.clone(),
+    };
+    let pull = PullDeps {
+        store: store.clone(),
+        forges,
+        sentries,
+        vault: vault.clone(),
+        git: git.clone(),
+        worker: fix.clone(),
+        failpoints: failpoints.clone(),
+    };
     let workflows = background.of(Workflows::new(WorkflowsDeps {
         stages: AllDeps {
+            fix,
+            pull,
             simple: SimpleDeps {
                 store: store.clone(),
                 clock: clock.clone(),
