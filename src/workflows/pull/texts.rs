@@ -102,7 +102,8 @@ fn about(run: &Run) -> String {
 }
 
 fn proof(said: Option<String>, checks: &[CheckResult]) -> String {
-    let said = said.map(|said| format!("Proved where it was made: {}.\n\n", tamed(&said, STEP))).unwrap_or_default();
+    let said =
+        said.map(|said| format!("Proved where it was made: {}.\n\n", tamed(&said, STEP))).unwrap_or_default();
     if checks.is_empty() {
         return format!("### Proof\n\n{said}No command was run.");
     }

@@ -63,7 +63,10 @@ async fn answer(known: Arc<Mutex<Known>>, request: Request<Incoming>) -> io::Res
     if is_change {
         let asked: Value = serde_json::from_slice(&body).expect("JSON");
         if asked["statusDetails"].get("inCommit").is_some() && !known.knows_commits {
-            return Ok(said(400, &json!({"statusDetails": {"inCommit": ["Unable to find the given repository."]}})));
+            return Ok(said(
+                400,
+                &json!({"statusDetails": {"inCommit": ["Unable to find the given repository."]}}),
+            ));
         }
         known.resolves.push(asked);
         known.is_resolved = true;

@@ -13,7 +13,8 @@ use mimir::model::git::{ForgeHost, Repository};
 use mimir::model::ids::RunId;
 use mimir::model::origin::Origin;
 use mimir::model::run::{
-    CheckResult, NewRun, Report, ReportPlace, Run, RunHold, RunInput, RunLogEntry, RunProgress, RunState, RunSubject,
+    CheckResult, NewRun, Report, ReportPlace, Run, RunHold, RunInput, RunLogEntry, RunProgress, RunState,
+    RunSubject,
 };
 use mimir::model::secret::Secret;
 use mimir::outbound::HttpClients;
@@ -124,7 +125,11 @@ fn stage(kind: &str, settings: Value) -> StageDefinition {
 pub fn report(cause: &str) -> Report {
     Report {
         cause: cause.to_owned(),
-        evidence: vec![ReportPlace { file: "src/cart.rs".into(), line: Some(7), note: Some("it divides".into()) }],
+        evidence: vec![ReportPlace {
+            file: "src/cart.rs".into(),
+            line: Some(7),
+            note: Some("it divides".into()),
+        }],
         confidence: 0.9,
         plan: vec!["look whether the cart is empty".into()],
         risk: Some("low".into()),
@@ -138,7 +143,10 @@ impl World {
     }
 
     /// With another run than the usual one, or another workflow.
-    pub async fn with(kind: &'static str, change: impl FnOnce(&mut RunInput, &mut Vec<StageDefinition>)) -> Self {
+    pub async fn with(
+        kind: &'static str,
+        change: impl FnOnce(&mut RunInput, &mut Vec<StageDefinition>),
+    ) -> Self {
         let (forge, errors) = (Forge::start().await, Errors::start().await);
         let blog = forge.repository(BLOG);
         forge.allow(BLOG, "ann", "write");
@@ -206,7 +214,11 @@ impl World {
             branch: Some(BRANCH.into()),
             commit: Some(commit.to_owned()),
             report: Some(report("the cart is divided by its number of things, which may be 0")),
-            checks: vec![CheckResult { command: "make test".into(), exit_code: Some(0), tail: String::new() }],
+            checks: vec![CheckResult {
+                command: "make test".into(),
+                exit_code: Some(0),
+                tail: String::new(),
+            }],
             ..RunProgress::default()
         };
         let (id, first) = (id.clone(), self.workflow.first().to_owned());
@@ -234,7 +246,9 @@ impl World {
         let mut progress = run.progress.clone();
         change(&mut progress);
         let stage = run.stage.clone();
-        let changed = self.store.write(move |tx| runs::change(tx, &run, &to(RunState::Waiting, &stage, progress, None)));
+        let changed = self
+            .store
+            .write(move |tx| runs::change(tx, &run, &to(RunState::Waiting, &stage, progress, None)));
         changed.await.expect("changed");
     }
 
@@ -291,7 +305,9 @@ impl World {
                 Some(next) => (RunState::Running, next, None, None),
                 None => (RunState::Succeeded, stage.name.as_str(), None, None),
             },
-            Ok(Outcome::Wait { until, why }) => (RunState::Waiting, stage.name.as_str(), Some(why.clone()), Some(*until)),
+            Ok(Outcome::Wait { until, why }) => {
+                (RunState::Waiting, stage.name.as_str(), Some(why.clone()), Some(*until))
+            }
             Ok(Outcome::Hold { why, .. }) => (RunState::Held, stage.name.as_str(), Some(why.clone()), None),
             Ok(Outcome::End { state, reason }) => (*state, stage.name.as_str(), Some(reason.clone()), None),
             Err(StageError::Auth(why) | StageError::Permanent(why)) => {
@@ -301,7 +317,9 @@ impl World {
         };
         let mut progress = row.run.progress.clone();
         progress.held = match &ended {
-            Ok(Outcome::Hold { gate, subject, .. }) => Some(RunHold { gate: gate.clone(), subject: subject.clone() }),
+            Ok(Outcome::Hold { gate, subject, .. }) => {
+                Some(RunHold { gate: gate.clone(), subject: subject.clone() })
+            }
             _ => None,
         };
         let change = RunChange { reason, ..to(state, name, progress, until) };
@@ -370,7 +388,15 @@ impl World {
 }
 
 fn to(state: RunState, stage: &str, progress: RunProgress, wake_at: Option<u64>) -> RunChange {
-    RunChange { state, stage: stage.to_owned(), attempt: 0, reason: None, progress, wake_at, keeps_place: false }
+    RunChange {
+        state,
+        stage: stage.to_owned(),
+        attempt: 0,
+        reason: None,
+        progress,
+        wake_at,
+        keeps_place: false,
+    }
 }
 
 /// A stage's context over the run's row.
@@ -399,7 +425,12 @@ impl StageContext for Row {
         self.clock.now_ms()
     }
 
-    async fn save(&mut self, kind: &'static str, text: String, link: Option<String>) -> Result<(), StageError> {
+    async fn save(
+        &mut self,
+        kind: &'static str,
+        text: String,
+        link: Option<String>,
+    ) -> Result<(), StageError> {
         self.points.hit("test.save.before").await;
         let seen = self.run.clone();
         let written = self.store.write(move |tx| {
@@ -418,7 +449,11 @@ fn read<T: DeserializeOwned>(stage: &StageDefinition) -> T {
     serde_json::from_value(Value::Object(stage.settings.clone())).expect("settings")
 }
 
-async fn perform(stage: &StageDefinition, cx: &mut Row, deps: &PullDeps<Agent>) -> Result<Outcome, StageError> {
+async fn perform(
+    stage: &StageDefinition,
+    cx: &mut Row,
+    deps: &PullDeps<Agent>,
+) -> Result<Outcome, StageError> {
     match stage.kind.as_str() {
         "preflight" => preflight::perform(&read(stage), cx, deps).await,
         "pull_request" => pull::pull_request(&read(stage), cx, deps).await,
