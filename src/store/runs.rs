@@ -328,13 +328,14 @@ pub fn take_place(tx: &mut Tx<'_>, id: &RunId, most: u32) -> Result<bool, StoreE
     Ok(false)
 }
 
-/// Whether a run waits for a place among those at work.
+/// The place that a run has among those at work, or waits for; none when it has none and wants none.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn is_in_line(ask: &impl Queryable, id: &RunId) -> Result<bool, StoreError> {
-    let found = ask.maybe_row("SELECT 1 FROM runs WHERE id = ?1 AND place = 'wanted'", (id,), |_| Ok(()))?;
-    Ok(found.is_some())
+pub fn place(ask: &impl Queryable, id: &RunId) -> Result<Option<RunPlace>, StoreError> {
+    ask.maybe_row("SELECT place FROM runs WHERE id = ?1 AND place <> 'none'", (id,), |row| {
+        Ok(row.get("place")?)
+    })
 }
 
 /// Runs that want a place among those at work, in the order in which they get one.

@@ -45,7 +45,7 @@ pub(super) fn begin(
     max_parallel: u32,
 ) -> Result<Begun, StoreError> {
     let now = tx.now_ms();
-    let is_early = run.not_before > now && !runs::is_in_line(tx, &run.id)?;
+    let is_early = run.not_before > now && runs::place(tx, &run.id)?.is_none();
     let rests = match run.state {
         RunState::Running => false,
         RunState::Queued => is_early,

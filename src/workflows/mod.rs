@@ -25,6 +25,8 @@ mod frame;
 mod gate;
 pub mod kind;
 pub mod library;
+#[cfg(test)]
+mod moves_tests;
 pub mod parse;
 mod pass;
 mod prompt;

@@ -30,10 +30,13 @@ impl Workflows {
     }
 
     pub(super) async fn pass(&self, pass: Pass<RunId, ()>) -> Next {
-        match self.step(&pass).await {
+        // Let go of anywhere, as by a crash: the run was cancelled, and its row says so; or the gateway stops, and the
+        // next one goes on.
+        let stop = pass.stop.clone();
+        let Some(stepped) = stop.run_until_cancelled(self.step(&pass)).await else { return Next::Done };
+        match stepped {
             Ok(next) => next,
-            Err(StoreError::NotFound { .. }) => Next::Done,
-            Err(StoreError::Closed) => Next::Done,
+            Err(StoreError::NotFound { .. } | StoreError::Closed) => Next::Done,
             Err(error) => {
                 tracing::warn!(%error, "run {} cannot go on yet: {error}", pass.key);
                 Next::Backoff
@@ -63,7 +66,7 @@ impl Workflows {
         };
         simple.failpoints.hit("workflows.begin.after").await;
         let (Begun::Perform(run, kind), Some(workflow)) = (begun, workflow) else { return Ok(Next::Done) };
-        self.perform(*run, *kind, workflow, pass).await
+        self.perform(*run, *kind, workflow).await
     }
 
     /// The workflow that the run follows: as it began, or as it is written now when it has not begun.
@@ -92,7 +95,6 @@ impl Workflows {
         run: Run,
         kind: StageKind,
         workflow: Arc<Workflow>,
-        pass: &Pass<RunId, ()>,
     ) -> Result<Next, StoreError> {
         let simple = &self.inner.stages.simple;
         let (store, clock, failpoints) = (simple.store.clone(), simple.clock.clone(), simple.failpoints.clone());
@@ -101,12 +103,8 @@ impl Workflows {
         let stage = run.stage.clone();
         let mut cx = RowContext::new(store, clock, failpoints, workflow.clone(), run);
         let began = Instant::now();
-        let result = tokio::select! {
-            result = tokio::time::timeout(left, engine::perform(&kind, &mut cx, &self.inner.stages)) => result,
-            // Cancelled: its row says so. Or the gateway stops: the next one goes on.
-            () = pass.stop.cancelled() => return Ok(Next::Done),
-        };
-        let result = result.unwrap_or_else(|_| {
+        let work = engine::perform(&kind, &mut cx, &self.inner.stages);
+        let result = tokio::time::timeout(left, work).await.unwrap_or_else(|_| {
             let minutes = most.as_secs().div_ceil(60);
             Err(StageError::Permanent(format!(
                 "stage {stage} worked for longer than {minutes} minutes (`caps.stage_time`)"

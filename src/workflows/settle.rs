@@ -157,3 +157,17 @@ impl Decided<'_> {
         Settled { change: self.to(state, attempt, Some(reason), None), line: Some(line) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_five_minutes_and_are_shorter_by_chance() {
+        let whole: Vec<u64> = (1..=9).map(|failures| pause_ms(failures, 1.0) / 1000).collect();
+        assert_eq!(whole, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(pause_ms(3, 0.5), 4_000);
+        assert_eq!(pause_ms(1, 0.0), SHORTEST_WAIT_MS, "never at once");
+        assert_eq!(pause_ms(u32::MAX, 2.0), LONGEST_PAUSE_MS);
+    }
+}

@@ -39,3 +39,4 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
+mod workflows;
