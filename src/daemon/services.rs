@@ -323,7 +323,9 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         pushes: pushes.clone(),
         failpoints: failpoints.clone(),
     };
+    let runs_settings = Live::new(settings.workflows);
     let pull = PullDeps {
+        runs: runs_settings.clone(),
         store: store.clone(),
         forges,
         sentries,
@@ -334,8 +336,6 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     };
     let workflows = background.of(Workflows::new(WorkflowsDeps {
         stages: AllDeps {
-            fix,
-            pull,
             simple: SimpleDeps {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -343,9 +343,11 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
                 delivery: delivery.clone(),
                 failpoints: failpoints.clone(),
             },
+            fix,
+            pull,
         },
         tasks: tasks.clone(),
-        settings: settings.workflows,
+        settings: runs_settings,
         home: paths.home().to_owned(),
     }));
     let timers = background.of(Timers::new(store.clone(), clock.clone(), &tasks));

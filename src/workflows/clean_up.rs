@@ -3,8 +3,8 @@
 //! Done by a timer that is set in the transaction of the end, and once more some minutes later: a frame that was being
 //! made while somebody cancelled its run has come to be by then.
 
-use super::Workflows;
 use super::deps::principal;
+use super::{Workflows, fix};
 use crate::delivery::CancelError;
 use crate::frames::FrameError;
 use crate::model::frame::Desired;
@@ -42,6 +42,10 @@ impl Workflows {
             }
         }
         simple.failpoints.hit("workflows.clean_up.before_frame").await;
+        for frame in &frames {
+            // What it pushed and nobody let through has nobody who waits for it any more.
+            fix::reject_left(&self.inner.stages.fix, frame).await.map_err(|error| error.to_string())?;
+        }
         for frame in frames.into_iter().filter(|frame| frame.desired != Desired::Removed) {
             match simple.frames.destroy(&principal(), &frame.name).await {
                 Ok(_) => {

@@ -87,11 +87,17 @@ impl StageKind {
     pub fn is_work(&self) -> bool {
         match self {
             Self::Prompt(_) | Self::Command(_) | Self::Analyse(_) | Self::Fix(_) => true,
-            // Now and then the agent is asked once more.
-            Self::Follow(_) | Self::Merge(_) => true,
             Self::Gate(_) | Self::Frame(_) | Self::Push(_) => false,
+            // They look again and again; for a round of the agent they take a place themselves.
+            Self::Follow(_) | Self::Merge(_) => false,
             Self::Preflight(_) | Self::PullRequest(_) | Self::Resolve(_) | Self::Watch(_) => false,
         }
+    }
+
+    /// Whether it follows something outside, also while a person is asked: nobody may tell of what happens there.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        matches!(self, Self::Follow(_) | Self::Merge(_))
     }
 
     /// Whether it can be begun again in a new run after that one failed in it, without the stages before it.

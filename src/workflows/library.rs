@@ -13,6 +13,8 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("prompt.yaml", include_str!("../../config/workflows/prompt.yaml")),
     ("frame.yaml", include_str!("../../config/workflows/frame.yaml")),
     ("review.yaml", include_str!("../../config/workflows/review.yaml")),
+    ("sentry-fix.yaml", include_str!("../../config/workflows/sentry-fix.yaml")),
+    ("issue-fix.yaml", include_str!("../../config/workflows/issue-fix.yaml")),
 ];
 
 /// Where a workflow is from.

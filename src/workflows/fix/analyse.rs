@@ -14,7 +14,7 @@ use crate::workflows::stage::{Outcome, StageContext, StageError};
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Says which of the named files the commit `$1` does not have.
-const MISSING: &str = r#"
+pub(super) const MISSING: &str = r#"
 commit=$1
 shift
 for file; do

@@ -21,7 +21,7 @@ const MOST: usize = 12;
 const MOST_TESTS: usize = 50;
 
 /// What lies in the root of the clone, a word a line.
-const FACTS: &str = r#"
+pub(super) const FACTS: &str = r#"
 for name in package.json package-lock.json Cargo.toml go.mod pyproject.toml setup.py setup.cfg pytest.ini tox.ini Makefile makefile; do
     [ -f "$name" ] && echo "file $name"
 done
@@ -138,7 +138,7 @@ pub(super) async fn run(
 }
 
 /// The changed tests on top of what was there before: `$1` before, `$2` after, `$3` branch; then the tests.
-const BEFORE: &str = r#"
+pub(super) const BEFORE: &str = r#"
 set -eu
 rm -f .git/index.lock
 before=$1 after=$2
@@ -147,7 +147,7 @@ git checkout -q -f --detach "$before"
 git checkout -q "$after" -- "$@"
 "#;
 /// And back.
-const AFTER: &str = r#"
+pub(super) const AFTER: &str = r#"
 set -eu
 rm -f .git/index.lock
 git checkout -q -f "$3"

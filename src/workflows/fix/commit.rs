@@ -13,7 +13,7 @@ const TAKES: Duration = Duration::from_secs(5 * 60);
 
 /// `$1` parent, `$2` second parent or nothing, `$3` branch, `$4` message, `$5` who, `$6` address, `$7` the time in seconds.
 /// Prints `none`, `markers`, or the commit and how much it changes.
-const COMMIT: &str = r#"
+pub(super) const COMMIT: &str = r#"
 set -eu
 rm -f .git/index.lock
 parent=$1 second=$2 branch=$3 message=$4 author=$5 email=$6 at=$7

@@ -23,7 +23,7 @@ use crate::model::origin::Origin;
 use crate::model::policy::{Action, Rule};
 use crate::model::project::ProjectSettings;
 use crate::model::run::Run;
-use crate::store::{frames, projects};
+use crate::store::projects;
 use crate::workflows::deps::principal;
 use crate::workflows::stage::{StageContext, StageError};
 use crate::workflows::trouble;
@@ -91,7 +91,7 @@ pub(super) struct Ready {
 
 /// Clones, or goes on where a clone was broken off. `$1` address, `$2` branch, `$3` `base` or `branch`, `$4` the first
 /// branch if it is known, `$5` who commits, `$6` their address, behind that what may name the commit.
-const CLONE_SCRIPT: &str = r#"
+pub(super) const CLONE_SCRIPT: &str = r#"
 set -eu
 # One that an earlier gateway left running ends first.
 exec 9>/tmp/mimir-clone.lock
@@ -381,18 +381,12 @@ async fn end_of(frame: &Frame, deps: &FixDeps) -> Result<(), StageError> {
     }
 }
 
-/// The end of everything that a run made on this machine: when it is over.
+/// What the frame of a run that is over pushed, and nobody let through, is over as well.
 ///
 /// # Errors
 /// [`StageError::Infrastructure`]: it may be repeated.
-pub async fn clean_up(run: &RunId, deps: &FixDeps) -> Result<(), StageError> {
-    let of = run.clone();
-    let made = deps.store.read(move |db| frames::of_run(db, &of)).await.map_err(trouble::of_store)?;
-    for frame in made {
-        deps.failpoints.hit("workflows.fix.before_end").await;
-        end_of(&frame, deps).await?;
-    }
-    Ok(())
+pub async fn reject_left(deps: &FixDeps, frame: &Frame) -> Result<(), StageError> {
+    reject_strays(deps, &frame.name, None, "the run that it is of is over").await
 }
 
 #[cfg(test)]

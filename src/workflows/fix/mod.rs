@@ -30,6 +30,8 @@ mod prompts;
 mod report;
 mod resume;
 mod rounds;
+#[cfg(test)]
+mod script_tests;
 pub mod settings;
 
 use serde::de::DeserializeOwned;
@@ -45,7 +47,7 @@ use crate::supervisor::failpoint::Failpoints;
 use crate::workflows::stage::{StageContext, StageError};
 
 pub use analyse::perform as analyse;
-pub use frame::clean_up;
+pub use frame::reject_left;
 pub use hand_out::perform as push;
 pub use resume::{Instructions, Resumed, resume};
 pub use rounds::{perform as fix, proof};

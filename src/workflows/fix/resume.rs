@@ -24,7 +24,7 @@ const MOST_OF_AN_ANSWER: usize = 2_000;
 
 /// Puts the clone where the forge has the branch: `$1` the branch, `$2` what is merged in, or nothing. Prints where it stands,
 /// what was merged, and whether that left conflicts.
-const SYNC_SCRIPT: &str = r#"
+pub(super) const SYNC_SCRIPT: &str = r#"
 set -eu
 exec 9>/tmp/mimir-clone.lock
 flock 9

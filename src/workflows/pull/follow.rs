@@ -22,6 +22,7 @@ use crate::workflows::stage::{Outcome, StageContext, StageError};
 
 /// So many acts in a row; the next ones come with the next pass.
 const MOST_ACTS: usize = 40;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How far the loop came.
 pub(super) enum Driven {
@@ -60,7 +61,13 @@ pub(super) async fn drive<C: StageContext, W: Worker>(
         let now = cx.now_ms();
         let (mut memory, answered) = (Memory::of(cx.progress()), cx.progress().answered.clone());
         let looked = look(&place.forge, place.number, &memory, &answered, merging.is_some(), now).await;
-        let mut facts = looked.map_err(of_forge)?;
+        let mut facts = match looked {
+            Err(error) if error.is_passing() => {
+                return away(error, memory, settings, cx).map(Driven::Outcome);
+            }
+            looked => looked.map_err(of_forge)?,
+        };
+        memory.away_since = None;
         facts.settled = settled(&facts, &place, cx, deps).await?;
         take_in(&mut memory, &facts, settings, &answered, now);
         memory.keep(cx.progress());
@@ -71,6 +78,23 @@ pub(super) async fn drive<C: StageContext, W: Worker>(
     }
     let until = cx.now_ms().saturating_add(u64::try_from(settings.poll.as_millis()).unwrap_or(u64::MAX));
     Ok(Driven::Outcome(Outcome::Wait { until, why: "it did much at once and goes on soon".to_owned() }))
+}
+
+/// A forge may be away for a day: longer than a stage is tried again because something of ours does not work.
+fn away<C: StageContext>(
+    error: ForgeError,
+    mut memory: Memory,
+    settings: &FollowSettings,
+    cx: &mut C,
+) -> Result<Outcome, StageError> {
+    let now = cx.now_ms();
+    let since = *memory.away_since.get_or_insert(now);
+    if matches!(error, ForgeError::RateLimited { .. }) || now.saturating_sub(since) > DAY_MS {
+        return Err(of_forge(error));
+    }
+    memory.keep(cx.progress());
+    let until = now.saturating_add(u64::try_from(settings.poll.as_millis()).unwrap_or(u64::MAX));
+    Ok(Outcome::Wait { until, why: error.to_string() })
 }
 
 fn next<C: StageContext, W>(
@@ -185,6 +209,8 @@ fn wait_for<C: StageContext>(why: &str, cx: &mut C) {
     let mut memory = Memory::of(cx.progress());
     memory.note_wait(why);
     memory.keep(cx.progress());
+    // A stage has so much time to work; this is none.
+    cx.progress().stage_worked_ms = 0;
 }
 
 /// A person wants it tried once more.

@@ -125,6 +125,8 @@ pub struct Memory {
     pub polls: u32,
     /// For what.
     pub waits_for: String,
+    /// Since when the forge cannot be asked (UTC ms).
+    pub away_since: Option<u64>,
     /// Who may not write, and when that was asked (UTC ms).
     pub strangers: BTreeMap<String, u64>,
 }

@@ -55,6 +55,7 @@ use crate::secrets::Vault;
 use crate::sentry::Sentries;
 use crate::store::Store;
 use crate::supervisor::failpoint::Failpoints;
+use crate::workflows::Settings;
 
 /// What these stages work with. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +70,8 @@ pub struct PullDeps<W> {
     pub vault: Vault,
     /// Which files are protected.
     pub git: Live<GitSettings>,
+    /// How many runs may be at work.
+    pub runs: Live<Settings>,
     /// Who works on the branch.
     pub worker: W,
     /// Where tests let the gateway die.

@@ -12,9 +12,13 @@ use super::words::{one_line, short};
 use super::worker::Worker;
 use crate::forge::ForgeError;
 use crate::model::run::RunState;
+use crate::store::runs;
 use crate::workflows::fix::{Instructions, Resumed};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
+use crate::workflows::trouble::of_store;
 
+/// A round that waits for a place looks again after that.
+const PLACE_AGAIN_MS: u64 = 30_000;
 /// So much of what a check says is shown to the agent.
 const LONGEST_CHECK: usize = 6_000;
 
@@ -27,11 +31,16 @@ pub(super) async fn work_in<C: StageContext, W: Worker>(
     deps: &PullDeps<W>,
 ) -> Result<Option<Outcome>, StageError> {
     let begun = Memory::of(cx.progress()).work;
-    let mut work = match begun {
-        Some(begun) => begun,
-        None => begin(work, facts, place, cx, deps).await?,
+    let Some(mut work) = begun else {
+        begin(work, facts, place, cx, deps).await?;
+        // The next pass has the whole time of a stage for it.
+        return Ok(Some(Outcome::Wait { until: cx.now_ms(), why: "a round begins".to_owned() }));
     };
     if work.came.is_none() {
+        if !has_a_place(cx, deps).await? {
+            let until = cx.now_ms().saturating_add(PLACE_AGAIN_MS);
+            return Ok(Some(Outcome::Wait { until, why: "other runs are at work".to_owned() }));
+        }
         let wanted = instructions(&work, &facts.pull.base_ref);
         deps.failpoints.hit("workflows.round.before").await;
         let resumed = deps.worker.resume(cx, &wanted).await?;
@@ -58,7 +67,7 @@ async fn begin<C: StageContext, W: Sync>(
     place: &Place,
     cx: &mut C,
     deps: &PullDeps<W>,
-) -> Result<Work, StageError> {
+) -> Result<(), StageError> {
     if work.kind == WorkKind::Checks {
         add_logs(&mut work, facts, place).await?;
     }
@@ -72,9 +81,17 @@ async fn begin<C: StageContext, W: Sync>(
     let mut memory = Memory::of(cx.progress());
     memory.begin(cx.progress(), &work);
     memory.keep(cx.progress());
+    cx.progress().stage_worked_ms = 0;
     cx.save("decision", said, Some(place.url.clone())).await?;
     deps.failpoints.hit("workflows.round.begun").await;
-    Ok(work)
+    Ok(())
+}
+
+/// A round is work, for which there are so many places. It is given back when the stage ends with something.
+async fn has_a_place<C: StageContext, W: Sync>(cx: &C, deps: &PullDeps<W>) -> Result<bool, StageError> {
+    let (id, most) = (cx.run().id.clone(), deps.runs.now().max_parallel);
+    let taken = deps.store.write(move |tx| runs::take_place(tx, &id, most)).await;
+    taken.map_err(of_store)
 }
 
 /// Adds what the failed steps said.

@@ -286,7 +286,8 @@ impl World {
         let vault = Vault::new(VaultDeps { store: self.store.clone(), known: Known::default(), keys });
         let worker = Agent { blog: self.blog.clone(), points: points.clone(), told: self.told.clone() };
         let (store, failpoints) = (self.store.clone(), points.clone());
-        PullDeps { store, forges, sentries, vault, git, worker, failpoints }
+        let runs = Live::new(mimir::workflows::Settings::default());
+        PullDeps { store, forges, sentries, vault, git, runs, worker, failpoints }
     }
 
     /// One pass of a stage, and what becomes of the run, as the engine does it. Says how the stage ended.
@@ -339,6 +340,8 @@ impl World {
             }
             match self.pass(&points).await {
                 Ok(Outcome::Done) => {}
+                // It goes on at once.
+                Ok(Outcome::Wait { until, .. }) if until <= self.clock.now_ms() => {}
                 _ => return self.get().await,
             }
         }
@@ -434,7 +437,10 @@ impl StageContext for Row {
         self.points.hit("test.save.before").await;
         let seen = self.run.clone();
         let written = self.store.write(move |tx| {
-            let change = to(RunState::Running, &seen.stage, seen.progress.clone(), None);
+            let change = RunChange {
+                keeps_place: true,
+                ..to(RunState::Running, &seen.stage, seen.progress.clone(), None)
+            };
             let now = runs::change(tx, &seen, &change)?;
             runs::log(tx, &now.id, &now.stage, kind, &text, link.as_deref())?;
             Ok(now)
