@@ -20,6 +20,9 @@ pub const PAUSED: &str = "it is paused";
 /// A forge may show the old commit for so long after a push (ms).
 const SLOW_FORGE: u64 = 10 * 60 * 1000;
 
+/// A forge has so long to find out whether something can be merged (ms).
+const FINDS_OUT: u64 = 20_000;
+
 /// So many failed checks are shown.
 const MOST_CHECKS: usize = 5;
 /// So often a merge that is not possible yet is tried for one commit.
@@ -246,6 +249,11 @@ impl Case<'_> {
     fn conflict(&self) -> Option<Step> {
         if self.facts.pull.mergeable != Some(false) {
             return None;
+        }
+        // Some forges say so as well while they find out.
+        let believed = self.memory.conflict_since.unwrap_or(self.now).saturating_add(FINDS_OUT);
+        if self.now < believed {
+            return Some(self.wait("the forge to find out whether it can be merged", Some(believed)));
         }
         let base = &self.facts.pull.base_ref;
         let was_tried = self.memory.conflict_heads.iter().any(|head| head == self.head);

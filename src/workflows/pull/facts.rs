@@ -8,6 +8,7 @@ use crate::forge::{Forge, ForgeError};
 use crate::model::forge::{
     ChangedFile, Checks, Comment, OpenState, Permission, PullRequest, Review, ReviewState,
 };
+use crate::model::git::ForgeKind;
 
 /// So many people are asked about at one look; the others at the next.
 const MOST_ASKED: usize = 50;
@@ -61,6 +62,10 @@ pub async fn look(
     if facts.pull.state == OpenState::Closed {
         return Ok(facts);
     }
+    if forge.kind() == ForgeKind::Gitea && facts.pull.is_draft && facts.pull.mergeable == Some(false) {
+        // It says so of every draft.
+        facts.pull.mergeable = None;
+    }
     facts.checks = forge.checks(&facts.checks_of).await?;
     facts.reviews = forge.reviews(number).await?;
     facts.comments = forge.comments(number).await?;
@@ -73,6 +78,10 @@ pub async fn look(
     }
     if wants_change {
         facts.change = Some(forge.changed_files(number).await?);
+        // The files are those of the commit that is judged.
+        if forge.pull(number).await?.head_sha != facts.pull.head_sha {
+            return Err(ForgeError::Transient("it changed while it was looked at".to_owned()));
+        }
     }
     Ok(facts)
 }

@@ -21,7 +21,12 @@ pub fn take_in(
 ) {
     if memory.head != facts.pull.head_sha {
         memory.head.clone_from(&facts.pull.head_sha);
-        (memory.head_since, memory.merge_tries) = (now, 0);
+        (memory.head_since, memory.merge_tries, memory.conflict_since) = (now, 0, None);
+    }
+    if facts.pull.mergeable == Some(false) {
+        memory.conflict_since.get_or_insert(now);
+    } else {
+        memory.conflict_since = None;
     }
     for (author, permission) in &facts.permissions {
         if *permission < Permission::Write {

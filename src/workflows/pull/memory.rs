@@ -111,6 +111,8 @@ pub struct Memory {
     pub work: Option<Work>,
     /// Rounds until now.
     pub rounds: u32,
+    /// Since when the forge says that it cannot be merged (UTC ms).
+    pub conflict_since: Option<u64>,
     /// What was pushed last.
     pub pushed: Option<Pushed>,
     /// Heads whose conflicts were worked on since a person said something.
