@@ -26,6 +26,7 @@ put /repos/{owner}/{repo}/pulls/{pull_number}/merge
 post /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers
 get /repos/{owner}/{repo}/pulls/{pull_number}/reviews
 get /repos/{owner}/{repo}/pulls/{pull_number}/comments
+get /repos/{owner}/{repo}/pulls/{pull_number}/files
 post /repos/{owner}/{repo}/pulls/{pull_number}/comments/{comment_id}/replies
 get /repos/{owner}/{repo}/issues/{issue_number}
 get /repos/{owner}/{repo}/issues/{issue_number}/comments

@@ -47,6 +47,7 @@ use crate::wire::problem::Problem;
 use crate::workflows::deps::Deps as SimpleDeps;
 use crate::workflows::engine::AllDeps;
 use crate::workflows::fix::FixDeps;
+use crate::workflows::pull::PullDeps;
 use crate::workflows::{self, Workflows, WorkflowsDeps};
 
 /// When error trackers are asked for what was missed: soon after the start, and from time to time.
@@ -222,8 +223,9 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let to_forges = forge::Settings::default();
     let apps = Apps::new(http.clone(), clock.clone(), to_forges);
     let credentials = Credentials::new(git.clone(), apps);
-    // Workflows will ask them.
-    let _forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    // Their tokens come with the sources of webhooks.
+    let sentries = Sentries::new(http.clone(), clock.clone(), Vec::new());
     let pushes = background.of(Pushes::new(PushesDeps {
         credentials,
         store: store.clone(),
@@ -331,6 +333,24 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         wake,
         failpoints: failpoints.clone(),
     });
+    let fix = FixDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        delivery: delivery.clone(),
+        pushes: pushes.clone(),
+        failpoints: failpoints.clone(),
+    };
+    let runs_settings = Live::new(settings.workflows);
+    let pull = PullDeps {
+        runs: runs_settings.clone(),
+        store: store.clone(),
+        forges,
+        sentries,
+        vault: vault.clone(),
+        git: git.clone(),
+        worker: fix.clone(),
+        failpoints: failpoints.clone(),
+    };
     let workflows = background.of(Workflows::new(WorkflowsDeps {
         stages: AllDeps {
             simple: SimpleDeps {
@@ -340,16 +360,11 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
                 delivery: delivery.clone(),
                 failpoints: failpoints.clone(),
             },
-            fix: FixDeps {
-                store: store.clone(),
-                frames: frames.clone(),
-                delivery: delivery.clone(),
-                pushes: pushes.clone(),
-                failpoints: failpoints.clone(),
-            },
+            fix,
+            pull,
         },
         tasks: tasks.clone(),
-        settings: settings.workflows,
+        settings: runs_settings,
         home: paths.home().to_owned(),
     }));
     let timers = background.of(Timers::new(store.clone(), clock.clone(), &tasks));

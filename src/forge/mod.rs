@@ -16,6 +16,7 @@ mod app;
 mod checks;
 mod comments;
 mod error;
+mod files;
 mod hooks;
 mod json;
 mod limits;

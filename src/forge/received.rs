@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::error::ForgeError;
 use super::json::{Json, cut};
 use crate::model::forge::{
-    Check, CheckKind, CheckState, Comment, CommentKind, Commit, HookDelivery, Issue, MergeMethod, OpenState,
-    Permission, PullRequest, RepositoryInfo, Review, ReviewState,
+    ChangedFile, Check, CheckKind, CheckState, Comment, CommentKind, Commit, HookDelivery, Issue,
+    MergeMethod, OpenState, Permission, PullRequest, RepositoryInfo, Review, ReviewState,
 };
 
 /// The most that is kept of what a check says of itself.
@@ -245,6 +245,15 @@ pub(super) fn status(value: &Value) -> Option<Check> {
         url: it.at("/target_url").some_text(),
         excerpt: cut(&it.at("/description").text(), LONGEST_EXCERPT).to_owned(),
     })
+}
+
+/// A file that a pull request changes. One without a name is none of which anything can be said.
+pub(super) fn changed_file(value: &Value) -> Result<ChangedFile, ForgeError> {
+    let said = Json::of(value);
+    let path = said.at("/filename").some_text().ok_or_else(|| lacks("a changed file", "filename"))?;
+    let before = said.at("/previous_filename").some_text();
+    let count = |pointer| said.at(pointer).number().unwrap_or(0);
+    Ok(ChangedFile { path, before, added: count("/additions"), removed: count("/deletions") })
 }
 
 pub(super) fn issue(value: &Value) -> Result<Issue, ForgeError> {

@@ -512,3 +512,22 @@ pub fn spent(ask: &impl Queryable, id: &RunId) -> Result<u64, StoreError> {
     )?;
     Ok(sum.unwrap_or(0))
 }
+
+/// When the other runs of a project began to open their pull requests since a time (UTC ms), in order.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn pulls_since(
+    ask: &impl Queryable,
+    project: Option<&ProjectName>,
+    since_ms: u64,
+    except: &RunId,
+) -> Result<Vec<u64>, StoreError> {
+    ask.rows(
+        "SELECT min(run_log.at) AS at FROM run_log JOIN runs ON runs.id = run_log.run_id
+         WHERE run_log.kind = 'pull' AND run_log.at >= ?1 AND runs.project IS ?2 AND runs.id <> ?3
+         GROUP BY runs.id ORDER BY at",
+        (to_sql_int(since_ms), project, except),
+        |row| unsigned(row, "at"),
+    )
+}

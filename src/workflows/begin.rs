@@ -50,7 +50,7 @@ pub(super) fn begin(
         RunState::Running => false,
         RunState::Queued => is_early,
         RunState::Waiting => is_early && !woken,
-        RunState::Held => !woken || is_held_by_breaker(&run),
+        RunState::Held => is_held_by_breaker(&run) || (!woken && run.not_before > now),
         RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Superseded => true,
     };
     if rests {
@@ -76,11 +76,15 @@ pub(super) fn begin(
     };
     let kind = match workflow.stage(stage).map(|stage| StageKind::of(&stage.kind, &stage.settings)) {
         Some(Ok(kind)) => kind,
-        Some(Err(why)) => return fail(tx, &run, &format!("stage {stage} of workflow {}: {why}", workflow.name)),
+        Some(Err(why)) => {
+            return fail(tx, &run, &format!("stage {stage} of workflow {}: {why}", workflow.name));
+        }
         None => return fail(tx, &run, &format!("workflow {} has no stage {stage}", workflow.name)),
     };
-    // What a person is asked is asked again only by stages that just look.
-    if run.state == RunState::Held && kind.is_work() {
+    // What a person is asked is asked again only by stages that just look, and by itself only by those that follow
+    // something outside.
+    let is_asked = run.state == RunState::Held;
+    if is_asked && (kind.is_work() || (!woken && !kind.follows())) {
         return Ok(Begun::Rest);
     }
     if run.state == RunState::Queued && is_broken(tx, &run)? {
@@ -127,11 +131,7 @@ fn adopt(tx: &mut Tx<'_>, run: &Run, workflow: &Workflow) -> Result<(), StoreErr
     let text = serde_json::to_string(workflow)
         .map_err(|error| StoreError::Unexpected { expected: "a workflow", value: error.to_string() })?;
     runs::adopt(tx, &run.id, &text, workflow.caps.parallel)?;
-    let key = BudgetKey {
-        scope: BudgetScope::Run,
-        subject: run.id.to_string(),
-        period: BudgetPeriod::Total,
-    };
+    let key = BudgetKey { scope: BudgetScope::Run, subject: run.id.to_string(), period: BudgetPeriod::Total };
     budgets::set(tx, &key, Some(run.budget_microusd.unwrap_or(workflow.caps.cost_microusd)))
 }
 

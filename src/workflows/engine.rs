@@ -3,6 +3,7 @@
 use super::deps::Deps;
 use super::fix::{self, FixDeps};
 use super::kind::StageKind;
+use super::pull::{self, PullDeps};
 use super::stage::{Outcome, StageContext, StageError};
 use super::{command, frame, gate, prompt};
 
@@ -13,6 +14,8 @@ pub struct AllDeps {
     pub simple: Deps,
     /// What those work with that find, mend and push.
     pub fix: FixDeps,
+    /// What those work with that follow a pull request to its end.
+    pub pull: PullDeps<FixDeps>,
 }
 
 /// Performs a stage, as far as it comes this time.
@@ -32,5 +35,11 @@ pub(super) async fn perform<C: StageContext>(
         StageKind::Analyse(settings) => fix::analyse(settings, cx, &deps.fix).await,
         StageKind::Fix(settings) => fix::fix(settings, cx, &deps.fix).await,
         StageKind::Push(settings) => fix::push(settings, cx, &deps.fix).await,
+        StageKind::Preflight(settings) => pull::preflight::perform(settings, cx, &deps.pull).await,
+        StageKind::PullRequest(settings) => pull::pull_request(settings, cx, &deps.pull).await,
+        StageKind::Follow(settings) => pull::follow::perform(settings, cx, &deps.pull).await,
+        StageKind::Merge(settings) => pull::merge::perform(settings, cx, &deps.pull).await,
+        StageKind::Resolve(settings) => pull::resolve(settings, cx, &deps.pull).await,
+        StageKind::Watch(settings) => pull::watch(settings, cx, &deps.pull).await,
     }
 }

@@ -4,6 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fix::settings::{AnalyseSettings, FixSettings, PushSettings};
+use super::pull::settings::{
+    FollowSettings, MergeSettings, PreflightSettings, PullRequestSettings, ResolveSettings, WatchSettings,
+};
 use super::{command, frame, gate, prompt};
 
 /// What a stage does, with its settings.
@@ -23,11 +26,37 @@ pub enum StageKind {
     Fix(FixSettings),
     /// Takes the commit out of its frame, to the forge.
     Push(PushSettings),
+    /// Asks whether the forge lets it do all that, before anything is spent.
+    Preflight(PreflightSettings),
+    /// Opens the pull request.
+    PullRequest(PullRequestSettings),
+    /// Has reviews and checks worked in until it is ready.
+    Follow(FollowSettings),
+    /// Merges it, with somebody's yes.
+    Merge(MergeSettings),
+    /// Says where it was reported that it is solved.
+    Resolve(ResolveSettings),
+    /// Looks whether it comes back.
+    Watch(WatchSettings),
 }
 
 impl StageKind {
     /// The words for all kinds.
-    pub const NAMES: &[&str] = &["gate", "prompt", "frame", "command", "analyse", "fix", "push"];
+    pub const NAMES: &[&str] = &[
+        "gate",
+        "prompt",
+        "frame",
+        "command",
+        "analyse",
+        "fix",
+        "push",
+        "preflight",
+        "pull_request",
+        "follow",
+        "merge",
+        "resolve",
+        "watch",
+    ];
 
     /// Reads the settings of a stage of that kind.
     ///
@@ -42,9 +71,13 @@ impl StageKind {
             "analyse" => read(settings).map(Self::Analyse),
             "fix" => read(settings).map(Self::Fix),
             "push" => read(settings).map(Self::Push),
-            other => {
-                Err(format!("there is no kind `{other}`; there are {}", Self::NAMES.join(", ")))
-            }
+            "preflight" => read(settings).map(Self::Preflight),
+            "pull_request" => read(settings).map(Self::PullRequest),
+            "follow" => read(settings).map(Self::Follow),
+            "merge" => read(settings).map(Self::Merge),
+            "resolve" => read(settings).map(Self::Resolve),
+            "watch" => read(settings).map(Self::Watch),
+            other => Err(format!("there is no kind `{other}`; there are {}", Self::NAMES.join(", "))),
         }
     }
 
@@ -55,7 +88,16 @@ impl StageKind {
         match self {
             Self::Prompt(_) | Self::Command(_) | Self::Analyse(_) | Self::Fix(_) => true,
             Self::Gate(_) | Self::Frame(_) | Self::Push(_) => false,
+            // They look again and again; for a round of the agent they take a place themselves.
+            Self::Follow(_) | Self::Merge(_) => false,
+            Self::Preflight(_) | Self::PullRequest(_) | Self::Resolve(_) | Self::Watch(_) => false,
         }
+    }
+
+    /// Whether it follows something outside, also while a person is asked: nobody may tell of what happens there.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        matches!(self, Self::Follow(_) | Self::Merge(_))
     }
 
     /// Whether it can be begun again in a new run after that one failed in it, without the stages before it.
@@ -66,6 +108,11 @@ impl StageKind {
             Self::Gate(_) | Self::Prompt(_) | Self::Frame(_) | Self::Command(_) | Self::Analyse(_) => true,
             // They go by what was found and made before, in frames of that run.
             Self::Fix(_) | Self::Push(_) => false,
+            Self::Preflight(_) => true,
+            // They go by the branch and the pull request of that run.
+            Self::PullRequest(_) | Self::Follow(_) | Self::Merge(_) | Self::Resolve(_) | Self::Watch(_) => {
+                false
+            }
         }
     }
 
@@ -78,6 +125,8 @@ impl StageKind {
             Self::Frame(settings) => settings.templates(),
             Self::Command(settings) => settings.argv.iter().map(String::as_str).collect(),
             Self::Analyse(_) | Self::Fix(_) | Self::Push(_) => Vec::new(),
+            Self::Preflight(_) | Self::PullRequest(_) | Self::Follow(_) => Vec::new(),
+            Self::Merge(_) | Self::Resolve(_) | Self::Watch(_) => Vec::new(),
         }
     }
 }

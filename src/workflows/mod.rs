@@ -30,6 +30,7 @@ mod moves_tests;
 pub mod parse;
 mod pass;
 mod prompt;
+pub mod pull;
 pub mod quantities;
 mod settle;
 pub mod stage;
@@ -72,7 +73,7 @@ pub struct WorkflowsDeps {
     /// Owner of what works for runs.
     pub tasks: Tasks,
     /// From the configuration.
-    pub settings: Settings,
+    pub settings: Live<Settings>,
     /// Its folder `workflows` holds the home's own.
     pub home: PathBuf,
 }
@@ -96,7 +97,7 @@ impl Workflows {
     #[must_use]
     pub fn new(deps: WorkflowsDeps) -> Self {
         let inner = Inner {
-            settings: Live::new(deps.settings),
+            settings: deps.settings,
             library: Library::of_home(&deps.home),
             at_work: Keyed::new(&deps.tasks, "run", |_| ()),
             stages: deps.stages,

@@ -13,6 +13,8 @@ pub(super) const MOST_ATTEMPTS: u32 = 8;
 const FIRST_PAUSE_MS: u64 = 2_000;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u64 = 5 * 60 * 1000;
+/// While a person is asked, what happens outside is looked at that often.
+const HELD_LOOK_MS: u64 = 5 * 60 * 1000;
 /// Nothing is looked at again sooner.
 const SHORTEST_WAIT_MS: u64 = 250;
 
@@ -54,7 +56,11 @@ pub(super) fn settle(
     match result {
         Ok(Outcome::Done) => decided.next(workflow),
         Ok(Outcome::Wait { until, why }) => decided.wait(until, 0, why),
-        Ok(Outcome::Hold { gate, subject, why }) => decided.hold(RunHold { gate, subject }, why),
+        Ok(Outcome::Hold { gate, subject, why }) => {
+            let kind = workflow.stage(&run.stage).map(|stage| StageKind::of(&stage.kind, &stage.settings));
+            let follows = matches!(kind, Some(Ok(kind)) if kind.follows());
+            decided.hold(RunHold { gate, subject }, why, follows)
+        }
         Ok(Outcome::End { state, reason }) if state.is_end() => decided.end(state, reason),
         Ok(Outcome::End { state, reason }) => {
             decided.end(RunState::Failed, format!("a stage cannot end a run as {state} ({reason})"))
@@ -120,11 +126,13 @@ impl Decided<'_> {
         Settled { change: self.to(RunState::Waiting, attempt, Some(why), Some(at)), line }
     }
 
-    fn hold(mut self, held: RunHold, why: String) -> Settled {
+    /// What follows something outside looks at it meanwhile.
+    fn hold(mut self, held: RunHold, why: String, follows: bool) -> Settled {
         let is_new = self.progress.held.as_ref() != Some(&held) || self.run.state != RunState::Held;
         self.progress.held = Some(held);
         let line = is_new.then(|| ("state", format!("held: {why}")));
-        Settled { change: self.to(RunState::Held, 0, Some(why), None), line }
+        let look_at = follows.then_some(self.now + HELD_LOOK_MS);
+        Settled { change: self.to(RunState::Held, 0, Some(why), look_at), line }
     }
 
     fn again(self, why: String) -> Settled {

@@ -28,6 +28,8 @@ mod obedient;
 mod package;
 mod podman;
 mod ports;
+#[cfg(feature = "test-support")]
+mod pulls;
 mod quantities;
 mod replies;
 mod scripted_model;

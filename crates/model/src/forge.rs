@@ -229,6 +229,20 @@ pub struct Comment {
     pub url: String,
 }
 
+/// A file that a pull request changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedFile {
+    /// Where it is now, or was when it is gone.
+    pub path: String,
+    /// Where it was before, when it was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// How many lines came.
+    pub added: u64,
+    /// How many lines went.
+    pub removed: u64,
+}
+
 /// How one check of a commit is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

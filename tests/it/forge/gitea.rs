@@ -77,7 +77,8 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
             Some(issue) => Answer::json(
                 200,
                 json!({
-                    "number": issue.number, "title": issue.title, "body": issue.body, "user": user(&issue.author), "state": "open",
+                    "number": issue.number, "title": issue.title, "body": issue.body, "user": user(&issue.author),
+                    "state": if issue.is_closed { "closed" } else { "open" },
                     "labels": issue.labels.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(), "pull_request": null, "html_url": "",
                 }),
             ),
@@ -143,6 +144,10 @@ fn of_pull(state: &mut State, path: &str, asked: &Asked, number: u64, rest: &[&s
             let asked_for =
                 json!({"id": 1, "state": "REQUEST_REVIEW", "body": "", "user": null, "comments_count": 0});
             asked.page(PAGE, std::iter::once(asked_for).chain(all).collect(), bare_list)
+        }
+        ("GET", ["files"]) => {
+            let known = repo.pull(number).expect("known").clone();
+            asked.page(PAGE, shapes::files(&asked.root, repo, &known), bare_list)
         }
         ("GET", ["reviews", id, "comments"]) => {
             let all =

@@ -113,6 +113,7 @@ fn of_pull(state: &mut State, path: &str, asked: &Asked, number: u64, rest: &[&s
             let reviews = repo.reviews.iter().filter(|it| it.number == number);
             asked.page(PAGE, reviews.map(|it| shapes::review(root, repo, it)).collect(), bare_list)
         }
+        ("GET", ["files"]) => asked.page(PAGE, shapes::files(root, repo, &pull), bare_list),
         ("GET", ["comments"]) => {
             let said = repo.inline.iter().filter(|it| it.number == number);
             asked.page(PAGE, said.map(|it| shapes::inline(root, repo, it)).collect(), bare_list)
@@ -357,6 +358,7 @@ pub fn as_issue(pull: &Pull) -> super::state::Issue {
         title: pull.title.clone(),
         body: pull.body.clone(),
         labels: Vec::new(),
+        is_closed: pull.is_closed,
         at: pull.at,
     }
 }

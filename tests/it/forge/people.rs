@@ -153,7 +153,7 @@ impl Forge {
         let number = repo.next_number;
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
         let (author, title, body) = (user.to_owned(), title.to_owned(), body.to_owned());
-        repo.issues.push(Issue { number, author, title, body, labels: labels.clone(), at });
+        repo.issues.push(Issue { number, author, title, body, labels: labels.clone(), is_closed: false, at });
         hooks::of_issue(&mut state, path, number, "opened", None);
         labels.iter().for_each(|label| hooks::of_issue(&mut state, path, number, "labeled", Some(label)));
         self.shared.api.wake.notify_one();

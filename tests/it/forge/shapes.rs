@@ -170,7 +170,7 @@ pub fn issue(root: Root<'_>, repo: &Repo, issue: &Issue, is_pull: bool) -> Value
     let n = issue.number;
     let api = format!("{root}/api/v3/repos/{}/issues/{n}", repo.path);
     let mut value = json!({
-        "id": 6_000 + n, "node_id": format!("I_{}_{n}", repo.id), "number": n, "state": "open", "title": issue.title, "body": issue.body,
+        "id": 6_000 + n, "node_id": format!("I_{}_{n}", repo.id), "number": n, "state": if issue.is_closed { "closed" } else { "open" }, "title": issue.title, "body": issue.body,
         "user": user(root, &issue.author), "labels": issue.labels.iter().map(|name| label(root, repo, name)).collect::<Vec<_>>(),
         "locked": false, "active_lock_reason": null, "assignee": null, "assignees": [], "milestone": null, "comments": 0,
         "created_at": time(issue.at), "updated_at": time(issue.at), "closed_at": null, "author_association": "NONE",
@@ -183,6 +183,26 @@ pub fn issue(root: Root<'_>, repo: &Repo, issue: &Issue, is_pull: bool) -> Value
         value["pull_request"] = json!({"url": url, "html_url": url, "diff_url": url, "patch_url": url});
     }
     value
+}
+
+/// What a pull request changes, as git counts it.
+pub fn files(root: Root<'_>, repo: &Repo, pull: &Pull) -> Vec<Value> {
+    let range = format!("{}...{}", pull.base_sha, pull.head_sha);
+    let counted = repo.bare().git(&["diff", "--numstat", "--no-renames", "-z", &range]);
+    let lines = counted.split('\0').filter_map(|line| {
+        let mut fields = line.splitn(3, '\t');
+        let mut count = || fields.next().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
+        let (added, removed) = (count(), count());
+        Some((added, removed, fields.next()?.to_owned()))
+    });
+    let of = |(added, removed, path): (u64, u64, String)| {
+        let web = format!("{root}/{}/blob/{}", repo.path, pull.head_sha);
+        json!({
+            "sha": pull.head_sha, "filename": path, "status": "modified", "additions": added, "deletions": removed,
+            "changes": added + removed, "blob_url": web, "raw_url": web, "contents_url": web,
+        })
+    };
+    lines.map(of).collect()
 }
 
 pub fn label(root: Root<'_>, repo: &Repo, name: &str) -> Value {

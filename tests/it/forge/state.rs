@@ -69,6 +69,7 @@ pub struct Issue {
     pub title: String,
     pub body: String,
     pub labels: Vec<String>,
+    pub is_closed: bool,
     pub at: u64,
 }
 

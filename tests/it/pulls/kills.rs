@@ -1,0 +1,74 @@
+//! A gateway that dies anywhere: what was done outside was done once.
+
+use std::collections::BTreeMap;
+
+use mimir::supervisor::failpoint::Failpoints;
+
+use super::story::{assert_once, live, live_on};
+use super::world::World;
+
+/// The places that the story passes, each with how often.
+async fn places() -> BTreeMap<&'static str, u32> {
+    let (world, points) = (World::new("github").await, Failpoints::default());
+    assert!(live(&world, points.clone()).await.is_empty());
+    points.passed()
+}
+
+/// About every step that can be seen from outside there is a place to die at.
+const OUTSIDE: [&str; 20] = [
+    "workflows.pull_request.before",
+    "workflows.pull_request.after",
+    "workflows.pull_request.named",
+    "workflows.pull_request.noted",
+    "workflows.round.begun",
+    "workflows.round.before",
+    "workflows.round.after",
+    "workflows.round.noted",
+    "workflows.answer.before",
+    "workflows.answer.after",
+    "workflows.answer.noted",
+    "workflows.ready.before",
+    "workflows.ready.after",
+    "workflows.review.after",
+    "workflows.merge.before",
+    "workflows.merge.after",
+    "workflows.merge.noted",
+    "workflows.branch.before",
+    "workflows.branch.after",
+    "workflows.resolve.after",
+];
+
+#[tokio::test]
+async fn whatever_dies_at_its_first_second_or_third_time_is_done_once() {
+    let places = places().await;
+    for place in OUTSIDE {
+        assert!(places.contains_key(place), "{place} is not passed: {places:?}");
+    }
+    let mut tried = 0;
+    for (place, times) in &places {
+        for nth in 1..=(*times).min(3) {
+            let (world, points) = (World::new("github").await, Failpoints::default());
+            points.arm(place, nth);
+            let died = live(&world, points).await;
+            let context = format!("{place} at its time {nth}");
+            assert_eq!(died, [*place], "{context}");
+            assert_once(&world, "github", &context).await;
+            world.forge.assert_as_described();
+            tried += 1;
+        }
+    }
+    assert!(tried >= 40, "only {tried} deaths");
+}
+
+#[tokio::test]
+async fn who_dies_again_and_again_comes_to_the_end_as_well() {
+    let world = World::new("gitea").await;
+    let seventh = || {
+        let points = Failpoints::default();
+        points.arm_any(7);
+        points
+    };
+    let died = live_on(&world, seventh(), seventh).await;
+    assert!(died.len() >= 5, "only {died:?}");
+    assert_once(&world, "gitea", "at each seventh place").await;
+}
