@@ -16,6 +16,7 @@ use super::kinds::{self, *};
 pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
+use super::schedules::ScheduleEntry;
 use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
 use crate::model::agent::ModelRef;
@@ -45,6 +46,7 @@ section! {
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
         projects: Vec<ProjectEntry>, restart, "Projects to register at start";
+        schedules: Vec<ScheduleEntry>, live, "What is done again and again; `mimir cron add` makes others";
     }
 }
 

@@ -31,10 +31,11 @@ use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::schedules::{Schedules, SchedulesDeps};
 use crate::secrets::{Vault, VaultDeps};
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
@@ -309,6 +310,17 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let upkeep = looking.clone();
         async move { upkeep.look_once().await }
     });
+    let schedules = background.of(Schedules::new(SchedulesDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        configured: config.schedules.clone(),
+    }));
+    let ticking = schedules.clone();
+    timers.handle(store::schedules::TIMER, move |id| {
+        let schedules = ticking.clone();
+        async move { schedules.tick(&id).await }
+    });
     let retention =
         EventRetention { store: store.clone(), clock: clock.clone(), keep: keep.clone(), failpoints };
     timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
@@ -323,9 +335,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone());
+    let users =
+        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), schedules.clone());
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery, budgets) = &users;
+        let (frames, upkeep, disk, delivery, budgets, schedules) = &users;
         budgets.configure(settings::budget(config));
         git.set(config.git.clone());
         frames.configure(config.frames.clone());
@@ -336,6 +349,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         rules.configure(config.approvals.rules.clone());
         egress.set(settings::egress(config));
         keep.set(settings::retention(config));
+        schedules.configure(config.schedules.clone());
     });
     let services = Services {
         approvals,
@@ -343,6 +357,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         backups: copies,
         budgets,
         pushes,
+        schedules,
         statuses,
         upkeep,
         sessions,

@@ -16,6 +16,7 @@ mod pin;
 mod place;
 mod pushes;
 mod routes;
+mod schedules;
 mod secrets;
 mod terminal;
 mod tokens;

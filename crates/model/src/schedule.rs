@@ -189,6 +189,17 @@ pub struct ScheduleSpec {
     pub budget_microusd: Option<u64>,
 }
 
+/// A schedule as the configuration writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredSchedule {
+    /// Unique.
+    pub name: ScheduleName,
+    /// What it says.
+    pub spec: ScheduleSpec,
+    /// Whether it does anything.
+    pub is_enabled: bool,
+}
+
 /// Why a schedule cannot be so, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
