@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, models, open, prices,
-    projects, push, queue, secret, send, serve, sessions, setup, status, token, uninstall,
+    projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, uninstall, workflows,
 };
 use super::paint::ColorChoice;
 
@@ -90,6 +90,12 @@ pub enum Command {
     /// What frames pushed and waits for a look
     #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
     Push(push::PushCommand),
+    /// What goes through a workflow by itself: how far it is, and what waits for you
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "run")]
+    Runs(runs::RunsCommand),
+    /// What runs go through, stage by stage
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "workflow")]
+    Workflows(workflows::WorkflowsCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]
     Queue(queue::QueueCommand),

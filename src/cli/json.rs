@@ -226,7 +226,7 @@ pub struct ConfigEdited {
     pub changed: bool,
 }
 
-/// What is wrong with the configuration.
+/// What is wrong with a file: the configuration, a workflow.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigChecked {
     /// The file.

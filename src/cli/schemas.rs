@@ -13,6 +13,7 @@ use crate::model::allow::AllowGroup;
 use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
+use crate::model::run::RunLogEntry;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::budgets::{BudgetView, PriceView, Spending, SpendingPaused};
 use crate::wire::doctor::Report;
@@ -24,6 +25,7 @@ use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::pushes::{PushDetails, PushView};
+use crate::wire::runs::{RunDetails, RunView, WorkflowDetails, WorkflowView};
 use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
@@ -142,6 +144,18 @@ fn of_the_rest() -> Vec<Described> {
         one::<PushDetails>("push show"),
         one::<PushView>("push approve"),
         one::<PushView>("push reject"),
+        one::<Vec<RunView>>("runs list"),
+        one::<RunDetails>("runs show"),
+        one::<RunView>("runs start"),
+        lines("runs start --wait", &[of::<RunLogEntry>(), of::<RunView>()]),
+        one::<RunView>("runs approve"),
+        one::<RunView>("runs reject"),
+        one::<RunView>("runs cancel"),
+        one::<RunView>("runs retry"),
+        lines("runs watch", &[of::<RunLogEntry>(), of::<RunView>(), of::<Event>(), of::<Noticed>()]),
+        one::<Vec<WorkflowView>>("workflows list"),
+        one::<WorkflowDetails>("workflows show"),
+        one::<json::ConfigChecked>("workflows check"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),

@@ -40,6 +40,7 @@ section! {
         turn: Turn, live, "How far one turn may go before it is stopped";
         budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
+        workflows: Workflows, live, "How runs of workflows share this machine";
         opencode: Opencode, restart, "What the agent is told";
         models: Models, live, "Which model answers a message that names none";
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
@@ -230,6 +231,14 @@ section! {
         per_frame: Whole<1, 100_000, u64>, "How many messages may wait in one frame";
         parallel: Whole<1, 64, usize>, "How many conversations of a frame run at the same time";
         wait: Time, "How long a message may wait before it fails";
+    }
+}
+
+section! {
+    /// How runs of workflows share this machine.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Workflows {
+        max_parallel: Whole<1, 64>, "How many runs are at work at the same time; those that wait or are held do not count";
     }
 }
 

@@ -35,12 +35,15 @@ use crate::schedules::{Schedules, SchedulesDeps};
 use crate::secrets::{Vault, VaultDeps};
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError, runs};
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
 use crate::wire::problem::Problem;
+use crate::workflows::deps::Deps as SimpleDeps;
+use crate::workflows::engine::AllDeps;
+use crate::workflows::{self, Workflows, WorkflowsDeps};
 
 /// What each service is told: from the configuration, and changed by tests.
 pub struct ServiceSettings {
@@ -60,6 +63,8 @@ pub struct ServiceSettings {
     pub backups: backups::Settings,
     /// What model calls may cost.
     pub budget: budget::Settings,
+    /// How runs share this machine.
+    pub workflows: workflows::Settings,
 }
 
 impl ServiceSettings {
@@ -75,6 +80,7 @@ impl ServiceSettings {
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
             backups: settings::backups(config),
             budget: settings::budget(config),
+            workflows: settings::workflows(config),
         }
     }
 }
@@ -299,7 +305,31 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         wake,
         failpoints: failpoints.clone(),
     });
+    let workflows = background.of(Workflows::new(WorkflowsDeps {
+        stages: AllDeps {
+            simple: SimpleDeps {
+                store: store.clone(),
+                clock: clock.clone(),
+                frames: frames.clone(),
+                delivery: delivery.clone(),
+                failpoints: failpoints.clone(),
+            },
+        },
+        tasks: tasks.clone(),
+        settings: settings.workflows,
+        home: paths.home().to_owned(),
+    }));
     let timers = background.of(Timers::new(store.clone(), clock.clone(), &tasks));
+    let waking = workflows.clone();
+    timers.handle(runs::TIMER, move |run| {
+        let fired = waking.timer_fired(&run);
+        async move { Ok::<_, StoreError>(fired) }
+    });
+    let cleaning = workflows.clone();
+    timers.handle(runs::CLEAN_UP, move |run| {
+        let workflows = cleaning.clone();
+        async move { workflows.clean_up(&run).await }
+    });
     let denying = approvals.clone();
     timers.handle(approvals::DEADLINE, move |id| {
         let approvals = denying.clone();
@@ -336,9 +366,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         async move { copies.keep_up().await }
     });
     let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), schedules.clone());
+        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone(), schedules.clone());
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery, budgets, schedules) = &users;
+        let (frames, upkeep, disk, delivery, budgets, workflows, schedules) = &users;
+        workflows.configure(settings::workflows(config));
         budgets.configure(settings::budget(config));
         git.set(config.git.clone());
         frames.configure(config.frames.clone());
@@ -360,6 +391,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         schedules,
         statuses,
         upkeep,
+        workflows,
         sessions,
         vault,
         events: Events::new(store.clone()).with(settings.events),

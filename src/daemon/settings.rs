@@ -17,6 +17,7 @@ use crate::models::{DEMO, ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
 use crate::store::budgets::Defaults;
 use crate::upkeep;
+use crate::workflows;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
@@ -84,6 +85,11 @@ pub fn delivery(config: &Config) -> delivery::Settings {
         routing: routing(config),
         ..delivery::Settings::new(config.default_model())
     }
+}
+
+/// How runs share this machine.
+pub fn workflows(config: &Config) -> workflows::Settings {
+    workflows::Settings { max_parallel: config.workflows.max_parallel }
 }
 
 /// Which model answers a message that names none.

@@ -30,6 +30,7 @@ use crate::status::Statuses;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
+use crate::workflows::Workflows;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
 /// `State(frames): State<Frames>`.
@@ -55,6 +56,8 @@ pub struct Services {
     pub statuses: Statuses,
     /// What follows from it.
     pub upkeep: Upkeep,
+    /// Runs of workflows.
+    pub workflows: Workflows,
     /// Conversations.
     pub sessions: Sessions,
     /// Secrets that frames may use.

@@ -103,7 +103,8 @@ impl World {
         let change = move |tx: &mut Tx<'_>| {
             let run = runs::open(tx)?.pop().expect("one is open");
             let (stage, progress) = (run.stage.clone(), run.progress.clone());
-            let change = RunChange { state, stage, attempt: 0, reason: None, progress, wake_at: None };
+            let change =
+                RunChange { state, stage, attempt: 0, reason: None, progress, wake_at: None, keeps_place: false };
             runs::change(tx, &run, &change)?;
             Ok::<_, StoreError>(run.id)
         };

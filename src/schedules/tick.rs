@@ -170,6 +170,7 @@ fn supersede(tx: &mut Tx<'_>, open: &Run, name: &str) -> Result<(), StoreError> 
         reason: Some(format!("it was time for the schedule {name} again, which replaces its runs")),
         progress: open.progress.clone(),
         wake_at: None,
+        keeps_place: false,
     };
     runs::change(tx, open, &change).map(drop)
 }

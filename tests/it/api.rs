@@ -3,7 +3,7 @@
 
 mod budgets;
 mod document;
-mod echo;
+pub mod echo;
 mod external;
 mod passthrough;
 mod requests;

@@ -34,3 +34,4 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
+mod workflows;

@@ -16,7 +16,7 @@ use crate::names::{FrameName, ProjectName, ScheduleName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
-use crate::run::RunState;
+use crate::run::{RunPlace, RunState};
 use crate::schedule::{ScheduleSource, TickCause, TickOutcome};
 use crate::secrets::{SecretForm, SecretHost};
 
@@ -103,6 +103,7 @@ words! {
     ScheduleSource => "where a schedule stands",
     TickOutcome => "what became of a time",
     TickCause => "why it was time",
+    RunPlace => "whether a run has a place",
 }
 
 /// Ids that somebody else makes; any text is one.

@@ -19,6 +19,7 @@ pub mod prices;
 pub mod projects;
 pub mod push;
 pub mod queue;
+pub mod runs;
 pub mod secret;
 pub mod send;
 pub mod serve;
@@ -28,6 +29,7 @@ pub mod status;
 pub mod token;
 pub mod uninstall;
 pub mod version;
+pub mod workflows;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -67,6 +69,8 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
         Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
+        Some(Command::Runs(command)) => context.wait_for(runs::run(command, context)),
+        Some(Command::Workflows(command)) => context.wait_for(workflows::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }

@@ -10,6 +10,7 @@ use super::world::World;
 use super::{ago, details, frame};
 
 const MESSAGE: &str = "msg_01k0000000000000000000000a";
+const RUN: &str = "run_01k0000000000000000000000a";
 const SESSION: &str = "ssn_01k0000000000000000000000a";
 
 fn message(state: &str) -> Value {
@@ -70,6 +71,11 @@ fn events() -> Vec<Value> {
             "budget.warning",
             json!({"whose": "frame blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1, "is_used_up": false,
                    "text": "x"}),
+        ),
+        (
+            "run.moved",
+            json!({"run": RUN, "workflow": "review", "title": "t", "from": "queued", "to": "running", "stage": "a",
+                   "reason": "r"}),
         ),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
         ("session.created", json!({"title": "t"})),
@@ -238,6 +244,39 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("DELETE /v1/secrets/github", secret.clone());
     on("POST /v1/secrets/github/grants", granted);
     on("DELETE /v1/secrets/github/grants/blog", secret);
+    let run = json!({"id": RUN, "workflow": "review", "title": "shop", "state": "succeeded", "stage": "review",
+        "reason": "skipped: there is nothing to do", "attempt": 1, "project": "shop", "origin": "schedule",
+        "origin_ref": "nightly", "key": "schedule:nightly", "priority": 1, "cost_microusd": 1, "created_at": 1,
+        "started_at": 2, "next_at": 3, "ended_at": 4});
+    let mut details = run.clone();
+    details["input"] = json!({
+        "subject": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
+        "repository": "github.com/me/shop", "commit": "abc", "variables": {"focus": "x"}, "frame": null, "model": "p/m",
+        "evidence": [{"name": "message", "source": "sentry", "text": "boom"}]});
+    details["held"] = json!({"gate": "fix", "subject": "abc"});
+    details["budget"] = json!({"scope": "run", "subject": RUN, "period": "total", "limit_microusd": 2,
+        "spent_microusd": 1, "reserved_microusd": 0, "percent": 50});
+    details["frame"] = json!("run-a");
+    details["branch"] = json!("mimir/a");
+    details["commit"] = json!("abc");
+    details["pull"] = json!({"number": 7, "url": "https://x/7", "head": "abc", "is_draft": true, "merged": null});
+    details["report"] = json!({"cause": "c", "evidence": [{"file": "a.rs", "line": 1, "note": "n"}], "confidence": 0.9,
+        "plan": ["p"], "risk": "low", "summary": "s"});
+    details["checks"] = json!([{"command": "cargo test", "exit_code": 0, "tail": "ok"}]);
+    details["timeline"] = json!([{"id": 1, "at": 1, "stage": "review", "kind": "prompt", "text": "a\nb", "link": "x"}]);
+    on("GET /v1/runs", json!([run]));
+    on("POST /v1/runs", run.clone());
+    on(&format!("GET /v1/runs/{RUN}"), details);
+    for verb in ["approve", "reject", "cancel", "retry"] {
+        on(&format!("POST /v1/runs/{RUN}/{verb}"), run.clone());
+    }
+    let workflow = json!({"name": "review", "description": "d", "source": "built in", "cost_microusd": 1, "parallel": 2,
+        "inputs": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
+        "error": "x.yaml:1: no"});
+    let mut written = workflow.clone();
+    written["text"] = json!("name: review");
+    on("GET /v1/workflows", json!([workflow]));
+    on("GET /v1/workflows/review", written);
     let entry = json!({"id": 1, "at": 1, "principal": "owner:0", "action": "frame.create", "subject": "blog",
         "detail": {"frame": "frm_1"}, "mac": "00"});
     on("GET /v1/audit", json!([entry]));
@@ -292,6 +331,9 @@ fn what_every_command_prints_is_what_is_described() {
     let prices = world.work().join("prices.yaml");
     std::fs::write(&prices, "as_of: 2026-11-29\nprices: {p: {m: [1, 2, 3, 4]}}\n").expect("a file");
     let prices = prices.display().to_string();
+    let workflow = world.work().join("mine.yaml");
+    std::fs::write(&workflow, "name: mine\ndescription: d\nstages: [{ name: a, kind: gate }]\n").expect("a file");
+    let workflow = workflow.display().to_string();
     let commands: &[&[&str]] = &[
         &[],
         &["version"],
@@ -358,6 +400,18 @@ fn what_every_command_prints_is_what_is_described() {
         &["push", "show", "3"],
         &["push", "approve", "3"],
         &["push", "reject", "3", "--why", "no"],
+        &["runs", "list"],
+        &["runs", "show", RUN],
+        &["runs", "start", "review", "--set", "focus=x", "--project", "shop"],
+        &["runs", "start", "review", "--project", "shop", "--wait"],
+        &["runs", "approve", RUN],
+        &["runs", "reject", RUN, "--why", "no"],
+        &["runs", "cancel", RUN],
+        &["runs", "retry", RUN],
+        &["runs", "watch", RUN],
+        &["workflows", "list"],
+        &["workflows", "show", "review"],
+        &["workflows", "check", &workflow],
         &["queue", "list"],
         &["queue", "cancel", MESSAGE],
         &["queue", "edit", MESSAGE, "other words"],

@@ -24,6 +24,7 @@ mod passthrough;
 mod projects;
 mod remote;
 mod residue;
+mod runs;
 mod story;
 mod talk;
 mod terminal;

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod problem;
 pub mod projects;
 pub mod pushes;
+pub mod runs;
 pub mod schedules;
 mod schemas;
 pub mod secrets;
