@@ -26,6 +26,7 @@ use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSumma
 use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::pushes::{PushDetails, PushView};
 use crate::wire::runs::{RunDetails, RunView, WorkflowDetails, WorkflowView};
+use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
@@ -164,6 +165,16 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),
+        one::<ScheduleView>("cron add"),
+        one::<Vec<ScheduleView>>("cron list"),
+        one::<ScheduleView>("cron show"),
+        one::<ScheduleView>("cron edit"),
+        one::<ScheduleView>("cron rm"),
+        one::<ScheduleView>("cron pause"),
+        one::<ScheduleView>("cron resume"),
+        one::<TickView>("cron run"),
+        one::<Vec<TickView>>("cron history"),
+        one::<json::NextTimes>("cron next"),
         one::<Vec<ProjectView>>("projects list"),
         one::<ProjectView>("projects add"),
         one::<ProjectView>("projects show"),

@@ -19,6 +19,7 @@ pub mod project_file;
 pub mod provider;
 pub mod rules;
 pub mod running;
+pub mod schedules;
 pub mod schema;
 pub mod section;
 pub mod show;

@@ -16,6 +16,7 @@ use super::kinds::{self, *};
 pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
+use super::schedules::ScheduleEntry;
 use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
 use super::webhooks::Webhooks;
@@ -49,6 +50,7 @@ section! {
         notify: Notify, restart, "Who is told what agents ask";
         webhooks: Webhooks, live, "Who may tell us something over HTTP, and what follows from it";
         projects: Vec<ProjectEntry>, restart, "Projects to register at start";
+        schedules: Vec<ScheduleEntry>, live, "What is done again and again; `mimir cron add` makes others";
     }
 }
 

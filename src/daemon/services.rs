@@ -33,11 +33,12 @@ use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::schedules::{Schedules, SchedulesDeps};
 use crate::secrets::{Vault, VaultDeps};
 use crate::sentry::Sentries;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
-use crate::store::{Store, StoreError, runs};
+use crate::store::{self, Store, StoreError, runs};
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
@@ -388,6 +389,17 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let upkeep = looking.clone();
         async move { upkeep.look_once().await }
     });
+    let schedules = background.of(Schedules::new(SchedulesDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        configured: config.schedules.clone(),
+    }));
+    let ticking = schedules.clone();
+    timers.handle(store::schedules::TIMER, move |id| {
+        let schedules = ticking.clone();
+        async move { schedules.tick(&id).await }
+    });
     let retention =
         EventRetention { store: store.clone(), clock: clock.clone(), keep: keep.clone(), failpoints };
     timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
@@ -414,7 +426,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         async move { copies.keep_up().await }
     });
     let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone());
+        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone(), schedules.clone());
     let told = (webhooks.clone(), sentries.clone(), vault.known().clone());
     running.on_change(move |config| {
         let (webhooks, sentries, known) = &told;
@@ -423,7 +435,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         webhooks.configure(settings::webhooks(config));
     });
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery, budgets, workflows) = &users;
+        let (frames, upkeep, disk, delivery, budgets, workflows, schedules) = &users;
         workflows.configure(settings::workflows(config));
         budgets.configure(settings::budget(config));
         git.set(config.git.clone());
@@ -435,6 +447,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         rules.configure(config.approvals.rules.clone());
         egress.set(settings::egress(config));
         keep.set(settings::retention(config));
+        schedules.configure(config.schedules.clone());
     });
     let services = Services {
         approvals,
@@ -443,6 +456,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         budgets,
         pushes,
         webhooks,
+        schedules,
         statuses,
         upkeep,
         workflows,

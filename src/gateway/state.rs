@@ -23,6 +23,7 @@ use crate::pushes::Pushes;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::engines::Calls;
+use crate::schedules::Schedules;
 use crate::secrets::Vault;
 use crate::sessions::Sessions;
 use crate::status::Statuses;
@@ -74,6 +75,8 @@ pub struct Services {
     pub pushes: Pushes,
     /// What other programs tell us.
     pub webhooks: Webhooks,
+    /// What is done again and again.
+    pub schedules: Schedules,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -12,8 +12,10 @@ use crate::model::message::Message;
 use crate::model::status::{FrameStatus, StatusWord};
 use crate::model::webhook::Webhook;
 use crate::runtime::LogLine;
+use crate::schedules;
 use crate::status::FrameNow;
 use crate::store::frames::Note;
+use crate::store::schedules::Tick;
 use crate::store::usage::FrameCost;
 use crate::store::webhooks::Content;
 use crate::webhooks::{Preview, Sender};
@@ -23,6 +25,7 @@ use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
 use crate::wire::pushes::PushView;
 use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookPreview, WebhookSourceView, WebhookView};
+use crate::wire::schedules::{ScheduleView, TickView};
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -285,5 +288,46 @@ pub fn webhook_preview(preview: Preview) -> WebhookPreview {
         joins: preview.joins,
         wakes: preview.wakes,
         reason: preview.reason,
+    }
+}
+
+/// A schedule.
+pub fn schedule(shown: schedules::Shown) -> ScheduleView {
+    let schedules::Shown { schedule, words, next, last } = shown;
+    let spec = schedule.spec;
+    ScheduleView {
+        name: schedule.name.to_string(),
+        source: schedule.source,
+        expression: spec.expression,
+        words,
+        zone: spec.zone,
+        action: spec.action,
+        overlap: spec.overlap,
+        catch_up: spec.catch_up,
+        jitter_seconds: spec.jitter_seconds,
+        gate: spec.gate,
+        pause_after_failures: spec.pause_after_failures,
+        pause_at_microusd: spec.pause_at_microusd,
+        budget_microusd: spec.budget_microusd,
+        paused: schedule.paused,
+        next,
+        last: last.map(tick),
+        created_at: schedule.created_at,
+    }
+}
+
+/// What became of one time of a schedule.
+pub fn tick(tick: Tick) -> TickView {
+    TickView {
+        instant: tick.instant,
+        seen_at: tick.seen_at,
+        cause: tick.cause,
+        outcome: tick.outcome,
+        reason: tick.reason,
+        run: tick.run.map(|run| run.to_string()),
+        run_state: tick.run_state,
+        run_reason: tick.run_reason,
+        run_ended_at: tick.run_ended_at,
+        cost_microusd: tick.cost_microusd,
     }
 }

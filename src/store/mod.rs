@@ -36,6 +36,7 @@ pub mod retention;
 mod ring;
 pub mod running_calls;
 pub mod runs;
+pub mod schedules;
 pub mod search;
 pub mod secrets;
 pub mod sessions;

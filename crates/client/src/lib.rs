@@ -17,6 +17,7 @@ mod place;
 mod pushes;
 mod routes;
 mod runs;
+mod schedules;
 mod secrets;
 mod terminal;
 mod tokens;

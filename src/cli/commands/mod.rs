@@ -7,6 +7,7 @@ pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod config_edit;
+pub mod cron;
 pub mod doctor;
 pub mod frame;
 pub mod guake;
@@ -57,6 +58,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Cron(command)) => cron::run(command, context),
         Some(Command::Secret(command)) => context.wait_for(secret::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),

@@ -14,6 +14,7 @@ const SERVICES: [&str; 13] = [
     "feed",
     "frames",
     "notify",
+    "schedules",
     "secrets",
     "sessions",
     "status",

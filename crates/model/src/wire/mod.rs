@@ -15,6 +15,7 @@ pub mod problem;
 pub mod projects;
 pub mod pushes;
 pub mod runs;
+pub mod schedules;
 mod schemas;
 pub mod secrets;
 pub mod sessions;
