@@ -417,7 +417,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let webhooks = forgetting.clone();
         async move { webhooks.tidy().await }
     });
-    let heads = config.audit.heads.clone().unwrap_or_else(|| paths.home().join(audit::HEADS_FILE));
+    let heads = audit::heads_file(config.audit.heads.as_deref(), paths.home());
     let audit = background.of(Audit::new(store.clone(), clock.clone(), paths.home(), heads));
     let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
     let copying = copies.clone();

@@ -470,6 +470,8 @@ impl From<SecretError> for Reply {
             SecretError::Host(_) => {
                 Self::conflict("secret.host", title).hint("without a path; what follows it is the frame's to ask")
             }
+            SecretError::Header(_) => Self::conflict("secret.header", title)
+                .hint("`--header X-My-Token`; those that say who asks (Authorization, X-Api-Key) need not be named"),
             SecretError::Lines(_) => Self::conflict("secret.lines", title).hint("give it as a file: `--file`"),
             SecretError::NoBroker { .. } => Self::conflict("secret.network", title)
                 .hint("make the frame with `--network allow`; or loosened, `--env` or `--file`"),

@@ -9,6 +9,7 @@ pub mod approvals;
 mod ask;
 pub mod audit;
 pub mod audit_chain;
+pub mod audit_restored;
 pub mod backup;
 pub mod budgets;
 pub mod deliveries;
