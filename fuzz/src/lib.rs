@@ -3,4 +3,5 @@
 
 pub use mimir_model as model;
 
+pub mod fix;
 pub mod opencode;
