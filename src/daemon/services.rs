@@ -346,7 +346,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         runs: runs_settings.clone(),
         store: store.clone(),
         forges,
-        sentries,
+        sentries: sentries.clone(),
         vault: vault.clone(),
         git: git.clone(),
         worker: fix.clone(),
