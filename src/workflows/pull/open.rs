@@ -1,7 +1,5 @@
 //! The stage `pull_request`: opens it as a draft, once; found again by its branch.
 
-use std::sync::LazyLock;
-
 use tokio::sync::Mutex;
 
 use super::PullDeps;
@@ -21,7 +19,7 @@ use crate::workflows::stage::{Outcome, StageContext, StageError};
 use crate::workflows::trouble::of_store;
 
 /// Two runs do not both take the last place of a day.
-static ONE_AT_A_TIME: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The stage.
 ///
