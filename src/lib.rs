@@ -41,8 +41,10 @@ pub mod access;
 pub mod budget;
 pub mod frames;
 pub mod notify;
+pub mod schedules;
 pub mod secrets;
 pub mod sessions;
+pub mod webhooks;
 
 // Services over services.
 pub mod approvals;

@@ -4,3 +4,5 @@
 pub use mimir_model as model;
 
 pub mod opencode;
+pub mod sentry;
+pub mod webhooks;

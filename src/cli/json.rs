@@ -418,3 +418,16 @@ pub struct Versions {
     /// Of the gateway, when one runs.
     pub gateway: Option<String>,
 }
+
+/// What `cron next` prints.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct NextTimes {
+    /// As it was written, with single spaces.
+    pub expression: String,
+    /// The same in words.
+    pub words: String,
+    /// On whose clock.
+    pub zone: String,
+    /// The next times (UTC ms).
+    pub next: Vec<u64>,
+}

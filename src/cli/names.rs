@@ -33,6 +33,16 @@ pub fn projects() -> ArgValueCandidates {
     })
 }
 
+/// Completes schedules.
+pub fn schedules() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let schedules = client.schedules().await.unwrap_or_default();
+            schedules.into_iter().map(|it| (it.name, format!("{}: {}", it.expression, it.action.words()))).collect()
+        })
+    })
+}
+
 /// Completes ids of what waits for a person.
 pub fn approvals() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

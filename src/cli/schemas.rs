@@ -26,9 +26,11 @@ use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSumma
 use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::pushes::{PushDetails, PushView};
 use crate::wire::runs::{RunDetails, RunView, WorkflowDetails, WorkflowView};
+use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
+use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -155,9 +157,24 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<WorkflowView>>("workflows list"),
         one::<WorkflowDetails>("workflows show"),
         one::<json::ConfigChecked>("workflows check"),
+        one::<Vec<WebhookSourceView>>("webhooks list"),
+        one::<Vec<WebhookView>>("webhooks deliveries"),
+        one::<WebhookDetails>("webhooks show"),
+        one::<WebhookView>("webhooks replay"),
+        one::<WebhookPreview>("webhooks test"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),
+        one::<ScheduleView>("cron add"),
+        one::<Vec<ScheduleView>>("cron list"),
+        one::<ScheduleView>("cron show"),
+        one::<ScheduleView>("cron edit"),
+        one::<ScheduleView>("cron rm"),
+        one::<ScheduleView>("cron pause"),
+        one::<ScheduleView>("cron resume"),
+        one::<TickView>("cron run"),
+        one::<Vec<TickView>>("cron history"),
+        one::<json::NextTimes>("cron next"),
         one::<Vec<ProjectView>>("projects list"),
         one::<ProjectView>("projects add"),
         one::<ProjectView>("projects show"),

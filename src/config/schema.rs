@@ -16,8 +16,10 @@ use super::kinds::{self, *};
 pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
+use super::schedules::ScheduleEntry;
 use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
+use super::webhooks::Webhooks;
 use crate::model::agent::ModelRef;
 use crate::model::forge::App;
 use crate::model::frame::Limits;
@@ -46,7 +48,9 @@ section! {
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
+        webhooks: Webhooks, live, "Who may tell us something over HTTP, and what follows from it";
         projects: Vec<ProjectEntry>, restart, "Projects to register at start";
+        schedules: Vec<ScheduleEntry>, live, "What is done again and again; `mimir cron add` makes others";
     }
 }
 
@@ -430,6 +434,7 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
             "is {bind}, which other machines can reach, and that needs TLS: set server.tls.auto to on, or server.tls.cert and server.tls.key"
         )));
     }
+    config.webhooks.check(&root.at("webhooks"))?;
     let Opencode { default_model, small_model } = &config.opencode;
     for (key, model) in [("opencode.default_model", default_model), ("opencode.small_model", small_model)] {
         if let Some(why) = model.as_ref().and_then(|model| unanswered(model, &config.providers)) {

@@ -33,21 +33,30 @@ use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::schedules::{Schedules, SchedulesDeps};
 use crate::secrets::{Vault, VaultDeps};
 use crate::sentry::Sentries;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
-use crate::store::{Store, StoreError, runs};
+use crate::store::{self, Store, StoreError, runs};
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
+use crate::webhooks::{Webhooks, WebhooksDeps};
 use crate::wire::problem::Problem;
 use crate::workflows::deps::Deps as SimpleDeps;
 use crate::workflows::engine::AllDeps;
 use crate::workflows::fix::FixDeps;
 use crate::workflows::pull::PullDeps;
 use crate::workflows::{self, Workflows, WorkflowsDeps};
+
+/// When error trackers are asked for what was missed: soon after the start, and from time to time.
+const CATCH_UP_FIRST: Duration = Duration::from_secs(2);
+const CATCH_UP_LOOK: Duration = Duration::from_secs(300);
+/// When old webhooks are forgotten.
+const TIDY_FIRST: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What each service is told: from the configuration, and changed by tests.
 pub struct ServiceSettings {
@@ -194,6 +203,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
+    let sentries = Sentries::new(http.clone(), clock.clone(), settings::sentries(&config));
+    vault.known().set("webhooks", settings::webhook_secrets(&config));
+    let webhooks = background.of(Webhooks::new(WebhooksDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        sentries: sentries.clone(),
+        settings: settings::webhooks(&config),
+    }));
     let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
@@ -371,13 +389,35 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let upkeep = looking.clone();
         async move { upkeep.look_once().await }
     });
+    let schedules = background.of(Schedules::new(SchedulesDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        configured: config.schedules.clone(),
+    }));
+    let ticking = schedules.clone();
+    timers.handle(store::schedules::TIMER, move |id| {
+        let schedules = ticking.clone();
+        async move { schedules.tick(&id).await }
+    });
     let retention =
         EventRetention { store: store.clone(), clock: clock.clone(), keep: keep.clone(), failpoints };
     timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
         let retention = retention.clone();
         async move { retention.tidy().await }
     });
-    let heads = config.audit.heads.clone().unwrap_or_else(|| paths.home().join(audit::HEADS_FILE));
+    let asking_trackers = webhooks.clone();
+    let catch_up = config.webhooks.catch_up.unwrap_or(CATCH_UP_LOOK);
+    timers.every("webhooks.catch_up", CATCH_UP_FIRST, catch_up, move || {
+        let webhooks = asking_trackers.clone();
+        async move { webhooks.catch_up().await }
+    });
+    let forgetting = webhooks.clone();
+    timers.every("webhooks.tidy", TIDY_FIRST, TIDY_EVERY, move || {
+        let webhooks = forgetting.clone();
+        async move { webhooks.tidy().await }
+    });
+    let heads = audit::heads_file(config.audit.heads.as_deref(), paths.home());
     let audit = background.of(Audit::new(store.clone(), clock.clone(), paths.home(), heads));
     let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
     let copying = copies.clone();
@@ -386,9 +426,16 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         async move { copies.keep_up().await }
     });
     let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone());
+        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone(), schedules.clone());
+    let told = (webhooks.clone(), sentries.clone(), vault.known().clone());
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery, budgets, workflows) = &users;
+        let (webhooks, sentries, known) = &told;
+        known.set("webhooks", settings::webhook_secrets(config));
+        sentries.configure(settings::sentries(config));
+        webhooks.configure(settings::webhooks(config));
+    });
+    running.on_change(move |config| {
+        let (frames, upkeep, disk, delivery, budgets, workflows, schedules) = &users;
         workflows.configure(settings::workflows(config));
         budgets.configure(settings::budget(config));
         git.set(config.git.clone());
@@ -400,6 +447,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         rules.configure(config.approvals.rules.clone());
         egress.set(settings::egress(config));
         keep.set(settings::retention(config));
+        schedules.configure(config.schedules.clone());
     });
     let services = Services {
         approvals,
@@ -407,6 +455,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         backups: copies,
         budgets,
         pushes,
+        webhooks,
+        schedules,
         statuses,
         upkeep,
         workflows,

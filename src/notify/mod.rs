@@ -98,7 +98,9 @@ impl Service for Notifier {
         let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
             &*self.inner;
         let filter = Filter {
-            kinds: ["prompt.asked", "prompt.answered", "budget.warning", "run.moved"].map(Into::into).to_vec(),
+            kinds: ["prompt.asked", "prompt.answered", "budget.warning", "run.moved", "schedule.paused"]
+                .map(Into::into)
+                .to_vec(),
             ..Filter::default()
         };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
@@ -139,6 +141,12 @@ impl EventHandler for Notifier {
                 let how = if *is_used_up { "is used up" } else { "comes to its end" };
                 let key = format!("budget {}", event.id);
                 self.inner.desktop.show(&key, format!("the budget of {whose} {how}"), exact(text));
+            }
+        }
+        for event in page {
+            if let EventKind::SchedulePaused { schedule, reason } = &event.what {
+                let key = format!("schedule {}", event.id);
+                self.inner.desktop.show(&key, format!("the schedule {schedule} is paused"), exact(reason));
             }
         }
         for told in page.iter().filter_map(run::told) {

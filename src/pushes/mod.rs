@@ -110,7 +110,7 @@ impl Pushes {
         let git = Git::new(&root.join("home"));
         let inner = Inner {
             failpoints: deps.tasks.failpoints(),
-            mirrors: Mirrors::new(git.clone(), &root.join("mirrors")),
+            mirrors: Mirrors::new(git.clone(), deps.tasks.clone(), &root.join("mirrors")),
             inbox: Inbox::new(git.clone(), &root.join("pushes")),
             credentials: deps.credentials,
             on_their_way: Keyed::new(&deps.tasks, "push", |_| ()),
@@ -207,7 +207,14 @@ impl Pushes {
     /// # Errors
     /// [`PushError::NotFound`], [`PushError::TooLate`].
     pub async fn approve(&self, principal: &Principal, id: u64) -> Result<Push, PushError> {
-        let principal = principal.clone();
+        let (pushes, principal) = (self.clone(), principal.clone());
+        // A yes is carried out, also when whoever said it does not wait for what comes of it.
+        let work = async move { pushes.approve_now(principal, id).await };
+        self.inner.tasks.run_to_end("approval of a push", work).await.unwrap_or(Err(PushError::Stopping))?;
+        self.wait(id).await
+    }
+
+    async fn approve_now(&self, principal: Principal, id: u64) -> Result<(), PushError> {
         let decided = self.inner.store.write_as(move |tx| {
             let push = pushes::find(tx, id)?.ok_or(PushError::NotFound(id))?;
             // Said already, and maybe by somebody who was gone before it could go on.
@@ -224,7 +231,7 @@ impl Pushes {
         let push = decided.await?;
         self.inner.failpoints.hit("push.after_approval").await;
         self.pass_on(push.id);
-        self.wait(push.id).await
+        Ok(())
     }
 
     /// Ends a push that shall not go on. Its frame is told why.

@@ -105,6 +105,10 @@ impl Pushes {
                 }
             },
         };
+        let ends = parcel.ends(&accepted(request, &refused)).await?;
+        for (update, why) in request.updates.iter().zip(&mut refused).filter(|(_, why)| why.is_none()) {
+            *why = judge::wrong_end(update, &ends);
+        }
         for (update, why) in request.updates.iter().zip(&mut refused).filter(|(_, why)| why.is_none()) {
             let (Some(from), Some(to)) = (&update.from, &update.to) else { continue };
             if !judge::may_rewrite(update, &rules) && !parcel.is_before(from, to).await? {
@@ -119,10 +123,7 @@ impl Pushes {
         let push = self.keep(asker, parcel, updates.clone(), contents, reasons).await?;
         let mut told = Vec::new();
         let push = match push.state {
-            PushState::Approved => {
-                self.pass_on(push.id);
-                self.wait(push.id).await?
-            }
+            PushState::Approved => self.wait(push.id).await?,
             _ => push,
         };
         if push.state != PushState::Pushed {
@@ -187,7 +188,8 @@ impl Pushes {
         Ok((contents, reasons))
     }
 
-    /// Writes it down. Goes on to its end when the frame leaves meanwhile: what is in a row is there.
+    /// Writes it down, and sees to it that it goes on if it may. Goes on to its end when the frame leaves meanwhile: what is
+    /// in a row is there, and what was approved is on its way.
     async fn keep(
         &self,
         asker: &Asker,
@@ -196,7 +198,7 @@ impl Pushes {
         contents: PushContents,
         held_because: Vec<String>,
     ) -> Result<Push, PushError> {
-        let inner = self.inner.clone();
+        let (passes_on, inner) = (self.clone(), self.inner.clone());
         let (frame, frame_name, repository) =
             (asker.frame.clone(), asker.name.clone(), asker.repository.clone());
         let work = async move {
@@ -252,6 +254,9 @@ impl Pushes {
                 parcel.keep();
             }
             folders.iter().for_each(|folder| inner.inbox.remove(folder));
+            if push.state == PushState::Approved {
+                passes_on.pass_on(push.id);
+            }
             Ok::<_, PushError>(push)
         };
         self.inner.tasks.run_to_end("push", work).await.unwrap_or(Err(PushError::Stopping))

@@ -64,7 +64,11 @@ impl Event {
             environment: one_line(&["/environment"]).or_else(|| tag(value, "environment")),
             release: one_line(&["/release/version", "/release"]).or_else(|| tag(value, "release")),
             url: address(value, &["/web_url", "/permalink", "/url"]),
-            message: loose::first_text(value, &["/logentry/formatted", "/logentry/message", "/message"], MESSAGE),
+            message: loose::first_text(
+                value,
+                &["/logentry/formatted", "/logentry/message", "/message"],
+                MESSAGE,
+            ),
             trace: trace(value),
             tags: tags(value),
         }
@@ -244,7 +248,10 @@ mod tests {
                     {"filename": "a.js", "lineNo": 2, "function": null, "inApp": true, "context": [[1, "x"], [2, "y"]]}]}}]}}],
         }));
         assert_eq!(event.issue.as_deref(), Some("1234"));
-        assert_eq!((event.level.as_deref(), event.environment.as_deref()), (Some("fatal"), Some("production")));
+        assert_eq!(
+            (event.level.as_deref(), event.environment.as_deref()),
+            (Some("fatal"), Some("production"))
+        );
         assert_eq!(event.release.as_deref(), Some("1.2.3"));
         assert_eq!(event.trace.as_deref(), Some("Error: boom\n  at a.js:2 in ?\n      x\n    > y"));
         assert_eq!(event.commit(), None);
@@ -267,7 +274,9 @@ mod tests {
 
     #[test]
     fn nothing_is_an_event_without_anything() {
-        for none in [json!(null), json!([]), json!("x"), json!({"exception": {"values": {}}, "tags": {"a": 1}})] {
+        for none in
+            [json!(null), json!([]), json!("x"), json!({"exception": {"values": {}}, "tags": {"a": 1}})]
+        {
             assert_eq!(Event::read(&none), Event::default());
         }
     }

@@ -31,6 +31,8 @@ pub struct Issue {
     pub url: Option<String>,
     /// How often it was seen.
     pub count: Option<u64>,
+    /// When it was seen first (UTC ms).
+    pub first_seen: Option<u64>,
     /// When it was seen last (UTC ms).
     pub last_seen: Option<u64>,
 }
@@ -52,6 +54,7 @@ impl Issue {
             project: loose::slug(value, "/project/slug"),
             url: address(value, &["/permalink", "/web_url", "/webUrl", "/url"]),
             count: loose::number(value, "/count"),
+            first_seen: text("/firstSeen").and_then(|text| instant(&text)),
             last_seen: text("/lastSeen").and_then(|text| instant(&text)),
         })
     }
@@ -80,7 +83,8 @@ pub(super) fn address(value: &Value, pointers: &[&str]) -> Option<String> {
     let found = pointers.iter().filter_map(|pointer| loose::text(value, pointer, 500));
     found.into_iter().find(|text| {
         let is_web = text.starts_with("https://") || text.starts_with("http://");
-        is_web && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'))
+        is_web
+            && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'))
     })
 }
 

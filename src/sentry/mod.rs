@@ -77,7 +77,8 @@ impl Sentries {
     /// The client for an organization; none where nothing opens it.
     #[must_use]
     pub fn of(&self, organization: &str) -> Option<Sentry> {
-        let source = self.sources.read().iter().find(|source| source.organization == organization).cloned()?;
+        let source =
+            self.sources.read().iter().find(|source| source.organization == organization).cloned()?;
         Some(Sentry { http: self.http.clone(), clock: self.clock.clone(), source: Arc::new(source) })
     }
 }
@@ -123,9 +124,13 @@ impl Sentry {
 
     /// What happened last of that issue, with its stack trace.
     pub async fn latest_event(&self, id: &str) -> Result<Event, SentryError> {
-        let answer = self.ask(Method::GET, &["issues", id, "events", "latest"], &[], None).await?;
-        let event = Event::read(&answer.body);
+        let event = Event::read(&self.latest_event_as_said(id).await?);
         Ok(Event { issue: event.issue.or_else(|| Some(id.to_owned())), ..event })
+    }
+
+    /// The same in its own words.
+    pub async fn latest_event_as_said(&self, id: &str) -> Result<Value, SentryError> {
+        Ok(self.ask(Method::GET, &["issues", id, "events", "latest"], &[], None).await?.body)
     }
 
     /// Open issues that were seen since a time (UTC milliseconds), those seen last first.
@@ -204,7 +209,8 @@ impl Sentry {
         }
         let mut response = request.send().await.map_err(transient)?;
         let status = response.status();
-        let next = response.headers().get_all(header::LINK).iter().find_map(|link| next_page(link.to_str().ok()?));
+        let next =
+            response.headers().get_all(header::LINK).iter().find_map(|link| next_page(link.to_str().ok()?));
         let until_ms = self.patience(response.headers());
         let mut bytes = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(transient)? {
@@ -224,7 +230,8 @@ impl Sentry {
 
     fn address(&self, path: &[&str], parameters: &[(&str, &str)]) -> Result<Url, SentryError> {
         let mut url = self.source.url.clone();
-        let no_base = || SentryError::Refused(format!("webhooks.sources.{}.url is no address", self.source.name));
+        let no_base =
+            || SentryError::Refused(format!("webhooks.sources.{}.url is no address", self.source.name));
         url.path_segments_mut()
             .map_err(|()| no_base())?
             .pop_if_empty()
@@ -312,7 +319,9 @@ mod tests {
             organization: "acme".into(),
             token: Secret::new("sntrys_secret"),
         };
-        Sentries::new(HttpClients::default(), Clock::manual(1_000_000), vec![source]).of("acme").expect("it is known")
+        Sentries::new(HttpClients::default(), Clock::manual(1_000_000), vec![source])
+            .of("acme")
+            .expect("it is known")
     }
 
     #[test]
@@ -331,10 +340,14 @@ mod tests {
     #[test]
     fn an_address_stays_below_the_configured_one() {
         for base in ["https://sentry.example", "https://sentry.example/", "https://sentry.example/below/"] {
-            let url = sentry(base).address(&["issues", "../../x?y#z"], &[("query", "a b&c")]).expect("an address");
+            let url =
+                sentry(base).address(&["issues", "../../x?y#z"], &[("query", "a b&c")]).expect("an address");
             let text = url.as_str();
             assert!(text.starts_with(base.trim_end_matches('/')), "{text}");
-            assert!(text.ends_with("/api/0/organizations/acme/issues/..%2F..%2Fx%3Fy%23z/?query=a+b%26c"), "{text}");
+            assert!(
+                text.ends_with("/api/0/organizations/acme/issues/..%2F..%2Fx%3Fy%23z/?query=a+b%26c"),
+                "{text}"
+            );
         }
     }
 

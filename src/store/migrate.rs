@@ -30,6 +30,9 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0018_pushes.sql"),
     include_str!("migrations/0019_counters.sql"),
     include_str!("migrations/0020_runs.sql"),
+    include_str!("migrations/0021_webhooks.sql"),
+    include_str!("migrations/0022_schedules.sql"),
+    include_str!("migrations/0024_secret_headers.sql"),
     include_str!("migrations/0025_project_settings.sql"),
 ];
 

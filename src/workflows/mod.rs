@@ -23,6 +23,7 @@ mod error;
 pub mod fix;
 mod frame;
 mod gate;
+mod gated;
 pub mod kind;
 pub mod library;
 #[cfg(test)]

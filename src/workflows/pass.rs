@@ -8,6 +8,7 @@ use super::begin::{self, Begun, Found};
 use super::context::RowContext;
 use super::definition::Workflow;
 use super::engine;
+use super::gated;
 use super::kind::StageKind;
 use super::settle::{self, Moment};
 use super::stage::{Outcome, StageError};
@@ -83,7 +84,7 @@ impl Workflows {
         let (library, name) = (self.inner.library.clone(), run.workflow.clone());
         let entry = tokio::task::spawn_blocking(move || library.find(&name)).await;
         let found = match entry.map_err(|_| StoreError::Closed)?.map(|entry| entry.workflow) {
-            Some(Ok(workflow)) => Found::Workflow(Arc::new(workflow)),
+            Some(Ok(workflow)) => Found::Workflow(Arc::new(gated::gated(workflow, run))),
             Some(Err(invalid)) => Found::Nothing(format!("its workflow has a mistake: {invalid}")),
             None => Found::Nothing(format!("there is no workflow {}", run.workflow)),
         };

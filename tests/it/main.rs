@@ -40,3 +40,4 @@ mod traps;
 mod uninstall;
 mod versions;
 mod workflows;
+mod webhooks;

@@ -17,9 +17,11 @@ mod place;
 mod pushes;
 mod routes;
 mod runs;
+mod schedules;
 mod secrets;
 mod terminal;
 mod tokens;
+mod webhooks;
 
 pub use error::ClientError;
 pub use events::{EventFilter, Follow, Followed};

@@ -206,6 +206,27 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/pushes/3", with_patches);
     on("POST /v1/pushes/3/approve", push.clone());
     on("POST /v1/pushes/3/reject", push);
+    let webhook = json!({"id": "whd_1", "source": "errors", "event": "event_alert.triggered", "state": "decided",
+        "reason": "rule 1 began run run_1", "matter": "sentry:acme/7", "run": "run_1", "duplicate_count": 1, "size_bytes": 9,
+        "received_at": 1, "decided_at": 2});
+    on(
+        "GET /v1/webhooks",
+        json!([{"name": "errors", "kind": "sentry", "path": "/webhooks/errors", "rule_count": 1,
+        "last_delivery": webhook, "troubles": ["it has no secret"]}]),
+    );
+    on("GET /v1/webhooks/deliveries", json!([webhook]));
+    on(
+        "GET /v1/webhooks/deliveries/whd_1",
+        json!({"delivery": webhook, "body": "{\"a\": \"\u{202e}\"}",
+        "headers": [{"name": "request-id", "value": "x"}]}),
+    );
+    on("POST /v1/webhooks/deliveries/whd_1/replay", webhook);
+    on(
+        "POST /v1/webhooks/test",
+        json!({"event": "event_alert.triggered", "matter": "sentry:acme/7", "title": "t",
+        "rule_number": 1, "workflow": "sentry-fix", "project": "web", "joins": "run_1", "wakes": ["run_2"],
+        "reason": "why"}),
+    );
     let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
         "created_at": 1});
     let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],
@@ -328,6 +349,9 @@ fn what_every_command_prints_is_what_is_described() {
     world.set("EDITOR", "true");
     let (man, export) = (world.work().join("man"), world.work().join("talk.md"));
     let (man, export) = (man.display().to_string(), export.display().to_string());
+    let message = world.work().join("message.json");
+    std::fs::write(&message, "{}").expect("written");
+    let message = message.display().to_string();
     let prices = world.work().join("prices.yaml");
     std::fs::write(&prices, "as_of: 2026-11-29\nprices: {p: {m: [1, 2, 3, 4]}}\n").expect("a file");
     let prices = prices.display().to_string();
@@ -412,6 +436,11 @@ fn what_every_command_prints_is_what_is_described() {
         &["workflows", "list"],
         &["workflows", "show", "review"],
         &["workflows", "check", &workflow],
+        &["webhooks", "list"],
+        &["webhooks", "deliveries", "--state", "decided"],
+        &["webhooks", "show", "whd_1"],
+        &["webhooks", "replay", "whd_1"],
+        &["webhooks", "test", &message, "--source", "errors"],
         &["queue", "list"],
         &["queue", "cancel", MESSAGE],
         &["queue", "edit", MESSAGE, "other words"],

@@ -56,6 +56,8 @@ pub enum Fault {
     Status(u16),
     /// Every request ends without an answer.
     Silence,
+    /// Every request is answered so much later.
+    Late(std::time::Duration),
     /// Pushes are refused by a hook that says so.
     Declines(String),
 }
@@ -299,6 +301,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     match fault {
         Some(Fault::Status(status)) => return Ok(empty(status)),
         Some(Fault::Silence) => return Err(io::Error::other("it says nothing")),
+        Some(Fault::Late(delay)) => tokio::time::sleep(delay).await,
         _ => {}
     }
     let is_blob = path.starts_with("/blob/");
