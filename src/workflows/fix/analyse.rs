@@ -25,7 +25,7 @@ done
 /// Makes the frame, asks, and reads the report. The frame is gone when it is done.
 ///
 /// # Errors
-/// [`StageError::Agent`] when the answers are no report, and whatever is in the way.
+/// [`StageError::Permanent`] when the answers are no report, and whatever is in the way.
 pub async fn perform<C: StageContext>(
     settings: &AnalyseSettings,
     cx: &mut C,
@@ -97,7 +97,8 @@ async fn asked<C: StageContext>(
         cx.save("error", format!("the answer is no valid report: {why}"), None).await?;
         text = prompts::correct(&why);
     }
-    Err(StageError::Agent(format!("the agent gave no valid report in {} answers", settings.corrections + 1)))
+    // What was answered is answered: asking the engine for another try would read the same again.
+    Err(StageError::Permanent(format!("the agent gave no valid report in {} answers", settings.corrections + 1)))
 }
 
 /// A file that the report names and the commit does not have.

@@ -23,7 +23,7 @@ use crate::model::origin::Origin;
 use crate::model::policy::{Action, Rule};
 use crate::model::project::ProjectSettings;
 use crate::model::run::Run;
-use crate::store::projects;
+use crate::store::{Store, projects};
 use crate::workflows::deps::principal;
 use crate::workflows::stage::{StageContext, StageError};
 use crate::workflows::trouble;
@@ -191,8 +191,20 @@ pub(super) struct About {
 
 /// Looks it up.
 pub(super) async fn about(run: &Run, deps: &FixDeps) -> Result<About, StageError> {
+    about_in(run, &deps.store).await
+}
+
+/// The repository that a run works on.
+///
+/// # Errors
+/// [`StageError::Permanent`] when nobody says which.
+pub async fn repository_of(run: &Run, store: &Store) -> Result<Repository, StageError> {
+    Ok(about_in(run, store).await?.repository)
+}
+
+async fn about_in(run: &Run, store: &Store) -> Result<About, StageError> {
     let project = run.project.clone();
-    let settings = deps.store.read(move |db| {
+    let settings = store.read(move |db| {
         let Some(name) = project else { return Ok(ProjectSettings::default()) };
         match projects::find_by_name(db, &name)? {
             Some(found) => projects::settings(db, &found.id),
@@ -200,10 +212,19 @@ pub(super) async fn about(run: &Run, deps: &FixDeps) -> Result<About, StageError
         }
     });
     let settings = settings.await.map_err(trouble::of_store)?;
-    let repository = run.input.repository.clone().or_else(|| settings.repository.clone());
+    let by_hand = match run.input.variables.get("repo").filter(|text| !text.trim().is_empty()) {
+        Some(text) => {
+            Some(Repository::parse(text).map_err(|error| StageError::Permanent(error.to_string()))?)
+        }
+        None => None,
+    };
+    let repository = run.input.repository.clone().or(by_hand).or_else(|| settings.repository.clone());
     let repository = repository.ok_or_else(|| {
-        let text = "the run names no repository; `mimir projects add` says where a project is at a forge";
-        StageError::Permanent(text.to_owned())
+        let text = format!(
+            "the run names no repository: `mimir runs start {} --set repo=HOST/OWNER/NAME`, or say it of the project",
+            run.workflow
+        );
+        StageError::Permanent(text)
     })?;
     Ok(About { repository, settings })
 }
@@ -307,7 +328,8 @@ async fn clone<C: StageContext>(
         Role::Mend(settings) => (settings.author.as_str(), settings.email.as_str()),
         Role::Look(_) => ("mimir", "mimir@localhost"),
     };
-    let names = commits(cx.run().input.commit.as_deref());
+    let input = &cx.run().input;
+    let names = commits(input.commit.as_deref().or_else(|| input.variables.get("seen_in").map(String::as_str)));
     let mut args = vec![address.as_str(), &branch, word, first, author, email];
     args.extend(names.iter().map(String::as_str));
     deps.failpoints.hit("workflows.fix.before_clone").await;

@@ -40,14 +40,14 @@ use serde_json::json;
 use crate::clock::entropy;
 use crate::delivery::Delivery;
 use crate::frames::Frames;
-use crate::model::run::Run;
+use crate::model::run::{Evidence, Run};
 use crate::pushes::Pushes;
 use crate::store::Store;
 use crate::supervisor::failpoint::Failpoints;
 use crate::workflows::stage::{StageContext, StageError};
 
 pub use analyse::perform as analyse;
-pub use frame::reject_left;
+pub use frame::{reject_left, repository_of};
 pub use hand_out::perform as push;
 pub use resume::{Instructions, Resumed, resume};
 pub use rounds::{perform as fix, proof};
@@ -71,6 +71,17 @@ pub struct FixDeps {
 /// What is kept of a run under that name, if it is there and as it was written.
 fn noted<T: DeserializeOwned>(run: &Run, name: &str) -> Option<T> {
     run.progress.notes.get(name).and_then(|note| serde_json::from_value(note.clone()).ok())
+}
+
+/// What is known about a run's matter: what came with it, and what a person gave the workflow as its input `report`.
+fn evidence_of(run: &Run) -> Vec<Evidence> {
+    let by_hand = run.input.variables.get("report").filter(|text| !text.trim().is_empty());
+    let by_hand = by_hand.map(|text| Evidence {
+        name: "report".to_owned(),
+        source: "whoever started this".to_owned(),
+        text: text.clone(),
+    });
+    by_hand.into_iter().chain(run.input.evidence.iter().cloned()).collect()
 }
 
 /// The marks of a run: made once, and kept before they are used, because a prompt that is sent again must be the same.

@@ -9,7 +9,7 @@ const MOST_OF_A_TAIL: usize = 4_000;
 
 /// Asks for the report.
 pub(super) fn analyse(run: &Run, commit: &str, fence: &Fence, more: &str) -> String {
-    let evidence = fence.blocks(&run.input.evidence);
+    let evidence = fence.blocks(&super::evidence_of(run));
     let evidence = if evidence.is_empty() { "There is none beyond the line above.\n".to_owned() } else { evidence };
     format!(
         "You analyse one reported problem of the project in this folder, at commit {commit}. You change nothing: this copy \

@@ -33,7 +33,7 @@ pub async fn perform<C: StageContext, W: Sync>(
     if cx.progress().pull.is_some() {
         return Ok(Outcome::Done);
     }
-    let repository = repository(cx)?;
+    let repository = repository(cx, deps).await?;
     let missing =
         || StageError::Permanent("nothing was pushed: stage `push` comes before this one".to_owned());
     let branch = cx.progress().branch.clone().ok_or_else(missing)?;
@@ -119,7 +119,8 @@ async fn words<C: StageContext, W: Sync>(
     let id = run.id.clone();
     let spent = deps.store.read(move |db| runs::spent(db, &id)).await.map_err(of_store)?;
     let scanner = scanner(deps).await?;
-    let mut parts = pull_parts(&run, &progress, spent);
+    let repository = repository(cx, deps).await?;
+    let mut parts = pull_parts(&run, &progress, &repository, spent);
     for (what, part) in &mut parts {
         if !scanner.scan(part).is_empty() {
             *part = left_out(what);

@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod echo;
 mod escape;
+mod fix;
 mod full_disk;
 mod git;
 mod injections;
