@@ -225,8 +225,6 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let apps = Apps::new(http.clone(), clock.clone(), to_forges);
     let credentials = Credentials::new(git.clone(), apps);
     let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
-    // Their tokens come with the sources of webhooks.
-    let sentries = Sentries::new(http.clone(), clock.clone(), Vec::new());
     let pushes = background.of(Pushes::new(PushesDeps {
         credentials,
         store: store.clone(),

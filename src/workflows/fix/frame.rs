@@ -23,7 +23,7 @@ use crate::model::origin::Origin;
 use crate::model::policy::{Action, Rule};
 use crate::model::project::ProjectSettings;
 use crate::model::run::Run;
-use crate::store::projects;
+use crate::store::{Store, projects};
 use crate::workflows::deps::principal;
 use crate::workflows::stage::{StageContext, StageError};
 use crate::workflows::trouble;
@@ -191,8 +191,20 @@ pub(super) struct About {
 
 /// Looks it up.
 pub(super) async fn about(run: &Run, deps: &FixDeps) -> Result<About, StageError> {
+    about_in(run, &deps.store).await
+}
+
+/// The repository that a run works on.
+///
+/// # Errors
+/// [`StageError::Permanent`] when nobody says which.
+pub async fn repository_of(run: &Run, store: &Store) -> Result<Repository, StageError> {
+    Ok(about_in(run, store).await?.repository)
+}
+
+async fn about_in(run: &Run, store: &Store) -> Result<About, StageError> {
     let project = run.project.clone();
-    let settings = deps.store.read(move |db| {
+    let settings = store.read(move |db| {
         let Some(name) = project else { return Ok(ProjectSettings::default()) };
         match projects::find_by_name(db, &name)? {
             Some(found) => projects::settings(db, &found.id),

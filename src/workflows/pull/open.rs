@@ -1,7 +1,5 @@
 //! The stage `pull_request`: opens it as a draft, once; found again by its branch.
 
-use std::sync::LazyLock;
-
 use tokio::sync::Mutex;
 
 use super::PullDeps;
@@ -21,7 +19,7 @@ use crate::workflows::stage::{Outcome, StageContext, StageError};
 use crate::workflows::trouble::of_store;
 
 /// Two runs do not both take the last place of a day.
-static ONE_AT_A_TIME: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The stage.
 ///
@@ -35,7 +33,7 @@ pub async fn perform<C: StageContext, W: Sync>(
     if cx.progress().pull.is_some() {
         return Ok(Outcome::Done);
     }
-    let repository = repository(cx)?;
+    let repository = repository(cx, deps).await?;
     let missing =
         || StageError::Permanent("nothing was pushed: stage `push` comes before this one".to_owned());
     let branch = cx.progress().branch.clone().ok_or_else(missing)?;
@@ -121,7 +119,8 @@ async fn words<C: StageContext, W: Sync>(
     let id = run.id.clone();
     let spent = deps.store.read(move |db| runs::spent(db, &id)).await.map_err(of_store)?;
     let scanner = scanner(deps).await?;
-    let mut parts = pull_parts(&run, &progress, spent);
+    let repository = repository(cx, deps).await?;
+    let mut parts = pull_parts(&run, &progress, &repository, spent);
     for (what, part) in &mut parts {
         if !scanner.scan(part).is_empty() {
             *part = left_out(what);

@@ -5,6 +5,7 @@ use super::outside::of_forge;
 use crate::forge::Forge;
 use crate::model::git::Repository;
 use crate::model::run::RunPull;
+use crate::workflows::fix::repository_of;
 use crate::workflows::stage::{StageContext, StageError};
 
 /// A run's pull request, and the way to it.
@@ -15,11 +16,11 @@ pub(super) struct Place {
 }
 
 /// The repository that a run works on.
-pub(super) fn repository<C: StageContext>(cx: &C) -> Result<Repository, StageError> {
-    let run = cx.run();
-    run.input.repository.clone().ok_or_else(|| {
-        StageError::Permanent("it works on no repository: there is nowhere to open a pull request".to_owned())
-    })
+pub(super) async fn repository<C: StageContext, W: Sync>(
+    cx: &C,
+    deps: &PullDeps<W>,
+) -> Result<Repository, StageError> {
+    repository_of(cx.run(), &deps.store).await
 }
 
 /// The pull request as the run knows it.
@@ -31,8 +32,11 @@ pub(super) fn pull<C: StageContext>(cx: &mut C) -> Result<RunPull, StageError> {
 }
 
 /// The way to a run's pull request.
-pub(super) async fn place<C: StageContext, W>(cx: &mut C, deps: &PullDeps<W>) -> Result<Place, StageError> {
-    let (repository, pull) = (repository(cx)?, pull(cx)?);
+pub(super) async fn place<C: StageContext, W: Sync>(
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<Place, StageError> {
+    let (repository, pull) = (repository(cx, deps).await?, pull(cx)?);
     let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
     Ok(Place { forge, number: pull.number, url: pull.url })
 }

@@ -38,7 +38,7 @@ pub async fn preflight<C: StageContext, W: Sync>(cx: &mut C, deps: &PullDeps<W>)
     if cx.progress().notes.contains_key(NOTE) {
         return Ok(());
     }
-    let repository = repository(cx)?;
+    let repository = repository(cx, deps).await?;
     let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
     let found = forge.preflight().await.map_err(of_forge)?;
     if !found.is_fine() {

@@ -46,7 +46,9 @@ pub async fn perform<C: StageContext, W: Sync>(
             let in_release = match settings.sentry {
                 ResolveWith::Nothing => return Ok(Outcome::Done),
                 ResolveWith::NextRelease => ResolveIn::NextRelease,
-                ResolveWith::Commit => ResolveIn::Commit { repository: repository(cx)?, sha: commit },
+                ResolveWith::Commit => {
+                    ResolveIn::Commit { repository: repository(cx, deps).await?, sha: commit }
+                }
             };
             let name = short_id.unwrap_or_else(|| issue.clone());
             let Some(sentry) = deps.sentries.of(&organization) else {

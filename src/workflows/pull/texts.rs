@@ -4,6 +4,7 @@ use super::memory::{Came, Work};
 use super::speakers::Command;
 use super::words::{block, code, link, short, tamed, title};
 use crate::model::forge::marker;
+use crate::model::git::Repository;
 use crate::model::quantity::money;
 use crate::model::run::{CheckResult, Run, RunProgress, RunSubject};
 use crate::workflows::fix;
@@ -28,8 +29,13 @@ pub fn pull_title(run: &Run, progress: &RunProgress) -> String {
 
 /// The parts of what a pull request says, each with what it is; each is looked through for secrets on its own.
 #[must_use]
-pub fn pull_parts(run: &Run, progress: &RunProgress, spent_microusd: u64) -> Vec<(&'static str, String)> {
-    let mut parts = vec![("what it is about", about(run))];
+pub fn pull_parts(
+    run: &Run,
+    progress: &RunProgress,
+    at: &Repository,
+    spent_microusd: u64,
+) -> Vec<(&'static str, String)> {
+    let mut parts = vec![("what it is about", about(run, at))];
     if let Some(report) = &progress.report {
         parts.push(("the cause", format!("### Cause\n\n> {}", tamed(&report.cause, CAUSE))));
         let places = report.evidence.iter().take(MOST).map(|place| {
@@ -84,14 +90,14 @@ fn list(
     (!lines.is_empty()).then(|| (what, format!("{heading}\n\n{}", lines.join("\n"))))
 }
 
-fn about(run: &Run) -> String {
+fn about(run: &Run, at: &Repository) -> String {
     let what = match &run.input.subject {
         RunSubject::None => String::new(),
         RunSubject::Sentry { issue, short_id, url, .. } => {
             format!(" for the error {}", link(short_id.as_deref().unwrap_or(issue), url.as_deref()))
         }
         // The forge closes it with the merge.
-        RunSubject::Issue { repository, number, .. } if run.input.repository.as_ref() == Some(repository) => {
+        RunSubject::Issue { repository, number, .. } if repository == at => {
             return format!("Closes #{number}. Made by mimir, run {}.", code(run.id.as_str(), 60));
         }
         RunSubject::Issue { repository, number, url, .. } => {

@@ -2,8 +2,13 @@
 
 use std::future::Future;
 
-use crate::workflows::fix::{FixDeps, Instructions, Resumed, clean_up, resume};
+use crate::frames::FrameError;
+use crate::model::frame::Desired;
+use crate::store::frames;
+use crate::workflows::deps::principal;
+use crate::workflows::fix::{FixDeps, Instructions, Resumed, reject_left, resume};
 use crate::workflows::stage::{StageContext, StageError};
+use crate::workflows::trouble::{of_frame, of_store};
 
 /// Works on a run's branch. Both may be called again after an interruption.
 pub trait Worker: Clone + Send + Sync {
@@ -29,7 +34,14 @@ impl Worker for FixDeps {
 
     async fn discard<C: StageContext>(&self, cx: &mut C) -> Result<(), StageError> {
         let run = cx.run().id.clone();
-        clean_up(&run, self).await?;
+        let made = self.store.read(move |db| frames::of_run(db, &run)).await.map_err(of_store)?;
+        for frame in made.into_iter().filter(|frame| frame.desired != Desired::Removed) {
+            reject_left(self, &frame).await?;
+            match self.frames.destroy(&principal(), &frame.name).await {
+                Ok(_) | Err(FrameError::NotFound(_)) => {}
+                Err(error) => return Err(of_frame(error)),
+            }
+        }
         cx.progress().frame = None;
         Ok(())
     }

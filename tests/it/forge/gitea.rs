@@ -216,7 +216,7 @@ fn pull(repo: &Repo, pull: &Pull) -> Value {
     json!({
         "number": pull.number, "title": title, "body": pull.body, "user": user(&pull.author), "html_url": format!("/{}/pulls/{}", repo.path, pull.number),
         "state": if pull.is_closed { "closed" } else { "open" }, "draft": pull.is_draft, "merged": pull.merge_commit.is_some(),
-        "merge_commit_sha": pull.merge_commit, "mergeable": repo.is_mergeable(pull),
+        "merge_commit_sha": pull.merge_commit, "mergeable": repo.is_mergeable(pull) && !pull.is_draft,
         "head": {"label": pull.head, "ref": head, "sha": pull.head_sha, "repo": {"full_name": repo.path}},
         "base": {"label": pull.base, "ref": pull.base, "sha": pull.base_sha, "repo": {"full_name": repo.path}},
     })
