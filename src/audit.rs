@@ -308,7 +308,8 @@ fn expected(lines: Vec<Line>, key: Option<&ChainKey>) -> Expected {
                 let floor = branch.min(to.count);
                 let most = from.as_ref().map_or(u64::MAX, |from| from.count);
                 found.heads.retain(|head| head.count <= floor || head.count > most);
-                found.restored.push(AuditRestored { at, from: from.map(|from| from.count), to: to.count });
+                let had_entries = from.map(|from| from.count);
+                found.restored.push(AuditRestored { at, had_entries, copied_entries: to.count });
                 branch = to.count;
                 if to.count > 0 {
                     found.heads.push(to);

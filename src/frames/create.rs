@@ -107,11 +107,15 @@ impl Frames {
         let forge = forge::settle(&*deps.start_files, request.repository, origin, mode, lifetime.is_some())?;
         remarks.extend(forge::remark(&*deps.start_files, &forge));
         let storage = Storage::HostFolder { path: workspace.path.clone(), uid: owner_uid, gid: owner_gid };
-        let is_roots = owner_uid == 0 && !engine.rootless && engine.capabilities.isolation;
         // One that is made for the frame is not there yet: what it is like is said when it runs.
         let is_there = workspace.path.is_dir();
-        if is_roots && is_there && !deps.runtime.has_own_users(&storage).await {
-            remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
+        if !engine.rootless
+            && engine.capabilities.isolation
+            && is_there
+            && let Some(why) = deps.runtime.why_machines_users(&storage).await
+        {
+            let code = if owner_uid == 0 { "roots_folder" } else { "machines_users" };
+            remarks.push((code, super::isolation::machines_users(owner_uid == 0, &why)));
         }
         let new = NewFrame {
             id,

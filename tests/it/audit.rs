@@ -165,7 +165,7 @@ async fn a_copy_that_was_put_back_is_a_known_cut_and_explains_nothing_that_came_
     let log = log.put_back(&copy).await;
     let found = log.audit.verify(None).await.expect("read");
     assert!(found.ok, "{found:?}");
-    let restored: Vec<_> = found.restored.iter().map(|one| (one.from, one.to)).collect();
+    let restored: Vec<_> = found.restored.iter().map(|one| (one.had_entries, one.copied_entries)).collect();
     assert_eq!(restored, [(Some(180), 50)]);
     let written = log.audit.list(None, 10).await.expect("read");
     let of_it = written.iter().filter(|entry| entry.action == "backup.restore").count();

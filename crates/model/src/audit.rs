@@ -49,9 +49,9 @@ pub struct AuditRestored {
     pub at: u64,
     /// How many entries the log had; absent when it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
+    pub had_entries: Option<u64>,
     /// How many the copy has.
-    pub to: u64,
+    pub copied_entries: u64,
 }
 
 /// How the log is to be checked.

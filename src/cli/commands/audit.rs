@@ -135,14 +135,14 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Outcome {
 
 /// A cut that is known: whoever put a copy back may ask himself whether it was he.
 fn put_back(restored: &AuditRestored, now_ms: u64) -> String {
-    let lost = match restored.from {
-        Some(from) => format!("it had {from} entries then"),
+    let lost = match restored.had_entries {
+        Some(had) => format!("it had {had} entries then"),
         None => "how far it went then could not be read".to_owned(),
     };
     format!(
         "a copy with {} entries was put back {} ago (`mimir backup restore`); {lost}, and what is missing is in the file that was \
          set aside",
-        restored.to,
+        restored.copied_entries,
         age(restored.at, now_ms)
     )
 }
