@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::program;
 
 /// Rooms that act for whoever asks: over HTTP, from a schedule, as a step of a run.
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 14] = [
     "access",
     "approvals",
     "budget",
