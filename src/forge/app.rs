@@ -15,10 +15,10 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::endpoints::{api, owner_and_name};
 use super::error::ForgeError;
 use super::json::Json;
-use super::places::{api, owner_and_name};
-use super::transport::{Ask, Settings, Transport};
+use super::transport::{Call, Settings, Transport};
 use crate::clock::Clock;
 use crate::model::forge::App;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};
@@ -85,7 +85,7 @@ impl Apps {
         let shown = self.shown(app).await?;
         let transport = self.transport(host, &shown)?;
         let who =
-            transport.value(&Ask::get(transport.url(&["app"]), "the app")).await.map_err(
+            transport.value(&Call::get(transport.url(&["app"]), "the app")).await.map_err(
                 |error| match error {
                     ForgeError::Auth(_) => ForgeError::Auth(format!(
                         "{} does not know the app {} by the key in {}: `git.credentials[].app`",
@@ -122,7 +122,7 @@ impl Apps {
                 repository.path()
             ))
         };
-        match transport.value(&Ask::get(url, "the app's installation")).await {
+        match transport.value(&Call::get(url, "the app's installation")).await {
             Ok(value) => Json::of(&value).at("/id").number().ok_or_else(not_there),
             Err(ForgeError::NotFound(_)) => Err(not_there()),
             Err(error) => Err(error),
@@ -138,18 +138,18 @@ impl Apps {
         name: &str,
     ) -> Result<Key, ForgeError> {
         let url = transport.url(&["app", "installations", &installation.to_string(), "access_tokens"]);
-        let ask = |with_logs: bool| {
+        let call = |with_logs: bool| {
             let granted: serde_json::Map<String, serde_json::Value> = NEEDED
                 .into_iter()
                 .chain(with_logs.then_some(WELCOME))
                 .map(|(what, how)| (what.to_owned(), json!(how)))
                 .collect();
             let body = json!({"repositories": [name], "permissions": granted});
-            Ask::change(Method::POST, url.clone(), Some(body), "a token for the app")
+            Call::change(Method::POST, url.clone(), Some(body), "a token for the app")
         };
-        let mut answer = transport.send(&ask(true)).await?;
+        let mut answer = transport.send(&call(true)).await?;
         if answer.status == 422 {
-            answer = transport.send(&ask(false)).await?;
+            answer = transport.send(&call(false)).await?;
         }
         if matches!(answer.status, 403 | 404 | 422) {
             let wanted: Vec<String> = NEEDED.iter().map(|(what, how)| format!("{what}: {how}")).collect();

@@ -1,7 +1,7 @@
 //! What programs say of a commit: runs and statuses together, all of them, and why one failed.
 
 use super::json::{Json, cut};
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::{Check, CheckKind, Checks};
 use crate::model::git::ForgeKind;
@@ -23,14 +23,14 @@ impl Forge {
     pub async fn checks(&self, sha: &str) -> Result<Checks, ForgeError> {
         let mut all = Checks::default();
         if self.transport().kind == ForgeKind::Github {
-            let ask = Ask::get(self.at(&["commits", sha, "check-runs"]), format!("the checks of {sha}"));
+            let call = Call::get(self.at(&["commits", sha, "check-runs"]), format!("the checks of {sha}"));
             let (runs, is_cut) =
-                self.transport().pages(ask.with("filter", "latest"), "/check_runs", |_| true).await?;
+                self.transport().pages(call.with("filter", "latest"), "/check_runs", |_| true).await?;
             all.all.extend(runs.iter().filter_map(received::check_run));
             all.is_cut |= is_cut;
         }
-        let ask = Ask::get(self.at(&["commits", sha, "status"]), format!("the statuses of {sha}"));
-        let (statuses, is_cut) = self.transport().pages(ask, "/statuses", |_| true).await?;
+        let call = Call::get(self.at(&["commits", sha, "status"]), format!("the statuses of {sha}"));
+        let (statuses, is_cut) = self.transport().pages(call, "/statuses", |_| true).await?;
         all.all.extend(statuses.iter().filter_map(received::status));
         all.is_cut |= is_cut;
         Ok(all)
@@ -52,7 +52,7 @@ impl Forge {
 
     async fn annotations(&self, check: &Check) -> Result<String, ForgeError> {
         let url = self.at(&["check-runs", &check.id.to_string(), "annotations"]);
-        let value = match self.transport().value(&Ask::get(url, "what a check marked")).await {
+        let value = match self.transport().value(&Call::get(url, "what a check marked")).await {
             Ok(value) => value,
             Err(ForgeError::NotFound(_) | ForgeError::Auth(_) | ForgeError::Refused(_)) => {
                 return Ok(String::new());
@@ -70,8 +70,8 @@ impl Forge {
     /// A run of GitHub's own programs has the number of its job; others have no log there.
     async fn log(&self, check: &Check) -> Result<String, ForgeError> {
         let url = self.at(&["actions", "jobs", &check.id.to_string(), "logs"]);
-        let ask = Ask::get(url, "the log of a check");
-        match self.transport().end_of(&ask, END_OF_LOG).await {
+        let call = Call::get(url, "the log of a check");
+        match self.transport().end_of(&call, END_OF_LOG).await {
             Ok(Some(end)) => Ok(last_error(&String::from_utf8_lossy(&end))),
             Ok(None) => Ok(String::new()),
             // It is the least of what is told, and lies at a host of its own.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::json::Json;
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::{Comment, CommentKind, Issue, marker};
 use crate::model::git::ForgeKind;
@@ -16,7 +16,7 @@ impl Forge {
     /// See [`ForgeError`].
     pub async fn issue(&self, number: u64) -> Result<Issue, ForgeError> {
         let url = self.at(&["issues", &number.to_string()]);
-        received::issue(&self.transport().value(&Ask::get(url, format!("issue {number}"))).await?)
+        received::issue(&self.transport().value(&Call::get(url, format!("issue {number}"))).await?)
     }
 
     /// All that was said about a pull request: below it, beside its lines, and as the text of reviews; the oldest first.
@@ -35,7 +35,7 @@ impl Forge {
     /// What stands below a pull request or an issue.
     async fn below(&self, number: u64) -> Result<Vec<Comment>, ForgeError> {
         let url = self.at(&["issues", &number.to_string(), "comments"]);
-        let said = self.all(Ask::get(url, format!("the comments below {number}"))).await?;
+        let said = self.all(Call::get(url, format!("the comments below {number}"))).await?;
         Ok(said.iter().filter_map(|value| received::comment(value, CommentKind::Issue)).collect())
     }
 
@@ -46,7 +46,7 @@ impl Forge {
         let mut said = Vec::new();
         match self.transport().kind {
             ForgeKind::Github => {
-                said = self.all(Ask::get(self.at(&["pulls", &number, "comments"]), what)).await?;
+                said = self.all(Call::get(self.at(&["pulls", &number, "comments"]), what)).await?;
             }
             ForgeKind::Gitea => {
                 for review in reviews.iter().map(Json::of) {
@@ -55,7 +55,7 @@ impl Forge {
                         continue;
                     }
                     let url = self.at(&["pulls", &number, "reviews", &id.to_string(), "comments"]);
-                    said.extend(self.all(Ask::get(url, what.clone())).await?);
+                    said.extend(self.all(Call::get(url, what.clone())).await?);
                 }
             }
         }
@@ -122,10 +122,10 @@ impl Forge {
         kind: CommentKind,
         what: String,
     ) -> Result<Comment, ForgeError> {
-        let ask = Ask::change(Method::POST, url, Some(json!({"body": text})), what);
-        let value = self.transport().value(&ask).await?;
+        let call = Call::change(Method::POST, url, Some(json!({"body": text})), what);
+        let value = self.transport().value(&call).await?;
         received::comment(&value, kind)
-            .ok_or_else(|| ForgeError::Transient(format!("what it said about {} lacks `id`", ask.what)))
+            .ok_or_else(|| ForgeError::Transient(format!("what it said about {} lacks `id`", call.what)))
     }
 
     /// The one that we made before. Anybody can write a marker, so it must be ours; where nobody says who we are, it must

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::HookDelivery;
 use crate::model::git::ForgeKind;
@@ -15,11 +15,11 @@ impl Forge {
     pub async fn deliveries(&self, hook: u64, since_ms: u64) -> Result<Vec<HookDelivery>, ForgeError> {
         self.must_list()?;
         let url = self.at(&["hooks", &hook.to_string(), "deliveries"]);
-        let ask = Ask::get(url, format!("what hook {hook} was sent"));
+        let call = Call::get(url, format!("what hook {hook} was sent"));
         let goes_on = |last: super::json::Json<'_>| {
             last.at("/delivered_at").time().is_none_or(|delivered| delivered >= since_ms)
         };
-        let (found, _) = self.transport().pages(ask, "", goes_on).await?;
+        let (found, _) = self.transport().pages(call, "", goes_on).await?;
         Ok(found.iter().filter_map(received::delivery).filter(|it| it.at >= since_ms).collect())
     }
 
@@ -30,8 +30,8 @@ impl Forge {
     pub async fn redeliver(&self, hook: u64, delivery: u64) -> Result<(), ForgeError> {
         self.must_list()?;
         let url = self.at(&["hooks", &hook.to_string(), "deliveries", &delivery.to_string(), "attempts"]);
-        let ask = Ask::change(Method::POST, url, None, format!("delivery {delivery} of hook {hook}"));
-        self.transport().value(&ask).await.map(drop)
+        let call = Call::change(Method::POST, url, None, format!("delivery {delivery} of hook {hook}"));
+        self.transport().value(&call).await.map(drop)
     }
 
     fn must_list(&self) -> Result<(), ForgeError> {

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::json::Json;
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError, Merged};
 use crate::model::forge::{MergeMethod, OpenState, PullRequest};
 use crate::model::git::ForgeKind;
@@ -22,17 +22,17 @@ impl Forge {
         }
         let url = self.at(&["pulls", &number.to_string(), "merge"]);
         let what = format!("the merge of pull request {number}");
-        let ask = match self.transport().kind {
+        let call = match self.transport().kind {
             ForgeKind::Github => {
                 let body = json!({"sha": sha, "merge_method": method.as_str()});
-                Ask::change(Method::PUT, url, Some(body), what)
+                Call::change(Method::PUT, url, Some(body), what)
             }
             ForgeKind::Gitea => {
                 let body = json!({"Do": method.as_str(), "head_commit_id": sha});
-                Ask::change(Method::POST, url, Some(body), what)
+                Call::change(Method::POST, url, Some(body), what)
             }
         };
-        let answer = self.transport().send(&ask).await?;
+        let answer = self.transport().send(&call).await?;
         let why = || self.transport().reason(&answer);
         if matches!(answer.status, 403 | 404) {
             return Ok(Merged::Refused(why()));
@@ -49,7 +49,7 @@ impl Forge {
         match (answer.is_fine(), without_asking(&seen, sha)) {
             (_, Some(Merged::Merged { sha })) => Ok(Merged::Merged { sha }),
             (true, _) => {
-                Err(ForgeError::Transient(format!("it says that {} is done, and it is not", ask.what)))
+                Err(ForgeError::Transient(format!("it says that {} is done, and it is not", call.what)))
             }
             (false, Some(end)) => Ok(end),
             (false, None) if matches!(answer.status, 405 | 409) => Ok(Merged::NotMergeable(why())),
@@ -67,14 +67,14 @@ impl Forge {
             ForgeKind::Gitea => &["branches"],
         };
         let segments: Vec<&str> = before.iter().copied().chain(branch.split('/')).collect();
-        let ask = Ask::change(Method::DELETE, self.at(&segments), None, format!("branch {branch}"));
-        let answer = self.transport().send(&ask).await?;
+        let call = Call::change(Method::DELETE, self.at(&segments), None, format!("branch {branch}"));
+        let answer = self.transport().send(&call).await?;
         let is_gone = || self.transport().reason(&answer).to_lowercase().contains("does not exist");
         match answer.status {
             200..300 | 404 => Ok(()),
             422 if is_gone() => Ok(()),
             403 | 422 => {
-                Err(ForgeError::Refused(format!("{}: {}", ask.what, self.transport().reason(&answer))))
+                Err(ForgeError::Refused(format!("{}: {}", call.what, self.transport().reason(&answer))))
             }
             _ => Err(self.transport().no(&answer)),
         }

@@ -15,13 +15,13 @@
 mod app;
 mod checks;
 mod comments;
+mod endpoints;
 mod error;
 mod files;
 mod hooks;
 mod json;
 mod limits;
 mod merging;
-mod places;
 mod pulls;
 mod received;
 mod repository;
@@ -41,9 +41,9 @@ use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
 use crate::redact::Secrets;
+use endpoints::owner_and_name;
 use limits::{Holder, Limits};
-use places::owner_and_name;
-use transport::{Ask, Pace, Transport};
+use transport::{Call, Pace, Transport};
 
 pub use app::{Apps, Key};
 pub use error::ForgeError;
@@ -126,9 +126,9 @@ impl Forges {
         let kind = self.kind(&host).await?;
         let key = self.keys.key(&host, repository).await?;
         let pace = self.paces.lock().entry(repository.clone()).or_default().clone();
-        let transport = self.transport(places::api(&host, kind)?, &host, kind, key.as_ref(), pace);
+        let transport = self.transport(endpoints::api(&host, kind)?, &host, kind, key.as_ref(), pace);
         let key = key.map_or((None, None), |key| (key.login, key.expires_at));
-        let (graphql, login) = (places::graphql(&host)?, OnceCell::new());
+        let (graphql, login) = (endpoints::graphql(&host)?, OnceCell::new());
         Ok(Forge(Arc::new(Inner { transport, graphql, repository: repository.clone(), key, login })))
     }
 
@@ -138,7 +138,7 @@ impl Forges {
             return Ok(kind);
         }
         let to = |base: Url| self.transport(base, host, ForgeKind::Gitea, None, Pace::default());
-        let kind = places::kind(host, to).await?;
+        let kind = endpoints::kind(host, to).await?;
         self.kinds.lock().insert(host.clone(), kind);
         Ok(kind)
     }
@@ -222,9 +222,9 @@ impl Forge {
     }
 
     /// A whole list. Half of one would be taken for all of it.
-    async fn all(&self, ask: Ask) -> Result<Vec<Value>, ForgeError> {
-        let what = ask.what.clone();
-        match self.0.transport.pages(ask, "", |_| true).await? {
+    async fn all(&self, call: Call) -> Result<Vec<Value>, ForgeError> {
+        let what = call.what.clone();
+        match self.0.transport.pages(call, "", |_| true).await? {
             (all, false) => Ok(all),
             (some, true) => Err(ForgeError::Refused(format!(
                 "there are more than {} of {what}: too many to read",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::json::Json;
 use super::received::{self, without_draft_words};
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError};
 use crate::model::forge::{NewPull, OpenState, PullRequest, Review};
 use crate::model::git::ForgeKind;
@@ -31,20 +31,20 @@ impl Forge {
     }
 
     async fn newest_from(&self, head: &str, state: &str) -> Result<Option<PullRequest>, ForgeError> {
-        let ask = Ask::get(self.at(&["pulls"]), format!("pull requests from {head}")).with("state", state);
-        let ask = match self.transport().kind {
-            ForgeKind::Github => ask
+        let call = Call::get(self.at(&["pulls"]), format!("pull requests from {head}")).with("state", state);
+        let call = match self.transport().kind {
+            ForgeKind::Github => call
                 .with("head", &format!("{}:{head}", self.owner()))
                 .with("sort", "created")
                 .with("direction", "desc"),
             // It cannot be asked for a branch.
-            ForgeKind::Gitea => ask.with("sort", "recentupdate"),
+            ForgeKind::Gitea => call.with("sort", "recentupdate"),
         };
         let is_here = |path: &String| path.eq_ignore_ascii_case(self.name());
         // A forge that does not understand the question answers with all of them.
         let is_ours =
             |pull: &PullRequest| pull.head_ref == head && pull.head_repository.as_ref().is_none_or(is_here);
-        let (found, _) = self.transport().pages(ask, "", |_| true).await?;
+        let (found, _) = self.transport().pages(call, "", |_| true).await?;
         let all = found.iter().filter_map(|value| received::pull(value).ok());
         Ok(all.filter(is_ours).max_by_key(|pull| pull.number))
     }
@@ -60,7 +60,7 @@ impl Forge {
             return Ok(open);
         }
         let transport = self.transport();
-        let ask = |is_draft: bool| {
+        let call = |is_draft: bool| {
             let mut body = json!({"head": new.head, "base": new.base, "title": new.title, "body": new.body});
             match transport.kind {
                 ForgeKind::Github => body["draft"] = json!(is_draft),
@@ -68,12 +68,12 @@ impl Forge {
                 ForgeKind::Gitea => {}
             }
             let what = format!("a pull request from {} to {}", new.head, new.base);
-            Ask::change(Method::POST, self.at(&["pulls"]), Some(body), what)
+            Call::change(Method::POST, self.at(&["pulls"]), Some(body), what)
         };
-        let mut answer = transport.send(&ask(new.is_draft)).await?;
+        let mut answer = transport.send(&call(new.is_draft)).await?;
         if answer.status == 422 && new.is_draft && transport.reason(&answer).to_lowercase().contains("draft")
         {
-            answer = transport.send(&ask(false)).await?;
+            answer = transport.send(&call(false)).await?;
         }
         if answer.is_fine() {
             return received::pull(&answer.value()?);
@@ -97,7 +97,7 @@ impl Forge {
 
     async fn pull_as_said(&self, number: u64) -> Result<Value, ForgeError> {
         let url = self.at(&["pulls", &number.to_string()]);
-        self.transport().value(&Ask::get(url, format!("pull request {number}"))).await
+        self.transport().value(&Call::get(url, format!("pull request {number}"))).await
     }
 
     /// Gives it another title or text. A draft stays one.
@@ -129,8 +129,8 @@ impl Forge {
 
     async fn change_pull(&self, number: u64, change: Value) -> Result<Value, ForgeError> {
         let url = self.at(&["pulls", &number.to_string()]);
-        let ask = Ask::change(Method::PATCH, url, Some(change), format!("pull request {number}"));
-        self.transport().value(&ask).await
+        let call = Call::change(Method::PATCH, url, Some(change), format!("pull request {number}"));
+        self.transport().value(&call).await
     }
 
     /// Makes it one that is no draft any more.
@@ -150,8 +150,8 @@ impl Forge {
         }
         let body = json!({"query": MARK_READY, "variables": {"id": said.at("/node_id").text()}});
         let what = format!("pull request {number}");
-        let ask = Ask::change(Method::POST, self.graphql(), Some(body), what.clone());
-        let value = self.transport().value(&ask).await?;
+        let call = Call::change(Method::POST, self.graphql(), Some(body), what.clone());
+        let value = self.transport().value(&call).await?;
         let value = Json::of(&value);
         // Its errors come with a 200.
         let Some(error) = value.at("/errors").items().next() else { return Ok(()) };
@@ -179,7 +179,7 @@ impl Forge {
         let url = self.at(&["pulls", &number.to_string(), "requested_reviewers"]);
         let body = json!({"reviewers": users});
         let what = format!("a review of pull request {number}");
-        self.transport().value(&Ask::change(Method::POST, url, Some(body), what)).await.map(drop)
+        self.transport().value(&Call::change(Method::POST, url, Some(body), what)).await.map(drop)
     }
 
     /// What reviewers said of it as a whole, the oldest first.
@@ -193,7 +193,7 @@ impl Forge {
 
     pub(super) async fn reviews_as_said(&self, number: u64) -> Result<Vec<Value>, ForgeError> {
         let url = self.at(&["pulls", &number.to_string(), "reviews"]);
-        self.all(Ask::get(url, format!("the reviews of pull request {number}"))).await
+        self.all(Call::get(url, format!("the reviews of pull request {number}"))).await
     }
 
     /// Closes it without a merge; one that is closed stays so.

@@ -301,6 +301,7 @@ pub(super) fn commit(value: &Value) -> Option<Commit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn least() -> Value {
@@ -376,6 +377,68 @@ mod tests {
         );
         assert_eq!(of(json!({"default_branch": "main", "allow_merge_commits": false})), Ok(0));
         assert!(of(json!({})).is_err());
+    }
+
+    /// Any JSON, with the names of fields that are looked for.
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a-zäö0-9:TZ-]{0,24}".prop_map(Value::from),
+        ];
+        let names = prop::sample::select(vec![
+            "id",
+            "number",
+            "head",
+            "base",
+            "sha",
+            "ref",
+            "repo",
+            "user",
+            "login",
+            "title",
+            "body",
+            "state",
+            "draft",
+            "status",
+            "conclusion",
+            "output",
+            "labels",
+            "name",
+            "permission",
+            "permissions",
+            "default_branch",
+            "created_at",
+            "line",
+            "position",
+            "merged",
+            "guid",
+            "commit",
+            "author",
+            "date",
+        ]);
+        leaf.prop_recursive(4, 64, 8, move |inner| {
+            let fields = prop::collection::vec((names.clone(), inner.clone()), 0..8);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                fields.prop_map(|fields| fields
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect::<Value>()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_more_than_can_be_read(value in anything()) {
+            let _ = (repository(&value), permission(&value), pull(&value), review(&value), comment_of_review(&value));
+            let _ = (check_run(&value), status(&value), issue(&value), delivery(&value), commit(&value));
+            for kind in [CommentKind::Issue, CommentKind::Inline, CommentKind::Review] {
+                let _ = comment(&value, kind);
+            }
+        }
     }
 
     #[test]

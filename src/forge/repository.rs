@@ -1,7 +1,7 @@
 //! The repository as a whole: what it is, who may do what with it, and whether the credential suffices.
 
 use super::json::{Json, time};
-use super::transport::Ask;
+use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::clock::rfc3339;
 use crate::model::forge::{Commit, Permission, Preflight, RepositoryInfo};
@@ -18,8 +18,8 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; [`ForgeError::NotFound`] also when the credential may not see it.
     pub async fn repository(&self) -> Result<RepositoryInfo, ForgeError> {
-        let ask = Ask::get(self.at(&[]), format!("repository {}", self.name()));
-        received::repository(&self.transport().value(&ask).await?)
+        let call = Call::get(self.at(&[]), format!("repository {}", self.name()));
+        received::repository(&self.transport().value(&call).await?)
     }
 
     /// What a user may do with it; by the name that stands beside what they say.
@@ -34,7 +34,7 @@ impl Forge {
             return Ok(Permission::None);
         }
         let url = self.at(&["collaborators", user, "permission"]);
-        match self.transport().value(&Ask::get(url, format!("what {user} may do there"))).await {
+        match self.transport().value(&Call::get(url, format!("what {user} may do there"))).await {
             Ok(value) => Ok(received::permission(&value)),
             // Nobody of that name, or nobody who has to do with it.
             Err(ForgeError::NotFound(_)) => Ok(Permission::None),
@@ -49,7 +49,7 @@ impl Forge {
     /// What keeps it from being found out; [`ForgeError::Auth`] when the credential opens nothing at all.
     pub async fn preflight(&self) -> Result<Preflight, ForgeError> {
         let what = format!("repository {}", self.name());
-        let answer = self.transport().send(&Ask::get(self.at(&[]), what)).await?;
+        let answer = self.transport().send(&Call::get(self.at(&[]), what)).await?;
         if matches!(answer.status, 403 | 404) {
             let text = format!(
                 "{} shows the credential no repository {}: give it access to that, or use another one",
@@ -75,7 +75,7 @@ impl Forge {
         }
         reads.push(("commit statuses", self.at(&["commits", &branch, "status"])));
         for (thing, url) in reads {
-            match self.transport().value(&Ask::get(url, thing)).await {
+            match self.transport().value(&Call::get(url, thing)).await {
                 // A repository without a commit has no checks either.
                 Ok(_) | Err(ForgeError::NotFound(_) | ForgeError::Refused(_)) => {}
                 Err(ForgeError::Auth(_)) => found.missing.push(self.grant(thing)),
@@ -130,19 +130,19 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn login(&self) -> Result<Option<String>, ForgeError> {
-        let ask = || async {
+        let call = || async {
             if let Some(known) = self.key_login() {
                 return Ok(Some(known));
             }
             let url = self.transport().url(&["user"]);
-            match self.transport().value(&Ask::get(url, "whose the credential is")).await {
+            match self.transport().value(&Call::get(url, "whose the credential is")).await {
                 Ok(value) => Ok(Json::of(&value).at("/login").some_text()),
                 // An app is nobody, and a narrow token may not ask.
                 Err(ForgeError::Auth(_) | ForgeError::NotFound(_)) => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        self.known_login().get_or_try_init(ask).await.cloned()
+        self.known_login().get_or_try_init(call).await.cloned()
     }
 
     /// The commits of a branch since that time, the newest first.
@@ -150,15 +150,15 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn commits_since(&self, branch: &str, since_ms: u64) -> Result<Vec<Commit>, ForgeError> {
-        let mut ask = Ask::get(self.at(&["commits"]), format!("the commits of {branch}"));
-        ask = ask.with("sha", branch).with("since", &rfc3339(since_ms / 1000 * 1000));
+        let mut call = Call::get(self.at(&["commits"]), format!("the commits of {branch}"));
+        call = call.with("sha", branch).with("since", &rfc3339(since_ms / 1000 * 1000));
         if self.transport().kind == ForgeKind::Gitea {
-            ask = ask.with("stat", "false").with("verification", "false").with("files", "false");
+            call = call.with("stat", "false").with("verification", "false").with("files", "false");
         }
         let is_new = |commit: &Commit| commit.at >= since_ms / 1000 * 1000;
         let goes_on =
             |last: Json<'_>| last.at("/commit/committer/date").time().is_none_or(|at| at >= since_ms);
-        let (found, _) = self.transport().pages(ask, "", goes_on).await?;
+        let (found, _) = self.transport().pages(call, "", goes_on).await?;
         // Older versions of Gitea do not look at `since`.
         Ok(found.iter().filter_map(received::commit).filter(is_new).collect())
     }

@@ -73,7 +73,7 @@ pub(super) struct Transport {
 
 /// A question, or a change that is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct Call {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) body: Option<Value>,
@@ -81,7 +81,7 @@ pub(super) struct Ask {
     pub(super) what: String,
 }
 
-impl Ask {
+impl Call {
     pub(super) fn get(url: Url, what: impl Into<String>) -> Self {
         Self { method: Method::GET, url, body: None, what: what.into() }
     }
@@ -131,18 +131,18 @@ impl Transport {
     }
 
     /// Asks, and takes nothing but a yes for an answer.
-    pub(super) async fn value(&self, ask: &Ask) -> Result<Value, ForgeError> {
-        let answer = self.send(ask).await?;
+    pub(super) async fn value(&self, call: &Call) -> Result<Value, ForgeError> {
+        let answer = self.send(call).await?;
         if answer.is_fine() { answer.value() } else { Err(self.no(&answer)) }
     }
 
     /// Asks. An answer that is an error for everybody is one: nobody there, a limit, a credential that is none.
-    pub(super) async fn send(&self, ask: &Ask) -> Result<Answer, ForgeError> {
+    pub(super) async fn send(&self, call: &Call) -> Result<Answer, ForgeError> {
         if let Some(until_ms) = self.limits.of(&self.holder, self.clock.now_ms()) {
             return Err(ForgeError::RateLimited { until_ms });
         }
-        if ask.method == Method::GET {
-            return self.exchange(ask).await;
+        if call.method == Method::GET {
+            return self.exchange(call).await;
         }
         let mut last = self.pace.lock().await;
         if let Some(last) = *last {
@@ -150,15 +150,15 @@ impl Transport {
         }
         // Before it too: whoever does not await the end has asked all the same.
         *last = Some(Instant::now());
-        let answer = self.exchange(ask).await;
+        let answer = self.exchange(call).await;
         *last = Some(Instant::now());
         answer
     }
 
-    async fn exchange(&self, ask: &Ask) -> Result<Answer, ForgeError> {
+    async fn exchange(&self, call: &Call) -> Result<Answer, ForgeError> {
         let deadline = self.settings.deadline;
         let late = || ForgeError::Transient(format!("it took longer than {} s", deadline.as_secs_f32()));
-        let answer = tokio::time::timeout(deadline, self.follow(ask)).await.map_err(|_| late())??;
+        let answer = tokio::time::timeout(deadline, self.follow(call)).await.map_err(|_| late())??;
         let now = self.clock.now_ms();
         let limit = match answer.status {
             403 | 429 | 503 => until(answer.status, &answer.headers, &self.reason(&answer), now),
@@ -176,30 +176,30 @@ impl Transport {
     }
 
     /// A repository that was renamed answers from another place of the same host.
-    async fn follow(&self, ask: &Ask) -> Result<Answer, ForgeError> {
-        let mut url = ask.url.clone();
+    async fn follow(&self, call: &Call) -> Result<Answer, ForgeError> {
+        let mut url = call.url.clone();
         for _ in 0..=REDIRECTS {
-            let response = self.request(ask, &url, true).await?;
+            let response = self.request(call, &url, true).await?;
             if let Some(next) = leads_to(&url, &response) {
                 if next.origin() != self.base.origin() {
                     let host = next.host_str().unwrap_or_default();
                     return Err(ForgeError::Refused(
-                        self.clean(&format!("for {} it sends to another host ({host})", ask.what)),
+                        self.clean(&format!("for {} it sends to another host ({host})", call.what)),
                     ));
                 }
                 url = next;
                 continue;
             }
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            let body = self.whole(response, &ask.what).await?;
-            return Ok(Answer { status, headers, body, what: ask.what.clone() });
+            let body = self.whole(response, &call.what).await?;
+            return Ok(Answer { status, headers, body, what: call.what.clone() });
         }
-        Err(ForgeError::Refused(format!("for {} it sends around in a circle", ask.what)))
+        Err(ForgeError::Refused(format!("for {} it sends around in a circle", call.what)))
     }
 
-    async fn request(&self, ask: &Ask, url: &Url, with_key: bool) -> Result<Response, ForgeError> {
+    async fn request(&self, call: &Call, url: &Url, with_key: bool) -> Result<Response, ForgeError> {
         let client = self.http.to(url).map_err(|error| self.broken(error))?;
-        let mut request = client.request(ask.method.clone(), url.clone());
+        let mut request = client.request(call.method.clone(), url.clone());
         if let Some(authorization) = self.authorization.as_ref().filter(|_| with_key) {
             let value = HeaderValue::from_str(authorization.reveal());
             let mut value = value.map_err(|_| ForgeError::Auth(self.not_opened()))?;
@@ -212,7 +212,7 @@ impl Transport {
                 .header("x-github-api-version", "2022-11-28"),
             ForgeKind::Gitea => request.header(ACCEPT, "application/json"),
         };
-        if let Some(body) = &ask.body {
+        if let Some(body) = &call.body {
             request = request.json(body);
         }
         request.send().await.map_err(|error| self.broken(error))
@@ -231,20 +231,20 @@ impl Transport {
     }
 
     /// The end of a long text, if it can be had. It may lie at another host, which gets no credential.
-    pub(super) async fn end_of(&self, ask: &Ask, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
-        let late = || ForgeError::Transient(format!("{} took too long", ask.what));
-        let read = tokio::time::timeout(self.settings.deadline, self.read_end(ask, most));
+    pub(super) async fn end_of(&self, call: &Call, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
+        let late = || ForgeError::Transient(format!("{} took too long", call.what));
+        let read = tokio::time::timeout(self.settings.deadline, self.read_end(call, most));
         read.await.map_err(|_| late())?
     }
 
-    async fn read_end(&self, ask: &Ask, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
-        let mut url = ask.url.clone();
+    async fn read_end(&self, call: &Call, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
+        let mut url = call.url.clone();
         for _ in 0..=REDIRECTS {
             let is_its_own = url.origin() == self.base.origin();
             if !is_its_own && url.scheme() != "https" && self.base.scheme() == "https" {
                 return Ok(None);
             }
-            let mut response = self.request(ask, &url, is_its_own).await?;
+            let mut response = self.request(call, &url, is_its_own).await?;
             if let Some(next) = leads_to(&url, &response) {
                 url = next;
                 continue;
@@ -273,7 +273,7 @@ impl Transport {
     /// answer; it goes on as long as `goes_on` says so of the last item of a page.
     pub(super) async fn pages(
         &self,
-        first: Ask,
+        first: Call,
         list: &str,
         goes_on: impl Fn(Json<'_>) -> bool + Send,
     ) -> Result<(Vec<Value>, bool), ForgeError> {
@@ -281,10 +281,10 @@ impl Transport {
             ForgeKind::Github => ("per_page", "100"),
             ForgeKind::Gitea => ("limit", "50"),
         };
-        let mut ask = first.clone().with(size.0, size.1);
+        let mut call = first.clone().with(size.0, size.1);
         let (mut found, mut bytes) = (Vec::new(), 0);
         for page in 1..=self.settings.pages {
-            let answer = self.send(&ask).await?;
+            let answer = self.send(&call).await?;
             if !answer.is_fine() {
                 return Err(self.no(&answer));
             }
@@ -300,7 +300,7 @@ impl Transport {
             found.extend(items);
             let is_more = total.is_some_and(|total| total > found.len() as u64);
             let next = match self.next(&answer.headers)? {
-                Some(url) => Some(Ask { url, ..ask }),
+                Some(url) => Some(Call { url, ..call }),
                 // Some of the lists have a number of items and no link to the next of them.
                 None if is_more => {
                     Some(first.clone().with(size.0, size.1).with("page", &(page + 1).to_string()))
@@ -311,7 +311,7 @@ impl Transport {
             if bytes > 4 * self.settings.largest {
                 break;
             }
-            ask = next;
+            call = next;
         }
         Ok((found, true))
     }

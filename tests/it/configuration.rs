@@ -12,11 +12,13 @@ use mimir::config::error::{ConfigError, ConfigProblem};
 use mimir::config::frame_file::FrameFile;
 use mimir::config::keys::{self, CONFIG, Owner};
 use mimir::config::provider::ModelEntry;
-use mimir::config::schema::Tls;
+use mimir::config::schema::{Tls, TokenSource};
 use mimir::config::{
     Config, FlagValue, LoadOptions, Loaded, Origin, Paths, Running, edit, env, json_schema, paths,
     project_file,
 };
+use mimir::model::forge::App;
+use mimir::model::git::ForgeKind;
 use mimir::model::network::NetworkMode;
 
 struct Home {
@@ -327,6 +329,26 @@ fn providers_know_their_kind_by_name_or_must_say_it() {
 fn a_model_of_a_provider_without_key_is_chosen_before_the_demo() {
     let config = Home::with("providers: {ollama: {models: [llama3]}}\n").load().config;
     assert_eq!(config.default_model().to_string(), "ollama/llama3");
+}
+
+#[test]
+fn a_forge_is_opened_by_an_app_or_by_one_other_thing() {
+    let text = "git:\n  hosts: ['gitea:https://git.example.org']\n  credentials:\n    - {host: github.com, app: {id: 77, key_file: ~/app.pem, installation: 9}}\n";
+    let config = Home::with(text).load().config;
+    assert_eq!(config.git.hosts[0].kind, Some(ForgeKind::Gitea));
+    let app = App { id: "77".to_owned(), key_file: PathBuf::from("/home/u/app.pem"), installation: Some(9) };
+    assert_eq!(config.git.credentials[0].source, TokenSource::App(app));
+
+    for (entry, mistake) in [
+        ("{host: github.com, app: {id: 77}}", "`git.credentials[0].app` needs both id and key_file"),
+        ("{host: github.com, app: {installation: 9}}", "needs both id and key_file"),
+        ("{host: github.com, app: {id: 77, key_file: /k, key: x}}", "git.credentials[].app.key"),
+        ("{host: github.com, helper: on, app: {id: 77, key_file: /k}}", "says more than one of token"),
+        ("{host: codeberg.org, app: {id: 77, key_file: /k}}", "is a thing of GitHub's"),
+    ] {
+        let mistakes = Home::with(&format!("git:\n  credentials:\n    - {entry}\n")).mistakes();
+        assert!(mistakes[0].contains(mistake), "{entry}: {mistakes:?}");
+    }
 }
 
 #[test]

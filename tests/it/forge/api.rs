@@ -243,10 +243,12 @@ impl Api {
         };
         let answer = {
             let mut state = self.state.lock();
-            match path.starts_with("/api/v1/") {
+            let mut answer = match path.starts_with("/api/v1/") {
                 true => gitea::answer(&mut state, &asked),
                 false => github::answer(&mut state, &asked),
-            }
+            };
+            answer.headers.extend(state.of_token.clone());
+            answer
         };
         self.wake.notify_one();
         if path.starts_with("/api/v3/") {

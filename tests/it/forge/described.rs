@@ -197,3 +197,66 @@ impl Description {
         made
     }
 }
+
+#[test]
+fn what_is_not_as_github_describes_it_is_found() {
+    let test = "what_is_not_as_github_describes_it_is_found";
+    if !is_there() {
+        return crate::podman::support::skip(
+            test,
+            "GitHub's description is not here: scripts/github-openapi fetches it",
+        );
+    }
+    let asked = |method: &str, path: &str, query: &[(&str, &str)], body: Value| Asked {
+        method: method.to_owned(),
+        path: path.split('/').map(str::to_owned).collect(),
+        query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        body,
+        root: String::new(),
+        login: String::new(),
+        only: None,
+    };
+    let fine = || Answer::json(200, json!([]));
+    let pulls = "repos/me/blog/pulls";
+    let merged = || Answer::json(200, json!({"sha": "a", "merged": true, "message": "m"}));
+    let cases = [
+        (asked("GET", pulls, &[("state", "open")], Value::Null), fine(), ""),
+        (
+            asked("GET", pulls, &[("state", "opened")], Value::Null),
+            fine(),
+            "`state`: : \"opened\" is not one of",
+        ),
+        (
+            asked("GET", pulls, &[("per_page", "many")], Value::Null),
+            fine(),
+            "`per_page`: : \"many\" is not of type",
+        ),
+        (asked("GET", pulls, &[("limit", "3")], Value::Null), fine(), "no parameter `limit`"),
+        (asked("GET", pulls, &[], json!({})), fine(), "takes no body"),
+        (asked("GET", pulls, &[], Value::Null), Answer::json(200, json!([{}])), "is a required property"),
+        (asked("GET", pulls, &[], Value::Null), Answer::json(201, json!([])), "GitHub never answers 201"),
+        (asked("GET", pulls, &[], Value::Null), Answer::empty(200), "200 has a body"),
+        (asked("GET", "repos/me/blog/pull", &[], Value::Null), fine(), "GitHub has no such call"),
+        (asked("PUT", "repos/me/blog/pulls/1/merge", &[], json!({"sha": "a"})), merged(), ""),
+        (asked("PUT", "repos/me/blog/pulls/1/merge", &[], json!({"sha": 3})), merged(), "the body: /sha"),
+        (
+            asked("PUT", "repos/me/blog/pulls/1/merge", &[], json!({"head": "a"})),
+            merged(),
+            "a field `head` that there is not",
+        ),
+        (asked("PUT", "repos/me/blog/pulls/x/merge", &[], json!({})), merged(), "`pull_number`"),
+        (asked("DELETE", "repos/me/blog/git/refs/heads/a/b", &[], Value::Null), Answer::empty(204), ""),
+    ];
+    for (asked, answer, wanted) in cases {
+        let wrong = of_exchange(&asked, &answer).expect("it is there").join("\n");
+        assert!(
+            if wanted.is_empty() { wrong.is_empty() } else { wrong.contains(wanted) },
+            "{wanted:?} in {wrong:?}"
+        );
+    }
+    assert!(of_hook("push", None, &[], "{}").len() > 6);
+    assert_eq!(
+        of_hook("pull_request", Some("flown"), &[], "{}"),
+        ["GitHub has no webhook pull-request-flown"]
+    );
+}

@@ -155,6 +155,8 @@ pub struct State {
     /// The public key of the app, if there is one.
     pub app: Option<App>,
     pub blobs: BTreeMap<String, String>,
+    /// What it says of the token that it was asked with.
+    pub of_token: Vec<(&'static str, String)>,
     pub next_id: u64,
     /// Seconds since 1970; everything that happens is a second after what was before.
     pub now: u64,

@@ -71,7 +71,7 @@ impl Emulator {
         let main = self.call(TOKEN, get.clone(), "/repos/me/blog/git/ref/heads/main", Value::Null).await;
         let main = text(&main, "/object/sha");
         let path = format!("/repos/me/blog/git/commits/{main}");
-        let tree = text(&self.call(TOKEN, get, &path, Value::Null).await, "/tree/sha");
+        let tree = text(&self.call(TOKEN, get, &path, Value::Null).await, "/commit/tree/sha");
         let commit = json!({"message": "mend it", "tree": tree, "parents": [main]});
         let commit =
             text(&self.call(TOKEN, post.clone(), "/repos/me/blog/git/commits", commit).await, "/sha");

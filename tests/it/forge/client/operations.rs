@@ -188,6 +188,28 @@ async fn before_anything_is_spent_it_is_known_whether_the_credential_suffices() 
 }
 
 #[tokio::test]
+async fn what_a_token_says_of_itself_is_looked_at() {
+    let world = World::new("github").await;
+    let says = |scopes: &str, until: &str| {
+        world
+            .forge
+            .says_of_token(&[("x-oauth-scopes", scopes), ("github-authentication-token-expiration", until)]);
+    };
+    says("repo, workflow", "2199-01-01 00:00:00 UTC");
+    let fine = world.client.preflight().await.expect("looked");
+    assert!(fine.is_fine(), "{:?}", fine.missing);
+    assert_eq!(fine.expires_at, Some(7_226_582_400_000));
+    says("public_repo, gist", "2020-01-01 01:00:00 +0100");
+    let missing = world.client.preflight().await.expect("looked").missing;
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing[0].contains("has expired on 2020-01-01T00:00:00"), "{missing:?}");
+    assert!(missing[1].contains("lacks the scope `repo`"), "the repository is private: {missing:?}");
+    // A fine-grained token has no scopes.
+    says("", "2199-01-01 00:00:00 UTC");
+    assert!(world.client.preflight().await.expect("looked").is_fine());
+}
+
+#[tokio::test]
 async fn every_check_counts_also_behind_the_first_hundred() {
     for kind in KINDS {
         let world = World::new(kind).await;

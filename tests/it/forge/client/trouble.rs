@@ -9,12 +9,15 @@ use mimir::model::git::Repository;
 use super::{BLOG, KINDS, World, new_pull, repository, settings, without_token};
 use crate::forge::{Effects, Forge, TOKEN, Trip};
 
+/// Whether it is the error that is to come of it.
+type IsWanted = fn(&ForgeError) -> bool;
+
 #[tokio::test]
 async fn each_error_says_what_to_do_next() {
     use ForgeError::{Auth, NotFound, Refused, Transient};
     let world = World::new("github").await;
     let pull = world.opened("mimir/fix").await.number;
-    let fits: [(Trip, fn(&ForgeError) -> bool); 9] = [
+    let fits: [(Trip, IsWanted); 9] = [
         (Trip::Status(401), |error| matches!(error, Auth(text) if text.contains("a new one"))),
         (Trip::Status(404), |error| matches!(error, NotFound(text) if text.contains("pull request"))),
         (Trip::Status(410), |error| matches!(error, NotFound(_))),

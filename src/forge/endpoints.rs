@@ -4,7 +4,7 @@ use url::Url;
 
 use super::error::ForgeError;
 use super::json::Json;
-use super::transport::{Ask, Transport};
+use super::transport::{Call, Transport};
 use crate::model::git::{ForgeHost, ForgeKind, KNOWN_FORGES, Repository};
 
 /// Where its API is.
@@ -43,7 +43,7 @@ pub(super) async fn kind(host: &ForgeHost, to: impl Fn(Url) -> Transport) -> Res
         (ForgeKind::Github, "meta", "/verifiable_password_authentication"),
     ] {
         let transport = to(api(host, kind)?);
-        match transport.send(&Ask::get(transport.url(&[path]), "which forge it is")).await {
+        match transport.send(&Call::get(transport.url(&[path]), "which forge it is")).await {
             Ok(answer) if answer.is_fine() => {
                 // Another server answers everything with a page.
                 if answer.value().is_ok_and(|value| Json::of(&value).at(field).is_there()) {
