@@ -72,7 +72,9 @@ pub fn runs() -> ArgValueCandidates {
         ask(|client| async move {
             let open = RunList { open: true, ..RunList::default() };
             let runs = client.runs(&open).await.unwrap_or_default();
-            runs.into_iter().map(|it| (it.id, format!("{} {}: {}", it.workflow, it.state, it.title))).collect()
+            runs.into_iter()
+                .map(|it| (it.id, format!("{} {}: {}", it.workflow, it.state, it.title)))
+                .collect()
         })
     })
 }

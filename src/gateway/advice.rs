@@ -537,6 +537,38 @@ impl From<AnswerError> for Reply {
     }
 }
 
+impl From<RunError> for Reply {
+    fn from(error: RunError) -> Self {
+        let title = error.to_string();
+        match error {
+            RunError::NotFound(_) => Self::not_found("run.not_found", title)
+                .hint("`mimir runs list` shows the newest runs; the end of an id is enough"),
+            RunError::Several { ids, .. } => Self::conflict("run.ambiguous", title)
+                .detail(ids.join(", "))
+                .hint("say more of its end, or the whole id"),
+            RunError::NoWorkflow(_) => Self::not_found("workflow.not_found", title)
+                .hint("`mimir workflows list` shows those there are"),
+            RunError::Invalid(invalid) => Self::conflict("workflow.invalid", title)
+                .hint(format!("correct it, then look with `mimir workflows check {}`", invalid.file)),
+            RunError::NeedsInput { workflow, input } => Self::conflict("run.input", title)
+                .hint(format!("`mimir runs start {workflow} --set {input}=…`")),
+            RunError::UnknownInput { workflow, .. } => Self::conflict("run.input", title)
+                .hint(format!("`mimir workflows show {workflow}` says what it is given")),
+            RunError::NoProject(_) => Self::not_found("project.not_found", title)
+                .hint("`mimir projects list` shows the projects there are"),
+            RunError::NotHeld { id, .. } => Self::conflict("run.not_held", title)
+                .hint(format!("`mimir runs show {id}` says how far it is")),
+            RunError::Over { id, .. } => Self::conflict("run.over", title)
+                .hint(format!("`mimir runs retry {id}` tries again what failed")),
+            RunError::NotFailed { id, .. } => Self::conflict("run.not_failed", title)
+                .hint(format!("`mimir runs show {id}` says how far it is")),
+            RunError::Joined(id) => Self::conflict("run.joined", title)
+                .hint(format!("`mimir runs show {id}` says how far that one is")),
+            RunError::Store(error) => error.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -566,39 +598,6 @@ mod tests {
         {
             let Reply(problem) = error.into();
             assert_eq!((problem.status, problem.code.as_str()), (507, "disk.full"));
-        }
-    }
-}
-
-impl From<RunError> for Reply {
-    fn from(error: RunError) -> Self {
-        let title = error.to_string();
-        match error {
-            RunError::NotFound(_) => Self::not_found("run.not_found", title)
-                .hint("`mimir runs list` shows the newest runs; the end of an id is enough"),
-            RunError::Several { ids, .. } => Self::conflict("run.ambiguous", title)
-                .detail(ids.join(", "))
-                .hint("say more of its end, or the whole id"),
-            RunError::NoWorkflow(_) => {
-                Self::not_found("workflow.not_found", title).hint("`mimir workflows list` shows those there are")
-            }
-            RunError::Invalid(invalid) => Self::conflict("workflow.invalid", title)
-                .hint(format!("correct it, then look with `mimir workflows check {}`", invalid.file)),
-            RunError::NeedsInput { workflow, input } => Self::conflict("run.input", title)
-                .hint(format!("`mimir runs start {workflow} --set {input}=…`")),
-            RunError::UnknownInput { workflow, .. } => Self::conflict("run.input", title)
-                .hint(format!("`mimir workflows show {workflow}` says what it is given")),
-            RunError::NoProject(_) => Self::not_found("project.not_found", title)
-                .hint("`mimir projects list` shows the projects there are"),
-            RunError::NotHeld { id, .. } => Self::conflict("run.not_held", title)
-                .hint(format!("`mimir runs show {id}` says how far it is")),
-            RunError::Over { id, .. } => Self::conflict("run.over", title)
-                .hint(format!("`mimir runs retry {id}` tries again what failed")),
-            RunError::NotFailed { id, .. } => Self::conflict("run.not_failed", title)
-                .hint(format!("`mimir runs show {id}` says how far it is")),
-            RunError::Joined(id) => Self::conflict("run.joined", title)
-                .hint(format!("`mimir runs show {id}` says how far that one is")),
-            RunError::Store(error) => error.into(),
         }
     }
 }

@@ -39,7 +39,6 @@ pub(super) enum Found {
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     run: Run,
-    woken: bool,
     found: &Found,
     is_new: bool,
     max_parallel: u32,
@@ -54,6 +53,10 @@ pub(super) fn begin(
         RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Superseded => true,
     };
     if rests {
+        let has_a_time = !run.state.is_end() && !is_held_by_breaker(&run) && run.not_before > now;
+        if has_a_time {
+            runs::rest(tx, &run)?;
+        }
         return Ok(Begun::Rest);
     }
     let workflow = match found {

@@ -85,9 +85,14 @@ pub fn parse(text: &str, file: &str) -> Result<Workflow, InvalidWorkflow> {
         let why = format!("`{}` is no name: lower-case letters, digits and `-`", read.name.value);
         return Err(refuse(name_line, why));
     }
-    if let Some(name) = read.inputs.keys().find(|name| !is_name(name, '_') || template::KNOWN.contains(&name.as_str())) {
+    if let Some(name) =
+        read.inputs.keys().find(|name| !is_name(name, '_') || template::KNOWN.contains(&name.as_str()))
+    {
         let line = line_of(text, 1, name).unwrap_or(1);
-        let why = format!("`{name}` is no name of an input: lower-case letters, digits and `_`, and none of {}", template::KNOWN.join(", "));
+        let why = format!(
+            "`{name}` is no name of an input: lower-case letters, digits and `_`, and none of {}",
+            template::KNOWN.join(", ")
+        );
         return Err(refuse(line, why));
     }
     if read.stages.is_empty() || read.stages.len() > MOST_STAGES {
@@ -161,15 +166,20 @@ fn quoted(why: &str) -> Option<&str> {
     why.split('`').nth(1)
 }
 
-/// The line, from that one on, that begins with the key, or speaks of the variable.
-fn line_of(text: &str, from: u64, key: &str) -> Option<u64> {
+/// The line, from that one on, that holds the key, or speaks of the variable.
+fn line_of(text: &str, from: u64, name: &str) -> Option<u64> {
     let skip = usize::try_from(from.saturating_sub(1)).ok()?;
-    let is_it = |line: &str| {
-        let line = line.trim_start().trim_start_matches("- ");
-        line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))
-            || line.split("{{").skip(1).any(|rest| rest.split("}}").next().is_some_and(|name| name.trim() == key))
+    let is_key = |line: &str| {
+        line.match_indices(name).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            before.is_none_or(|c| matches!(c, ' ' | '{' | ',')) && line[at + name.len()..].starts_with(':')
+        })
     };
-    let at = text.lines().skip(skip).position(is_it)?;
+    let is_variable = |line: &str| {
+        let mut variables = line.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        variables.any(|variable| variable.trim() == name)
+    };
+    let at = text.lines().skip(skip).position(|line| is_key(line) || is_variable(line))?;
     u64::try_from(at).ok().map(|at| from + at)
 }
 

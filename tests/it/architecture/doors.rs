@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::program;
 
 /// Rooms that act for whoever asks: over HTTP, from a schedule, as a step of a run.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
     "access",
     "approvals",
     "budget",
@@ -20,6 +20,7 @@ const SERVICES: [&str; 14] = [
     "status",
     "upkeep",
     "webhooks",
+    "workflows",
 ];
 
 #[test]

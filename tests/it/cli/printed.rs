@@ -270,8 +270,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         "origin_ref": "nightly", "key": "schedule:nightly", "priority": 1, "cost_microusd": 1, "created_at": 1,
         "started_at": 2, "next_at": 3, "ended_at": 4});
     let mut details = run.clone();
-    details["input"] = json!({
-        "subject": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
+    details["given"] = json!({
+        "about": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
         "repository": "github.com/me/shop", "commit": "abc", "variables": {"focus": "x"}, "frame": null, "model": "p/m",
         "evidence": [{"name": "message", "source": "sentry", "text": "boom"}]});
     details["held"] = json!({"gate": "fix", "subject": "abc"});
@@ -280,11 +280,13 @@ fn play(world: &World) -> super::gateway::Gateway {
     details["frame"] = json!("run-a");
     details["branch"] = json!("mimir/a");
     details["commit"] = json!("abc");
-    details["pull"] = json!({"number": 7, "url": "https://x/7", "head": "abc", "is_draft": true, "merged": null});
+    details["pull"] =
+        json!({"number": 7, "url": "https://x/7", "head": "abc", "is_draft": true, "merged": null});
     details["report"] = json!({"cause": "c", "evidence": [{"file": "a.rs", "line": 1, "note": "n"}], "confidence": 0.9,
         "plan": ["p"], "risk": "low", "summary": "s"});
     details["checks"] = json!([{"command": "cargo test", "exit_code": 0, "tail": "ok"}]);
-    details["timeline"] = json!([{"id": 1, "at": 1, "stage": "review", "kind": "prompt", "text": "a\nb", "link": "x"}]);
+    details["timeline"] =
+        json!([{"id": 1, "at": 1, "stage": "review", "kind": "prompt", "text": "a\nb", "link": "x"}]);
     on("GET /v1/runs", json!([run]));
     on("POST /v1/runs", run.clone());
     on(&format!("GET /v1/runs/{RUN}"), details);
@@ -292,8 +294,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         on(&format!("POST /v1/runs/{RUN}/{verb}"), run.clone());
     }
     let workflow = json!({"name": "review", "description": "d", "source": "built in", "cost_microusd": 1, "parallel": 2,
-        "inputs": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
-        "error": "x.yaml:1: no"});
+        "parameters": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
+        "mistake": "x.yaml:1: no"});
     let mut written = workflow.clone();
     written["text"] = json!("name: review");
     on("GET /v1/workflows", json!([workflow]));
@@ -356,7 +358,8 @@ fn what_every_command_prints_is_what_is_described() {
     std::fs::write(&prices, "as_of: 2026-11-29\nprices: {p: {m: [1, 2, 3, 4]}}\n").expect("a file");
     let prices = prices.display().to_string();
     let workflow = world.work().join("mine.yaml");
-    std::fs::write(&workflow, "name: mine\ndescription: d\nstages: [{ name: a, kind: gate }]\n").expect("a file");
+    std::fs::write(&workflow, "name: mine\ndescription: d\nstages: [{ name: a, kind: gate }]\n")
+        .expect("a file");
     let workflow = workflow.display().to_string();
     let commands: &[&[&str]] = &[
         &[],
