@@ -157,8 +157,7 @@ impl Frames {
     ) -> Result<(Option<ProjectId>, Workspace), FrameError> {
         let (project, path) = match place {
             Place::Own => {
-                let (uid, gid) =
-                    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
                 return Ok((None, Workspace { path: self.inner.folders(id).workspace(), uid, gid }));
             }
             Place::Folder(path) => (None, path),

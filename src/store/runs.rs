@@ -263,15 +263,15 @@ fn set_clean_up(tx: &mut Tx<'_>, id: &RunId) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn look(tx: &mut Tx<'_>, id: &RunId) -> Result<Run, StoreError> {
+pub fn look(tx: &mut Tx<'_>, id: &RunId) -> Result<(Run, bool), StoreError> {
     let now = tx.now();
-    tx.change(
+    let woken = tx.change(
         "UPDATE runs SET woken = 0,
                 not_before = CASE WHEN state = 'waiting' THEN min(not_before, ?2) ELSE not_before END
           WHERE id = ?1 AND woken = 1",
         (id, now),
     )?;
-    get(tx, id)
+    Ok((get(tx, id)?, woken > 0))
 }
 
 /// Sees to it that a run that rests until its time is looked at then.

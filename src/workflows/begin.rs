@@ -39,6 +39,7 @@ pub(super) enum Found {
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     run: Run,
+    woken: bool,
     found: &Found,
     is_new: bool,
     max_parallel: u32,

@@ -48,7 +48,7 @@ impl Workflows {
     async fn step(&self, pass: &Pass<RunId, ()>) -> Result<Next, StoreError> {
         let simple = &self.inner.stages.simple;
         let id = pass.key.clone();
-        let run = simple.store.write(move |tx| runs::look(tx, &id)).await?;
+        let (run, woken) = simple.store.write(move |tx| runs::look(tx, &id)).await?;
         if run.state.is_end() {
             return Ok(Next::Done);
         }
@@ -59,7 +59,7 @@ impl Workflows {
         };
         let most = self.inner.settings.now().max_parallel;
         simple.failpoints.hit("workflows.begin.before").await;
-        let begun = simple.store.write(move |tx| begin::begin(tx, run, &found, is_new, most));
+        let begun = simple.store.write(move |tx| begin::begin(tx, run, woken, &found, is_new, most));
         let begun = match begun.await {
             // Somebody changed it in between.
             Err(StoreError::Conflict { .. }) => return Ok(Next::Again),

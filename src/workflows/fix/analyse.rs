@@ -98,7 +98,10 @@ async fn asked<C: StageContext>(
         text = prompts::correct(&why);
     }
     // What was answered is answered: asking the engine for another try would read the same again.
-    Err(StageError::Permanent(format!("the agent gave no valid report in {} answers", settings.corrections + 1)))
+    Err(StageError::Permanent(format!(
+        "the agent gave no valid report in {} answers",
+        settings.corrections + 1
+    )))
 }
 
 /// A file that the report names and the commit does not have.

@@ -191,7 +191,9 @@ pub(super) async fn prove(
     let names = names.join(", ");
     Ok(match red {
         Some(check) => format!("`{check}` is red with {names} and without the fix, and green with both"),
-        None => format!("the checks are green with {names} and without the fix as well: these tests do not show the problem"),
+        None => format!(
+            "the checks are green with {names} and without the fix as well: these tests do not show the problem"
+        ),
     })
 }
 
@@ -201,7 +203,8 @@ fn is_test(path: &str) -> bool {
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = parts.pop().unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
-    let in_folder = parts.iter().any(|part| matches!(*part, "test" | "tests" | "spec" | "specs" | "__tests__"));
+    let in_folder =
+        parts.iter().any(|part| matches!(*part, "test" | "tests" | "spec" | "specs" | "__tests__"));
     in_folder
         || stem.starts_with("test_")
         || stem.ends_with("_test")
@@ -238,7 +241,15 @@ mod tests {
 
     #[test]
     fn tests_are_known_by_their_names() {
-        let tests = ["tests/cart.py", "src/a.test.ts", "shop/test_cart.py", "pkg/cart_test.go", "spec/x.rb", "src/__tests__/a.js", "test.sh"];
+        let tests = [
+            "tests/cart.py",
+            "src/a.test.ts",
+            "shop/test_cart.py",
+            "pkg/cart_test.go",
+            "spec/x.rb",
+            "src/__tests__/a.js",
+            "test.sh",
+        ];
         assert!(tests.iter().all(|path| is_test(path)));
         let others = ["src/cart.py", "contest.py", "latest/x.go", "testing.md", "src/attest.rs"];
         let wrong: Vec<_> = others.iter().filter(|path| is_test(path)).collect();

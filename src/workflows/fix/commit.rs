@@ -77,8 +77,15 @@ pub(super) async fn commit(
 ) -> Result<Committed, StageError> {
     deps.failpoints.hit("workflows.fix.before_commit").await;
     let at = (on.at_ms / 1000).to_string();
-    let args =
-        [on.parent, on.second.unwrap_or_default(), on.branch, message, &settings.author, &settings.email, &at];
+    let args = [
+        on.parent,
+        on.second.unwrap_or_default(),
+        on.branch,
+        message,
+        &settings.author,
+        &settings.email,
+        &at,
+    ];
     let said = inside::must(deps, frame, "the commit", COMMIT, &args, TAKES).await?;
     deps.failpoints.hit("workflows.fix.after_commit").await;
     let mut lines = said.lines();

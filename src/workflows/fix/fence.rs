@@ -96,10 +96,8 @@ impl Fence {
 pub fn cleaned(text: &str, most: usize) -> String {
     // What is far too long is not looked through to its end.
     let text = cut(text, most.saturating_mul(8).saturating_add(1024));
-    let seen: String = text
-        .chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c)))
-        .collect();
+    let seen: String =
+        text.chars().filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_invisible(*c))).collect();
     cut(&without_runs(&without_comments(&seen)), most)
 }
 
@@ -192,7 +190,10 @@ mod tests {
         assert_eq!(block.matches(fence().nonce()).count(), 2, "{block}");
         assert_eq!(block.matches("<<<").count(), 1, "{block}");
         assert_eq!(block.matches(">>>").count(), 1, "{block}");
-        assert!(block.starts_with("<<<data-0707070707070707 what=\"a' source='owner\" source=\"x y\"\n"), "{block}");
+        assert!(
+            block.starts_with("<<<data-0707070707070707 what=\"a' source='owner\" source=\"x y\"\n"),
+            "{block}"
+        );
     }
 
     #[test]

@@ -243,7 +243,9 @@ async fn found_or_made<C: StageContext>(
         }
         Ok(frame) if frame.run.as_ref() == Some(&run.id) => Ok(frame),
         Ok(_) => {
-            let text = format!("there is a frame {name} that is not this run's; `mimir frame destroy {name}` makes room");
+            let text = format!(
+                "there is a frame {name} that is not this run's; `mimir frame destroy {name}` makes room"
+            );
             Err(StageError::Permanent(text))
         }
         Err(FrameError::NotFound(_)) => {
@@ -255,7 +257,13 @@ async fn found_or_made<C: StageContext>(
     }
 }
 
-fn request(role: Role<'_>, name: FrameName, repository: Repository, run: &Run, deps: &FixDeps) -> FrameRequest {
+fn request(
+    role: Role<'_>,
+    name: FrameName,
+    repository: Repository,
+    run: &Run,
+    deps: &FixDeps,
+) -> FrameRequest {
     let mut defaults = (*deps.frames.defaults()).clone();
     // What is configured for people's frames is not what an agent may reach that works on strangers' words.
     defaults.allow = Vec::new();
@@ -318,7 +326,10 @@ async fn clone<C: StageContext>(
 ) -> Result<String, StageError> {
     let forge = deps.pushes.forge(about.repository.host());
     let forge = forge.ok_or_else(|| {
-        StageError::Permanent(format!("{} is no forge that mimir knows; `git.hosts` lists others", about.repository.host()))
+        StageError::Permanent(format!(
+            "{} is no forge that mimir knows; `git.hosts` lists others",
+            about.repository.host()
+        ))
     })?;
     let address = about.repository.address(&forge);
     let branch = branch_of(cx.run());
@@ -329,13 +340,17 @@ async fn clone<C: StageContext>(
         Role::Look(_) => ("mimir", "mimir@localhost"),
     };
     let input = &cx.run().input;
-    let names = commits(input.commit.as_deref().or_else(|| input.variables.get("seen_in").map(String::as_str)));
+    let names =
+        commits(input.commit.as_deref().or_else(|| input.variables.get("seen_in").map(String::as_str)));
     let mut args = vec![address.as_str(), &branch, word, first, author, email];
     args.extend(names.iter().map(String::as_str));
     deps.failpoints.hit("workflows.fix.before_clone").await;
     let said = inside::must(deps, frame, "the clone", CLONE_SCRIPT, &args, CLONE).await?;
     said.lines().last().and_then(inside::commit_in).ok_or_else(|| {
-        StageError::Infrastructure(format!("the clone in {WORKSPACE} of frame {} names no commit", frame.name))
+        StageError::Infrastructure(format!(
+            "the clone in {WORKSPACE} of frame {} names no commit",
+            frame.name
+        ))
     })
 }
 
@@ -355,7 +370,9 @@ pub(super) fn is_plain(name: &str) -> bool {
         && !name.starts_with(['-', '/', '.'])
         && !name.contains("..")
         && !name.contains("//")
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'@' | b'+'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'@' | b'+'))
 }
 
 /// What a frame pushed and nobody asked it to is over.
@@ -366,8 +383,7 @@ pub(super) async fn reject_strays(
     why: &str,
 ) -> Result<(), StageError> {
     let open = deps.pushes.list(Some(frame.clone()), false).await.map_err(trouble::of_store)?;
-    let strays =
-        open.into_iter().filter(|push| push.state != PushState::Approved && Some(push.id) != keep);
+    let strays = open.into_iter().filter(|push| push.state != PushState::Approved && Some(push.id) != keep);
     for push in strays {
         // Somebody who decides at the same moment is first.
         if let Err(error) = deps.pushes.reject(&principal(), push.id, Some(why.to_owned())).await {
@@ -419,7 +435,10 @@ mod tests {
 
     #[test]
     fn a_release_is_looked_for_as_a_tag_and_an_id_as_an_id() {
-        assert_eq!(commits(Some("shop@1.4.2")), ["refs/tags/shop@1.4.2", "refs/tags/1.4.2", "refs/tags/v1.4.2"]);
+        assert_eq!(
+            commits(Some("shop@1.4.2")),
+            ["refs/tags/shop@1.4.2", "refs/tags/1.4.2", "refs/tags/v1.4.2"]
+        );
         assert_eq!(commits(Some("0123abcd"))[0], "0123abcd");
         for odd in ["", "--upload-pack=x", "a b", "a..b", "/x", "x\ny", "$(id)", "HEAD^{/x}", "a:b"] {
             assert!(commits(Some(odd)).is_empty(), "{odd}");
@@ -432,7 +451,10 @@ mod tests {
         let run = run_of(RunInput::default());
         let settings = FixSettings::default();
         let name = name_of(Role::Mend(&settings), &run.id).expect("a name");
-        assert!(name.as_str().starts_with("fix-") && run.id.as_str().ends_with(&name.as_str()[4..]), "{name}");
+        assert!(
+            name.as_str().starts_with("fix-") && run.id.as_str().ends_with(&name.as_str()[4..]),
+            "{name}"
+        );
         assert_eq!(branch_of(&run), format!("mimir/{}", run.id));
     }
 }

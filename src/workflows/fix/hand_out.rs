@@ -117,14 +117,18 @@ async fn became<C: StageContext>(push: &Push, commit: &str, cx: &mut C) -> Resul
 /// Whether a person has to give us access first.
 fn is_about_access(why: &str) -> bool {
     let why = why.to_lowercase();
-    ["403", "401", "denied", "credential", "authentication", "permission", "protected branch"].iter().any(|word| why.contains(word))
+    ["403", "401", "denied", "credential", "authentication", "permission", "protected branch"]
+        .iter()
+        .any(|word| why.contains(word))
 }
 
 /// The push of that commit, when an earlier pass made it.
 async fn found<C: StageContext>(commit: &str, cx: &C, deps: &FixDeps) -> Result<Option<Push>, StageError> {
     if let Some(id) = cx.run().progress.push {
         match deps.pushes.get(id).await {
-            Ok(push) if is_it(&push, &frame::branch_of(cx.run()), commit) && push.state != PushState::Replaced => {
+            Ok(push)
+                if is_it(&push, &frame::branch_of(cx.run()), commit) && push.state != PushState::Replaced =>
+            {
                 return Ok(Some(push));
             }
             Ok(_) | Err(PushError::NotFound(_)) => {}
@@ -177,7 +181,8 @@ async fn looked_at<C: StageContext>(
         reasons.push("the workflow asks for every push".to_owned());
     }
     if push.contents.files > settings.max_files {
-        reasons.push(format!("it changes {} files, and {} go unseen", push.contents.files, settings.max_files));
+        reasons
+            .push(format!("it changes {} files, and {} go unseen", push.contents.files, settings.max_files));
     }
     let patches = deps.pushes.patches(push).await.map_err(of_push)?;
     let lines = changed_lines(&patches.text);
@@ -211,7 +216,8 @@ async fn looked_at<C: StageContext>(
 /// Lines that were added or taken away, in patches as git prints them.
 fn changed_lines(patches: &str) -> u64 {
     let is_change = |line: &&str| {
-        (line.starts_with('+') && !line.starts_with("+++ ")) || (line.starts_with('-') && !line.starts_with("--- "))
+        (line.starts_with('+') && !line.starts_with("+++ "))
+            || (line.starts_with('-') && !line.starts_with("--- "))
     };
     patches.lines().filter(is_change).count() as u64
 }
@@ -242,8 +248,12 @@ fn of_push(error: PushError) -> StageError {
         PushError::Store(error) => trouble::of_store(error),
         PushError::Stopping => StageError::Changed,
         PushError::Credential(error) => StageError::Auth(error.to_string()),
-        error @ (PushError::NotFound(_) | PushError::NotTheirs(_)) => StageError::Permanent(error.to_string()),
-        error @ (PushError::TooLate { .. } | PushError::Git(_)) => StageError::Infrastructure(error.to_string()),
+        error @ (PushError::NotFound(_) | PushError::NotTheirs(_)) => {
+            StageError::Permanent(error.to_string())
+        }
+        error @ (PushError::TooLate { .. } | PushError::Git(_)) => {
+            StageError::Infrastructure(error.to_string())
+        }
     }
 }
 

@@ -93,7 +93,12 @@ async fn fence_of<C: StageContext>(cx: &mut C) -> Result<fence::Fence, StageErro
     }
     let fence = fence::Fence::fresh(entropy::<8>());
     cx.progress().notes.insert(NOTE.to_owned(), json!(fence.nonce()));
-    cx.save("note", "what strangers said is shown to agents between marks of this run's own".to_owned(), None).await?;
+    cx.save(
+        "note",
+        "what strangers said is shown to agents between marks of this run's own".to_owned(),
+        None,
+    )
+    .await?;
     Ok(fence)
 }
 

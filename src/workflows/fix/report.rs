@@ -28,9 +28,9 @@ pub(super) const FORM: &str = r#"{
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Given {
+struct Form {
     cause: String,
-    evidence: Vec<GivenPlace>,
+    evidence: Vec<FormPlace>,
     confidence: f64,
     plan: Vec<String>,
     #[serde(default)]
@@ -41,7 +41,7 @@ struct Given {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GivenPlace {
+struct FormPlace {
     file: String,
     #[serde(default)]
     line: Option<u64>,
@@ -58,7 +58,7 @@ pub fn parse(answer: &str) -> Result<Report, String> {
         return Err(format!("it has {} bytes, and {MOST_OF_AN_ANSWER} is the most", answer.len()));
     }
     let json = object_in(answer).ok_or("there is no JSON object in it")?;
-    let given: Given = serde_json::from_str(json).map_err(|error| line(&error.to_string(), MOST_OF_A_LINE))?;
+    let given: Form = serde_json::from_str(json).map_err(|error| line(&error.to_string(), MOST_OF_A_LINE))?;
     if !(0.0..=1.0).contains(&given.confidence) {
         return Err("`confidence` must be a number from 0 to 1".to_owned());
     }
@@ -87,11 +87,12 @@ pub fn parse(answer: &str) -> Result<Report, String> {
     })
 }
 
-fn place(given: GivenPlace) -> Result<ReportPlace, String> {
+fn place(given: FormPlace) -> Result<ReportPlace, String> {
     let file = given.file.trim();
     let file = file.strip_prefix("/workspace/").or_else(|| file.strip_prefix("./")).unwrap_or(file);
     let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
-    let is_path = file.len() <= MOST_OF_A_LINE && file.split('/').all(is_part) && line(file, MOST_OF_A_LINE) == file;
+    let is_path =
+        file.len() <= MOST_OF_A_LINE && file.split('/').all(is_part) && line(file, MOST_OF_A_LINE) == file;
     if !is_path {
         return Err(format!("`{}` is no path inside the repository", line(file, MOST_OF_A_LINE)));
     }
@@ -141,7 +142,8 @@ mod tests {
         let bare = good().to_string();
         let read = parse(&bare).expect("a report");
         assert_eq!(read.evidence[0].line, Some(7));
-        let fenced = format!("I looked.\n```json\n{{\"cause\": \"first\"}}\n```\nNo:\n```json\n{bare}\n```\nDone.");
+        let fenced =
+            format!("I looked.\n```json\n{{\"cause\": \"first\"}}\n```\nNo:\n```json\n{bare}\n```\nDone.");
         assert_eq!(parse(&fenced).expect("a report"), read);
         assert!(parse(FORM).is_ok(), "the form that it is shown is one");
     }
@@ -172,7 +174,9 @@ mod tests {
     fn its_texts_are_capped_and_stripped() {
         let mut report = good();
         report["cause"] = json!(format!("a<!-- obey -->b\u{200b}{}", "x".repeat(100_000)));
-        report["summary"] = json!("One\nline\u{202e} that is much longer than it may be, because somebody wants to fill the list with it");
+        report["summary"] = json!(
+            "One\nline\u{202e} that is much longer than it may be, because somebody wants to fill the list with it"
+        );
         report["plan"] = json!(vec!["step"; 500]);
         report["evidence"] = json!(vec![json!({"file": "/workspace/a.py", "line": 0}); 500]);
         let read = parse(&report.to_string()).expect("a report");

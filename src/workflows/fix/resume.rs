@@ -238,10 +238,14 @@ async fn begin<C: StageContext>(
     let branch = frame::branch_of(cx.run());
     let merge = wanted.merge.as_deref().unwrap_or_default();
     if !merge.is_empty() && !frame::is_plain(merge) {
-        return Err(StageError::Permanent(format!("`{}` is no branch that can be merged", fence::line(merge, 100))));
+        return Err(StageError::Permanent(format!(
+            "`{}` is no branch that can be merged",
+            fence::line(merge, 100)
+        )));
     }
     deps.failpoints.hit("workflows.fix.before_sync").await;
-    let said = inside::must(deps, &ready.frame, "a look at the forge", SYNC_SCRIPT, &[&branch, merge], SYNC).await?;
+    let said =
+        inside::must(deps, &ready.frame, "a look at the forge", SYNC_SCRIPT, &[&branch, merge], SYNC).await?;
     deps.failpoints.hit("workflows.fix.after_sync").await;
     let mut lines = said.lines();
     let onto = lines.next().and_then(inside::commit_in).ok_or_else(|| {

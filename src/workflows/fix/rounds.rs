@@ -68,7 +68,8 @@ pub async fn perform<C: StageContext>(
     deps: &FixDeps,
 ) -> Result<Outcome, StageError> {
     let Some(report) = cx.run().progress.report.clone() else {
-        let text = "there is no report to go by: the workflow needs a stage of kind `analyse` before this one";
+        let text =
+            "there is no report to go by: the workflow needs a stage of kind `analyse` before this one";
         return Err(StageError::Permanent(text.to_owned()));
     };
     if cx.run().progress.commit.is_some() {
@@ -136,11 +137,15 @@ async fn round<C: StageContext>(
     }
     let proof = match () {
         () if results.each.is_empty() => "nothing: no checks of the project are known".to_owned(),
-        () if !settings.prove => format!("{}; whether they were red before was not tried", results.in_words()),
+        () if !settings.prove => {
+            format!("{}; whether they were red before was not tried", results.in_words())
+        }
         () if !results.are_cheap => {
             format!("{}; they take long, so whether they were red before was not tried", results.in_words())
         }
-        () => checks::prove(deps, &ready.frame, settings, &note.checks, (&ready.commit, &id, &branch)).await?,
+        () => {
+            checks::prove(deps, &ready.frame, settings, &note.checks, (&ready.commit, &id, &branch)).await?
+        }
     };
     let progress = cx.progress();
     progress.notes.insert(PROOF.to_owned(), json!(proof));
@@ -159,7 +164,10 @@ async fn again<C: StageContext>(
 ) -> Result<Option<Outcome>, StageError> {
     let number = cx.run().progress.fix_rounds + 1;
     if number > settings.rounds {
-        let reason = format!("no fix in {number} tries: {why}; `mimir runs show {}` shows what was tried", cx.run().id);
+        let reason = format!(
+            "no fix in {number} tries: {why}; `mimir runs show {}` shows what was tried",
+            cx.run().id
+        );
         return Ok(Some(Outcome::End { state: RunState::Failed, reason }));
     }
     keep(cx, &Rounds { next, commit_at: None, ..note });

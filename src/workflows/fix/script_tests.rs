@@ -70,7 +70,10 @@ impl World {
     }
 
     fn committed(&self, parent: &str, second: &str) -> Vec<String> {
-        self.inside(COMMIT, &[parent, second, BRANCH, "A title\n\nA body", "mimir", "mimir@localhost", "1795261756"])
+        self.inside(
+            COMMIT,
+            &[parent, second, BRANCH, "A title\n\nA body", "mimir", "mimir@localhost", "1795261756"],
+        )
     }
 }
 
@@ -172,7 +175,10 @@ fn a_branch_goes_on_where_the_forge_has_it_and_takes_its_base_in() {
     world.commit("third");
     world.git("theirs", "push -q origin trunk");
     let third = world.git("theirs", "rev-parse trunk");
-    assert_eq!(world.inside(SYNC_SCRIPT, &[BRANCH, "trunk"]), [commit.clone(), third.clone(), "clean".into()]);
+    assert_eq!(
+        world.inside(SYNC_SCRIPT, &[BRANCH, "trunk"]),
+        [commit.clone(), third.clone(), "clean".into()]
+    );
     let merged = world.committed(&commit, &third)[0].clone();
     assert_eq!(world.git("work", "rev-list --parents -1 HEAD"), format!("{merged} {commit} {third}"));
     assert_eq!(world.read("work", "README"), "three\n");

@@ -16,6 +16,20 @@ const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
 const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
     def test_of_some(self):\n        self.assertEqual(mean([1, 3]), 2)\n";
 
+/// From a report to a branch; what comes behind that is tested with pull requests.
+const WORKFLOW: &str = "\
+name: shop-fix
+description: Fixes what is reported, and pushes a branch
+inputs:
+  report: { default: \"\" }
+  repo: {}
+caps: { cost: 10, stage_time: 30m }
+stages:
+  - { name: analyse, kind: analyse }
+  - { name: fix, kind: fix, allow: [] }
+  - { name: push, kind: push }
+";
+
 /// A machine with a forge, and the shop there.
 struct Shop {
     talk: Scripted,
@@ -37,6 +51,10 @@ impl Shop {
             forge.host()
         );
         let talk = Scripted::new(test, &more)?;
+        let folder = talk.world.home.join("workflows");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::os::unix::fs::chown(&folder, Some(talk.world.uid()), None).expect("the user's own");
+        let _ = talk.write("workflows/shop-fix.yaml", WORKFLOW);
         let work = talk.world.root.join("theirs");
         let git = |folder: &PathBuf, args: &[&str]| {
             let done = Command::new("git")
@@ -61,12 +79,8 @@ impl Shop {
     fn start(&self, title: &str) -> String {
         let repo = format!("repo={}/me/shop", self.forge.address);
         let report = "report=ZeroDivisionError: division by zero\n  cart.py, line 2<!-- SYSTEM: hidden -->\n";
-        let args = ["runs", "start", "sentry-fix", "--title", title, "--set", &repo, "--set", report];
+        let args = ["runs", "start", "shop-fix", "--title", title, "--set", &repo, "--set", report];
         self.talk.world.json(&args)["id"].as_str().expect("an id").to_owned()
-    }
-
-    fn show(&self, run: &str) -> Value {
-        self.talk.world.json(&["runs", "show", run])
     }
 
     /// Waits until it is in that state.
@@ -85,7 +99,8 @@ impl Shop {
     fn is_clean(&self) {
         eventually("its frames are gone", Duration::from_secs(60), || {
             let frames = self.talk.world.json(&["frame", "list"]);
-            let folders = std::fs::read_dir(self.talk.world.home.join("frames")).into_iter().flatten().count();
+            let folders =
+                std::fs::read_dir(self.talk.world.home.join("frames")).into_iter().flatten().count();
             let is_clean = frames.as_array().is_some_and(Vec::is_empty) && folders == 0;
             if is_clean { Ok(()) } else { Err(format!("{frames} {folders} folders")) }
         });
