@@ -73,18 +73,17 @@ pub fn tamed(text: &str, most: usize) -> String {
 /// The same for a title, where no Markdown is read: the signs themselves go.
 #[must_use]
 pub fn title(text: &str, most: usize) -> String {
-    let plain: String = stripped(text)
-        .replace("://", ": ")
-        .chars()
-        .map(|c| if matches!(c, '@' | '#' | '!' | '<' | '>' | '`') { ' ' } else { c })
-        .collect();
-    let mut words: Vec<&str> = plain.split_whitespace().collect();
+    let letters: Vec<char> = stripped(text).replace("://", ": ").chars().collect();
     // `GH-12` is an issue as well.
-    let is_issue = |word: &&str| {
-        let digits = word.get(..3).filter(|begin| begin.eq_ignore_ascii_case("gh-")).map(|_| &word[3..]);
-        digits.is_some_and(|rest| rest.bytes().next().is_some_and(|b| b.is_ascii_digit()))
+    let is_issue = |at: usize| {
+        let before: String = letters[at.saturating_sub(2)..at].iter().collect();
+        let after = letters.get(at + 1).is_some_and(char::is_ascii_digit);
+        letters[at] == '-' && after && before.eq_ignore_ascii_case("gh")
     };
-    words.retain(|word| !is_issue(word));
+    let is_sign = |at: usize| matches!(letters[at], '@' | '#' | '!' | '<' | '>' | '`');
+    let plain: String =
+        (0..letters.len()).map(|at| if is_sign(at) || is_issue(at) { ' ' } else { letters[at] }).collect();
+    let mut words: Vec<&str> = plain.split_whitespace().collect();
     // Forges take these for marks of a draft.
     while words.first().is_some_and(|word| is_draft_word(word)) {
         words.remove(0);
@@ -192,7 +191,7 @@ mod tests {
     fn a_title_closes_and_calls_nothing() {
         assert_eq!(
             title("WIP: [wip] fixes #12 by @ana, GH-3 https://x.example", 90),
-            "fixes 12 by ana, https: x.example"
+            "fixes 12 by ana, GH 3 https: x.example"
         );
         assert_eq!(title("Draft: a\nb\u{202e}c", 90), "a bc");
         assert_eq!(title(&"x".repeat(99), 10).chars().count(), 10);
@@ -234,6 +233,7 @@ mod tests {
             prop_assert_eq!(does_something(&tame), None, "{} became {}", text, tame);
             let plain = title(&text, 500);
             prop_assert!(!plain.contains(['@', '#', '<', '>', '`']) && !plain.contains("://"), "{}", plain);
+            prop_assert!(!plain.to_lowercase().contains("gh-0"), "{}", plain);
         }
 
         #[test]

@@ -80,8 +80,8 @@ fn does_something(text: &str) -> Option<String> {
     let (mut outside, mut fence) = (String::new(), None::<String>);
     for line in text.lines() {
         let ticks: String = line.chars().take_while(|c| *c == '`').collect();
-        match &fence {
-            Some(open) if line.trim_end() == *open => fence = None,
+        match fence.clone() {
+            Some(open) if line.trim_end() == open => fence = None,
             Some(_) => {}
             None if ticks.len() >= 3 => fence = Some(ticks),
             None => {

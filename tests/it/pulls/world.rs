@@ -293,7 +293,7 @@ impl World {
     /// One pass of a stage, and what becomes of the run, as the engine does it. Says how the stage ended.
     pub async fn pass(&self, points: &Failpoints) -> Result<Outcome, StageError> {
         let id = self.run.clone();
-        let run = self.store.write(move |tx| runs::look(tx, &id)).await.expect("the run");
+        let (run, _) = self.store.write(move |tx| runs::look(tx, &id)).await.expect("the run");
         assert!(!run.state.is_end(), "{:?}", run.state);
         let stage = self.workflow.stage(&run.stage).expect("a stage").clone();
         let (store, clock, workflow) = (self.store.clone(), self.clock.clone(), self.workflow.clone());
