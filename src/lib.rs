@@ -21,6 +21,7 @@ pub mod terminal_filter;
 // The outside world, one box each; the gateway itself is one for its clients (`crates/client`).
 pub use mimir_client as client;
 pub mod config;
+pub mod forge;
 pub mod host_ports;
 pub mod models;
 pub mod opencode;

@@ -20,8 +20,9 @@ use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
 use super::webhooks::Webhooks;
 use crate::model::agent::ModelRef;
+use crate::model::forge::App;
 use crate::model::frame::Limits;
-use crate::model::git::ForgeHost;
+use crate::model::git::{ForgeHost, ForgeKind};
 use crate::model::secret::Secret;
 
 section! {
@@ -172,7 +173,8 @@ section! {
     /// How frames come to the forges of their repositories.
     #[derive(Clone, Debug)]
     pub struct Git {
-        hosts: List<Forge>, "Forges besides those that everybody knows; http://HOST:PORT for one without TLS";
+        hosts: List<Forge>,
+            "Forges besides those that everybody knows; http://HOST:PORT for one without TLS, gitea: or github: before it for its kind";
         credentials: Vec<GitCredential>, "What opens a forge";
         branches: List<Branch>,
             "Branches that every frame may push to its own repository; with + they may be rewritten and deleted too";
@@ -191,6 +193,16 @@ section! {
         file: Optional<AbsolutePath>, "Or a file that holds it";
         command: Optional<Text>, "Or a command that prints it, such as gh auth token";
         helper: Optional<Switch>, "Or your own git's credential helpers know it";
+        app: AppKeys, "Or a GitHub App of yours gets one for each repository, which holds for an hour";
+    }
+}
+
+section! {
+    struct AppKeys {
+        id: Optional<Text>, "Its id or its client id";
+        key_file: Optional<AbsolutePath>, "A file that holds its private key (PEM)";
+        installation: Optional<Whole<1, { u32::MAX }, u64>>,
+            "The number of its installation; else it is looked up for each repository";
     }
 }
 
@@ -359,6 +371,8 @@ pub enum TokenSource {
     Command(String),
     /// The user's own git knows it.
     Helper,
+    /// An app gets one for each repository.
+    App(App),
 }
 
 impl Setting for GitCredential {
@@ -369,11 +383,25 @@ impl Setting for GitCredential {
     }
 
     fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
-        let GitCredentialKeys { host, user, token, file, command, helper } = GitCredentialKeys::read(at)?;
+        let GitCredentialKeys { host, user, token, file, command, helper, app } =
+            GitCredentialKeys::read(at)?;
         let helper = helper.unwrap_or(false);
-        let said = [token.is_some(), file.is_some(), command.is_some(), helper];
+        let app = match app {
+            AppKeys { id: Some(id), key_file: Some(key_file), installation } => {
+                Some(App { id, key_file, installation })
+            }
+            AppKeys { id: None, key_file: None, installation: None } => None,
+            _ => return Err(at.at("app").invalid("needs both id and key_file")),
+        };
+        let said = [token.is_some(), file.is_some(), command.is_some(), helper, app.is_some()];
         if said.iter().filter(|said| **said).count() > 1 {
-            return Err(at.invalid("says more than one of token, file, command and helper"));
+            return Err(at.invalid("says more than one of token, file, command, helper and app"));
+        }
+        if let Some(app) = app {
+            if host.kind == Some(ForgeKind::Gitea) {
+                return Err(at.at("app").invalid("is a thing of GitHub's, and this forge has none"));
+            }
+            return Ok(Self { host, user, source: TokenSource::App(app) });
         }
         let source = match (file, command) {
             (Some(file), _) => TokenSource::File(file),

@@ -19,8 +19,10 @@ use crate::delivery::{self, Delivery, DeliveryDeps};
 use crate::doctor;
 use crate::events::{self, EventRetention, Events};
 use crate::feed::{self, FeedDeps, Feeds};
+use crate::forge::{self, Apps, Forges};
 use crate::frames::{self, AgentLocator, Frames, FramesDeps, HostNetworking};
 use crate::gateway::{About, ImageSource, Services};
+use crate::git::Credentials;
 use crate::host_ports::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
@@ -210,7 +212,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         settings: settings.budget,
     }));
     let git = Live::new(config.git.clone());
+    let to_forges = forge::Settings::default();
+    let apps = Apps::new(http.clone(), clock.clone(), to_forges);
+    let credentials = Credentials::new(git.clone(), apps);
+    // Workflows will ask them.
+    let _forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
     let pushes = background.of(Pushes::new(PushesDeps {
+        credentials,
         store: store.clone(),
         tasks: tasks.clone(),
         vault: vault.clone(),

@@ -55,6 +55,8 @@ const UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What pushes are made of.
 pub struct PushesDeps {
+    /// What opens forges.
+    pub credentials: Credentials,
     /// The database.
     pub store: Store,
     /// Owner of what passes them on.
@@ -110,7 +112,7 @@ impl Pushes {
             failpoints: deps.tasks.failpoints(),
             mirrors: Mirrors::new(git.clone(), &root.join("mirrors")),
             inbox: Inbox::new(git.clone(), &root.join("pushes")),
-            credentials: Credentials::new(deps.settings.clone()),
+            credentials: deps.credentials,
             on_their_way: Keyed::new(&deps.tasks, "push", |_| ()),
             ended: watch::channel(0).0,
             store: deps.store,
@@ -125,9 +127,7 @@ impl Pushes {
     /// The forge at that host, if it is one.
     #[must_use]
     pub fn forge(&self, host: &str) -> Option<ForgeHost> {
-        let settings = self.inner.settings.now();
-        let listed = settings.hosts.iter().find(|forge| forge.authority == host).cloned();
-        listed.or_else(|| ForgeHost::known().find(|forge| forge.authority == host))
+        self.inner.credentials.forge(host)
     }
 
     /// A repository at its forge, with what opens it.
@@ -140,7 +140,7 @@ impl Pushes {
                 format!("{} is no forge that mimir knows; `git.hosts` lists others", repository.host());
             PushError::NotTheirs(text)
         })?;
-        let credential = self.inner.credentials.of(&forge).await?;
+        let credential = self.inner.credentials.of(&forge, repository).await?;
         Ok(Remote { repository: repository.clone(), forge, credential })
     }
 

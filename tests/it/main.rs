@@ -1,5 +1,8 @@
 //! One binary for all integration tests.
 
+// A forge's objects have many fields.
+#![recursion_limit = "256"]
+
 mod access;
 mod agent;
 mod api;

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod event;
 pub mod filter;
 pub mod fingerprint;
+pub mod forge;
 pub mod frame;
 pub mod git;
 pub mod ids;

@@ -9,7 +9,7 @@ use mimir::supervisor::Tasks;
 
 use super::world::{OWNER, World};
 use crate::forge::Fault;
-use crate::net::support::eventually;
+use crate::net::support::{credentials, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_waits_and_goes_on_when_somebody_says_yes() {
@@ -134,6 +134,7 @@ async fn an_approved_push_is_at_the_forge_once_wherever_the_gateway_dies() {
         }
         let tasks = Tasks::default();
         let next = Pushes::new(PushesDeps {
+            credentials: credentials(&world.net.git),
             store: world.net.store.clone(),
             tasks: tasks.clone(),
             vault: world.net.vault.clone(),
