@@ -350,7 +350,10 @@ fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
     assert_eq!(config.sources.keys().map(String::as_str).collect::<Vec<_>>(), ["errors", "forge", "other"]);
     assert_eq!(config.sources["other"].mapping.id.as_deref(), Some("/a/b"));
     let rule = &config.rules[0];
-    assert_eq!((rule.on.as_slice(), rule.budget_microusd, rule.limit), (&["issue.created".to_owned()][..], Some(2_500_000), 10));
+    assert_eq!(
+        (rule.on.as_slice(), rule.budget_microusd, rule.limit),
+        (&["issue.created".to_owned()][..], Some(2_500_000), 10)
+    );
     assert_eq!((rule.cooldown.as_secs(), config.rules[1].cooldown.as_secs()), (3_600, 86_400));
     assert!(config.rules[1].catches_up && config.rules[1].mention == "@mimir");
     let shown = Home::with(good).load().rows().into_iter().map(|row| row.value).collect::<String>();
@@ -361,17 +364,27 @@ fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
         (of("{secret: 0123456789abcdef}"), "`webhooks.sources.x.kind` is missing"),
         (of("{kind: gitlab}"), "`webhooks.sources.x.kind` must be sentry, github, generic"),
         (of("{kind: sentry, secret: short}"), "`webhooks.sources.x.secret` must have at least 16 characters"),
-        (of("{kind: generic, previous_secret: whsec_AAAA}"), "`webhooks.sources.x.previous_secret` must be whsec_ and"),
+        (
+            of("{kind: generic, previous_secret: whsec_AAAA}"),
+            "`webhooks.sources.x.previous_secret` must be whsec_ and",
+        ),
         (of("{kind: github, token: t}"), "`webhooks.sources.x.token` is for sources of kind sentry"),
         (of("{kind: sentry, token: t}"), "`webhooks.sources.x.organization` is needed with a token"),
         (of("{kind: sentry, organization: a/b}"), "must be a short name as it stands in addresses"),
-        (of("{kind: sentry, mapping: {id: /a}}"), "`webhooks.sources.x.mapping` is for sources of kind generic"),
+        (
+            of("{kind: sentry, mapping: {id: /a}}"),
+            "`webhooks.sources.x.mapping` is for sources of kind generic",
+        ),
         (of("{kind: generic, mapping: {id: a}}"), "must be a JSON pointer such as /data/title"),
         (of("{kind: generic, host: a.example}"), "`webhooks.sources.x.host` is for sources of kind github"),
         ("webhooks: {sources: {X: {kind: github}}}\n".to_owned(), "`webhooks.sources.X` needs another name"),
-        ("webhooks: {rules: [{source: x, workflow: y}]}\n".to_owned(), "(rule 1) names the source x; there is none"),
         (
-            "webhooks: {sources: {a: {kind: sentry, organization: o}, b: {kind: sentry, organization: o}}}\n".to_owned(),
+            "webhooks: {rules: [{source: x, workflow: y}]}\n".to_owned(),
+            "(rule 1) names the source x; there is none",
+        ),
+        (
+            "webhooks: {sources: {a: {kind: sentry, organization: o}, b: {kind: sentry, organization: o}}}\n"
+                .to_owned(),
             "`webhooks.sources.b.organization` is that of webhooks.sources.a as well",
         ),
     ] {
@@ -483,7 +496,14 @@ fn every_key_of_the_table_has_a_default_or_belongs_to_a_list_or_provider() {
     }
     for row in set {
         // Lists that are empty.
-        let lists = ["projects", "approvals.rules", "git.credentials", "notify.webhooks", "models.routes", "webhooks.rules"];
+        let lists = [
+            "projects",
+            "approvals.rules",
+            "git.credentials",
+            "notify.webhooks",
+            "models.routes",
+            "webhooks.rules",
+        ];
         let is_list = lists.contains(&row.as_str());
         let in_table = keys::find(&CONFIG, &row).is_some() || is_list;
         assert!(in_table, "{row} is not in the table");

@@ -203,15 +203,24 @@ fn play(world: &World) -> super::gateway::Gateway {
     let webhook = json!({"id": "whd_1", "source": "errors", "event": "event_alert.triggered", "state": "decided",
         "reason": "rule 1 began run run_1", "matter": "sentry:acme/7", "run": "run_1", "duplicate_count": 1, "size_bytes": 9,
         "received_at": 1, "decided_at": 2});
-    on("GET /v1/webhooks", json!([{"name": "errors", "kind": "sentry", "path": "/webhooks/errors", "rule_count": 1,
-        "last_delivery": webhook, "troubles": ["it has no secret"]}]));
+    on(
+        "GET /v1/webhooks",
+        json!([{"name": "errors", "kind": "sentry", "path": "/webhooks/errors", "rule_count": 1,
+        "last_delivery": webhook, "troubles": ["it has no secret"]}]),
+    );
     on("GET /v1/webhooks/deliveries", json!([webhook]));
-    on("GET /v1/webhooks/deliveries/whd_1", json!({"delivery": webhook, "body": "{\"a\": \"\u202e\"}",
-        "headers": [{"name": "request-id", "value": "x"}]}));
+    on(
+        "GET /v1/webhooks/deliveries/whd_1",
+        json!({"delivery": webhook, "body": "{\"a\": \"\u{202e}\"}",
+        "headers": [{"name": "request-id", "value": "x"}]}),
+    );
     on("POST /v1/webhooks/deliveries/whd_1/replay", webhook);
-    on("POST /v1/webhooks/test", json!({"event": "event_alert.triggered", "matter": "sentry:acme/7", "title": "t",
+    on(
+        "POST /v1/webhooks/test",
+        json!({"event": "event_alert.triggered", "matter": "sentry:acme/7", "title": "t",
         "rule_number": 1, "workflow": "sentry-fix", "project": "web", "joins": "run_1", "wakes": ["run_2"],
-        "reason": "why"}));
+        "reason": "why"}),
+    );
     let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
         "created_at": 1});
     let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],

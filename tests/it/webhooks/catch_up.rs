@@ -19,7 +19,8 @@ const MINUTE: u64 = 60_000;
 async fn tracker(tasks: &Tasks, token: &str) -> (Tracker, Sentries) {
     let tracker = Tracker::default();
     let address = tracker.listen(tasks).await;
-    let sentries = Sentries::new(HttpClients::default(), Clock::system(), vec![Tracker::source(address, token)]);
+    let sentries =
+        Sentries::new(HttpClients::default(), Clock::system(), vec![Tracker::source(address, token)]);
     (tracker, sentries)
 }
 
@@ -63,7 +64,10 @@ async fn an_issue_is_resolved_once_with_its_commit_or_in_the_next_release() {
     assert!(matches!(&unknown, SentryError::Refused(why) if why.contains("repository")), "{unknown:?}");
     let resolved = sentry.resolve("1", &commit("acme/shop")).await.expect("resolved");
     assert!(resolved.is_resolved());
-    assert_eq!(tracker.issue(1)["statusDetails"]["inCommit"], json!({"repository": "acme/shop", "commit": sha}));
+    assert_eq!(
+        tracker.issue(1)["statusDetails"]["inCommit"],
+        json!({"repository": "acme/shop", "commit": sha})
+    );
     tracker.asked();
     sentry.resolve("1", &commit("acme/shop")).await.expect("it is");
     assert_eq!(tracker.asked(), ["GET /api/0/organizations/acme/issues/1/"], "asked first, and nothing more");
@@ -78,14 +82,19 @@ async fn what_goes_wrong_is_sorted_by_what_to_do_and_never_names_the_token() {
     let wrong = "sntrys_another_secret_token";
     let (_, refused) = client(&tasks, wrong).await;
     let error = refused.issue("1").await.expect_err("refused");
-    assert!(matches!(&error, SentryError::Auth(why) if why.contains("webhooks.sources.errors.token")), "{error:?}");
+    assert!(
+        matches!(&error, SentryError::Auth(why) if why.contains("webhooks.sources.errors.token")),
+        "{error:?}"
+    );
     assert!(!format!("{error:?} {error}").contains(wrong));
     let (tracker, sentry) = client(&tasks, TOKEN).await;
     tracker.add(1, 1_000, 2_000, "ongoing");
     tracker.fail(429, Some(30));
     let now = Clock::system().now_ms();
     match sentry.issue("1").await {
-        Err(SentryError::RateLimited { until_ms }) => assert!((now + 29_000..now + 60_000).contains(&until_ms)),
+        Err(SentryError::RateLimited { until_ms }) => {
+            assert!((now + 29_000..now + 60_000).contains(&until_ms))
+        }
         other => panic!("{other:?}"),
     }
     tracker.fail(503, None);
@@ -105,7 +114,11 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     let (tracker, sentries) = tracker(&tasks, TOKEN).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
-    let alerts = Rule { on: vec!["event_alert.triggered".into()], environment: vec!["production".into()], ..rule("errors") };
+    let alerts = Rule {
+        on: vec!["event_alert.triggered".into()],
+        environment: vec!["production".into()],
+        ..rule("errors")
+    };
     let settings = Settings { rules: vec![alerts], ..settings() };
     let webhooks = service(&store, &Failpoints::default(), sentries, settings);
     tasks.run(&webhooks);
@@ -118,7 +131,9 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     let told = alert(2, "e2").to_string();
     take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;
     all_decided(&store).await;
-    for (id, first, substatus) in [(2, now, "new"), (3, now, "new"), (4, 1_000, "regressed"), (5, 1_000, "ongoing")] {
+    for (id, first, substatus) in
+        [(2, now, "new"), (3, now, "new"), (4, 1_000, "regressed"), (5, 1_000, "ongoing")]
+    {
         tracker.add(id, first, now + 1_000, substatus);
     }
     webhooks.catch_up().await.expect("asked");
@@ -127,7 +142,11 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
         rows.iter().map(|row| (row.matter.as_deref().unwrap_or_default(), row.state)).collect();
     found.sort_by_key(|(matter, _)| *matter);
     let decided = WebhookState::Decided;
-    assert_eq!(found, [("sentry:acme/2", decided), ("sentry:acme/3", decided), ("sentry:acme/4", decided)], "{rows:?}");
+    assert_eq!(
+        found,
+        [("sentry:acme/2", decided), ("sentry:acme/3", decided), ("sentry:acme/4", decided)],
+        "{rows:?}"
+    );
     let keys = store.read(|db| runs::newest(db, 10)).await.expect("runs");
     let run = keys.iter().find(|run| run.key == "sentry:acme/3").expect("a run");
     assert!(run.input.evidence.iter().any(|evidence| evidence.text.contains("shop/cart.py:17")), "{run:?}");

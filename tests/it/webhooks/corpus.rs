@@ -42,15 +42,41 @@ fn whole() -> Vec<(&'static str, String, Value)> {
         ("forge", "ping", with(json!({"zen": "Keep it logically awesome.", "hook_id": 1}))),
         ("forge", "pull_request", pull("closed", 7)),
         ("forge", "push", with(json!({"ref": "refs/heads/main", "commits": [{"id": "a"}]}))),
-        ("forge", "check_suite", with(json!({"action": "completed", "check_suite": {"head_branch": "a", "pull_requests": [{"number": 7}]}}))),
-        ("forge", "check_run", with(json!({"action": "completed", "check_run": {"pull_requests": [{"number": 7}]}}))),
+        (
+            "forge",
+            "check_suite",
+            with(
+                json!({"action": "completed", "check_suite": {"head_branch": "a", "pull_requests": [{"number": 7}]}}),
+            ),
+        ),
+        (
+            "forge",
+            "check_run",
+            with(json!({"action": "completed", "check_run": {"pull_requests": [{"number": 7}]}})),
+        ),
         ("forge", "status", with(json!({"state": "failure", "branches": [{"name": "a"}]}))),
-        ("forge", "issues", with(json!({"action": "labeled", "label": {"name": "mimir"}, "sender": {"login": "o"},
-            "issue": {"number": 3, "title": "t", "body": "b", "labels": [{"name": "mimir"}], "user": {"login": "a"}}}))),
-        ("forge", "issue_comment", with(json!({"action": "created", "issue": {"number": 3, "title": "t"},
-            "comment": {"body": "@mimir fix", "user": {"login": "o"}}}))),
-        ("forge", "pull_request_review", with(json!({"action": "submitted", "pull_request": {"number": 7}, "review": {"id": 1}}))),
-        ("simple", "", json!({"id": "1", "title": "t", "message": "m", "level": "error", "url": "https://a.example"})),
+        (
+            "forge",
+            "issues",
+            with(json!({"action": "labeled", "label": {"name": "mimir"}, "sender": {"login": "o"},
+            "issue": {"number": 3, "title": "t", "body": "b", "labels": [{"name": "mimir"}], "user": {"login": "a"}}})),
+        ),
+        (
+            "forge",
+            "issue_comment",
+            with(json!({"action": "created", "issue": {"number": 3, "title": "t"},
+            "comment": {"body": "@mimir fix", "user": {"login": "o"}}})),
+        ),
+        (
+            "forge",
+            "pull_request_review",
+            with(json!({"action": "submitted", "pull_request": {"number": 7}, "review": {"id": 1}})),
+        ),
+        (
+            "simple",
+            "",
+            json!({"id": "1", "title": "t", "message": "m", "level": "error", "url": "https://a.example"}),
+        ),
     ];
     all.extend(examples().into_iter().map(|(event, value)| ("forge", event.leak() as &str, value)));
     all.into_iter().map(|(source, event, value)| (source, event.to_owned(), value)).collect()
@@ -166,7 +192,8 @@ async fn whatever_is_sent_is_no_error_of_ours_and_comes_to_an_end() {
         let some = broken(&value).into_iter().enumerate().filter(|(way, _)| way % share == number % share);
         messages.extend(some.map(|(_, bytes)| (source, event.clone(), bytes)));
     }
-    let endless = json!({"action": "triggered", "data": {"event": {"issue_id": 1, "title": "x".repeat(900_000)}}});
+    let endless =
+        json!({"action": "triggered", "data": {"event": {"issue_id": 1, "title": "x".repeat(900_000)}}});
     let many = json!({"tags": vec![json!(["a", "b"]); 20_000]});
     let odd: Vec<Vec<u8>> = vec![
         Vec::new(),
@@ -243,7 +270,8 @@ async fn whatever_is_sent_is_no_error_of_ours_and_comes_to_an_end() {
     }
     let made = world.services.store.read(|db| runs::newest(db, u32::MAX)).await.expect("runs");
     for run in &made {
-        let is_plain = |text: &str| !text.chars().any(|c| c.is_control() || mimir::model::visible::is_invisible(c));
+        let is_plain =
+            |text: &str| !text.chars().any(|c| c.is_control() || mimir::model::visible::is_invisible(c));
         assert!(is_plain(&run.title) && run.title.chars().count() <= 200, "{}", run.title);
         assert!(is_plain(&run.key), "{}", run.key);
         let size: usize = run.input.evidence.iter().map(|evidence| evidence.text.chars().count()).sum();

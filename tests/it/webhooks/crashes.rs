@@ -6,16 +6,19 @@ use mimir::model::webhook::WebhookState;
 use mimir::store::{runs, webhooks as rows};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::supervisor::{Service as _, Tasks};
-use tokio_util::sync::CancellationToken;
 use mimir::webhooks::Headers;
+use tokio_util::sync::CancellationToken;
 
-use super::{
-    Desk, alert, all, all_decided, no_trackers, open, sentry_headers, service, settings, take,
-};
+use super::{Desk, alert, all, all_decided, no_trackers, open, sentry_headers, service, settings, take};
 
 #[tokio::test]
 async fn whatever_the_moment_what_was_taken_is_decided_once() {
-    for point in ["webhooks.before_store", "webhooks.after_store", "webhooks.before_decision", "webhooks.after_decision"] {
+    for point in [
+        "webhooks.before_store",
+        "webhooks.after_store",
+        "webhooks.before_decision",
+        "webhooks.after_decision",
+    ] {
         for nth in 1..=3 {
             let folder = tempfile::tempdir().expect("a folder");
             let failpoints = Failpoints::default();
@@ -44,7 +47,10 @@ async fn whatever_the_moment_what_was_taken_is_decided_once() {
             let found = all_decided(&store).await;
             for id in &acknowledged {
                 let row = found.iter().find(|row| row.id == *id);
-                assert!(row.is_some_and(|row| row.state == WebhookState::Decided), "{point}:{nth}: {found:?}");
+                assert!(
+                    row.is_some_and(|row| row.state == WebhookState::Decided),
+                    "{point}:{nth}: {found:?}"
+                );
             }
             // What was not acknowledged comes again, and is known when it was there.
             for n in 0..4_u64 {
@@ -68,17 +74,30 @@ async fn what_cannot_be_decided_is_given_up_and_keeps_nobody_else_waiting() {
     let good = r#"{"action":"created","data":{"comment":"x"}}"#;
     let second = take(&desk.webhooks, "errors", sentry_headers("comment", good), good).await;
     // A run about it can be made, and not be named: each try fails as a whole.
-    desk.store.write(|tx| tx.change("ALTER TABLE run_names RENAME TO run_names_gone", ())).await.expect("renamed");
+    desk.store
+        .write(|tx| tx.change("ALTER TABLE run_names RENAME TO run_names_gone", ()))
+        .await
+        .expect("renamed");
     tasks.run(&desk.webhooks);
     let found = desk.all_decided().await;
     let of = |id: &str| found.iter().find(|row| row.id == id).expect("a row");
     assert_eq!(of(&second.id).state, WebhookState::Ignored);
     assert_eq!(of(&first.id).state, WebhookState::Failed, "{found:?}");
     assert!(of(&first.id).reason.as_deref().is_some_and(|why| why.contains("failed 5 times")));
-    assert!(desk.store.read(|db| runs::newest(db, 10)).await.expect("runs").is_empty(), "nothing of it happened");
+    assert!(
+        desk.store.read(|db| runs::newest(db, 10)).await.expect("runs").is_empty(),
+        "nothing of it happened"
+    );
     // A person has it decided again when the reason is gone.
-    desk.store.write(|tx| tx.change("ALTER TABLE run_names_gone RENAME TO run_names", ())).await.expect("renamed");
-    let again = desk.webhooks.replay(&mimir::model::principal::Principal::GATEWAY, &first.id).await.expect("replayed");
+    desk.store
+        .write(|tx| tx.change("ALTER TABLE run_names_gone RENAME TO run_names", ()))
+        .await
+        .expect("renamed");
+    let again = desk
+        .webhooks
+        .replay(&mimir::model::principal::Principal::GATEWAY, &first.id)
+        .await
+        .expect("replayed");
     assert_eq!(again.state, WebhookState::Decided);
     assert!(tasks.stop(super::PATIENCE).await);
 }

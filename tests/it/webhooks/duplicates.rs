@@ -19,7 +19,8 @@ fn message(n: u64, time: u64, now: u64) -> (&'static str, Vec<(String, String)>,
         0 => {
             let body = alert(n, "e1").to_string();
             let mut headers = sentry_headers("event_alert", &body);
-            headers.extend([fresh("request-id"), ("sentry-hook-timestamp".to_owned(), (n + time).to_string())]);
+            headers
+                .extend([fresh("request-id"), ("sentry-hook-timestamp".to_owned(), (n + time).to_string())]);
             ("errors", headers, body)
         }
         1 => {

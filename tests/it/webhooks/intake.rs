@@ -8,7 +8,9 @@ use mimir::store::runs;
 use mimir::webhooks::{Rule, Settings};
 use serde_json::{Value, json};
 
-use super::{alert, all_decided, forge_headers, issue, pull, rule, sentry_headers, settings, standard_headers};
+use super::{
+    alert, all_decided, forge_headers, issue, pull, rule, sentry_headers, settings, standard_headers,
+};
 use crate::api::world::{Answer, TOKEN, World};
 
 async fn world(settings: Settings) -> World {
@@ -46,7 +48,9 @@ async fn an_alert_begins_a_run_with_what_was_said_and_once() {
     assert_eq!((run.origin, run.origin_ref.as_deref()), (Origin::Webhook, Some(rows[0].id.as_str())));
     assert_eq!(rows[0].run.as_deref(), Some(run.id.as_str()));
     assert_eq!(run.input.commit.as_deref(), Some("shop@1.2.3"));
-    assert!(matches!(&run.input.subject, RunSubject::Sentry { issue, event, .. } if issue == "7" && event.as_deref() == Some("e1")));
+    assert!(
+        matches!(&run.input.subject, RunSubject::Sentry { issue, event, .. } if issue == "7" && event.as_deref() == Some("e1"))
+    );
     let trace = run.input.evidence.iter().find(|evidence| evidence.name == "stack trace").expect("a trace");
     assert!(trace.text.contains("shop/cart.py:17 in total"), "{}", trace.text);
     assert_eq!(world.audited("run.begin").await.len(), 1);
@@ -78,13 +82,21 @@ async fn over_tcp_a_signature_is_enough_and_nothing_else_is() {
     assert_eq!(http.post("/webhooks/errors", &host, &[], &body).await, 401);
     let other = alert(8, "e1").to_string();
     assert_eq!(http.post("/webhooks/errors", &host, &good, &other).await, 401, "another body");
-    assert_eq!(http.post("/webhooks/unset", &host, &good, &body).await, 401, "without a secret nobody is believed");
+    assert_eq!(
+        http.post("/webhooks/unset", &host, &good, &body).await,
+        401,
+        "without a secret nobody is believed"
+    );
     assert_eq!(http.post("/webhooks/nobody", &host, &good, &body).await, 404);
     assert_eq!(http.post("/webhooks/", &host, &good, &body).await, 404);
     assert_eq!(http.post("/webhooks/errors/x", &host, &good, &body).await, 404);
     assert_eq!(http.ask("GET", "/webhooks/errors", &host, &good, "").await, 405);
     assert_eq!(http.ask("PUT", "/webhooks/errors", &host, &good, &body).await, 405);
-    assert_eq!(http.post("/webhooks/errors", "evil.example", &good, &body).await, 421, "the listener's rules hold");
+    assert_eq!(
+        http.post("/webhooks/errors", "evil.example", &good, &body).await,
+        421,
+        "the listener's rules hold"
+    );
 
     let listed = world.get("/v1/webhooks").await.json();
     let of = |name: &str| {
@@ -92,10 +104,16 @@ async fn over_tcp_a_signature_is_enough_and_nothing_else_is() {
         list.iter().find(|source| source["name"] == name).cloned().expect("it is listed")
     };
     let unset = of("unset")["troubles"].to_string();
-    assert!(unset.contains("webhooks.sources.unset.secret") && unset.contains("there is no secret"), "{unset}");
+    assert!(
+        unset.contains("webhooks.sources.unset.secret") && unset.contains("there is no secret"),
+        "{unset}"
+    );
     let errors = of("errors");
     assert!(errors["troubles"].to_string().contains("refused 3 times"), "{errors}");
-    assert_eq!((errors["path"].as_str(), &errors["last_delivery"]["event"]), (Some("/webhooks/errors"), &json!("event_alert.triggered")));
+    assert_eq!(
+        (errors["path"].as_str(), &errors["last_delivery"]["event"]),
+        (Some("/webhooks/errors"), &json!("event_alert.triggered"))
+    );
 }
 
 #[tokio::test]
@@ -130,7 +148,10 @@ async fn what_is_too_large_is_refused_before_it_is_read_or_as_soon_as_it_is() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     for (head, body) in [
         ("content-length: 99999999\r\n\r\n".to_owned(), String::new()),
-        ("transfer-encoding: chunked\r\n\r\n".to_owned(), format!("{:x}\r\n{}\r\n", 2_500, "y".repeat(2_500))),
+        (
+            "transfer-encoding: chunked\r\n\r\n".to_owned(),
+            format!("{:x}\r\n{}\r\n", 2_500, "y".repeat(2_500)),
+        ),
     ] {
         let mut stream = tokio::net::TcpStream::connect(world.tcp).await.expect("connects");
         let text = format!("POST /webhooks/errors HTTP/1.1\r\nhost: {}\r\n{head}{body}", world.tcp);
@@ -223,7 +244,8 @@ async fn waiting_run(world: &World, names: &'static [&'static str]) -> RunId {
 async fn what_happens_to_a_pull_request_wakes_its_run_and_no_other() {
     let world = world(settings()).await;
     let names: &[&str] = &["pull:github.com/acme/shop#7", "branch:github.com/acme/shop/mimir/run_1"];
-    let (ours, other) = (waiting_run(&world, names).await, waiting_run(&world, &["pull:github.com/acme/shop#8"]).await);
+    let (ours, other) =
+        (waiting_run(&world, names).await, waiting_run(&world, &["pull:github.com/acme/shop#8"]).await);
     let repository = json!({"full_name": "acme/shop", "html_url": "https://github.com/acme/shop"});
     let with = |mut body: Value| {
         body["repository"] = repository.clone();
@@ -231,11 +253,32 @@ async fn what_happens_to_a_pull_request_wakes_its_run_and_no_other() {
     };
     let deliveries = [
         ("pull_request", pull("closed", 7)),
-        ("pull_request_review", with(json!({"action": "submitted", "pull_request": {"number": "7"}, "review": {"id": 1}}))),
-        ("pull_request_review_comment", with(json!({"action": "created", "pull_request": {"number": 7}, "comment": {}}))),
-        ("issue_comment", with(json!({"action": "created", "issue": {"number": 7, "pull_request": {}}, "comment": {"body": "@mimir"}}))),
-        ("check_suite", with(json!({"action": "completed", "check_suite": {"head_branch": "x", "pull_requests": [{"number": 7}]}}))),
-        ("check_run", with(json!({"action": "completed", "check_run": {"pull_requests": [], "check_suite": {"head_branch": "mimir/run_1"}}}))),
+        (
+            "pull_request_review",
+            with(json!({"action": "submitted", "pull_request": {"number": "7"}, "review": {"id": 1}})),
+        ),
+        (
+            "pull_request_review_comment",
+            with(json!({"action": "created", "pull_request": {"number": 7}, "comment": {}})),
+        ),
+        (
+            "issue_comment",
+            with(
+                json!({"action": "created", "issue": {"number": 7, "pull_request": {}}, "comment": {"body": "@mimir"}}),
+            ),
+        ),
+        (
+            "check_suite",
+            with(
+                json!({"action": "completed", "check_suite": {"head_branch": "x", "pull_requests": [{"number": 7}]}}),
+            ),
+        ),
+        (
+            "check_run",
+            with(
+                json!({"action": "completed", "check_run": {"pull_requests": [], "check_suite": {"head_branch": "mimir/run_1"}}}),
+            ),
+        ),
         ("status", with(json!({"state": "failure", "branches": [{"name": "mimir/run_1"}]}))),
         ("push", with(json!({"ref": "refs/heads/mimir/run_1", "commits": []}))),
     ];
@@ -245,7 +288,11 @@ async fn what_happens_to_a_pull_request_wakes_its_run_and_no_other() {
         assert_eq!(answer.status, 202, "{event}: {}", answer.text);
         let rows = all_decided(&world.services.store).await;
         let row = rows.iter().find(|row| answer.json()["id"] == row.id.as_str()).expect("a row");
-        assert_eq!((row.state, row.run.as_deref()), (WebhookState::Decided, Some(ours.as_str())), "{event}: {row:?}");
+        assert_eq!(
+            (row.state, row.run.as_deref()),
+            (WebhookState::Decided, Some(ours.as_str())),
+            "{event}: {row:?}"
+        );
     }
     assert_eq!(told(&world, ours).await, deliveries.len());
     assert_eq!(told(&world, other).await, 0);
@@ -281,7 +328,11 @@ async fn an_issue_that_is_resolved_elsewhere_wakes_its_run_and_begins_none() {
     let resolved = issue("resolved", 8).to_string();
     send(&world, "errors", &sentry_headers("issue", &resolved), &resolved).await;
     let rows = all_decided(&world.services.store).await;
-    assert_eq!((rows[0].state, rows[0].event.as_str()), (WebhookState::Ignored, "issue.resolved"), "{rows:?}");
+    assert_eq!(
+        (rows[0].state, rows[0].event.as_str()),
+        (WebhookState::Ignored, "issue.resolved"),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
@@ -310,7 +361,9 @@ async fn a_label_or_a_mention_begins_a_run_about_an_issue() {
     assert_eq!((run.key.as_str(), run.workflow.as_str()), ("issue:github.com/acme/shop#3", "issue-fix"));
     assert_eq!(run.input.variables["author_right"], "write");
     assert_eq!(run.input.evidence[0].source, "github:ada");
-    assert!(matches!(&run.input.subject, RunSubject::Issue { asked_by, number: 3, .. } if asked_by == "octocat"));
+    assert!(
+        matches!(&run.input.subject, RunSubject::Issue { asked_by, number: 3, .. } if asked_by == "octocat")
+    );
 }
 
 #[tokio::test]
@@ -321,11 +374,13 @@ async fn a_message_of_a_sender_of_no_known_kind_is_read_by_its_mapping() {
     simple.mapping.title = Some("/alert/summary".into());
     simple.mapping.level = Some("/alert/level".into());
     simple.mapping.key = Some("/alert/name".into());
-    settings.rules = vec![Rule { level: Some("error".parse().expect("a level")), ..rule("simple") }, rule("hooks")];
+    settings.rules =
+        vec![Rule { level: Some("error".parse().expect("a level")), ..rule("simple") }, rule("hooks")];
     let world = world(settings).await;
     let bearer = vec![("authorization".to_owned(), format!("Bearer {}", super::SECRET))];
     let of = |id: u64, level: &str| {
-        json!({"meta": {"id": id}, "alert": {"name": "disk", "summary": "The disk is full", "level": level}}).to_string()
+        json!({"meta": {"id": id}, "alert": {"name": "disk", "summary": "The disk is full", "level": level}})
+            .to_string()
     };
     assert_eq!(send(&world, "simple", &bearer, &of(1, "critical")).await.status, 202);
     assert_eq!(send(&world, "simple", &bearer, &of(1, "warning")).await.status, 200, "known by its id");
@@ -339,8 +394,15 @@ async fn a_message_of_a_sender_of_no_known_kind_is_read_by_its_mapping() {
     let body = r#"{"type":"backup.failed","text":"no space"}"#;
     assert_eq!(send(&world, "hooks", &standard_headers("msg_1", now, body), body).await.status, 202);
     assert_eq!(send(&world, "hooks", &standard_headers("msg_1", now + 1_000, body), body).await.status, 200);
-    assert_eq!(send(&world, "hooks", &standard_headers("msg_2", now, body), body).await.status, 202, "said again on purpose");
-    assert_eq!(send(&world, "hooks", &standard_headers("msg_3", now - 400_000, body), body).await.status, 401);
+    assert_eq!(
+        send(&world, "hooks", &standard_headers("msg_2", now, body), body).await.status,
+        202,
+        "said again on purpose"
+    );
+    assert_eq!(
+        send(&world, "hooks", &standard_headers("msg_3", now - 400_000, body), body).await.status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -352,8 +414,15 @@ async fn what_would_follow_is_said_and_does_not_happen() {
         async move { world.post("/v1/webhooks/test", Some(asked)).await }
     };
     let verdict = ask("errors", alert(7, "e1")).await.json();
-    assert_eq!((&verdict["rule_number"], &verdict["workflow"]), (&json!(1), &json!("sentry-fix")), "{verdict}");
-    assert_eq!((&verdict["matter"], &verdict["event"]), (&json!("sentry:acme/7"), &json!("event_alert.triggered")));
+    assert_eq!(
+        (&verdict["rule_number"], &verdict["workflow"]),
+        (&json!(1), &json!("sentry-fix")),
+        "{verdict}"
+    );
+    assert_eq!(
+        (&verdict["matter"], &verdict["event"]),
+        (&json!("sentry:acme/7"), &json!("event_alert.triggered"))
+    );
     assert!(super::all(&world.services.store).await.is_empty());
     assert!(world.services.store.read(|db| runs::newest(db, 10)).await.expect("runs").is_empty());
 
@@ -380,10 +449,19 @@ async fn what_came_is_listed_shown_and_decided_again() {
     let id = send(&world, "errors", &headers, &body).await.json()["id"].as_str().expect("an id").to_owned();
     all_decided(&world.services.store).await;
     let shown = world.get(&format!("/v1/webhooks/deliveries/{id}")).await.json();
-    assert_eq!((&shown["delivery"]["state"], shown["body"].as_str()), (&json!("ignored"), Some(body.as_str())));
+    assert_eq!(
+        (&shown["delivery"]["state"], shown["body"].as_str()),
+        (&json!("ignored"), Some(body.as_str()))
+    );
     let kept = shown["headers"].to_string();
-    assert!(kept.contains("event_alert") && !kept.contains("of-somebody") && !kept.contains("signature"), "{kept}");
-    assert!(shown["delivery"]["reason"].as_str().is_some_and(|why| why.contains("webhooks.rules")), "{shown}");
+    assert!(
+        kept.contains("event_alert") && !kept.contains("of-somebody") && !kept.contains("signature"),
+        "{kept}"
+    );
+    assert!(
+        shown["delivery"]["reason"].as_str().is_some_and(|why| why.contains("webhooks.rules")),
+        "{shown}"
+    );
 
     world.services.webhooks.configure(settings());
     let again = world.post(&format!("/v1/webhooks/deliveries/{id}/replay"), None).await.json();
@@ -419,9 +497,17 @@ impl Bare {
         self.ask("POST", path, host, headers, body).await
     }
 
-    async fn ask(&self, method: &str, path: &str, host: &str, headers: &[(String, String)], body: &str) -> u16 {
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        host: &str,
+        headers: &[(String, String)],
+        body: &str,
+    ) -> u16 {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
+        let mut text =
+            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }

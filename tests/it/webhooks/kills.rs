@@ -126,7 +126,8 @@ async fn send(socket: &PathBuf, issue: u64, request_id: &str) -> Option<(u16, St
     for (name, value) in sentry_headers("event_alert", &body) {
         request = request.header(name, value);
     }
-    let request = request.header("request-id", request_id).body(Full::new(Bytes::from(body))).expect("a request");
+    let request =
+        request.header("request-id", request_id).body(Full::new(Bytes::from(body))).expect("a request");
     let asked = async {
         let stream = tokio::net::UnixStream::connect(socket).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
@@ -159,7 +160,8 @@ impl Ledger {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
-    let kills = std::env::var("MIMIR_TEST_WEBHOOK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills =
+        std::env::var("MIMIR_TEST_WEBHOOK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let mut gateway = Gateway::new();
     let path = gateway.folder.path().join("ledger");
     let ledger = Arc::new(Ledger(Mutex::new(std::fs::File::create(&path).expect("a ledger"))));

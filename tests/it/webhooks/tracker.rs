@@ -11,8 +11,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use mimir::sentry::SentrySource;
 use mimir::model::secret::Secret;
+use mimir::sentry::SentrySource;
 use mimir::supervisor::Tasks;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -94,8 +94,8 @@ impl Tracker {
                         let this = this.clone();
                         async move { Ok::<_, std::convert::Infallible>(this.answer(request).await) }
                     });
-                    let connection =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
                     let _ = stop.run_until_cancelled(connection).await;
                 });
             }
@@ -165,7 +165,9 @@ impl Tracker {
         match (parts.method.as_str(), rest) {
             ("GET", [""]) => {
                 let query: BTreeMap<String, String> =
-                    url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+                    url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                        .into_owned()
+                        .collect();
                 listed(&mut state, &query, &base)
             }
             ("GET", [id, ""]) => found(&state, id),
@@ -218,11 +220,14 @@ fn listed(state: &mut State, query: &BTreeMap<String, String>, base: &str) -> Re
         .cloned()
         .collect();
     all.sort_by_key(|issue| std::cmp::Reverse(seen(issue)));
-    let offset = query.get("cursor").and_then(|cursor| cursor.split(':').nth(1)?.parse().ok()).unwrap_or(0_usize);
+    let offset =
+        query.get("cursor").and_then(|cursor| cursor.split(':').nth(1)?.parse().ok()).unwrap_or(0_usize);
     let page: Vec<Value> = all.iter().skip(offset).take(PAGE).cloned().collect();
     let is_more = all.len() > offset + PAGE;
     let link = |rel: &str, results: bool, cursor: String| {
-        format!("<{base}/api/0/organizations/acme/issues/?&cursor={cursor}>; rel=\"{rel}\"; results=\"{results}\"; cursor=\"{cursor}\"")
+        format!(
+            "<{base}/api/0/organizations/acme/issues/?&cursor={cursor}>; rel=\"{rel}\"; results=\"{results}\"; cursor=\"{cursor}\""
+        )
     };
     let links = [
         link("previous", offset > 0, format!("0:{}:1", offset.saturating_sub(PAGE))),
