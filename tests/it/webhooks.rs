@@ -189,6 +189,7 @@ pub fn service(store: &Store, failpoints: &Failpoints, sentries: Sentries, setti
         clock: Clock::system(),
         failpoints: failpoints.clone(),
         sentries,
+        forges: None,
         settings,
     })
 }
