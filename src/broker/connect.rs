@@ -15,6 +15,10 @@ use super::serve::{Job, Jobs, Served};
 use super::traffic::{Counted, Host};
 use crate::model::allow::Traffic::Web;
 
+/// How much of a tunnel is in memory on its way: most of what goes through one is fetched.
+const UP: usize = 16 * 1024;
+const DOWN: usize = 64 * 1024;
+
 /// Opens a tunnel.
 pub(super) async fn tunnel(
     served: &Arc<Served>,
@@ -45,7 +49,7 @@ pub(super) async fn tunnel(
         }
         let (pulse, cut) = (outside.pulse(), outside.cut());
         tokio::select! {
-            _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+            _ = tokio::io::copy_bidirectional_with_sizes(&mut inside, &mut outside, UP, DOWN) => {}
             () = pulse.stops(served.shared.idle) => {}
         }
         tell_cut(&served, &counted, &cut, &host, port);
