@@ -26,7 +26,7 @@ section! {
         body_limit: Size, "The largest message that is taken";
         parallel: Whole<1, 1024, usize>, "How many messages are stored at the same time; more are asked to come again";
         keep_days: Whole<1, 3650>, "After how many days messages are forgotten";
-        catch_up: TimeOrOff, "How often error trackers are asked for what they could not tell us; off: never";
+        catch_up: TimeOrOff, "How often error trackers and forges are asked for what they could not tell us; off: never";
         sources: Sources, "Who may tell us something, by name: they send to /webhooks/NAME";
         rules: Vec<RuleEntry>, "What follows; the first rule that fits decides";
     }

@@ -205,13 +205,6 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
 
     let sentries = Sentries::new(http.clone(), clock.clone(), settings::sentries(&config));
     vault.known().set("webhooks", settings::webhook_secrets(&config));
-    let webhooks = background.of(Webhooks::new(WebhooksDeps {
-        store: store.clone(),
-        clock: clock.clone(),
-        failpoints: failpoints.clone(),
-        sentries: sentries.clone(),
-        settings: settings::webhooks(&config),
-    }));
     let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
@@ -225,6 +218,14 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let apps = Apps::new(http.clone(), clock.clone(), to_forges);
     let credentials = Credentials::new(git.clone(), apps);
     let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    let webhooks = background.of(Webhooks::new(WebhooksDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        sentries: sentries.clone(),
+        forges: Some(forges.clone()),
+        settings: settings::webhooks(&config),
+    }));
     let pushes = background.of(Pushes::new(PushesDeps {
         credentials,
         store: store.clone(),

@@ -80,8 +80,8 @@ pub fn instant(text: &str) -> Option<u64> {
 
 /// The first of several places that holds an address for people.
 pub(super) fn address(value: &Value, pointers: &[&str]) -> Option<String> {
-    let found = pointers.iter().filter_map(|pointer| loose::text(value, pointer, 500));
-    found.into_iter().find(|text| {
+    let mut found = pointers.iter().filter_map(|pointer| loose::text(value, pointer, 500));
+    found.find(|text| {
         let is_web = text.starts_with("https://") || text.starts_with("http://");
         is_web
             && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'))

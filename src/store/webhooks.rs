@@ -4,6 +4,7 @@ use rusqlite::Row;
 
 use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
+use crate::model::git::Repository;
 use crate::model::ids::RunId;
 use crate::model::names::ProjectName;
 use crate::model::webhook::{Webhook, WebhookState};
@@ -307,4 +308,36 @@ pub fn open_of_name(ask: &impl Queryable, name: &str) -> Result<Vec<RunId>, Stor
         (name,),
         |row| Ok(row.get(0)?),
     )
+}
+
+/// A hook of a repository that sends to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownHook {
+    /// Whose it is.
+    pub repository: Repository,
+    /// The forge's number of it.
+    pub hook: u64,
+}
+
+/// Notes which hook sends to a source, as its newest message says.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn note_hook(tx: &mut Tx<'_>, source: &str, known: &KnownHook) -> Result<(), StoreError> {
+    tx.change(
+        "INSERT INTO webhook_hooks (source, repository, hook, seen_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (source, repository) DO UPDATE SET hook = excluded.hook, seen_at = excluded.seen_at",
+        (source, &known.repository, to_sql_int(known.hook), tx.now()),
+    )?;
+    Ok(())
+}
+
+/// The hooks that send to a source.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn hooks_of(ask: &impl Queryable, source: &str) -> Result<Vec<KnownHook>, StoreError> {
+    ask.rows("SELECT * FROM webhook_hooks WHERE source = ?1 ORDER BY repository", (source,), |row| {
+        Ok(KnownHook { repository: row.get("repository")?, hook: unsigned(row, "hook")? })
+    })
 }

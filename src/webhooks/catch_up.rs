@@ -1,4 +1,5 @@
-//! What an error tracker could not tell us: it tries once, and has no patience with a gateway that is away.
+//! What an error tracker could not tell us: it tries once, and has no patience with a gateway that is away. (What a forge
+//! could not is in [`super::redeliver`].)
 //!
 //! Issues that are new or came back since the last look, and of which nothing came, become messages of our own making
 //! and take the same way as others. Issues that go on as before are no news: how often one is told of those is what
@@ -63,7 +64,7 @@ impl Webhooks {
             };
             self.inner.troubles.lock().entry(name.clone()).or_default().catch_up = trouble;
         }
-        Ok(())
+        self.catch_up_forges().await
     }
 
     async fn catch_up_with(

@@ -16,7 +16,7 @@ use crate::model::principal::Principal;
 use crate::model::run::NewRun;
 use crate::model::webhook::{Webhook, WebhookState};
 use crate::store::runs::{self, Enqueued};
-use crate::store::webhooks::{self as rows, Content, Ending};
+use crate::store::webhooks::{self as rows, Content, Ending, KnownHook};
 use crate::store::{Queryable, StoreError, Tx};
 use crate::supervisor::backoff::Backoff;
 
@@ -108,10 +108,13 @@ impl Webhooks {
                 .await;
         };
         let name = webhook.source.clone();
+        let headers = Headers::new(content.headers);
+        let is_of_a_repository = headers.only("x-github-hook-installation-target-type") == Some("repository");
+        let hook = headers.only("x-github-hook-id").filter(|_| is_of_a_repository);
+        let hook: Option<u64> = hook.and_then(|text| text.parse().ok());
         // Apart, so that whatever a stranger wrote stops nobody else.
-        let reading = tokio::task::spawn_blocking(move || {
-            read::message(&name, &source, &Headers::new(content.headers), &content.body)
-        });
+        let reading =
+            tokio::task::spawn_blocking(move || read::message(&name, &source, &headers, &content.body));
         let read = match reading.await {
             Ok(Ok(notice)) => Ok(notice),
             Ok(Err(unreadable)) => Err(unreadable.to_string()),
@@ -125,7 +128,12 @@ impl Webhooks {
                 return Ok(());
             }
             let ending = match read {
-                Ok(notice) => carry_out(tx, &webhook, &notice, &settings)?,
+                Ok(notice) => {
+                    if let Some((hook, repository)) = hook.zip(notice.repository.clone()) {
+                        rows::note_hook(tx, &webhook.source, &KnownHook { repository, hook })?;
+                    }
+                    carry_out(tx, &webhook, &notice, &settings)?
+                }
                 Err(why) => ended(WebhookState::Failed, webhook.event, why),
             };
             rows::settle(tx, &webhook.id, &ending).map(drop)

@@ -20,13 +20,15 @@ pub(super) fn read(host: Option<&str>, headers: &Headers, said: &Value) -> Notic
         headers.word("x-github-event").or_else(|| headers.word("x-gitea-event")).or_else(|| guess(said));
     let action = word(said, "/action");
     let kind_name = kind.clone().unwrap_or_default();
-    let notice = Notice { event: event_name(kind, action.clone()), ..Notice::default() };
+    let repository = repository(host, said);
+    let event = event_name(kind, action.clone());
+    let notice = Notice { event, repository: repository.clone(), ..Notice::default() };
     let action = action.unwrap_or_default();
     let nothing = |why: String| Notice { reason: Some(why), ..notice.clone() };
     if kind_name == "ping" {
         return nothing("the forge can reach us: the hook works".to_owned());
     }
-    let Some(repository) = repository(host, said) else {
+    let Some(repository) = repository else {
         return nothing("it does not say of which repository it is".to_owned());
     };
     let sender = loose::slug(said, "/sender/login");

@@ -15,6 +15,7 @@ const KEPT: &[&str] = &[
     "x-github-delivery",
     "x-github-event",
     "x-github-hook-id",
+    "x-github-hook-installation-target-type",
     "x-gitea-event",
     "x-gitea-delivery",
 ];

@@ -21,6 +21,7 @@ mod keys;
 pub mod notice;
 mod preview;
 pub mod read;
+mod redeliver;
 pub mod rules;
 mod sentry_says;
 pub mod settings;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
 use crate::config::Live;
+use crate::forge::Forges;
 use crate::model::ids::DeliveryId;
 use crate::model::principal::Principal;
 use crate::model::webhook::{SenderKind, Webhook, WebhookState};
@@ -73,6 +75,8 @@ pub struct WebhooksDeps {
     pub failpoints: Failpoints,
     /// Error trackers, for what they could not tell us.
     pub sentries: Sentries,
+    /// Forges, for the same; absent where none can be asked.
+    pub forges: Option<Forges>,
     /// What is configured.
     pub settings: Settings,
 }
@@ -88,6 +92,7 @@ struct Inner {
     clock: Clock,
     failpoints: Failpoints,
     sentries: Sentries,
+    forges: Option<Forges>,
     settings: Live<Settings>,
     /// Something is to be decided.
     bell: Notify,
@@ -168,6 +173,7 @@ impl Webhooks {
             clock: deps.clock,
             failpoints: deps.failpoints,
             sentries: deps.sentries,
+            forges: deps.forges,
             settings: Live::new(deps.settings),
             bell: Notify::new(),
             reading: AtomicUsize::new(0),

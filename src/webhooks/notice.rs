@@ -24,6 +24,8 @@ pub struct Notice {
     pub why: String,
     /// What could begin a run.
     pub matter: Option<Matter>,
+    /// The repository that it is about, of a forge.
+    pub repository: Option<Repository>,
     /// Why nothing can follow from it, when nothing can.
     pub reason: Option<String>,
 }

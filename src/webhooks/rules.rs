@@ -168,8 +168,8 @@ fn shown_or(text: &Option<String>, otherwise: &str) -> String {
 fn mentions(comment: &str, word: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '@' | '/' | '.');
     let word = word.to_lowercase();
-    let own = comment.lines().filter(|line| !line.trim_start().starts_with('>')).map(str::to_lowercase);
-    own.into_iter().any(|line| {
+    let mut own = comment.lines().filter(|line| !line.trim_start().starts_with('>')).map(str::to_lowercase);
+    own.any(|line| {
         line.match_indices(&word).any(|(at, found)| {
             let before = line[..at].chars().next_back();
             let mut after = line[at + found.len()..].chars();

@@ -192,20 +192,30 @@ fn one_that_goes_on_is_joined_whatever_stands_against_a_new_one() {
 #[test]
 fn an_issue_begins_a_run_when_somebody_asks_for_it() {
     let labelled = rule(|rule| rule.labels = vec!["mimir".into()]);
-    let run = decided(&issue(&["mimir"], None), &[labelled.clone()], History::default()).expect("a run");
+    let run = decided(&issue(&["mimir"], None), std::slice::from_ref(&labelled), History::default())
+        .expect("a run");
     assert_eq!(run.run.input.variables["author_right"], "write");
     assert!(decided(&issue(&["bug"], None), &[labelled], History::default()).is_err());
     let any = rule(|_| {});
-    assert!(decided(&issue(&["bug"], None), &[any.clone()], History::default()).is_err(), "nobody asked");
+    assert!(
+        decided(&issue(&["bug"], None), std::slice::from_ref(&any), History::default()).is_err(),
+        "nobody asked"
+    );
     for asked in
         ["@mimir fix this", "please, @Mimir: fix", "Look.\n\n(@mimir)", "@mimir", "over to you @mimir."]
     {
-        assert!(decided(&issue(&[], Some(asked)), &[any.clone()], History::default()).is_ok(), "{asked}");
+        assert!(
+            decided(&issue(&[], Some(asked)), std::slice::from_ref(&any), History::default()).is_ok(),
+            "{asked}"
+        );
     }
     for other in
         ["@mimirs fix", "me@mimir.dev", "mimir", "> @mimir fix this\nno", "@mimir-bot", "x@mimir", ""]
     {
-        assert!(decided(&issue(&[], Some(other)), &[any.clone()], History::default()).is_err(), "{other}");
+        assert!(
+            decided(&issue(&[], Some(other)), std::slice::from_ref(&any), History::default()).is_err(),
+            "{other}"
+        );
     }
 }
 
@@ -226,7 +236,7 @@ fn what_begins_nothing_says_why_and_wakes_all_the_same() {
 fn what_was_missed_fits_by_everything_but_its_name() {
     let missed = Notice { event: "catch_up.triggered".into(), ..alert(|_| {}) };
     let of_alerts = rule(|rule| rule.on = vec!["event_alert.triggered".into()]);
-    assert!(decided(&missed, &[of_alerts.clone()], History::default()).is_ok());
+    assert!(decided(&missed, std::slice::from_ref(&of_alerts), History::default()).is_ok());
     let without = Rule { catches_up: false, ..of_alerts };
     assert!(decided(&missed, &[without], History::default()).is_err());
 }

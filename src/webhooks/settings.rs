@@ -45,7 +45,7 @@ pub struct Source {
     pub kind: SenderKind,
     /// What it signs with: the one of now and the one before. Without any, nothing is taken.
     pub secrets: Vec<Secret>,
-    /// Of a forge: its host, where that is not said in what it sends. Of an error tracker: the organization's slug.
+    /// A forge's host, where that is not said in what it sends.
     pub host: Option<String>,
     /// The organization's slug at an error tracker.
     pub organization: Option<String>,

@@ -171,7 +171,7 @@ pub fn pull(action: &str, number: u64) -> Value {
 pub struct Desk {
     pub store: Store,
     pub webhooks: Webhooks,
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 pub fn open(folder: &std::path::Path) -> Store {
@@ -189,6 +189,7 @@ pub fn service(store: &Store, failpoints: &Failpoints, sentries: Sentries, setti
         clock: Clock::system(),
         failpoints: failpoints.clone(),
         sentries,
+        forges: None,
         settings,
     })
 }
@@ -202,7 +203,7 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a folder");
         let store = open(folder.path());
         let webhooks = service(&store, &Failpoints::default(), no_trackers(), settings);
-        Self { store, webhooks, folder }
+        Self { store, webhooks, _folder: folder }
     }
 
     /// What came and in which state it is, as long as something is not decided: fails when that takes too long.

@@ -31,7 +31,7 @@ routes! {
 /// A body that is not here by then does not come: senders wait a second or ten.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// When a sender whom we cannot serve shall come again.
-const COME_AGAIN: HeaderValue = HeaderValue::from_static("10");
+const COME_AGAIN: &str = "10";
 /// Deliveries in a list that asks for no number, and in the longest one.
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 1000;
@@ -73,7 +73,7 @@ pub async fn receive(
             let is_busy = reply.0.status == 503;
             let mut response = reply.into_response();
             if is_busy {
-                response.headers_mut().insert(header::RETRY_AFTER, COME_AGAIN);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(COME_AGAIN));
             }
             response
         }

@@ -23,6 +23,15 @@ CREATE INDEX webhooks_of_source ON webhooks_received (source, received_at);
 CREATE INDEX webhooks_of_matter ON webhooks_received (matter, received_at) WHERE matter IS NOT NULL;
 CREATE INDEX webhooks_begun ON webhooks_received (source, project, decided_at) WHERE is_new = 1;
 
+-- Which hook of which repository sends to a source, as its messages say.
+CREATE TABLE webhook_hooks (
+    source     TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    hook       INTEGER NOT NULL, -- the forge's number
+    seen_at    INTEGER NOT NULL, -- UTC ms
+    PRIMARY KEY (source, repository)
+) STRICT, WITHOUT ROWID;
+
 -- By what something that comes again is known. Kept longer than what came.
 CREATE TABLE webhook_keys (
     source   TEXT NOT NULL,

@@ -1,18 +1,27 @@
 //! What a tracker is asked: for what it could not tell us, and to resolve.
 
+use std::sync::Arc;
+
 use mimir::clock::Clock;
-use mimir::model::git::Repository;
+use mimir::config::Live;
+use mimir::config::schema::{Git, GitCredential, TokenSource};
+use mimir::forge::{Apps, Forges};
+use mimir::git::Credentials;
+use mimir::model::git::{ForgeHost, Repository};
+use mimir::model::secret::Secret;
 use mimir::model::webhook::WebhookState;
 use mimir::outbound::HttpClients;
 use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
-use mimir::store::runs;
+use mimir::store::{runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::webhooks::{Rule, Settings};
+use mimir::webhooks::{Rule, Settings, Webhooks, WebhooksDeps};
 use serde_json::json;
 
 use super::tracker::{TOKEN, Tracker};
 use super::{alert, all, all_decided, open, rule, sentry_headers, service, settings, take};
+use crate::api::world::World;
+use crate::forge::Forge;
 
 const MINUTE: u64 = 60_000;
 
@@ -168,4 +177,62 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     let senders = webhooks.senders().await.expect("senders");
     assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
     assert!(tasks.stop(super::PATIENCE).await);
+}
+
+/// Forges as a configuration with that one has them.
+fn forges(forge: &Forge, clock: &Clock) -> Forges {
+    let host = ForgeHost::parse(&forge.host_of_kind("github")).expect("a host");
+    let source = TokenSource::Here(Some(Secret::new(crate::forge::TOKEN)));
+    let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
+    let git = Live::new(Git { hosts: vec![host], credentials, ..Git::default() });
+    let settings = mimir::forge::Settings::default();
+    let apps = Apps::new(HttpClients::default(), clock.clone(), settings);
+    Forges::new(Arc::new(Credentials::new(git, apps)), HttpClients::default(), clock.clone(), settings)
+}
+
+#[tokio::test]
+async fn what_a_forge_could_not_hand_over_is_asked_for_again_and_comes_once() {
+    const SHOP: &str = "acme/shop";
+    let forge = Forge::start().await;
+    let shop = forge.repository(SHOP);
+    // Its clock stands in that year.
+    let clock = Clock::manual(1_700_000_000_000 + MINUTE);
+    let (forges, moment) = (forges(&forge, &clock), clock.clone());
+    let world = World::changed(move |services| {
+        services.webhooks = Webhooks::new(WebhooksDeps {
+            store: services.store.clone(),
+            clock: moment,
+            failpoints: Failpoints::default(),
+            sentries: super::no_trackers(),
+            forges: Some(forges),
+            settings: settings(),
+        });
+        services.tasks.run(&services.webhooks);
+    })
+    .await;
+    let webhooks = &world.services.webhooks;
+    let hook = forge.hook(SHOP, &format!("http://{}/webhooks/forge", world.tcp), super::SECRET);
+    assert_eq!(forge.told(SHOP, hook, 1).await, [("ping".to_owned(), None, 202)]);
+    all_decided(&world.services.store).await;
+    let known = world.services.store.read(|db| rows::hooks_of(db, "forge")).await.expect("hooks");
+    assert_eq!((known.len(), known[0].hook, known[0].repository.path()), (1, hook, SHOP));
+
+    webhooks.configure(Settings { parallel: 0, ..settings() });
+    shop.add("mimir/run_1", "fix.txt", "what it mends");
+    forge.pushed();
+    assert_eq!(forge.told(SHOP, hook, 2).await[1], ("push".to_owned(), None, 503));
+    webhooks.configure(settings());
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 2).await.len(), 2, "it may still be on its way");
+    clock.advance_ms(10 * MINUTE);
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 3).await[2], ("push".to_owned(), None, 202));
+    clock.advance_ms(10 * MINUTE);
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 3).await.len(), 3, "it was taken");
+    let rows = all_decided(&world.services.store).await;
+    let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(events, ["push", "ping"], "newest first");
+    let senders = webhooks.senders().await.expect("senders");
+    assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -120,7 +120,7 @@ impl Drop for Gateway {
 }
 
 /// One message; the status, when there was an answer.
-async fn send(socket: &PathBuf, issue: u64, request_id: &str) -> Option<(u16, String)> {
+async fn send(socket: &Path, issue: u64, request_id: &str) -> Option<(u16, String)> {
     let body = alert(issue, &format!("e{issue}")).to_string();
     let mut request = Request::builder().method("POST").uri("/webhooks/errors").header("host", "localhost");
     for (name, value) in sentry_headers("event_alert", &body) {
@@ -187,7 +187,7 @@ async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
                         Some((503, _)) | None => {}
                         Some((status, text)) => panic!("{status}: {text}"),
                     }
-                    if issue % 3 != 0 || over.load(Ordering::SeqCst) {
+                    if !issue.is_multiple_of(3) || over.load(Ordering::SeqCst) {
                         break;
                     }
                     again.fetch_add(1, Ordering::SeqCst);
