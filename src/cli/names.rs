@@ -38,7 +38,10 @@ pub fn schedules() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         ask(|client| async move {
             let schedules = client.schedules().await.unwrap_or_default();
-            schedules.into_iter().map(|it| (it.name, format!("{}: {}", it.expression, it.action.words()))).collect()
+            schedules
+                .into_iter()
+                .map(|it| (it.name, format!("{}: {}", it.expression, it.does.words())))
+                .collect()
         })
     })
 }
@@ -72,7 +75,9 @@ pub fn runs() -> ArgValueCandidates {
         ask(|client| async move {
             let open = RunList { open: true, ..RunList::default() };
             let runs = client.runs(&open).await.unwrap_or_default();
-            runs.into_iter().map(|it| (it.id, format!("{} {}: {}", it.workflow, it.state, it.title))).collect()
+            runs.into_iter()
+                .map(|it| (it.id, format!("{} {}: {}", it.workflow, it.state, it.title)))
+                .collect()
         })
     })
 }

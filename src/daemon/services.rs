@@ -365,8 +365,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone(), schedules.clone());
+    let users = (
+        frames.clone(),
+        upkeep.clone(),
+        disk,
+        delivery.clone(),
+        budgets.clone(),
+        workflows.clone(),
+        schedules.clone(),
+    );
     running.on_change(move |config| {
         let (frames, upkeep, disk, delivery, budgets, workflows, schedules) = &users;
         workflows.configure(settings::workflows(config));

@@ -577,9 +577,8 @@ impl From<RunError> for Reply {
             RunError::Several { ids, .. } => Self::conflict("run.ambiguous", title)
                 .detail(ids.join(", "))
                 .hint("say more of its end, or the whole id"),
-            RunError::NoWorkflow(_) => {
-                Self::not_found("workflow.not_found", title).hint("`mimir workflows list` shows those there are")
-            }
+            RunError::NoWorkflow(_) => Self::not_found("workflow.not_found", title)
+                .hint("`mimir workflows list` shows those there are"),
             RunError::Invalid(invalid) => Self::conflict("workflow.invalid", title)
                 .hint(format!("correct it, then look with `mimir workflows check {}`", invalid.file)),
             RunError::NeedsInput { workflow, input } => Self::conflict("run.input", title)

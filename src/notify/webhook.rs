@@ -67,7 +67,12 @@ pub(super) fn note(
 }
 
 /// Notes one call about a run that wants a person.
-pub(super) fn note_run(tx: &mut Tx<'_>, hook: &Hook, told: &Told<'_>, event: &Event) -> Result<(), StoreError> {
+pub(super) fn note_run(
+    tx: &mut Tx<'_>,
+    hook: &Hook,
+    told: &Told<'_>,
+    event: &Event,
+) -> Result<(), StoreError> {
     let body = json!({
         "type": event.what.kind(),
         "timestamp": clock::rfc3339(event.at),

@@ -444,7 +444,8 @@ fn every_key_of_the_table_has_a_default_or_belongs_to_a_list_or_provider() {
     }
     for row in set {
         // Lists that are empty.
-        let lists = ["projects", "approvals.rules", "git.credentials", "notify.webhooks", "models.routes"];
+        let lists =
+            ["projects", "schedules", "approvals.rules", "git.credentials", "notify.webhooks", "models.routes"];
         let is_list = lists.contains(&row.as_str());
         let in_table = keys::find(&CONFIG, &row).is_some() || is_list;
         assert!(in_table, "{row} is not in the table");

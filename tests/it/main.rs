@@ -27,6 +27,7 @@ mod podman;
 mod ports;
 mod quantities;
 mod replies;
+mod schedules;
 mod scripted_model;
 mod sessions;
 mod status;

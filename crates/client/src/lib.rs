@@ -28,6 +28,6 @@ pub use known::KnownGateways;
 pub use launch::{Launch, Launched, NotStarted};
 pub use lines::JsonLines;
 pub use place::{BadAddress, Place, Remote};
-pub use runs::RunList;
 pub use routes::{FrameVerb, GatewayClient, Reached, SearchFor};
+pub use runs::RunList;
 pub use terminal::{TerminalInput, TerminalOutput, TerminalOutputs};

@@ -16,7 +16,8 @@ fn a_prompt_is_answered_in_a_throwaway_frame_and_nothing_is_left() {
     let project = world.project.display().to_string();
     let _ = world.mimir(&["projects", "add", &project, "--name", "shop"]).ok();
 
-    let watched = world.mimir(&["runs", "start", "prompt", "--project", "shop", "--set", "text=@@text@@", "--wait"]);
+    let watched =
+        world.mimir(&["runs", "start", "prompt", "--project", "shop", "--set", "text=@@text@@", "--wait"]);
     let watched = watched.ok();
     assert!(watched.stdout.contains("Hello from the scripted model."), "{watched:?}");
     assert!(watched.stdout.contains("mimir frame attach run-"), "how to join it: {watched:?}");
