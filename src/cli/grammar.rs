@@ -92,10 +92,10 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
     Push(push::PushCommand),
     /// What goes through a workflow by itself: how far it is, and what waits for you
-    #[command(subcommand, arg_required_else_help = true, visible_alias = "run")]
+    #[command(subcommand, arg_required_else_help = true)]
     Runs(runs::RunsCommand),
     /// What runs go through, stage by stage
-    #[command(subcommand, arg_required_else_help = true, visible_alias = "workflow")]
+    #[command(subcommand, arg_required_else_help = true)]
     Workflows(workflows::WorkflowsCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]

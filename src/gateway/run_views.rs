@@ -34,7 +34,7 @@ pub fn details(shown: Shown) -> RunDetails {
     let progress = shown.run.progress;
     RunDetails {
         run: view,
-        input: shown.run.input,
+        given: shown.run.input,
         held: progress.held,
         budget: shown.budget.map(Into::into),
         frame: shown.frame.map(String::from),
@@ -57,11 +57,11 @@ pub fn workflow(entry: &Entry) -> WorkflowView {
                 name,
                 description: String::new(),
                 source,
-                inputs: Vec::new(),
+                parameters: Vec::new(),
                 stages: Vec::new(),
                 cost_microusd: 0,
                 parallel: 0,
-                error: Some(invalid.to_string()),
+                mistake: Some(invalid.to_string()),
             };
         }
     };
@@ -78,11 +78,11 @@ pub fn workflow(entry: &Entry) -> WorkflowView {
         name,
         description: workflow.description.clone(),
         source,
-        inputs: inputs.collect(),
+        parameters: inputs.collect(),
         stages: stages.collect(),
         cost_microusd: workflow.caps.cost_microusd,
         parallel: workflow.caps.parallel,
-        error: None,
+        mistake: None,
     }
 }
 

@@ -258,13 +258,31 @@ fn set_clean_up(tx: &mut Tx<'_>, id: &RunId) -> Result<(), StoreError> {
     timers::set(tx, CLEAN_UP, &format!("{id}/again"), now + CLEAN_UP_AGAIN_MS)
 }
 
-/// A pass looks at the run now: what others told until here is seen by it. Says whether somebody had told of something.
+/// A pass looks at the run now: what others told until here is seen by it. One that waits is due then, also for whoever
+/// looks after a crash; one that has not begun keeps its time.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn look(tx: &mut Tx<'_>, id: &RunId) -> Result<(Run, bool), StoreError> {
-    let woken = tx.change("UPDATE runs SET woken = 0 WHERE id = ?1 AND woken = 1", (id,))?;
-    Ok((get(tx, id)?, woken > 0))
+pub fn look(tx: &mut Tx<'_>, id: &RunId) -> Result<Run, StoreError> {
+    let now = tx.now();
+    tx.change(
+        "UPDATE runs SET woken = 0,
+                not_before = CASE WHEN state = 'waiting' THEN min(not_before, ?2) ELSE not_before END
+          WHERE id = ?1 AND woken = 1",
+        (id, now),
+    )?;
+    get(tx, id)
+}
+
+/// Sees to it that a run that rests until its time is looked at then.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn rest(tx: &mut Tx<'_>, run: &Run) -> Result<(), StoreError> {
+    match timers::find(tx, TIMER, run.id.as_str())? {
+        Some(timer) if timer.due_at <= run.not_before && timer.due_at > tx.now_ms() => Ok(()),
+        _ => timers::set(tx, TIMER, run.id.as_str(), run.not_before),
+    }
 }
 
 /// Keeps the workflow as it is now: the run follows it to its end, whatever becomes of the file.
@@ -343,15 +361,12 @@ pub fn place(ask: &impl Queryable, id: &RunId) -> Result<Option<RunPlace>, Store
 /// # Errors
 /// Whatever the database says.
 pub fn in_line(ask: &impl Queryable) -> Result<Vec<RunId>, StoreError> {
-    ask.rows(
-        "SELECT id FROM runs WHERE place = 'wanted' ORDER BY priority DESC, created_at, id",
-        (),
-        |row| Ok(row.get(0)?),
-    )
+    ask.rows("SELECT id FROM runs WHERE place = 'wanted' ORDER BY priority DESC, created_at, id", (), |row| {
+        Ok(row.get(0)?)
+    })
 }
 
-/// How many runs of a workflow and project failed since that time, and since one of them succeeded or a person let one
-/// begin in spite of that.
+/// How many runs of a workflow and project failed since that time, and since one of them succeeded.
 ///
 /// # Errors
 /// Whatever the database says.

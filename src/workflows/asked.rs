@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::Workflows;
 use super::definition::Workflow;
 use super::error::RunError;
 use super::kind::StageKind;
 use super::library::Entry;
-use super::Workflows;
 use crate::clock;
 use crate::model::agent::ModelRef;
 use crate::model::budget::{BudgetScope, Standing};
@@ -200,7 +200,8 @@ impl Workflows {
                 keeps_place: false,
             };
             let after = runs::change(tx, &run, &change)?;
-            let about = if held.subject.is_empty() { String::new() } else { format!(" for {}", held.subject) };
+            let about =
+                if held.subject.is_empty() { String::new() } else { format!(" for {}", held.subject) };
             let text = format!("{by} opened gate {}{about}", held.gate);
             runs::log(tx, &run.id, &run.stage, "decision", &text, None)?;
             let detail = json!({ "gate": held.gate, "subject": held.subject });
@@ -260,12 +261,13 @@ impl Workflows {
             }
             let because = why.as_deref().map(|why| format!(": {}", visible::line(why))).unwrap_or_default();
             let reason = format!("{word} by {by}{because}");
+            let progress = RunProgress { held: None, ..run.progress.clone() };
             let change = RunChange {
                 state: RunState::Cancelled,
                 stage: run.stage.clone(),
                 attempt: run.attempt,
                 reason: Some(reason.clone()),
-                progress: run.progress.clone(),
+                progress,
                 wake_at: None,
                 keeps_place: false,
             };
@@ -369,12 +371,8 @@ fn begins_at(workflow: &Workflow, old: &Run) -> String {
 
 /// What a new run takes over: everything that is not about the frame that is gone, and nothing of the stages to come.
 fn carried(workflow: &Workflow, stage: &str, old: &RunProgress) -> RunProgress {
-    let before: Vec<&str> = workflow
-        .stages
-        .iter()
-        .map(|stage| stage.name.as_str())
-        .take_while(|name| *name != stage)
-        .collect();
+    let before: Vec<&str> =
+        workflow.stages.iter().map(|stage| stage.name.as_str()).take_while(|name| *name != stage).collect();
     let later: Vec<&str> =
         workflow.stages.iter().map(|stage| stage.name.as_str()).skip(before.len()).collect();
     let mut progress = old.clone();

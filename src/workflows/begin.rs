@@ -39,22 +39,24 @@ pub(super) enum Found {
 pub(super) fn begin(
     tx: &mut Tx<'_>,
     run: Run,
-    woken: bool,
     found: &Found,
     is_new: bool,
     max_parallel: u32,
 ) -> Result<Begun, StoreError> {
     let now = tx.now_ms();
-    let is_early = run.not_before > now && runs::place(tx, &run.id)?.is_none();
-    let rests = match run.state {
-        RunState::Running => false,
-        RunState::Queued => is_early,
-        RunState::Waiting => is_early && !woken,
-        RunState::Held => !woken || is_held_by_breaker(&run),
-        RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Superseded => true,
-    };
-    if rests {
-        return Ok(Begun::Rest);
+    match run.state {
+        // Its place in line is its time.
+        RunState::Queued | RunState::Waiting
+            if run.not_before > now && runs::place(tx, &run.id)?.is_none() =>
+        {
+            runs::rest(tx, &run)?;
+            return Ok(Begun::Rest);
+        }
+        RunState::Held if is_held_by_breaker(&run) => return Ok(Begun::Rest),
+        RunState::Queued | RunState::Waiting | RunState::Running | RunState::Held => {}
+        RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Superseded => {
+            return Ok(Begun::Rest);
+        }
     }
     let workflow = match found {
         Found::Workflow(workflow) => workflow,
@@ -76,7 +78,9 @@ pub(super) fn begin(
     };
     let kind = match workflow.stage(stage).map(|stage| StageKind::of(&stage.kind, &stage.settings)) {
         Some(Ok(kind)) => kind,
-        Some(Err(why)) => return fail(tx, &run, &format!("stage {stage} of workflow {}: {why}", workflow.name)),
+        Some(Err(why)) => {
+            return fail(tx, &run, &format!("stage {stage} of workflow {}: {why}", workflow.name));
+        }
         None => return fail(tx, &run, &format!("workflow {} has no stage {stage}", workflow.name)),
     };
     // What a person is asked is asked again only by stages that just look.
@@ -127,11 +131,7 @@ fn adopt(tx: &mut Tx<'_>, run: &Run, workflow: &Workflow) -> Result<(), StoreErr
     let text = serde_json::to_string(workflow)
         .map_err(|error| StoreError::Unexpected { expected: "a workflow", value: error.to_string() })?;
     runs::adopt(tx, &run.id, &text, workflow.caps.parallel)?;
-    let key = BudgetKey {
-        scope: BudgetScope::Run,
-        subject: run.id.to_string(),
-        period: BudgetPeriod::Total,
-    };
+    let key = BudgetKey { scope: BudgetScope::Run, subject: run.id.to_string(), period: BudgetPeriod::Total };
     budgets::set(tx, &key, Some(run.budget_microusd.unwrap_or(workflow.caps.cost_microusd)))
 }
 

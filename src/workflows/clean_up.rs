@@ -28,7 +28,8 @@ impl Workflows {
         let left = simple.store.read(move |db| {
             let run = runs::get(db, &of)?;
             let open = messages::list_open(db, None)?;
-            let messages: Vec<_> = open.into_iter().filter(|message| message.run.as_ref() == Some(&of)).collect();
+            let messages: Vec<_> =
+                open.into_iter().filter(|message| message.run.as_ref() == Some(&of)).collect();
             Ok((run, messages, frames::of_run(db, &of)?))
         });
         let (run, messages, frames) = left.await.map_err(|error| error.to_string())?;

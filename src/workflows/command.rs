@@ -1,7 +1,7 @@
 //! Runs a command of the owner's on this machine: a look that costs no tokens, before an agent is asked.
 //!
 //! Only workflows of the home and of mimir itself have such stages; what a repository brings is never read as one. The
-//! command is a list of words, with no shell around it. It may run again when the gateway dies while it does.
+//! command is a list of words, with no shell around it. When the gateway dies while it runs, it runs again.
 
 use std::path::PathBuf;
 use std::pin::pin;
@@ -79,24 +79,36 @@ pub async fn perform<C: StageContext>(
         }
     };
     let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let line = visible::line(&line);
+    let stage = cx.run().stage.clone();
+    if let Some(how) = cx.run().progress.notes.get(&stage).and_then(|note| note.get("how")?.as_str()) {
+        let code = cx.run().progress.notes.get(&stage).and_then(|note| note.get("exit_code")?.as_i64());
+        return outcome(settings, &line, code, how);
+    }
     deps.failpoints.hit("workflows.command.before").await;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&folder).env("MIMIR_RUN", cx.run().id.as_str());
-    let ended = run(command, settings.timeout).await.map_err(|error| {
-        StageError::Permanent(format!("`{}` cannot be run: {error}", visible::line(&line)))
-    })?;
+    let ended = run(command, settings.timeout)
+        .await
+        .map_err(|error| StageError::Permanent(format!("`{line}` cannot be run: {error}")))?;
     deps.failpoints.hit("workflows.command.after").await;
-    let stage = cx.run().stage.clone();
-    cx.progress().notes.insert(stage, json!({ "said": ended.tail, "exit_code": ended.code }));
     let how = ended.words(settings.timeout);
+    let note = json!({ "said": ended.tail, "exit_code": ended.code, "how": how });
+    cx.progress().notes.insert(stage, note);
     let said = if ended.tail.is_empty() { String::new() } else { format!("\n{}", ended.tail) };
-    cx.save("command", format!("`{}` {how}{said}", visible::line(&line)), None).await?;
-    match ended.code {
+    cx.save("command", format!("`{line}` {how}{said}"), None).await?;
+    outcome(settings, &line, ended.code.map(i64::from), &how)
+}
+
+/// What its end means for the run.
+fn outcome(settings: &Settings, line: &str, code: Option<i64>, how: &str) -> Result<Outcome, StageError> {
+    match code {
         Some(0) => Ok(Outcome::Done),
-        Some(code) if settings.skip.contains(&code) => {
-            Ok(Outcome::End { state: RunState::Succeeded, reason: "skipped: there is nothing to do".to_owned() })
+        Some(code) if settings.skip.iter().any(|skip| i64::from(*skip) == code) => {
+            let reason = "skipped: there is nothing to do".to_owned();
+            Ok(Outcome::End { state: RunState::Succeeded, reason })
         }
-        _ => Err(StageError::Permanent(format!("`{}` {how}", visible::line(&line)))),
+        _ => Err(StageError::Permanent(format!("`{line}` {how}"))),
     }
 }
 
@@ -139,7 +151,8 @@ async fn run(mut command: Command, timeout: Duration) -> std::io::Result<Ended> 
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut said, mut complained) = (Vec::new(), Vec::new());
     let ended = {
-        let mut reading = pin!(async { tokio::join!(tail(stdout, &mut said), tail(stderr, &mut complained)) });
+        let mut reading =
+            pin!(async { tokio::join!(tail(stdout, &mut said), tail(stderr, &mut complained)) });
         let mut waiting = pin!(tokio::time::timeout(timeout, child.wait()));
         let mut is_read = false;
         let ended = loop {

@@ -8,8 +8,8 @@ use super::stage::{StageContext, StageError};
 use super::trouble::of_store;
 use crate::clock::Clock;
 use crate::model::run::{Run, RunProgress};
-use crate::store::runs::{self, RunChange};
 use crate::store::Store;
+use crate::store::runs::{self, RunChange};
 use crate::supervisor::failpoint::Failpoints;
 
 /// A run that works is looked at again after that, should it be forgotten by whoever works for it.

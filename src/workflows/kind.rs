@@ -32,9 +32,7 @@ impl StageKind {
             "prompt" => read(settings).map(Self::Prompt),
             "frame" => read(settings).map(Self::Frame),
             "command" => read(settings).map(Self::Command),
-            other => {
-                Err(format!("there is no kind `{other}`; there are {}", Self::NAMES.join(", ")))
-            }
+            other => Err(format!("there is no kind `{other}`; there are {}", Self::NAMES.join(", "))),
         }
     }
 

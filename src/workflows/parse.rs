@@ -85,9 +85,14 @@ pub fn parse(text: &str, file: &str) -> Result<Workflow, InvalidWorkflow> {
         let why = format!("`{}` is no name: lower-case letters, digits and `-`", read.name.value);
         return Err(refuse(name_line, why));
     }
-    if let Some(name) = read.inputs.keys().find(|name| !is_name(name, '_') || template::KNOWN.contains(&name.as_str())) {
+    if let Some(name) =
+        read.inputs.keys().find(|name| !is_name(name, '_') || template::KNOWN.contains(&name.as_str()))
+    {
         let line = line_of(text, 1, name).unwrap_or(1);
-        let why = format!("`{name}` is no name of an input: lower-case letters, digits and `_`, and none of {}", template::KNOWN.join(", "));
+        let why = format!(
+            "`{name}` is no name of an input: lower-case letters, digits and `_`, and none of {}",
+            template::KNOWN.join(", ")
+        );
         return Err(refuse(line, why));
     }
     if read.stages.is_empty() || read.stages.len() > MOST_STAGES {
@@ -167,7 +172,10 @@ fn line_of(text: &str, from: u64, key: &str) -> Option<u64> {
     let is_it = |line: &str| {
         let line = line.trim_start().trim_start_matches("- ");
         line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'))
-            || line.split("{{").skip(1).any(|rest| rest.split("}}").next().is_some_and(|name| name.trim() == key))
+            || line
+                .split("{{")
+                .skip(1)
+                .any(|rest| rest.split("}}").next().is_some_and(|name| name.trim() == key))
     };
     let at = text.lines().skip(skip).position(is_it)?;
     u64::try_from(at).ok().map(|at| from + at)

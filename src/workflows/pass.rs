@@ -48,7 +48,7 @@ impl Workflows {
     async fn step(&self, pass: &Pass<RunId, ()>) -> Result<Next, StoreError> {
         let simple = &self.inner.stages.simple;
         let id = pass.key.clone();
-        let (run, woken) = simple.store.write(move |tx| runs::look(tx, &id)).await?;
+        let run = simple.store.write(move |tx| runs::look(tx, &id)).await?;
         if run.state.is_end() {
             return Ok(Next::Done);
         }
@@ -59,7 +59,7 @@ impl Workflows {
         };
         let most = self.inner.settings.now().max_parallel;
         simple.failpoints.hit("workflows.begin.before").await;
-        let begun = simple.store.write(move |tx| begin::begin(tx, run, woken, &found, is_new, most));
+        let begun = simple.store.write(move |tx| begin::begin(tx, run, &found, is_new, most));
         let begun = match begun.await {
             // Somebody changed it in between.
             Err(StoreError::Conflict { .. }) => return Ok(Next::Again),
@@ -77,7 +77,9 @@ impl Workflows {
         if let Some(text) = kept {
             let found = match serde_json::from_str::<Workflow>(&text) {
                 Ok(workflow) => Found::Workflow(Arc::new(workflow)),
-                Err(error) => Found::Nothing(format!("the workflow that it began with cannot be read: {error}")),
+                Err(error) => {
+                    Found::Nothing(format!("the workflow that it began with cannot be read: {error}"))
+                }
             };
             return Ok((found, false));
         }
@@ -91,14 +93,10 @@ impl Workflows {
         Ok((found, true))
     }
 
-    async fn perform(
-        &self,
-        run: Run,
-        kind: StageKind,
-        workflow: Arc<Workflow>,
-    ) -> Result<Next, StoreError> {
+    async fn perform(&self, run: Run, kind: StageKind, workflow: Arc<Workflow>) -> Result<Next, StoreError> {
         let simple = &self.inner.stages.simple;
-        let (store, clock, failpoints) = (simple.store.clone(), simple.clock.clone(), simple.failpoints.clone());
+        let (store, clock, failpoints) =
+            (simple.store.clone(), simple.clock.clone(), simple.failpoints.clone());
         let most = workflow.caps.stage_time;
         let left = most.saturating_sub(Duration::from_millis(run.progress.stage_worked_ms));
         let stage = run.stage.clone();

@@ -26,8 +26,8 @@ use crate::model::run::RunState;
 use crate::model::visible;
 use crate::store::frames;
 
-/// The longest look at a message; then the run is looked at again as well.
-const LOOK: Duration = Duration::from_secs(60 * 60);
+/// Longer than any stage may work: that is what ends the wait for a message.
+const LOOK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// When it is asked again after a budget was used up that is not the run's: that of a day has an end.
 const MONEY_AGAIN_MS: u64 = 15 * 60 * 1000;
 /// How much of an answer a timeline shows.
@@ -74,6 +74,8 @@ struct Note {
     sent: u32,
     /// How many of them the agent failed.
     failed: u32,
+    /// Whether one was answered.
+    is_answered: bool,
     /// What was answered.
     said: String,
 }
@@ -90,6 +92,9 @@ pub async fn perform<C: StageContext>(
     let stage = cx.run().stage.clone();
     let kept = cx.run().progress.notes.get(&stage).cloned().unwrap_or_default();
     let mut note: Note = serde_json::from_value(kept).unwrap_or_default();
+    if note.is_answered {
+        return Ok(Outcome::Done);
+    }
     let text = template::render(&settings.text, &template::values(cx.workflow(), cx.run()));
     let text = text.and_then(|text| MessageText::parse(text).map_err(|error| error.to_string()));
     let text = text.map_err(StageError::Permanent)?;
@@ -124,6 +129,7 @@ pub async fn perform<C: StageContext>(
     match ended.state {
         DeliveryState::Answered => {
             let answer = visible::prose(ended.answer.as_deref().unwrap_or_default());
+            note.is_answered = true;
             note.said = cut(&answer, KEPT).to_owned();
             keep(cx, &stage, &note);
             cx.save("answer", shown(&answer), None).await?;

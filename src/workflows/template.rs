@@ -130,7 +130,10 @@ mod tests {
         let given = values(&[("text", "say {{ name }}"), ("name", "x"), ("stages.ask", "yes")]);
         let made = render("{{ text }} to {{name}}: {{  stages.ask }}!", &given);
         assert_eq!(made.as_deref(), Ok("say {{ name }} to x: yes!"));
-        assert_eq!(render("no variable, { one } brace }}", &given).as_deref(), Ok("no variable, { one } brace }}"));
+        assert_eq!(
+            render("no variable, { one } brace }}", &given).as_deref(),
+            Ok("no variable, { one } brace }}")
+        );
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub struct Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunInput {
     /// What it is about.
-    #[serde(default)]
+    #[serde(default, rename = "about")]
     pub subject: RunSubject,
     /// The repository that it works on, where it works on one.
     #[serde(default)]
@@ -286,8 +286,18 @@ impl RunHold {
 }
 
 /// Whether a run has one of the places of those at work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum RunPlace {
     /// It has none and wants none.

@@ -63,8 +63,8 @@ async fn list(context: &Context) -> Outcome {
     ]);
     for workflow in &found {
         let stages = workflow.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(" → ");
-        let does = match &workflow.error {
-            Some(error) => inked(Ink::Red, clean(error)),
+        let does = match &workflow.mistake {
+            Some(mistake) => inked(Ink::Red, clean(mistake)),
             None => clean(&workflow.description).into(),
         };
         table.row(vec![
@@ -86,8 +86,8 @@ async fn show(name: &str, context: &Context) -> Outcome {
         return Ok(DONE);
     }
     context.out.line(details.text.trim_end())?;
-    if let Some(error) = &details.workflow.error {
-        context.out.warn(clean(error));
+    if let Some(mistake) = &details.workflow.mistake {
+        context.out.warn(clean(mistake));
     }
     Ok(DONE)
 }
@@ -95,7 +95,9 @@ async fn show(name: &str, context: &Context) -> Outcome {
 fn check(args: &CheckArgs, context: &Context) -> Outcome {
     let file = args.file.display().to_string();
     let text = std::fs::read_to_string(&args.file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Problem::new(404, "file.not_found", format!("there is no file {file}")),
+        std::io::ErrorKind::NotFound => {
+            Problem::new(404, "file.not_found", format!("there is no file {file}"))
+        }
         _ => usage(format!("{file} cannot be read: {error}")),
     })?;
     let read = parse::parse(&text, &file);

@@ -251,8 +251,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         "origin_ref": "nightly", "key": "schedule:nightly", "priority": 1, "cost_microusd": 1, "created_at": 1,
         "started_at": 2, "next_at": 3, "ended_at": 4});
     let mut details = run.clone();
-    details["input"] = json!({
-        "subject": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
+    details["given"] = json!({
+        "about": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
         "repository": "github.com/me/shop", "commit": "abc", "variables": {"focus": "x"}, "frame": null, "model": "p/m",
         "evidence": [{"name": "message", "source": "sentry", "text": "boom"}]});
     details["held"] = json!({"gate": "fix", "subject": "abc"});
@@ -290,8 +290,8 @@ fn play(world: &World) -> super::gateway::Gateway {
         on(&format!("POST /v1/runs/{RUN}/{verb}"), run.clone());
     }
     let workflow = json!({"name": "review", "description": "d", "source": "built in", "cost_microusd": 1, "parallel": 2,
-        "inputs": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
-        "error": "x.yaml:1: no"});
+        "parameters": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
+        "mistake": "x.yaml:1: no"});
     let mut written = workflow.clone();
     written["text"] = json!("name: review");
     on("GET /v1/workflows", json!([workflow]));

@@ -70,13 +70,15 @@ async fn what_cannot_be_run_is_refused_before_anything_is_made() {
     std::fs::create_dir_all(&folder).expect("made");
     std::fs::write(folder.join("broken.yaml"), "name: broken\nstages: []\n").expect("written");
     let workflows = &world.services().workflows;
-    let refused = async |wanted: NewManualRun| {
-        workflows.start(&OWNER, wanted).await.expect_err("refused").to_string()
-    };
+    let refused =
+        async |wanted: NewManualRun| workflows.start(&OWNER, wanted).await.expect_err("refused").to_string();
     let text = &[("text", "x")];
     assert_eq!(refused(manual("nothing", text)).await, "there is no workflow nothing");
     assert_eq!(refused(manual("prompt", &[])).await, "workflow prompt needs text");
-    assert_eq!(refused(manual("prompt", &[("text", "x"), ("txt", "y")])).await, "workflow prompt is given no txt");
+    assert_eq!(
+        refused(manual("prompt", &[("text", "x"), ("txt", "y")])).await,
+        "workflow prompt is given no txt"
+    );
     let elsewhere = Some(ProjectName::parse("elsewhere").expect("a name"));
     let nobodys = NewManualRun { project: elsewhere, ..manual("prompt", text) };
     assert_eq!(refused(nobodys).await, "there is no project elsewhere");
@@ -113,8 +115,11 @@ async fn a_run_keeps_the_workflow_that_it_began_with() {
 #[tokio::test]
 async fn a_run_has_a_budget_from_its_beginning_and_stops_when_it_is_used_up() {
     let world = World::new().await;
-    let wanted =
-        NewManualRun { project: Some(shop()), budget_microusd: Some(20_000), ..manual("prompt", &[("text", "x")]) };
+    let wanted = NewManualRun {
+        project: Some(shop()),
+        budget_microusd: Some(20_000),
+        ..manual("prompt", &[("text", "x")])
+    };
     world.agent.plays([Play::Slow, says("more")]);
     let run = world.services().workflows.start(&OWNER, wanted).await.expect("started");
     let asked = world.until(&run.id, "asked", |run| run.progress.message.is_some()).await;

@@ -30,8 +30,7 @@ async fn a_prompt_is_asked_in_a_throwaway_frame_and_nothing_is_left() {
     let frame = world.timeline(&run.id).await.into_iter().find(|entry| entry.kind == "frame").expect("told");
     assert!(frame.link.is_some_and(|link| link.starts_with("mimir frame attach run-")), "how to join");
     world.is_tidy().await;
-    let destroyed = world.told(&run.id, "frame").await;
-    assert!(destroyed.last().is_some_and(|text| text.ends_with("is destroyed")), "{destroyed:?}");
+    world.until_told(&run.id, "is destroyed").await;
     assert_eq!(world.agent.user_messages(), 1);
 }
 
@@ -61,13 +60,23 @@ async fn an_agent_that_fails_is_asked_again_and_then_the_run_has_failed() {
     world.agent.plays([Play::Refused, says("now")]);
     let run = world.start("prompt", &[("text", "a")]).await;
     assert_eq!(world.end_of(&run.id).await.state, Succeeded);
-    assert_eq!(world.told(&run.id, "error").await.len(), 2, "what the agent said, and that it is asked again");
+    assert_eq!(
+        world.told(&run.id, "error").await.len(),
+        2,
+        "what the agent said, and that it is asked again"
+    );
 
+    world.is_tidy().await;
+
+    let world = World::new().await;
     world.agent.plays([Play::Refused, Play::Refused, Play::Refused]);
     let run = world.start("prompt", &[("text", "b")]).await;
     let ended = world.end_of(&run.id).await;
     assert_eq!(ended.state, Failed);
-    assert!(ended.reason.as_deref().is_some_and(|why| why.starts_with("the agent did not answer")), "{ended:?}");
+    assert!(
+        ended.reason.as_deref().is_some_and(|why| why.starts_with("the agent did not answer")),
+        "{ended:?}"
+    );
     world.is_tidy().await;
 }
 
@@ -99,7 +108,9 @@ async fn a_gate_holds_until_a_person_says_yes_and_ends_at_a_no() {
 #[tokio::test]
 async fn a_command_decides_whether_a_run_goes_on() {
     let world = World::new().await;
-    let with = |line: &str| format!("stages:\n- {{ name: look, kind: command, argv: [sh, -c, {line:?}], timeout: 2s }}\n");
+    let with = |line: &str| {
+        format!("stages:\n- {{ name: look, kind: command, argv: [sh, -c, {line:?}], timeout: 2s }}\n")
+    };
     world.workflow("good", &with("pwd; echo $MIMIR_RUN"));
     world.workflow("nothing", &with("echo nothing new; exit 75"));
     world.workflow("bad", &with("echo broken >&2; exit 3"));
@@ -114,7 +125,10 @@ async fn a_command_decides_whether_a_run_goes_on() {
 
     let skipped = world.start("nothing", &[]).await;
     let skipped = world.end_of(&skipped.id).await;
-    assert_eq!((skipped.state, skipped.reason.as_deref()), (Succeeded, Some("skipped: there is nothing to do")));
+    assert_eq!(
+        (skipped.state, skipped.reason.as_deref()),
+        (Succeeded, Some("skipped: there is nothing to do"))
+    );
 
     for (workflow, why) in [
         ("bad", "`sh -c 'echo broken >&2; exit 3'` ended with exit code 3"),
@@ -212,7 +226,10 @@ async fn after_three_failures_a_person_looks_first() {
 #[tokio::test]
 async fn what_works_for_too_long_is_ended() {
     let world = World::new().await;
-    world.workflow("slow", "caps: { stage_time: 1s }\nstages:\n- { name: look, kind: command, argv: [sleep, \"60\"] }\n");
+    world.workflow(
+        "slow",
+        "caps: { stage_time: 1s }\nstages:\n- { name: look, kind: command, argv: [sleep, \"60\"] }\n",
+    );
     let run = world.start("slow", &[]).await;
     let ended = world.end_of(&run.id).await;
     assert_eq!(

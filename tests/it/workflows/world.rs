@@ -144,6 +144,19 @@ impl World {
         all.into_iter().filter(|entry| entry.kind == kind).map(|entry| entry.text).collect()
     }
 
+    /// Waits for a line with these words.
+    pub async fn until_told(&self, id: &RunId, words: &str) {
+        let end = tokio::time::Instant::now() + LIMIT;
+        loop {
+            let timeline = self.timeline(id).await;
+            if timeline.iter().any(|entry| entry.text.contains(words)) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < end, "`{words}` was not told: {timeline:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The run when it is so.
     pub async fn until(&self, id: &RunId, what: &str, is_so: impl Fn(&Run) -> bool) -> Run {
         let end = tokio::time::Instant::now() + LIMIT;

@@ -62,7 +62,7 @@ pub struct RunDetails {
     #[serde(flatten)]
     pub run: RunView,
     /// What it was given.
-    pub input: RunInput,
+    pub given: RunInput,
     /// What a person is asked, while it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<RunHold>,
@@ -166,7 +166,7 @@ pub struct WorkflowView {
     /// Its file, or `built in`.
     pub source: String,
     /// What it is given.
-    pub inputs: Vec<WorkflowInput>,
+    pub parameters: Vec<WorkflowInput>,
     /// Its stages, in order.
     pub stages: Vec<WorkflowStage>,
     /// What a run of it may cost, in millionths of a US dollar.
@@ -175,7 +175,7 @@ pub struct WorkflowView {
     pub parallel: u32,
     /// What is wrong with its file, with the line; it cannot be run then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub mistake: Option<String>,
 }
 
 /// `GET /v1/workflows/{name}`

@@ -56,7 +56,7 @@ pub(super) fn line(entry: &RunLogEntry, context: &Context) -> Result<(), Failure
 fn facts(details: &RunDetails, now: u64) -> Vec<(&'static str, String)> {
     let run = &details.run;
     let mut facts = vec![("workflow", run.workflow.clone()), ("about", run.title.clone())];
-    let (about, url) = match &details.input.subject {
+    let (about, url) = match &details.given.subject {
         RunSubject::None => (None, None),
         RunSubject::Sentry { organization, issue, short_id, url, .. } => {
             let name = short_id.clone().unwrap_or_else(|| issue.clone());
@@ -72,7 +72,8 @@ fn facts(details: &RunDetails, now: u64) -> Vec<(&'static str, String)> {
     let origin_ref = run.origin_ref.as_deref().map(|of| format!(" {of}")).unwrap_or_default();
     facts.push(("began by", format!("{}{origin_ref}, {} ago", run.origin, age(run.created_at, now))));
     if !run.stage.is_empty() {
-        let tries = if run.attempt == 0 { String::new() } else { format!(", failed {} times in a row", run.attempt) };
+        let tries =
+            if run.attempt == 0 { String::new() } else { format!(", failed {} times in a row", run.attempt) };
         facts.push(("stage", format!("{}{tries}", run.stage)));
     }
     let limit = details.budget.as_ref().map(|budget| format!(" of {}", money(budget.limit_microusd)));
@@ -104,9 +105,12 @@ fn next(details: &RunDetails) -> Option<String> {
         RunState::Held => Some(format!(
             "`mimir runs approve {id}` lets it go on, `mimir runs reject {id} --why \"…\"` ends it"
         )),
-        RunState::Failed => Some(format!("`mimir runs retry {id}` tries again, from stage {}", details.run.stage)),
+        RunState::Failed => {
+            Some(format!("`mimir runs retry {id}` tries again, from stage {}", details.run.stage))
+        }
         RunState::Running | RunState::Waiting | RunState::Queued => {
-            let attach = details.frame.as_ref().map(|frame| format!(", `mimir frame attach {frame}` lets you join"));
+            let attach =
+                details.frame.as_ref().map(|frame| format!(", `mimir frame attach {frame}` lets you join"));
             Some(format!(
                 "`mimir runs watch {id}` follows it{}, `mimir runs cancel {id}` ends it",
                 attach.unwrap_or_default()

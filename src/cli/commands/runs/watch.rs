@@ -63,7 +63,9 @@ pub(super) async fn one(id: &str, gateway: &GatewayClient, context: &Context) ->
         let held = details.run.state == RunState::Held;
         if held && !is_held {
             let id = short(&details.run.id);
-            context.out.say(format!("it waits for you: `mimir runs approve {id}`, or `mimir runs reject {id}`"));
+            context
+                .out
+                .say(format!("it waits for you: `mimir runs approve {id}`, or `mimir runs reject {id}`"));
         }
         is_held = held;
         tokio::time::sleep(AGAIN).await;
