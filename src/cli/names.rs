@@ -38,7 +38,10 @@ pub fn schedules() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         ask(|client| async move {
             let schedules = client.schedules().await.unwrap_or_default();
-            schedules.into_iter().map(|it| (it.name, format!("{}: {}", it.expression, it.action.words()))).collect()
+            schedules
+                .into_iter()
+                .map(|it| (it.name, format!("{}: {}", it.expression, it.does.words())))
+                .collect()
         })
     })
 }

@@ -178,6 +178,7 @@ fn of_the_rest() -> Vec<Described> {
         one::<Vec<ProjectView>>("projects list"),
         one::<ProjectView>("projects add"),
         one::<ProjectView>("projects show"),
+        one::<ProjectView>("projects set"),
         one::<json::ProjectRemoved>("projects remove"),
         one::<TrustView>("projects trust"),
         one::<TrustView>("projects distrust"),

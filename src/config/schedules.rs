@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
-use super::kinds::{Dollars, Frame, Model, Optional, Project, ScheduleWord, Span, Switch, Text, Whole};
 use super::kinds::{CatchUpWord, CronText, OverlapWord, ScheduleVerb, ZoneName};
+use super::kinds::{Dollars, Frame, Model, Optional, Project, ScheduleWord, Span, Switch, Text, Whole};
 use super::section::{List, Reader, Setting, section};
 use crate::clock;
 use crate::model::schedule::{ConfiguredSchedule, FrameWish, ScheduleAction, ScheduleSpec};
@@ -45,7 +45,8 @@ impl Setting for ScheduleEntry {
 
     fn read(at: &Reader<'_>) -> Result<ConfiguredSchedule, ConfigProblem> {
         let keys = ScheduleKeys::read(at)?;
-        let missing = |key: &str| at.at(key).invalid(&format!("is missing, and the action {} needs it", keys.action));
+        let missing =
+            |key: &str| at.at(key).invalid(&format!("is missing, and the action {} needs it", keys.action));
         let action = match keys.action.as_str() {
             "prompt" => ScheduleAction::Prompt {
                 text: keys.text.clone().ok_or_else(|| missing("text"))?,

@@ -36,6 +36,7 @@ mod guest;
 mod idle;
 mod inside;
 mod isolation;
+mod learned;
 mod liveness;
 pub mod locator;
 pub mod plan;

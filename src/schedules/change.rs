@@ -6,7 +6,8 @@ use super::{ScheduleError, Schedules, tick};
 use crate::model::names::ScheduleName;
 use crate::model::principal::Principal;
 use crate::model::schedule::{
-    CatchUp, InvalidSchedule, Overlap, Plan, Schedule, ScheduleAction, ScheduleSource, ScheduleSpec, TickCause,
+    CatchUp, InvalidSchedule, Overlap, Plan, Schedule, ScheduleAction, ScheduleSource, ScheduleSpec,
+    TickCause,
 };
 use crate::store::schedules::{self as rows, Tick};
 use crate::store::{Queryable, StoreError, Tx, runs};
@@ -105,7 +106,8 @@ impl Schedules {
             let paused = is_paused.then(|| format!("by {principal}"));
             let made = rows::insert(tx, &wanted, ScheduleSource::Person, &spec, paused.as_deref())?;
             tick::plan_anew(tx, &made, &plan)?;
-            let detail = json!({ "expression": spec.expression, "zone": spec.zone, "does": spec.action.words() });
+            let detail =
+                json!({ "expression": spec.expression, "zone": spec.zone, "does": spec.action.words() });
             tx.audit(&principal, "schedule.add", wanted.as_str(), &detail)
         };
         self.inner.store.write(change).await?;
@@ -135,7 +137,8 @@ impl Schedules {
             let is_when = (&spec.expression, &spec.zone, spec.jitter_seconds)
                 != (&old.spec.expression, &old.spec.zone, old.spec.jitter_seconds);
             rows::set_spec(tx, old.id, &spec)?;
-            let detail = json!({ "expression": spec.expression, "zone": spec.zone, "does": spec.action.words() });
+            let detail =
+                json!({ "expression": spec.expression, "zone": spec.zone, "does": spec.action.words() });
             tx.audit(&principal, "schedule.change", wanted.as_str(), &detail)?;
             if is_when {
                 let new = existing(tx, &wanted)?;
@@ -182,7 +185,12 @@ impl Schedules {
             let why = why.map_or_else(|| format!("by {principal}"), |why| format!("by {principal}: {why}"));
             rows::set_paused(tx, schedule.id, Some(&why))?;
             rows::plan(tx, schedule.id, None)?;
-            Ok::<_, ScheduleError>(tx.audit(&principal, "schedule.pause", wanted.as_str(), &json!({ "why": why }))?)
+            Ok::<_, ScheduleError>(tx.audit(
+                &principal,
+                "schedule.pause",
+                wanted.as_str(),
+                &json!({ "why": why }),
+            )?)
         };
         self.inner.store.write_as(change).await?;
         self.show(name).await
@@ -238,7 +246,10 @@ impl Schedules {
     pub async fn list(&self) -> Result<Vec<Shown>, ScheduleError> {
         let now = self.inner.clock.now_ms();
         let read = self.inner.store.read(move |db| {
-            rows::list(db)?.into_iter().map(|schedule| shown(db, schedule, now)).collect::<Result<Vec<_>, _>>()
+            rows::list(db)?
+                .into_iter()
+                .map(|schedule| shown(db, schedule, now))
+                .collect::<Result<Vec<_>, _>>()
         });
         Ok(read.await?)
     }
@@ -249,9 +260,10 @@ impl Schedules {
     /// [`ScheduleError::NotFound`].
     pub async fn show(&self, name: &ScheduleName) -> Result<Shown, ScheduleError> {
         let (now, wanted) = (self.inner.clock.now_ms(), name.clone());
-        let read = self.inner.store.read(move |db| {
-            rows::find(db, &wanted)?.map(|schedule| shown(db, schedule, now)).transpose()
-        });
+        let read = self
+            .inner
+            .store
+            .read(move |db| rows::find(db, &wanted)?.map(|schedule| shown(db, schedule, now)).transpose());
         read.await?.ok_or_else(|| ScheduleError::NotFound(name.clone()))
     }
 

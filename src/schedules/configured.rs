@@ -34,12 +34,16 @@ fn take_over_one(tx: &mut Tx<'_>, entry: &ConfiguredSchedule) -> Result<(), Stor
     let Ok(plan) = entry.spec.plan() else { return Ok(()) };
     let known = rows::find(tx, &entry.name)?;
     if known.as_ref().is_some_and(|known| known.source == ScheduleSource::Person) {
-        tracing::warn!("there is a schedule {} that somebody made; that of the configuration is left out", entry.name);
+        tracing::warn!(
+            "there is a schedule {} that somebody made; that of the configuration is left out",
+            entry.name
+        );
         return Ok(());
     }
     let is_off = known.as_ref().is_some_and(|known| known.paused.as_deref() == Some(OFF));
     let is_same = known.as_ref().is_some_and(|known| known.spec == entry.spec);
-    let detail = json!({ "from": "configuration", "expression": entry.spec.expression, "zone": entry.spec.zone });
+    let detail =
+        json!({ "from": "configuration", "expression": entry.spec.expression, "zone": entry.spec.zone });
     match &known {
         None => {
             let paused = (!entry.is_enabled).then_some(OFF);

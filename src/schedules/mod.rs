@@ -107,13 +107,15 @@ impl Schedules {
         let now = self.inner.clock.now_ms();
         let seen = self.inner.store.read(move |db| {
             let is_wrong = |at: Option<u64>| at.is_some_and(|at| at > now + CORRECTED);
-            let far: Vec<_> = rows::list(db)?.into_iter().filter(|schedule| is_wrong(schedule.next_at)).collect();
+            let far: Vec<_> =
+                rows::list(db)?.into_iter().filter(|schedule| is_wrong(schedule.next_at)).collect();
             Ok((far, rows::waiting(db)?.len()))
         });
         let (far, waiting) = seen.await?;
         // Far in the future is right for most; what the clock should say now decides.
         let corrected = far.into_iter().filter(|schedule| {
-            let first = schedule.spec.plan().ok().and_then(|plan| plan.expression.next_after(&plan.zone, now));
+            let first =
+                schedule.spec.plan().ok().and_then(|plan| plan.expression.next_after(&plan.zone, now));
             first.zip(schedule.next_at).is_some_and(|(first, next)| next > first + CORRECTED)
         });
         let corrected: Vec<u64> = corrected.map(|schedule| schedule.id).collect();
@@ -145,7 +147,9 @@ impl Service for Schedules {
             if said.as_ref().is_none_or(|said| !Arc::ptr_eq(said, &configured)) {
                 match self.take_over(&configured).await {
                     Ok(()) => said = Some(configured),
-                    Err(error) => tracing::error!(%error, "the configuration's schedules are not taken over: {error}"),
+                    Err(error) => {
+                        tracing::error!(%error, "the configuration's schedules are not taken over: {error}")
+                    }
                 }
             }
             let waiting = match self.look().await {

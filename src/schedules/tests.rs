@@ -103,8 +103,15 @@ impl World {
         let change = move |tx: &mut Tx<'_>| {
             let run = runs::open(tx)?.pop().expect("one is open");
             let (stage, progress) = (run.stage.clone(), run.progress.clone());
-            let change =
-                RunChange { state, stage, attempt: 0, reason: None, progress, wake_at: None, keeps_place: false };
+            let change = RunChange {
+                state,
+                stage,
+                attempt: 0,
+                reason: None,
+                progress,
+                wake_at: None,
+                keeps_place: false,
+            };
             runs::change(tx, &run, &change)?;
             Ok::<_, StoreError>(run.id)
         };
@@ -211,7 +218,10 @@ async fn while_the_last_run_goes_on_the_next_is_left_out_waits_or_takes_its_plac
     let ticks = world.ticks("forbid").await;
     assert_eq!(ticks[1].outcome, TickOutcome::Skipped);
     assert_eq!(ticks[1].run, ticks[0].run, "it says what stood in the way");
-    assert_eq!(ticks[1].reason, Some(format!("the run {} still goes on", ticks[0].run.as_ref().expect("a run"))));
+    assert_eq!(
+        ticks[1].reason,
+        Some(format!("the run {} still goes on", ticks[0].run.as_ref().expect("a run")))
+    );
 
     let world = World::new();
     world.add("queue", ScheduleSpec { overlap: Overlap::Queue, ..spec("0 * * * *") }).await;
@@ -240,7 +250,8 @@ async fn while_the_last_run_goes_on_the_next_is_left_out_waits_or_takes_its_plac
 async fn runs_that_fail_or_cost_too_much_pause_it_until_somebody_looks() {
     let world = World::new();
     world.add("fails", ScheduleSpec { pause_after_failures: Some(2), ..spec("0 * * * *") }).await;
-    let ends = [RunState::Failed, RunState::Succeeded, RunState::Failed, RunState::Cancelled, RunState::Failed];
+    let ends =
+        [RunState::Failed, RunState::Succeeded, RunState::Failed, RunState::Cancelled, RunState::Failed];
     for (n, end) in (1..).zip(ends) {
         world.at(START + n * HOUR).await;
         world.ends(end).await;
@@ -254,7 +265,9 @@ async fn runs_that_fail_or_cost_too_much_pause_it_until_somebody_looks() {
     assert_eq!(world.runs().await.len(), 5, "nothing happens");
     let told = world.store.read(|db| {
         use crate::store::Queryable as _;
-        db.rows("SELECT data FROM events WHERE kind = 'schedule.paused'", (), |row| Ok(row.get::<_, String>(0)?))
+        db.rows("SELECT data FROM events WHERE kind = 'schedule.paused'", (), |row| {
+            Ok(row.get::<_, String>(0)?)
+        })
     });
     let told = told.await.expect("events");
     assert_eq!(told, [r#"{"reason":"its last 2 runs failed","schedule":"fails"}"#]);
@@ -309,14 +322,24 @@ fn configured(called: &str, expression: &str, is_enabled: bool) -> ConfiguredSch
 async fn those_of_the_configuration_follow_the_file() {
     let world = World::new();
     world.add("mine", spec("@daily")).await;
-    let file = [configured("a", "0 * * * *", true), configured("b", "@daily", false), configured("mine", "@hourly", true)];
+    let file = [
+        configured("a", "0 * * * *", true),
+        configured("b", "@daily", false),
+        configured("mine", "@hourly", true),
+    ];
     world.schedules.take_over(&file).await.expect("taken over");
     let list = |shown: Vec<Shown>| -> Vec<(String, ScheduleSource, bool)> {
-        shown.into_iter().map(|it| (it.schedule.name.to_string(), it.schedule.source, it.schedule.paused.is_some())).collect()
+        shown
+            .into_iter()
+            .map(|it| (it.schedule.name.to_string(), it.schedule.source, it.schedule.paused.is_some()))
+            .collect()
     };
     let (person, file_s) = (ScheduleSource::Person, ScheduleSource::Configuration);
     let all = list(world.schedules.list().await.expect("a list"));
-    assert_eq!(all, [("a".into(), file_s, false), ("b".into(), file_s, true), ("mine".into(), person, false)]);
+    assert_eq!(
+        all,
+        [("a".into(), file_s, false), ("b".into(), file_s, true), ("mine".into(), person, false)]
+    );
     assert_eq!(world.schedules.show(&name("mine")).await.expect("there").schedule.spec.expression, "@daily");
     // Read again after its time: what did not change is made up for.
     world.clock.advance_ms(5 * HOUR);

@@ -61,7 +61,12 @@ pub(super) fn tick(tx: &mut Tx<'_>, id: u64) -> Result<Ticked, StoreError> {
 }
 
 /// The next time, not seen to before `earliest`.
-fn plan_for(tx: &mut Tx<'_>, schedule: &Schedule, next: Option<u64>, earliest: u64) -> Result<(), StoreError> {
+fn plan_for(
+    tx: &mut Tx<'_>,
+    schedule: &Schedule,
+    next: Option<u64>,
+    earliest: u64,
+) -> Result<(), StoreError> {
     let due = |instant: u64| (instant, (instant + schedule.jitter_ms(instant)).max(earliest));
     schedules::plan(tx, schedule.id, next.map(due))
 }
@@ -97,7 +102,11 @@ fn limit_reached(tx: &Tx<'_>, schedule: &Schedule) -> Result<Option<String>, Sto
         let telling = ends.into_iter().filter(|end| matches!(end, RunState::Failed | RunState::Succeeded));
         let failures = telling.take_while(|end| *end == RunState::Failed).count();
         if failures >= limit as usize {
-            let times = if limit == 1 { "its last run failed".to_owned() } else { format!("its last {limit} runs failed") };
+            let times = if limit == 1 {
+                "its last run failed".to_owned()
+            } else {
+                format!("its last {limit} runs failed")
+            };
             return Ok(Some(times));
         }
     }
@@ -233,7 +242,13 @@ pub(super) fn release(tx: &mut Tx<'_>) -> Result<usize, StoreError> {
             pause(tx, &schedule, &why)?;
         } else {
             let run = enqueue(tx, &schedule)?;
-            schedules::settle(tx, waiting.id, TickOutcome::Run, Some("it waited for the last run"), Some(&run))?;
+            schedules::settle(
+                tx,
+                waiting.id,
+                TickOutcome::Run,
+                Some("it waited for the last run"),
+                Some(&run),
+            )?;
         }
     }
     Ok(still)

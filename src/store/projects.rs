@@ -103,8 +103,7 @@ fn settings_row(row: &Row<'_>) -> Result<ProjectSettings, StoreError> {
 /// # Errors
 /// Whatever the database says.
 pub fn settings(ask: &impl Queryable, id: &ProjectId) -> Result<ProjectSettings, StoreError> {
-    let found =
-        ask.maybe_row("SELECT * FROM project_settings WHERE project_id = ?1", (id,), settings_row)?;
+    let found = ask.maybe_row("SELECT * FROM project_settings WHERE project_id = ?1", (id,), settings_row)?;
     Ok(found.unwrap_or_default())
 }
 

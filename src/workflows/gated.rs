@@ -73,7 +73,8 @@ mod tests {
     }
 
     fn workflow() -> Workflow {
-        let ask = StageDefinition { name: "ask".into(), kind: "prompt".into(), settings: serde_json::Map::new() };
+        let ask =
+            StageDefinition { name: "ask".into(), kind: "prompt".into(), settings: serde_json::Map::new() };
         Workflow {
             name: "prompt".into(),
             description: String::new(),
@@ -90,7 +91,8 @@ mod tests {
         let made = gated(workflow(), &run_of_schedule);
         assert_eq!((made.first(), made.after(STAGE)), (STAGE, Some("ask")));
         let stage = &made.stages[0];
-        let Ok(StageKind::Command(command::Settings { argv, skip, .. })) = StageKind::of(&stage.kind, &stage.settings)
+        let Ok(StageKind::Command(command::Settings { argv, skip, .. })) =
+            StageKind::of(&stage.kind, &stage.settings)
         else {
             panic!("{stage:?}")
         };
@@ -98,7 +100,9 @@ mod tests {
         let words: Vec<_> = argv.iter().map(|word| template::render(word, &values).expect("known")).collect();
         assert_eq!(words, ["/bin/sh", "-c", line]);
         assert!(skip.contains(&1) && skip.contains(&125) && !skip.contains(&0) && !skip.contains(&127));
-        for other in [run(Origin::Webhook, Some(line)), run(Origin::Person, Some(line)), run(Origin::Schedule, None)] {
+        for other in
+            [run(Origin::Webhook, Some(line)), run(Origin::Person, Some(line)), run(Origin::Schedule, None)]
+        {
             assert_eq!(gated(workflow(), &other), workflow(), "nobody else has a command run");
         }
     }

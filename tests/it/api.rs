@@ -7,6 +7,7 @@ pub mod echo;
 mod external;
 mod passthrough;
 mod requests;
+mod schedules;
 mod secrets;
 mod sessions;
 mod streams;

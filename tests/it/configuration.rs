@@ -520,6 +520,7 @@ fn every_key_of_the_table_has_a_default_or_belongs_to_a_list_or_provider() {
         // Lists that are empty.
         let lists = [
             "projects",
+            "schedules",
             "approvals.rules",
             "git.credentials",
             "notify.webhooks",

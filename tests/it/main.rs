@@ -32,6 +32,7 @@ mod ports;
 mod pulls;
 mod quantities;
 mod replies;
+mod schedules;
 mod scripted_model;
 mod sessions;
 mod status;

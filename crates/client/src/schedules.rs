@@ -28,7 +28,11 @@ impl GatewayClient {
     }
 
     /// `PATCH /v1/schedules/{name}`
-    pub async fn change_schedule(&self, name: &str, change: &ChangeSchedule) -> Result<ScheduleView, ClientError> {
+    pub async fn change_schedule(
+        &self,
+        name: &str,
+        change: &ChangeSchedule,
+    ) -> Result<ScheduleView, ClientError> {
         let call = with_body(Call::new(Method::PATCH, path(&["v1", "schedules", name])), change)?;
         self.json(call).await.map(|(_, value)| value)
     }

@@ -64,7 +64,7 @@ pub async fn add(
     let spec = ScheduleSpec {
         expression: request.expression,
         zone: request.zone.unwrap_or_else(|| clock::zone().to_string()),
-        action: request.action,
+        action: request.does,
         overlap: request.overlap,
         catch_up: request.catch_up,
         jitter_seconds: request.jitter_seconds,
@@ -96,7 +96,7 @@ pub async fn edit(
     let change = ScheduleChange {
         expression: request.expression,
         zone: request.zone,
-        action: request.action,
+        action: request.does,
         overlap: request.overlap,
         catch_up: request.catch_up,
         jitter_seconds: request.jitter_seconds,

@@ -77,6 +77,7 @@ fn events() -> Vec<Value> {
             json!({"run": RUN, "workflow": "review", "title": "t", "from": "queued", "to": "running", "stage": "a",
                    "reason": "r"}),
         ),
+        ("schedule.paused", json!({"schedule": "morning", "reason": "its last 3 runs failed"})),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
         ("session.created", json!({"title": "t"})),
         ("session.renamed", json!({"title": "t"})),
@@ -236,6 +237,7 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("DELETE /v1/trust", trust);
     on("GET /v1/projects", json!([project]));
     on("POST /v1/projects", project.clone());
+    on("PUT /v1/projects/web/settings", project.clone());
     on("GET /v1/projects/web", project);
     gateway.on("DELETE /v1/projects/web", Answer::Json(204, Value::Null));
     let image = json!({"id": "sha256:1", "tags": ["t"], "inputs": "x", "opencode": "1", "size_bytes": 1, "created_at": 1,
@@ -287,6 +289,21 @@ fn play(world: &World) -> super::gateway::Gateway {
     details["checks"] = json!([{"command": "cargo test", "exit_code": 0, "tail": "ok"}]);
     details["timeline"] =
         json!([{"id": 1, "at": 1, "stage": "review", "kind": "prompt", "text": "a\nb", "link": "x"}]);
+    let tick = json!({"instant": 1, "seen_at": 2, "cause": "catch_up", "outcome": "run", "reason": "it waited", "run": "run_1",
+        "run_state": "failed", "run_reason": "no", "run_ended_at": 3, "cost_microusd": 4});
+    let schedule = json!({"name": "morning", "source": "person", "expression": "0 9 * * *", "words": "At 09:00", "zone": "UTC",
+        "does": {"kind": "workflow", "workflow": "mine", "project": "web", "variables": {"depth": "3"}}, "overlap": "queue",
+        "catch_up": "once", "jitter_seconds": 5, "gate": "test -e x", "pause_after_failures": 3, "pause_at_microusd": 5,
+        "budget_microusd": 6, "paused_because": "its last 3 runs failed", "next": [1, 2, 3], "last": tick, "created_at": 1});
+    on("GET /v1/schedules", json!([schedule]));
+    on("POST /v1/schedules", schedule.clone());
+    for method in ["GET", "PATCH", "DELETE"] {
+        on(&format!("{method} /v1/schedules/morning"), schedule.clone());
+    }
+    on("POST /v1/schedules/morning/pause", schedule.clone());
+    on("POST /v1/schedules/morning/resume", schedule);
+    on("POST /v1/schedules/morning/run", tick.clone());
+    on("GET /v1/schedules/morning/history", json!([tick]));
     on("GET /v1/runs", json!([run]));
     on("POST /v1/runs", run.clone());
     on(&format!("GET /v1/runs/{RUN}"), details);
@@ -427,6 +444,16 @@ fn what_every_command_prints_is_what_is_described() {
         &["push", "show", "3"],
         &["push", "approve", "3"],
         &["push", "reject", "3", "--why", "no"],
+        &["cron", "add", "morning", "0 9 * * *", "--workflow", "mine", "--set", "depth=3"],
+        &["cron", "list"],
+        &["cron", "show", "morning"],
+        &["cron", "edit", "morning", "--expression", "@daily", "--unset", "gate"],
+        &["cron", "pause", "morning", "--why", "holidays"],
+        &["cron", "resume", "morning"],
+        &["cron", "run", "morning"],
+        &["cron", "history", "morning"],
+        &["cron", "next", "0 9 * * *", "--zone", "Europe/Berlin"],
+        &["cron", "rm", "morning", "--yes"],
         &["runs", "list"],
         &["runs", "show", RUN],
         &["runs", "start", "review", "--set", "focus=x", "--project", "shop"],
@@ -450,6 +477,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["projects", "list"],
         &["projects", "add"],
         &["projects", "show", "web"],
+        &["projects", "set", "web", "checks=cargo test", "sentry=acme/shop"],
         &["projects", "remove", "web", "--yes"],
         &["projects", "trust", "/p", "--yes"],
         &["projects", "distrust", "/p"],

@@ -74,10 +74,13 @@ impl Expression {
         let lower = text.to_ascii_lowercase();
         let every = lower.strip_prefix("@every ").or_else(|| lower.strip_prefix("every "));
         if let Some(period) = every {
-            let period = span::parse_some(period).map_err(|why| invalid(&format!("is no period: it {why}")))?;
+            let period =
+                span::parse_some(period).map_err(|why| invalid(&format!("is no period: it {why}")))?;
             return match period.as_secs() {
                 0 => Err(invalid("is shorter than a second")),
-                LONGEST_PERIOD.. => Err(invalid("is a day or more: write `@daily`, `@weekly` or a time of day")),
+                LONGEST_PERIOD.. => {
+                    Err(invalid("is a day or more: write `@daily`, `@weekly` or a time of day"))
+                }
                 seconds => Ok(Self { cadence: Cadence::Every(seconds), text }),
             };
         }
@@ -85,13 +88,18 @@ impl Expression {
             "@reboot" => return Err(invalid("is no time; the gateway starts whenever it is needed")),
             "@midnight" => "@daily",
             word if word.starts_with('@') && !KNOWN.contains(&word) => {
-                return Err(invalid(&format!("is not known; there are {}, @midnight and `every 90m`", KNOWN.join(", "))));
+                return Err(invalid(&format!(
+                    "is not known; there are {}, @midnight and `every 90m`",
+                    KNOWN.join(", ")
+                )));
             }
             other => other,
         };
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         if !(5..=6).contains(&pattern.split(' ').count()) && !pattern.starts_with('@') {
-            return Err(invalid("must have five fields (minute hour day month weekday), or six with seconds first"));
+            return Err(invalid(
+                "must have five fields (minute hour day month weekday), or six with seconds first",
+            ));
         }
         if pattern.split([' ', ',']).any(str::is_empty) {
             return Err(invalid("has a list with nothing between two commas"));
@@ -175,7 +183,9 @@ const KNOWN: [&str; 6] = ["@hourly", "@daily", "@weekly", "@monthly", "@yearly",
 fn in_words(error: &CronError) -> String {
     match error {
         CronError::EmptyPattern => "is empty".to_owned(),
-        CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => {
+        CronError::InvalidPattern(why)
+        | CronError::IllegalCharacters(why)
+        | CronError::ComponentError(why) => {
             format!("is no expression: {}", why.trim_end_matches('.'))
         }
         other => format!("is no expression: {other}"),

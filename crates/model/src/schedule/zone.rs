@@ -53,7 +53,8 @@ impl Zone {
     #[must_use]
     pub fn written(&self, at_ms: u64) -> String {
         let known = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let form = if at_ms.is_multiple_of(60_000) { "%a %Y-%m-%d %H:%M %Z" } else { "%a %Y-%m-%d %H:%M:%S %Z" };
+        let form =
+            if at_ms.is_multiple_of(60_000) { "%a %Y-%m-%d %H:%M %Z" } else { "%a %Y-%m-%d %H:%M:%S %Z" };
         known.unwrap_or(Timestamp::MAX).to_zoned_datetime(self.zone.clone()).strftime(form).to_string()
     }
 

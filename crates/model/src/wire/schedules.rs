@@ -18,7 +18,7 @@ pub struct AddSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// What is done.
-    pub action: ScheduleAction,
+    pub does: ScheduleAction,
     /// What happens while its last run goes on.
     #[serde(default)]
     pub overlap: Overlap,
@@ -27,14 +27,12 @@ pub struct AddSchedule {
     pub catch_up: CatchUp,
     /// It is done up to so many seconds later, always the same for the same time.
     #[serde(default)]
-    #[schema(maximum = 21600)]
     pub jitter_seconds: u64,
     /// A shell line that comes first; only the owner, on the gateway's own machine, may say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
     /// It is paused after so many failures in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
     pub pause_after_failures: Option<u32>,
     /// It is paused when its runs cost that much within 24 hours, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +57,7 @@ pub struct ChangeSchedule {
     pub zone: Option<String>,
     /// What is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<ScheduleAction>,
+    pub does: Option<ScheduleAction>,
     /// What happens while its last run goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
@@ -68,7 +66,6 @@ pub struct ChangeSchedule {
     pub catch_up: Option<CatchUp>,
     /// It is done up to so many seconds later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 21600)]
     pub jitter_seconds: Option<u64>,
     /// A shell line that comes first.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
@@ -76,7 +73,7 @@ pub struct ChangeSchedule {
     pub gate: Option<Option<String>>,
     /// It is paused after so many failures in a row.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(value_type = Option<u32>, minimum = 1)]
+    #[schema(value_type = Option<u32>)]
     pub pause_after_failures: Option<Option<u32>>,
     /// It is paused at that cost within 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
@@ -146,7 +143,7 @@ pub struct ScheduleView {
     /// On whose clock.
     pub zone: String,
     /// What is done.
-    pub action: ScheduleAction,
+    pub does: ScheduleAction,
     /// What happens while its last run goes on.
     pub overlap: Overlap,
     /// What becomes of times that passed.
@@ -167,7 +164,7 @@ pub struct ScheduleView {
     pub budget_microusd: Option<u64>,
     /// Why it does nothing now; absent while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<String>,
+    pub paused_because: Option<String>,
     /// Its next times (UTC ms, without jitter); none while it is paused.
     pub next: Vec<u64>,
     /// What became of its last time.

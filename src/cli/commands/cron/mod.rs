@@ -170,7 +170,7 @@ pub fn run(command: CronCommand, context: &Context) -> Outcome {
 }
 
 async fn add(args: AddArgs, context: &Context) -> Outcome {
-    let action = args.action.action()?.ok_or_else(|| {
+    let does = args.action.action()?.ok_or_else(|| {
         usage("what is to be done?").hint(
             "one of --prompt TEXT --frame NAME, --review PROJECT, --workflow NAME, --start NAME, --stop NAME, --restart NAME",
         )
@@ -180,7 +180,7 @@ async fn add(args: AddArgs, context: &Context) -> Outcome {
         name: args.name.to_string(),
         expression: args.expression.to_string(),
         zone: settings.zone.as_ref().map(ToString::to_string),
-        action,
+        does,
         overlap: settings.overlap.unwrap_or_default(),
         catch_up: settings.catch_up.unwrap_or_default(),
         jitter_seconds: settings.jitter.map_or(0, |jitter| jitter.as_secs()),
@@ -196,7 +196,10 @@ async fn add(args: AddArgs, context: &Context) -> Outcome {
         return Ok(DONE);
     }
     shown::whole(&made, context)?;
-    context.out.say(format!("`mimir cron run {}` does it now; `mimir cron history {}` shows what became of it", made.name, made.name));
+    context.out.say(format!(
+        "`mimir cron run {}` does it now; `mimir cron history {}` shows what became of it",
+        made.name, made.name
+    ));
     Ok(DONE)
 }
 
@@ -207,7 +210,9 @@ async fn list(context: &Context) -> Outcome {
         return Ok(DONE);
     }
     if schedules.is_empty() {
-        context.out.say("no schedules; `mimir cron add morning \"0 9 * * mon-fri\" --review PROJECT` makes one");
+        context
+            .out
+            .say("no schedules; `mimir cron add morning \"0 9 * * mon-fri\" --review PROJECT` makes one");
         return Ok(DONE);
     }
     context.out.table(&shown::list(&schedules))?;
@@ -266,7 +271,11 @@ async fn resume(args: &ResumeArgs, context: &Context) -> Outcome {
     if context.out.json {
         context.out.document(&schedule)?;
     } else {
-        let next = schedule.next.first().map(|at| format!("; next {}", shown::at(&schedule, *at))).unwrap_or_default();
+        let next = schedule
+            .next
+            .first()
+            .map(|at| format!("; next {}", shown::at(&schedule, *at)))
+            .unwrap_or_default();
         context.out.line(format!("{} goes on{next}", schedule.name))?;
     }
     Ok(DONE)

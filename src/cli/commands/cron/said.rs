@@ -52,7 +52,8 @@ pub struct ActionArgs {
 impl ActionArgs {
     /// What is done, if that was said.
     pub fn action(self) -> Result<Option<ScheduleAction>, Failure> {
-        let of_frame = |wish, frame: Option<FrameName>| frame.map(|frame| ScheduleAction::Frame { wish, frame });
+        let of_frame =
+            |wish, frame: Option<FrameName>| frame.map(|frame| ScheduleAction::Frame { wish, frame });
         let frame = of_frame(FrameWish::Start, self.start)
             .or(of_frame(FrameWish::Stop, self.stop))
             .or(of_frame(FrameWish::Restart, self.restart));
@@ -121,7 +122,7 @@ pub fn change(
     let change = ChangeSchedule {
         expression: expression.map(|expression| expression.to_string()),
         zone: settings.zone.map(|zone| zone.to_string()),
-        action,
+        does: action,
         overlap: settings.overlap,
         catch_up: settings.catch_up,
         jitter_seconds: settings.jitter.map(|jitter| jitter.as_secs()),

@@ -30,7 +30,7 @@ pub fn list(schedules: &[ScheduleView]) -> Table {
     ]);
     for schedule in schedules {
         let last = schedule.last.as_ref().map_or(("-".to_owned(), Ink::Dim), in_a_word);
-        let first = match (&schedule.paused, schedule.next.first()) {
+        let first = match (&schedule.paused_because, schedule.next.first()) {
             (Some(_), _) => inked(Ink::Yellow, "paused"),
             (None, Some(next)) => at(schedule, *next).into(),
             (None, None) => "-".into(),
@@ -38,7 +38,7 @@ pub fn list(schedules: &[ScheduleView]) -> Table {
         table.row(vec![
             schedule.name.as_str().into(),
             clean(&schedule.words).into(),
-            clean(&schedule.action.words()).into(),
+            clean(&schedule.does.words()).into(),
             first,
             inked(last.1, &last.0),
         ]);
@@ -56,16 +56,16 @@ pub fn whole(schedule: &ScheduleView, context: &Context) -> Result<(), Failure> 
     let row = |name: &str, text: String| out.line(format!("  {name:<9} {}", clean(&text)));
     row("when", format!("{} ({})", schedule.words, schedule.expression))?;
     row("zone", schedule.zone.clone())?;
-    row("does", schedule.action.words())?;
-    if let ScheduleAction::Prompt { text, .. } = &schedule.action {
+    row("does", schedule.does.words())?;
+    if let ScheduleAction::Prompt { text, .. } = &schedule.does {
         row("asks", text.clone())?;
     }
-    if let ScheduleAction::Workflow { variables, .. } = &schedule.action {
+    if let ScheduleAction::Workflow { variables, .. } = &schedule.does {
         for (name, value) in variables {
             row("with", format!("{name}={value}"))?;
         }
     }
-    match &schedule.paused {
+    match &schedule.paused_because {
         Some(why) => row("paused", why.clone())?,
         None => {
             for (n, next) in schedule.next.iter().enumerate() {
