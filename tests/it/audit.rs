@@ -223,7 +223,7 @@ async fn a_copy_put_back_past_mimir_is_found_whatever_is_written_about_it() {
     // Who has the file alone cannot write one that does: not the old one again, not one that is changed.
     log.set_lines(&[lines.clone(), vec![ours.clone()]].concat());
     assert!(!log.findings().await.is_empty(), "the same note once more");
-    let end = lines.iter().filter(|line| !line.contains("restored")).next_back().expect("a head");
+    let end = lines.iter().rfind(|line| !line.contains("restored")).expect("a head");
     let end: serde_json::Value = serde_json::from_str(end).expect("json");
     let mut forged: serde_json::Value = serde_json::from_str(&ours).expect("json");
     forged["restored"]["from"] = json!({ "count": end["count"], "mac": end["mac"] });
