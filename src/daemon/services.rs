@@ -424,8 +424,15 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users =
-        (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone(), workflows.clone(), schedules.clone());
+    let users = (
+        frames.clone(),
+        upkeep.clone(),
+        disk,
+        delivery.clone(),
+        budgets.clone(),
+        workflows.clone(),
+        schedules.clone(),
+    );
     let told = (webhooks.clone(), sentries.clone(), vault.known().clone());
     running.on_change(move |config| {
         let (webhooks, sentries, known) = &told;

@@ -19,8 +19,8 @@ use crate::notify::{self, Hook, Pace};
 use crate::sentry::{self, SentrySource};
 use crate::store::budgets::Defaults;
 use crate::upkeep;
-use crate::workflows;
 use crate::webhooks;
+use crate::workflows;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {

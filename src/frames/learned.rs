@@ -51,7 +51,9 @@ fn has(folder: &Path, name: &str) -> bool {
 fn default_branch(folder: &Path, place: &GitPlace) -> Option<String> {
     let git = match place {
         GitPlace::Own => folder.join(".git"),
-        GitPlace::Elsewhere(GitFolder::Worktree { common: git, .. } | GitFolder::Submodule { folder: git }) => git.clone(),
+        GitPlace::Elsewhere(
+            GitFolder::Worktree { common: git, .. } | GitFolder::Submodule { folder: git },
+        ) => git.clone(),
         GitPlace::Nowhere | GitPlace::Within(_) | GitPlace::Unusable(_) => return None,
     };
     let head = text(&git, "refs/remotes/origin/HEAD");
@@ -119,10 +121,15 @@ fn node_checks(folder: &Path, package: &str) -> Vec<String> {
     if script.is_empty() || script.contains("no test specified") {
         return Vec::new();
     }
-    let program = [("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn"), ("bun.lock", "bun run"), ("bun.lockb", "bun run")]
-        .into_iter()
-        .find(|(lock, _)| has(folder, lock))
-        .map_or("npm", |(_, program)| program);
+    let program = [
+        ("pnpm-lock.yaml", "pnpm"),
+        ("yarn.lock", "yarn"),
+        ("bun.lock", "bun run"),
+        ("bun.lockb", "bun run"),
+    ]
+    .into_iter()
+    .find(|(lock, _)| has(folder, lock))
+    .map_or("npm", |(_, program)| program);
     vec![format!("{program} test")]
 }
 
@@ -130,7 +137,9 @@ fn node_checks(folder: &Path, package: &str) -> Vec<String> {
 fn has_target(makefile: &str, target: &str) -> bool {
     makefile.lines().any(|line| {
         line.split_once(':').is_some_and(|(names, rest)| {
-            !line.starts_with(['\t', ' ', '#']) && !rest.starts_with('=') && names.split_whitespace().any(|name| name == target)
+            !line.starts_with(['\t', ' ', '#'])
+                && !rest.starts_with('=')
+                && names.split_whitespace().any(|name| name == target)
         })
     })
 }

@@ -30,8 +30,8 @@ use crate::status::Statuses;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
-use crate::workflows::Workflows;
 use crate::webhooks::Webhooks;
+use crate::workflows::Workflows;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
 /// `State(frames): State<Frames>`.

@@ -24,8 +24,8 @@ use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
 use crate::wire::pushes::PushView;
-use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookPreview, WebhookSourceView, WebhookView};
 use crate::wire::schedules::{ScheduleView, TickView};
+use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]

@@ -205,9 +205,9 @@ impl World {
         let Some(run) = self.pick(which).await else { return };
         let (id, workflow) = (run.id.clone(), self.workflow.clone());
         let begun = self.write(move |tx| {
-            let run = runs::look(tx, &id)?;
+            let (run, woken) = runs::look(tx, &id)?;
             let is_new = runs::definition(tx, &id)?.is_none();
-            begin::begin(tx, run, &Found::Workflow(workflow), is_new, MOST)
+            begin::begin(tx, run, woken, &Found::Workflow(workflow), is_new, MOST)
         });
         let (Begun::Perform(run, _), Some(how)) = (begun.await, how) else { return };
         let now = self.clock.now_ms();

@@ -40,5 +40,5 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
-mod workflows;
 mod webhooks;
+mod workflows;

@@ -125,11 +125,7 @@ fn looks(name: &str, expression: &str) -> AddSchedule {
         name: name.into(),
         expression: expression.into(),
         zone: Some("UTC".into()),
-        does: ScheduleAction::Workflow {
-            workflow: "look".into(),
-            project: None,
-            variables: BTreeMap::new(),
-        },
+        does: ScheduleAction::Workflow { workflow: "look".into(), project: None, variables: BTreeMap::new() },
         overlap: Overlap::Forbid,
         catch_up: CatchUp::Once,
         jitter_seconds: 0,

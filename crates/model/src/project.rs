@@ -61,7 +61,8 @@ impl SentryProject {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (organization, project) = text.split_once('/')?;
-        Some(Self { organization: organization.to_owned(), project: project.to_owned() }).filter(Self::is_valid)
+        Some(Self { organization: organization.to_owned(), project: project.to_owned() })
+            .filter(Self::is_valid)
     }
 }
 

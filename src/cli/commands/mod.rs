@@ -29,8 +29,8 @@ pub mod status;
 pub mod token;
 pub mod uninstall;
 pub mod version;
-pub mod workflows;
 pub mod webhooks;
+pub mod workflows;
 
 use super::context::Context;
 use super::exit::Outcome;

@@ -156,7 +156,8 @@ async fn list(context: &Context) -> Outcome {
 
 async fn add(args: &AddArgs, context: &Context) -> Outcome {
     let path = absolute(&args.path)?;
-    let request = AddProject { name: args.name.as_ref().map(ToString::to_string), path, sentry: args.sentry.clone() };
+    let request =
+        AddProject { name: args.name.as_ref().map(ToString::to_string), path, sentry: args.sentry.clone() };
     let project = context.gateway().await?.add_project(&request).await?;
     if context.out.json {
         context.out.document(&project)?;

@@ -30,7 +30,11 @@ async fn a_schedule_is_made_changed_run_and_taken_away_and_each_is_in_the_audit_
     let tick = world.post("/v1/schedules/morning/run", None).await.json();
     assert_eq!((&tick["outcome"], &tick["cause"]), (&json!("run"), &json!("person")), "{tick}");
     let run = world.get(&format!("/v1/runs/{}", tick["run"].as_str().expect("a run"))).await.json();
-    assert_eq!((&run["workflow"], &run["origin_ref"]), (&json!("prompt"), &json!("schedule:morning")), "{run}");
+    assert_eq!(
+        (&run["workflow"], &run["origin_ref"]),
+        (&json!("prompt"), &json!("schedule:morning")),
+        "{run}"
+    );
     let again = world.post("/v1/schedules/morning/run", None).await;
     assert_eq!((again.status, again.code()), (409, "schedule.still_runs"));
     let history = world.get("/v1/schedules/morning/history?last=5").await.json();
@@ -40,7 +44,10 @@ async fn a_schedule_is_made_changed_run_and_taken_away_and_each_is_in_the_audit_
     assert!(paused["paused_because"].as_str().is_some_and(|why| why.ends_with(": holidays")), "{paused}");
     assert_eq!(paused["next"], json!([]));
     let resumed = world.post("/v1/schedules/morning/resume", None).await.json();
-    assert_eq!((&resumed["paused_because"], resumed["next"].as_array().map(Vec::len)), (&Value::Null, Some(3)));
+    assert_eq!(
+        (&resumed["paused_because"], resumed["next"].as_array().map(Vec::len)),
+        (&Value::Null, Some(3))
+    );
     let gone = world.ask("DELETE", "/v1/schedules/morning", None, &[]).await;
     assert_eq!(gone.status, 200, "{}", gone.text);
     assert_eq!(world.get("/v1/schedules/morning").await.code(), "schedule.not_found");
@@ -92,7 +99,10 @@ async fn a_project_says_what_it_is_and_its_owner_can_say_otherwise() {
     let shown = world.get("/v1/projects/shop").await.json();
     assert_eq!(shown["settings"]["repository"], "github.com/me/store");
     assert_eq!(shown["settings"]["checks"], json!(["make check", "cargo test"]));
-    assert_eq!((&shown["settings"]["sentry"], &shown["settings"]["default_branch"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&shown["settings"]["sentry"], &shown["settings"]["default_branch"]),
+        (&Value::Null, &Value::Null)
+    );
     for bad in [
         json!({"repository": "nowhere"}),
         json!({"sentry": "acme"}),

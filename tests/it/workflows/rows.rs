@@ -150,7 +150,7 @@ async fn what_is_told_while_a_stage_works_is_looked_at_after_it() {
         runs::name(tx, &id(1), "pull:host/o/n#7")
     };
     rows.write(tell).await.expect("named, twice");
-    let look = |tx: &mut Tx<'_>| runs::look(tx, &id(1));
+    let look = |tx: &mut Tx<'_>| runs::look(tx, &id(1)).map(|(run, _)| run);
     let run = rows.write(look).await.expect("looked");
     let run = rows.to(&run, RunState::Running, Some(u64::MAX >> 1)).await.expect("at work");
     let wake = |tx: &mut Tx<'_>| runs::wake_named(tx, "pull:host/o/n#7", "a review came");

@@ -257,7 +257,9 @@ fn write_example(options: &LoadOptions, context: &Context) {
     }
     let file = folder.join("changes.yaml");
     match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, EXAMPLE)) {
-        Ok(()) => context.out.say(format!("wrote {}, an example of a workflow and its schedule", file.display())),
+        Ok(()) => {
+            context.out.say(format!("wrote {}, an example of a workflow and its schedule", file.display()))
+        }
         Err(error) => context.out.say(format!("{} cannot be written: {error}", file.display())),
     }
 }
