@@ -5,7 +5,7 @@ use super::decide::{Ending, FOLLOW_GATE, MERGE_GATE, PAUSED, Rules, Step, decide
 use super::facts::{PullFacts, look};
 use super::hearing::take_in;
 use super::memory::Memory;
-use super::merge::merge;
+use super::merging::merge;
 use super::outside::of_forge;
 use super::place::{Place, place};
 use super::rounds::work_in;

@@ -2,14 +2,12 @@
 
 use super::PullDeps;
 use super::follow::{Driven, drive};
-use super::memory::Memory;
 use super::outside::of_forge;
-use super::place::{Place, place};
-use super::preflight::merge_method;
+use super::place::place;
 use super::settings::{FollowSettings, MergeSettings};
-use super::words::{one_line, short};
+use super::words::one_line;
 use super::worker::Worker;
-use crate::forge::{ForgeError, Merged};
+use crate::forge::ForgeError;
 use crate::workflows::definition::Workflow;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
@@ -46,52 +44,6 @@ fn follow_settings(workflow: &Workflow) -> Result<FollowSettings, StageError> {
     };
     let read = serde_json::from_value(serde_json::Value::Object(stage.settings.clone()));
     read.map_err(|error| StageError::Permanent(format!("stage {}: {error}", stage.name)))
-}
-
-/// Merges exactly that commit. Gives what the stage ends with, if it cannot go on now.
-pub(super) async fn merge<C: StageContext, W: Worker>(
-    head: &str,
-    settings: &MergeSettings,
-    place: &Place,
-    cx: &mut C,
-    deps: &PullDeps<W>,
-) -> Result<Option<Outcome>, StageError> {
-    let method = merge_method(&place.forge, settings.method).await?;
-    cx.save("decision", format!("merges {} ({method})", short(head)), Some(place.url.clone())).await?;
-    deps.failpoints.hit("workflows.merge.before").await;
-    let merged = place.forge.merge(place.number, head, method).await.map_err(of_forge)?;
-    deps.failpoints.hit("workflows.merge.after").await;
-    let mut memory = Memory::of(cx.progress());
-    match merged {
-        Merged::Merged { sha } => {
-            if let Some(pull) = &mut cx.progress().pull {
-                pull.merged = Some(sha.clone());
-            }
-            let text = format!("pull request #{} is merged as {}", place.number, short(&sha));
-            cx.save("merge", text, Some(place.url.clone())).await?;
-            deps.failpoints.hit("workflows.merge.noted").await;
-            // The next look sees it.
-            Ok(None)
-        }
-        Merged::HeadMoved => {
-            cx.save("merge", format!("not merged: {} is not its newest commit any more", short(head)), None)
-                .await?;
-            Ok(None)
-        }
-        Merged::NotMergeable(why) => {
-            memory.merge_tries = memory.merge_tries.saturating_add(1);
-            memory.keep(cx.progress());
-            let why = format!("the forge cannot merge it yet: {}", one_line(&why, 200));
-            cx.save("merge", why.clone(), None).await?;
-            Ok(Some(Outcome::Wait { until: cx.now_ms().saturating_add(30_000), why }))
-        }
-        Merged::Refused(why) => {
-            memory.refused = Some((head.to_owned(), one_line(&why, 200)));
-            memory.keep(cx.progress());
-            cx.save("merge", format!("the forge did not merge it: {}", one_line(&why, 200)), None).await?;
-            Ok(None)
-        }
-    }
 }
 
 /// The branch and the frame are not needed any more.

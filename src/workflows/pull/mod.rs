@@ -25,6 +25,7 @@ mod hearing;
 mod judged;
 pub mod memory;
 pub mod merge;
+mod merging;
 mod open;
 mod outside;
 mod place;

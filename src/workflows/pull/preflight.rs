@@ -5,7 +5,6 @@ use super::PullDeps;
 use super::outside::of_forge;
 use super::place::repository;
 use super::settings::PreflightSettings;
-use crate::forge::Forge;
 use crate::store::runs;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 use crate::workflows::trouble::of_store;
@@ -72,17 +71,4 @@ pub(super) async fn no_room_until<C: StageContext, W: Sync>(
 pub(super) fn wait_for_room(until: u64) -> Outcome {
     let why = "the project has had its pull requests of this day (caps.pulls_per_day)".to_owned();
     Outcome::Wait { until, why }
-}
-
-/// Which way it may be merged there: the one that was asked for, or the first that is allowed.
-pub(super) async fn merge_method(
-    forge: &Forge,
-    wanted: Option<crate::model::forge::MergeMethod>,
-) -> Result<crate::model::forge::MergeMethod, StageError> {
-    use crate::model::forge::MergeMethod::{Merge, Rebase, Squash};
-    if let Some(wanted) = wanted {
-        return Ok(wanted);
-    }
-    let allowed = forge.repository().await.map_err(of_forge)?.merge_methods;
-    Ok([Squash, Merge, Rebase].into_iter().find(|method| allowed.contains(method)).unwrap_or(Merge))
 }
