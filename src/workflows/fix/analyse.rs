@@ -41,13 +41,13 @@ pub async fn perform<C: StageContext>(
                 cx.save("answer", text, None).await?;
             }
             Err(outcome) => {
-                frame::end(role, &cx.run().id.clone(), deps).await?;
+                frame::end(role, &cx.run().id, deps).await?;
                 return Ok(outcome);
             }
         }
     }
     deps.failpoints.hit("workflows.analyse.after_report").await;
-    frame::end(role, &cx.run().id.clone(), deps).await?;
+    frame::end(role, &cx.run().id, deps).await?;
     deps.failpoints.hit("workflows.analyse.after_end").await;
     let progress = cx.progress();
     progress.frame = None;

@@ -135,17 +135,14 @@ async fn round<C: StageContext>(
         let why = results.in_words();
         return again(settings, Next::Red, &why, note, cx).await;
     }
-    let proof = match () {
-        () if results.each.is_empty() => "nothing: no checks of the project are known".to_owned(),
-        () if !settings.prove => {
-            format!("{}; whether they were red before was not tried", results.in_words())
-        }
-        () if !results.are_cheap => {
-            format!("{}; they take long, so whether they were red before was not tried", results.in_words())
-        }
-        () => {
-            checks::prove(deps, &ready.frame, settings, &note.checks, (&ready.commit, &id, &branch)).await?
-        }
+    let proof = if results.each.is_empty() {
+        "nothing: no checks of the project are known".to_owned()
+    } else if !settings.prove {
+        format!("{}; whether they were red before was not tried", results.in_words())
+    } else if !results.are_cheap {
+        format!("{}; they take long, so whether they were red before was not tried", results.in_words())
+    } else {
+        checks::prove(deps, &ready.frame, settings, &note.checks, (&ready.commit, &id, &branch)).await?
     };
     let progress = cx.progress();
     progress.notes.insert(PROOF.to_owned(), json!(proof));
