@@ -115,7 +115,7 @@ fn object_in(answer: &str) -> Option<&str> {
             let block = block.trim_start();
             block.strip_prefix("json").or_else(|| block.strip_prefix("JSON")).unwrap_or(block).trim()
         });
-        inner.filter(is_object).last()
+        inner.filter(is_object).next_back()
     })
 }
 
