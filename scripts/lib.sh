@@ -7,7 +7,7 @@ CACHE=${MIMIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mimir}
 
 # Tests without containers wait for deadlines, disks and each other most of the time, so more of them run at once than
 # there are processors.
-WAITING_TESTS=$(($(nproc) * 2))
+WAITING_TESTS=$(($(nproc) * 3))
 
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -14,14 +14,17 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Clock};
-use crate::model::audit::{AuditEntry, AuditVerdict};
+use crate::model::audit::{AuditEntry, AuditRestored, AuditVerdict};
+use crate::model::principal::Principal;
 use crate::store::audit_chain::{ChainKey, Head, KEY_FILE, Tampering};
-use crate::store::{Store, StoreError, audit, audit_chain};
+use crate::store::audit_restored::{self, Restored};
+use crate::store::{OpenOptions, Store, StoreError, Tx, audit, audit_chain, meta};
 use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
 /// What the file is called in the home, unless the configuration names another.
 pub const HEADS_FILE: &str = "audit.heads";
+const AUDIT: Principal = Principal::service("audit");
 /// How often it is looked whether a head is due.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// One is due after so many entries …
@@ -37,6 +40,31 @@ struct Noted {
     #[serde(flatten)]
     head: Head,
 }
+
+/// Another one: the database was put back from a copy.
+#[derive(Debug, Serialize, Deserialize)]
+struct NotedRestore {
+    /// UTC ms.
+    at: u64,
+    restored: Restored,
+}
+
+/// Either of the two.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Head(Noted),
+    Restore(NotedRestore),
+}
+
+impl Line {
+    fn head(self) -> Option<Head> {
+        if let Self::Head(noted) = self { Some(noted.head) } else { None }
+    }
+}
+
+/// Which of the copies that were put back was written into the log last, by its time.
+const LAST_RESTORE: &str = "audit.last_restore";
 
 /// Why the log cannot be begun or checked.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +114,24 @@ pub async fn begin(store: &Store, home: &Path, failpoints: &Failpoints) -> Resul
     failpoints.hit("audit.after_key").await;
     store.write(move |tx| audit_chain::begin(tx, &key)).await?;
     Ok(())
+}
+
+/// The file of heads: where the configuration says, else in the home.
+#[must_use]
+pub fn heads_file(configured: Option<&Path>, home: &Path) -> PathBuf {
+    configured.map_or_else(|| home.join(HEADS_FILE), Path::to_owned)
+}
+
+/// Notes in the file of heads that this copy takes the place of the database. No gateway runs meanwhile. Who dies behind
+/// it and before the copy is there has noted something that explains nothing.
+///
+/// # Errors
+/// [`AuditError::File`], [`AuditError::Store`].
+pub fn note_restore(options: &OpenOptions, copy: &Path, heads: &Path, at: u64) -> Result<(), AuditError> {
+    let after = read_lines(heads)?.0.into_iter().rev().find_map(Line::head);
+    let Some(restored) = audit_restored::note(options, copy, after, at)? else { return Ok(()) };
+    let line = serde_json::to_string(&NotedRestore { at, restored }).unwrap_or_default();
+    append(heads, &line).map_err(|source| AuditError::File { path: heads.to_owned(), source })
 }
 
 /// Beside and renamed, so that a crash leaves no half of a key.
@@ -157,9 +203,22 @@ impl Audit {
                 Err(source) => return Err(AuditError::File { path: self.inner.key.clone(), source }),
             },
         };
-        let (heads, torn) = self.heads()?;
+        let (lines, torn) = self.lines()?;
+        let noted = lines.iter().filter(|line| matches!(line, Line::Head(_))).count();
+        let Expected { heads, restored, unsealed } = expected(lines, key.as_ref());
         let found = self.inner.store.read(move |db| audit_chain::verify(db, key.as_ref(), &heads)).await?;
         let mut findings: Vec<String> = found.tampering.iter().map(words).collect();
+        if unsealed > 0 {
+            findings.push(match found.recomputed {
+                true => format!(
+                    "{unsealed} lines of {} say that a copy was put back, and were not written by this mimir",
+                    self.inner.heads.display()
+                ),
+                false => format!(
+                    "{unsealed} times a copy is said to have been put back: only with the first key can that be checked"
+                ),
+            });
+        }
         if torn > 0 {
             findings.push(format!("{torn} lines of {} cannot be read", self.inner.heads.display()));
         }
@@ -168,28 +227,36 @@ impl Audit {
             entries: found.chained,
             before: found.before,
             recomputed: found.recomputed,
-            heads: found.heads as u64,
+            heads: noted as u64,
             findings,
+            restored,
         })
     }
 
-    /// What was noted, and how many lines are none. A last line without an end was being written when we died.
-    fn heads(&self) -> Result<(Vec<Head>, usize), AuditError> {
-        let path = &self.inner.heads;
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-            Err(source) => return Err(AuditError::File { path: path.clone(), source }),
-        };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let (mut heads, mut torn) = (Vec::new(), 0);
-        for line in whole.lines().filter(|line| !line.is_empty()) {
-            match serde_json::from_str::<Noted>(line) {
-                Ok(noted) => heads.push(noted.head),
-                Err(_) => torn += 1,
+    /// Writes into the log that a copy was put back, once for each time.
+    ///
+    /// # Errors
+    /// [`AuditError::File`], [`AuditError::Store`].
+    pub async fn write_restore(&self) -> Result<(), AuditError> {
+        let last = self.lines()?.0.into_iter().rev().find_map(|line| match line {
+            Line::Restore(noted) => Some(noted),
+            Line::Head(_) => None,
+        });
+        let Some(NotedRestore { at, restored }) = last else { return Ok(()) };
+        let write = move |tx: &mut Tx<'_>| {
+            let is_written = meta::find(tx, LAST_RESTORE)?.is_some_and(|text| text == at.to_string());
+            if is_written {
+                return Ok(());
             }
-        }
-        Ok((heads, torn))
+            meta::set(tx, LAST_RESTORE, &at.to_string())?;
+            let detail = serde_json::json!({ "at": at, "from": restored.from, "to": restored.to });
+            tx.audit(&AUDIT, "backup.restore", "", &detail)
+        };
+        Ok(self.inner.store.write(write).await?)
+    }
+
+    fn lines(&self) -> Result<(Vec<Line>, usize), AuditError> {
+        read_lines(&self.inner.heads)
     }
 }
 
@@ -197,6 +264,9 @@ impl Service for Audit {
     const NAME: &'static str = "audit heads";
 
     async fn run(&self, stop: CancellationToken) {
+        if let Err(error) = self.write_restore().await {
+            tracing::error!(%error, "that a copy was put back is not in the audit log: {error}");
+        }
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -207,6 +277,65 @@ impl Service for Audit {
             }
         }
     }
+}
+
+/// What the log must contain, by what was noted of it.
+struct Expected {
+    heads: Vec<Head>,
+    restored: Vec<AuditRestored>,
+    /// How many notes of copies are not sealed by a key of this log.
+    unsealed: usize,
+}
+
+/// Goes through the notes in their order. A copy that was put back explains that ends are missing which were noted before it,
+/// and lie behind where the copy goes, up to where the log went then; it must be found itself. What was written since another
+/// copy was put back is explained from there on: it stood on that one.
+fn expected(lines: Vec<Line>, key: Option<&ChainKey>) -> Expected {
+    let mut found = Expected { heads: Vec::new(), restored: Vec::new(), unsealed: 0 };
+    let (mut branch, mut last) = (u64::MAX, None);
+    for line in lines {
+        match line {
+            Line::Head(Noted { head, .. }) => {
+                last = Some(head.clone());
+                found.heads.push(head);
+            }
+            Line::Restore(NotedRestore { at, restored }) => {
+                if restored.after != last || !key.is_some_and(|key| restored.is_of(key, at)) {
+                    found.unsealed += 1;
+                    continue;
+                }
+                let Restored { from, to, .. } = restored;
+                let floor = branch.min(to.count);
+                let most = from.as_ref().map_or(u64::MAX, |from| from.count);
+                found.heads.retain(|head| head.count <= floor || head.count > most);
+                let had_entries = from.map(|from| from.count);
+                found.restored.push(AuditRestored { at, had_entries, copied_entries: to.count });
+                branch = to.count;
+                if to.count > 0 {
+                    found.heads.push(to);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What was noted, and how many lines are none. A last line without an end was being written when we died.
+fn read_lines(path: &Path) -> Result<(Vec<Line>, usize), AuditError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(source) => return Err(AuditError::File { path: path.to_owned(), source }),
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let (mut lines, mut torn) = (Vec::new(), 0);
+    for line in whole.lines().filter(|line| !line.is_empty()) {
+        match serde_json::from_str::<Line>(line) {
+            Ok(line) => lines.push(line),
+            Err(_) => torn += 1,
+        }
+    }
+    Ok((lines, torn))
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
@@ -237,7 +366,7 @@ fn words(tampering: &Tampering) -> String {
         }
         Tampering::Missing(head) => format!(
             "the log once had {} entries and ended in {}…; it does not any more: its end was cut off, or the database is an \
-             older copy (after `mimir backup restore` that is so)",
+             older copy that was put back past mimir",
             head.count,
             head.mac.get(..12).unwrap_or_default()
         ),

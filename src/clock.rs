@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::model::schedule::Zone;
 
 /// Tells the time: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +64,13 @@ pub fn utc(at_ms: u64) -> String {
 fn timestamp(at_ms: u64) -> Timestamp {
     let known = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     known.unwrap_or(Timestamp::MAX)
+}
+
+/// The time zone of this machine; UTC when it has none that the database of zones knows.
+#[must_use]
+pub fn zone() -> Zone {
+    let system = TimeZone::system();
+    system.iana_name().and_then(|name| Zone::parse(name).ok()).unwrap_or_else(Zone::utc)
 }
 
 /// Fresh entropy for ids and passwords.

@@ -21,10 +21,12 @@ pub mod terminal_filter;
 // The outside world, one box each; the gateway itself is one for its clients (`crates/client`).
 pub use mimir_client as client;
 pub mod config;
+pub mod forge;
 pub mod host_ports;
 pub mod models;
 pub mod opencode;
 pub mod runtime;
+pub mod sentry;
 pub mod store;
 
 // Views of the outside world through two of those boxes.
@@ -39,8 +41,10 @@ pub mod access;
 pub mod budget;
 pub mod frames;
 pub mod notify;
+pub mod schedules;
 pub mod secrets;
 pub mod sessions;
+pub mod webhooks;
 
 // Services over services.
 pub mod approvals;

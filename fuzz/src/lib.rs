@@ -3,4 +3,7 @@
 
 pub use mimir_model as model;
 
+pub mod fix;
 pub mod opencode;
+pub mod sentry;
+pub mod webhooks;

@@ -22,6 +22,7 @@ use super::reply::{Body, sentence};
 use super::route::GitQuestion;
 use super::serve::Served;
 use super::traffic::Host;
+use super::watched::{Patience, watched};
 use crate::git::receive::ListReader;
 use crate::git::{GitError, ReadRequest, Remote};
 use crate::model::git::{GitMode, Repository};
@@ -34,6 +35,8 @@ const LONGEST_QUESTION: usize = 8 * 1024 * 1024;
 const ASKS: Duration = Duration::from_secs(120);
 /// How long a forge may take before the first byte of its answer.
 const FIRST_BYTE: Duration = Duration::from_secs(120);
+/// How long it may be silent in the middle of it, and take for all of it.
+const ANSWERS: Patience = Patience { silent: Duration::from_secs(120), whole: Duration::from_secs(60 * 60) };
 /// How long what nobody wants any more is still listened to: a client that is cut off does not read why.
 const DRAINS: Duration = Duration::from_secs(60);
 
@@ -222,14 +225,13 @@ impl Question<'_> {
         counted.note_allowed();
         counted.note_sent(body.len() as u64);
         let (content_type, answer) = self.ask(&remote, path, version, is_compressed, body).await?;
-        let answer = answer.bytes_stream().map(move |piece| match piece {
-            Ok(piece) => {
+        let answer = answer.bytes_stream();
+        let answer = answer.map(|piece| piece.map_err(|error| io::Error::other(error.without_url())));
+        let body: pushes::Body = Box::pin(watched(answer, ANSWERS).inspect(move |piece| {
+            if let Ok(piece) = piece {
                 counted.note_got(piece.len() as u64);
-                Ok(piece)
             }
-            Err(error) => Err(io::Error::other(error.without_url())),
-        });
-        let body: pushes::Body = Box::pin(answer);
+        }));
         let body = match self.is_own() {
             true => pushes
                 .with_news(&self.client.frame, body)

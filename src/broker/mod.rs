@@ -24,6 +24,7 @@ mod route;
 mod serve;
 mod told;
 mod traffic;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,6 +1,6 @@
 //! Requests that the broker makes for a frame: plain HTTP, and HTTP that it speaks by TLS for the sake of secrets.
 //!
-//! In both, placeholders in headers become secrets when the request goes to their host, and what that host answers comes
+//! In both, placeholders in headers that say who asks become secrets when the request goes to their host, and what that host answers comes
 //! back without any secret. A tunnel is opaque: there, a placeholder goes out as the text that it is, and is worth nothing.
 
 use std::io;
@@ -180,7 +180,7 @@ async fn swap(served: &Served, to: &SecretHost, headers: &mut HeaderMap) -> Resu
     let swapped = served.shared.vault.swap(&client.frame, to, headers).await;
     swapped.map_err(|error| {
         let status = match &error {
-            SwapError::Worthless | SwapError::OtherHost { .. } => {
+            SwapError::Worthless | SwapError::OtherHost { .. } | SwapError::OtherHeader { .. } => {
                 served.refuse(&client, &to.host, to.port, &error.to_string());
                 StatusCode::FORBIDDEN
             }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, audit, backup, budget, completions, config, doctor, frame, image, init, models, open, prices,
-    projects, push, queue, secret, send, serve, sessions, setup, status, token, uninstall,
+    approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, models, open,
+    prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, uninstall,
+    webhooks, workflows,
 };
 use super::paint::ColorChoice;
 
@@ -90,9 +91,21 @@ pub enum Command {
     /// What frames pushed and waits for a look
     #[command(subcommand, arg_required_else_help = true, visible_alias = "pushes")]
     Push(push::PushCommand),
+    /// What goes through a workflow by itself: how far it is, and what waits for you
+    #[command(subcommand, arg_required_else_help = true)]
+    Runs(runs::RunsCommand),
+    /// What runs go through, stage by stage
+    #[command(subcommand, arg_required_else_help = true)]
+    Workflows(workflows::WorkflowsCommand),
+    /// What other programs tell us, and what comes of it
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "webhook")]
+    Webhooks(webhooks::WebhooksCommand),
     /// Messages that wait for a busy agent
     #[command(subcommand, arg_required_else_help = true)]
     Queue(queue::QueueCommand),
+    /// What is done again and again, without anybody at a keyboard
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "schedules")]
+    Cron(cron::CronCommand),
     /// Folders with a name
     #[command(subcommand, arg_required_else_help = true, visible_alias = "project")]
     Projects(projects::ProjectsCommand),

@@ -226,7 +226,7 @@ pub struct ConfigEdited {
     pub changed: bool,
 }
 
-/// What is wrong with the configuration.
+/// What is wrong with a file: the configuration, a workflow.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigChecked {
     /// The file.
@@ -417,4 +417,17 @@ pub struct Versions {
     pub version: String,
     /// Of the gateway, when one runs.
     pub gateway: Option<String>,
+}
+
+/// What `cron next` prints.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct NextTimes {
+    /// As it was written, with single spaces.
+    pub expression: String,
+    /// The same in words.
+    pub words: String,
+    /// On whose clock.
+    pub zone: String,
+    /// The next times (UTC ms).
+    pub next: Vec<u64>,
 }

@@ -6,7 +6,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use super::remote::Elsewhere;
 use super::table::clean;
-use crate::client::{GatewayClient, KnownGateways};
+use crate::client::{GatewayClient, KnownGateways, RunList};
 use crate::config::{Config, LoadOptions, env, keys};
 use crate::models::Prices;
 
@@ -33,6 +33,19 @@ pub fn projects() -> ArgValueCandidates {
     })
 }
 
+/// Completes schedules.
+pub fn schedules() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let schedules = client.schedules().await.unwrap_or_default();
+            schedules
+                .into_iter()
+                .map(|it| (it.name, format!("{}: {}", it.expression, it.does.words())))
+                .collect()
+        })
+    })
+}
+
 /// Completes ids of what waits for a person.
 pub fn approvals() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
@@ -52,6 +65,29 @@ pub fn pushes() -> ArgValueCandidates {
                 .into_iter()
                 .map(|it| (it.id.to_string(), format!("{}: {}", it.frame, it.repository)))
                 .collect()
+        })
+    })
+}
+
+/// Completes ids of runs that have not ended.
+pub fn runs() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let open = RunList { open: true, ..RunList::default() };
+            let runs = client.runs(&open).await.unwrap_or_default();
+            runs.into_iter()
+                .map(|it| (it.id, format!("{} {}: {}", it.workflow, it.state, it.title)))
+                .collect()
+        })
+    })
+}
+
+/// Completes names of workflows.
+pub fn workflows() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        ask(|client| async move {
+            let all = client.workflows().await.unwrap_or_default();
+            all.into_iter().map(|it| (it.name, it.description)).collect()
         })
     })
 }

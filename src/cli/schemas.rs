@@ -13,6 +13,7 @@ use crate::model::allow::AllowGroup;
 use crate::model::audit::{AuditEntry, AuditVerdict};
 use crate::model::backup::Backup;
 use crate::model::event::Event;
+use crate::model::run::RunLogEntry;
 use crate::wire::approvals::ApprovalView;
 use crate::wire::budgets::{BudgetView, PriceView, Spending, SpendingPaused};
 use crate::wire::doctor::Report;
@@ -24,9 +25,12 @@ use crate::wire::images::{BuildLine, ImageView};
 use crate::wire::messages::{MessageView, RouteView, SessionDetails, SessionSummary};
 use crate::wire::projects::{ProjectView, TrustView};
 use crate::wire::pushes::{PushDetails, PushView};
+use crate::wire::runs::{RunDetails, RunView, WorkflowDetails, WorkflowView};
+use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
+use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
 #[derive(Clone, Debug)]
@@ -141,12 +145,40 @@ fn of_the_rest() -> Vec<Described> {
         one::<PushDetails>("push show"),
         one::<PushView>("push approve"),
         one::<PushView>("push reject"),
+        one::<Vec<RunView>>("runs list"),
+        one::<RunDetails>("runs show"),
+        one::<RunView>("runs start"),
+        lines("runs start --wait", &[of::<RunLogEntry>(), of::<RunView>()]),
+        one::<RunView>("runs approve"),
+        one::<RunView>("runs reject"),
+        one::<RunView>("runs cancel"),
+        one::<RunView>("runs retry"),
+        lines("runs watch", &[of::<RunLogEntry>(), of::<RunView>(), of::<Event>(), of::<Noticed>()]),
+        one::<Vec<WorkflowView>>("workflows list"),
+        one::<WorkflowDetails>("workflows show"),
+        one::<json::ConfigChecked>("workflows check"),
+        one::<Vec<WebhookSourceView>>("webhooks list"),
+        one::<Vec<WebhookView>>("webhooks deliveries"),
+        one::<WebhookDetails>("webhooks show"),
+        one::<WebhookView>("webhooks replay"),
+        one::<WebhookPreview>("webhooks test"),
         one::<Vec<MessageView>>("queue list"),
         one::<Vec<MessageView>>("queue cancel"),
         one::<MessageView>("queue edit"),
+        one::<ScheduleView>("cron add"),
+        one::<Vec<ScheduleView>>("cron list"),
+        one::<ScheduleView>("cron show"),
+        one::<ScheduleView>("cron edit"),
+        one::<ScheduleView>("cron rm"),
+        one::<ScheduleView>("cron pause"),
+        one::<ScheduleView>("cron resume"),
+        one::<TickView>("cron run"),
+        one::<Vec<TickView>>("cron history"),
+        one::<json::NextTimes>("cron next"),
         one::<Vec<ProjectView>>("projects list"),
         one::<ProjectView>("projects add"),
         one::<ProjectView>("projects show"),
+        one::<ProjectView>("projects set"),
         one::<json::ProjectRemoved>("projects remove"),
         one::<TrustView>("projects trust"),
         one::<TrustView>("projects distrust"),

@@ -11,13 +11,15 @@ use strum::VariantNames;
 use super::values;
 use crate::model::agent::ModelRef;
 use crate::model::git::{BranchRule, ForgeHost, GitMode, Repository};
-use crate::model::names::{FrameName, ProjectName};
+use crate::model::names::{FrameName, ProjectName, ScheduleName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
 use crate::model::routing::Tier;
+use crate::model::schedule::{CatchUp, Expression, Overlap, Zone};
 use crate::model::secret::Secret;
+use crate::model::webhook::{AuthorRight, Level, SenderKind};
 
 /// How the value of a key is treated, whatever it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,9 @@ pub const PROVIDER_KINDS: &[&str] =
 
 /// What may run containers below the engine.
 pub const RUNTIMES: &[&str] = &["auto", "runc", "crun", "runsc", "krun"];
+
+/// What schedules do.
+pub const SCHEDULE_VERBS: &[&str] = &["prompt", "workflow", "review", "start", "stop", "restart"];
 
 /// What a span of time looks like.
 const SPAN: &str = r"^(\d+(s|sec|m|min|h|d)\s*)+$";
@@ -162,6 +167,20 @@ kinds! {
     Frame => FrameName: |text| FrameName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// A project's name.
     Project => ProjectName: |text| ProjectName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
+    /// A schedule's name.
+    ScheduleWord => ScheduleName: |text| ScheduleName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
+    /// When a schedule is due.
+    CronText => Expression: |text| Expression::parse(text).map_err(|error| format!("cannot be: {error}")), {"type": "string"};
+    /// A time zone.
+    ZoneName => Zone: |text| Zone::parse(text).map_err(|error| format!("cannot be: {error}")), {"type": "string"};
+    /// What a schedule does.
+    ScheduleVerb => String: |text| values::one_of(text, SCHEDULE_VERBS), {"enum": SCHEDULE_VERBS};
+    /// What happens while a schedule's last run goes on.
+    OverlapWord => Overlap: |text| values::one_of(text, Overlap::VARIANTS).map(|word| word.parse().unwrap_or_default()),
+        {"enum": (Overlap::VARIANTS)};
+    /// What becomes of times that passed.
+    CatchUpWord => CatchUp: |text| values::one_of(text, CatchUp::VARIANTS).map(|word| word.parse().unwrap_or_default()),
+        {"enum": (CatchUp::VARIANTS)};
     /// The engine.
     Engine => String: |text| values::one_of(text, &["podman"]), {"enum": ["podman"]};
     /// What runs containers below the engine, or `auto`.
@@ -177,6 +196,16 @@ kinds! {
     /// Whether the desktop shows something, when there is one.
     Desktop => bool: |text| values::one_of(text, &["auto", "off"]).map(|word| word == "auto"),
         {"enum": ["auto", "off"]};
+    /// A JSON pointer.
+    Pointer => String: values::pointer, {"type": "string", "pattern": "^(/[^/]*)+$"};
+    /// A name that stands in an address.
+    Slug => String: values::slug, {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"};
+    /// How a sender of webhooks signs and speaks.
+    SenderWord => SenderKind: values::sender, {"enum": (SenderKind::VARIANTS)};
+    /// How bad something is.
+    LevelWord => Level: values::level, {"enum": (Level::VARIANTS)};
+    /// What somebody must be allowed to do.
+    AuthorWord => AuthorRight: values::author, {"enum": (AuthorRight::VARIANTS)};
     /// What a rule does.
     RuleAction => Action: values::action, {"enum": (Action::VARIANTS)};
 }

@@ -19,11 +19,13 @@ pub mod project_file;
 pub mod provider;
 pub mod rules;
 pub mod running;
+pub mod schedules;
 pub mod schema;
 pub mod section;
 pub mod show;
 pub mod tree;
 pub mod values;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -47,7 +47,7 @@ macro_rules! sections {
 }
 
 sections! {
-    refused: server, database, events, audit, backup, engine, frames, network, git, turn, budget, queue, opencode, models, providers, notify, projects;
+    refused: server, database, events, audit, backup, engine, frames, network, git, turn, budget, queue, workflows, opencode, models, providers, notify, webhooks, projects, schedules;
     obeyed in part: approvals
 }
 

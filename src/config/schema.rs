@@ -16,11 +16,14 @@ use super::kinds::{self, *};
 pub use super::models::Models;
 use super::provider::Providers;
 use super::rules::RuleEntry;
+use super::schedules::ScheduleEntry;
 use super::section::{List, Reader, Setting, section};
 use super::tree::Node;
+use super::webhooks::Webhooks;
 use crate::model::agent::ModelRef;
+use crate::model::forge::App;
 use crate::model::frame::Limits;
-use crate::model::git::ForgeHost;
+use crate::model::git::{ForgeHost, ForgeKind};
 use crate::model::secret::Secret;
 
 section! {
@@ -39,12 +42,15 @@ section! {
         turn: Turn, live, "How far one turn may go before it is stopped";
         budget: Budget, live, "What model calls may cost, where `mimir budget set` says nothing else";
         queue: Queue, live, "How many messages may wait, and for how long";
+        workflows: Workflows, live, "How runs of workflows share this machine";
         opencode: Opencode, restart, "What the agent is told";
         models: Models, live, "Which model answers a message that names none";
         providers: Providers, restart, "Who answers model calls, by name; the built-in `demo` is not among them";
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
+        webhooks: Webhooks, live, "Who may tell us something over HTTP, and what follows from it";
         projects: Vec<ProjectEntry>, restart, "Projects to register at start";
+        schedules: Vec<ScheduleEntry>, live, "What is done again and again; `mimir cron add` makes others";
     }
 }
 
@@ -170,7 +176,8 @@ section! {
     /// How frames come to the forges of their repositories.
     #[derive(Clone, Debug)]
     pub struct Git {
-        hosts: List<Forge>, "Forges besides those that everybody knows; http://HOST:PORT for one without TLS";
+        hosts: List<Forge>,
+            "Forges besides those that everybody knows; http://HOST:PORT for one without TLS, gitea: or github: before it for its kind";
         credentials: Vec<GitCredential>, "What opens a forge";
         branches: List<Branch>,
             "Branches that every frame may push to its own repository; with + they may be rewritten and deleted too";
@@ -189,6 +196,16 @@ section! {
         file: Optional<AbsolutePath>, "Or a file that holds it";
         command: Optional<Text>, "Or a command that prints it, such as gh auth token";
         helper: Optional<Switch>, "Or your own git's credential helpers know it";
+        app: AppKeys, "Or a GitHub App of yours gets one for each repository, which holds for an hour";
+    }
+}
+
+section! {
+    struct AppKeys {
+        id: Optional<Text>, "Its id or its client id";
+        key_file: Optional<AbsolutePath>, "A file that holds its private key (PEM)";
+        installation: Optional<Whole<1, { u32::MAX }, u64>>,
+            "The number of its installation; else it is looked up for each repository";
     }
 }
 
@@ -228,6 +245,14 @@ section! {
         per_frame: Whole<1, 100_000, u64>, "How many messages may wait in one frame";
         parallel: Whole<1, 64, usize>, "How many conversations of a frame run at the same time";
         wait: Time, "How long a message may wait before it fails";
+    }
+}
+
+section! {
+    /// How runs of workflows share this machine.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Workflows {
+        max_parallel: Whole<1, 64>, "How many runs are at work at the same time; those that wait or are held do not count";
     }
 }
 
@@ -357,6 +382,8 @@ pub enum TokenSource {
     Command(String),
     /// The user's own git knows it.
     Helper,
+    /// An app gets one for each repository.
+    App(App),
 }
 
 impl Setting for GitCredential {
@@ -367,11 +394,25 @@ impl Setting for GitCredential {
     }
 
     fn read(at: &Reader<'_>) -> Result<Self, ConfigProblem> {
-        let GitCredentialKeys { host, user, token, file, command, helper } = GitCredentialKeys::read(at)?;
+        let GitCredentialKeys { host, user, token, file, command, helper, app } =
+            GitCredentialKeys::read(at)?;
         let helper = helper.unwrap_or(false);
-        let said = [token.is_some(), file.is_some(), command.is_some(), helper];
+        let app = match app {
+            AppKeys { id: Some(id), key_file: Some(key_file), installation } => {
+                Some(App { id, key_file, installation })
+            }
+            AppKeys { id: None, key_file: None, installation: None } => None,
+            _ => return Err(at.at("app").invalid("needs both id and key_file")),
+        };
+        let said = [token.is_some(), file.is_some(), command.is_some(), helper, app.is_some()];
         if said.iter().filter(|said| **said).count() > 1 {
-            return Err(at.invalid("says more than one of token, file, command and helper"));
+            return Err(at.invalid("says more than one of token, file, command, helper and app"));
+        }
+        if let Some(app) = app {
+            if host.kind == Some(ForgeKind::Gitea) {
+                return Err(at.at("app").invalid("is a thing of GitHub's, and this forge has none"));
+            }
+            return Ok(Self { host, user, source: TokenSource::App(app) });
         }
         let source = match (file, command) {
             (Some(file), _) => TokenSource::File(file),
@@ -393,6 +434,7 @@ pub(super) fn build(tree: &Node) -> Result<Config, ConfigProblem> {
             "is {bind}, which other machines can reach, and that needs TLS: set server.tls.auto to on, or server.tls.cert and server.tls.key"
         )));
     }
+    config.webhooks.check(&root.at("webhooks"))?;
     let Opencode { default_model, small_model } = &config.opencode;
     for (key, model) in [("opencode.default_model", default_model), ("opencode.small_model", small_model)] {
         if let Some(why) = model.as_ref().and_then(|model| unanswered(model, &config.providers)) {

@@ -13,6 +13,7 @@ use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, memory, money, span, whole};
 use crate::model::routing::Tier;
+use crate::model::webhook::{AuthorRight, Level, SenderKind};
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -211,6 +212,38 @@ pub(super) fn variable(text: &str) -> Result<String, Refusal> {
 /// What a model is good for.
 pub(super) fn tier(text: &str) -> Result<Tier, Refusal> {
     text.parse().map_err(|_| format!("must be one of {}, not `{text}`", Tier::VARIANTS.join(", ")))
+}
+
+/// A JSON pointer that leads somewhere.
+pub(super) fn pointer(text: &str) -> Result<String, Refusal> {
+    if text.starts_with('/') && text.len() <= 200 {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be a JSON pointer such as /data/title, not `{text}`"))
+    }
+}
+
+/// A name that stands in an address.
+pub(super) fn slug(text: &str) -> Result<String, Refusal> {
+    match crate::model::loose::is_slug(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("must be a short name as it stands in addresses, not `{text}`")),
+    }
+}
+
+/// How a sender of webhooks signs and speaks.
+pub(super) fn sender(text: &str) -> Result<SenderKind, Refusal> {
+    text.parse().map_err(|_| format!("must be {}, not `{text}`", SenderKind::VARIANTS.join(", ")))
+}
+
+/// How bad something is.
+pub(super) fn level(text: &str) -> Result<Level, Refusal> {
+    text.parse().map_err(|_| format!("must be one of {}, not `{text}`", Level::VARIANTS.join(", ")))
+}
+
+/// What somebody must be allowed to do.
+pub(super) fn author(text: &str) -> Result<AuthorRight, Refusal> {
+    text.parse().map_err(|_| format!("must be {}, not `{text}`", AuthorRight::VARIANTS.join(", ")))
 }
 
 #[cfg(test)]

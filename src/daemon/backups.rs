@@ -5,11 +5,21 @@ use std::path::{Path, PathBuf};
 use super::bootstrap::{self, AskKey};
 use super::lock::lock_home;
 use super::problem::{config_problem, lock_problem, store_problem};
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::{Config, LoadOptions, Paths};
 use crate::model::backup::Backup;
 use crate::store::{OpenOptions, backup};
 use crate::wire::problem::Problem;
+
+/// A copy that was put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// Where the database is that was there.
+    pub set_aside: Option<PathBuf>,
+    /// Why it was not noted for the audit log, which then tells of what is missing as if somebody had cut it.
+    pub not_noted: Option<String>,
+}
 
 /// The copies of a home's database.
 pub struct Copies {
@@ -72,13 +82,19 @@ impl Copies {
         backup::verify(&self.options()?, copy).map_err(|error| store_problem(&error))
     }
 
-    /// Puts a copy in the place of the database. Says where what was there is now.
+    /// Puts a copy in the place of the database, and notes that for the audit log.
     ///
     /// # Errors
     /// While a gateway runs; when the copy is not whole, or a file cannot be written.
-    pub fn restore(&self, copy: &Path) -> Result<Option<PathBuf>, Problem> {
+    pub fn restore(&self, copy: &Path) -> Result<PutBack, Problem> {
         // No gateway begins meanwhile.
         let _lock = lock_home(&self.paths.lock()).map_err(|error| lock_problem(error, &self.paths))?;
-        backup::restore(&self.options()?, copy, self.clock.now_ms()).map_err(|error| store_problem(&error))
+        let (options, now_ms) = (self.options()?, self.clock.now_ms());
+        let heads = audit::heads_file(self.config.audit.heads.as_deref(), self.paths.home());
+        let mut not_noted = None;
+        let note = || not_noted = audit::note_restore(&options, copy, &heads, now_ms).err();
+        let set_aside =
+            backup::restore_after(&options, copy, now_ms, note).map_err(|error| store_problem(&error))?;
+        Ok(PutBack { set_aside, not_noted: not_noted.map(|error| error.to_string()) })
     }
 }

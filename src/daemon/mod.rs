@@ -18,7 +18,7 @@ mod socket;
 mod test_support;
 mod token;
 
-pub use backups::Copies;
+pub use backups::{Copies, PutBack};
 pub use bootstrap::AskKey;
 pub use detach::{Detached, Started, detach};
 pub use examine::examine;

@@ -19,8 +19,10 @@ use crate::delivery::{self, Delivery, DeliveryDeps};
 use crate::doctor;
 use crate::events::{self, EventRetention, Events};
 use crate::feed::{self, FeedDeps, Feeds};
+use crate::forge::{self, Apps, Forges};
 use crate::frames::{self, AgentLocator, Frames, FramesDeps, HostNetworking};
 use crate::gateway::{About, ImageSource, Services};
+use crate::git::Credentials;
 use crate::host_ports::HostPorts;
 use crate::model::allow::AllowGroups;
 use crate::model::ids::InstanceId;
@@ -31,15 +33,30 @@ use crate::pushes::{Pushes, PushesDeps};
 use crate::runtime::Runtime;
 use crate::runtime::engines::Engines;
 use crate::runtime::external::External;
+use crate::schedules::{Schedules, SchedulesDeps};
 use crate::secrets::{Vault, VaultDeps};
+use crate::sentry::Sentries;
 use crate::sessions::{Sessions, SessionsDeps};
 use crate::status::{StatusDeps, Statuses};
-use crate::store::Store;
+use crate::store::{self, Store, StoreError, runs};
 use crate::supervisor::{Service, Tasks};
 use crate::timers::Timers;
 use crate::upkeep::disk::{DiskWatch, DiskWatchDeps};
 use crate::upkeep::{self, Upkeep, UpkeepDeps};
+use crate::webhooks::{Webhooks, WebhooksDeps};
 use crate::wire::problem::Problem;
+use crate::workflows::deps::Deps as SimpleDeps;
+use crate::workflows::engine::AllDeps;
+use crate::workflows::fix::FixDeps;
+use crate::workflows::pull::PullDeps;
+use crate::workflows::{self, Workflows, WorkflowsDeps};
+
+/// When error trackers are asked for what was missed: soon after the start, and from time to time.
+const CATCH_UP_FIRST: Duration = Duration::from_secs(2);
+const CATCH_UP_LOOK: Duration = Duration::from_secs(300);
+/// When old webhooks are forgotten.
+const TIDY_FIRST: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What each service is told: from the configuration, and changed by tests.
 pub struct ServiceSettings {
@@ -59,6 +76,8 @@ pub struct ServiceSettings {
     pub backups: backups::Settings,
     /// What model calls may cost.
     pub budget: budget::Settings,
+    /// How runs share this machine.
+    pub workflows: workflows::Settings,
 }
 
 impl ServiceSettings {
@@ -74,6 +93,7 @@ impl ServiceSettings {
             events: events::Settings { keep: settings::retention(config), ..events::Settings::default() },
             backups: settings::backups(config),
             budget: settings::budget(config),
+            workflows: settings::workflows(config),
         }
     }
 }
@@ -183,6 +203,8 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let rules = Rules::new(store.clone(), Live::new(config.approvals.rules.clone()));
     let keep = Live::new(settings.events.keep);
 
+    let sentries = Sentries::new(http.clone(), clock.clone(), settings::sentries(&config));
+    vault.known().set("webhooks", settings::webhook_secrets(&config));
     let egress = Live::new(settings::egress(&config));
     let budgets = background.of(Budgets::new(BudgetDeps {
         store: store.clone(),
@@ -192,7 +214,20 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         settings: settings.budget,
     }));
     let git = Live::new(config.git.clone());
+    let to_forges = forge::Settings::default();
+    let apps = Apps::new(http.clone(), clock.clone(), to_forges);
+    let credentials = Credentials::new(git.clone(), apps);
+    let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
+    let webhooks = background.of(Webhooks::new(WebhooksDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        sentries: sentries.clone(),
+        forges: Some(forges.clone()),
+        settings: settings::webhooks(&config),
+    }));
     let pushes = background.of(Pushes::new(PushesDeps {
+        credentials,
         store: store.clone(),
         tasks: tasks.clone(),
         vault: vault.clone(),
@@ -298,7 +333,51 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         wake,
         failpoints: failpoints.clone(),
     });
+    let fix = FixDeps {
+        store: store.clone(),
+        frames: frames.clone(),
+        delivery: delivery.clone(),
+        pushes: pushes.clone(),
+        failpoints: failpoints.clone(),
+    };
+    let runs_settings = Live::new(settings.workflows);
+    let pull = PullDeps {
+        runs: runs_settings.clone(),
+        store: store.clone(),
+        forges,
+        sentries: sentries.clone(),
+        vault: vault.clone(),
+        git: git.clone(),
+        worker: fix.clone(),
+        failpoints: failpoints.clone(),
+    };
+    let workflows = background.of(Workflows::new(WorkflowsDeps {
+        stages: AllDeps {
+            simple: SimpleDeps {
+                store: store.clone(),
+                clock: clock.clone(),
+                frames: frames.clone(),
+                delivery: delivery.clone(),
+                failpoints: failpoints.clone(),
+            },
+            fix,
+            pull,
+        },
+        tasks: tasks.clone(),
+        settings: runs_settings,
+        home: paths.home().to_owned(),
+    }));
     let timers = background.of(Timers::new(store.clone(), clock.clone(), &tasks));
+    let waking = workflows.clone();
+    timers.handle(runs::TIMER, move |run| {
+        let fired = waking.timer_fired(&run);
+        async move { Ok::<_, StoreError>(fired) }
+    });
+    let cleaning = workflows.clone();
+    timers.handle(runs::CLEAN_UP, move |run| {
+        let workflows = cleaning.clone();
+        async move { workflows.clean_up(&run).await }
+    });
     let denying = approvals.clone();
     timers.handle(approvals::DEADLINE, move |id| {
         let approvals = denying.clone();
@@ -309,13 +388,35 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let upkeep = looking.clone();
         async move { upkeep.look_once().await }
     });
+    let schedules = background.of(Schedules::new(SchedulesDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        failpoints: failpoints.clone(),
+        configured: config.schedules.clone(),
+    }));
+    let ticking = schedules.clone();
+    timers.handle(store::schedules::TIMER, move |id| {
+        let schedules = ticking.clone();
+        async move { schedules.tick(&id).await }
+    });
     let retention =
         EventRetention { store: store.clone(), clock: clock.clone(), keep: keep.clone(), failpoints };
     timers.every("events.retention", Duration::ZERO, events::RETENTION_EVERY, move || {
         let retention = retention.clone();
         async move { retention.tidy().await }
     });
-    let heads = config.audit.heads.clone().unwrap_or_else(|| paths.home().join(audit::HEADS_FILE));
+    let asking_trackers = webhooks.clone();
+    let catch_up = config.webhooks.catch_up.unwrap_or(CATCH_UP_LOOK);
+    timers.every("webhooks.catch_up", CATCH_UP_FIRST, catch_up, move || {
+        let webhooks = asking_trackers.clone();
+        async move { webhooks.catch_up().await }
+    });
+    let forgetting = webhooks.clone();
+    timers.every("webhooks.tidy", TIDY_FIRST, TIDY_EVERY, move || {
+        let webhooks = forgetting.clone();
+        async move { webhooks.tidy().await }
+    });
+    let heads = audit::heads_file(config.audit.heads.as_deref(), paths.home());
     let audit = background.of(Audit::new(store.clone(), clock.clone(), paths.home(), heads));
     let copies = background.of(Backups::new(store.clone(), clock.clone(), settings.backups));
     let copying = copies.clone();
@@ -323,9 +424,25 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         let copies = copying.clone();
         async move { copies.keep_up().await }
     });
-    let users = (frames.clone(), upkeep.clone(), disk, delivery.clone(), budgets.clone());
+    let users = (
+        frames.clone(),
+        upkeep.clone(),
+        disk,
+        delivery.clone(),
+        budgets.clone(),
+        workflows.clone(),
+        schedules.clone(),
+    );
+    let told = (webhooks.clone(), sentries.clone(), vault.known().clone());
     running.on_change(move |config| {
-        let (frames, upkeep, disk, delivery, budgets) = &users;
+        let (webhooks, sentries, known) = &told;
+        known.set("webhooks", settings::webhook_secrets(config));
+        sentries.configure(settings::sentries(config));
+        webhooks.configure(settings::webhooks(config));
+    });
+    running.on_change(move |config| {
+        let (frames, upkeep, disk, delivery, budgets, workflows, schedules) = &users;
+        workflows.configure(settings::workflows(config));
         budgets.configure(settings::budget(config));
         git.set(config.git.clone());
         frames.configure(config.frames.clone());
@@ -336,6 +453,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         rules.configure(config.approvals.rules.clone());
         egress.set(settings::egress(config));
         keep.set(settings::retention(config));
+        schedules.configure(config.schedules.clone());
     });
     let services = Services {
         approvals,
@@ -343,8 +461,11 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         backups: copies,
         budgets,
         pushes,
+        webhooks,
+        schedules,
         statuses,
         upkeep,
+        workflows,
         sessions,
         vault,
         events: Events::new(store.clone()).with(settings.events),

@@ -13,10 +13,14 @@ use crate::doctor::ProviderPresence;
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
+use crate::model::secret::Secret;
 use crate::models::{DEMO, ModelSettings, ProviderSettings, UnknownProviderKind};
 use crate::notify::{self, Hook, Pace};
+use crate::sentry::{self, SentrySource};
 use crate::store::budgets::Defaults;
 use crate::upkeep;
+use crate::webhooks;
+use crate::workflows;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
@@ -63,6 +67,87 @@ pub fn budget(config: &Config) -> budget::Settings {
     budget::Settings { defaults, warn_at: wanted.warn_at }
 }
 
+/// Who may tell us something, and what follows.
+pub fn webhooks(config: &Config) -> webhooks::Settings {
+    let wanted = &config.webhooks;
+    let source = |source: &crate::config::webhooks::Source| {
+        let mapping = source.mapping.clone();
+        webhooks::Source {
+            kind: source.kind,
+            secrets: [&source.secret, &source.previous_secret].into_iter().flatten().cloned().collect(),
+            host: source.host.as_ref().map(|host| host.authority.clone()),
+            organization: source.organization.clone(),
+            has_token: source.token.is_some(),
+            mapping: webhooks::Mapping {
+                id: mapping.id,
+                event: mapping.event,
+                key: mapping.key,
+                title: mapping.title,
+                message: mapping.message,
+                level: mapping.level,
+                environment: mapping.environment,
+                fingerprint: mapping.fingerprint,
+                project: mapping.project,
+                commit: mapping.commit,
+                url: mapping.url,
+            },
+        }
+    };
+    let rule = |rule: &crate::config::webhooks::Rule| {
+        let rule = rule.clone();
+        webhooks::Rule {
+            source: rule.source,
+            on: rule.on,
+            from: rule.from,
+            level: rule.level,
+            environment: rule.environment,
+            fingerprint: rule.fingerprint,
+            labels: rule.labels,
+            mention: rule.mention,
+            author: rule.author,
+            workflow: rule.workflow,
+            project: rule.project,
+            repository: rule.repository,
+            priority: rule.priority,
+            budget_microusd: rule.budget_microusd,
+            cooldown: rule.cooldown,
+            limit: rule.limit,
+            catches_up: rule.catches_up,
+        }
+    };
+    webhooks::Settings {
+        sources: wanted.sources.iter().map(|(name, found)| (name.clone(), source(found))).collect(),
+        rules: wanted.rules.iter().map(rule).collect(),
+        body_limit: usize::try_from(wanted.body_limit).unwrap_or(usize::MAX),
+        parallel: wanted.parallel,
+        keep: DAY * wanted.keep_days,
+        catch_up: wanted.catch_up,
+    }
+}
+
+/// Error trackers whose API can be asked.
+pub fn sentries(config: &Config) -> Vec<SentrySource> {
+    let usual = || sentry::USUAL.parse().ok();
+    let of = |(name, source): (&String, &crate::config::webhooks::Source)| {
+        Some(SentrySource {
+            name: name.clone(),
+            url: source.url.clone().or_else(usual)?,
+            organization: source.organization.clone()?,
+            token: source.token.clone()?,
+        })
+    };
+    config.webhooks.sources.iter().filter_map(of).collect()
+}
+
+/// What of it must not be said.
+pub fn webhook_secrets(config: &Config) -> Vec<Secret> {
+    let all = config.webhooks.sources.values();
+    all.flat_map(|source| [&source.secret, &source.previous_secret, &source.token])
+        .flatten()
+        .cloned()
+        .collect()
+}
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When the database is copied.
@@ -84,6 +169,11 @@ pub fn delivery(config: &Config) -> delivery::Settings {
         routing: routing(config),
         ..delivery::Settings::new(config.default_model())
     }
+}
+
+/// How runs share this machine.
+pub fn workflows(config: &Config) -> workflows::Settings {
+    workflows::Settings { max_parallel: config.workflows.max_parallel }
 }
 
 /// Which model answers a message that names none.

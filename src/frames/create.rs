@@ -67,7 +67,9 @@ impl Frames {
         let env = provision::env(&request.env)?;
         let network = request.network.unwrap_or(config.network);
         let lifetime = provision::lifetime_ms(request.lifetime, config.throwaway_ttl)?;
-        let (project, workspace) = self.workspace(request.place).await?;
+        let now_ms = deps.clock.now_ms();
+        let id = FrameId::from_parts(now_ms, entropy_128());
+        let (project, workspace) = self.workspace(request.place, &id).await?;
         self.needs_room(&workspace.path)?;
 
         let image = request.image.unwrap_or_else(|| config.image.clone());
@@ -99,19 +101,24 @@ impl Frames {
         let ourselves = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (owner_uid, owner_gid) =
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
-        let now_ms = deps.clock.now_ms();
         let name = request.name.as_str();
         let Survey { git, origin, mut remarks } = self.inner.survey(name, &workspace.path, &env).await?;
         let mode = request.git.or(config.git);
         let forge = forge::settle(&*deps.start_files, request.repository, origin, mode, lifetime.is_some())?;
         remarks.extend(forge::remark(&*deps.start_files, &forge));
         let storage = Storage::HostFolder { path: workspace.path.clone(), uid: owner_uid, gid: owner_gid };
-        let is_roots = owner_uid == 0 && !engine.rootless && engine.capabilities.isolation;
-        if is_roots && !deps.runtime.has_own_users(&storage).await {
-            remarks.push(("roots_folder", super::isolation::ROOTS_FOLDER.to_owned()));
+        // One that is made for the frame is not there yet: what it is like is said when it runs.
+        let is_there = workspace.path.is_dir();
+        if !engine.rootless
+            && engine.capabilities.isolation
+            && is_there
+            && let Some(why) = deps.runtime.why_machines_users(&storage).await
+        {
+            let code = if owner_uid == 0 { "roots_folder" } else { "machines_users" };
+            remarks.push((code, super::isolation::machines_users(owner_uid == 0, &why)));
         }
         let new = NewFrame {
-            id: FrameId::from_parts(now_ms, entropy_128()),
+            id,
             name: request.name,
             project,
             origin: request.origin,
@@ -142,9 +149,17 @@ impl Frames {
         Ok((new, remarks))
     }
 
-    /// The folder that was named, by itself or by its project.
-    async fn workspace(&self, place: Place) -> Result<(Option<ProjectId>, Workspace), FrameError> {
+    /// The folder that was named, by itself or by its project, or that will be made.
+    async fn workspace(
+        &self,
+        place: Place,
+        id: &FrameId,
+    ) -> Result<(Option<ProjectId>, Workspace), FrameError> {
         let (project, path) = match place {
+            Place::Own => {
+                let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                return Ok((None, Workspace { path: self.inner.folders(id).workspace(), uid, gid }));
+            }
             Place::Folder(path) => (None, path),
             Place::Project(name) => {
                 let wanted = name.clone();
@@ -207,8 +222,12 @@ impl Frames {
 impl Inner {
     /// Makes the folders and the container of a frame, unless they are there. May be repeated.
     pub(super) async fn provision(&self, frame: &Frame) -> Result<(), FrameError> {
-        self.check_folder(frame)?;
         let folders = self.folders(&frame.id);
+        // What is made for the frame is made first; of every other folder nothing is believed before it was looked at.
+        if self.has_own_workspace(frame) {
+            folders.ensure(frame)?;
+        }
+        self.check_folder(frame)?;
         folders.ensure(frame)?;
         self.failpoints.hit("create.after_folders").await;
         let spec = provision::container(frame, &self.deps.settings.instance, &folders);

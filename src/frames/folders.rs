@@ -32,6 +32,11 @@ impl Folders {
         self.root.join("home")
     }
 
+    /// The workspace of a frame that works in no folder of anybody's.
+    pub(super) fn workspace(&self) -> PathBuf {
+        self.root.join("workspace")
+    }
+
     /// Our files for a git folder elsewhere.
     pub(super) fn git(&self) -> PathBuf {
         self.root.join("git")
@@ -42,9 +47,15 @@ impl Folders {
         let (uid, gid) = (frame.owner_uid, frame.owner_gid);
         private_folder(&self.root).map_err(|error| failed(&self.root, error))?;
         let home = self.home();
-        private_folder(&home)
-            .and_then(|()| chown(&home, Some(uid), Some(gid)))
-            .map_err(|error| failed(&home, error))?;
+        let theirs = |path: &Path| {
+            private_folder(path)
+                .and_then(|()| chown(path, Some(uid), Some(gid)))
+                .map_err(|error| failed(path, error))
+        };
+        theirs(&home)?;
+        if Path::new(&frame.workspace) == self.workspace() {
+            theirs(&self.workspace())?;
+        }
         match &frame.git {
             Some(git) => git_folder::prepare(git, &self.git(), frame).map_err(|e| failed(&self.git(), e)),
             None => Ok(()),

@@ -36,6 +36,7 @@ mod guest;
 mod idle;
 mod inside;
 mod isolation;
+mod learned;
 mod liveness;
 pub mod locator;
 pub mod plan;
@@ -190,6 +191,12 @@ impl Frames {
         let (window, limit) = (config.crash_window, config.crash_limit);
         self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
         self.inner.config.set(config);
+    }
+
+    /// What is configured for frames of which nothing else is said.
+    #[must_use]
+    pub fn defaults(&self) -> Arc<config::Frames> {
+        self.inner.config.now()
     }
 
     /// All frames, by name.

@@ -111,6 +111,11 @@ impl Inner {
         OffLimits { mimir_home: &settings.home, user_home: settings.user_home.as_deref() }
     }
 
+    /// Whether the frame works in a folder that was made for it.
+    pub(super) fn has_own_workspace(&self, frame: &Frame) -> bool {
+        Path::new(&frame.workspace) == self.folders(&frame.id).workspace()
+    }
+
     /// What git needs beside a folder, where its origin is, and what is to be said about it.
     pub(super) async fn survey(
         &self,
@@ -135,6 +140,15 @@ impl Inner {
     /// engine would make a missing folder, as root, and follow a link.
     pub(super) fn check_folder(&self, frame: &Frame) -> Result<(), FrameError> {
         let (name, path) = (frame.name.to_string(), Path::new(&frame.workspace));
+        if self.has_own_workspace(frame) {
+            // Made by us among our own files, where nobody else writes.
+            let is_there = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+            return if is_there {
+                Ok(())
+            } else {
+                Err(FrameError::FolderGone { name, path: frame.workspace.clone() })
+            };
+        }
         match workspace::check(path, self.off_limits()) {
             Ok(found) if found.path == path => {}
             Ok(_) | Err(WorkspaceError::Missing(_) | WorkspaceError::NotAFolder(_)) => {

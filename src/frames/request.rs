@@ -71,6 +71,8 @@ pub enum Place {
     Folder(PathBuf),
     /// In that of a registered project.
     Project(ProjectName),
+    /// In an empty one that is made for it, among its own files, and goes with it.
+    Own,
 }
 
 /// Whether a frame ends by itself.

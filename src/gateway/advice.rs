@@ -18,11 +18,13 @@ use crate::model::shell;
 use crate::opencode::OpencodeError;
 use crate::pushes::PushError;
 use crate::runtime::RuntimeError;
+use crate::schedules::ScheduleError;
 use crate::secrets::SecretError;
 use crate::sessions::SessionError;
 use crate::store::StoreError;
 use crate::tmux::TerminalError;
 use crate::wire::problem::Problem;
+use crate::workflows::RunError;
 
 /// There is no frame of that name.
 pub fn no_frame(name: &str) -> Reply {
@@ -413,6 +415,31 @@ impl From<BudgetError> for Reply {
     }
 }
 
+/// There is no schedule of that name.
+pub fn no_schedule(name: &str) -> Reply {
+    Reply::not_found("schedule.not_found", format!("there is no schedule {name}"))
+        .hint("`mimir cron list` shows those there are")
+}
+
+impl From<ScheduleError> for Reply {
+    fn from(error: ScheduleError) -> Self {
+        let title = error.to_string();
+        match error {
+            ScheduleError::NotFound(name) => no_schedule(name.as_str()),
+            ScheduleError::Invalid(_) => Self::conflict("schedule.invalid", title)
+                .hint("`mimir cron next \"0 9 * * mon-fri\" --zone Europe/Berlin` tries an expression; `mimir cron add --help` shows the rest"),
+            ScheduleError::Configured(name) => Self::conflict("schedule.configured", title).hint(format!(
+                "`mimir config edit` changes it; `mimir cron pause {name}` has it do nothing"
+            )),
+            ScheduleError::OwnerOnly => Self(Problem::new(403, "schedule.gate", title))
+                .hint("leave the gate out, or use `mimir cron` there"),
+            ScheduleError::StillRuns { run, .. } => Self::conflict("schedule.still_runs", title)
+                .hint(format!("`mimir runs show {run}` shows how far it is; `mimir runs cancel {run}` ends it")),
+            ScheduleError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// There is no secret of that name.
 pub fn no_secret(name: &str) -> Reply {
     Reply::not_found("secret.not_found", format!("there is no secret {name}"))
@@ -443,6 +470,8 @@ impl From<SecretError> for Reply {
             SecretError::Host(_) => {
                 Self::conflict("secret.host", title).hint("without a path; what follows it is the frame's to ask")
             }
+            SecretError::Header(_) => Self::conflict("secret.header", title)
+                .hint("`--header X-My-Token`; those that say who asks (Authorization, X-Api-Key) need not be named"),
             SecretError::Lines(_) => Self::conflict("secret.lines", title).hint("give it as a file: `--file`"),
             SecretError::NoBroker { .. } => Self::conflict("secret.network", title)
                 .hint("make the frame with `--network allow`; or loosened, `--env` or `--file`"),
@@ -504,6 +533,38 @@ impl From<AnswerError> for Reply {
             AnswerError::Refused(_) => Self(Problem::new(424, "approval.refused", title))
                 .hint("it still waits: `mimir approvals show ID`"),
             AnswerError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RunError> for Reply {
+    fn from(error: RunError) -> Self {
+        let title = error.to_string();
+        match error {
+            RunError::NotFound(_) => Self::not_found("run.not_found", title)
+                .hint("`mimir runs list` shows the newest runs; the end of an id is enough"),
+            RunError::Several { ids, .. } => Self::conflict("run.ambiguous", title)
+                .detail(ids.join(", "))
+                .hint("say more of its end, or the whole id"),
+            RunError::NoWorkflow(_) => Self::not_found("workflow.not_found", title)
+                .hint("`mimir workflows list` shows those there are"),
+            RunError::Invalid(invalid) => Self::conflict("workflow.invalid", title)
+                .hint(format!("correct it, then look with `mimir workflows check {}`", invalid.file)),
+            RunError::NeedsInput { workflow, input } => Self::conflict("run.input", title)
+                .hint(format!("`mimir runs start {workflow} --set {input}=…`")),
+            RunError::UnknownInput { workflow, .. } => Self::conflict("run.input", title)
+                .hint(format!("`mimir workflows show {workflow}` says what it is given")),
+            RunError::NoProject(_) => Self::not_found("project.not_found", title)
+                .hint("`mimir projects list` shows the projects there are"),
+            RunError::NotHeld { id, .. } => Self::conflict("run.not_held", title)
+                .hint(format!("`mimir runs show {id}` says how far it is")),
+            RunError::Over { id, .. } => Self::conflict("run.over", title)
+                .hint(format!("`mimir runs retry {id}` tries again what failed")),
+            RunError::NotFailed { id, .. } => Self::conflict("run.not_failed", title)
+                .hint(format!("`mimir runs show {id}` says how far it is")),
+            RunError::Joined(id) => Self::conflict("run.joined", title)
+                .hint(format!("`mimir runs show {id}` says how far that one is")),
+            RunError::Store(error) => error.into(),
         }
     }
 }

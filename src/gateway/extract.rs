@@ -35,25 +35,53 @@ where
     type Rejection = Reply;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Reply> {
-        let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_json = |media: &str| media.split(';').next().unwrap_or("").trim() == "application/json";
-        if !media.is_some_and(is_json) {
-            return Err(Reply(crate::wire::problem::Problem::new(
-                415,
-                "request.media_type",
-                "the body must be JSON: send `content-type: application/json`",
-            )));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(LARGEST_BODY),
-            _ => refusals::cut_off(),
-        })?;
-        let read = Json::from_bytes(&body).or_else(|error| match &error {
-            JsonRejection::JsonDataError(_) => with_whole_numbers(&body).ok_or(error),
-            _ => Err(error),
-        });
-        read.map(|Json(value)| Self(value)).map_err(|error| refusals::of_body(&error))
+        read_json(request, state, b'{').await.map(Self)
     }
+}
+
+/// A JSON body that is a list, with problem bodies when it does not fit.
+pub struct JsonList<T>(pub Vec<T>);
+
+impl<S, T> FromRequest<S> for JsonList<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Reply;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Reply> {
+        read_json(request, state, b'[').await.map(Self)
+    }
+}
+
+/// Reads a body that begins with that character; serde alone would take a list for the fields of a type in their order.
+async fn read_json<S, T>(request: Request, state: &S, first: u8) -> Result<T, Reply>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = |media: &str| media.split(';').next().unwrap_or("").trim() == "application/json";
+    if !media.is_some_and(is_json) {
+        return Err(Reply(crate::wire::problem::Problem::new(
+            415,
+            "request.media_type",
+            "the body must be JSON: send `content-type: application/json`",
+        )));
+    }
+    let body = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(LARGEST_BODY),
+        _ => refusals::cut_off(),
+    })?;
+    let other = if first == b'{' { b'[' } else { b'{' };
+    if body.trim_ascii_start().first() == Some(&other) {
+        return Err(refusals::of_kind(first));
+    }
+    let read = Json::from_bytes(&body).or_else(|error| match &error {
+        JsonRejection::JsonDataError(_) => with_whole_numbers(&body).ok_or(error),
+        _ => Err(error),
+    });
+    read.map(|Json(value)| value).map_err(|error| refusals::of_body(&error))
 }
 
 /// The same body with `60` where `60.0` stands: to JSON both are one number, to Rust the second is no whole one.

@@ -23,6 +23,7 @@ mod refusals;
 pub mod request;
 mod revocable;
 mod routes;
+mod run_views;
 pub mod serve;
 mod size;
 pub mod state;

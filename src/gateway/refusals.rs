@@ -24,6 +24,12 @@ pub fn cut_off() -> Reply {
     Reply::bad_request("request.body", "the body did not arrive whole").hint("send the request again")
 }
 
+/// A body that is a list where an object belongs, or the other way round.
+pub fn of_kind(first: u8) -> Reply {
+    let why = if first == b'{' { "it is a list, not an object" } else { "it is an object, not a list" };
+    Reply::bad_request("request.invalid", "the body does not fit").detail(why).hint(DOCUMENT)
+}
+
 /// A body that is no JSON, or other JSON than is wanted.
 pub fn of_body(error: &JsonRejection) -> Reply {
     match error {

@@ -23,12 +23,15 @@ use crate::pushes::Pushes;
 use crate::runtime::Runtime;
 use crate::runtime::engine::EngineCommand;
 use crate::runtime::engines::Calls;
+use crate::schedules::Schedules;
 use crate::secrets::Vault;
 use crate::sessions::Sessions;
 use crate::status::Statuses;
 use crate::store::Store;
 use crate::supervisor::Tasks;
 use crate::upkeep::Upkeep;
+use crate::webhooks::Webhooks;
+use crate::workflows::Workflows;
 
 /// Everything that answers requests. Made in `daemon`, cheap to clone. A handler names what it uses:
 /// `State(frames): State<Frames>`.
@@ -54,6 +57,8 @@ pub struct Services {
     pub statuses: Statuses,
     /// What follows from it.
     pub upkeep: Upkeep,
+    /// Runs of workflows.
+    pub workflows: Workflows,
     /// Conversations.
     pub sessions: Sessions,
     /// Secrets that frames may use.
@@ -68,6 +73,10 @@ pub struct Services {
     pub budgets: Budgets,
     /// What frames push.
     pub pushes: Pushes,
+    /// What other programs tell us.
+    pub webhooks: Webhooks,
+    /// What is done again and again.
+    pub schedules: Schedules,
     /// The time.
     pub clock: Clock,
     /// What doctor needs besides.

@@ -10,15 +10,22 @@ use crate::model::git::Push;
 use crate::model::ids::{FrameId, ProjectId};
 use crate::model::message::Message;
 use crate::model::status::{FrameStatus, StatusWord};
+use crate::model::webhook::Webhook;
 use crate::runtime::LogLine;
+use crate::schedules;
 use crate::status::FrameNow;
 use crate::store::frames::Note;
+use crate::store::schedules::Tick;
 use crate::store::usage::FrameCost;
+use crate::store::webhooks::Content;
+use crate::webhooks::{Preview, Sender};
 use crate::wire::approvals::ApprovalView;
 use crate::wire::budgets::BudgetView;
 use crate::wire::frames::{FrameLogLine, FrameNote, FrameSummary};
 use crate::wire::messages::MessageView;
 use crate::wire::pushes::PushView;
+use crate::wire::schedules::{ScheduleView, TickView};
+use crate::wire::webhooks::{WebhookDetails, WebhookHeader, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What is known about all frames besides their rows and what they do.
 #[derive(Debug, Default)]
@@ -210,6 +217,101 @@ pub fn approval(prompt: ApprovalRequest) -> ApprovalView {
         deadline_at: prompt.deadline_at,
         asked_at: prompt.asked_at,
         decided_at: prompt.decided_at,
+    }
+}
+
+/// Who may tell us something.
+pub fn webhook_source(sender: Sender) -> WebhookSourceView {
+    WebhookSourceView {
+        path: format!("/webhooks/{}", sender.name),
+        name: sender.name,
+        kind: sender.kind,
+        rule_count: u64::try_from(sender.rules).unwrap_or(u64::MAX),
+        last_delivery: sender.last.map(webhook),
+        troubles: sender.troubles,
+    }
+}
+
+/// Something that came in.
+pub fn webhook(webhook: Webhook) -> WebhookView {
+    WebhookView {
+        id: webhook.id,
+        source: webhook.source,
+        event: webhook.event,
+        state: webhook.state,
+        reason: webhook.reason,
+        run_key: webhook.matter,
+        run: webhook.run,
+        duplicate_count: webhook.duplicates,
+        size_bytes: webhook.size_bytes,
+        received_at: webhook.received_at,
+        decided_at: webhook.decided_at,
+    }
+}
+
+/// Something that came in, with its words.
+pub fn webhook_details(received: Webhook, content: Content) -> WebhookDetails {
+    let headers = content.headers.into_iter();
+    WebhookDetails {
+        delivery: webhook(received),
+        headers: headers.map(|(name, value)| WebhookHeader { name, value }).collect(),
+        body: String::from_utf8_lossy(&content.body).into_owned(),
+    }
+}
+
+/// What would follow from a message.
+pub fn webhook_preview(preview: Preview) -> WebhookPreview {
+    WebhookPreview {
+        event: preview.event,
+        run_key: preview.matter,
+        title: preview.title,
+        rule_number: preview.rule.map(|rule| u64::try_from(rule).unwrap_or(u64::MAX)),
+        workflow: preview.workflow,
+        project: preview.project,
+        joins: preview.joins,
+        wakes: preview.wakes,
+        reason: preview.reason,
+    }
+}
+
+/// A schedule.
+pub fn schedule(shown: schedules::Shown) -> ScheduleView {
+    let schedules::Shown { schedule, words, next, last } = shown;
+    let spec = schedule.spec;
+    ScheduleView {
+        name: schedule.name.to_string(),
+        source: schedule.source,
+        expression: spec.expression,
+        words,
+        zone: spec.zone,
+        does: spec.action,
+        overlap: spec.overlap,
+        catch_up: spec.catch_up,
+        jitter_seconds: spec.jitter_seconds,
+        gate: spec.gate,
+        pause_after_failures: spec.pause_after_failures,
+        pause_at_microusd: spec.pause_at_microusd,
+        budget_microusd: spec.budget_microusd,
+        paused_because: schedule.paused,
+        next,
+        last: last.map(tick),
+        created_at: schedule.created_at,
+    }
+}
+
+/// What became of one time of a schedule.
+pub fn tick(tick: Tick) -> TickView {
+    TickView {
+        instant: tick.instant,
+        seen_at: tick.seen_at,
+        cause: tick.cause,
+        outcome: tick.outcome,
+        reason: tick.reason,
+        run: tick.run.map(|run| run.to_string()),
+        run_state: tick.run_state,
+        run_reason: tick.run_reason,
+        run_ended_at: tick.run_ended_at,
+        cost_microusd: tick.cost_microusd,
     }
 }
 

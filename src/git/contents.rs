@@ -11,6 +11,9 @@ use crate::model::git::RefUpdate;
 /// The most of the patches that is shown or looked through.
 const LONGEST_PATCHES: usize = 4 * 1024 * 1024;
 
+/// The most that is read of one tag.
+const LONGEST_TAG: usize = 256 * 1024;
+
 /// What a look at new commits found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
@@ -22,6 +25,22 @@ pub struct Looked {
     pub links: BTreeSet<String>,
     /// Those that are other repositories now.
     pub submodules: BTreeSet<String>,
+}
+
+/// How many tags may stand one on top of the other.
+const DEEPEST: usize = 3;
+
+/// What branches and tags are moved to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Those that are no commit in the end: a folder, a file, or too many tags on top of each other.
+    pub not_commits: BTreeSet<String>,
+    /// Those that are tags with something to say.
+    pub tags: BTreeSet<String>,
+    /// What such tags say, with who made them. A stranger's words.
+    pub text: String,
+    /// Whether there is more.
+    pub is_cut: bool,
 }
 
 /// The patches of new commits, with who made them and why.
@@ -56,7 +75,39 @@ impl Parcel {
         Ok(Looked { commits, ..changed(&raw) })
     }
 
-    /// The patches of what is new. `also_binary`: what git takes for no text as well, for whoever looks for something.
+    /// Looks at what branches and tags are to be moved to.
+    ///
+    /// # Errors
+    /// See [`GitError`].
+    pub async fn ends(&self, updates: &[RefUpdate]) -> Result<Ends, GitError> {
+        let mut ends = Ends::default();
+        for first in updates.iter().filter_map(|update| update.to.as_deref()) {
+            let mut at = first.to_owned();
+            for depth in 0.. {
+                let job = |args: &[&str]| Job::new("looking at what was sent", &self.folder, args, ASK);
+                let kind = self.git.run(job(&["cat-file", "-t", &at])).await?;
+                match kind.trim_ascii() {
+                    b"commit" => break,
+                    b"tag" if depth < DEEPEST => {}
+                    _ => {
+                        ends.not_commits.insert(first.to_owned());
+                        break;
+                    }
+                }
+                let said = self.git.run_for(job(&["cat-file", "tag", &at]), Vec::new(), LONGEST_TAG).await?;
+                let text = String::from_utf8_lossy(&said.0).into_owned();
+                ends.tags.insert(at.clone());
+                ends.is_cut |= !said.1;
+                ends.text.push_str(&format!("tag object {at}\n{}\n\n", text.trim_end()));
+                let target = text.lines().next().and_then(|line| line.strip_prefix("object "));
+                at = target.unwrap_or_default().to_owned();
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The patches of what is new, and what its tags say. `for_a_search`: also what git takes for no text, everything that
+    /// stands in a commit's head, and the names of branches and tags, for whoever looks for something.
     ///
     /// # Errors
     /// See [`GitError`].
@@ -64,21 +115,30 @@ impl Parcel {
         &self,
         updates: &[RefUpdate],
         known: &Heads,
-        also_binary: bool,
+        for_a_search: bool,
     ) -> Result<Patches, GitError> {
+        let names = updates.iter().filter(|_| for_a_search).map(|update| format!("{}\n", update.name));
+        let mut text: String = names.collect();
         if updates.iter().all(|update| update.to.is_none()) {
-            return Ok(Patches::default());
+            return Ok(Patches { text, is_cut: false });
         }
+        let ends = self.ends(updates).await?;
+        text.push_str(&ends.text);
         let mut args =
             vec!["log", "--stdin", "--reverse", "--patch", "-m", "--root", "--no-renames", "--stat=100"];
         args.extend(["--no-ext-diff", "--no-textconv", "--no-color", "--no-show-signature", "--no-decorate"]);
-        args.push("--format=commit %H%nauthor %an <%ae>%ncommitter %cn <%ce>%ndate %ai%n%n%w(0,4,4)%B");
-        if also_binary {
-            args.push("--text");
+        match for_a_search {
+            true => args.extend(["--format=raw", "--text"]),
+            false => {
+                args.push(
+                    "--format=commit %H%nauthor %an <%ae>%ncommitter %cn <%ce>%ndate %ai%n%n%w(0,4,4)%B",
+                );
+            }
         }
         let job = Job::new("reading what was sent", &self.folder, args, ASK);
         let (said, is_all) = self.git.run_for(job, range(updates, known), LONGEST_PATCHES).await?;
-        Ok(Patches { text: String::from_utf8_lossy(&said).into_owned(), is_cut: !is_all })
+        text.push_str(&String::from_utf8_lossy(&said));
+        Ok(Patches { text, is_cut: !is_all || ends.is_cut })
     }
 }
 

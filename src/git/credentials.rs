@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
@@ -15,7 +16,8 @@ use tokio::process::Command;
 
 use crate::config::Live;
 use crate::config::schema::{Git as Settings, GitCredential, TokenSource};
-use crate::model::git::ForgeHost;
+use crate::forge::{Apps, ForgeError, Key, Keys};
+use crate::model::git::{ForgeHost, Repository};
 use crate::model::secret::Secret;
 
 /// How long a command or a helper may take.
@@ -62,6 +64,7 @@ impl Credential {
 #[derive(Clone)]
 pub struct Credentials {
     settings: Live<Settings>,
+    apps: Apps,
     kept: Arc<Mutex<HashMap<String, Kept>>>,
 }
 
@@ -75,20 +78,50 @@ struct Kept {
 impl Credentials {
     /// As the configuration says.
     #[must_use]
-    pub fn new(settings: Live<Settings>) -> Self {
-        Self { settings, kept: Arc::default() }
+    pub fn new(settings: Live<Settings>, apps: Apps) -> Self {
+        Self { settings, apps, kept: Arc::default() }
     }
 
-    /// What opens that forge; none when the configuration knows nothing.
+    /// The forge at that host, if it is one.
+    #[must_use]
+    pub fn forge(&self, host: &str) -> Option<ForgeHost> {
+        let settings = self.settings.now();
+        let listed = settings.hosts.iter().find(|forge| forge.authority == host).cloned();
+        listed.or_else(|| ForgeHost::known().find(|forge| forge.authority == host))
+    }
+
+    /// What opens a repository at that forge; none when the configuration knows nothing.
     ///
     /// # Errors
     /// When it does, and what it names gives nothing.
-    pub async fn of(&self, forge: &ForgeHost) -> Result<Option<Credential>, CredentialError> {
+    pub async fn of(
+        &self,
+        forge: &ForgeHost,
+        repository: &Repository,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let Some(entry) = self.entry(forge) else { return Ok(None) };
+        if let TokenSource::App(app) = &entry.source {
+            let key = self
+                .apps
+                .key(forge, app, repository)
+                .await
+                .map_err(|error| CredentialError { host: forge.authority.clone(), why: error.to_string() })?;
+            return Ok(Some(Credential { user: USER.to_owned(), token: key.token }));
+        }
+        self.kept_or_found(forge, &entry).await
+    }
+
+    fn entry(&self, forge: &ForgeHost) -> Option<GitCredential> {
         let settings = self.settings.now();
-        let Some(entry) = settings.credentials.iter().find(|entry| entry.host.authority == forge.authority)
-        else {
-            return Ok(None);
-        };
+        settings.credentials.iter().find(|entry| entry.host.authority == forge.authority).cloned()
+    }
+
+    /// One that holds for everything at that forge.
+    async fn kept_or_found(
+        &self,
+        forge: &ForgeHost,
+        entry: &GitCredential,
+    ) -> Result<Option<Credential>, CredentialError> {
         {
             let mut kept = self.kept.lock();
             kept.retain(|_, known| known.at.elapsed() < KEPT);
@@ -100,7 +133,7 @@ impl Credentials {
         }
         let failed = |why: String| CredentialError { host: forge.authority.clone(), why };
         let (user, token) = match &entry.source {
-            TokenSource::Here(None) => return Ok(None),
+            TokenSource::Here(None) | TokenSource::App(_) => return Ok(None),
             TokenSource::Here(Some(token)) => (None, token.reveal().to_owned()),
             TokenSource::File(path) => (None, from_file(path.clone()).await.map_err(failed)?),
             TokenSource::Command(command) => (None, from_command(command).await.map_err(failed)?),
@@ -115,6 +148,23 @@ impl Credentials {
         let known = Kept { at: Instant::now(), of: entry.clone(), found: found.clone() };
         self.kept.lock().insert(forge.authority.clone(), known);
         Ok(Some(found))
+    }
+}
+
+#[async_trait]
+impl Keys for Credentials {
+    fn host(&self, authority: &str) -> Option<ForgeHost> {
+        self.forge(authority)
+    }
+
+    async fn key(&self, host: &ForgeHost, repository: &Repository) -> Result<Option<Key>, ForgeError> {
+        let Some(entry) = self.entry(host) else { return Ok(None) };
+        if let TokenSource::App(app) = &entry.source {
+            return self.apps.key(host, app, repository).await.map(Some);
+        }
+        let found = self.kept_or_found(host, &entry).await;
+        let found = found.map_err(|error| ForgeError::Auth(error.to_string()))?;
+        Ok(found.map(|found| Key { token: found.token, login: None, expires_at: None }))
     }
 }
 
@@ -176,16 +226,20 @@ async fn said(mut command: Command, input: Vec<u8>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::outbound::HttpClients;
 
     fn of(source: TokenSource) -> Credentials {
         let host = ForgeHost::parse("git.test").expect("a host");
         let credentials = vec![GitCredential { host, user: None, source }];
-        Credentials::new(Live::new(Settings { credentials, ..Settings::default() }))
+        let apps = Apps::new(HttpClients::default(), Clock::system(), crate::forge::Settings::default());
+        Credentials::new(Live::new(Settings { credentials, ..Settings::default() }), apps)
     }
 
     async fn header(source: TokenSource, host: &str) -> Result<Option<String>, String> {
         let forge = ForgeHost::parse(host).expect("a host");
-        let found = of(source).of(&forge).await.map_err(|error| error.to_string())?;
+        let repository = Repository::new(host, "me/blog").expect("a repository");
+        let found = of(source).of(&forge, &repository).await.map_err(|error| error.to_string())?;
         Ok(found.map(|found| found.header().reveal().to_owned()))
     }
 

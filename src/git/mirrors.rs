@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
 
 use super::error::GitError;
 use super::forge::Remote;
 use super::program::{Git, Job, last_words, nothing, size_of};
 use crate::model::git::{Repository, is_ref_name};
 use crate::model::quantity::size;
+use crate::supervisor::Tasks;
 
+const COPYING: &str = "copying the repository from the forge";
 /// How long the first copy of a repository may take.
 const COPY: Duration = Duration::from_secs(30 * 60);
 /// A question to a mirror.
@@ -53,6 +56,7 @@ pub struct Mirror {
 #[derive(Clone)]
 pub struct Mirrors {
     git: Git,
+    tasks: Tasks,
     root: Arc<Path>,
     each: Arc<Mutex<HashMap<Repository, Arc<Each>>>>,
 }
@@ -60,7 +64,7 @@ pub struct Mirrors {
 /// One of them: whoever looks at the forge holds the lock, and the others wait for what is found.
 #[derive(Default)]
 struct Each {
-    looked: tokio::sync::Mutex<Option<Instant>>,
+    looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 /// Removes what a fetch left that was broken off. Nobody else fetches into it meanwhile.
@@ -74,8 +78,8 @@ fn leftovers(folder: &Path) {
 impl Mirrors {
     /// Below that folder.
     #[must_use]
-    pub fn new(git: Git, root: &Path) -> Self {
-        Self { git, root: root.into(), each: Arc::default() }
+    pub fn new(git: Git, tasks: Tasks, root: &Path) -> Self {
+        Self { git, tasks, root: root.into(), each: Arc::default() }
     }
 
     /// Where one is.
@@ -86,18 +90,20 @@ impl Mirrors {
     }
 
     /// A mirror that is not older than that; made when there is none. When the forge does not answer, the one there is.
+    /// A look at the forge goes on to its end when whoever asked has gone: the next who asks finds what it brought.
     ///
     /// # Errors
     /// See [`GitError`]: the forge does not answer and there is none, or the repository is larger than it may be.
     pub async fn fresh(&self, remote: &Remote, age: Duration, most: u64) -> Result<Mirror, GitError> {
         let each = self.each.lock().entry(remote.repository.clone()).or_default().clone();
         let folder = self.folder(&remote.repository);
-        let mut looked = each.looked.lock().await;
+        // One looks, and those who wait for it wait here: who has gone waits no more.
+        let looked = each.looked.clone().lock_owned().await;
         let is_whole = folder.join("mimir-mirror").is_file();
         let mut stale = None;
         if !(is_whole && looked.is_some_and(|at| at.elapsed() < age)) {
-            match self.look(remote, &folder, most).await {
-                Ok(()) => *looked = Some(Instant::now()),
+            match self.look_to_the_end(looked, remote, &folder, most).await {
+                Ok(()) => {}
                 Err(error) if is_whole && !matches!(error, GitError::TooLarge { .. }) => {
                     tracing::warn!(%error, "the copy of {} is not new: {error}", remote.repository);
                     stale = Some(error.to_string());
@@ -105,7 +111,6 @@ impl Mirrors {
                 Err(error) => return Err(error),
             }
         }
-        drop(looked);
         let heads = self.heads(&folder).await?;
         Ok(Mirror { folder, heads, stale })
     }
@@ -127,6 +132,31 @@ impl Mirrors {
         if folder.join("mimir-mirror").is_file() { self.heads(&folder).await } else { Ok(Heads::new()) }
     }
 
+    /// Looks with the lock in its hands, whoever waits for it.
+    async fn look_to_the_end(
+        &self,
+        mut looked: OwnedMutexGuard<Option<Instant>>,
+        remote: &Remote,
+        folder: &Path,
+        most: u64,
+    ) -> Result<(), GitError> {
+        let (mirrors, remote, folder) = (self.clone(), remote.clone(), folder.to_owned());
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.tasks.spawn_once("copy of a repository", move |stop| async move {
+            let done = tokio::select! {
+                done = mirrors.look(&remote, &folder, most) => done,
+                () = stop.cancelled() => Err(broken_off()),
+            };
+            if done.is_ok() {
+                *looked = Some(Instant::now());
+            }
+            drop(looked);
+            // Whoever asked may be gone.
+            let _ = reply.send(done);
+        });
+        answer.await.unwrap_or_else(|_| Err(broken_off()))
+    }
+
     async fn look(&self, remote: &Remote, folder: &Path, most: u64) -> Result<(), GitError> {
         if !folder.join("HEAD").is_file() {
             self.git.init(folder).await?;
@@ -135,7 +165,7 @@ impl Mirrors {
         }
         leftovers(folder);
         let listed = self.git.list(folder, remote).await?;
-        let what = "copying the repository from the forge";
+        let what = COPYING;
         let mut command = self.git.command_below(folder, most);
         remote.equip(&mut command);
         for fault in OLD_FAULTS {
@@ -195,6 +225,10 @@ impl Mirrors {
             }
         }
     }
+}
+
+fn broken_off() -> GitError {
+    GitError::Broken { what: COPYING, source: std::io::Error::other("the gateway stops") }
 }
 
 impl Git {

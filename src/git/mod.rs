@@ -25,7 +25,7 @@ mod program;
 pub mod receive;
 mod serve;
 
-pub use contents::{Looked, Patches};
+pub use contents::{Ends, Looked, Patches};
 pub use credentials::{Credential, CredentialError, Credentials};
 pub use error::GitError;
 pub use forge::{Pushed, Remote};

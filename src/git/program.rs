@@ -52,6 +52,9 @@ const ALWAYS: &[&str] = &[
     "protocol.file.allow=never",
     "http.followRedirects=false",
     "http.emptyAuth=false",
+    // A forge that says nothing for three minutes has gone.
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=180",
     "transfer.fsckObjects=true",
     "transfer.bundleURI=false",
     "fetch.recurseSubmodules=false",

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -18,6 +18,10 @@ use super::program::{Git, Group, start};
 const BEGINS: Duration = Duration::from_secs(120);
 /// And say nothing in the middle of it; whoever does not read its answer is waited for as long.
 const SILENT: Duration = Duration::from_secs(10 * 60);
+/// And take for all of it.
+const WHOLE: Duration = Duration::from_secs(60 * 60);
+/// How long it may take to end when it has said everything.
+const ENDS: Duration = Duration::from_secs(5);
 /// The longest head of an answer.
 const LONGEST_HEAD: usize = 16 * 1024;
 
@@ -50,6 +54,8 @@ struct Running {
     child: Child,
     group: Group,
     stdout: ChildStdout,
+    /// When it must have ended.
+    end: Instant,
     is_over: bool,
 }
 
@@ -80,7 +86,7 @@ impl Git {
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(broken(io::Error::other("no pipes")));
         };
-        let mut running = Running { child, group, stdout, is_over: false };
+        let mut running = Running { child, group, stdout, end: Instant::now() + WHOLE, is_over: false };
         let begin = async {
             // It reads all of the question before it answers. One that does not has its reasons, and says them.
             let _ = stdin.write_all(&asked.body).await;
@@ -106,16 +112,26 @@ async fn more(mut running: Running) -> Option<(io::Result<Bytes>, Running)> {
     if running.is_over {
         return None;
     }
+    let late = |text| io::Error::new(io::ErrorKind::TimedOut, text);
     let mut buffer = vec![0; 64 * 1024];
-    let read = tokio::time::timeout(SILENT, running.stdout.read(&mut buffer)).await;
-    let piece = match read {
+    let left = running.end.saturating_duration_since(Instant::now());
+    let read = async {
+        if left.is_zero() {
+            return Ok(Err(late("the answer took too long")));
+        }
+        tokio::time::timeout(SILENT.min(left), running.stdout.read(&mut buffer)).await
+    };
+    let piece = match read.await {
         Ok(Ok(0)) => {
-            let ended = running.child.wait().await;
-            running.group.has_ended();
+            let ended = tokio::time::timeout(ENDS, running.child.wait()).await;
             running.is_over = true;
+            if ended.is_ok() {
+                running.group.has_ended();
+            }
             match ended {
-                Ok(status) if status.success() => return None,
-                _ => Err(io::Error::other("git ended before its answer did")),
+                Ok(Ok(status)) if status.success() => return None,
+                Ok(_) => Err(io::Error::other("git ended before its answer did")),
+                Err(_) => Err(late("git has said everything and does not end")),
             }
         }
         Ok(Ok(count)) => {
@@ -123,7 +139,7 @@ async fn more(mut running: Running) -> Option<(io::Result<Bytes>, Running)> {
             Ok(Bytes::from(buffer))
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "git says nothing")),
+        Err(_) => Err(late("git says nothing")),
     };
     running.is_over |= piece.is_err();
     Some((piece, running))
@@ -142,5 +158,43 @@ async fn head(stdout: &mut ChildStdout) -> io::Result<(String, Vec<u8>)> {
         if count == 0 || read.len() > LONGEST_HEAD {
             return Err(io::Error::other("git gives no answer"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(script: &str, end: Duration) -> Running {
+        let mut command = tokio::process::Command::new("/bin/sh");
+        command.args(["-c", script]).process_group(0).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (mut child, group) = start("answering", command).expect("started");
+        let stdout = child.stdout.take().expect("a pipe");
+        Running { child, group, stdout, end: Instant::now() + end, is_over: false }
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_whatever_git_does() {
+        // It closes its mouth and stays.
+        let began = Instant::now();
+        let (piece, left) = more(running("exec >&-; sleep 600", WHOLE)).await.expect("a word");
+        assert!(piece.expect_err("an end").to_string().contains("does not end"));
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        assert!(more(left).await.is_none(), "nothing after it");
+        // It talks for ever.
+        let mut talks = running("while :; do echo x; done", Duration::from_millis(200));
+        let last = loop {
+            let (piece, left) = more(talks).await.expect("a word");
+            match piece {
+                Ok(_) => talks = left,
+                Err(error) => break error,
+            }
+        };
+        assert!(last.to_string().contains("took too long"), "{last}");
+        // It says it all and goes.
+        let (piece, left) = more(running("echo x", WHOLE)).await.expect("a word");
+        assert_eq!(piece.expect("a piece"), Bytes::from_static(b"x\n"));
+        assert!(more(left).await.is_none());
     }
 }

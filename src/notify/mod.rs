@@ -1,12 +1,13 @@
 //! Tells people and programs outside what agents ask: a call that is signed, a note on the desktop.
 //!
-//! It reads the events of approvals, and of budgets for the desktop, as a durable consumer. A call is a row before it is made, written together with
+//! It reads the events of approvals, of runs that want a person, and of budgets for the desktop, as a durable consumer. A call is a row before it is made, written together with
 //! how far was read, so a gateway that dies in between neither forgets it nor notes it twice. The desktop is told as
 //! well as it can be: nothing depends on it.
 //!
 //! Not here: what is asked and who may answer (see `approvals`).
 
 mod desktop;
+mod run;
 mod webhook;
 
 use std::collections::HashMap;
@@ -97,7 +98,9 @@ impl Service for Notifier {
         let Inner { deps: NotifierDeps { store, clock, failpoints, settings }, http, bell, .. } =
             &*self.inner;
         let filter = Filter {
-            kinds: ["prompt.asked", "prompt.answered", "budget.warning"].map(Into::into).to_vec(),
+            kinds: ["prompt.asked", "prompt.answered", "budget.warning", "run.moved", "schedule.paused"]
+                .map(Into::into)
+                .to_vec(),
             ..Filter::default()
         };
         let reader = Consumer::new(store.clone(), "notify", filter, self.clone(), failpoints.clone());
@@ -112,6 +115,12 @@ impl Service for Notifier {
 
 impl EventHandler for Notifier {
     fn handle(&self, tx: &mut Tx<'_>, event: &Event) -> Result<(), StoreError> {
+        if let Some(told) = run::told(event) {
+            for hook in self.inner.deps.settings.hooks.iter().filter(|_| told.wants_a_person) {
+                webhook::note_run(tx, hook, &told, event)?;
+            }
+            return Ok(());
+        }
         let Some(id) = told_of(event) else { return Ok(()) };
         let prompt = match approvals::get(tx, &id) {
             Err(StoreError::NotFound { .. }) => return Ok(()),
@@ -132,6 +141,18 @@ impl EventHandler for Notifier {
                 let how = if *is_used_up { "is used up" } else { "comes to its end" };
                 let key = format!("budget {}", event.id);
                 self.inner.desktop.show(&key, format!("the budget of {whose} {how}"), exact(text));
+            }
+        }
+        for event in page {
+            if let EventKind::SchedulePaused { schedule, reason } = &event.what {
+                let key = format!("schedule {}", event.id);
+                self.inner.desktop.show(&key, format!("the schedule {schedule} is paused"), exact(reason));
+            }
+        }
+        for told in page.iter().filter_map(run::told) {
+            match told.wants_a_person {
+                true => self.inner.desktop.show(told.run, told.title(), told.body()),
+                false => self.inner.desktop.close(told.run),
             }
         }
         for id in page.iter().filter_map(told_of) {

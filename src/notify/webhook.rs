@@ -7,6 +7,7 @@ use serde_json::json;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use tokio::sync::Notify as Bell;
 
+use super::run::Told;
 use super::{Hook, Settings};
 use crate::clock::{self, Clock};
 use crate::model::approval::ApprovalRequest;
@@ -59,6 +60,26 @@ pub(super) fn note(
             "message": prompt.message,
             "event": serde_json::to_value(what).ok().and_then(|mut it| it.get_mut("data").map(serde_json::Value::take)),
             "answer_with": is_asked.then(|| prompt.command()),
+        },
+    });
+    let id = DeliveryId::from_parts(tx.now_ms(), clock::entropy_128());
+    deliveries::insert(tx, id.as_str(), hook.url.as_str(), &visible::json(&body.to_string()))
+}
+
+/// Notes one call about a run that wants a person.
+pub(super) fn note_run(
+    tx: &mut Tx<'_>,
+    hook: &Hook,
+    told: &Told<'_>,
+    event: &Event,
+) -> Result<(), StoreError> {
+    let body = json!({
+        "type": event.what.kind(),
+        "timestamp": clock::rfc3339(event.at),
+        "data": {
+            "run": told.run,
+            "event": serde_json::to_value(&event.what).ok().and_then(|mut it| it.get_mut("data").map(serde_json::Value::take)),
+            "look_with": told.command(),
         },
     });
     let id = DeliveryId::from_parts(tx.now_ms(), clock::entropy_128());

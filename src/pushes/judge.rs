@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::git::Heads;
+use crate::git::{Ends, Heads};
 use crate::model::git::{BranchRule, RefUpdate, is_ref_name};
 
 /// Why each of them may not be moved, as far as that is known before its objects are there.
@@ -46,6 +46,17 @@ fn refusal(frame: &str, update: &RefUpdate, heads: &Heads, rules: &[BranchRule])
         return Some(format!("frame {frame} may not move a tag that is there"));
     }
     None
+}
+
+/// Why a branch or tag may not be moved to what was sent for it: only commits can be looked through.
+pub(super) fn wrong_end(update: &RefUpdate, ends: &Ends) -> Option<String> {
+    let to = update.to.as_ref()?;
+    if ends.not_commits.contains(to) {
+        return Some("only commits, and tags of commits, can be pushed".to_owned());
+    }
+    let is_tag = ends.tags.contains(to);
+    (is_tag && !update.name.starts_with("refs/tags/"))
+        .then(|| "a branch ends with a commit, not with a tag".to_owned())
 }
 
 /// Whether what is there may be rewritten and deleted.
@@ -99,6 +110,18 @@ mod tests {
         assert!(refused.contains("--branch 'refs/tags/v2'"), "{refused}");
         assert_eq!(one(update("refs/tags/v2", None, Some(B)), &["refs/tags/*"]), "");
         assert!(one(update("refs/tags/v1", Some(A), Some(B)), &["refs/tags/*"]).contains("move a tag"));
+    }
+
+    #[test]
+    fn only_commits_and_their_tags_can_be_looked_through() {
+        let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let ends = Ends { not_commits: set(&[A]), tags: set(&[A, B]), ..Ends::default() };
+        let refused = |name: &str, to: Option<&str>| wrong_end(&update(name, None, to), &ends);
+        assert!(refused("refs/tags/v1", Some(A)).is_some_and(|why| why.contains("only commits")));
+        assert!(refused("refs/heads/x", Some(B)).is_some_and(|why| why.contains("a branch ends")));
+        assert_eq!(refused("refs/tags/v1", Some(B)), None);
+        assert_eq!(refused("refs/heads/x", Some("cccc")), None);
+        assert_eq!(refused("refs/tags/v1", None), None);
     }
 
     #[test]

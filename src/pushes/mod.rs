@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::PushError;
-pub use receive::Body;
+pub use receive::{Body, GATE};
 
 use crate::config::Live;
 use crate::config::schema::Git as Settings;
@@ -55,6 +55,8 @@ const UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What pushes are made of.
 pub struct PushesDeps {
+    /// What opens forges.
+    pub credentials: Credentials,
     /// The database.
     pub store: Store,
     /// Owner of what passes them on.
@@ -108,9 +110,9 @@ impl Pushes {
         let git = Git::new(&root.join("home"));
         let inner = Inner {
             failpoints: deps.tasks.failpoints(),
-            mirrors: Mirrors::new(git.clone(), &root.join("mirrors")),
+            mirrors: Mirrors::new(git.clone(), deps.tasks.clone(), &root.join("mirrors")),
             inbox: Inbox::new(git.clone(), &root.join("pushes")),
-            credentials: Credentials::new(deps.settings.clone()),
+            credentials: deps.credentials,
             on_their_way: Keyed::new(&deps.tasks, "push", |_| ()),
             ended: watch::channel(0).0,
             store: deps.store,
@@ -125,9 +127,7 @@ impl Pushes {
     /// The forge at that host, if it is one.
     #[must_use]
     pub fn forge(&self, host: &str) -> Option<ForgeHost> {
-        let settings = self.inner.settings.now();
-        let listed = settings.hosts.iter().find(|forge| forge.authority == host).cloned();
-        listed.or_else(|| ForgeHost::known().find(|forge| forge.authority == host))
+        self.inner.credentials.forge(host)
     }
 
     /// A repository at its forge, with what opens it.
@@ -140,7 +140,7 @@ impl Pushes {
                 format!("{} is no forge that mimir knows; `git.hosts` lists others", repository.host());
             PushError::NotTheirs(text)
         })?;
-        let credential = self.inner.credentials.of(&forge).await?;
+        let credential = self.inner.credentials.of(&forge, repository).await?;
         Ok(Remote { repository: repository.clone(), forge, credential })
     }
 
@@ -207,7 +207,14 @@ impl Pushes {
     /// # Errors
     /// [`PushError::NotFound`], [`PushError::TooLate`].
     pub async fn approve(&self, principal: &Principal, id: u64) -> Result<Push, PushError> {
-        let principal = principal.clone();
+        let (pushes, principal) = (self.clone(), principal.clone());
+        // A yes is carried out, also when whoever said it does not wait for what comes of it.
+        let work = async move { pushes.approve_now(principal, id).await };
+        self.inner.tasks.run_to_end("approval of a push", work).await.unwrap_or(Err(PushError::Stopping))?;
+        self.wait(id).await
+    }
+
+    async fn approve_now(&self, principal: Principal, id: u64) -> Result<(), PushError> {
         let decided = self.inner.store.write_as(move |tx| {
             let push = pushes::find(tx, id)?.ok_or(PushError::NotFound(id))?;
             // Said already, and maybe by somebody who was gone before it could go on.
@@ -224,7 +231,7 @@ impl Pushes {
         let push = decided.await?;
         self.inner.failpoints.hit("push.after_approval").await;
         self.pass_on(push.id);
-        self.wait(push.id).await
+        Ok(())
     }
 
     /// Ends a push that shall not go on. Its frame is told why.

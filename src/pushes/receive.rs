@@ -28,6 +28,9 @@ const MOST_WAITING: usize = 20;
 /// So many paths or findings are kept of each push.
 const MOST_KEPT: usize = 50;
 
+/// Why everything of a frame with a gate waits: there is nothing in the push itself to look at.
+pub const GATE: &str = "as everything that this frame pushes";
+
 const PUSHES: Principal = Principal::service("pushes");
 
 impl Pushes {
@@ -102,6 +105,10 @@ impl Pushes {
                 }
             },
         };
+        let ends = parcel.ends(&accepted(request, &refused)).await?;
+        for (update, why) in request.updates.iter().zip(&mut refused).filter(|(_, why)| why.is_none()) {
+            *why = judge::wrong_end(update, &ends);
+        }
         for (update, why) in request.updates.iter().zip(&mut refused).filter(|(_, why)| why.is_none()) {
             let (Some(from), Some(to)) = (&update.from, &update.to) else { continue };
             if !judge::may_rewrite(update, &rules) && !parcel.is_before(from, to).await? {
@@ -116,10 +123,7 @@ impl Pushes {
         let push = self.keep(asker, parcel, updates.clone(), contents, reasons).await?;
         let mut told = Vec::new();
         let push = match push.state {
-            PushState::Approved => {
-                self.pass_on(push.id);
-                self.wait(push.id).await?
-            }
+            PushState::Approved => self.wait(push.id).await?,
             _ => push,
         };
         if push.state != PushState::Pushed {
@@ -156,7 +160,7 @@ impl Pushes {
             looked.paths.iter().filter(|path| is_protected(path, &settings.protected)).cloned().collect();
         let mut reasons = Vec::new();
         if asker.forge.mode == GitMode::Gate {
-            reasons.push("as everything that this frame pushes".to_owned());
+            reasons.push(GATE.to_owned());
         }
         if !protected.is_empty() {
             reasons.push(format!("it changes {}", in_short(&protected)));
@@ -184,7 +188,8 @@ impl Pushes {
         Ok((contents, reasons))
     }
 
-    /// Writes it down. Goes on to its end when the frame leaves meanwhile: what is in a row is there.
+    /// Writes it down, and sees to it that it goes on if it may. Goes on to its end when the frame leaves meanwhile: what is
+    /// in a row is there, and what was approved is on its way.
     async fn keep(
         &self,
         asker: &Asker,
@@ -193,7 +198,7 @@ impl Pushes {
         contents: PushContents,
         held_because: Vec<String>,
     ) -> Result<Push, PushError> {
-        let inner = self.inner.clone();
+        let (passes_on, inner) = (self.clone(), self.inner.clone());
         let (frame, frame_name, repository) =
             (asker.frame.clone(), asker.name.clone(), asker.repository.clone());
         let work = async move {
@@ -249,6 +254,9 @@ impl Pushes {
                 parcel.keep();
             }
             folders.iter().for_each(|folder| inner.inbox.remove(folder));
+            if push.state == PushState::Approved {
+                passes_on.pass_on(push.id);
+            }
             Ok::<_, PushError>(push)
         };
         self.inner.tasks.run_to_end("push", work).await.unwrap_or(Err(PushError::Stopping))

@@ -108,8 +108,8 @@ impl Runtime for Engines {
         self.time("start", self.of(frame).ensure_started(frame)).await
     }
 
-    async fn has_own_users(&self, storage: &Storage) -> bool {
-        self.local.has_own_users(storage).await
+    async fn why_machines_users(&self, storage: &Storage) -> Option<String> {
+        self.local.why_machines_users(storage).await
     }
 
     async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {

@@ -62,14 +62,28 @@ impl FrameFiles {
         Ok(path)
     }
 
+    /// Whose the frame's files are, as the last create left them.
+    pub(super) fn owner(&self) -> Option<(u32, u32)> {
+        let found = fs::symlink_metadata(self.start()).ok()?;
+        Some((found.uid(), found.gid()))
+    }
+
     /// The first of the numbers of this machine that are the frame's users.
     pub(super) fn users(&self) -> Option<u32> {
         fs::read_to_string(self.root.join(USERS)).ok()?.trim().parse().ok()
     }
 
-    /// Gives it that first number, for as long as it lives.
+    /// Gives it that first number, for as long as it lives: on the disk before a container uses it, or after a power cut
+    /// another frame would get the same.
     pub(super) fn set_users(&self, first: u32) -> Result<(), RuntimeError> {
-        self.put_beside(USERS, &first.to_string(), 0o600).map(drop)
+        let path = self.put_beside(USERS, &first.to_string(), 0o600)?;
+        let folders = [Some(self.root.as_path()), self.root.parent()];
+        [Some(path.as_path())]
+            .into_iter()
+            .chain(folders)
+            .flatten()
+            .try_for_each(sync)
+            .map_err(|e| failed(&path, e))
     }
 
     /// Makes what is missing. The folders around it are ours alone, the link belongs to whom the frame runs as.
@@ -189,6 +203,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Waits until a file, or which names a folder holds, is on the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
 }
 
 fn failed(path: &Path, source: io::Error) -> RuntimeError {

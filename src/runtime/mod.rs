@@ -84,9 +84,9 @@ pub trait Runtime: Send + Sync {
     /// Starts the container unless it runs.
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError>;
 
-    /// Whether the owner of what is there can be somebody else inside a frame than outside.
-    async fn has_own_users(&self, _storage: &Storage) -> bool {
-        false
+    /// Why users of a frame that works there would be users of this machine; none when they would be others.
+    async fn why_machines_users(&self, _storage: &Storage) -> Option<String> {
+        None
     }
 
     /// How what runs in it is kept apart, as the kernel says it; none when nothing runs, or where we may not look.

@@ -42,6 +42,9 @@ pub enum SecretError {
     /// Name a host.
     #[error(transparent)]
     Host(#[from] crate::model::secrets::InvalidHost),
+    /// Name another header, or none.
+    #[error("{0}")]
+    Header(String),
     /// A value in an environment is one line.
     #[error("the secret {0} has several lines, which no variable can hold")]
     Lines(SecretName),

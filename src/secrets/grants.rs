@@ -1,6 +1,6 @@
 //! What frames are given of secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hyper::HeaderMap;
 
@@ -15,7 +15,7 @@ use crate::model::network::NetworkMode;
 use crate::model::principal::Principal;
 use crate::model::secret::Secret;
 use crate::model::secrets::{
-    PLACEHOLDER, SecretForm, SecretGrant, SecretHost, check_variable, usual_variable,
+    PLACEHOLDER, SecretForm, SecretGrant, SecretHost, check_header, check_variable, usual_variable,
 };
 use crate::store::secrets as rows;
 use crate::store::{StoreError, frames};
@@ -29,6 +29,8 @@ pub struct Grant {
     pub variable: Option<String>,
     /// Where a placeholder may go.
     pub host: Option<String>,
+    /// In which headers besides those that authenticate.
+    pub headers: Vec<String>,
 }
 
 /// What a frame is given at its start.
@@ -65,7 +67,12 @@ impl Vault {
             (SecretForm::Environment | SecretForm::File, Some(_)) => return Err(SecretError::HostOfNone),
             (SecretForm::Environment | SecretForm::File, None) => None,
         };
+        if host.is_none() && !grant.headers.is_empty() {
+            return Err(SecretError::Header("only a placeholder is replaced in headers".to_owned()));
+        }
+        let headers = grant.headers.iter().map(|name| check_header(name).map_err(SecretError::Header));
         let given = SecretGrant {
+            headers: headers.collect::<Result<_, _>>()?,
             secret: name.clone(),
             form: grant.form,
             variable,
@@ -179,18 +186,21 @@ impl Vault {
         host: &SecretHost,
         headers: &mut HeaderMap,
     ) -> Result<bool, SwapError> {
-        let wanted: BTreeSet<String> = placeholder::in_headers(headers);
+        let wanted = placeholder::in_headers(headers);
         if wanted.is_empty() {
             return Ok(false);
         }
         let grants = self.of_frame(frame).await.map_err(SecretError::from)?;
         let mut secrets = BTreeMap::new();
         let mut names = Vec::new();
-        for placeholder in wanted {
+        for (placeholder, stands_in) in wanted {
             let of = grants.iter().find(|grant| grant.placeholder.as_ref() == Some(&placeholder));
             let grant = of.ok_or(SwapError::Worthless)?;
             if let Some(other) = grant.host.as_ref().filter(|other| *other != host) {
                 return Err(SwapError::OtherHost { name: grant.secret.clone(), host: other.to_string() });
+            }
+            if let Some(header) = stands_in.into_iter().find(|header| !grant.may_stand_in(header)) {
+                return Err(SwapError::OtherHeader { name: grant.secret.clone(), header });
             }
             secrets.insert(placeholder, self.value(&grant.secret).await?);
             names.push(grant.secret.clone());
@@ -220,6 +230,17 @@ pub enum SwapError {
         name: SecretName,
         /// Where it may go.
         host: String,
+    },
+    /// The host may keep what it is told there.
+    #[error(
+        "the placeholder of the secret {name} stands in the header `{header}`, which says nothing about who asks and may be \
+         kept by the host; on its own machine, the owner may allow it with `mimir secret grant … --header {header}`"
+    )]
+    OtherHeader {
+        /// Which secret.
+        name: SecretName,
+        /// Where it stood.
+        header: String,
     },
     /// It has several lines.
     #[error("a secret in it cannot stand in a header")]

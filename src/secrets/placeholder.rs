@@ -1,6 +1,7 @@
 //! Placeholders in the headers of a request: which there are, and what stands in their place. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,15 +14,17 @@ use crate::model::secrets::PLACEHOLDER;
 /// How many letters follow a placeholder's beginning: 128 random bits.
 pub(super) const DIGITS: usize = 32;
 
-/// The placeholders that stand in headers.
+/// The placeholders that stand in headers, each with the headers in which it does.
 #[must_use]
-pub fn in_headers(headers: &HeaderMap) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+pub fn in_headers(headers: &HeaderMap) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::<String, BTreeSet<String>>::new();
     for (name, value) in headers {
         let Ok(text) = value.to_str() else { continue };
-        collect(text, &mut found);
-        if let Some(pair) = (name == AUTHORIZATION).then(|| basic(text)).flatten() {
-            collect(&pair, &mut found);
+        let pair = (name == AUTHORIZATION).then(|| basic(text)).flatten();
+        for text in [Some(text), pair.as_deref()].into_iter().flatten() {
+            for at in places(text) {
+                found.entry(text[at].to_owned()).or_default().insert(name.as_str().to_owned());
+            }
         }
     }
     found
@@ -31,7 +34,7 @@ pub fn in_headers(headers: &HeaderMap) -> BTreeSet<String> {
 #[must_use]
 pub fn replace(headers: &mut HeaderMap, secrets: &BTreeMap<String, Secret>) -> bool {
     let mut fits = true;
-    let is_meant = |text: &str| secrets.keys().any(|placeholder| text.contains(placeholder.as_str()));
+    let is_meant = |text: &str| places(text).into_iter().any(|at| secrets.contains_key(&text[at]));
     for (name, value) in headers.iter_mut() {
         let Ok(text) = value.to_str() else { continue };
         let replaced = match (name == AUTHORIZATION).then(|| basic(text)).flatten() {
@@ -54,9 +57,16 @@ pub fn replace(headers: &mut HeaderMap, secrets: &BTreeMap<String, Secret>) -> b
 }
 
 fn fill(text: &str, secrets: &BTreeMap<String, Secret>) -> Secret {
-    secrets.iter().fold(Secret::new(text), |text, (placeholder, secret)| {
-        Secret::new(text.reveal().replace(placeholder.as_str(), secret.reveal()))
-    })
+    let (mut filled, mut done) = (String::new(), 0);
+    for at in places(text) {
+        if let Some(secret) = secrets.get(&text[at.clone()]) {
+            filled.push_str(&text[done..at.start]);
+            filled.push_str(secret.reveal());
+            done = at.end;
+        }
+    }
+    filled.push_str(&text[done..]);
+    Secret::new(filled)
 }
 
 /// `user:password` of a header that packs them.
@@ -66,14 +76,17 @@ fn basic(text: &str) -> Option<String> {
     String::from_utf8(pair).ok()
 }
 
-fn collect(text: &str, found: &mut BTreeSet<String>) {
+/// Where placeholders stand in a text. What is found is what is replaced: nothing that only begins like one.
+fn places(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
     for (at, begin) in text.match_indices(PLACEHOLDER) {
         let digits = &text.as_bytes()[at + begin.len()..];
         let count = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         if count == DIGITS {
-            found.insert(text[at..at + begin.len() + DIGITS].to_owned());
+            found.push(at..at + begin.len() + DIGITS);
         }
     }
+    found
 }
 
 #[cfg(test)]
@@ -110,6 +123,22 @@ mod tests {
             assert_eq!(headers[name], after.as_str());
             assert_eq!(headers[name].is_sensitive(), !found.is_empty(), "{before}");
         }
+    }
+
+    #[test]
+    fn what_is_found_is_what_is_replaced() {
+        let longer = format!("{ONE}0");
+        let mut headers = headers(&[
+            ("authorization", format!("Bearer {ONE}")),
+            ("x-api-key", ONE.to_owned()),
+            ("x-amz-meta-note", longer.clone()),
+        ]);
+        let found = in_headers(&headers);
+        assert_eq!(found.keys().collect::<Vec<_>>(), [ONE]);
+        assert_eq!(found[ONE].iter().collect::<Vec<_>>(), ["authorization", "x-api-key"]);
+        assert!(replace(&mut headers, &secrets()));
+        assert_eq!(headers["x-amz-meta-note"], longer.as_str(), "it only begins like one");
+        assert_eq!(headers["authorization"], "Bearer ghp_one");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const KEY_FILE: &str = "audit.key";
 const EPOCH_ENTRIES: u64 = 100;
 /// … or so many ms.
 const EPOCH_MS: u64 = 5 * 60 * 1000;
+/// More of them than fifty years have.
+const MOST_EPOCHS: u64 = 6_000_000;
 /// What stands before the first entry.
 const GENESIS: &str = "mimir audit log";
 const NEXT_EPOCH: &[u8] = b"mimir audit log: the next epoch";
@@ -46,6 +48,22 @@ impl ChainKey {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
         Some(Self(bytes))
+    }
+
+    /// The key of a later epoch; none of one that no log will ever reach.
+    #[must_use]
+    pub fn of_epoch(&self, epoch: u64) -> Option<Self> {
+        (epoch <= MOST_EPOCHS).then(|| (0..epoch).fold(self.clone(), |key, _| key.next()))
+    }
+
+    /// Over fields, each with its length, so that nothing can move from one into the next.
+    pub(super) fn sign(&self, fields: &[&str]) -> String {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
+        for field in fields {
+            context.update(&(field.len() as u64).to_be_bytes());
+            context.update(field.as_bytes());
+        }
+        hex::encode(context.sign())
     }
 
     fn next(&self) -> Self {
@@ -84,12 +102,24 @@ struct Row {
 }
 
 /// The chain's end, as the database has it.
-struct End {
+pub(super) struct End {
     key: ChainKey,
     epoch: u64,
     entries: u64,
     since: u64,
     head: Head,
+}
+
+impl End {
+    /// How far the log goes.
+    pub(super) fn head(&self) -> Head {
+        self.head.clone()
+    }
+
+    /// The key that it has now, and of which epoch that is.
+    pub(super) fn key(&self) -> (&ChainKey, u64) {
+        (&self.key, self.epoch)
+    }
 }
 
 /// What is wrong with the log.
@@ -242,11 +272,9 @@ pub fn verify(ask: &impl Queryable, key: Option<&ChainKey>, heads: &[Head]) -> R
     })
 }
 
-/// Over every field with its length, so that nothing can move from one into the next.
 fn mac(key: &ChainKey, before: &str, epoch: u64, row: &Row) -> String {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key.0));
     let numbers = [epoch.to_string(), row.id.to_string(), row.at.to_string()];
-    let fields = [
+    key.sign(&[
         before,
         &numbers[0],
         &numbers[1],
@@ -255,12 +283,7 @@ fn mac(key: &ChainKey, before: &str, epoch: u64, row: &Row) -> String {
         &row.action,
         &row.subject,
         &row.detail,
-    ];
-    for field in fields {
-        context.update(&(field.len() as u64).to_be_bytes());
-        context.update(field.as_bytes());
-    }
-    hex::encode(context.sign())
+    ])
 }
 
 fn row(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
@@ -277,7 +300,7 @@ fn row(row: &rusqlite::Row<'_>) -> Result<Row, StoreError> {
     })
 }
 
-fn end(ask: &impl Queryable) -> Result<Option<End>, StoreError> {
+pub(super) fn end(ask: &impl Queryable) -> Result<Option<End>, StoreError> {
     ask.maybe_row("SELECT * FROM audit_chain", (), |row| {
         let key: String = row.get("key")?;
         Ok(End {

@@ -113,7 +113,21 @@ pub fn verify(options: &OpenOptions, copy: &Path) -> Result<i64, StoreError> {
 /// # Errors
 /// Those of [`verify`], and [`StoreError::Backup`] when a file cannot be written.
 pub fn restore(options: &OpenOptions, copy: &Path, now_ms: u64) -> Result<Option<PathBuf>, StoreError> {
+    restore_after(options, copy, now_ms, || {})
+}
+
+/// The same; `note` is called when the copy is known to be whole, and nothing was changed yet.
+///
+/// # Errors
+/// See [`restore`].
+pub fn restore_after(
+    options: &OpenOptions,
+    copy: &Path,
+    now_ms: u64,
+    note: impl FnOnce(),
+) -> Result<Option<PathBuf>, StoreError> {
     verify(options, copy)?;
+    note();
     let path = &options.path;
     let unfinished = with_ending(path, ".restoring");
     let _ = fs::remove_file(&unfinished);

@@ -263,6 +263,18 @@ pub fn list(ask: &impl Queryable) -> Result<Vec<Frame>, StoreError> {
     ask.rows(select_frames!("ORDER BY frames.name"), (), frame)
 }
 
+/// The frames that were made for a run, the newest first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn of_run(ask: &impl Queryable, run: &RunId) -> Result<Vec<Frame>, StoreError> {
+    ask.rows(
+        select_frames!("WHERE frames.run_id = ?1 ORDER BY frames.created_at DESC, frames.id DESC"),
+        (run,),
+        frame,
+    )
+}
+
 /// Throwaway frames whose time is up and that nobody asked to remove yet.
 ///
 /// # Errors

@@ -30,6 +30,10 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0018_pushes.sql"),
     include_str!("migrations/0019_counters.sql"),
     include_str!("migrations/0020_runs.sql"),
+    include_str!("migrations/0021_webhooks.sql"),
+    include_str!("migrations/0022_schedules.sql"),
+    include_str!("migrations/0023_secret_headers.sql"),
+    include_str!("migrations/0024_project_settings.sql"),
 ];
 
 /// Brings the schema up to date; `found` is its version.

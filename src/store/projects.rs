@@ -2,11 +2,12 @@
 
 use rusqlite::Row;
 
-use super::values::{to_sql_int, unsigned};
+use super::values::{json, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
+use crate::model::git::Repository;
 use crate::model::ids::ProjectId;
 use crate::model::names::ProjectName;
-use crate::model::project::Project;
+use crate::model::project::{Project, ProjectSettings, SentryProject};
 
 /// Registers a project.
 ///
@@ -80,4 +81,90 @@ pub fn remove(tx: &mut Tx<'_>, id: &ProjectId) -> Result<(), StoreError> {
         0 => Err(StoreError::NotFound { what: "project", key: id.to_string() }),
         _ => Ok(()),
     }
+}
+
+fn settings_row(row: &Row<'_>) -> Result<ProjectSettings, StoreError> {
+    let organization: Option<String> = row.get("sentry_organization")?;
+    let project: Option<String> = row.get("sentry_project")?;
+    Ok(ProjectSettings {
+        repository: row.get("repository")?,
+        default_branch: row.get("default_branch")?,
+        language: row.get("language")?,
+        checks: json(row, "checks", "checks of a project")?,
+        sentry: organization
+            .zip(project)
+            .map(|(organization, project)| SentryProject { organization, project }),
+        protected: json(row, "protected", "protected paths of a project")?,
+    })
+}
+
+/// What is known of a project; nothing, when nobody looked and nobody said.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn settings(ask: &impl Queryable, id: &ProjectId) -> Result<ProjectSettings, StoreError> {
+    let found = ask.maybe_row("SELECT * FROM project_settings WHERE project_id = ?1", (id,), settings_row)?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Keeps what is known of a project, in the place of what was.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn set_settings(tx: &mut Tx<'_>, id: &ProjectId, settings: &ProjectSettings) -> Result<(), StoreError> {
+    let sentry = settings.sentry.as_ref();
+    tx.change(
+        "INSERT INTO project_settings (project_id, repository, default_branch, language, checks, sentry_organization,
+                                       sentry_project, protected)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (project_id) DO UPDATE SET
+             repository = excluded.repository, default_branch = excluded.default_branch, language = excluded.language,
+             checks = excluded.checks, sentry_organization = excluded.sentry_organization,
+             sentry_project = excluded.sentry_project, protected = excluded.protected",
+        rusqlite::params![
+            id,
+            settings.repository,
+            settings.default_branch,
+            settings.language,
+            to_json(&settings.checks, "checks of a project")?,
+            sentry.map(|sentry| &sentry.organization),
+            sentry.map(|sentry| &sentry.project),
+            to_json(&settings.protected, "protected paths of a project")?,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The project of that repository; of several folders the one that was registered first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn find_by_repository(
+    ask: &impl Queryable,
+    repository: &Repository,
+) -> Result<Option<Project>, StoreError> {
+    ask.maybe_row(
+        "SELECT projects.* FROM projects JOIN project_settings ON project_id = id
+         WHERE repository = ?1 ORDER BY created_at, id LIMIT 1",
+        (repository,),
+        project,
+    )
+}
+
+/// The project whose errors are told there; the organization may be unknown.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn find_by_sentry(
+    ask: &impl Queryable,
+    organization: Option<&str>,
+    sentry_project: &str,
+) -> Result<Option<Project>, StoreError> {
+    ask.maybe_row(
+        "SELECT projects.* FROM projects JOIN project_settings ON project_id = id
+         WHERE sentry_project = ?1 AND (?2 IS NULL OR sentry_organization = ?2)
+         ORDER BY created_at, id LIMIT 1",
+        (sentry_project, organization),
+        project,
+    )
 }

@@ -122,15 +122,26 @@ pub fn grant(
         return Err(StoreError::Taken { what: "variable", value: grant.variable.clone() });
     }
     tx.change(
-        "INSERT INTO secret_grants (frame_id, secret, variable, form, host, placeholder, granted_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO secret_grants (frame_id, secret, variable, form, host, placeholder, headers, granted_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (frame_id, secret) DO UPDATE
             SET variable = excluded.variable, form = excluded.form, host = excluded.host,
-                placeholder = excluded.placeholder, granted_at = excluded.granted_at",
-        (&frame.id, &grant.secret, &grant.variable, grant.form, &grant.host, &grant.placeholder, tx.now()),
+                placeholder = excluded.placeholder, headers = excluded.headers, granted_at = excluded.granted_at",
+        (
+            &frame.id,
+            &grant.secret,
+            &grant.variable,
+            grant.form,
+            &grant.host,
+            &grant.placeholder,
+            to_json(&grant.headers, "a grant's headers")?,
+            tx.now(),
+        ),
     )?;
     let host = grant.host.as_ref().map(ToString::to_string);
-    let detail = json!({ "frame": frame.id, "form": grant.form, "variable": grant.variable, "host": host });
+    let detail = json!({
+        "frame": frame.id, "form": grant.form, "variable": grant.variable, "host": host, "headers": grant.headers,
+    });
     tx.audit(principal, "secret.grant", &format!("{} to {}", grant.secret, frame.name), &detail)
 }
 
@@ -181,6 +192,7 @@ fn granted(row: &Row<'_>) -> Result<SecretGrant, StoreError> {
         variable: row.get("variable")?,
         host: row.get("host")?,
         placeholder: row.get("placeholder")?,
+        headers: from_json(row, "headers", "a grant's headers")?,
         granted_at: unsigned(row, "granted_at")?,
     })
 }

@@ -64,7 +64,7 @@ pub enum StageError {
 }
 
 /// What a stage works with. Implemented by the engine (and by tests of pure parts).
-pub trait StageContext: Send {
+pub trait StageContext: Send + Sync {
     /// The run as it is now, with what was saved.
     fn run(&self) -> &Run;
 

@@ -3,10 +3,11 @@
 
 mod budgets;
 mod document;
-mod echo;
+pub mod echo;
 mod external;
 mod passthrough;
 mod requests;
+mod schedules;
 mod secrets;
 mod sessions;
 mod streams;

@@ -7,7 +7,7 @@ use mimir::clock::Clock;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::store::audit_chain::KEY_FILE;
-use mimir::store::{OpenOptions, Store, Tx};
+use mimir::store::{OpenOptions, Store, Tx, backup};
 use mimir::supervisor::failpoint::Failpoints;
 use serde_json::json;
 
@@ -63,10 +63,12 @@ impl Log {
     }
 }
 
+fn options(folder: &Path) -> OpenOptions {
+    OpenOptions { path: folder.join("mimir.db"), key: Secret::new(KEY), backups: folder.join("backups") }
+}
+
 fn open(folder: &Path, clock: &Clock) -> Store {
-    let options =
-        OpenOptions { path: folder.join("mimir.db"), key: Secret::new(KEY), backups: folder.join("backups") };
-    Store::open(options, clock.clone()).expect("a database")
+    Store::open(options(folder), clock.clone()).expect("a database")
 }
 
 #[tokio::test]
@@ -121,6 +123,114 @@ async fn a_cut_end_and_an_older_copy_are_found_by_what_was_noted_outside() {
     let audit = Audit::new(old, log.clock.clone(), there.path(), log.folder.path().join("heads"));
     let found = audit.verify(None).await.expect("read").findings;
     assert!(found.len() == 1 && found[0].contains("older copy"), "{found:?}");
+}
+
+impl Log {
+    /// Puts a copy back as `mimir backup restore` does, and opens what is there then.
+    async fn put_back(self, copy: &Path) -> Self {
+        let Self { folder, store, audit, clock } = self;
+        // The database is used by nobody meanwhile.
+        drop((store, audit));
+        let (options, heads) = (options(folder.path()), folder.path().join("heads"));
+        clock.advance_ms(1000);
+        let at = clock.now_ms();
+        let mut noted = Ok(());
+        let note = || noted = audit::note_restore(&options, copy, &heads, at);
+        backup::restore_after(&options, copy, at, note).expect("put back");
+        noted.expect("noted");
+        let store = open(folder.path(), &clock);
+        let audit = Audit::new(store.clone(), clock.clone(), folder.path(), heads);
+        audit.write_restore().await.expect("written");
+        audit.write_restore().await.expect("once");
+        Self { folder, store, audit, clock }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("heads")).expect("lines");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn set_lines(&self, lines: &[String]) {
+        std::fs::write(self.folder.path().join("heads"), lines.join("\n") + "\n").expect("written");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_was_put_back_is_a_known_cut_and_explains_nothing_that_came_later() {
+    let log = Log::new().await;
+    log.write(0..50).await;
+    let copy = log.store.back_up(1).await.expect("a copy");
+    log.write(50..180).await;
+    log.audit.note_head().await.expect("noted");
+    let log = log.put_back(&copy).await;
+    let found = log.audit.verify(None).await.expect("read");
+    assert!(found.ok, "{found:?}");
+    let restored: Vec<_> = found.restored.iter().map(|one| (one.had_entries, one.copied_entries)).collect();
+    assert_eq!(restored, [(Some(180), 50)]);
+    let written = log.audit.list(None, 10).await.expect("read");
+    let of_it = written.iter().filter(|entry| entry.action == "backup.restore").count();
+    assert_eq!(of_it, 1, "once: {written:?}");
+
+    // It goes on from there, and what is noted from now on must be found.
+    log.write(50..300).await;
+    assert!(log.audit.note_head().await.expect("noted"));
+    assert!(log.audit.verify(None).await.expect("read").ok);
+    let copy_of_now = log.store.back_up(2).await.expect("a copy");
+    log.write(300..420).await;
+    log.audit.note_head().await.expect("noted");
+
+    // Back and forth, as people do who look for something: the first copy, then the newest.
+    let log = log.put_back(&copy).await;
+    log.write(50..70).await;
+    log.audit.note_head().await.expect("noted");
+    let log = log.put_back(&copy_of_now).await;
+    let found = log.audit.verify(None).await.expect("read");
+    assert!(found.ok && found.restored.len() == 3, "{found:?}");
+
+    // Without the first key nobody can tell a note of ours from another.
+    let path = log.folder.path().join(KEY_FILE);
+    let key = std::fs::read_to_string(&path).expect("a key");
+    std::fs::remove_file(&path).expect("moved");
+    let found = log.audit.verify(None).await.expect("read");
+    assert!(!found.ok && found.findings.iter().any(|one| one.contains("the first key")), "{found:?}");
+    assert!(log.audit.verify(Some(key.trim())).await.expect("read").ok);
+}
+
+#[tokio::test]
+async fn a_copy_put_back_past_mimir_is_found_whatever_is_written_about_it() {
+    let log = Log::new().await;
+    log.write(0..50).await;
+    let copy = log.store.back_up(1).await.expect("a copy");
+    log.write(50..180).await;
+    log.audit.note_head().await.expect("noted");
+    let log = log.put_back(&copy).await;
+    log.write(50..200).await;
+    log.audit.note_head().await.expect("noted");
+    assert!(log.findings().await.is_empty());
+    let lines = log.lines();
+    let ours = lines.iter().find(|line| line.contains("restored")).expect("a note").clone();
+
+    // Who has the database alone puts the same copy back once more: the note of then does not explain it.
+    let Log { folder, store, audit, clock } = log;
+    drop((store, audit));
+    backup::restore(&options(folder.path()), &copy, 9).expect("put back");
+    let store = open(folder.path(), &clock);
+    let audit = Audit::new(store.clone(), clock.clone(), folder.path(), folder.path().join("heads"));
+    let log = Log { folder, store, audit, clock };
+    let found = log.findings().await;
+    assert!(found.iter().any(|one| one.contains("older copy")), "{found:?}");
+
+    // Who has the file alone cannot write one that does: not the old one again, not one that is changed.
+    log.set_lines(&[lines.clone(), vec![ours.clone()]].concat());
+    assert!(!log.findings().await.is_empty(), "the same note once more");
+    let end = lines.iter().rfind(|line| !line.contains("restored")).expect("a head");
+    let end: serde_json::Value = serde_json::from_str(end).expect("json");
+    let mut forged: serde_json::Value = serde_json::from_str(&ours).expect("json");
+    forged["restored"]["from"] = json!({ "count": end["count"], "mac": end["mac"] });
+    log.set_lines(&[lines.clone(), vec![forged.to_string()]].concat());
+    let found = log.findings().await;
+    assert!(found.iter().any(|one| one.contains("not written by this mimir")), "{found:?}");
+    assert!(found.iter().any(|one| one.contains("older copy")), "{found:?}");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod prompts;
 mod queue;
 mod real;
 mod running;
+mod runs;
 mod send;
 pub mod terminal;
 mod views;

@@ -12,11 +12,13 @@ use mimir::config::error::{ConfigError, ConfigProblem};
 use mimir::config::frame_file::FrameFile;
 use mimir::config::keys::{self, CONFIG, Owner};
 use mimir::config::provider::ModelEntry;
-use mimir::config::schema::Tls;
+use mimir::config::schema::{Tls, TokenSource};
 use mimir::config::{
     Config, FlagValue, LoadOptions, Loaded, Origin, Paths, Running, edit, env, json_schema, paths,
     project_file,
 };
+use mimir::model::forge::App;
+use mimir::model::git::ForgeKind;
 use mimir::model::network::NetworkMode;
 
 struct Home {
@@ -330,6 +332,26 @@ fn a_model_of_a_provider_without_key_is_chosen_before_the_demo() {
 }
 
 #[test]
+fn a_forge_is_opened_by_an_app_or_by_one_other_thing() {
+    let text = "git:\n  hosts: ['gitea:https://git.example.org']\n  credentials:\n    - {host: github.com, app: {id: 77, key_file: ~/app.pem, installation: 9}}\n";
+    let config = Home::with(text).load().config;
+    assert_eq!(config.git.hosts[0].kind, Some(ForgeKind::Gitea));
+    let app = App { id: "77".to_owned(), key_file: PathBuf::from("/home/u/app.pem"), installation: Some(9) };
+    assert_eq!(config.git.credentials[0].source, TokenSource::App(app));
+
+    for (entry, mistake) in [
+        ("{host: github.com, app: {id: 77}}", "`git.credentials[0].app` needs both id and key_file"),
+        ("{host: github.com, app: {installation: 9}}", "needs both id and key_file"),
+        ("{host: github.com, app: {id: 77, key_file: /k, key: x}}", "app.key`"),
+        ("{host: github.com, helper: on, app: {id: 77, key_file: /k}}", "says more than one of token"),
+        ("{host: codeberg.org, app: {id: 77, key_file: /k}}", "is a thing of GitHub's"),
+    ] {
+        let mistakes = Home::with(&format!("git:\n  credentials:\n    - {entry}\n")).mistakes();
+        assert!(mistakes[0].contains(mistake), "{entry}: {mistakes:?}");
+    }
+}
+
+#[test]
 fn projects_are_named_folders() {
     let config = Home::with("projects:\n  - name: my-api\n    path: ~/src/my-api\n").load().config;
     assert_eq!(config.projects[0].path, Path::new("/home/u/src/my-api"));
@@ -339,6 +361,58 @@ fn projects_are_named_folders() {
     assert!(mistakes[0].contains("`projects[0].path` is missing"), "{mistakes:?}");
     let mistakes = Home::with("projects: {a: b}\n").mistakes();
     assert!(mistakes[0].contains("`projects` must be a list"), "{mistakes:?}");
+}
+
+#[test]
+fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
+    let good = "webhooks:\n  sources:\n    errors: {kind: sentry, secret: 0123456789abcdef, organization: acme, token: t}\n    \
+        forge: {kind: github, host: git.example.org}\n    other: {kind: generic, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, mapping: {id: /a/b}}\n  \
+        rules:\n    - {source: errors, on: [issue.created], level: warning, workflow: fix, budget: 2.5, cooldown: 1h}\n    - {source: forge, labels: [x], workflow: fix}\n";
+    let config = Home::with(good).load().config.webhooks;
+    assert_eq!(config.sources.keys().map(String::as_str).collect::<Vec<_>>(), ["errors", "forge", "other"]);
+    assert_eq!(config.sources["other"].mapping.id.as_deref(), Some("/a/b"));
+    let rule = &config.rules[0];
+    assert_eq!(
+        (rule.on.as_slice(), rule.budget_microusd, rule.limit),
+        (&["issue.created".to_owned()][..], Some(2_500_000), 10)
+    );
+    assert_eq!((rule.cooldown.as_secs(), config.rules[1].cooldown.as_secs()), (3_600, 86_400));
+    assert!(config.rules[1].catches_up && config.rules[1].mention == "@mimir");
+    let shown = Home::with(good).load().rows().into_iter().map(|row| row.value).collect::<String>();
+    assert!(!shown.contains("0123456789abcdef") && !shown.contains("whsec_"), "{shown}");
+
+    let of = |source: &str| format!("webhooks: {{sources: {{x: {source}}}}}\n");
+    for (text, mistake) in [
+        (of("{secret: 0123456789abcdef}"), "`webhooks.sources.x.kind` is missing"),
+        (of("{kind: gitlab}"), "`webhooks.sources.x.kind` must be sentry, github, generic"),
+        (of("{kind: sentry, secret: short}"), "`webhooks.sources.x.secret` must have at least 16 characters"),
+        (
+            of("{kind: generic, previous_secret: whsec_AAAA}"),
+            "`webhooks.sources.x.previous_secret` must be whsec_ and",
+        ),
+        (of("{kind: github, token: t}"), "`webhooks.sources.x.token` is for sources of kind sentry"),
+        (of("{kind: sentry, token: t}"), "`webhooks.sources.x.organization` is needed with a token"),
+        (of("{kind: sentry, organization: a/b}"), "must be a short name as it stands in addresses"),
+        (
+            of("{kind: sentry, mapping: {id: /a}}"),
+            "`webhooks.sources.x.mapping` is for sources of kind generic",
+        ),
+        (of("{kind: generic, mapping: {id: a}}"), "must be a JSON pointer such as /data/title"),
+        (of("{kind: generic, host: a.example}"), "`webhooks.sources.x.host` is for sources of kind github"),
+        ("webhooks: {sources: {X: {kind: github}}}\n".to_owned(), "`webhooks.sources.X` needs another name"),
+        (
+            "webhooks: {rules: [{source: x, workflow: y}]}\n".to_owned(),
+            "(rule 1) names the source x; there is none",
+        ),
+        (
+            "webhooks: {sources: {a: {kind: sentry, organization: o}, b: {kind: sentry, organization: o}}}\n"
+                .to_owned(),
+            "`webhooks.sources.b.organization` is that of webhooks.sources.a as well",
+        ),
+    ] {
+        let mistakes = Home::with(&text).mistakes();
+        assert!(mistakes[0].contains(mistake), "{text}: {mistakes:?}");
+    }
 }
 
 // --- changes ---------------------------------------------------------------------------------
@@ -444,7 +518,15 @@ fn every_key_of_the_table_has_a_default_or_belongs_to_a_list_or_provider() {
     }
     for row in set {
         // Lists that are empty.
-        let lists = ["projects", "approvals.rules", "git.credentials", "notify.webhooks", "models.routes"];
+        let lists = [
+            "projects",
+            "schedules",
+            "approvals.rules",
+            "git.credentials",
+            "notify.webhooks",
+            "models.routes",
+            "webhooks.rules",
+        ];
         let is_list = lists.contains(&row.as_str());
         let in_table = keys::find(&CONFIG, &row).is_some() || is_list;
         assert!(in_table, "{row} is not in the table");

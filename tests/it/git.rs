@@ -2,5 +2,7 @@
 
 mod direct;
 mod gate;
+mod leaves;
+mod tags;
 mod traps;
 mod world;

@@ -1,5 +1,8 @@
 //! One binary for all integration tests.
 
+// A forge's objects have many fields.
+#![recursion_limit = "256"]
+
 mod access;
 mod agent;
 mod api;
@@ -25,8 +28,11 @@ mod obedient;
 mod package;
 mod podman;
 mod ports;
+#[cfg(feature = "test-support")]
+mod pulls;
 mod quantities;
 mod replies;
+mod schedules;
 mod scripted_model;
 mod sessions;
 mod status;
@@ -34,3 +40,5 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
+mod webhooks;
+mod workflows;

@@ -28,6 +28,8 @@ pub struct EventFilter {
     pub session: Option<String>,
     /// Only of this message.
     pub message: Option<String>,
+    /// Only of these kinds, separated by commas.
+    pub kind: Option<String>,
 }
 
 /// What following brings.
@@ -112,6 +114,7 @@ impl Follow {
             ("frame", &self.filter.frame),
             ("session", &self.filter.session),
             ("message", &self.filter.message),
+            ("kind", &self.filter.kind),
         ];
         for (name, value) in named {
             if let Some(value) = value {

@@ -16,9 +16,12 @@ mod pin;
 mod place;
 mod pushes;
 mod routes;
+mod runs;
+mod schedules;
 mod secrets;
 mod terminal;
 mod tokens;
+mod webhooks;
 
 pub use error::ClientError;
 pub use events::{EventFilter, Follow, Followed};
@@ -27,4 +30,5 @@ pub use launch::{Launch, Launched, NotStarted};
 pub use lines::JsonLines;
 pub use place::{BadAddress, Place, Remote};
 pub use routes::{FrameVerb, GatewayClient, Reached, SearchFor};
+pub use runs::RunList;
 pub use terminal::{TerminalInput, TerminalOutput, TerminalOutputs};

@@ -25,7 +25,7 @@ use mimir_model::wire::images::{BuildImage, BuildLine, ImageView};
 use mimir_model::wire::messages::{
     EditMessage, ExplainRoute, MessageView, RouteView, SendMessage, SessionDetails, SessionSummary,
 };
-use mimir_model::wire::projects::{AddProject, ProjectView, TrustFolder, TrustView};
+use mimir_model::wire::projects::{AddProject, ProjectView, SetProject, TrustFolder, TrustView};
 use mimir_model::wire::sessions::{ChangeSession, ForkSession, SearchHit, SessionAborted};
 use mimir_model::wire::status::{Health, Status};
 use mimir_model::wire::terminal::TerminalQuery;
@@ -477,6 +477,12 @@ impl GatewayClient {
     /// `GET /v1/projects/{name}`
     pub async fn project(&self, name: &str) -> Result<ProjectView, ClientError> {
         self.get(path(&["v1", "projects", name])).await
+    }
+
+    /// `PUT /v1/projects/{name}/settings`
+    pub async fn set_project(&self, name: &str, settings: &SetProject) -> Result<ProjectView, ClientError> {
+        let call = with_body(Call::new(Method::PUT, path(&["v1", "projects", name, "settings"])), settings)?;
+        self.json(call).await.map(|(_, value)| value)
     }
 
     /// `GET /v1/trust`

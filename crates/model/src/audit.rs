@@ -37,6 +37,21 @@ pub struct AuditVerdict {
     pub heads: u64,
     /// What is wrong, in words.
     pub findings: Vec<String>,
+    /// Copies that were put back: what they lack is known to be missing, and nothing is wrong with it.
+    #[serde(default)]
+    pub restored: Vec<AuditRestored>,
+}
+
+/// A copy of the database that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditRestored {
+    /// When (UTC ms).
+    pub at: u64,
+    /// How many entries the log had; absent when it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub had_entries: Option<u64>,
+    /// How many the copy has.
+    pub copied_entries: u64,
 }
 
 /// How the log is to be checked.

@@ -225,6 +225,12 @@ pub fn is_refusal(sentence: &str) -> bool {
     STARTS.iter().any(|start| sentence.starts_with(start))
 }
 
+/// Whether that sentence is about a price: time does not help then, and somebody has to say it.
+#[must_use]
+pub fn is_about_a_price(sentence: &str) -> bool {
+    sentence.starts_with(NO_PRICE)
+}
+
 /// The sentence about money in what an agent says about a call that failed: as it is, or in the JSON of an error.
 #[must_use]
 pub fn refusal_in(text: &str) -> Option<String> {

@@ -21,6 +21,8 @@ pub const LABEL_GENERATION: &str = "io.mimir.generation";
 pub const LABEL_ISOLATION: &str = "io.mimir.isolation";
 /// The label that says which users of this machine a container's are, where it has users of its own.
 pub const LABEL_USERS: &str = "io.mimir.users";
+/// The label that says why a container's users are this machine's, where the engine could give it others.
+pub const LABEL_MACHINES_USERS: &str = "io.mimir.machines-users";
 
 /// All graphics cards, as files of the Container Device Interface (CDI) name them.
 pub const GPUS: &str = "nvidia.com/gpu";

@@ -108,6 +108,14 @@ pub enum EventKind {
         /// Why it waits, is held or ended.
         reason: Option<String>,
     },
+    /// A schedule does nothing from now on, because its runs failed or cost too much.
+    #[serde(rename = "schedule.paused")]
+    SchedulePaused {
+        /// Its name.
+        schedule: String,
+        /// Why.
+        reason: String,
+    },
     /// The connection to the agent was away; what it did meanwhile was read again and added.
     #[serde(rename = "agent.gap")]
     AgentGap {
@@ -351,6 +359,7 @@ impl EventKind {
             Self::KeyRedacted { .. } => "frame.redacted",
             Self::BudgetWarning { .. } => "budget.warning",
             Self::RunMoved { .. } => "run.moved",
+            Self::SchedulePaused { .. } => "schedule.paused",
             Self::AgentGap { .. } => "agent.gap",
             Self::StatusChanged { .. } => "frame.status",
             Self::SessionRenamed { .. } => "session.renamed",

@@ -15,38 +15,84 @@ pub const KNOWN_FORGES: &[&str] = &["github.com", "gitlab.com", "codeberg.org", 
 /// The longest path of a repository, and the longest branch pattern.
 const LONGEST: usize = 200;
 
+/// Which words a forge understands beside git's: its HTTP API.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum ForgeKind {
+    /// GitHub's, and that of GitHub Enterprise Server.
+    Github,
+    /// Gitea's, which Forgejo has as well.
+    #[strum(to_string = "gitea", serialize = "forgejo")]
+    Gitea,
+}
+
 /// Where a forge is: a host, perhaps with a port; behind TLS unless it is written with `http://`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ForgeHost {
     /// Lower case, with the port when it is not the usual one.
     pub authority: String,
     /// Whether it is spoken to without TLS.
     pub is_plain: bool,
+    /// Its kind, where that is known or was said; else the forge is asked.
+    pub kind: Option<ForgeKind>,
 }
 
 impl ForgeHost {
     /// Those that everybody knows.
     pub fn known() -> impl Iterator<Item = Self> {
-        KNOWN_FORGES.iter().map(|&host| Self { authority: host.to_owned(), is_plain: false })
+        KNOWN_FORGES.iter().map(|&host| Self {
+            authority: host.to_owned(),
+            is_plain: false,
+            kind: kind_of(host),
+        })
     }
 
-    /// Reads `git.example.org`, `git.example.org:8443` or `http://10.0.0.7:3000`.
+    /// Reads `git.example.org`, `git.example.org:8443` or `http://10.0.0.7:3000`. Before it may stand its kind:
+    /// `gitea:https://git.example.org`, `forgejo:git.example.org`, `github:https://ghe.example.org`.
     ///
     /// # Errors
     /// The end of a sentence that begins with what was read.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lower = text.trim().to_ascii_lowercase();
+        let said =
+            lower.split_once(':').and_then(|(word, rest)| Some((word.parse::<ForgeKind>().ok()?, rest)));
+        // `gitea:3000` is a host with a port.
+        let said = said.filter(|(_, rest)| !rest.bytes().all(|b| b.is_ascii_digit()));
+        let (said, lower) = said.map_or((None, lower.as_str()), |(kind, rest)| (Some(kind), rest));
         let (rest, is_plain) = match (lower.strip_prefix("https://"), lower.strip_prefix("http://")) {
             (Some(rest), _) => (rest, false),
             (None, Some(rest)) => (rest, true),
-            (None, None) => (lower.as_str(), false),
+            (None, None) => (lower, false),
         };
         let authority = rest.trim_end_matches('/');
         if is_authority(authority) {
-            Ok(Self { authority: authority.to_owned(), is_plain })
+            let kind = said.or_else(|| kind_of(authority));
+            Ok(Self { authority: authority.to_owned(), is_plain, kind })
         } else {
             Err(format!("must hold hosts such as git.example.org or git.example.org:8443, not `{text}`"))
         }
+    }
+}
+
+/// Of those that everybody knows.
+fn kind_of(authority: &str) -> Option<ForgeKind> {
+    match authority {
+        "github.com" => Some(ForgeKind::Github),
+        "codeberg.org" => Some(ForgeKind::Gitea),
+        _ => None,
     }
 }
 
@@ -520,6 +566,25 @@ mod tests {
         let own = Repository::parse("http://10.0.0.7:3000/team/sub/app").expect("fine");
         assert_eq!((own.host(), own.path()), ("10.0.0.7:3000", "team/sub/app"));
         assert_eq!(Repository::parse("10.0.0.7:3000/team/sub/app"), Ok(own));
+    }
+
+    #[test]
+    fn the_kind_of_a_forge_is_known_or_said() {
+        let of = |text: &str| {
+            let host = ForgeHost::parse(text).expect(text);
+            (host.authority, host.is_plain, host.kind)
+        };
+        let (github, gitea) = (Some(ForgeKind::Github), Some(ForgeKind::Gitea));
+        assert_eq!(of("git.example.org:8443"), ("git.example.org:8443".to_owned(), false, None));
+        assert_eq!(of("github.com"), ("github.com".to_owned(), false, github));
+        assert_eq!(of("https://codeberg.org/"), ("codeberg.org".to_owned(), false, gitea));
+        assert_eq!(of("gitea:http://10.0.0.7:3000"), ("10.0.0.7:3000".to_owned(), true, gitea));
+        assert_eq!(of("Forgejo:git.example.org"), ("git.example.org".to_owned(), false, gitea));
+        assert_eq!(of("github:https://ghe.example.org"), ("ghe.example.org".to_owned(), false, github));
+        assert_eq!(of("gitea:3000"), ("gitea:3000".to_owned(), false, None), "a host with a port");
+        assert_eq!(of("gitea:gitea:3000"), ("gitea:3000".to_owned(), false, gitea));
+        assert!(ForgeHost::parse("svn:https://x.example.org").is_err());
+        assert!(ForgeHost::parse("gitea:").is_err());
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct Isolation {
     /// What the engine was told and the kernel does not say: sentences.
     #[serde(default)]
     pub differs: Vec<String>,
+    /// Why users inside are users of this machine; none when they are others.
+    #[serde(default)]
+    pub machines_users: Option<String>,
     /// Bytes of memory that the kernel lets it have; none without a limit, or where nobody can say.
     #[serde(default)]
     pub memory_bytes: Option<u64>,

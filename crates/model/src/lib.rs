@@ -1,6 +1,6 @@
 //! Values and decisions: what mimir talks about, and which moves are legal.
 //!
-//! Everything here is pure. It reads no clock, opens no file and knows nothing
+//! Everything here is pure. It reads no clock, opens no file (but the machine's list of time zones) and knows nothing
 //! of SQL, HTTP, tokio or containers, so every rule can be tested by calling it.
 
 pub mod agent;
@@ -15,11 +15,13 @@ pub mod doctor;
 pub mod event;
 pub mod filter;
 pub mod fingerprint;
+pub mod forge;
 pub mod frame;
 pub mod git;
 pub mod ids;
 pub mod isolation;
 pub mod kit;
+pub mod loose;
 pub mod message;
 pub mod names;
 pub mod network;
@@ -31,6 +33,7 @@ pub mod project;
 pub mod quantity;
 pub mod routing;
 pub mod run;
+pub mod schedule;
 pub mod scope;
 pub mod secret;
 pub mod secrets;
@@ -42,6 +45,7 @@ pub mod token;
 pub mod trust;
 pub mod usage;
 pub mod visible;
+pub mod webhook;
 pub mod wire;
 #[cfg(test)]
 mod words_tests;

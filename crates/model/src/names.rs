@@ -110,6 +110,10 @@ name!(
     /// A secret's name; the same rule as [`FrameName`].
     SecretName
 );
+name!(
+    /// A schedule's name; the same rule as [`FrameName`].
+    ScheduleName
+);
 
 #[cfg(test)]
 mod tests {

@@ -109,7 +109,7 @@ pub struct Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunInput {
     /// What it is about.
-    #[serde(default)]
+    #[serde(default, rename = "matter")]
     pub subject: RunSubject,
     /// The repository that it works on, where it works on one.
     #[serde(default)]
@@ -258,12 +258,63 @@ pub struct RunProgress {
     pub answered: Vec<String>,
     /// Heads for which a hand-over comment stands.
     pub handed_over: Vec<String>,
-    /// Since when this stage works or waits (UTC ms).
+    /// Since when it is in this stage (UTC ms).
     pub stage_since: Option<u64>,
+    /// How long this stage has worked until now (ms); waiting does not count.
+    pub stage_worked_ms: u64,
+    /// What a person is asked while it is held.
+    pub held: Option<RunHold>,
     /// Gates that a person opened, by name; with the head for which that holds, where it is about one.
     pub approved: BTreeMap<String, String>,
     /// What stages of workflows keep besides, by stage.
     pub notes: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a person is asked about a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunHold {
+    /// The gate's name: of the stage, or [`RunHold::BREAKER`].
+    pub gate: String,
+    /// What a yes is bound to, such as the commit that would be merged; empty: nothing.
+    #[serde(default)]
+    pub subject: String,
+}
+
+impl RunHold {
+    /// The gate before the first stage, when the runs before it failed.
+    pub const BREAKER: &str = "breaker";
+}
+
+/// Whether a run has one of the places of those at work.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum RunPlace {
+    /// It has none and wants none.
+    #[default]
+    None,
+    /// It waits for one.
+    Wanted,
+    /// It has one.
+    Taken,
+}
+
+impl RunPlace {
+    /// The word in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// A run, as its row says.

@@ -17,6 +17,57 @@ pub const LEAST_BYTES: usize = 8;
 /// A longer text is no secret but a file.
 pub const MOST_BYTES: usize = 64 * 1024;
 
+/// Headers that say who asks. Hosts check what they say and do not keep it; of every other header they may keep it, as the
+/// metadata of an object or as a destination, and show it to whoever asks later.
+pub const AUTHENTICATING: &[&str] = &[
+    "api-key",
+    "apikey",
+    "authorization",
+    "deploy-token",
+    "job-token",
+    "private-token",
+    "x-access-token",
+    "x-api-key",
+    "x-api-token",
+    "x-auth-token",
+    "x-goog-api-key",
+    "x-vault-token",
+];
+
+/// Headers that are between neighbours or lead a request: no secret is ever put into them.
+const NEVER: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The name of a header in which a placeholder is to be replaced as well, in small letters.
+///
+/// # Errors
+/// Why it cannot be.
+pub fn check_header(name: &str) -> Result<String, String> {
+    let name = name.to_ascii_lowercase();
+    let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    if !(1..=100).contains(&name.len()) || !name.bytes().all(is_letter) {
+        return Err(format!("`{name}` is not the name of a header"));
+    }
+    match NEVER.contains(&name.as_str()) {
+        true => {
+            Err(format!("no secret is put into `{name}`: it is between neighbours, or leads the request"))
+        }
+        false => Ok(name),
+    }
+}
+
 /// Where a secret comes from when it is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -173,11 +224,19 @@ pub struct SecretGrant {
     pub host: Option<SecretHost>,
     /// What stands for it; a placeholder's alone. New for each grant.
     pub placeholder: Option<String>,
+    /// Headers in which it is replaced besides those that authenticate, in small letters.
+    pub headers: Vec<String>,
     /// UTC ms.
     pub granted_at: u64,
 }
 
 impl SecretGrant {
+    /// Whether its placeholder is replaced in that header.
+    #[must_use]
+    pub fn may_stand_in(&self, header: &str) -> bool {
+        AUTHENTICATING.contains(&header) || self.headers.iter().any(|named| named == header)
+    }
+
     /// What is loosened by it, in a sentence; nothing by a placeholder.
     #[must_use]
     pub fn loosened(&self) -> Option<String> {

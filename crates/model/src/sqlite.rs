@@ -12,12 +12,14 @@ use crate::frame::{Desired, EngineKind, FrameState};
 use crate::git::{PushState, Repository};
 use crate::ids::{ApprovalId, FrameId, InstanceId, MessageId, ProjectId, RunId, SessionId, TokenId};
 use crate::message::DeliveryState;
-use crate::names::{FrameName, ProjectName, SecretName, TokenName};
+use crate::names::{FrameName, ProjectName, ScheduleName, SecretName, TokenName};
 use crate::network::NetworkMode;
 use crate::origin::Origin;
 use crate::port::{Port, PortPurpose};
-use crate::run::RunState;
+use crate::run::{RunPlace, RunState};
+use crate::schedule::{ScheduleSource, TickCause, TickOutcome};
 use crate::secrets::{SecretForm, SecretHost};
+use crate::webhook::WebhookState;
 
 /// A value in a row that is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,7 @@ parsed! {
     ProjectName => "a project name",
     TokenName => "a token name",
     SecretName => "a secret's name",
+    ScheduleName => "a schedule's name",
     SecretHost => "a host of a secret",
     ModelRef => "a model",
     Repository => "a repository",
@@ -98,6 +101,11 @@ words! {
     SecretForm => "how a secret is seen",
     PushState => "the state of a push",
     RunState => "the state of a run",
+    ScheduleSource => "where a schedule stands",
+    TickOutcome => "what became of a time",
+    TickCause => "why it was time",
+    RunPlace => "whether a run has a place",
+    WebhookState => "the state of a webhook",
 }
 
 /// Ids that somebody else makes; any text is one.

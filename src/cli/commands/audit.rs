@@ -10,7 +10,7 @@ use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::json::AuditExported;
 use crate::cli::table::{Table, clean, column};
 use crate::client::GatewayClient;
-use crate::model::audit::{AuditEntry, VerifyAudit};
+use crate::model::audit::{AuditEntry, AuditRestored, VerifyAudit};
 use crate::model::quantity::age;
 
 /// Entries asked for at a time.
@@ -113,6 +113,9 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Outcome {
     for finding in &found.findings {
         context.out.line(finding)?;
     }
+    for restored in &found.restored {
+        context.out.line(put_back(restored, context.now_ms()))?;
+    }
     let how = if found.recomputed {
         "each entry was computed anew"
     } else {
@@ -128,6 +131,20 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Outcome {
         found.entries, found.heads
     ))?;
     Ok(if found.ok { DONE } else { FAILED })
+}
+
+/// A cut that is known: whoever put a copy back may ask himself whether it was he.
+fn put_back(restored: &AuditRestored, now_ms: u64) -> String {
+    let lost = match restored.had_entries {
+        Some(had) => format!("it had {had} entries then"),
+        None => "how far it went then could not be read".to_owned(),
+    };
+    format!(
+        "a copy with {} entries was put back {} ago (`mimir backup restore`); {lost}, and what is missing is in the file that was \
+         set aside",
+        restored.copied_entries,
+        age(restored.at, now_ms)
+    )
 }
 
 async fn export(args: &ExportArgs, context: &Context) -> Outcome {

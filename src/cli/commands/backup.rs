@@ -38,7 +38,8 @@ pub struct WhichArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "No gateway may run meanwhile (`mimir serve --stop`). Frames go on running, and the next gateway
-takes over those that the copy knows. What happened after the copy was made is in the file that was set aside."
+takes over those that the copy knows. What happened after the copy was made is in the file that was set aside;
+`mimir audit verify` knows of it and says so."
 )]
 pub struct RestoreArgs {
     #[command(flatten)]
@@ -121,7 +122,13 @@ fn restore(args: &RestoreArgs, context: &Context) -> Outcome {
     if !confirm_destruction(&context.out, args.yes, &question, "mimir backup restore")? {
         return Ok(FAILED);
     }
-    let aside = copies.restore(&file)?;
+    let put_back = copies.restore(&file)?;
+    if let Some(why) = &put_back.not_noted {
+        context
+            .out
+            .say(format!("it was not noted, so `mimir audit verify` will say that the log was cut: {why}"));
+    }
+    let aside = put_back.set_aside;
     if context.out.json {
         let set_aside = aside.map(|aside| aside.display().to_string());
         context.out.document(&BackupRestored { file: file.display().to_string(), set_aside })?;

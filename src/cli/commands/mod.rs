@@ -7,6 +7,7 @@ pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod config_edit;
+pub mod cron;
 pub mod doctor;
 pub mod frame;
 pub mod guake;
@@ -18,6 +19,7 @@ pub mod prices;
 pub mod projects;
 pub mod push;
 pub mod queue;
+pub mod runs;
 pub mod secret;
 pub mod send;
 pub mod serve;
@@ -27,6 +29,8 @@ pub mod status;
 pub mod token;
 pub mod uninstall;
 pub mod version;
+pub mod webhooks;
+pub mod workflows;
 
 use super::context::Context;
 use super::exit::Outcome;
@@ -54,6 +58,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Frame(command)) => context.wait_for(frame::run(command, context)),
         Some(Command::Image(command)) => context.wait_for(image::run(command, context)),
         Some(Command::Sessions(command)) => context.wait_for(sessions::run(command, context)),
+        Some(Command::Cron(command)) => cron::run(command, context),
         Some(Command::Secret(command)) => context.wait_for(secret::run(command, context)),
         Some(Command::Token(command)) => context.wait_for(token::run(command, context)),
         Some(Command::Audit(command)) => context.wait_for(audit::run(command, context)),
@@ -65,6 +70,9 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Resume(args)) => context.wait_for(budget::pause(!args.all, context)),
         Some(Command::Approvals(command)) => context.wait_for(approvals::run(command, context)),
         Some(Command::Push(command)) => context.wait_for(push::run(command, context)),
+        Some(Command::Runs(command)) => context.wait_for(runs::run(command, context)),
+        Some(Command::Workflows(command)) => context.wait_for(workflows::run(command, context)),
+        Some(Command::Webhooks(command)) => context.wait_for(webhooks::run(command, context)),
         Some(Command::Queue(command)) => context.wait_for(queue::run(command, context)),
         Some(Command::Projects(command)) => context.wait_for(projects::run(command, context)),
     }

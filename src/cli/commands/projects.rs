@@ -12,10 +12,11 @@ use crate::cli::names;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column};
 use crate::model::names::ProjectName;
+use crate::model::project::ProjectSettings;
 use crate::model::quantity::age;
 use crate::model::shell::quoted;
 use crate::model::trust::Trust;
-use crate::wire::projects::{AddProject, ProjectView, TrustFolder, TrustView};
+use crate::wire::projects::{AddProject, ProjectView, SetProject, TrustFolder, TrustView};
 
 /// Verbs of projects.
 #[derive(Debug, Subcommand)]
@@ -25,6 +26,7 @@ pub enum ProjectsCommand {
     List,
     Add(AddArgs),
     Show(NameArgs),
+    Set(SetArgs),
     #[command(alias = "rm", alias = "delete")]
     Remove(RemoveArgs),
     Trust(TrustArgs),
@@ -40,6 +42,28 @@ pub struct AddArgs {
     /// What to call it; the folder's name when absent
     #[arg(long, value_parser = ProjectName::parse)]
     name: Option<ProjectName>,
+    /// Where its errors are told, in Sentry; what its files say when absent
+    #[arg(long, value_name = "ORGANIZATION/PROJECT")]
+    sentry: Option<String>,
+}
+
+/// Say what is to be known of a project; what is not named stays
+#[derive(Debug, Args)]
+#[command(after_help = "Settings:
+  repository=github.com/me/shop   where it is at a forge
+  default_branch=main             the branch that changes are made for
+  language=rust                   what most of it is written in
+  checks='cargo test'             a shell line that says whether it works, run in a frame; several in order
+  sentry=acme/shop                where its errors are told: organization and project
+  protected=deploy                a file or folder whose change needs a person; several
+Several of checks= and protected= together are the new list. `NAME=` alone takes it away.")]
+pub struct SetArgs {
+    /// Which project
+    #[arg(value_parser = ProjectName::parse, add = names::projects())]
+    name: ProjectName,
+    /// What, and to what
+    #[arg(required = true, value_name = "SETTING=VALUE")]
+    settings: Vec<String>,
 }
 
 /// A project and its frames
@@ -92,6 +116,7 @@ pub async fn run(command: ProjectsCommand, context: &Context) -> Outcome {
         ProjectsCommand::List => list(context).await,
         ProjectsCommand::Add(args) => add(&args, context).await,
         ProjectsCommand::Show(args) => show(&args, context).await,
+        ProjectsCommand::Set(args) => set(&args, context).await,
         ProjectsCommand::Remove(args) => remove(&args, context).await,
         ProjectsCommand::Trust(args) => trust(&args, context).await,
         ProjectsCommand::Distrust(args) => distrust(&args, context).await,
@@ -131,12 +156,17 @@ async fn list(context: &Context) -> Outcome {
 
 async fn add(args: &AddArgs, context: &Context) -> Outcome {
     let path = absolute(&args.path)?;
-    let request = AddProject { name: args.name.as_ref().map(ToString::to_string), path };
+    let request =
+        AddProject { name: args.name.as_ref().map(ToString::to_string), path, sentry: args.sentry.clone() };
     let project = context.gateway().await?.add_project(&request).await?;
     if context.out.json {
         context.out.document(&project)?;
     } else {
         context.out.line(&project.name)?;
+        for (name, value) in known(&project.settings) {
+            context.out.say(format!("  {name:<10} {}", clean(&value)));
+        }
+        context.out.say(format!("`mimir projects set {} …` changes what is known of it", project.name));
         context.out.say(format!("`mimir frame create --project {}` makes a frame for it", project.name));
     }
     Ok(DONE)
@@ -258,7 +288,64 @@ fn print(project: &ProjectView, context: &Context) -> Result<(), Failure> {
     out.line(format!("  path     {}", clean(&project.path)))?;
     out.line(format!("  frames   {frames}"))?;
     out.line(format!("  trust    {}", in_a_word(project.trust)))?;
+    for (name, value) in known(&project.settings) {
+        out.line(format!("  {name:<8} {}", clean(&value)))?;
+    }
     out.line(format!("  created  {} ago", age(project.created_at, context.now_ms())))
+}
+
+/// What is known of it, each with a word.
+fn known(settings: &ProjectSettings) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let mut row = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
+    row("at", settings.repository.as_ref().map(ToString::to_string));
+    row("branch", settings.default_branch.clone());
+    row("language", settings.language.clone());
+    settings.checks.iter().for_each(|check| row("checks", Some(check.clone())));
+    row("sentry", settings.sentry.as_ref().map(ToString::to_string));
+    settings.protected.iter().for_each(|path| row("guards", Some(path.clone())));
+    rows
+}
+
+async fn set(args: &SetArgs, context: &Context) -> Outcome {
+    let gateway = context.gateway().await?;
+    let mut settings = SetProject::from(gateway.project(args.name.as_str()).await?.settings);
+    changed(&mut settings, &args.settings)?;
+    let project = gateway.set_project(args.name.as_str(), &settings).await?;
+    if context.out.json {
+        context.out.document(&project)?;
+    } else {
+        print(&project, context)?;
+    }
+    Ok(DONE)
+}
+
+fn changed(settings: &mut SetProject, said: &[String]) -> Result<(), Failure> {
+    let (mut checks, mut protected) = (None::<Vec<String>>, None::<Vec<String>>);
+    for pair in said {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(usage(format!("`{pair}` is not SETTING=VALUE"))
+                .hint("for example `mimir projects set shop checks='cargo test'`")
+                .into());
+        };
+        let one = (!value.is_empty()).then(|| value.to_owned());
+        match name {
+            "repository" => settings.repository = one,
+            "default_branch" => settings.default_branch = one,
+            "language" => settings.language = one,
+            "sentry" => settings.sentry = one,
+            "checks" => checks.get_or_insert_default().extend(one),
+            "protected" => protected.get_or_insert_default().extend(one),
+            other => {
+                return Err(usage(format!("there is no setting {other}"))
+                    .hint("there are repository, default_branch, language, checks, sentry and protected")
+                    .into());
+            }
+        }
+    }
+    settings.checks = checks.unwrap_or(std::mem::take(&mut settings.checks));
+    settings.protected = protected.unwrap_or(std::mem::take(&mut settings.protected));
+    Ok(())
 }
 
 async fn remove(args: &RemoveArgs, context: &Context) -> Outcome {

@@ -65,7 +65,8 @@ pub struct RmArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The frame sees NAME=mimir-secret-… and NAME_URL=http://127.0.0.1:8118/https/HOST. What it
-sends there goes to HOST by TLS, with the secret in the place of the placeholder in headers.
+sends there goes to HOST by TLS, with the secret in the place of the placeholder in headers that
+say who asks, and in those that --header names.
 With --env or --file the frame sees the secret itself, and can send it anywhere;
 `mimir frame show` says so."
 )]
@@ -79,6 +80,10 @@ pub struct GrantArgs {
     /// Where it may go: api.github.com, registry.example.org:8443, or http://… for a host without TLS
     #[arg(long, value_name = "HOST", required_unless_present_any = ["env", "file"], conflicts_with_all = ["env", "file"])]
     host: Option<String>,
+    /// Also replace the placeholder in this header; those that say who asks (Authorization, X-Api-Key, Private-Token …) need not
+    /// be named. The host may keep what it is told in it, and show it to others
+    #[arg(long = "header", value_name = "NAME", conflicts_with_all = ["env", "file"])]
+    headers: Vec<String>,
     /// Loosened: in the frame's environment
     #[arg(long, conflicts_with = "file")]
     env: bool,
@@ -233,8 +238,13 @@ async fn grant(args: GrantArgs, context: &Context) -> Outcome {
         (_, true) => SecretForm::File,
         (false, false) => SecretForm::Placeholder,
     };
-    let request =
-        GrantSecret { frame: args.frame.to_string(), form, variable: args.variable, host: args.host };
+    let request = GrantSecret {
+        frame: args.frame.to_string(),
+        form,
+        variable: args.variable,
+        host: args.host,
+        headers: args.headers,
+    };
     let granted = context.gateway().await?.grant_secret(args.name.as_str(), &request).await?;
     if context.out.json {
         context.out.document(&granted)?;
@@ -253,7 +263,13 @@ fn words(granted: &SecretGrantView) -> Vec<String> {
         (SecretForm::Placeholder, Some(host), Some(url)) => vec![
             format!("{frame} has a placeholder of {secret} in {variable}, for {} alone", clean(host)),
             format!("  it asks {}, which is in {variable}_URL", clean(url)),
-        ],
+        ]
+        .into_iter()
+        .chain(
+            (!granted.headers.is_empty())
+                .then(|| format!("  {} may keep what stands in {}", clean(host), granted.headers.join(", "))),
+        )
+        .collect(),
         (SecretForm::File, ..) => {
             vec![format!(
                 "{frame} has {secret} as a file, named by {variable}: whatever runs in it can read it"

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use crate::budget::{BudgetTarget, Budgets};
-use crate::gateway::extract::{Caller, JsonBody, QueryParams};
+use crate::gateway::extract::{Caller, JsonBody, JsonList, QueryParams};
 use crate::gateway::problem::{Answer, Reply};
 use crate::model::budget::{BudgetPeriod, BudgetScope};
 use crate::store::usage::Share;
@@ -158,7 +158,7 @@ pub async fn prices(State(budgets): State<Budgets>) -> Json<Vec<PriceView>> {
 pub async fn set_prices(
     State(budgets): State<Budgets>,
     Caller(principal): Caller,
-    JsonBody(rows): JsonBody<Vec<PriceView>>,
+    JsonList(rows): JsonList<PriceView>,
 ) -> Answer<Json<Vec<PriceView>>> {
     let rows: Vec<_> = rows.into_iter().map(crate::model::usage::PriceRow::from).collect();
     budgets.set_prices(&principal, rows.clone()).await?;

@@ -10,17 +10,19 @@ use crate::clock::{self, Clock};
 use crate::frames::Frames;
 use crate::gateway::extract::{Caller, JsonBody};
 use crate::gateway::problem::{Answer, Reply};
+use crate::model::git::Repository;
 use crate::model::ids::ProjectId;
 use crate::model::names::{self, ProjectName};
-use crate::model::project::Project;
-use crate::store::{self, Store, StoreError};
-use crate::wire::projects::{AddProject, ProjectView};
+use crate::model::project::{Project, ProjectSettings, SentryProject};
+use crate::store::{self, Queryable, Store, StoreError};
+use crate::wire::projects::{AddProject, ProjectView, SetProject};
 
 routes! {
     get "/v1/projects" Read All => list;
     post "/v1/projects" Frames All => add;
     get "/v1/projects/{name}" Read All => show;
     delete "/v1/projects/{name}" Frames All => remove;
+    put "/v1/projects/{name}/settings" Admin All => set;
 }
 
 /// All projects, by name.
@@ -33,13 +35,13 @@ pub async fn list(
         store::projects::list(db)?.into_iter().map(|project| with_frames(db, project)).collect::<Result<Vec<_>, _>>()
     });
     let mut views = Vec::new();
-    for (project, names) in read.await? {
-        views.push(view(&frames, project, names).await?);
+    for known in read.await? {
+        views.push(view(&frames, known).await?);
     }
     Ok(Json(views))
 }
 
-/// Registers a project.
+/// Registers a project, and learns what its folder says about it. No program is run for that, and nothing in it obeyed.
 #[utoipa::path(post, path = "/v1/projects", tag = "projects", request_body = AddProject,
     responses((status = 201, body = ProjectView)))]
 pub async fn add(
@@ -51,16 +53,21 @@ pub async fn add(
     let name = choose_name(request.name.as_deref(), &path)?;
     let now = clock.now_ms();
     let id = ProjectId::from_parts(now, clock::entropy_128());
+    let mut settings = frames.learn(&path).await;
+    if let Some(sentry) = request.sentry.as_deref().filter(|text| !text.is_empty()) {
+        settings.sentry = Some(sentry_project(sentry)?);
+    }
     let project = Project { id, name, path, created_at: now };
-    let project = store
+    let known = store
         .write(move |tx| {
             store::projects::insert(tx, &project)?;
+            store::projects::set_settings(tx, &project.id, &settings)?;
             let detail = serde_json::json!({ "path": project.path });
             tx.audit(&principal, "project.add", project.name.as_str(), &detail)?;
-            Ok::<_, StoreError>(project)
+            with_frames(tx, project)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(view(&frames, project, Vec::new()).await?)))
+    Ok((StatusCode::CREATED, Json(view(&frames, known).await?)))
 }
 
 /// A project.
@@ -74,8 +81,50 @@ pub async fn show(
     let read = store.read(move |db| {
         store::projects::find_by_name(db, &wanted)?.map(|project| with_frames(db, project)).transpose()
     });
-    let (project, names) = read.await?.ok_or_else(|| missing(&name))?;
-    Ok(Json(view(&frames, project, names).await?))
+    let known = read.await?.ok_or_else(|| missing(&name))?;
+    Ok(Json(view(&frames, known).await?))
+}
+
+/// Says what is to be known of a project, in the place of what was.
+#[utoipa::path(put, path = "/v1/projects/{name}/settings", tag = "projects", params(("name" = String, Path)),
+    request_body = SetProject, responses((status = 200, body = ProjectView)))]
+pub async fn set(
+    State(store): State<Store>, State(frames): State<Frames>,
+    Caller(principal): Caller,
+    Path(name): Path<String>,
+    JsonBody(request): JsonBody<SetProject>,
+) -> Answer<Json<ProjectView>> {
+    let (wanted, settings) = (parse(&name)?, settings(request)?);
+    let change = store.write(move |tx| {
+        let Some(project) = store::projects::find_by_name(tx, &wanted)? else { return Ok(None) };
+        store::projects::set_settings(tx, &project.id, &settings)?;
+        tx.audit(&principal, "project.set", wanted.as_str(), &serde_json::json!({ "settings": settings }))?;
+        with_frames(tx, project).map(Some)
+    });
+    let known = change.await?.ok_or_else(|| missing(&name))?;
+    Ok(Json(view(&frames, known).await?))
+}
+
+fn refused(why: impl Into<String>) -> Reply {
+    Reply::conflict("project.setting", why).hint("`mimir projects set --help` shows what each is like")
+}
+
+fn sentry_project(text: &str) -> Answer<SentryProject> {
+    SentryProject::parse(text).ok_or_else(|| refused(format!("`{text}` is not ORGANIZATION/PROJECT of Sentry's")))
+}
+
+fn settings(request: SetProject) -> Answer<ProjectSettings> {
+    let repository = request.repository.as_deref().map(Repository::parse).transpose();
+    let settings = ProjectSettings {
+        repository: repository.map_err(|error| refused(error.to_string()))?,
+        default_branch: request.default_branch,
+        language: request.language,
+        checks: request.checks,
+        sentry: request.sentry.as_deref().map(sentry_project).transpose()?,
+        protected: request.protected,
+    };
+    settings.check().map_err(refused)?;
+    Ok(settings)
 }
 
 /// Forgets a project. Its folder and its frames stay.
@@ -132,14 +181,18 @@ fn choose_name(given: Option<&str>, path: &str) -> Answer<ProjectName> {
     })
 }
 
-fn with_frames(db: &store::Db<'_>, project: Project) -> Result<(Project, Vec<String>), StoreError> {
+/// A project, the names of its frames, and what is known of it.
+type Known = (Project, Vec<String>, ProjectSettings);
+
+fn with_frames(db: &impl Queryable, project: Project) -> Result<Known, StoreError> {
     let frames = store::frames::list(db)?;
     let of_it = frames.into_iter().filter(|frame| frame.project.as_ref() == Some(&project.id));
     let names = of_it.map(|frame| frame.name.to_string()).collect();
-    Ok((project, names))
+    let settings = store::projects::settings(db, &project.id)?;
+    Ok((project, names, settings))
 }
 
-async fn view(frames: &Frames, project: Project, names: Vec<String>) -> Answer<ProjectView> {
+async fn view(frames: &Frames, (project, names, settings): Known) -> Answer<ProjectView> {
     let trust = frames.standing(&project.path).await?.trust;
     Ok(ProjectView {
         id: project.id.to_string(),
@@ -147,6 +200,7 @@ async fn view(frames: &Frames, project: Project, names: Vec<String>) -> Answer<P
         path: project.path,
         frames: names,
         trust,
+        settings,
         created_at: project.created_at,
     })
 }

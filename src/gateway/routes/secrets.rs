@@ -68,7 +68,8 @@ pub async fn grant(
 ) -> Answer<Json<SecretGrantView>> {
     let name = named(&secret)?;
     let frame = frames.get(&frame_name(&request.frame)?).await?;
-    let grant = Grant { form: request.form, variable: request.variable, host: request.host };
+    let grant =
+        Grant { form: request.form, variable: request.variable, host: request.host, headers: request.headers };
     let granted = vault.grant(&principal, &frame, &name, grant).await?;
     Ok(Json(SecretGrantView::of(&frame.name, &granted)))
 }

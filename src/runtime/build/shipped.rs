@@ -43,3 +43,41 @@ pub(super) async fn load(runner: &Runner<'_>, archive: &Path) -> Result<(), Buil
     runner.step(&format!("loading {archive}")).await;
     runner.engine_within("load the frame image", &["load", "-q", "-i", &archive], LOAD_DEADLINE).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn an_archive_that_others_could_have_put_there_is_none() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (folder, hash) = (place.path().join("share"), "0123456789abcdef0123");
+        fs::create_dir(&folder).expect("made");
+        let mode = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        };
+        mode(&folder, 0o755);
+        let archive = folder.join("frame-0123456789abcdef.tar");
+        assert_eq!(find(Some(&folder), hash), None, "there is none");
+        fs::write(&archive, "an image").expect("written");
+        mode(&archive, 0o644);
+        assert_eq!(find(Some(&folder), hash).as_ref(), Some(&archive));
+        for (path, wrong) in [(&archive, 0o666), (&archive, 0o664), (&folder, 0o777), (&folder, 0o775)] {
+            let usual = if path.is_dir() { 0o755 } else { 0o644 };
+            mode(path, wrong);
+            assert_eq!(find(Some(&folder), hash), None, "{} with {wrong:o}", path.display());
+            mode(path, usual);
+        }
+        assert!(find(Some(&folder), hash).is_some());
+        // Only root can give things away.
+        if rustix::process::getuid().is_root() {
+            for path in [&archive, &folder] {
+                chown(path, Some(4321), None).expect("given away");
+                assert_eq!(find(Some(&folder), hash), None, "{} is somebody else's", path.display());
+                chown(path, Some(0), None).expect("taken back");
+            }
+        }
+    }
+}

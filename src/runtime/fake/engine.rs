@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 
 use super::faults::{Fault, Op};
-use super::world::{Container, Shared, State, image_matches, owner};
+use super::world::{Container, Shared, State, Told, image_matches, owner};
 use super::{FakeEngine, shell};
 use crate::model::container::{
     ContainerSpec, EngineEvent, FoundContainer, ImageInfo, Observation, Stats, container_name,
@@ -160,9 +160,12 @@ impl Runtime for FakeEngine {
 
     async fn isolation(&self, frame: &FrameId) -> Answer<Option<Isolation>> {
         let state = self.world.lock();
-        let runs =
-            state.containers.values().any(|container| container.spec.frame == *frame && container.runs());
-        Ok(state.isolation.clone().filter(|_| runs))
+        let mut running = state.containers.values().filter(|container| container.runs());
+        let container = running.find(|container| container.spec.frame == *frame);
+        Ok(container.and_then(|container| match &state.isolation {
+            Told::AsAsked => Some(container.as_asked()),
+            Told::Only(told) => told.as_deref().cloned(),
+        }))
     }
 
     async fn observe(&self, frame: &FrameId) -> Answer<Observation> {

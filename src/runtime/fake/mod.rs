@@ -160,9 +160,9 @@ impl FakeEngine {
         self.world.lock().capabilities = capabilities;
     }
 
-    /// What the kernel says of everything that runs, from now on; nothing unless set.
+    /// What the kernel says of everything that runs, from now on; what was asked for unless set.
     pub fn set_isolation(&self, isolation: Option<Isolation>) {
-        self.world.lock().isolation = isolation;
+        self.world.lock().isolation = world::Told::Only(isolation.map(Box::new));
     }
 
     /// All containers there are were made by an older mimir.

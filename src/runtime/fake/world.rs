@@ -18,6 +18,7 @@ use crate::model::container::{
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
 use crate::model::isolation::Isolation;
+use crate::model::network::NetworkMode;
 use crate::runtime::files::FrameFiles;
 use crate::runtime::{Capabilities, LogLine, RuntimeError, folder_identity};
 
@@ -44,8 +45,16 @@ pub(super) struct State {
     pub(super) on_mount: Option<OnMount>,
     pub(super) on_connect: Option<OnConnect>,
     /// What the kernel says of everything that runs.
-    pub(super) isolation: Option<Isolation>,
+    pub(super) isolation: Told,
     made: u64,
+}
+
+/// What can be seen of how containers are kept apart.
+pub(super) enum Told {
+    /// Whatever they were made for.
+    AsAsked,
+    /// The same of all, or nothing.
+    Only(Option<Box<Isolation>>),
 }
 
 pub(super) struct Container {
@@ -94,6 +103,23 @@ impl Container {
             workspace: self.workspace.filter(|_| self.runs()),
         };
         Observation { observed: self.observed, details: Some(details) }
+    }
+
+    /// As it was asked for.
+    pub(super) fn as_asked(&self) -> Isolation {
+        let has_network = self.spec.network == NetworkMode::Open;
+        Isolation {
+            host_user: 1001,
+            own_users: true,
+            no_new_privileges: true,
+            filtered: true,
+            read_only_root: true,
+            interfaces: ["lo"].into_iter().chain(has_network.then_some("eth0")).map(str::to_owned).collect(),
+            memory_bytes: Some(self.spec.limits.memory_bytes),
+            pids: Some(u64::from(self.spec.limits.pids)),
+            cpus_milli: Some(u64::from(self.spec.limits.cpus_milli)),
+            ..Isolation::default()
+        }
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -147,7 +173,7 @@ impl World {
             on_exec: None,
             on_mount: None,
             on_connect: None,
-            isolation: None,
+            isolation: Told::AsAsked,
             made: 0,
         };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock, frames_folder }

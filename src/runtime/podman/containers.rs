@@ -1,6 +1,7 @@
 //! What is done to containers. Everything here may be called again after an interruption.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::exec::CreateExecOptions;
@@ -9,14 +10,20 @@ use hyper::Method;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
+use super::blocks::ALL_TAKEN;
+use super::idmap::NotShown;
 use super::isolation::{self, Agreed};
+use super::shown::{InPlace, ShowPlaces, ThisStart};
 use super::streams::Control;
-use super::translate::{Created, Inspected, Listed, Plan, create_body, found, has_own_kernel, observation};
+use super::translate::{
+    Created, Inspected, Listed, Plan, block_of_another, create_body, found, has_own_kernel, observation,
+};
 use super::trouble::Trouble;
 use super::users::Users;
 use super::{Connection, usage, watches};
 use crate::model::container::{
-    FoundContainer, LABEL_INSTANCE, Mount, Observation, Stats, container_name, inside, mount_difference,
+    FoundContainer, LABEL_INSTANCE, LABEL_USERS, Mount, Observation, Stats, container_name, inside,
+    mount_difference,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::{FrameId, InstanceId};
@@ -32,6 +39,7 @@ pub(super) struct Ours {
     pid: Option<u32>,
     missing_folder: Option<String>,
     users: Option<Users>,
+    why_machines_users: Option<String>,
     /// What the engine says of it that is not as it was told.
     unlike_asked: Vec<String>,
     runtime: String,
@@ -47,6 +55,7 @@ impl Ours {
             pid: None,
             missing_folder,
             users: body.users(),
+            why_machines_users: body.why_machines_users(),
             unlike_asked: body.unlike_asked(),
             runtime: body.runtime.clone(),
             id: body.id,
@@ -64,15 +73,20 @@ impl Ours {
     }
 
     /// What the kernel says of it, held against what the engine says.
-    pub(super) fn isolation(&self) -> Option<Isolation> {
+    pub(super) fn isolation(&self, frames: &Path) -> Option<Isolation> {
         let (pid, details) = (self.pid?, self.observation.details.as_ref()?);
-        let agreed = Agreed { users: self.users.clone(), mounts: details.mounts.clone() };
+        let (users, mounts) = (self.users.clone(), details.mounts.clone());
+        let agreed = Agreed { users, mounts, frames: PathBuf::from(frames) };
         let [memory_bytes, pids, cpus_milli] = usage::limits(pid, &self.id);
         let mut found = if has_own_kernel(&self.runtime) {
             Isolation { own_kernel: Some(self.runtime.clone()), ..Isolation::default() }
         } else {
             isolation::look(pid, &agreed)?
         };
+        if !found.own_users && found.own_kernel.is_none() {
+            let unknown = || "its container was made before it was noted why".to_owned();
+            found.machines_users = Some(self.why_machines_users.clone().unwrap_or_else(unknown));
+        }
         found.differs.extend(self.unlike_asked.iter().cloned());
         Some(Isolation { memory_bytes, pids, cpus_milli, ..found })
     }
@@ -118,10 +132,20 @@ impl Connection {
     }
 
     pub(super) async fn list(&self, filters: &str) -> Result<Vec<FoundContainer>, Trouble> {
+        Ok(self.listed(filters).await?.into_iter().filter_map(found).collect())
+    }
+
+    async fn listed(&self, filters: &str) -> Result<Vec<Listed>, Trouble> {
         let query: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("filters", filters).finish();
-        let listed: Vec<Listed> = self.libpod.get(&format!("/containers/json?all=true&{query}")).await?;
-        Ok(listed.into_iter().filter_map(found).collect())
+        self.libpod.get(&format!("/containers/json?all=true&{query}")).await
+    }
+
+    /// The blocks of numbers that containers of other frames have, also those of other homes.
+    pub(super) async fn blocks_of_others(&self, frame: &FrameId) -> Result<BTreeSet<u32>, Trouble> {
+        let filters = serde_json::json!({"label": [LABEL_USERS]}).to_string();
+        let listed = self.listed(&filters).await?;
+        Ok(listed.iter().filter_map(|one| block_of_another(one, frame)).collect())
     }
 
     pub(super) async fn ensure_created(&self, plan: &Plan<'_>) -> Result<(), Trouble> {
@@ -190,8 +214,14 @@ impl Connection {
         }
     }
 
-    /// `places` is where folders are shown with their owners translated, while it starts.
-    pub(super) async fn ensure_started(&self, there: &Ours, places: &Path) -> Result<(), Trouble> {
+    /// `places` is where folders are shown with their owners translated, while it starts; `owner` is whose they are.
+    pub(super) async fn ensure_started(
+        &self,
+        frame: &FrameId,
+        there: &Ours,
+        places: &ShowPlaces,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), Trouble> {
         if there.is(Observed::Running) {
             return Ok(());
         }
@@ -202,23 +232,8 @@ impl Connection {
         if let Some(folder) = &there.missing_folder {
             return Err(Trouble::FolderMissing(folder.clone()));
         }
-        let _in_place = match &there.users {
-            Some(users) if !users.is_below(places) => {
-                self.remove(&there.id).await?;
-                return Err(Trouble::NoContainer("its folders would be shown at another place".to_owned()));
-            }
-            Some(users) => {
-                let users = users.clone();
-                let shown = tokio::task::spawn_blocking(move || users.show()).await;
-                let shown = shown.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-                Some(
-                    shown.map_err(|error| {
-                        Trouble::Other(format!("its folders cannot be shown to it: {error}"))
-                    })?,
-                )
-            }
-            None => None,
-        };
+        let (_turn, start) = places.begin(frame).await;
+        let _in_place = self.show_folders(start, there, places, owner).await?;
         let started = self.docker.start_container(&there.id, None::<StartContainerOptions>).await;
         match started.map_err(Trouble::of_client) {
             // What a hard power-off leaves in the runtime below keeps this container from ever starting again.
@@ -232,6 +247,58 @@ impl Connection {
             }
             failed => failed,
         }
+    }
+
+    /// Shows it its folders, if it has users of its own. A container that has other users than it could have by now, or
+    /// that can be shown its folders no more, is made anew: whoever makes it finds the same and notes why.
+    async fn show_folders(
+        &self,
+        start: ThisStart,
+        there: &Ours,
+        places: &ShowPlaces,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Option<InPlace>, Trouble> {
+        let why = match &there.users {
+            Some(users) if !users.is_below(places.root()) => {
+                "its folders would be shown at another place".to_owned()
+            }
+            Some(users) => {
+                let users = users.clone();
+                let shown = tokio::task::spawn_blocking(move || users.show(start)).await;
+                match shown.unwrap_or_else(|error| Err(std::io::Error::other(error).into())) {
+                    Ok(shown) => return Ok(Some(shown)),
+                    Err(NotShown::Cannot(why)) => why,
+                    Err(NotShown::Failed(error)) => {
+                        return Err(Trouble::Other(format!("its folders cannot be shown to it: {error}")));
+                    }
+                }
+            }
+            None if self.could_have_own_users(there, places, owner).await => {
+                "it can have users of its own by now".to_owned()
+            }
+            None => return Ok(None),
+        };
+        tracing::info!("container {} is made anew: {why}", there.id);
+        self.remove(&there.id).await?;
+        Err(Trouble::NoContainer(why))
+    }
+
+    async fn could_have_own_users(
+        &self,
+        there: &Ours,
+        places: &ShowPlaces,
+        owner: Option<(u32, u32)>,
+    ) -> bool {
+        let (Some(details), Some(owner)) = (&there.observation.details, owner) else { return false };
+        // Whether numbers are free again is not looked at here: it is when the container is made for another reason.
+        let were_taken = there.why_machines_users.as_deref() == Some(ALL_TAKEN);
+        if !self.abilities.own_users || has_own_kernel(&there.runtime) || were_taken {
+            return false;
+        }
+        let users = Users::untold(owner, &details.mounts, places.root());
+        let frames = places.frames().to_owned();
+        let tried = tokio::task::spawn_blocking(move || users.try_out(&frames)).await;
+        tried.is_ok_and(|tried| tried.is_ok())
     }
 
     /// For the good of everybody else: a frame works without it as well.

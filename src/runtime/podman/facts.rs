@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::blocks;
 use super::translate::Abilities;
-use super::users;
 use crate::model::container::GPUS;
 use crate::runtime::{Capabilities, EngineInfo};
 
@@ -88,11 +88,14 @@ fn can_translate_owners(engine: Option<i32>) -> bool {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mounts = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     let theirs = engine.and_then(|pid| mounts(&pid.to_string()));
-    users::are_ours(&read("/proc/self/uid_map"))
+    blocks::are_ours(&read("/proc/self/uid_map"))
         && is_at_least(rustix::system::uname().release().to_str().unwrap_or_default(), (5, 19))
         && theirs.is_some()
         && theirs == mounts("self")
 }
+
+/// Why frames of root's engine have no users of their own here.
+pub(super) const NO_OWN_USERS: &str = "an engine of root's needs Linux 5.19, Podman 4.3, overlay storage and the mounts that mimir sees for others";
 
 /// What the engine can enforce.
 pub(super) fn abilities(body: &InfoBody, version: &str, around: Surroundings) -> Abilities {
@@ -143,8 +146,7 @@ pub(super) fn info(
     );
     note(
         !able.rootless && !able.own_users,
-        "users inside frames are users of this machine: an engine of root's needs Linux 5.19, Podman 4.3 and overlay \
-         storage for others",
+        &format!("users inside frames are users of this machine: {NO_OWN_USERS}"),
     );
     note(!network, "frames cannot have a network of their own here: /dev/net/tun may not be used");
     EngineInfo {

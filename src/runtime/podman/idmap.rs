@@ -14,6 +14,8 @@ use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 
+use super::handle::{self, unescaped};
+
 /// Numbers that stand for others: from which, from which others, how many.
 pub(super) type Range = (u32, u32, u32);
 
@@ -25,6 +27,8 @@ const AT_EMPTY_PATH: libc::c_uint = 0x1000;
 const AT_RECURSIVE: libc::c_uint = 0x8000;
 /// How many mounts may lie on one place; more were not made by us.
 const MOST_LAYERS: usize = 64;
+/// How many mounts a sentence names.
+const MOST_NAMED: usize = 3;
 
 /// `struct mount_attr`.
 #[repr(C)]
@@ -44,43 +48,106 @@ impl Owners {
     /// From the numbers on the disk to those that are seen.
     ///
     /// # Errors
-    /// When this machine allows no user namespaces, or not these numbers.
-    pub(super) fn new(users: &[Range], groups: &[Range]) -> io::Result<Self> {
+    /// [`NotShown::Cannot`] when this machine allows no user namespaces, or not these numbers.
+    pub(super) fn new(users: &[Range], groups: &[Range]) -> Result<Self, NotShown> {
         let mut holder = Holder::start()?;
         let process = Path::new("/proc").join(holder.child.id().to_string());
         for (file, ranges) in [("uid_map", users), ("gid_map", groups)] {
-            fs::write(process.join(file), lines(ranges))?;
+            fs::write(process.join(file), lines(ranges)).map_err(|error| match is_refusal(&error) {
+                true => NotShown::Cannot(format!("this machine gives away no numbers ({error})")),
+                false => NotShown::Failed(error),
+            })?;
         }
         let namespace = File::open(process.join("ns/user"))?.into();
         holder.end();
         Ok(Self { namespace })
     }
 
-    /// [`Owners::clone_of`], with the source's name in the error.
-    pub(super) fn clone_of_named(&self, source: &str) -> io::Result<OwnedFd> {
-        self.clone_of(Path::new(source))
-            .map_err(|error| io::Error::new(error.kind(), format!("{source}: {error}")))
-    }
-
     /// A mount of that folder or file, with what is mounted below it. It has no place yet and is gone when it is dropped.
+    /// No link is followed to it; `trusted` is as in [`handle::open`].
     ///
     /// # Errors
-    /// EINVAL where the file system cannot.
-    pub(super) fn clone_of(&self, source: &Path) -> io::Result<OwnedFd> {
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let tree = open_tree(CWD, source, flags)?;
-        set_attributes(
-            &tree,
-            &MountAttr {
-                set: MOUNT_ATTR_IDMAP,
-                clear: 0,
-                propagation: MS_PRIVATE,
-                userns: u64::from(self.namespace.as_raw_fd().unsigned_abs()),
-            },
-        )?;
-        Ok(tree)
+    /// [`NotShown::Cannot`] where the file system, or one that is mounted below it, takes no part.
+    pub(super) fn clone_of(&self, source: &Path, trusted: &Path) -> Result<Tree, NotShown> {
+        let named = |error: io::Error| {
+            NotShown::Failed(io::Error::new(error.kind(), format!("{}: {error}", source.display())))
+        };
+        let place = handle::open(source, trusted).map_err(named)?;
+        let is_folder = handle::is_folder(&place).map_err(named)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let mount = open_tree(&place, "", flags).map_err(|error| named(error.into()))?;
+        let attributes = MountAttr {
+            set: MOUNT_ATTR_IDMAP,
+            clear: 0,
+            propagation: MS_PRIVATE,
+            userns: u64::from(self.namespace.as_raw_fd().unsigned_abs()),
+        };
+        match set_attributes(&mount, &attributes) {
+            Ok(()) => Ok(Tree { mount, is_folder }),
+            Err(error) if is_refusal(&error) => Err(NotShown::Cannot(cannot(source, &error))),
+            Err(error) => Err(named(error)),
+        }
     }
+}
+
+/// A mount without a place.
+#[derive(Debug)]
+pub(super) struct Tree {
+    mount: OwnedFd,
+    pub(super) is_folder: bool,
+}
+
+/// Why something is not shown with its owners translated.
+#[derive(Debug)]
+pub(super) enum NotShown {
+    /// This machine, or a file system, cannot, and will not the next time: why.
+    Cannot(String),
+    /// It may work the next time.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotShown {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a kernel says that cannot, of a file system that takes no part or a mount that is translated already.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [Errno::INVAL, Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS];
+    error.raw_os_error().is_some_and(|code| refusals.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// With what is mounted in it, because that is what most often cannot, and what can be helped.
+fn cannot(source: &Path, error: &io::Error) -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let inside = mounted_in(source, &mounts);
+    let name = source.display();
+    match inside.is_empty() {
+        true => format!("the file system of {name} cannot show its files as another's ({error})"),
+        false => format!(
+            "{name}, or what is mounted in it ({}), cannot be shown as another's files ({error}); `umount` the latter",
+            inside.join(", ")
+        ),
+    }
+}
+
+/// What is mounted below a folder, and of which kind.
+fn mounted_in(folder: &Path, mountinfo: &str) -> Vec<String> {
+    let of_line = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let place = unescaped(left.split_whitespace().nth(4)?);
+        let is_inside = Path::new(&place).starts_with(folder) && Path::new(&place) != folder;
+        is_inside.then(|| format!("{place}: {}", right.split_whitespace().next().unwrap_or("?")))
+    };
+    let mut found: Vec<String> = mountinfo.lines().filter_map(of_line).collect();
+    let more = found.len().saturating_sub(MOST_NAMED);
+    found.truncate(MOST_NAMED);
+    found.extend((more > 0).then(|| format!("and {more} more")));
+    found
 }
 
 /// A process in a user namespace of its own that waits until nobody needs it.
@@ -89,20 +156,28 @@ struct Holder {
 }
 
 impl Holder {
-    fn start() -> io::Result<Self> {
+    fn start() -> Result<Self, NotShown> {
         let child = Command::new("unshare")
             .args(["--user", "cat"])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => NotShown::Cannot("there is no program `unshare`".to_owned()),
+                _ => NotShown::Failed(error),
+            })?;
         let mut holder = Self { child };
         // What comes back shows that it is in there.
         let mut answer = [0];
         if let (Some(to), Some(from)) = (&mut holder.child.stdin, &mut holder.child.stdout) {
-            to.write_all(b"\n")?;
-            from.read_exact(&mut answer)?;
+            // It has ended: `unshare` was refused.
+            let refused = |_| {
+                NotShown::Cannot("this machine allows root no user namespaces (`unshare --user`)".to_owned())
+            };
+            to.write_all(b"\n").map_err(refused)?;
+            from.read_exact(&mut answer).map_err(refused)?;
         }
         Ok(holder)
     }
@@ -142,10 +217,9 @@ fn set_attributes(tree: &OwnedFd, attributes: &MountAttr) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes an empty folder, or an empty file, where `source` is to be seen. What is mounted there goes first.
-pub(super) fn make_place(source: &Path, place: &Path) -> io::Result<()> {
+/// Makes an empty folder, or an empty file, where something is to be seen. What is mounted there goes first.
+pub(super) fn make_place(is_folder: bool, place: &Path) -> io::Result<()> {
     clear_place(place)?;
-    let is_folder = fs::metadata(source)?.is_dir();
     match fs::symlink_metadata(place) {
         Ok(there) if there.is_dir() == is_folder && !there.is_symlink() => return Ok(()),
         Ok(there) if there.is_dir() => fs::remove_dir(place)?,
@@ -166,8 +240,8 @@ pub(super) fn make_place(source: &Path, place: &Path) -> io::Result<()> {
 }
 
 /// Puts a mount at a place that was made for it.
-pub(super) fn put(tree: &OwnedFd, place: &Path) -> io::Result<()> {
-    Ok(move_mount(tree.as_fd(), "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+pub(super) fn put(tree: &Tree, place: &Path) -> io::Result<()> {
+    Ok(move_mount(tree.mount.as_fd(), "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
 /// Takes away whatever is mounted at a place. Those who have mounted it elsewhere keep it.
@@ -212,15 +286,15 @@ mod tests {
         for path in [source.clone(), source.join("file")] {
             chown(path, Some(4321), Some(4321)).expect("given away");
         }
-        let Ok(tree) = owners.clone_of(&source) else { return };
-        make_place(&source, &place).expect("a place");
+        let Ok(tree) = owners.clone_of(&source, home.path()) else { return };
+        make_place(tree.is_folder, &place).expect("a place");
         put(&tree, &place).expect("mounted");
         let seen = fs::metadata(place.join("file")).expect("there");
         assert_eq!((seen.uid(), seen.gid()), (700_000, 700_000));
         // What has no number of its own here is made by nobody.
         assert_eq!(fs::write(place.join("roots"), "x").expect_err("refused").raw_os_error(), Some(75));
 
-        make_place(&source, &place).expect("cleared and made again");
+        make_place(true, &place).expect("cleared and made again");
         assert_eq!(fs::read_dir(&place).expect("empty").count(), 0);
         clear_place(&place).expect("nothing to do");
         let kept = fs::metadata(source.join("file")).expect("kept");
@@ -230,17 +304,41 @@ mod tests {
     #[test]
     fn a_place_is_what_its_source_is() {
         let home = tempfile::tempdir().expect("a folder");
-        let (folder, file, place) =
-            (home.path().join("d"), home.path().join("f"), home.path().join("places/1"));
-        fs::create_dir(&folder).expect("made");
-        fs::write(&file, "").expect("written");
+        let place = home.path().join("places/1");
         // Without root there is nothing to clear, and the kernel says so before it looks.
         if !rustix::process::getuid().is_root() {
             return;
         }
-        for source in [&folder, &file, &file, &folder] {
-            make_place(source, &place).expect("made");
-            assert_eq!(place.is_dir(), source.is_dir());
+        for is_folder in [true, false, false, true] {
+            make_place(is_folder, &place).expect("made");
+            assert_eq!(place.is_dir(), is_folder);
         }
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_folder_is_named() {
+        let text = "1 0 8:1 / / rw - ext4 /dev/sda rw\n\
+            2 1 0:9 / /p/a\\040b rw - fuse.sshfs me@host: rw\n\
+            3 1 0:9 / /p rw - nfs4 host:/p rw\n4 1 0:9 / /pq rw - tmpfs x rw\n";
+        assert_eq!(mounted_in(Path::new("/p"), text), ["/p/a b: fuse.sshfs"]);
+        let many: String = (0..5).map(|n| format!("1 0 8:1 / /q/{n} rw - tmpfs x rw\n")).collect();
+        assert_eq!(mounted_in(Path::new("/q"), &many).last().map(String::as_str), Some("and 2 more"));
+    }
+
+    #[test]
+    fn a_file_system_that_takes_no_part_is_told_from_trouble_that_passes() {
+        let Some(owners) = owners(&[(0, 700_000, 1)]) else { return };
+        let kernels = owners.clone_of(Path::new("/proc/sys/kernel"), Path::new("/nowhere"));
+        assert!(
+            matches!(&kernels, Err(NotShown::Cannot(why)) if why.contains("/proc/sys/kernel")),
+            "{kernels:?}"
+        );
+        let missing = owners.clone_of(Path::new("/no/such/folder"), Path::new("/nowhere"));
+        assert!(matches!(missing, Err(NotShown::Failed(_))), "{missing:?}");
+        let home = tempfile::tempdir().expect("a folder");
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink("/etc", &link).expect("a link");
+        let followed = owners.clone_of(&link, Path::new("/nowhere"));
+        assert!(matches!(followed, Err(NotShown::Failed(_))), "{followed:?}");
     }
 }

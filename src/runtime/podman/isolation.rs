@@ -1,10 +1,13 @@
 //! What the kernel says of a container's first process. Read on the host: nothing inside can change what it says.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::users::{BLOCK, Users};
+use super::blocks::BLOCK;
+use super::handle::{self, unescaped};
+use super::users::Users;
 use crate::model::container::{Mount, inside};
 use crate::model::isolation::Isolation;
 
@@ -38,9 +41,11 @@ pub(super) struct Agreed {
     pub(super) users: Option<Users>,
     /// What it sees of this machine.
     pub(super) mounts: Vec<Mount>,
+    /// The folder of frames: ours.
+    pub(super) frames: PathBuf,
 }
 
-/// None when there is no such process, or we may not look.
+/// None when there is no such process, or we may not look. What cannot be seen is never taken for what is not there.
 pub(super) fn look(pid: u32, agreed: &Agreed) -> Option<Isolation> {
     let place = Path::new("/proc").join(pid.to_string());
     let read = |name: &str| fs::read_to_string(place.join(name)).ok();
@@ -59,8 +64,11 @@ pub(super) fn look(pid: u32, agreed: &Agreed) -> Option<Isolation> {
         loose_mounts: loose(&mounts),
         unmasked: unmasked(&mounts, |path| is_there(&path)),
         engine_sockets: SOCKETS.into_iter().filter(is_there).map(str::to_owned).collect(),
-        devices: devices(&root.join("dev")),
-        differs: differences(agreed, &mounts, [&read("uid_map")?, &read("gid_map")?]),
+        devices: devices(&root.join("dev")).ok()?,
+        differs: differences(agreed, &mounts, [&read("uid_map")?, &read("gid_map")?])
+            .into_iter()
+            .chain(others(agreed, &root))
+            .collect(),
         ..Isolation::default()
     };
     status(&read("status")?, &mut found)?;
@@ -87,13 +95,38 @@ fn is_identity(map: &str) -> bool {
 }
 
 /// Those of the machine that are shown besides the usual ones.
-fn devices(folder: &Path) -> Vec<String> {
-    let is_device = |entry: &fs::DirEntry| {
-        entry.file_type().is_ok_and(|kind| kind.is_char_device() || kind.is_block_device())
+fn devices(folder: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if (kind.is_char_device() || kind.is_block_device()) && !DEVICES.contains(&name.as_str()) {
+            found.push(format!("/dev/{name}"));
+        }
+    }
+    Ok(found)
+}
+
+/// What it sees that is another file or folder than the one that is at that path now. Who can write in a folder around it
+/// can put a link in its place, or another folder, while the engine mounts it; the engine follows.
+fn others(agreed: &Agreed, root: &Path) -> Vec<String> {
+    let of = |wanted: &Mount| {
+        let there = handle::open(Path::new(&wanted.source), &agreed.frames);
+        let there = match there.and_then(|open| handle::identity(&open)) {
+            Ok(Some(there)) => there,
+            // A file system of a program: nobody can tell.
+            Ok(None) => return None,
+            Err(error) => return Some(format!("{} cannot be compared: {error}", wanted.source)),
+        };
+        let inside = handle::open_here(&root.join(wanted.target.trim_start_matches('/')));
+        match inside.and_then(|open| handle::identity(&open)) {
+            Ok(inside) if inside == Some(there) => None,
+            Ok(_) => Some(format!("{} shows something else than {}", wanted.target, wanted.source)),
+            Err(error) => Some(format!("what {} shows cannot be seen: {error}", wanted.target)),
+        }
     };
-    let there = fs::read_dir(folder).into_iter().flatten().flatten().filter(is_device);
-    let names = there.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| !DEVICES.contains(&name.as_str())).map(|name| format!("/dev/{name}")).collect()
+    agreed.mounts.iter().filter_map(of).collect()
 }
 
 /// What was agreed with the engine and is not so.
@@ -141,17 +174,11 @@ fn mounts(text: &str) -> Vec<Mounted> {
     for line in text.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (Some(at), Some(options)) = (fields.get(4), fields.get(5)) else { continue };
-        mounts.retain(|mount| mount.at != plain(at));
+        mounts.retain(|mount| mount.at != unescaped(at));
         let options = options.split(',').map(str::to_owned).collect();
-        mounts.push(Mounted { at: plain(at), options });
+        mounts.push(Mounted { at: unescaped(at), options });
     }
     mounts
-}
-
-/// The kernel writes four characters as a backslash and their number.
-fn plain(path: &str) -> String {
-    let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    codes.into_iter().fold(path.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
 fn loose(mounts: &[Mounted]) -> Vec<String> {
@@ -234,7 +261,7 @@ mod tests {
             Mount::new(Path::new("/x"), "/gone", true),
         ];
         let map = "         0     655360      65536\n";
-        let mut agreed = Agreed { users: None, mounts: wanted.to_vec() };
+        let mut agreed = Agreed { mounts: wanted.to_vec(), ..Agreed::default() };
         let without = differences(&agreed, &mounts, [map, map]);
         assert_eq!(without, ["/git/a b can be written to", "/x is not mounted at /gone"]);
 
@@ -247,6 +274,34 @@ mod tests {
             with.last().map(String::as_str),
             Some("its users are not those that were set aside for it")
         );
+    }
+
+    #[test]
+    fn a_folder_that_was_exchanged_while_it_was_mounted_is_named() {
+        let home = tempfile::tempdir().expect("a folder");
+        let root = fs::canonicalize(home.path()).expect("a real path");
+        for folder in ["project", "secret"] {
+            fs::create_dir(root.join(folder)).expect("made");
+        }
+        // Seen from a container whose root is the machine's: what is at a place is what is at that path.
+        let mount = |source: &str, target: &str| {
+            Mount::new(&root.join(source), &root.join(target).display().to_string(), false)
+        };
+        let found = |mounts: &[Mount]| {
+            let agreed = Agreed { mounts: mounts.to_vec(), frames: root.clone(), ..Agreed::default() };
+            others(&agreed, Path::new("/"))
+        };
+        assert_eq!(found(&[mount("project", "project")]), [""; 0]);
+        if handle::open(&root, &root).and_then(|open| handle::identity(&open)).expect("told").is_none() {
+            return;
+        }
+        let exchanged = found(&[mount("project", "secret")]);
+        assert!(exchanged[0].contains("secret shows something else than"), "{exchanged:?}");
+        let unseen = found(&[mount("project", "nowhere")]);
+        assert!(unseen[0].contains("cannot be seen"), "{unseen:?}");
+        std::os::unix::fs::symlink(root.join("secret"), root.join("link")).expect("a link");
+        let followed = found(&[mount("link", "secret")]);
+        assert!(followed[0].contains("is a link by now"), "{followed:?}");
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! Every method looks at the container first: by name, and only with our instance's label. What is done is done by the
 //! engine's id of what was looked at, so nothing that took its name in between is touched.
 
+mod blocks;
 mod containers;
 mod facts;
+mod handle;
 mod idmap;
 mod isolation;
 mod libpod;
 mod seccomp;
+mod shown;
 mod streams;
 mod timestamp;
 mod translate;
@@ -49,10 +52,13 @@ use crate::model::ids::{FrameId, InstanceId};
 use crate::model::isolation::Isolation;
 use crate::model::port::PortPurpose;
 use crate::outbound::Connector;
+use blocks::Numbers;
+use idmap::NotShown;
 use libpod::Libpod;
+use shown::ShowPlaces;
 use translate::{Plan, Rules};
 use trouble::{Doing, Trouble};
-use users::Users;
+use users::{Users, Whose};
 
 /// What every Podman since 3.0 speaks. Fixed, because asking costs a second.
 const CLIENT_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
@@ -79,8 +85,10 @@ pub struct Podman {
     /// Where each frame has a folder of its own.
     frames_folder: PathBuf,
     connected: Mutex<Option<Arc<Connection>>>,
-    /// Held while a frame gets its numbers: no two get the same.
-    numbering: parking_lot::Mutex<()>,
+    /// Which numbers of this machine are whose.
+    numbers: Numbers,
+    /// Where folders are shown with their owners translated.
+    places: ShowPlaces,
     /// Whether what an earlier gateway left at the places was taken away.
     swept: AtomicBool,
 }
@@ -100,10 +108,11 @@ impl Podman {
     pub fn new(instance: InstanceId, settings: EngineSettings, frames_folder: PathBuf) -> Self {
         Self {
             instance,
+            places: ShowPlaces::new(&settings.folder, &frames_folder),
             service: Service::new(settings),
             frames_folder,
             connected: Mutex::new(None),
-            numbering: parking_lot::Mutex::new(()),
+            numbers: Numbers::default(),
             swept: AtomicBool::new(false),
         }
     }
@@ -117,54 +126,59 @@ impl Podman {
         self.service.settings().runtime.as_deref()
     }
 
-    /// Where folders are shown with their owners translated.
-    fn places(&self) -> PathBuf {
-        self.service.settings().folder.join("places")
-    }
-
     /// The first number of a frame's own users; none when all are taken.
-    fn first_number(&self, frame: &FrameId) -> Result<Option<u32>, RuntimeError> {
-        let files = self.files(frame);
-        if let Some(first) = files.users() {
-            return Ok(Some(first));
-        }
-        let _alone = self.numbering.lock();
-        // Another call may have chosen meanwhile.
-        if let Some(first) = files.users() {
-            return Ok(Some(first));
-        }
-        let frames = std::fs::read_dir(&self.frames_folder).into_iter().flatten().flatten();
-        let names = frames.filter_map(|entry| entry.file_name().into_string().ok());
-        let others = names.filter_map(|name| FrameId::parse(&name).ok());
-        let taken = others.filter_map(|other| self.files(&other).users()).map(|first| first / users::BLOCK);
-        let chosen = users::choose(frame, &taken.chain(users::spoken_for()).collect());
-        chosen.map(|first| files.set_users(first).map(|()| first)).transpose()
+    async fn first_number(&self, frame: &FrameId) -> Result<Option<u32>, RuntimeError> {
+        let look = self.run("list", None, LOOK, |on| async move { on.blocks_of_others(frame).await });
+        let others = look.await?;
+        let (numbers, frame, frames) = (self.numbers.clone(), frame.clone(), self.frames_folder.clone());
+        let chosen = tokio::task::spawn_blocking(move || numbers.of(&frame, &frames, &others)).await;
+        chosen.unwrap_or_else(|error| {
+            Err(RuntimeError::Refused { action: "set numbers aside", message: error.to_string() })
+        })
     }
 
-    /// The own users of a frame that sees these folders, as far as this machine and their file systems can.
+    /// Why users inside are users of this machine, as far as that does not depend on folders; an empty one for engines that
+    /// see to it themselves.
+    async fn lacks_own_users(&self) -> Result<Option<Whose>, RuntimeError> {
+        // Tried with two runtimes alone; the others have no users of this machine inside.
+        if self.runtime().is_some_and(translate::has_own_kernel) {
+            return Ok(Some(Whose::Engines));
+        }
+        let abilities = self.connection().await?.abilities;
+        Ok(match (abilities.rootless, abilities.own_users) {
+            (true, _) => Some(Whose::Engines),
+            (false, true) => None,
+            (false, false) => Some(Whose::Machines(facts::NO_OWN_USERS.to_owned())),
+        })
+    }
+
+    /// The users of a frame that sees these folders: its own, as far as this machine and their file systems can.
     async fn users(
         &self,
         frame: &FrameId,
         owner: (u32, u32),
         mounts: &[Mount],
-    ) -> Result<Option<Users>, RuntimeError> {
-        // Tried with these two alone.
-        let is_tried = !self.runtime().is_some_and(translate::has_own_kernel);
-        if !is_tried || !self.connection().await?.abilities.own_users {
-            return Ok(None);
+    ) -> Result<Whose, RuntimeError> {
+        if let Some(whose) = self.lacks_own_users().await? {
+            return Ok(whose);
         }
-        let Some(first) = self.first_number(frame)? else { return Ok(None) };
-        let users = Users::new(first, owner, mounts, &self.places().join(frame.as_str()));
-        let prepared = {
-            let users = users.clone();
-            tokio::task::spawn_blocking(move || users.prepare()).await
+        let Some(first) = self.first_number(frame).await? else {
+            return Ok(Whose::Machines(blocks::ALL_TAKEN.to_owned()));
         };
-        match prepared.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(()) => Ok(Some(users)),
-            Err(error) => {
-                tracing::warn!(frame.id = %frame, %error, "frame {frame} has no users of its own: {error}");
-                Ok(None)
+        let users = Users::new(first, owner, mounts, &self.places.of(frame));
+        let (prepared, places) = (users.clone(), self.places.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepared.prepare(&places)).await;
+        match prepared.unwrap_or_else(|error| Err(io::Error::other(error).into())) {
+            Ok(()) => Ok(Whose::Own(users)),
+            Err(NotShown::Cannot(why)) => {
+                tracing::warn!(frame.id = %frame, "frame {frame} has no users of its own: {why}");
+                Ok(Whose::Machines(why))
             }
+            // Another try may give it its own, so it gets no others.
+            Err(NotShown::Failed(error)) => Err(RuntimeError::Refused {
+                action: "show the frame its folders",
+                message: error.to_string(),
+            }),
         }
     }
 
@@ -205,8 +219,7 @@ impl Podman {
         let info = facts::info(&body, version, &socket, machine, reached.notes);
         if abilities.own_users && !self.swept.swap(true, Ordering::Relaxed) {
             // Before the first start of this gateway, so nobody needs them.
-            let left = std::fs::read_dir(self.places()).into_iter().flatten().flatten();
-            left.for_each(|frame| users::clear(&frame.path()));
+            self.places.sweep();
         }
         let connection = Arc::new(Connection { socket, docker, libpod, abilities, info });
         *connected = Some(connection.clone());
@@ -322,7 +335,7 @@ impl Runtime for Podman {
         let rules = &self.rules(spec)?;
         let users = self.users(&spec.frame, (uid, gid), mounts).await?;
         let runtime = self.runtime();
-        let plan = &Plan { spec, mounts, rules, user: (uid, gid), users: users.as_ref(), runtime };
+        let plan = &Plan { spec, mounts, rules, user: (uid, gid), users: &users, runtime };
         let created = self
             .run("create", Some(&spec.frame), CREATE, |on| async move { on.ensure_created(plan).await })
             .await;
@@ -343,26 +356,36 @@ impl Runtime for Podman {
     }
 
     async fn ensure_started(&self, frame: &FrameId) -> Result<(), RuntimeError> {
-        let places = &self.places();
+        let (places, owner) = (&self.places, self.files(frame).owner());
         self.run("start", Some(frame), CHANGE, |on| async move {
-            on.ensure_started(&on.get(&self.instance, frame).await?, places).await
+            on.ensure_started(frame, &on.get(&self.instance, frame).await?, places, owner).await
         })
         .await
     }
 
-    async fn has_own_users(&self, storage: &Storage) -> bool {
-        let Storage::HostFolder { path, uid, gid } = storage else { return false };
-        let able = !self.runtime().is_some_and(translate::has_own_kernel)
-            && self.connection().await.is_ok_and(|on| on.abilities.own_users);
+    async fn why_machines_users(&self, storage: &Storage) -> Option<String> {
+        let Storage::HostFolder { path, uid, gid } = storage else { return None };
+        match self.lacks_own_users().await {
+            Ok(None) => {}
+            Ok(Some(whose)) => return whose.why_not_own().map(str::to_owned),
+            // Whoever makes the frame is told that the engine is away.
+            Err(_) => return None,
+        }
         let mount = Mount::new(path, crate::model::container::inside::WORKSPACE, false);
-        let users = Users::new(users::BLOCK * 8, (*uid, *gid), &[mount], &self.places());
-        able && tokio::task::spawn_blocking(move || users.try_out()).await.is_ok_and(|tried| tried.is_ok())
+        let users = Users::untold((*uid, *gid), &[mount], self.places.root());
+        let frames = self.frames_folder.clone();
+        let tried = tokio::task::spawn_blocking(move || users.try_out(&frames)).await;
+        match tried.unwrap_or_else(|error| Err(io::Error::other(error).into())) {
+            Ok(()) => None,
+            Err(NotShown::Cannot(why)) => Some(why),
+            Err(NotShown::Failed(error)) => Some(error.to_string()),
+        }
     }
 
     async fn isolation(&self, frame: &FrameId) -> Result<Option<Isolation>, RuntimeError> {
         self.run("inspect", Some(frame), LOOK, |on| async move {
             let found = on.find(&self.instance, frame).await?;
-            Ok(found.and_then(|found| found.isolation()))
+            Ok(found.and_then(|found| found.isolation(&self.frames_folder)))
         })
         .await
     }
@@ -389,7 +412,7 @@ impl Runtime for Podman {
     }
 
     async fn ensure_removed(&self, frame: &FrameId) -> Result<(), RuntimeError> {
-        users::clear(&self.places().join(frame.as_str()));
+        self.places.clear(frame);
         self.run("remove", Some(frame), CHANGE, |on| async move {
             match on.find(&self.instance, frame).await? {
                 Some(found) => on.remove(&found.id).await,

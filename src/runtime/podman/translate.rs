@@ -8,12 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::blocks::BLOCK;
 use super::seccomp;
 use super::timestamp::parse_ms;
-use super::users::{IMAGE_USER, Users};
+use super::users::{IMAGE_USER, Users, Whose};
 use crate::model::container::{
     ContainerDetails, ContainerSpec, FoundContainer, GPUS, LABEL_FRAME, LABEL_GENERATION, LABEL_INSTANCE,
-    LABEL_ISOLATION, LABEL_NAME, LABEL_USERS, Mount, Observation, container_name, inside,
+    LABEL_ISOLATION, LABEL_MACHINES_USERS, LABEL_NAME, LABEL_USERS, Mount, Observation, container_name,
+    inside,
 };
 use crate::model::frame::Observed;
 use crate::model::ids::FrameId;
@@ -57,8 +59,8 @@ pub(super) struct Plan<'a> {
     pub(super) rules: &'a Rules,
     /// Whose its files are on the host.
     pub(super) user: (u32, u32),
-    /// Its own users, where the engine runs as root and can.
-    pub(super) users: Option<&'a Users>,
+    /// Whose users those inside are.
+    pub(super) users: &'a Whose,
     /// What runs it, by the engine's name for it; the engine's own choice when absent.
     pub(super) runtime: Option<&'a str>,
 }
@@ -89,10 +91,10 @@ pub(super) fn hosts(name: &str) -> String {
 /// object whose source is one string, whatever is in it.
 pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
     let spec = plan.spec;
-    let is_mapped = abilities.rootless || plan.users.is_some();
+    let own = plan.users.own();
+    let is_mapped = abilities.rootless || own.is_some();
     let (uid, gid) = if is_mapped { IMAGE_USER } else { plan.user };
-    let mut folders =
-        plan.users.map_or_else(|| plan.mounts.to_vec(), |users| users.in_their_places(plan.mounts));
+    let mut folders = own.map_or_else(|| plan.mounts.to_vec(), |users| users.in_their_places(plan.mounts));
     folders.push(Mount::new(&plan.rules.hosts, HOSTS, true));
     let mut body = json!({
         "name": container_name(&spec.frame),
@@ -123,7 +125,10 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
         let value = format!("uid={},gid={}", IMAGE_USER.0, IMAGE_USER.1);
         body["userns"] = json!({"nsmode": "keep-id", "value": value});
     }
-    if let Some(users) = plan.users {
+    if let Some(why) = plan.users.why_not_own() {
+        body["labels"][LABEL_MACHINES_USERS] = why.into();
+    }
+    if let Some(users) = own {
         body["userns"] = json!({"nsmode": "private"});
         body["idmappings"] = users.mappings();
         body["labels"][LABEL_USERS] = json!(users).to_string().into();
@@ -304,6 +309,11 @@ impl Inspected {
         .collect()
     }
 
+    /// Why it was made with users of this machine, if it was and somebody noted it.
+    pub(super) fn why_machines_users(&self) -> Option<String> {
+        self.label(LABEL_MACHINES_USERS).map(str::to_owned)
+    }
+
     /// Its own users, if it was made with any.
     pub(super) fn users(&self) -> Option<Users> {
         serde_json::from_str(self.label(LABEL_USERS)?).ok()
@@ -391,6 +401,16 @@ pub(super) struct Listed {
     labels: Option<HashMap<String, String>>,
     state: String,
     created: String,
+}
+
+/// The block of numbers that another frame's container has, whatever gateway made it.
+pub(super) fn block_of_another(listed: &Listed, frame: &FrameId) -> Option<u32> {
+    let labels = listed.labels.as_ref()?;
+    if labels.get(LABEL_FRAME).is_some_and(|other| other == frame.as_str()) {
+        return None;
+    }
+    let users: Users = serde_json::from_str(labels.get(LABEL_USERS)?).ok()?;
+    Some(users.first / BLOCK)
 }
 
 /// A container of ours; `None` when its labels are not all there.

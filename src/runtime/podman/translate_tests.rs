@@ -40,9 +40,12 @@ fn made(spec: &ContainerSpec, abilities: Abilities) -> Value {
         [Mount::new(Path::new("/l"), inside::LINK, false), Mount::new(Path::new("/s"), inside::START, true)];
     let mounts = [spec.mounts(), own.to_vec()].concat();
     let rules = Rules { seccomp: PathBuf::from("/f/seccomp.json"), hosts: PathBuf::from("/f/hosts") };
-    let users =
-        abilities.own_users.then(|| Users::new(655_360, (1001, 1002), &mounts, Path::new("/r/places")));
-    let users = users.as_ref();
+    let users = match abilities.own_users {
+        true => Whose::Own(Users::new(655_360, (1001, 1002), &mounts, Path::new("/r/places"))),
+        false if abilities.rootless => Whose::Engines,
+        false => Whose::Machines("an old kernel".to_owned()),
+    };
+    let users = &users;
     create_body(
         &Plan { spec, mounts: &mounts, rules: &rules, user: (1001, 1002), users, runtime: None },
         abilities,
@@ -86,6 +89,23 @@ fn a_frame_is_locked_up() {
     let hosts = mounts.iter().find(|mount| mount["destination"] == "/etc/hosts").unwrap();
     assert_eq!(hosts["source"], "/f/hosts");
     assert_eq!(body["labels"][LABEL_ISOLATION].as_str().unwrap().len(), 16);
+    assert_eq!(body["labels"][LABEL_MACHINES_USERS], "an old kernel", "why it has no users of its own");
+    let own = made(&spec(NetworkMode::Open), Abilities { own_users: true, ..ROOTFUL });
+    assert_eq!(own["labels"][LABEL_MACHINES_USERS], Value::Null);
+}
+
+#[test]
+fn numbers_of_other_homes_frames_are_seen_in_their_labels() {
+    let (ours, other) = (FrameId::from_parts(2, 2), FrameId::from_parts(3, 3));
+    let users = json!(Users::new(BLOCK * 30_600, (0, 0), &[], Path::new("/p"))).to_string();
+    let listed = |frame: &FrameId, users: &str| -> Listed {
+        let labels = json!({LABEL_FRAME: frame.as_str(), LABEL_USERS: users});
+        serde_json::from_value(json!({"Id": "1", "Labels": labels, "State": "exited", "Created": ""}))
+            .unwrap()
+    };
+    assert_eq!(block_of_another(&listed(&other, &users), &ours), Some(30_600));
+    assert_eq!(block_of_another(&listed(&ours, &users), &ours), None);
+    assert_eq!(block_of_another(&listed(&other, "nonsense"), &ours), None);
 }
 
 #[test]

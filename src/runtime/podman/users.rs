@@ -6,25 +6,18 @@
 //! which the kernel translates the owners ([`super::idmap`]). Such a mount has a place of its own for as long as a start
 //! takes: the container keeps what it saw there, and nobody who empties a folder of ours later finds somebody's project in it.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::idmap::{self, Owners, Range};
+use super::blocks::BLOCK;
+use super::idmap::{NotShown, Owners, Range, Tree};
+use super::shown::{InPlace, ShowPlaces, ThisStart};
 use crate::model::container::Mount;
-use crate::model::ids::FrameId;
 
 /// The user that the image is made for; whoever runs a rootless engine, or owns the folder, is mapped onto this one.
 pub(super) const IMAGE_USER: (u32, u32) = (1000, 1000);
-/// How many numbers a frame has.
-pub(super) const BLOCK: u32 = 1 << 16;
-/// Where systemd and its containers look for such blocks as well; no package gives these numbers to a person.
-const BLOCKS: std::ops::Range<u32> = 8..28_672;
 /// Nobody, by convention: also inside.
 const NOBODY: u32 = 65_534;
 
@@ -45,17 +38,25 @@ struct Shown {
     source: String,
 }
 
-/// What is mounted at its place; not any more when this is dropped.
-#[derive(Debug)]
-pub(super) struct InPlace(Vec<PathBuf>);
+/// Whose users a container gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Its own.
+    Own(Users),
+    /// Those that the engine gives: its owner's when it is not root's, those of a kernel of its own.
+    Engines,
+    /// This machine's, and why.
+    Machines(String),
+}
 
-impl Drop for InPlace {
-    fn drop(&mut self) {
-        for place in &self.0 {
-            if let Err(error) = idmap::clear_place(place) {
-                tracing::error!(%error, "cannot unmount {}: {error}", place.display());
-            }
-        }
+impl Whose {
+    pub(super) fn own(&self) -> Option<&Users> {
+        if let Self::Own(users) = self { Some(users) } else { None }
+    }
+
+    /// Why it has the machine's.
+    pub(super) fn why_not_own(&self) -> Option<&str> {
+        if let Self::Machines(why) = self { Some(why) } else { None }
     }
 }
 
@@ -67,6 +68,11 @@ impl Users {
             source: mount.source.clone(),
         };
         Self { first, owner, folders: mounts.iter().enumerate().map(shown).collect() }
+    }
+
+    /// With some numbers, to see whether it can be done.
+    pub(super) fn untold(owner: (u32, u32), mounts: &[Mount], places: &Path) -> Self {
+        Self::new(BLOCK * 8, owner, mounts, places)
     }
 
     /// As the engine wants it.
@@ -97,61 +103,48 @@ impl Users {
         self.folders.iter().all(|shown| shown.place.starts_with(places))
     }
 
-    /// Shows every folder once, without a place.
+    /// Shows every folder once, without a place. `frames` is the folder of frames, which is ours.
     ///
     /// # Errors
     /// When this machine, or the file system of one of them, cannot.
-    pub(super) fn try_out(&self) -> io::Result<()> {
-        let owners = self.owners()?;
-        self.folders.iter().try_for_each(|shown| owners.clone_of_named(&shown.source).map(drop))
+    pub(super) fn try_out(&self, frames: &Path) -> Result<(), NotShown> {
+        self.trees(frames).map(drop)
     }
 
     /// The same, and makes the places, empty.
     ///
     /// # Errors
     /// See [`Users::try_out`].
-    pub(super) fn prepare(&self) -> io::Result<()> {
-        self.try_out()?;
-        self.folders.iter().try_for_each(|shown| idmap::make_place(Path::new(&shown.source), &shown.place))
+    pub(super) fn prepare(&self, places: &ShowPlaces) -> Result<(), NotShown> {
+        let trees = self.trees(places.frames())?;
+        let each = self.folders.iter().map(|shown| &shown.place);
+        Ok(each.zip(&trees).try_for_each(|(place, tree)| places.make(tree.is_folder, place))?)
     }
 
     /// Shows every folder at its place.
     ///
     /// # Errors
     /// See [`Users::try_out`]; nothing is mounted then.
-    pub(super) fn show(&self) -> io::Result<InPlace> {
-        let owners = self.owners()?;
-        let mut shown = InPlace(Vec::new());
-        for Shown { place, source } in &self.folders {
-            idmap::make_place(Path::new(source), place)?;
-            let tree = owners.clone_of_named(source)?;
-            shown.0.push(place.clone());
-            idmap::put(&tree, place)?;
+    pub(super) fn show(&self, start: ThisStart) -> Result<InPlace, NotShown> {
+        let trees = self.trees(start.frames())?;
+        let mut in_place = InPlace::of(start);
+        for (shown, tree) in self.folders.iter().zip(&trees) {
+            in_place.put(tree, &shown.place)?;
         }
-        Ok(shown)
+        Ok(in_place)
     }
 
-    fn owners(&self) -> io::Result<Owners> {
+    /// A mount of each folder, without a place. Opened here and not looked up again: what is mounted is what was opened.
+    fn trees(&self, frames: &Path) -> Result<Vec<Tree>, NotShown> {
+        let owners = self.owners()?;
+        self.folders.iter().map(|shown| owners.clone_of(Path::new(&shown.source), frames)).collect()
+    }
+
+    fn owners(&self) -> Result<Owners, NotShown> {
         let users = translated(self.owner.0, IMAGE_USER.0, self.first, self.owner.0 == 0);
         // A group's number alone gives nothing away, and files of group root are in many projects.
         Owners::new(&users, &translated(self.owner.1, IMAGE_USER.1, self.first, true))
     }
-}
-
-/// Takes away what is left of the places of one start below `places`: of a gateway that was killed in it.
-pub(super) fn clear(places: &Path) {
-    for entry in fs::read_dir(places).into_iter().flatten().flatten() {
-        let place = entry.path();
-        let gone = idmap::clear_place(&place).and_then(|()| match entry.file_type()?.is_dir() {
-            true => fs::remove_dir(&place),
-            false => fs::remove_file(&place),
-        });
-        if let Err(error) = gone {
-            tracing::warn!(%error, "cannot clear {}: {error}", place.display());
-        }
-    }
-    // Not there, or what could not be cleared is in it.
-    let _ = fs::remove_dir(places);
 }
 
 /// From numbers on the disk to numbers of the machine that are the frame's. The owner is the agent; whoever has the
@@ -175,44 +168,10 @@ fn translated(owner: u32, agent: u32, first: u32, with_zero: bool) -> Vec<Range>
     all
 }
 
-/// The block of a frame: the one that it has, else the first free one from a place that its id gives.
-pub(super) fn choose(frame: &FrameId, taken: &BTreeSet<u32>) -> Option<u32> {
-    let digest = Sha256::digest(frame.as_str());
-    let wish = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    let count = BLOCKS.end - BLOCKS.start;
-    let number = |step: u32| BLOCKS.start + wish.wrapping_add(step) % count;
-    (0..count).map(number).find(|number| !taken.contains(number)).map(|number| number * BLOCK)
-}
-
-/// The blocks in which a number of this machine is somebody's already, in files of the form of `/etc/subuid` and `/etc/passwd`.
-pub(super) fn spoken_for() -> BTreeSet<u32> {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let lists = ["/etc/subuid", "/etc/subgid"].map(|path| blocks(&read(path), 1, Some(2)));
-    let names = ["/etc/passwd", "/etc/group"].map(|path| blocks(&read(path), 2, None));
-    lists.into_iter().chain(names).flatten().collect()
-}
-
-fn blocks(text: &str, first: usize, count: Option<usize>) -> BTreeSet<u32> {
-    let of_line = |line: &str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let number = |index: usize| fields.get(index)?.trim().parse::<u64>().ok();
-        let from = number(first)?;
-        let last = from + count.and_then(number).unwrap_or(1).saturating_sub(1);
-        let block = |number: u64| u32::try_from(number / u64::from(BLOCK)).unwrap_or(u32::MAX);
-        Some(block(from)..=block(last).min(BLOCKS.end))
-    };
-    text.lines().filter_map(of_line).flatten().collect()
-}
-
-/// Whether numbers of this machine are ours to give: in a container they are those of somebody around us.
-pub(super) fn are_ours(map: &str) -> bool {
-    let mut words = map.split_whitespace();
-    [words.next(), words.next(), words.next(), words.next()]
-        == [Some("0"), Some("0"), Some("4294967295"), None]
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn sees(ranges: &[Range], disk: u32) -> Option<u32> {
@@ -244,32 +203,6 @@ mod tests {
         }
         let groups = translated(100, 1000, 100_000, true);
         assert_eq!((sees(&groups, 0), sees(&groups, 100)), (Some(0), Some(1000)));
-    }
-
-    #[test]
-    fn a_block_that_is_somebodys_is_left_alone() {
-        let frame = FrameId::from_parts(1, 1);
-        let first = choose(&frame, &BTreeSet::new()).expect("one");
-        assert_eq!(first % BLOCK, 0);
-        assert!(BLOCKS.contains(&(first / BLOCK)));
-        assert_eq!(choose(&frame, &BTreeSet::new()), Some(first));
-        let second = choose(&frame, &BTreeSet::from([first / BLOCK])).expect("another");
-        assert_ne!(second, first);
-        assert_eq!(choose(&frame, &BLOCKS.collect()), None);
-    }
-
-    #[test]
-    fn numbers_of_users_and_their_containers_are_spoken_for() {
-        assert_eq!(blocks("ann:524288:65536\nbob:589824:65537\n\nbad\n", 1, Some(2)), [8, 9, 10].into());
-        assert_eq!(blocks("root:x:0:0:root:/root:/bin/sh\nldap:x:700000:1::/:\n", 2, None), [0, 10].into());
-        assert_eq!(blocks("all:0:4294967295\n", 1, Some(2)).len(), 28_673);
-    }
-
-    #[test]
-    fn numbers_are_ours_only_where_nobody_translates_them() {
-        assert!(are_ours("         0          0 4294967295\n"));
-        assert!(!are_ours("         0     100000      65536\n"));
-        assert!(!are_ours("         0          0       1000\n      1000       1000    1000\n"));
     }
 
     #[test]

@@ -10,6 +10,9 @@ CREATE TABLE runs (
     input           TEXT NOT NULL,            -- JSON, never changed
     state           TEXT NOT NULL CHECK (state IN
         ('queued', 'running', 'waiting', 'held', 'succeeded', 'failed', 'cancelled', 'superseded')),
+    definition      TEXT,                     -- JSON: the workflow as it was when the run began
+    parallel        INTEGER,                  -- how many of that workflow may be at work
+    place           TEXT NOT NULL DEFAULT 'none' CHECK (place IN ('none', 'wanted', 'taken')), -- among those at work
     stage           TEXT NOT NULL DEFAULT '',
     attempt         INTEGER NOT NULL DEFAULT 0,
     reason          TEXT,
@@ -29,6 +32,8 @@ CREATE INDEX runs_open ON runs (priority, created_at) WHERE state IN ('queued', 
 CREATE INDEX runs_of_key ON runs (run_key, created_at);
 CREATE INDEX runs_of_origin ON runs (origin_ref, created_at) WHERE origin_ref IS NOT NULL;
 CREATE INDEX runs_by_time ON runs (created_at);
+CREATE INDEX runs_places ON runs (place, workflow) WHERE place <> 'none';
+CREATE INDEX runs_ended ON runs (workflow, project, ended_at) WHERE ended_at IS NOT NULL;
 
 -- An end is an end.
 CREATE TRIGGER runs_stay_ended BEFORE UPDATE OF state ON runs

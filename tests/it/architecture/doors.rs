@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::program;
 
 /// Rooms that act for whoever asks: over HTTP, from a schedule, as a step of a run.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 15] = [
     "access",
     "approvals",
     "budget",
@@ -14,10 +14,13 @@ const SERVICES: [&str; 12] = [
     "feed",
     "frames",
     "notify",
+    "schedules",
     "secrets",
     "sessions",
     "status",
     "upkeep",
+    "webhooks",
+    "workflows",
 ];
 
 #[test]

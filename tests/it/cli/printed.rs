@@ -10,6 +10,7 @@ use super::world::World;
 use super::{ago, details, frame};
 
 const MESSAGE: &str = "msg_01k0000000000000000000000a";
+const RUN: &str = "run_01k0000000000000000000000a";
 const SESSION: &str = "ssn_01k0000000000000000000000a";
 
 fn message(state: &str) -> Value {
@@ -71,6 +72,12 @@ fn events() -> Vec<Value> {
             json!({"whose": "frame blog", "period": "day", "limit_microusd": 2, "spent_microusd": 1, "is_used_up": false,
                    "text": "x"}),
         ),
+        (
+            "run.moved",
+            json!({"run": RUN, "workflow": "review", "title": "t", "from": "queued", "to": "running", "stage": "a",
+                   "reason": "r"}),
+        ),
+        ("schedule.paused", json!({"schedule": "morning", "reason": "its last 3 runs failed"})),
         ("agent.gap", json!({"since": 1, "why": "broken", "repaired": 2})),
         ("session.created", json!({"title": "t"})),
         ("session.renamed", json!({"title": "t"})),
@@ -200,6 +207,27 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/pushes/3", with_patches);
     on("POST /v1/pushes/3/approve", push.clone());
     on("POST /v1/pushes/3/reject", push);
+    let webhook = json!({"id": "whd_1", "source": "errors", "event": "event_alert.triggered", "state": "decided",
+        "reason": "rule 1 began run run_1", "run_key": "sentry:acme/7", "run": "run_1", "duplicate_count": 1, "size_bytes": 9,
+        "received_at": 1, "decided_at": 2});
+    on(
+        "GET /v1/webhooks",
+        json!([{"name": "errors", "kind": "sentry", "path": "/webhooks/errors", "rule_count": 1,
+        "last_delivery": webhook, "troubles": ["it has no secret"]}]),
+    );
+    on("GET /v1/webhooks/deliveries", json!([webhook]));
+    on(
+        "GET /v1/webhooks/deliveries/whd_1",
+        json!({"delivery": webhook, "body": "{\"a\": \"\u{202e}\"}",
+        "headers": [{"name": "request-id", "value": "x"}]}),
+    );
+    on("POST /v1/webhooks/deliveries/whd_1/replay", webhook);
+    on(
+        "POST /v1/webhooks/test",
+        json!({"event": "event_alert.triggered", "run_key": "sentry:acme/7", "title": "t",
+        "rule_number": 1, "workflow": "sentry-fix", "project": "web", "joins": "run_1", "wakes": ["run_2"],
+        "reason": "why"}),
+    );
     let project = json!({"id": "prj_1", "name": "web", "path": "/p", "frames": ["blog"], "trust": "untrusted",
         "created_at": 1});
     let trust = json!({"path": "/p", "trust": "untrusted", "hash": "00", "changed_files": [], "obstacles": [], "running_frames": ["blog"],
@@ -209,6 +237,7 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("DELETE /v1/trust", trust);
     on("GET /v1/projects", json!([project]));
     on("POST /v1/projects", project.clone());
+    on("PUT /v1/projects/web/settings", project.clone());
     on("GET /v1/projects/web", project);
     gateway.on("DELETE /v1/projects/web", Answer::Json(204, Value::Null));
     let image = json!({"id": "sha256:1", "tags": ["t"], "inputs": "x", "opencode": "1", "size_bytes": 1, "created_at": 1,
@@ -238,6 +267,56 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("DELETE /v1/secrets/github", secret.clone());
     on("POST /v1/secrets/github/grants", granted);
     on("DELETE /v1/secrets/github/grants/blog", secret);
+    let run = json!({"id": RUN, "workflow": "review", "title": "shop", "state": "succeeded", "stage": "review",
+        "reason": "skipped: there is nothing to do", "attempt": 1, "project": "shop", "origin": "schedule",
+        "origin_ref": "nightly", "key": "schedule:nightly", "priority": 1, "cost_microusd": 1, "created_at": 1,
+        "started_at": 2, "next_at": 3, "ended_at": 4});
+    let mut details = run.clone();
+    details["given"] = json!({
+        "matter": {"kind": "issue", "repository": "github.com/me/shop", "number": 3, "asked_by": "me", "url": "https://x"},
+        "repository": "github.com/me/shop", "commit": "abc", "variables": {"focus": "x"}, "frame": null, "model": "p/m",
+        "evidence": [{"name": "message", "source": "sentry", "text": "boom"}]});
+    details["held"] = json!({"gate": "fix", "subject": "abc"});
+    details["budget"] = json!({"scope": "run", "subject": RUN, "period": "total", "limit_microusd": 2,
+        "spent_microusd": 1, "reserved_microusd": 0, "percent": 50});
+    details["frame"] = json!("run-a");
+    details["branch"] = json!("mimir/a");
+    details["commit"] = json!("abc");
+    details["pull"] =
+        json!({"number": 7, "url": "https://x/7", "head": "abc", "is_draft": true, "merged": null});
+    details["report"] = json!({"cause": "c", "evidence": [{"file": "a.rs", "line": 1, "note": "n"}], "confidence": 0.9,
+        "plan": ["p"], "risk": "low", "summary": "s"});
+    details["checks"] = json!([{"command": "cargo test", "exit_code": 0, "tail": "ok"}]);
+    details["timeline"] =
+        json!([{"id": 1, "at": 1, "stage": "review", "kind": "prompt", "text": "a\nb", "link": "x"}]);
+    let tick = json!({"instant": 1, "seen_at": 2, "cause": "catch_up", "outcome": "run", "reason": "it waited", "run": "run_1",
+        "run_state": "failed", "run_reason": "no", "run_ended_at": 3, "cost_microusd": 4});
+    let schedule = json!({"name": "morning", "source": "person", "expression": "0 9 * * *", "words": "At 09:00", "zone": "UTC",
+        "does": {"kind": "workflow", "workflow": "mine", "project": "web", "variables": {"depth": "3"}}, "overlap": "queue",
+        "catch_up": "once", "jitter_seconds": 5, "gate": "test -e x", "pause_after_failures": 3, "pause_at_microusd": 5,
+        "budget_microusd": 6, "paused_because": "its last 3 runs failed", "next": [1, 2, 3], "last": tick, "created_at": 1});
+    on("GET /v1/schedules", json!([schedule]));
+    on("POST /v1/schedules", schedule.clone());
+    for method in ["GET", "PATCH", "DELETE"] {
+        on(&format!("{method} /v1/schedules/morning"), schedule.clone());
+    }
+    on("POST /v1/schedules/morning/pause", schedule.clone());
+    on("POST /v1/schedules/morning/resume", schedule);
+    on("POST /v1/schedules/morning/run", tick.clone());
+    on("GET /v1/schedules/morning/history", json!([tick]));
+    on("GET /v1/runs", json!([run]));
+    on("POST /v1/runs", run.clone());
+    on(&format!("GET /v1/runs/{RUN}"), details);
+    for verb in ["approve", "reject", "cancel", "retry"] {
+        on(&format!("POST /v1/runs/{RUN}/{verb}"), run.clone());
+    }
+    let workflow = json!({"name": "review", "description": "d", "source": "built in", "cost_microusd": 1, "parallel": 2,
+        "parameters": [{"name": "focus", "description": "d", "default": "x"}], "stages": [{"name": "a", "kind": "prompt"}],
+        "mistake": "x.yaml:1: no"});
+    let mut written = workflow.clone();
+    written["text"] = json!("name: review");
+    on("GET /v1/workflows", json!([workflow]));
+    on("GET /v1/workflows/review", written);
     let entry = json!({"id": 1, "at": 1, "principal": "owner:0", "action": "frame.create", "subject": "blog",
         "detail": {"frame": "frm_1"}, "mac": "00"});
     on("GET /v1/audit", json!([entry]));
@@ -289,9 +368,16 @@ fn what_every_command_prints_is_what_is_described() {
     world.set("EDITOR", "true");
     let (man, export) = (world.work().join("man"), world.work().join("talk.md"));
     let (man, export) = (man.display().to_string(), export.display().to_string());
+    let message = world.work().join("message.json");
+    std::fs::write(&message, "{}").expect("written");
+    let message = message.display().to_string();
     let prices = world.work().join("prices.yaml");
     std::fs::write(&prices, "as_of: 2026-11-29\nprices: {p: {m: [1, 2, 3, 4]}}\n").expect("a file");
     let prices = prices.display().to_string();
+    let workflow = world.work().join("mine.yaml");
+    std::fs::write(&workflow, "name: mine\ndescription: d\nstages: [{ name: a, kind: gate }]\n")
+        .expect("a file");
+    let workflow = workflow.display().to_string();
     let commands: &[&[&str]] = &[
         &[],
         &["version"],
@@ -358,12 +444,40 @@ fn what_every_command_prints_is_what_is_described() {
         &["push", "show", "3"],
         &["push", "approve", "3"],
         &["push", "reject", "3", "--why", "no"],
+        &["cron", "add", "morning", "0 9 * * *", "--workflow", "mine", "--set", "depth=3"],
+        &["cron", "list"],
+        &["cron", "show", "morning"],
+        &["cron", "edit", "morning", "--expression", "@daily", "--unset", "gate"],
+        &["cron", "pause", "morning", "--why", "holidays"],
+        &["cron", "resume", "morning"],
+        &["cron", "run", "morning"],
+        &["cron", "history", "morning"],
+        &["cron", "next", "0 9 * * *", "--zone", "Europe/Berlin"],
+        &["cron", "rm", "morning", "--yes"],
+        &["runs", "list"],
+        &["runs", "show", RUN],
+        &["runs", "start", "review", "--set", "focus=x", "--project", "shop"],
+        &["runs", "start", "review", "--project", "shop", "--wait"],
+        &["runs", "approve", RUN],
+        &["runs", "reject", RUN, "--why", "no"],
+        &["runs", "cancel", RUN],
+        &["runs", "retry", RUN],
+        &["runs", "watch", RUN],
+        &["workflows", "list"],
+        &["workflows", "show", "review"],
+        &["workflows", "check", &workflow],
+        &["webhooks", "list"],
+        &["webhooks", "deliveries", "--state", "decided"],
+        &["webhooks", "show", "whd_1"],
+        &["webhooks", "replay", "whd_1"],
+        &["webhooks", "test", &message, "--source", "errors"],
         &["queue", "list"],
         &["queue", "cancel", MESSAGE],
         &["queue", "edit", MESSAGE, "other words"],
         &["projects", "list"],
         &["projects", "add"],
         &["projects", "show", "web"],
+        &["projects", "set", "web", "checks=cargo test", "sentry=acme/shop"],
         &["projects", "remove", "web", "--yes"],
         &["projects", "trust", "/p", "--yes"],
         &["projects", "distrust", "/p"],

@@ -539,7 +539,9 @@ fn users_inside_are_others_outside_and_files_keep_their_owner() {
     let test = "contract::podman::users_inside_are_others_outside";
     on_podman(test, async |machine, bench| {
         let spec = bench.spec();
-        if !bench.runtime.has_own_users(&spec.workspace).await {
+        if !rustix::process::getuid().is_root()
+            || bench.runtime.why_machines_users(&spec.workspace).await.is_some()
+        {
             return skip(test, "the engine is not root's, or the kernel or the file system of /tmp cannot");
         }
         let project = spec.workspace.folder().unwrap().to_owned();
@@ -614,11 +616,119 @@ fn where_owners_cannot_be_translated_a_frame_works_as_its_owner() {
         // The kernel's own files: a file system that takes no part.
         spec.more.push(Mount::new(Path::new("/proc/sys/kernel"), "/mnt", true));
         let storage = Storage::HostFolder { path: "/proc/sys/kernel".into(), uid: 0, gid: 0 };
-        assert!(!bench.runtime.has_own_users(&storage).await);
+        let why = bench.runtime.why_machines_users(&storage).await.expect("a reason");
         bench.runtime.ensure_created(&spec).await.unwrap();
         bench.runtime.ensure_started(&spec.frame).await.unwrap();
         let found = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
         assert_eq!((found.own_users, found.host_user), (false, bench.owner.0), "{found:?}");
+        assert_eq!(found.machines_users, Some(why), "it says why");
         bench.remove(&spec).await;
+    });
+}
+
+/// A file system in a folder; gone with this value.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn at(kind: &str, folder: &Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let done = Command::new("mount").args(["-t", kind, kind]).arg(folder).status().unwrap();
+        done.success().then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_frame_gets_users_of_its_own_when_it_can_and_loses_them_visibly_when_it_cannot() {
+    let test = "contract::podman::a_frame_gets_users_of_its_own_when_it_can";
+    on_podman(test, async |machine, bench| {
+        let spec = bench.spec();
+        let project = spec.workspace.folder().unwrap().to_owned();
+        if !rustix::process::getuid().is_root()
+            || bench.runtime.why_machines_users(&spec.workspace).await.is_some()
+        {
+            return skip(test, "the engine is not root's, or the kernel or the file system of /tmp cannot");
+        }
+        let Some(inside) = Mounted::at("proc", &project.join("inside")) else {
+            return skip(test, "nothing can be mounted here");
+        };
+        // As the driver does it: what is gone is made again.
+        let start = async || {
+            for _ in 0..3 {
+                bench.runtime.ensure_created(&spec).await.unwrap();
+                match bench.runtime.ensure_started(&spec.frame).await {
+                    Err(RuntimeError::Gone { .. }) => {}
+                    started => {
+                        started.unwrap();
+                        break;
+                    }
+                }
+            }
+            bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs")
+        };
+        let stop = async || {
+            bench.runtime.ensure_stopped(&spec.frame, Duration::from_secs(1)).await.unwrap();
+        };
+        let without = start().await;
+        let why = without.machines_users.clone().unwrap_or_default();
+        assert!(!without.own_users && why.contains("inside: proc") && why.contains("umount"), "{without:?}");
+        stop().await;
+
+        // It is helped: the next start makes it anew, with users of its own.
+        drop(inside);
+        let own = start().await;
+        assert_eq!((own.own_users, own.machines_users.clone()), (true, None), "{own:?}");
+        assert!(own.differs.is_empty(), "{own:?}");
+        stop().await;
+
+        // And the other way: it starts all the same, and says what it lost.
+        let inside = Mounted::at("proc", &project.join("inside")).unwrap();
+        let lost = start().await;
+        assert!(!lost.own_users && lost.machines_users.is_some(), "{lost:?}");
+        stop().await;
+        drop(inside);
+        bench.remove(&spec).await;
+        assert_eq!(shown_now(machine), [""; 0]);
+    });
+}
+
+#[test]
+fn a_link_in_the_place_of_a_project_is_never_followed() {
+    let test = "contract::podman::a_link_in_the_place_of_a_project";
+    on_podman(test, async |machine, bench| {
+        let spec = bench.spec();
+        let project = spec.workspace.folder().unwrap().to_owned();
+        let (secret, kept) = (project.with_extension("secret"), project.with_extension("kept"));
+        std::fs::create_dir(&secret).unwrap();
+        std::fs::write(secret.join("key"), "secret").unwrap();
+        bench.runtime.ensure_created(&spec).await.unwrap();
+        // Another frame, that works in the folder around it, exchanges it after the last look at it.
+        std::fs::rename(&project, &kept).unwrap();
+        std::os::unix::fs::symlink(&secret, &project).unwrap();
+        let started = bench.runtime.ensure_started(&spec.frame).await;
+        if started.is_ok() {
+            // An engine that mounts by path followed it: it is seen before anybody works with it.
+            let found = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
+            let told = found.differs.iter().any(|text| text.contains("is a link by now"));
+            assert!(told, "{found:?}");
+        } else {
+            let text = format!("{:?}", started);
+            assert!(text.contains("is a link by now"), "{text}");
+        }
+        // And put back while it ran.
+        std::fs::remove_file(&project).unwrap();
+        std::fs::rename(&kept, &project).unwrap();
+        if started.is_ok() {
+            let found = bench.runtime.isolation(&spec.frame).await.unwrap().expect("it runs");
+            let told = found.differs.iter().any(|text| text.contains("shows something else"));
+            assert!(told, "{found:?}");
+        }
+        bench.remove(&spec).await;
+        assert_eq!(shown_now(machine), [""; 0]);
     });
 }

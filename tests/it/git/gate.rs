@@ -9,7 +9,7 @@ use mimir::supervisor::Tasks;
 
 use super::world::{OWNER, World};
 use crate::forge::Fault;
-use crate::net::support::eventually;
+use crate::net::support::{credentials, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_waits_and_goes_on_when_somebody_says_yes() {
@@ -103,6 +103,44 @@ async fn frames_read_the_copy_also_without_the_forge() {
     assert_eq!(done.state, PushState::Pushed, "{done:?}");
 }
 
+/// A fetch that was killed leaves as much as it had, each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_fetch_left_in_the_copy_is_taken_away() {
+    let world = World::new(GitMode::Gate).await;
+    world.clone().await;
+    let mirrors = world.home().join("git/mirrors");
+    let mirror = std::fs::read_dir(&mirrors).expect("mirrors").next().expect("one").expect("read").path();
+    let packs = mirror.join("objects/pack");
+    std::fs::create_dir_all(&packs).expect("a folder");
+    let (left, kept) = (packs.join("tmp_pack_a1B2c3"), packs.join("pack-of-somebody.keep"));
+    for file in [&left, &kept] {
+        std::fs::write(file, "half of it").expect("written");
+    }
+    let _ = world.git("work", &["fetch", "origin"]).await.fine();
+    assert!(!left.exists(), "it is gone with the next look");
+    assert!(kept.exists(), "and nothing else is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_that_failed_count_as_those_that_wait() {
+    let world = World::new(GitMode::Direct).await;
+    world.clone().await;
+    let _ = world.commit("mimir/fix", "a", "1").await;
+    world.forge.fault(Some(Fault::Declines("closed".into())));
+    for number in 0..20 {
+        let refused = world.push(&[&format!("HEAD:refs/heads/mimir/n{number}")]).await.refused();
+        assert!(refused.contains("closed"), "{number}: {refused}");
+    }
+    assert_eq!(world.parcels(), 20, "each is kept, to be tried again");
+    let refused = world.push(&["HEAD:refs/heads/mimir/one-more"]).await.refused();
+    assert!(refused.contains("20 pushes of this frame wait or failed"), "{refused}");
+    assert_eq!(world.parcels(), 20);
+    // The same once more takes its own place.
+    let refused = world.push(&["HEAD:refs/heads/mimir/n3"]).await.refused();
+    assert!(refused.contains("closed"), "{refused}");
+    assert_eq!(world.parcels(), 20);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_moved_at_the_forge_meanwhile_is_not_overwritten() {
     let world = World::new(GitMode::Gate).await;
@@ -134,6 +172,7 @@ async fn an_approved_push_is_at_the_forge_once_wherever_the_gateway_dies() {
         }
         let tasks = Tasks::default();
         let next = Pushes::new(PushesDeps {
+            credentials: credentials(&world.net.git),
             store: world.net.store.clone(),
             tasks: tasks.clone(),
             vault: world.net.vault.clone(),

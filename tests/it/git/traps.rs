@@ -268,6 +268,26 @@ async fn a_small_pack_that_becomes_huge_ends_early() {
     world.assert_unharmed("a push that becomes huge").await;
 }
 
+/// What is sent is counted, and capped, as it comes: whoever hangs up has sent it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_counted_as_it_comes() {
+    let world = World::new(GitMode::Direct).await;
+    world.clone().await;
+    let mut stream = world.net.connect(&world.frame).await;
+    let mut body = packet(format!("{NONE} {A} refs/heads/mimir/trap\0 report-status").as_bytes());
+    body.extend(b"0000PACK\0\0\0\x02\0\0\0\x01");
+    body.extend(mimir::clock::entropy::<100_000>());
+    let head = format!(
+        "POST /git/{}/me/blog/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n",
+        world.forge.address
+    );
+    stream.write_all(&[head.into_bytes(), body].concat()).await.expect("sent");
+    let counted = world.net.traffic(&world.frame, "127.0.0.1", |it| it.sent_bytes >= 100_000).await;
+    assert!(counted.sent_bytes < 110_000, "{counted:?}");
+    drop(stream);
+    assert_eq!(world.forge.pushes(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_in_the_middle_leaves_nothing() {
     let world = World::new(GitMode::Gate).await;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mimir::frames::FrameError;
+use mimir::frames::{FrameError, FrameRequest, Place};
 use mimir::model::container::inside;
 use mimir::model::frame::{Desired, FrameState, GitFolder};
 use mimir::runtime::ExecSpec;
@@ -134,4 +134,29 @@ async fn a_part_of_a_repository_and_an_image_of_somebody_else_are_spoken_of() {
     let foreign = world.engine.add_untagged_image(false);
     let refused = world.try_create(CreateFrame { image: Some(foreign.id), ..world.request("blog") }).await;
     assert!(matches!(refused, Err(FrameError::ForeignImage(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_for_a_frame_lies_among_its_own_files_and_goes_with_it() {
+    let world = World::new().await;
+    let request = mimir::gateway::bodies::frame(world.request("fix")).expect("a request");
+    let request = FrameRequest { place: Place::Own, start: true, ..request };
+    let frame = world.frames.create(&OWNER, request).await.expect("made");
+    let frame = world.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("it runs");
+    let folder = Path::new(&frame.workspace);
+    assert!(folder.ends_with(format!("{}/workspace", frame.id)) && folder.is_dir(), "{}", folder.display());
+    let spec = world.engine.spec_of(&frame.id).expect("a container");
+    assert_eq!(spec.workspace.folder(), Some(folder));
+
+    fs::write(folder.join("cart.py"), "x").expect("written");
+    let frame = world.restart_frame(&frame).await.expect("it runs again");
+    assert_eq!(fs::read_to_string(folder.join("cart.py")).expect("a file"), "x");
+    // Nobody else may have a folder there by naming it.
+    let named = CreateFrame { workspace: Some(frame.workspace.clone()), ..world.request("other") };
+    let refused = world.try_create(named).await.expect_err("refused").to_string();
+    assert!(refused.contains("inside mimir's own folder"), "{refused}");
+
+    world.reach(&frame, Desired::Removed).await.expect("gone");
+    assert!(!folder.exists());
+    world.check_nothing_left().await;
 }

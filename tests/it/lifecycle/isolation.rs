@@ -2,6 +2,7 @@
 
 use mimir::model::frame::{Desired, FrameState, Observed};
 use mimir::model::isolation::Isolation;
+use mimir::runtime::Capabilities;
 use mimir::runtime::fake::Op;
 
 use super::world::World;
@@ -41,6 +42,57 @@ async fn a_frame_that_is_not_kept_apart_does_not_run_and_says_why() {
     let apart = world.frames.apart(&running).await.expect("it can be looked at");
     assert_eq!(apart.isolation, Some(locked()));
     assert!(apart.loosened.is_empty(), "{apart:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_can_see_is_not_taken_for_good() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    world.engine.set_isolation(None);
+    let refused = world.reach(&frame, Desired::Running).await.expect_err("it does not run").to_string();
+    assert!(refused.contains("nothing can be seen"), "{refused}");
+    world.eventually(&frame.id, FrameState::Error).await;
+    assert_eq!(world.engine.peek(&frame.id), Observed::Missing, "nothing of it is left running");
+
+    // An engine that keeps nothing apart has nothing to tell.
+    world.engine.set_capabilities(Capabilities { isolation: false, ..Capabilities::CONTAINER });
+    world.reach(&frame, Desired::Running).await.expect("it runs");
+}
+
+#[tokio::test]
+async fn users_of_this_machine_are_told_of_where_people_look() {
+    let world = World::new().await;
+    let frame = world.create("blog").await;
+    let machines = |why: &str| Isolation { machines_users: Some(why.to_owned()), ..locked() };
+    world.engine.set_isolation(Some(machines("something is mounted in it")));
+    let running = world.reach(&frame, Desired::Running).await.expect("it runs");
+    let apart = world.frames.apart(&running).await.expect("it can be looked at");
+    assert!(apart.loosened.iter().any(|text| text.contains("something is mounted in it")), "{apart:?}");
+    let told = async || {
+        let notes = world.frames.notes(&frame.id, 20).await.expect("notes");
+        notes
+            .into_iter()
+            .filter(|note| note.code == "machines_users")
+            .map(|note| note.text)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told().await.len(), 1);
+    assert!(told().await[0].contains("instead of its own: something is mounted in it"));
+
+    // Once for each reason, and of root's folder as what it is.
+    world.reach(&frame, Desired::Stopped).await.expect("stopped");
+    world.reach(&frame, Desired::Running).await.expect("it runs again");
+    assert_eq!(told().await.len(), 1);
+    world.reach(&frame, Desired::Stopped).await.expect("stopped");
+    world.engine.set_isolation(Some(Isolation { host_user: 0, ..machines("an old kernel") }));
+    let running = world.reach(&frame, Desired::Running).await.expect("it runs again");
+    assert!(
+        told().await.iter().any(|text| text.contains("works as root of this machine")),
+        "{:?}",
+        told().await
+    );
+    let apart = world.frames.apart(&running).await.expect("it can be looked at");
+    assert!(apart.loosened[0].contains("an old kernel"), "{apart:?}");
 }
 
 #[tokio::test]

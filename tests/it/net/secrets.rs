@@ -225,6 +225,78 @@ async fn a_placeholder_is_worth_nothing_to_another_host_in_another_frame_or_when
 }
 
 #[tokio::test]
+async fn a_host_cannot_be_made_to_keep_a_secret_as_something_else() {
+    let (mut api, dialer) = secure(&[]).await;
+    let world = World::new(Vec::new(), dialer);
+    let frame = frame(1, NetworkMode::Allow, &["api.test"]);
+    world.insert(&frame).await;
+    world.open(&frame);
+    world.keep("github", SECRET).await;
+    let placeholder = world.give(&frame, "github", "api.test").await.expect("granted");
+    let ask = async |header: &str, value: &str, more: &str| {
+        let request = format!(
+            "PUT /https/api.test/object HTTP/1.1\r\nHost: x\r\n{header}: {value}\r\n{more}Content-Length: 0\r\n\r\n"
+        );
+        world.ask(&frame, request.as_bytes()).await
+    };
+    let with_key = format!("Authorization: Bearer {placeholder}\r\n");
+    for header in [
+        "X-Amz-Meta-Note",
+        "Destination",
+        "Cookie",
+        "User-Agent",
+        "Content-Type",
+        "X-Forwarded-For",
+        "X-Custom-Token",
+        "If-Match",
+    ] {
+        for more in ["", with_key.as_str()] {
+            let answer = ask(header, &placeholder, more).await;
+            let is_refused =
+                answer.starts_with("HTTP/1.1 403") && answer.contains(&header.to_ascii_lowercase());
+            assert!(is_refused, "{header}: {answer}");
+            assert_eq!(api.heard(), None, "{header}: nobody was asked");
+        }
+    }
+    // What only begins like it is a text like any other, also beside a real one.
+    let answer = ask("X-Amz-Meta-Note", &format!("{placeholder}0"), &with_key).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let heard = api.heard().expect("asked");
+    assert_eq!(heard.matches(SECRET).count(), 1, "{heard}");
+    assert!(heard.contains(&format!("x-amz-meta-note: {placeholder}0")), "{heard}");
+    // Never between neighbours.
+    let _ = ask("Proxy-Authorization", &placeholder, "").await;
+    assert!(api.heard().is_none_or(|heard| !heard.contains(SECRET)));
+
+    for header in ["authorization", "x-api-key", "Private-Token", "x-auth-token"] {
+        let answer = ask(header, &placeholder, "").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{header}: {answer}");
+        assert!(api.heard().is_some_and(|heard| heard.contains(SECRET)), "{header}");
+    }
+
+    // The owner can say otherwise, for one header; not for those between neighbours.
+    let grant = |headers: &[&str]| Grant {
+        host: Some("api.test".to_owned()),
+        headers: headers.iter().map(|&name| name.to_owned()).collect(),
+        ..Grant::default()
+    };
+    for wrong in ["Proxy-Authorization", "Host", "a b", ""] {
+        let refused = world.vault.grant(&OWNER, &frame, &name("github"), grant(&[wrong])).await;
+        assert!(matches!(refused, Err(SecretError::Header(_))), "{wrong}: {refused:?}");
+    }
+    let wrong = Grant { form: SecretForm::File, headers: vec!["x-a".to_owned()], ..Grant::default() };
+    let refused = world.vault.grant(&OWNER, &frame, &name("github"), wrong).await;
+    assert!(matches!(refused, Err(SecretError::Header(_))), "{refused:?}");
+    let granted = world.vault.grant(&OWNER, &frame, &name("github"), grant(&["X-Custom-Token"])).await;
+    let placeholder = granted.expect("granted").placeholder.expect("a placeholder");
+    let answer = ask("X-Custom-Token", &placeholder, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(api.heard().is_some_and(|heard| heard.contains(&format!("x-custom-token: {SECRET}"))));
+    let answer = ask("X-Other-Token", &placeholder, "").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_host_without_tls_is_asked_plainly_only_when_the_grant_says_so() {
     let mut registry = host(None).await;
     let dialer = Dialer::default().pin("registry.test", 8080, registry.address);
@@ -238,6 +310,16 @@ async fn a_host_without_tls_is_asked_plainly_only_when_the_grant_says_so() {
     assert!(answer.contains("you said Bearer [redacted], which"), "{answer}");
     assert!(is_clean(&answer), "{answer}");
     assert!(registry.heard().is_some_and(|heard| heard.contains(&format!("Bearer {SECRET}"))));
+
+    // What it was sent it may say later, also to who asks without a placeholder, and in pieces.
+    let request = format!(
+        "GET http://registry.test:8080/v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nRange: bytes=3-9\r\n\
+         If-Range: \"x\"\r\nAccept-Encoding: gzip\r\n\r\n"
+    );
+    let answer = whole(&world.ask(&frame, request.as_bytes()).await);
+    assert!(answer.starts_with("HTTP/1.1 200") && is_clean(&answer), "{answer}");
+    let heard = registry.heard().expect("asked");
+    assert!(!heard.contains("range:") && heard.contains("accept-encoding: identity"), "{heard}");
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use mimir::budget::{BudgetDeps, Budgets, Settings};
 use mimir::clock::Clock;
 use mimir::config::Live;
 use mimir::config::schema::Git as GitSettings;
+use mimir::forge::Apps;
 use mimir::frames::{AgentLocator, AttendError, HostNetworking, PlaceError};
+use mimir::git::Credentials;
 use mimir::model::agent::AgentSessionId;
 use mimir::model::allow::AllowGroups;
 use mimir::model::approval::ApprovalRequest;
@@ -190,6 +192,7 @@ impl World {
             Vault::new(VaultDeps { store: store.clone(), known: models.known().clone(), keys: Vec::new() });
         let git = Live::new(GitSettings::default());
         let pushes = Pushes::new(PushesDeps {
+            credentials: credentials(&git),
             store: store.clone(),
             tasks: tasks.clone(),
             vault: vault.clone(),
@@ -400,4 +403,10 @@ pub fn post(path: &str, body: &serde_json::Value) -> String {
          x-session-id: ses_abc\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// What opens forges, as the configuration has it.
+pub fn credentials(settings: &Live<GitSettings>) -> Credentials {
+    let apps = Apps::new(HttpClients::default(), Clock::system(), mimir::forge::Settings::default());
+    Credentials::new(settings.clone(), apps)
 }

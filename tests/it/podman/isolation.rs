@@ -133,6 +133,19 @@ fn a_frame_tries_its_own_walls_and_does_not_run_without_them() {
     let logs = world.mimir(&["frame", "logs", "box"]).ok().stdout;
     assert!(logs.contains("supervisor started") && !logs.contains("not-isolated"), "{logs}");
 
+    // Whoever could guess its names could lay something there for it: it follows nothing and waits for nothing.
+    let laid = "END { printf 'mode %o, %d, %s', (stat '/workspace/victim')[2] & 07777, scalar(grep { lstat $_ } @n), \
+                -e '/tmp/nothing' ? 'made' : 'not made' } \
+        srand 7; our @n = map { sprintf '%s/.mimir-probe-%d-%08x', $_, $$, int rand 2**32 } \
+        '/workspace', $ENV{HOME}, '/tmp'; open my $f, '>', '/workspace/victim'; close $f; chmod 0644, '/workspace/victim'; \
+        symlink '/workspace/victim', $n[0] or die; require POSIX; POSIX::mkfifo($n[1], 0600) or die; \
+        symlink '/tmp/nothing', $n[2] or die; srand 7; alarm 20; do $ARGV[0]; die $@ if $@;";
+    let script = "perl -e \"$0\" \"$(command -v mimir-probe)\"";
+    let tried = world.mimir(&["frame", "exec", "box", "--", "sh", "-c", script, laid]);
+    assert_eq!((tried.code, tried.stdout.as_str()), (0, "mode 644, 3, not made"), "{tried:?}");
+    let victim = fs::metadata(world.project.join("victim")).expect("there");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&victim.permissions()) & 0o7777, 0o644);
+
     let ended = without_walls(&world);
     assert_eq!(ended.code, 71, "{ended:?}");
     for open in ["mimir: fatal not-isolated", "CapBnd is not empty", "a file at /usr/.probe", "unshare"] {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::project::ProjectSettings;
 use crate::trust::{Trust, TrustItem};
 
 /// `POST /v1/projects`
@@ -15,6 +16,46 @@ pub struct AddProject {
     /// Absolute host folder.
     #[schema(pattern = "^/")]
     pub path: String,
+    /// Where its errors are told, `organization/project` of Sentry's; what its files say when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentry: Option<String>,
+}
+
+/// `PUT /v1/projects/{name}/settings`: all of what is known of it; what is absent is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetProject {
+    /// Where it is at a forge, such as `github.com/me/shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The branch that changes are made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_branch: Option<String>,
+    /// What most of it is written in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Shell lines that say whether it works, run inside a frame.
+    #[serde(default)]
+    pub checks: Vec<String>,
+    /// Where its errors are told: `organization/project` of Sentry's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentry: Option<String>,
+    /// Files and folders whose change needs a person.
+    #[serde(default)]
+    pub protected: Vec<String>,
+}
+
+impl From<ProjectSettings> for SetProject {
+    fn from(known: ProjectSettings) -> Self {
+        Self {
+            repository: known.repository.map(|repository| repository.to_string()),
+            default_branch: known.default_branch,
+            language: known.language,
+            checks: known.checks,
+            sentry: known.sentry.map(|sentry| sentry.to_string()),
+            protected: known.protected,
+        }
+    }
 }
 
 /// A project.
@@ -31,6 +72,9 @@ pub struct ProjectView {
     /// Whether frames obey what it brings; a gateway of before that does not say.
     #[serde(default)]
     pub trust: Trust,
+    /// What is known of it; a gateway of before that does not say.
+    #[serde(default)]
+    pub settings: ProjectSettings,
     /// UTC ms.
     pub created_at: u64,
 }

@@ -41,6 +41,10 @@ pub struct GrantSecret {
     /// For which host a placeholder is replaced: `api.github.com`, or `http://…` for one that is spoken to plainly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Headers in which a placeholder is replaced besides those that authenticate (`authorization`, `x-api-key` and their
+    /// like). The host may keep what it is told in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
 }
 
 /// What a frame was given of a secret.
@@ -60,6 +64,9 @@ pub struct SecretGrantView {
     /// What the frame asks instead of that host, so that its placeholder is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Headers in which a placeholder is replaced besides those that authenticate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
     /// UTC ms.
     pub granted_at: u64,
 }
@@ -75,6 +82,7 @@ impl SecretGrantView {
             variable: grant.variable.clone(),
             host: grant.host.as_ref().map(ToString::to_string),
             url: grant.host.as_ref().map(crate::secrets::SecretHost::inside),
+            headers: grant.headers.clone(),
             granted_at: grant.granted_at,
         }
     }

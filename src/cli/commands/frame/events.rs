@@ -95,6 +95,7 @@ fn describe(what: &EventKind) -> Option<String> {
             let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             format!("run {run} ({workflow}, {title}) is {to}{place}{why}")
         }
+        EventKind::SchedulePaused { schedule, reason } => format!("schedule {schedule} is paused: {reason}"),
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }

@@ -243,7 +243,25 @@ fn write(options: &LoadOptions, before: Option<&str>, after: &str, context: &Con
     }
     edit::replace(options, after).map_err(|error| failure(&error))?;
     context.out.say(format!("wrote {}", file.display()));
+    write_example(options, context);
     Ok(())
+}
+
+/// A workflow to look at and change, with its schedule. Whoever removed it, or has others, is not given it again.
+const EXAMPLE: &str = include_str!("../../../../config/examples/workflow.yaml");
+
+fn write_example(options: &LoadOptions, context: &Context) {
+    let folder = options.paths.home().join("workflows");
+    if folder.exists() {
+        return;
+    }
+    let file = folder.join("changes.yaml");
+    match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, EXAMPLE)) {
+        Ok(()) => {
+            context.out.say(format!("wrote {}, an example of a workflow and its schedule", file.display()))
+        }
+        Err(error) => context.out.say(format!("{} cannot be written: {error}", file.display())),
+    }
 }
 
 fn next_steps(folder: &Folder, context: &Context) -> Outcome {
@@ -252,4 +270,18 @@ fn next_steps(folder: &Folder, context: &Context) -> Outcome {
         "\nnext:  mimir frame create {name}    makes a frame for this folder and starts its agent\n       mimir send \"hello\"         asks it something\n       model calls may cost what they like; `mimir budget set 20 --per day` limits that"
     ));
     Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::schedule::Expression;
+    use crate::workflows::parse::parse;
+
+    #[test]
+    fn the_example_is_a_workflow_with_a_schedule_that_fires() {
+        let read = parse(super::EXAMPLE, "changes.yaml").expect("a workflow");
+        assert_eq!((read.name.as_str(), read.first(), read.after("look")), ("changes", "look", Some("ask")));
+        let said = super::EXAMPLE.split('"').nth(1).expect("an expression");
+        assert!(Expression::parse(said).is_ok(), "{said}");
+    }
 }

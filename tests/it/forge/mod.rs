@@ -1,6 +1,18 @@
 //! A forge: real git behind a web server, with a token, a list of what it was asked, and faults.
 //!
-//! Repositories are bare and real (`git http-backend`); what forges have besides (issues, pull requests) is not here.
+//! Repositories are bare and real (`git http-backend`). What forges have besides is in memory, behind two faces: GitHub's
+//! API (`/api/v3`, each exchange compared with GitHub's own description of it) and Gitea's (`/api/v1`). Heads, merges and
+//! conflicts are git's own.
+
+mod api;
+mod client;
+mod described;
+mod gitea;
+mod github;
+mod hooks;
+mod people;
+mod shapes;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +34,9 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+pub use api::{APP_LOGIN, LOGIN, Trip};
+pub use state::{CheckRun, Effects};
+
 /// What opens this forge. Nothing else does.
 pub const TOKEN: &str = "ghp_canary5e1f0123456789abcdef0123456789ab";
 
@@ -41,6 +56,8 @@ pub enum Fault {
     Status(u16),
     /// Every request ends without an answer.
     Silence,
+    /// Every request is answered so much later.
+    Late(std::time::Duration),
     /// Pushes are refused by a hook that says so.
     Declines(String),
 }
@@ -57,6 +74,7 @@ struct Shared {
     public: Mutex<Vec<String>>,
     seen: Mutex<Vec<Seen>>,
     fault: Mutex<Option<Fault>>,
+    api: Arc<api::Api>,
 }
 
 impl Forge {
@@ -70,9 +88,16 @@ impl Forge {
             public: Mutex::default(),
             seen: Mutex::default(),
             fault: Mutex::default(),
+            api: Arc::default(),
         });
+        {
+            let mut state = shared.api.state.lock();
+            state.root = format!("http://{address}");
+            state.now = 1_700_000_000;
+        }
         let mut server = JoinSet::new();
         server.spawn(serve(listener, shared.clone()));
+        server.spawn(hooks::deliver(shared.api.clone()));
         Self { address, shared, _server: server }
     }
 
@@ -93,6 +118,7 @@ impl Forge {
         assert_ne!(tree, tree_with_file);
         let commit = bare.git(&["commit-tree", &tree_with_file, "-m", "the first one"]);
         bare.git(&["update-ref", "refs/heads/main", &commit]);
+        self.register(path, &bare);
         bare
     }
 
@@ -179,6 +205,29 @@ impl Bare {
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
+    /// The same, which may fail.
+    pub fn attempt(&self, args: &[&str]) -> Option<String> {
+        let done =
+            set_up(BlockingCommand::new("git")).current_dir(&self.folder).args(args).output().expect("git");
+        done.status.success().then(|| String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    }
+
+    /// One more commit on a branch, which begins at `main`, with one file changed.
+    pub fn add(&self, branch: &str, file: &str, text: &str) -> String {
+        let name = format!("refs/heads/{branch}");
+        let parent = self.attempt(&["rev-parse", "--verify", "--quiet", &name]);
+        let parent = parent.unwrap_or_else(|| self.git(&["rev-parse", "refs/heads/main"]));
+        let blob = self.git_with(&["hash-object", "-w", "--stdin"], text.as_bytes());
+        let listed = self.git(&["ls-tree", &parent]);
+        let others = listed.lines().filter(|line| line.split('\t').nth(1) != Some(file));
+        let entries: String =
+            others.map(|line| format!("{line}\n")).chain([format!("100644 blob {blob}\t{file}\n")]).collect();
+        let tree = self.git_with(&["mktree"], entries.as_bytes());
+        let commit = self.git(&["commit-tree", &tree, "-p", &parent, "-m", &format!("change {file}")]);
+        self.git(&["update-ref", &name, &commit]);
+        commit
+    }
+
     /// Its branches and tags, each with its id.
     pub fn heads(&self) -> Vec<(String, String)> {
         let listed = self.git(&["for-each-ref", "--format=%(refname:short) %(objectname)"]);
@@ -252,7 +301,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     match fault {
         Some(Fault::Status(status)) => return Ok(empty(status)),
         Some(Fault::Silence) => return Err(io::Error::other("it says nothing")),
+        Some(Fault::Late(delay)) => tokio::time::sleep(delay).await,
         _ => {}
+    }
+    let is_blob = path.starts_with("/blob/");
+    if path.starts_with("/api/") || is_blob {
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        return shared.api.answer(&parts, body, authorization.as_deref()).await;
     }
     let is_push = query == "service=git-receive-pack" || path.ends_with("/git-receive-pack");
     let is_public = shared.public.lock().iter().any(|known| path.starts_with(known.as_str()));
@@ -300,6 +355,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     }
     if parts.method == Method::HEAD {
         *response.body_mut() = Full::default();
+    }
+    if is_push && parts.method == Method::POST {
+        shared.api.was_pushed_to();
     }
     Ok(response)
 }

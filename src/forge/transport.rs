@@ -1,0 +1,447 @@
+//! One exchange with a forge: a deadline, a limit of size, a pause between two changes, and errors sorted by what the
+//! caller does next. What opens the forge leaves for its own host alone.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, LOCATION};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use super::error::ForgeError;
+use super::json::{Json, cut};
+use super::limits::{Holder, Limits, until};
+use crate::clock::Clock;
+use crate::model::git::ForgeKind;
+use crate::model::secret::Secret;
+use crate::outbound::HttpClients;
+use crate::redact::Secrets;
+
+/// How often one question may be sent on.
+const REDIRECTS: usize = 3;
+/// The most that is repeated of what a forge says about an error.
+const LONGEST_REASON: usize = 500;
+
+/// What forges are asked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long one exchange may take.
+    pub deadline: Duration,
+    /// How much time lies between two changes of one repository: forges take more for abuse.
+    pub between_changes: Duration,
+    /// How many pages of one list are read.
+    pub pages: usize,
+    /// How long one answer may be.
+    pub largest: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(30),
+            between_changes: Duration::from_secs(1),
+            pages: 30,
+            largest: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// When a repository was changed last. Whoever changes it holds this meanwhile.
+pub(super) type Pace = Arc<Mutex<Option<Instant>>>;
+
+/// The way to one forge with one credential.
+pub(super) struct Transport {
+    pub(super) http: HttpClients,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) holder: Holder,
+    pub(super) pace: Pace,
+    /// Where its API is.
+    pub(super) base: Url,
+    pub(super) kind: ForgeKind,
+    /// The value of `Authorization`, if there is something that opens it.
+    pub(super) authorization: Option<Secret>,
+    /// What must not be repeated.
+    pub(super) hidden: Secrets,
+}
+
+/// A question, or a change that is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<Value>,
+    /// What it is about, for people: `pull request 7`.
+    pub(super) what: String,
+}
+
+impl Call {
+    pub(super) fn get(url: Url, what: impl Into<String>) -> Self {
+        Self { method: Method::GET, url, body: None, what: what.into() }
+    }
+
+    pub(super) fn change(method: Method, url: Url, body: Option<Value>, what: impl Into<String>) -> Self {
+        Self { method, url, body, what: what.into() }
+    }
+
+    /// With something more behind the question mark.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+}
+
+/// What was answered, if that was no error that everybody treats alike.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    body: Bytes,
+    what: String,
+}
+
+impl Answer {
+    pub(super) fn is_fine(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The value; nothing when nothing was said.
+    pub(super) fn value(&self) -> Result<Value, ForgeError> {
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        let read = serde_json::from_slice(&self.body);
+        read.map_err(|_| ForgeError::Transient(format!("what it said about {} is no JSON", self.what)))
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Transport {
+    /// The place below the API's.
+    pub(super) fn url(&self, segments: &[&str]) -> Url {
+        below(&self.base, segments)
+    }
+
+    /// Asks, and takes nothing but a yes for an answer.
+    pub(super) async fn value(&self, call: &Call) -> Result<Value, ForgeError> {
+        let answer = self.send(call).await?;
+        if answer.is_fine() { answer.value() } else { Err(self.no(&answer)) }
+    }
+
+    /// Asks. An answer that is an error for everybody is one: nobody there, a limit, a credential that is none.
+    pub(super) async fn send(&self, call: &Call) -> Result<Answer, ForgeError> {
+        if let Some(until_ms) = self.limits.of(&self.holder, self.clock.now_ms()) {
+            return Err(ForgeError::RateLimited { until_ms });
+        }
+        if call.method == Method::GET {
+            return self.exchange(call).await;
+        }
+        let mut last = self.pace.lock().await;
+        if let Some(last) = *last {
+            tokio::time::sleep_until(last + self.settings.between_changes).await;
+        }
+        // Before it too: whoever does not await the end has asked all the same.
+        *last = Some(Instant::now());
+        let answer = self.exchange(call).await;
+        *last = Some(Instant::now());
+        answer
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Answer, ForgeError> {
+        let deadline = self.settings.deadline;
+        let late = || ForgeError::Transient(format!("it took longer than {} s", deadline.as_secs_f32()));
+        let answer = tokio::time::timeout(deadline, self.follow(call)).await.map_err(|_| late())??;
+        let now = self.clock.now_ms();
+        let limit = match answer.status {
+            403 | 429 | 503 => until(answer.status, &answer.headers, &self.reason(&answer), now),
+            _ => None,
+        };
+        if let Some(until_ms) = limit {
+            self.limits.set(&self.holder, until_ms);
+            return Err(ForgeError::RateLimited { until_ms });
+        }
+        match answer.status {
+            401 => Err(ForgeError::Auth(self.not_opened())),
+            500.. => Err(ForgeError::Transient(format!("{}: {}", answer.status, self.reason(&answer)))),
+            _ => Ok(answer),
+        }
+    }
+
+    /// A repository that was renamed answers from another place of the same host.
+    async fn follow(&self, call: &Call) -> Result<Answer, ForgeError> {
+        let mut url = call.url.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.request(call, &url, true).await?;
+            if let Some(next) = leads_to(&url, &response) {
+                if next.origin() != self.base.origin() {
+                    let host = next.host_str().unwrap_or_default();
+                    return Err(ForgeError::Refused(
+                        self.clean(&format!("for {} it sends to another host ({host})", call.what)),
+                    ));
+                }
+                url = next;
+                continue;
+            }
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = self.whole(response, &call.what).await?;
+            return Ok(Answer { status, headers, body, what: call.what.clone() });
+        }
+        Err(ForgeError::Refused(format!("for {} it sends around in a circle", call.what)))
+    }
+
+    async fn request(&self, call: &Call, url: &Url, with_key: bool) -> Result<Response, ForgeError> {
+        let client = self.http.to(url).map_err(|error| self.broken(error))?;
+        let mut request = client.request(call.method.clone(), url.clone());
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| with_key) {
+            let value = HeaderValue::from_str(authorization.reveal());
+            let mut value = value.map_err(|_| ForgeError::Auth(self.not_opened()))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        request = match self.kind {
+            ForgeKind::Github => request
+                .header(ACCEPT, "application/vnd.github+json")
+                .header("x-github-api-version", "2022-11-28"),
+            ForgeKind::Gitea => request.header(ACCEPT, "application/json"),
+        };
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        request.send().await.map_err(|error| self.broken(error))
+    }
+
+    async fn whole(&self, mut response: Response, what: &str) -> Result<Bytes, ForgeError> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(error))? {
+            if body.len() + piece.len() > self.settings.largest {
+                let most = self.settings.largest / 1024;
+                return Err(ForgeError::Refused(format!("{what} is longer than {most} KiB")));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The end of a long text, if it can be had. It may lie at another host, which gets no credential.
+    pub(super) async fn end_of(&self, call: &Call, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
+        let late = || ForgeError::Transient(format!("{} took too long", call.what));
+        let read = tokio::time::timeout(self.settings.deadline, self.read_end(call, most));
+        read.await.map_err(|_| late())?
+    }
+
+    async fn read_end(&self, call: &Call, most: usize) -> Result<Option<Vec<u8>>, ForgeError> {
+        let mut url = call.url.clone();
+        for _ in 0..=REDIRECTS {
+            let is_its_own = url.origin() == self.base.origin();
+            if !is_its_own && url.scheme() != "https" && self.base.scheme() == "https" {
+                return Ok(None);
+            }
+            let mut response = self.request(call, &url, is_its_own).await?;
+            if let Some(next) = leads_to(&url, &response) {
+                url = next;
+                continue;
+            }
+            if !response.status().is_success() {
+                return Ok(None);
+            }
+            let (mut end, mut left) = (Vec::new(), self.settings.largest.saturating_mul(8));
+            while let Some(piece) = response.chunk().await.map_err(|error| self.broken(error))? {
+                left = left.saturating_sub(piece.len());
+                end.extend_from_slice(&piece);
+                if end.len() > 2 * most {
+                    end.drain(..end.len() - most);
+                }
+                if left == 0 {
+                    break;
+                }
+            }
+            end.drain(..end.len().saturating_sub(most));
+            return Ok(Some(end));
+        }
+        Ok(None)
+    }
+
+    /// All items of a list, page after page, and whether there are more than are read. `list` points to the list in an
+    /// answer; it goes on as long as `goes_on` says so of the last item of a page.
+    pub(super) async fn pages(
+        &self,
+        first: Call,
+        list: &str,
+        goes_on: impl Fn(Json<'_>) -> bool + Send,
+    ) -> Result<(Vec<Value>, bool), ForgeError> {
+        let size = match self.kind {
+            ForgeKind::Github => ("per_page", "100"),
+            ForgeKind::Gitea => ("limit", "50"),
+        };
+        let mut call = first.clone().with(size.0, size.1);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for page in 1..=self.settings.pages {
+            let answer = self.send(&call).await?;
+            if !answer.is_fine() {
+                return Err(self.no(&answer));
+            }
+            let mut value = answer.value()?;
+            let total = Json::of(&value).at("/total_count").number();
+            let total = total.or_else(|| answer.header("x-total-count")?.parse().ok());
+            let items = match value.pointer_mut(list).map(Value::take) {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
+            };
+            bytes += answer.body.len();
+            let is_last = items.last().is_none_or(|last| !goes_on(Json::of(last)));
+            found.extend(items);
+            let is_more = total.is_some_and(|total| total > found.len() as u64);
+            let next = match self.next(&answer.headers)? {
+                Some(url) => Some(Call { url, ..call }),
+                // Some of the lists have a number of items and no link to the next of them.
+                None if is_more => {
+                    Some(first.clone().with(size.0, size.1).with("page", &(page + 1).to_string()))
+                }
+                None => None,
+            };
+            let Some(next) = next.filter(|_| !is_last) else { return Ok((found, false)) };
+            if bytes > 4 * self.settings.largest {
+                break;
+            }
+            call = next;
+        }
+        Ok((found, true))
+    }
+
+    /// The next page of a list: of the same API, or it is none.
+    fn next(&self, headers: &HeaderMap) -> Result<Option<Url>, ForgeError> {
+        let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        let Some(next) = links.flat_map(|value| value.split(',')).find_map(next_of) else { return Ok(None) };
+        let elsewhere = || ForgeError::Refused("the next page of a list is not at the same place".to_owned());
+        let url = self.base.join(next).map_err(|_| elsewhere())?;
+        let is_ours = url.origin() == self.base.origin() && url.path().starts_with(self.base.path());
+        if is_ours { Ok(Some(url)) } else { Err(elsewhere()) }
+    }
+
+    /// What a no means for whoever asked.
+    pub(super) fn no(&self, answer: &Answer) -> ForgeError {
+        let what = &answer.what;
+        match answer.status {
+            404 | 410 => ForgeError::NotFound(what.clone()),
+            403 => {
+                let needs =
+                    answer.header("x-accepted-github-permissions").map(|needs| format!("; it takes {needs}"));
+                ForgeError::Auth(self.clean(&format!(
+                    "{} does not let this credential come to {what}: {}{}",
+                    self.host(),
+                    self.reason(answer),
+                    needs.unwrap_or_default()
+                )))
+            }
+            _ => ForgeError::Refused(format!("{what}: {}", self.reason(answer))),
+        }
+    }
+
+    /// Why, in the forge's own words, in one line.
+    pub(super) fn reason(&self, answer: &Answer) -> String {
+        let value = answer.value().unwrap_or_default();
+        let value = Json::of(&value);
+        let mut words: Vec<String> = value.at("/message").some_text().into_iter().collect();
+        for error in value.at("/errors").items().take(5) {
+            let said = error.at("/message").some_text().or_else(|| error.some_text());
+            let named = || {
+                let (field, code) = (error.at("/field").text(), error.at("/code").text());
+                Some(format!("{field} {code}")).filter(|words| words.trim() != "")
+            };
+            words.extend(said.or_else(named));
+        }
+        let text = match words.is_empty() {
+            true => format!("it answered {}", answer.status),
+            false => words.join("; "),
+        };
+        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        cut(&self.clean(&line), LONGEST_REASON).to_owned()
+    }
+
+    /// A text without what opens the forge.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.hidden.out_of(text)
+    }
+
+    pub(super) fn host(&self) -> &str {
+        match self.base.host_str().unwrap_or_default() {
+            "api.github.com" => "github.com",
+            host => host,
+        }
+    }
+
+    fn not_opened(&self) -> String {
+        let host = self.host();
+        match self.authorization {
+            Some(_) => format!(
+                "{host} does not take the credential (any more): give `git.credentials` a new one for it"
+            ),
+            None => format!("{host} asks for a credential: `git.credentials` has a place for one"),
+        }
+    }
+
+    fn broken(&self, error: reqwest::Error) -> ForgeError {
+        let never_sent = error.is_connect() || error.is_builder();
+        let error = error.without_url();
+        let (mut text, mut cause) = (error.to_string(), error.source());
+        while let Some(next) = cause {
+            text = format!("{text}: {next}");
+            cause = next.source();
+        }
+        let text = cut(&self.clean(&text), LONGEST_REASON).to_owned();
+        if never_sent { ForgeError::Unreachable(text) } else { ForgeError::Transient(text) }
+    }
+}
+
+/// A place below another, each part encoded.
+pub(super) fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+fn leads_to(from: &Url, response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
+        return None;
+    }
+    from.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()
+}
+
+/// `<https://…>; rel="next"`
+fn next_of(link: &str) -> Option<&str> {
+    let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = rest.split(';').any(|word| matches!(word.trim(), "rel=\"next\"" | "rel=next"));
+    is_next.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_cannot_leave_it() {
+        let base = Url::parse("https://ghe.test/api/v3").expect("an address");
+        let of = |segments: &[&str]| below(&base, segments).to_string();
+        assert_eq!(of(&["repos", "me", "blog"]), "https://ghe.test/api/v3/repos/me/blog");
+        assert_eq!(of(&["users", "../../x?y#z"]), "https://ghe.test/api/v3/users/..%2F..%2Fx%3Fy%23z");
+        let bare = Url::parse("https://api.github.com").expect("an address");
+        assert_eq!(below(&bare, &["user"]).to_string(), "https://api.github.com/user");
+    }
+
+    #[test]
+    fn the_next_page_stands_in_a_header() {
+        assert_eq!(next_of(" <https://x/y?page=2>; rel=\"next\""), Some("https://x/y?page=2"));
+        assert_eq!(next_of("<https://x/y?page=9>; rel=\"last\""), None);
+        assert_eq!(next_of("nonsense"), None);
+    }
+}

@@ -1,0 +1,231 @@
+//! Decides what follows from what came, row by row, the oldest first; after a crash from where it was.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::notice::{Matter, Notice};
+use super::read;
+use super::rules::{self, Decision, History};
+use super::settings::{Rule, Settings};
+use super::{Headers, Webhooks};
+use crate::clock;
+use crate::model::ids::RunId;
+use crate::model::principal::Principal;
+use crate::model::run::NewRun;
+use crate::model::webhook::{Webhook, WebhookState};
+use crate::store::runs::{self, Enqueued};
+use crate::store::webhooks::{self as rows, Content, Ending, KnownHook};
+use crate::store::{Queryable, StoreError, Tx};
+use crate::supervisor::backoff::Backoff;
+
+/// So many rows are read at once; each may hold a whole body.
+const PAGE: u32 = 16;
+/// A row whose decision fails so often in a row is given up, until a person replays it.
+const ATTEMPTS: u64 = 5;
+/// Without being told, it looks this often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// So many runs about the same are looked at.
+const LOOK_BACK: u32 = 20;
+const HOUR_MS: u64 = 60 * 60 * 1_000;
+
+impl Webhooks {
+    /// Decides until it is stopped.
+    pub(super) async fn decide_all(&self, stop: &CancellationToken) {
+        let mut delays = Backoff::new(Duration::from_millis(200), Duration::from_secs(30)).with_jitter();
+        while !stop.is_cancelled() {
+            let rung = self.inner.bell.notified();
+            let pause = match self.decide_page().await {
+                // There may be more.
+                Ok(Page::Full) => {
+                    delays.reset();
+                    continue;
+                }
+                Ok(Page::Done) => {
+                    delays.reset();
+                    None
+                }
+                Ok(Page::SomeFailed) => Some(delays.next_delay()),
+                Err(error) => {
+                    let pause = delays.next_delay();
+                    tracing::error!(%error, "webhooks cannot be decided: {error}; again in {pause:?}");
+                    Some(pause)
+                }
+            };
+            match pause {
+                // Not even a ring is heard: what failed would fail at once again.
+                Some(pause) => {
+                    let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                }
+                None => tokio::select! {
+                    () = rung => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = stop.cancelled() => {}
+                },
+            }
+        }
+    }
+
+    async fn decide_page(&self) -> Result<Page, StoreError> {
+        let page = self.inner.store.read(|db| rows::to_decide(db, PAGE)).await?;
+        let is_full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let mut some_failed = false;
+        for (webhook, content) in page {
+            let (id, event) = (webhook.id.clone(), webhook.event.clone());
+            let Err(error) = self.decide(webhook, content).await else { continue };
+            some_failed = true;
+            tracing::warn!(%error, "webhook {id} could not be decided: {error}");
+            if matches!(error, StoreError::Closed | StoreError::DiskFull | StoreError::Busy) {
+                return Err(error);
+            }
+            let why = format!("deciding about it failed {ATTEMPTS} times, the last time because {error}");
+            let note = self.inner.store.write(move |tx| {
+                if rows::note_failure(tx, &id)? < ATTEMPTS {
+                    return Ok(());
+                }
+                rows::settle(tx, &id, &ended(WebhookState::Failed, event, why)).map(drop)
+            });
+            note.await?;
+        }
+        Ok(match (some_failed, is_full) {
+            (true, _) => Page::SomeFailed,
+            (false, true) => Page::Full,
+            (false, false) => Page::Done,
+        })
+    }
+
+    /// Decides about one row, unless somebody has.
+    pub(super) async fn decide(&self, webhook: Webhook, content: Content) -> Result<(), StoreError> {
+        let settings = self.inner.settings.now();
+        let Some(source) = settings.sources.get(&webhook.source).cloned() else {
+            let why = format!("there is no source {} in webhooks.sources any more", webhook.source);
+            let gone = ended(WebhookState::Ignored, webhook.event, why);
+            return self
+                .inner
+                .store
+                .write_soon(move |tx| rows::settle(tx, &webhook.id, &gone).map(drop))
+                .await;
+        };
+        let name = webhook.source.clone();
+        let headers = Headers::new(content.headers);
+        let is_of_a_repository = headers.only("x-github-hook-installation-target-type") == Some("repository");
+        let hook = headers.only("x-github-hook-id").filter(|_| is_of_a_repository);
+        let hook: Option<u64> = hook.and_then(|text| text.parse().ok());
+        // Apart, so that whatever a stranger wrote stops nobody else.
+        let reading =
+            tokio::task::spawn_blocking(move || read::message(&name, &source, &headers, &content.body));
+        let read = match reading.await {
+            Ok(Ok(notice)) => Ok(notice),
+            Ok(Err(unreadable)) => Err(unreadable.to_string()),
+            Err(_) => Err("reading it failed inside mimir: this is a bug".to_owned()),
+        };
+        self.inner.failpoints.hit("webhooks.before_decision").await;
+        // The run and the row's end are one transaction. A power cut may take both, and then it is decided again: a run
+        // does nothing outside before it has saved something of its own, which is behind this in the log.
+        let write = self.inner.store.write_soon(move |tx| {
+            if !rows::is_open(tx, &webhook.id)? {
+                return Ok(());
+            }
+            let ending = match read {
+                Ok(notice) => {
+                    if let Some((hook, repository)) = hook.zip(notice.repository.clone()) {
+                        rows::note_hook(tx, &webhook.source, &KnownHook { repository, hook })?;
+                    }
+                    carry_out(tx, &webhook, &notice, &settings)?
+                }
+                Err(why) => ended(WebhookState::Failed, webhook.event, why),
+            };
+            rows::settle(tx, &webhook.id, &ending).map(drop)
+        });
+        write.await?;
+        self.inner.failpoints.hit("webhooks.after_decision").await;
+        Ok(())
+    }
+}
+
+/// How a page went.
+enum Page {
+    /// All were decided, and there may be more.
+    Full,
+    /// All were decided.
+    Done,
+    /// Some are still there.
+    SomeFailed,
+}
+
+fn ended(state: WebhookState, event: String, reason: String) -> Ending {
+    Ending { state, event, reason, matter: None, run: None, began_for: None }
+}
+
+/// What is known of runs about a matter, for a rule.
+pub(super) fn history(
+    ask: &impl Queryable,
+    source: &str,
+    rule: &Rule,
+    matter: &Matter,
+    now_ms: u64,
+) -> Result<History, StoreError> {
+    let open = runs::open_of_key(ask, &matter.key)?.map(|run| run.id);
+    let before = runs::of_key(ask, &matter.key, LOOK_BACK)?;
+    let ended = before.iter().filter_map(|run| Some((run.state, run.ended_at?))).collect();
+    let begun = rows::begun_since(ask, source, rule.project.as_ref(), now_ms.saturating_sub(HOUR_MS))?;
+    Ok(History { open, ended, begun })
+}
+
+/// Decides and does what follows, in the transaction that ends the row.
+fn carry_out(
+    tx: &mut Tx<'_>,
+    webhook: &Webhook,
+    notice: &Notice,
+    settings: &Settings,
+) -> Result<Ending, StoreError> {
+    let now = tx.now_ms();
+    let source = webhook.source.as_str();
+    let asked: &Tx<'_> = tx;
+    let Decision { wakes, run } = rules::decide(notice, source, &settings.rules, now, |rule, matter| {
+        history(asked, source, rule, matter, now)
+    })?;
+    let mut woken = Vec::new();
+    for name in &wakes {
+        woken.extend(runs::wake_named(tx, name, &notice.why)?);
+    }
+    let mut ending = ended(WebhookState::Ignored, notice.event.clone(), String::new());
+    ending.matter = notice.matter.as_ref().map(|matter| matter.key.clone());
+    match run {
+        Ok(wanted) => {
+            let new = NewRun { origin_ref: Some(webhook.id.clone()), ..wanted.run };
+            let made = runs::enqueue(tx, RunId::from_parts(now, clock::entropy_128()), &new)?;
+            let id = made.id().clone();
+            if let Some(name) = &wanted.name {
+                runs::name(tx, &id, name)?;
+            }
+            ending.state = WebhookState::Decided;
+            ending.run = Some(id.clone());
+            ending.reason = match made {
+                Enqueued::New(_) => {
+                    let text = format!("{}: rule {} of webhooks.rules wants it", notice.why, wanted.rule);
+                    runs::log(tx, &id, "", "decision", &text, None)?;
+                    let detail = json!({"webhook": webhook.id, "source": source, "rule": wanted.rule});
+                    tx.audit(&Principal::service("webhooks"), "run.begin", id.as_str(), &detail)?;
+                    ending.began_for = Some(new.project.clone());
+                    format!("rule {} began run {id}", wanted.rule)
+                }
+                Enqueued::Joined(_) => format!("run {id} is about the same and goes on"),
+            };
+        }
+        Err(why) if woken.is_empty() => {
+            ending.reason = match wakes.first() {
+                Some(name) => format!("no run waits for news of {name}; {why}"),
+                None => why,
+            };
+        }
+        Err(_) => {
+            ending.state = WebhookState::Decided;
+            ending.run = woken.first().cloned();
+            let ids: Vec<String> = woken.iter().map(ToString::to_string).collect();
+            ending.reason = format!("woke {}", ids.join(", "));
+        }
+    }
+    Ok(ending)
+}

@@ -1,0 +1,245 @@
+//! What follows from a message. Pure: the rules of the configuration, and what is known of runs about the same.
+
+use wildmatch::WildMatch;
+
+use super::notice::{Matter, Notice, REASON};
+use super::sentry_says::CATCH_UP;
+use super::settings::Rule;
+use crate::model::ids::RunId;
+use crate::model::loose;
+use crate::model::origin::Origin;
+use crate::model::run::{NewRun, RunInput, RunState, RunSubject};
+
+/// No cooldown is longer, however often it was doubled.
+const LONGEST_COOLDOWN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// What is known of runs about the same, and of what a sender began.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The one that goes on.
+    pub open: Option<RunId>,
+    /// Those that ended, the newest first: how and when (UTC ms).
+    pub ended: Vec<(RunState, u64)>,
+    /// How many runs the sender began for the rule's project within the last hour.
+    pub begun: u32,
+}
+
+/// What follows.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Names of runs' matters that it tells of.
+    pub wakes: Vec<String>,
+    /// A run, or why there is none.
+    pub run: Result<Box<Wanted>, String>,
+}
+
+/// A run that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// As it is to be made.
+    pub run: NewRun,
+    /// Under which others will tell of it.
+    pub name: Option<String>,
+    /// Which rule says so, counted from 1.
+    pub rule: usize,
+}
+
+/// Decides. The history is asked for when a rule fits, for that rule.
+///
+/// # Errors
+/// Whatever the history says.
+pub fn decide<E>(
+    notice: &Notice,
+    source: &str,
+    rules: &[Rule],
+    now_ms: u64,
+    history: impl FnOnce(&Rule, &Matter) -> Result<History, E>,
+) -> Result<Decision, E> {
+    let refused = |why: String| Decision { wakes: notice.wakes.clone(), run: Err(why) };
+    let Some(matter) = &notice.matter else {
+        let nothing = || "it begins nothing".to_owned();
+        return Ok(refused(notice.reason.clone().unwrap_or_else(nothing)));
+    };
+    let of_source = rules.iter().enumerate().filter(|(_, rule)| rule.source == source);
+    let mut nearest = None;
+    for (number, rule) in of_source {
+        match misfit(rule, notice, matter) {
+            None => {
+                let known = history(rule, matter)?;
+                return Ok(match hindrance(rule, &known, now_ms) {
+                    Some(why) => refused(format!("rule {}: {why}", number + 1)),
+                    None => {
+                        let run = new_run(rule, notice, matter);
+                        let wanted = Wanted { run, name: matter.name.clone(), rule: number + 1 };
+                        Decision { wakes: notice.wakes.clone(), run: Ok(Box::new(wanted)) }
+                    }
+                });
+            }
+            Some(why) => drop(nearest.get_or_insert(format!("rule {}: {why}", number + 1))),
+        }
+    }
+    Ok(refused(match nearest {
+        Some(why) => format!("no rule fits ({why})"),
+        None => format!("no rule of webhooks.rules is about {source}"),
+    }))
+}
+
+/// Why a rule does not fit; none when it does.
+fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
+    let is_catch_up = notice.event.split('.').next() == Some(CATCH_UP);
+    let is_on = if is_catch_up {
+        rule.catches_up
+    } else {
+        rule.on.is_empty() || rule.on.iter().any(|pattern| matches(pattern, &notice.event))
+    };
+    if !is_on {
+        return Some(format!("it is not about {}", shown(&notice.event)));
+    }
+    if let Some(pattern) = &rule.from
+        && !matter.from.as_deref().is_some_and(|from| matches(pattern, from))
+    {
+        return Some(format!(
+            "it is about another project than {}",
+            shown_or(&matter.from, "one without a name")
+        ));
+    }
+    if let Some(wanted) = &rule.repository
+        && let Some(said) = &matter.repository
+        && said != wanted
+    {
+        return Some(format!("it is about another repository than {said}"));
+    }
+    if let Some(least) = rule.level
+        && matter.level.is_none_or(|level| level < least)
+    {
+        let said = matter.level.map_or_else(|| "no level".to_owned(), |level| format!("level {level}"));
+        return Some(format!("it wants at least level {least}, and this has {said}"));
+    }
+    if !rule.environment.is_empty()
+        && !matter
+            .environment
+            .as_deref()
+            .is_some_and(|said| rule.environment.iter().any(|pattern| matches(pattern, said)))
+    {
+        return Some(format!(
+            "it is about another environment than {}",
+            shown_or(&matter.environment, "an unknown one")
+        ));
+    }
+    if let Some(pattern) = &rule.fingerprint
+        && !matter.fingerprints.iter().any(|said| matches(pattern, said))
+    {
+        return Some("it wants another fingerprint".to_owned());
+    }
+    if !rule.labels.is_empty() && !matter.labels.iter().any(|label| rule.labels.contains(label)) {
+        return Some("the issue has none of its labels".to_owned());
+    }
+    if let RunSubject::Issue { .. } = matter.subject {
+        let is_asked = match &matter.comment {
+            Some(comment) => mentions(comment, &rule.mention),
+            None => !rule.labels.is_empty(),
+        };
+        if !is_asked {
+            return Some(match matter.comment {
+                Some(_) => format!("the comment does not mention {}", rule.mention),
+                None => {
+                    "nobody asked for it: a rule for issues needs `labels`, or a comment that mentions us"
+                        .to_owned()
+                }
+            });
+        }
+    }
+    None
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    WildMatch::new_case_insensitive(pattern).matches(text)
+}
+
+fn shown(text: &str) -> String {
+    loose::line(text, REASON)
+}
+
+fn shown_or(text: &Option<String>, otherwise: &str) -> String {
+    text.as_deref().map_or_else(|| otherwise.to_owned(), shown)
+}
+
+/// Whether a comment asks: the word stands in it. What is quoted from somebody else does not count.
+fn mentions(comment: &str, word: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '@' | '/' | '.');
+    let word = word.to_lowercase();
+    let mut own = comment.lines().filter(|line| !line.trim_start().starts_with('>')).map(str::to_lowercase);
+    own.any(|line| {
+        line.match_indices(&word).any(|(at, found)| {
+            let before = line[..at].chars().next_back();
+            let mut after = line[at + found.len()..].chars();
+            // A full stop ends a sentence as well as it stands in a name.
+            let ends = match after.next() {
+                Some('.') => !after.next().is_some_and(is_name),
+                Some(c) => !is_name(c),
+                None => true,
+            };
+            !word.is_empty() && !before.is_some_and(is_name) && ends
+        })
+    })
+}
+
+/// What stands against a run now.
+fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<String> {
+    // One that goes on hears of it, whatever happened before.
+    if known.open.is_some() {
+        return None;
+    }
+    if let Some(until) = cool_until(rule, &known.ended).filter(|until| *until > now_ms) {
+        let at = crate::clock::utc(until);
+        return Some(format!("the last run about it did not succeed, and nothing is tried before {at} UTC"));
+    }
+    if known.begun >= rule.limit {
+        return Some(format!("it has begun {} runs within the last hour, which is its limit", known.begun));
+    }
+    None
+}
+
+/// Until when nothing is tried: each failure in a row doubles the time. Somebody who cancelled one wants none at once
+/// either.
+fn cool_until(rule: &Rule, ended: &[(RunState, u64)]) -> Option<u64> {
+    let failures =
+        ended.iter().take_while(|(state, _)| matches!(state, RunState::Failed | RunState::Cancelled));
+    let failures = u32::try_from(failures.count()).unwrap_or(u32::MAX);
+    let (_, last) = ended.first().filter(|_| failures > 0)?;
+    let once = u64::try_from(rule.cooldown.as_millis()).unwrap_or(u64::MAX);
+    let doubled = once.saturating_mul(1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX));
+    Some(last.saturating_add(doubled.min(LONGEST_COOLDOWN_MS.max(once))))
+}
+
+fn new_run(rule: &Rule, notice: &Notice, matter: &Matter) -> NewRun {
+    let mut input = RunInput {
+        subject: matter.subject.clone(),
+        repository: matter.repository.clone().or_else(|| rule.repository.clone()),
+        commit: matter.commit.clone(),
+        evidence: matter.evidence.clone(),
+        ..RunInput::default()
+    };
+    // Words of ours alone: what strangers say is evidence.
+    input.variables.insert("event".to_owned(), notice.event.clone());
+    input.variables.insert("source".to_owned(), rule.source.clone());
+    if let RunSubject::Issue { .. } = matter.subject {
+        input.variables.insert("author_right".to_owned(), rule.author.to_string());
+    }
+    NewRun {
+        workflow: rule.workflow.clone(),
+        key: matter.key.clone(),
+        origin: Origin::Webhook,
+        origin_ref: None,
+        project: rule.project.clone(),
+        title: matter.title.clone(),
+        input,
+        priority: rule.priority,
+        budget_microusd: rule.budget_microusd,
+        not_before: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

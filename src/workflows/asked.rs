@@ -1,0 +1,406 @@
+//! What people ask of runs. Each answer is a change of the row; the run's own task does the rest.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::Workflows;
+use super::definition::Workflow;
+use super::error::RunError;
+use super::kind::StageKind;
+use super::library::Entry;
+use crate::clock;
+use crate::model::agent::ModelRef;
+use crate::model::budget::{BudgetScope, Standing};
+use crate::model::ids::RunId;
+use crate::model::names::{FrameName, ProjectName};
+use crate::model::origin::Origin;
+use crate::model::principal::Principal;
+use crate::model::run::{NewRun, Run, RunInput, RunLogEntry, RunProgress, RunState};
+use crate::model::visible;
+use crate::store::budgets::{self, Defaults};
+use crate::store::runs::{self, Enqueued, RunChange, RunFilter};
+use crate::store::{StoreError, Tx, frames, projects};
+
+/// The longest title.
+const LONGEST_TITLE: usize = 120;
+
+/// A run that a person wants.
+#[derive(Clone, Debug, Default)]
+pub struct NewManualRun {
+    /// The workflow's name.
+    pub workflow: String,
+    /// Whose it is.
+    pub project: Option<ProjectName>,
+    /// The frame that it uses, instead of one of its own.
+    pub frame: Option<FrameName>,
+    /// What the workflow is given.
+    pub variables: BTreeMap<String, String>,
+    /// With which model.
+    pub model: Option<ModelRef>,
+    /// One line for lists; made of the rest when absent.
+    pub title: Option<String>,
+    /// Larger is sooner.
+    pub priority: i64,
+    /// What it may cost.
+    pub budget_microusd: Option<u64>,
+}
+
+/// All about a run.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its row.
+    pub run: Run,
+    /// What happened, in order.
+    pub timeline: Vec<RunLogEntry>,
+    /// What its model calls cost until now, in millionths of a US dollar.
+    pub spent_microusd: u64,
+    /// What it may spend, as that stands; none before it began.
+    pub budget: Option<Standing>,
+    /// The frame that works for it, while there is one.
+    pub frame: Option<FrameName>,
+}
+
+impl Workflows {
+    /// The workflows that there are, by name.
+    pub async fn library(&self) -> Vec<Entry> {
+        let library = self.inner.library.clone();
+        tokio::task::spawn_blocking(move || library.list()).await.unwrap_or_default()
+    }
+
+    /// The workflow of that name.
+    ///
+    /// # Errors
+    /// [`RunError::NoWorkflow`].
+    pub async fn entry(&self, name: &str) -> Result<Entry, RunError> {
+        let all = self.library().await;
+        all.into_iter().find(|entry| entry.name == name).ok_or_else(|| RunError::NoWorkflow(name.to_owned()))
+    }
+
+    /// Makes a run by hand, and begins it as soon as it is its turn.
+    ///
+    /// # Errors
+    /// See [`RunError`]; nothing was made then.
+    pub async fn start(&self, principal: &Principal, wanted: NewManualRun) -> Result<Run, RunError> {
+        let workflow = self.entry(&wanted.workflow).await?.workflow?;
+        check_inputs(&workflow, &wanted.variables)?;
+        let simple = &self.inner.stages.simple;
+        let id = RunId::from_parts(simple.clock.now_ms(), clock::entropy_128());
+        let title = wanted.title.clone().unwrap_or_else(|| title_of(&wanted));
+        let new = NewRun {
+            workflow: wanted.workflow,
+            key: format!("manual:{id}"),
+            origin: Origin::Person,
+            origin_ref: None,
+            project: wanted.project,
+            title: title_line(&title),
+            input: RunInput {
+                variables: wanted.variables,
+                frame: wanted.frame,
+                model: wanted.model,
+                ..RunInput::default()
+            },
+            priority: wanted.priority,
+            budget_microusd: wanted.budget_microusd,
+            not_before: None,
+        };
+        let by = principal.clone();
+        let made = simple.store.write_as(move |tx| {
+            if let Some(name) = &new.project
+                && projects::find_by_name(tx, name)?.is_none()
+            {
+                return Err(RunError::NoProject(name.to_string()));
+            }
+            let run = enqueued(runs::enqueue(tx, id, &new)?)?;
+            let detail = json!({ "workflow": run.workflow, "project": run.project });
+            tx.audit(&by, "run.start", run.id.as_str(), &detail)?;
+            Ok::<_, RunError>(run)
+        });
+        let run = made.await?;
+        simple.failpoints.hit("workflows.start.after_row").await;
+        self.wake(&run.id);
+        Ok(run)
+    }
+
+    /// Runs, the newest first, each with what it cost until now.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn runs(&self, filter: RunFilter, limit: u32) -> Result<Vec<(Run, u64)>, StoreError> {
+        let read = self.inner.stages.simple.store.read(move |db| {
+            let found = runs::list(db, &filter, limit)?;
+            found.into_iter().map(|run| Ok((runs::spent(db, &run.id)?, run))).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(read.await?.into_iter().map(|(spent, run)| (run, spent)).collect())
+    }
+
+    /// The run that a word means: its id, or the end of that.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`], [`RunError::Several`].
+    pub async fn named(&self, word: &str) -> Result<RunId, RunError> {
+        let asked = word.to_owned();
+        let mut found = self.inner.stages.simple.store.read(move |db| runs::named(db, &asked)).await?;
+        match found.len() {
+            0 => Err(RunError::NotFound(word.to_owned())),
+            1 => Ok(found.remove(0)),
+            _ => {
+                let ids = found.iter().map(ToString::to_string).collect();
+                Err(RunError::Several { word: word.to_owned(), ids })
+            }
+        }
+    }
+
+    /// All about a run.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`].
+    pub async fn show(&self, id: &RunId) -> Result<Shown, RunError> {
+        let (id, now) = (id.clone(), self.inner.stages.simple.clock.now_ms());
+        let read = self.inner.stages.simple.store.read(move |db| {
+            let run = runs::get(db, &id)?;
+            let budget = budgets::of_subject(db, BudgetScope::Run, id.as_str(), Defaults::default(), now)?;
+            let frame = match &run.progress.frame {
+                Some(frame) => frames::find(db, frame)?.map(|frame| frame.name),
+                None => None,
+            };
+            Ok(Shown {
+                timeline: runs::timeline(db, &id)?,
+                spent_microusd: runs::spent(db, &id)?,
+                budget: budget.into_iter().next(),
+                frame,
+                run,
+            })
+        });
+        read.await.map_err(missing)
+    }
+
+    /// A person's yes: the run goes on.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`], [`RunError::NotHeld`].
+    pub async fn approve(&self, principal: &Principal, id: &RunId) -> Result<Run, RunError> {
+        let (by, of) = (principal.clone(), id.clone());
+        let change = move |tx: &mut Tx<'_>| {
+            let run = runs::get(tx, &of).map_err(missing)?;
+            let held = match (run.state, run.progress.held.clone()) {
+                (RunState::Held, Some(held)) => held,
+                (state, _) => return Err(RunError::NotHeld { id: of.to_string(), state }),
+            };
+            let mut progress = run.progress.clone();
+            progress.held = None;
+            progress.approved.insert(held.gate.clone(), held.subject.clone());
+            let change = RunChange {
+                state: RunState::Waiting,
+                stage: run.stage.clone(),
+                attempt: 0,
+                reason: Some(format!("{by} said yes")),
+                progress,
+                wake_at: Some(tx.now_ms()),
+                keeps_place: false,
+            };
+            let after = runs::change(tx, &run, &change)?;
+            let about =
+                if held.subject.is_empty() { String::new() } else { format!(" for {}", held.subject) };
+            let text = format!("{by} opened gate {}{about}", held.gate);
+            runs::log(tx, &run.id, &run.stage, "decision", &text, None)?;
+            let detail = json!({ "gate": held.gate, "subject": held.subject });
+            tx.audit(&by, "run.approve", run.id.as_str(), &detail)?;
+            Ok::<_, RunError>(after)
+        };
+        let run = self.inner.stages.simple.store.write_as(change).await?;
+        self.inner.stages.simple.failpoints.hit("workflows.approve.after_row").await;
+        self.wake(&run.id);
+        Ok(run)
+    }
+
+    /// A person's no: the run ends.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`], [`RunError::NotHeld`].
+    pub async fn reject(
+        &self,
+        principal: &Principal,
+        id: &RunId,
+        why: Option<String>,
+    ) -> Result<Run, RunError> {
+        self.end(principal, id, "run.reject", "rejected", why, true).await
+    }
+
+    /// Ends a run, wherever it is. What its agent does is stopped, its throwaway frame goes.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`], [`RunError::Over`].
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        id: &RunId,
+        why: Option<String>,
+    ) -> Result<Run, RunError> {
+        self.end(principal, id, "run.cancel", "cancelled", why, false).await
+    }
+
+    async fn end(
+        &self,
+        principal: &Principal,
+        id: &RunId,
+        action: &'static str,
+        word: &'static str,
+        why: Option<String>,
+        must_be_held: bool,
+    ) -> Result<Run, RunError> {
+        let (by, of) = (principal.clone(), id.clone());
+        let change = move |tx: &mut Tx<'_>| {
+            let run = runs::get(tx, &of).map_err(missing)?;
+            let state = run.state;
+            if must_be_held && state != RunState::Held {
+                return Err(RunError::NotHeld { id: of.to_string(), state });
+            }
+            if state.is_end() {
+                return Err(RunError::Over { id: of.to_string(), state });
+            }
+            let because = why.as_deref().map(|why| format!(": {}", visible::line(why))).unwrap_or_default();
+            let reason = format!("{word} by {by}{because}");
+            let progress = RunProgress { held: None, ..run.progress.clone() };
+            let change = RunChange {
+                state: RunState::Cancelled,
+                stage: run.stage.clone(),
+                attempt: run.attempt,
+                reason: Some(reason.clone()),
+                progress,
+                wake_at: None,
+                keeps_place: false,
+            };
+            let after = runs::change(tx, &run, &change)?;
+            runs::log(tx, &run.id, &run.stage, "decision", &reason, None)?;
+            tx.audit(&by, action, run.id.as_str(), &json!({ "was": state, "why": why }))?;
+            Ok::<_, RunError>(after)
+        };
+        let run = self.inner.stages.simple.store.write_as(change).await?;
+        self.inner.stages.simple.failpoints.hit("workflows.cancel.after_row").await;
+        // The stage that works is let go of; what it began is cleaned up by the timer that was set with the end.
+        self.inner.at_work.cancel(&run.id);
+        Ok(run)
+    }
+
+    /// A new run with the same input, which begins where that one failed, with what was found out until there, as far as
+    /// that can be begun without what is gone.
+    ///
+    /// # Errors
+    /// [`RunError::NotFound`], [`RunError::NotFailed`], [`RunError::Joined`], or what is wrong with the workflow.
+    pub async fn retry(&self, principal: &Principal, id: &RunId) -> Result<Run, RunError> {
+        let simple = &self.inner.stages.simple;
+        let of = id.clone();
+        let name = simple.store.read(move |db| runs::get(db, &of)).await.map_err(missing)?.workflow;
+        let workflow = self.entry(&name).await?.workflow?;
+        let new_id = RunId::from_parts(simple.clock.now_ms(), clock::entropy_128());
+        let (by, of) = (principal.clone(), id.clone());
+        let change = move |tx: &mut Tx<'_>| {
+            let old = runs::get(tx, &of).map_err(missing)?;
+            if !matches!(old.state, RunState::Failed | RunState::Cancelled) {
+                return Err(RunError::NotFailed { id: of.to_string(), state: old.state });
+            }
+            let stage = begins_at(&workflow, &old);
+            let progress = carried(&workflow, &stage, &old.progress);
+            let new = NewRun {
+                workflow: old.workflow.clone(),
+                key: old.key.clone(),
+                origin: Origin::Person,
+                origin_ref: Some(old.id.to_string()),
+                project: old.project.clone(),
+                title: old.title.clone(),
+                input: old.input.clone(),
+                priority: old.priority,
+                budget_microusd: old.budget_microusd,
+                not_before: None,
+            };
+            let run = enqueued(runs::enqueue(tx, new_id, &new)?)?;
+            runs::carry_over(tx, &run.id, &stage, &progress)?;
+            let text = format!("tries again what run {} did not do, from stage {stage}", old.id);
+            runs::log(tx, &run.id, &stage, "decision", &text, None)?;
+            let text = format!("tried again by run {}", run.id);
+            runs::log(tx, &old.id, &old.stage, "decision", &text, None)?;
+            tx.audit(&by, "run.retry", old.id.as_str(), &json!({ "run": run.id, "stage": stage }))?;
+            Ok::<_, RunError>(runs::get(tx, &run.id)?)
+        };
+        let run = simple.store.write_as(change).await?;
+        simple.failpoints.hit("workflows.retry.after_row").await;
+        self.wake(&run.id);
+        Ok(run)
+    }
+}
+
+fn enqueued(wish: Enqueued) -> Result<Run, RunError> {
+    match wish {
+        Enqueued::New(run) => Ok(*run),
+        Enqueued::Joined(id) => Err(RunError::Joined(id.to_string())),
+    }
+}
+
+fn missing(error: StoreError) -> RunError {
+    match error {
+        StoreError::NotFound { what: "run", key } => RunError::NotFound(key),
+        error => RunError::Store(error),
+    }
+}
+
+fn check_inputs(workflow: &Workflow, given: &BTreeMap<String, String>) -> Result<(), RunError> {
+    let name = || workflow.name.clone();
+    if let Some(input) = given.keys().find(|input| !workflow.inputs.contains_key(*input)) {
+        return Err(RunError::UnknownInput { workflow: name(), input: input.clone() });
+    }
+    let needed = |(input, definition): &(&String, &super::definition::InputDefinition)| {
+        definition.default.is_none() && !given.contains_key(*input)
+    };
+    match workflow.inputs.iter().find(needed) {
+        Some((input, _)) => Err(RunError::NeedsInput { workflow: name(), input: input.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The stage that failed, or the last one before it that needs nothing of what is gone.
+fn begins_at(workflow: &Workflow, old: &Run) -> String {
+    let upto = workflow.stages.iter().position(|stage| stage.name == old.stage).unwrap_or(0);
+    let alone = |at: &usize| {
+        let stage = &workflow.stages[*at];
+        StageKind::of(&stage.kind, &stage.settings).is_ok_and(|kind| kind.stands_alone())
+    };
+    let at = (0..=upto).rev().find(alone).unwrap_or(0);
+    workflow.stages.get(at).map(|stage| stage.name.clone()).unwrap_or_default()
+}
+
+/// What a new run takes over: everything that is not about the frame that is gone, and nothing of the stages to come.
+fn carried(workflow: &Workflow, stage: &str, old: &RunProgress) -> RunProgress {
+    let before: Vec<&str> =
+        workflow.stages.iter().map(|stage| stage.name.as_str()).take_while(|name| *name != stage).collect();
+    let later: Vec<&str> =
+        workflow.stages.iter().map(|stage| stage.name.as_str()).skip(before.len()).collect();
+    let mut progress = old.clone();
+    progress.approved.retain(|gate, _| !later.contains(&gate.as_str()));
+    progress.frame = None;
+    progress.session = None;
+    progress.message = None;
+    progress.stage_since = None;
+    progress.stage_worked_ms = 0;
+    progress.held = None;
+    progress.notes.retain(|name, _| before.contains(&name.as_str()));
+    progress
+}
+
+fn title_of(wanted: &NewManualRun) -> String {
+    let text = wanted.variables.values().next().cloned().unwrap_or_default();
+    let about = wanted.project.as_ref().map(ToString::to_string);
+    let about = about.or_else(|| wanted.frame.as_ref().map(ToString::to_string));
+    match (about, text.is_empty()) {
+        (Some(about), true) => about,
+        (Some(about), false) => format!("{about}: {text}"),
+        (None, true) => wanted.workflow.clone(),
+        (None, false) => text,
+    }
+}
+
+fn title_line(text: &str) -> String {
+    let line = visible::line(text);
+    let title: String = line.trim().chars().take(LONGEST_TITLE).collect();
+    if title.len() < line.trim().len() { format!("{title}…") } else { title }
+}

@@ -1,0 +1,227 @@
+//! What a run remembers of its pull request from one look to the next. It is a part of the run's progress.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::speakers::name;
+use crate::model::run::{Evidence, RunProgress};
+
+/// Where it stands among the run's notes.
+const NOTE: &str = "pull";
+/// Who may not write is asked about again after so long (ms).
+const STRANGE_FOR: u64 = 10 * 60 * 1000;
+/// So many of them are remembered.
+const MOST_STRANGERS: usize = 500;
+
+/// Why the agent is asked once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum WorkKind {
+    /// Checks of the newest commit failed.
+    Checks,
+    /// Somebody said something.
+    Review,
+    /// It cannot be merged with the branch that it goes to.
+    Conflict,
+}
+
+/// What came of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Came {
+    /// The branch has this commit now.
+    Pushed(String),
+    /// Nothing was changed; what the agent said about that.
+    Unchanged(String),
+    /// It did not work; why.
+    Failed(String),
+}
+
+/// One round of work, saved before it begins and until everybody was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Why.
+    pub kind: WorkKind,
+    /// The newest commit when it began.
+    pub head: String,
+    /// Which round it is, counted from 1 over all kinds.
+    #[serde(default)]
+    pub round: u32,
+    /// What is answered by it, as keys of comments.
+    #[serde(default)]
+    pub answers: Vec<String>,
+    /// Whether a person is among those who said it.
+    #[serde(default)]
+    pub is_of_people: bool,
+    /// What strangers said, as it was when it was read first.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+    /// What came of it.
+    #[serde(default)]
+    pub came: Option<Came>,
+}
+
+/// Something that somebody with a say said, as it was when it was seen first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Who.
+    pub author: String,
+    /// Whether that is a program that the workflow lists.
+    #[serde(default)]
+    pub is_bot: bool,
+    /// The words; at most 1,000 letters.
+    pub text: String,
+    /// Beside which file and line.
+    #[serde(default)]
+    pub place: Option<String>,
+    /// When it was said, as the forge says.
+    pub at: u64,
+    /// When it was seen here (UTC ms).
+    pub since: u64,
+}
+
+/// A push of this run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The newest commit before it.
+    pub from: String,
+    /// And after it.
+    pub to: String,
+    /// UTC ms.
+    pub at: u64,
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// The name that we have at the forge.
+    pub own: Option<String>,
+    /// The newest commit that was seen,
+    pub head: String,
+    /// and since when (UTC ms).
+    pub head_since: u64,
+    /// What was heard and is not answered, by the comment's key.
+    pub heard: BTreeMap<String, Heard>,
+    /// Who said that nothing is to be done until somebody says otherwise.
+    pub paused: Option<String>,
+    /// The round that was begun.
+    pub work: Option<Work>,
+    /// Rounds until now.
+    pub rounds: u32,
+    /// Since when the forge says that it cannot be merged (UTC ms).
+    pub conflict_since: Option<u64>,
+    /// What was pushed last.
+    pub pushed: Option<Pushed>,
+    /// Heads whose conflicts were worked on since a person said something.
+    pub conflict_heads: Vec<String>,
+    /// Heads for which a review was asked for.
+    pub asked_review: Vec<String>,
+    /// A head that the forge did not merge, and why.
+    pub refused: Option<(String, String)>,
+    /// How often it said that it could not merge this head yet.
+    pub merge_tries: u32,
+    /// How often in a row it was waited for the same.
+    pub polls: u32,
+    /// For what.
+    pub waits_for: String,
+    /// Since when the forge cannot be asked (UTC ms).
+    pub away_since: Option<u64>,
+    /// Who may not write, and when that was asked (UTC ms).
+    pub strangers: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// What a run remembers; nothing at first.
+    #[must_use]
+    pub fn of(progress: &RunProgress) -> Self {
+        progress
+            .notes
+            .get(NOTE)
+            .and_then(|note| serde_json::from_value(note.clone()).ok())
+            .unwrap_or_default()
+    }
+
+    /// Puts it back; kept with the run's next save.
+    pub fn keep(&self, progress: &mut RunProgress) {
+        // It has no maps with other keys than texts, so it can be written.
+        if let Ok(note) = serde_json::to_value(self) {
+            progress.notes.insert(NOTE.to_owned(), note);
+        }
+    }
+
+    /// Whether somebody may not write, as far as was asked lately.
+    #[must_use]
+    pub fn is_stranger(&self, author: &str, now: u64) -> bool {
+        self.strangers.get(&name(author)).is_some_and(|asked| now < asked.saturating_add(STRANGE_FOR))
+    }
+
+    /// Somebody may not write.
+    pub fn note_stranger(&mut self, author: &str, now: u64) {
+        self.strangers.retain(|_, asked| now < asked.saturating_add(STRANGE_FOR));
+        if self.strangers.len() < MOST_STRANGERS {
+            self.strangers.insert(name(author), now);
+        }
+    }
+
+    /// A round begins: it is counted before anything of it is done.
+    pub fn begin(&mut self, progress: &mut RunProgress, work: &Work) {
+        self.rounds = work.round;
+        self.work = Some(work.clone());
+        match work.kind {
+            WorkKind::Checks => progress.red_heads.push(work.head.clone()),
+            WorkKind::Conflict => self.conflict_heads.push(work.head.clone()),
+            WorkKind::Review => {
+                progress.review_rounds = progress.review_rounds.saturating_add(1);
+                // What a person says counts from then on.
+                if work.is_of_people {
+                    progress.red_heads.clear();
+                    self.conflict_heads.clear();
+                }
+            }
+        }
+    }
+
+    /// Something came of a round. It is over when nobody waits for an answer.
+    pub fn note_came(&mut self, progress: &mut RunProgress, work: &Work, now: u64) {
+        if let Some(Came::Pushed(commit)) = &work.came {
+            self.pushed = Some(Pushed { from: work.head.clone(), to: commit.clone(), at: now });
+            progress.commit = Some(commit.clone());
+            if let Some(pull) = &mut progress.pull {
+                pull.head.clone_from(commit);
+            }
+        }
+        self.work = (!work.answers.is_empty()).then(|| work.clone());
+    }
+
+    /// A person wants it tried once more: what was counted is counted anew.
+    pub fn go_on(&mut self, progress: &mut RunProgress, gate: &str, now: u64) {
+        self.conflict_heads.clear();
+        (self.refused, self.merge_tries, self.head_since) = (None, 0, now);
+        progress.approved.remove(gate);
+        progress.red_heads.clear();
+        progress.review_rounds = 0;
+    }
+
+    /// It is waited for that, once more.
+    pub fn note_wait(&mut self, why: &str) {
+        let is_same = self.is_waiting_for(&self.head, why);
+        self.polls = if is_same { self.polls.saturating_add(1) } else { 0 };
+        self.waits_for = format!("{} {why}", self.head);
+    }
+
+    /// Whether that is what it waited for last, with the same commit.
+    #[must_use]
+    pub fn is_waiting_for(&self, head: &str, why: &str) -> bool {
+        self.waits_for.strip_prefix(head).and_then(|rest| rest.strip_prefix(' ')) == Some(why)
+    }
+
+    /// Whether the branch has a commit that is not of this run.
+    #[must_use]
+    pub fn is_foreign(&self, progress: &RunProgress, head: &str) -> bool {
+        let known = [progress.commit.as_deref(), progress.pull.as_ref().map(|pull| pull.head.as_str())];
+        !known.into_iter().flatten().any(|known| known.eq_ignore_ascii_case(head))
+    }
+}

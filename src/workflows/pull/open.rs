@@ -1,0 +1,162 @@
+//! The stage `pull_request`: opens it as a draft, once; found again by its branch.
+
+use tokio::sync::Mutex;
+
+use super::PullDeps;
+use super::memory::Memory;
+use super::outside::of_forge;
+use super::place::repository;
+use super::preflight::{no_room_until, preflight, wait_for_room};
+use super::say::scanner;
+use super::settings::PullRequestSettings;
+use super::texts::{left_out, pull_body, pull_parts, pull_title};
+use super::words::short;
+use crate::model::forge::{NewPull, OpenState, PullRequest, marker};
+use crate::model::git::Repository;
+use crate::model::run::{RunPull, RunState, RunSubject};
+use crate::store::runs;
+use crate::workflows::stage::{Outcome, StageContext, StageError};
+use crate::workflows::trouble::of_store;
+
+/// Two runs do not both take the last place of a day.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// The stage.
+///
+/// # Errors
+/// See [`StageError`].
+pub async fn perform<C: StageContext, W: Sync>(
+    settings: &PullRequestSettings,
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<Outcome, StageError> {
+    if cx.progress().pull.is_some() {
+        return Ok(Outcome::Done);
+    }
+    let repository = repository(cx, deps).await?;
+    let missing =
+        || StageError::Permanent("nothing was pushed: stage `push` comes before this one".to_owned());
+    let branch = cx.progress().branch.clone().ok_or_else(missing)?;
+    let commit = cx.progress().commit.clone().ok_or_else(missing)?;
+    preflight(cx, deps).await?;
+    let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
+    name(&repository, &format!("branch:{repository}/{branch}"), cx, deps).await?;
+    let found = forge.find_pull(&branch).await.map_err(of_forge)?;
+    let pull = match found {
+        Some(found) => found,
+        None => {
+            let base = match &settings.base {
+                Some(base) => base.clone(),
+                None => forge.repository().await.map_err(of_forge)?.default_branch,
+            };
+            let (title, body) = words(cx, deps).await?;
+            if let Some(until) = reserve(&branch, cx, deps).await? {
+                return Ok(wait_for_room(until));
+            }
+            let new = NewPull { head: branch.clone(), base, title, body, is_draft: settings.draft };
+            deps.failpoints.hit("workflows.pull_request.before").await;
+            let opened = forge.open_pull(&new).await.map_err(of_forge)?;
+            deps.failpoints.hit("workflows.pull_request.after").await;
+            opened
+        }
+    };
+    name(&repository, &format!("pull:{repository}#{}", pull.number), cx, deps).await?;
+    deps.failpoints.hit("workflows.pull_request.named").await;
+    if pull.state == OpenState::Closed && !pull.merged {
+        let reason = format!("pull request #{} was closed", pull.number);
+        return Ok(Outcome::End { state: RunState::Superseded, reason });
+    }
+    if pull.state == OpenState::Open && !is_ours(&pull, cx) {
+        // Somebody else opened it from our branch: it says what ours says all the same.
+        let (title, body) = words(cx, deps).await?;
+        forge.edit_pull(pull.number, Some(&title), Some(&body)).await.map_err(of_forge)?;
+    }
+    keep(&pull, commit, cx).await?;
+    deps.failpoints.hit("workflows.pull_request.noted").await;
+    Ok(Outcome::Done)
+}
+
+fn is_ours<C: StageContext>(pull: &PullRequest, cx: &C) -> bool {
+    pull.body.contains(&marker(&format!("run={}", cx.run().id)))
+}
+
+async fn keep<C: StageContext>(pull: &PullRequest, commit: String, cx: &mut C) -> Result<(), StageError> {
+    let known = RunPull {
+        number: pull.number,
+        url: pull.url.clone(),
+        head: commit,
+        is_draft: pull.is_draft,
+        merged: None,
+    };
+    let mut memory = Memory::of(cx.progress());
+    memory.own = is_ours(pull, cx).then(|| pull.author.clone());
+    memory.keep(cx.progress());
+    cx.progress().pull = Some(known);
+    let text = format!("pull request #{} is open at {}", pull.number, short(&pull.head_sha));
+    cx.save("pull", text, Some(pull.url.clone())).await
+}
+
+/// Takes one of the places of this day. Gives until when there is none.
+async fn reserve<C: StageContext, W: Sync>(
+    branch: &str,
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<Option<u64>, StageError> {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    if let Some(until) = no_room_until(cx, deps).await? {
+        return Ok(Some(until));
+    }
+    cx.save("pull", format!("opens a pull request from {branch}"), None).await?;
+    Ok(None)
+}
+
+/// The title and the text. A part in which something looks like a secret does not leave.
+async fn words<C: StageContext, W: Sync>(
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<(String, String), StageError> {
+    let (run, progress) = (cx.run().clone(), cx.progress().clone());
+    let id = run.id.clone();
+    let spent = deps.store.read(move |db| runs::spent(db, &id)).await.map_err(of_store)?;
+    let scanner = scanner(deps).await?;
+    let repository = repository(cx, deps).await?;
+    let mut parts = pull_parts(&run, &progress, &repository, spent);
+    for (what, part) in &mut parts {
+        if !scanner.scan(part).is_empty() {
+            *part = left_out(what);
+        }
+    }
+    let mut title = pull_title(&run, &progress);
+    if !scanner.scan(&title).is_empty() {
+        title = format!("Change of run {}", run.id);
+    }
+    let body = pull_body(&run, &parts);
+    match scanner.scan(&body).first() {
+        None => Ok((title, body)),
+        Some(found) => Err(StageError::Permanent(format!(
+            "the text of the pull request looks as if it held {}: it does not leave",
+            found.what
+        ))),
+    }
+}
+
+/// Notes under which names others tell of it.
+async fn name<C: StageContext, W: Sync>(
+    repository: &Repository,
+    name: &str,
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<(), StageError> {
+    let subject = match &cx.run().input.subject {
+        RunSubject::None => None,
+        RunSubject::Sentry { organization, issue, .. } => Some(format!("sentry:{organization}/{issue}")),
+        RunSubject::Issue { repository: of, number, .. } if of == repository => {
+            Some(format!("issue:{of}#{number}"))
+        }
+        RunSubject::Issue { .. } => None,
+    };
+    let names: Vec<String> = [Some(name.to_owned()), subject].into_iter().flatten().collect();
+    let id = cx.run().id.clone();
+    let written = deps.store.write(move |tx| names.iter().try_for_each(|name| runs::name(tx, &id, name)));
+    written.await.map_err(of_store)
+}

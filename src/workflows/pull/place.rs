@@ -1,0 +1,42 @@
+//! Where a run's pull request is.
+
+use super::PullDeps;
+use super::outside::of_forge;
+use crate::forge::Forge;
+use crate::model::git::Repository;
+use crate::model::run::RunPull;
+use crate::workflows::fix::repository_of;
+use crate::workflows::stage::{StageContext, StageError};
+
+/// A run's pull request, and the way to it.
+pub(super) struct Place {
+    pub(super) forge: Forge,
+    pub(super) number: u64,
+    pub(super) url: String,
+}
+
+/// The repository that a run works on.
+pub(super) async fn repository<C: StageContext, W: Sync>(
+    cx: &C,
+    deps: &PullDeps<W>,
+) -> Result<Repository, StageError> {
+    repository_of(cx.run(), &deps.store).await
+}
+
+/// The pull request as the run knows it.
+pub(super) fn pull<C: StageContext>(cx: &mut C) -> Result<RunPull, StageError> {
+    let known = cx.progress().pull.clone();
+    known.ok_or_else(|| {
+        StageError::Permanent("it has no pull request: stage `pull_request` opens one".to_owned())
+    })
+}
+
+/// The way to a run's pull request.
+pub(super) async fn place<C: StageContext, W: Sync>(
+    cx: &mut C,
+    deps: &PullDeps<W>,
+) -> Result<Place, StageError> {
+    let (repository, pull) = (repository(cx, deps).await?, pull(cx)?);
+    let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
+    Ok(Place { forge, number: pull.number, url: pull.url })
+}

@@ -1,0 +1,181 @@
+//! What becomes of a run when a stage has said how it went. Decides only.
+
+use super::context::sweep_ms;
+use super::definition::Workflow;
+use super::kind::StageKind;
+use super::stage::{Outcome, StageError};
+use crate::model::run::{Run, RunHold, RunProgress, RunState};
+use crate::store::runs::RunChange;
+
+/// How often in a row a stage may fail before the run does.
+pub(super) const MOST_ATTEMPTS: u32 = 8;
+/// The pause after the first failure; the next ones are twice as long each, by chance shorter.
+const FIRST_PAUSE_MS: u64 = 2_000;
+/// The longest pause.
+const LONGEST_PAUSE_MS: u64 = 5 * 60 * 1000;
+/// While a person is asked, what happens outside is looked at that often.
+const HELD_LOOK_MS: u64 = 5 * 60 * 1000;
+/// Nothing is looked at again sooner.
+const SHORTEST_WAIT_MS: u64 = 250;
+
+/// The circumstances in which a stage ended.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// UTC ms.
+    pub now: u64,
+    /// 0 to 1, by chance.
+    pub chance: f64,
+    /// How long it worked this time.
+    pub worked_ms: u64,
+    /// Why the run may spend nothing more, if that is so.
+    pub used_up: Option<String>,
+}
+
+/// What becomes of the run.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub change: RunChange,
+    /// A line of the timeline: kind and text.
+    pub line: Option<(&'static str, String)>,
+}
+
+/// Decides.
+pub(super) fn settle(
+    run: &Run,
+    workflow: &Workflow,
+    result: Result<Outcome, StageError>,
+    moment: &Moment,
+) -> Settled {
+    let mut progress = run.progress.clone();
+    progress.stage_worked_ms = progress.stage_worked_ms.saturating_add(moment.worked_ms);
+    let decided = Decided { run, progress, now: moment.now };
+    let result = match (result, &moment.used_up) {
+        (Err(_), Some(why)) => Err(StageError::Permanent(format!("budget_stopped: {why}"))),
+        (result, _) => result,
+    };
+    match result {
+        Ok(Outcome::Done) => decided.next(workflow),
+        Ok(Outcome::Wait { until, why }) => decided.wait(until, 0, why),
+        Ok(Outcome::Hold { gate, subject, why }) => {
+            let kind = workflow.stage(&run.stage).map(|stage| StageKind::of(&stage.kind, &stage.settings));
+            let follows = matches!(kind, Some(Ok(kind)) if kind.follows());
+            decided.hold(RunHold { gate, subject }, why, follows)
+        }
+        Ok(Outcome::End { state, reason }) if state.is_end() => decided.end(state, reason),
+        Ok(Outcome::End { state, reason }) => {
+            decided.end(RunState::Failed, format!("a stage cannot end a run as {state} ({reason})"))
+        }
+        Err(StageError::RateLimited { until, why }) => decided.wait(until, run.attempt, why),
+        Err(StageError::Agent(why)) => decided.again(why),
+        Err(StageError::Infrastructure(why)) => decided.later(why, moment.chance),
+        Err(StageError::Auth(why) | StageError::Permanent(why)) => decided.end(RunState::Failed, why),
+        // The engine does not ask then; should it, the row says what it said.
+        Err(StageError::Changed) => decided.later("the run was changed meanwhile".to_owned(), 0.0),
+    }
+}
+
+/// How long to wait after so many failures in a row, the last one included.
+pub(super) fn pause_ms(failures: u32, chance: f64) -> u64 {
+    let doubled = FIRST_PAUSE_MS.saturating_mul(1_u64 << failures.saturating_sub(1).min(20));
+    let longest = doubled.min(LONGEST_PAUSE_MS);
+    let whole = std::time::Duration::from_millis(longest).mul_f64(chance.clamp(0.0, 1.0));
+    u64::try_from(whole.as_millis()).unwrap_or(longest).max(SHORTEST_WAIT_MS)
+}
+
+struct Decided<'a> {
+    run: &'a Run,
+    progress: RunProgress,
+    now: u64,
+}
+
+impl Decided<'_> {
+    fn to(self, state: RunState, attempt: u32, reason: Option<String>, wake_at: Option<u64>) -> RunChange {
+        RunChange {
+            state,
+            stage: self.run.stage.clone(),
+            attempt,
+            reason,
+            progress: self.progress,
+            wake_at,
+            keeps_place: state == RunState::Running,
+        }
+    }
+
+    fn next(mut self, workflow: &Workflow) -> Settled {
+        self.progress.stage_since = None;
+        self.progress.stage_worked_ms = 0;
+        self.progress.held = None;
+        let Some(next) = workflow.after(&self.run.stage) else {
+            let change = self.to(RunState::Succeeded, 0, None, None);
+            return Settled { change, line: Some(("state", "succeeded".to_owned())) };
+        };
+        let is_work = workflow
+            .stage(next)
+            .and_then(|stage| StageKind::of(&stage.kind, &stage.settings).ok())
+            .is_some_and(|kind| kind.is_work());
+        let at = self.now + sweep_ms();
+        let change = self.to(RunState::Running, 0, None, Some(at));
+        Settled { change: RunChange { stage: next.to_owned(), keeps_place: is_work, ..change }, line: None }
+    }
+
+    fn wait(mut self, until: u64, attempt: u32, why: String) -> Settled {
+        self.progress.held = None;
+        let is_new = self.run.reason.as_ref() != Some(&why);
+        let at = until.max(self.now + SHORTEST_WAIT_MS);
+        let line = is_new.then(|| ("state", format!("waits: {why}")));
+        Settled { change: self.to(RunState::Waiting, attempt, Some(why), Some(at)), line }
+    }
+
+    /// What follows something outside looks at it meanwhile.
+    fn hold(mut self, held: RunHold, why: String, follows: bool) -> Settled {
+        let is_new = self.progress.held.as_ref() != Some(&held) || self.run.state != RunState::Held;
+        self.progress.held = Some(held);
+        let line = is_new.then(|| ("state", format!("held: {why}")));
+        let look_at = follows.then_some(self.now + HELD_LOOK_MS);
+        Settled { change: self.to(RunState::Held, 0, Some(why), look_at), line }
+    }
+
+    fn again(self, why: String) -> Settled {
+        let failures = self.run.attempt + 1;
+        if failures >= MOST_ATTEMPTS {
+            return self.gives_up(failures, &why);
+        }
+        let at = self.now + sweep_ms();
+        Settled { change: self.to(RunState::Running, failures, None, Some(at)), line: Some(("error", why)) }
+    }
+
+    fn later(self, why: String, chance: f64) -> Settled {
+        let failures = self.run.attempt + 1;
+        if failures >= MOST_ATTEMPTS {
+            return self.gives_up(failures, &why);
+        }
+        let at = self.now + pause_ms(failures, chance);
+        let line = ("error", format!("{why}; tried again, {failures} of {}", MOST_ATTEMPTS - 1));
+        Settled { change: self.to(RunState::Waiting, failures, Some(why), Some(at)), line: Some(line) }
+    }
+
+    fn gives_up(self, failures: u32, why: &str) -> Settled {
+        self.end(RunState::Failed, format!("given up after {failures} tries: {why}"))
+    }
+
+    fn end(mut self, state: RunState, reason: String) -> Settled {
+        self.progress.held = None;
+        let attempt = self.run.attempt;
+        let line = ("state", format!("{state}: {reason}"));
+        Settled { change: self.to(state, attempt, Some(reason), None), line: Some(line) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_five_minutes_and_are_shorter_by_chance() {
+        let whole: Vec<u64> = (1..=9).map(|failures| pause_ms(failures, 1.0) / 1000).collect();
+        assert_eq!(whole, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        assert_eq!(pause_ms(3, 0.5), 4_000);
+        assert_eq!(pause_ms(1, 0.0), SHORTEST_WAIT_MS, "never at once");
+        assert_eq!(pause_ms(u32::MAX, 2.0), LONGEST_PAUSE_MS);
+    }
+}

@@ -1,0 +1,205 @@
+//! An emulator of GitHub that others wrote (`scripts/emulate`), as a second opinion: what the test forge and mimir agree
+//! about might be wrong in both.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use mimir::clock::Clock;
+use mimir::config::schema::TokenSource;
+use mimir::forge::Merged;
+use mimir::model::forge::{CommentKind, MergeMethod, OpenState, ReviewState};
+use mimir::model::git::Repository;
+use mimir::model::secret::Secret;
+use mimir::outbound::HttpClients;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::{forges, new_pull, settings};
+use crate::podman::support::skip;
+
+const TOKEN: &str = "ghp_canary_of_the_emulator_0123456789";
+const ANNS: &str = "ghp_canary_of_ann_0123456789";
+
+/// A running emulator behind the place where GitHub Enterprise has its API.
+struct Emulator {
+    address: SocketAddr,
+    inside: Url,
+    _child: Child,
+    _front: JoinSet<()>,
+}
+
+impl Emulator {
+    async fn start(folder: &Path) -> Self {
+        let (child, inside) = run(folder).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut front = JoinSet::new();
+        front.spawn(pass_on(listener, inside.clone()));
+        Self { address, inside, _child: child, _front: front }
+    }
+
+    /// What somebody else does there.
+    async fn call(&self, token: &str, method: reqwest::Method, path: &str, body: Value) -> Value {
+        let url = self.inside.join(path).expect("an address");
+        let client = HttpClients::default().to(&url).expect("a client");
+        let request = client.request(method, url).bearer_auth(token).timeout(Duration::from_secs(20));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status();
+        let value: Value = answer.json().await.expect("JSON");
+        assert!(status.is_success(), "{path}: {status} {value}");
+        value
+    }
+
+    /// A branch with a commit of its own, and its id.
+    async fn branch(&self, name: &str) -> String {
+        let text = |value: &Value, pointer: &str| {
+            value.pointer(pointer).and_then(Value::as_str).expect(pointer).to_owned()
+        };
+        let (get, post) = (reqwest::Method::GET, reqwest::Method::POST);
+        let main = self.call(TOKEN, get.clone(), "/repos/me/blog/git/ref/heads/main", Value::Null).await;
+        let main = text(&main, "/object/sha");
+        let path = format!("/repos/me/blog/git/commits/{main}");
+        let tree = text(&self.call(TOKEN, get, &path, Value::Null).await, "/commit/tree/sha");
+        let commit = json!({"message": "mend it", "tree": tree, "parents": [main]});
+        let commit =
+            text(&self.call(TOKEN, post.clone(), "/repos/me/blog/git/commits", commit).await, "/sha");
+        let name = json!({"ref": format!("refs/heads/{name}"), "sha": commit});
+        self.call(TOKEN, post, "/repos/me/blog/git/refs", name).await;
+        commit
+    }
+}
+
+/// It takes a port and no other: somebody may have been faster.
+async fn run(folder: &Path) -> (Child, Url) {
+    let api = folder.join("dist/api.js");
+    for _ in 0..5 {
+        let port = {
+            let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            free.local_addr().expect("an address").port()
+        };
+        let seed = json!({
+            "tokens": {TOKEN: {"login": "me", "scopes": ["repo", "user"]}, ANNS: {"login": "ann", "scopes": ["repo"]}},
+            "github": {
+                "users": [{"login": "me", "name": "Me", "email": "me@example.org"}, {"login": "ann", "name": "Ann", "email": "ann@example.org"}],
+                "repos": [{"owner": "me", "name": "blog", "auto_init": true}],
+            },
+        });
+        let script = format!(
+            "import {{ createEmulator }} from {};\nconst it = await createEmulator({{ service: 'github', port: {port}, seed: {seed} }});\nconsole.log(it.url);",
+            json!(api.display().to_string())
+        );
+        let mut child = Command::new("node")
+            .args(["--input-type=module", "--eval", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line())
+            .await
+            .expect("it starts in time");
+        if first.expect("its first line").is_some() {
+            return (child, Url::parse(&format!("http://localhost:{port}")).expect("an address"));
+        }
+    }
+    panic!("it does not start");
+}
+
+/// It has no `/api/v3`, as every GitHub has that is not github.com.
+async fn pass_on(listener: TcpListener, to: Url) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let to = to.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| passed_on(to.clone(), request));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn passed_on(to: Url, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, reqwest::Error> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let url = to.join(path.trim_start_matches("/api/v3")).expect("an address");
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let client = HttpClients::default().to(&url)?;
+    let mut request = client.request(parts.method, url).body(body);
+    for name in ["authorization", "accept", "content-type"] {
+        if let Some(value) = parts.headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    let answer = request.send().await?;
+    let mut response = Response::builder().status(answer.status());
+    if let Some(link) = answer.headers().get("link") {
+        response = response.header("link", link);
+    }
+    Ok(response.body(Full::new(answer.bytes().await?)).expect("a response"))
+}
+
+#[tokio::test]
+async fn a_pull_request_goes_its_way_at_an_emulator_of_others() {
+    let test = "a_pull_request_goes_its_way_at_an_emulator_of_others";
+    let Some(folder) = std::env::var_os("MIMIR_TEST_EMULATE").filter(|path| Path::new(path).exists()) else {
+        return skip(test, "the emulator is not here: scripts/emulate fetches it");
+    };
+    let emulator = Emulator::start(Path::new(&folder)).await;
+    let source = TokenSource::Here(Some(Secret::new(TOKEN)));
+    let host = format!("github:http://{}", emulator.address);
+    let (forges, _) = forges(&host, source, settings(), &Clock::system());
+    let repository = Repository::parse(&format!("{}/me/blog", emulator.address)).expect("a repository");
+    let client = forges.of(&repository).await.expect("a client");
+
+    let info = client.repository().await.expect("a repository");
+    assert_eq!((info.path.as_str(), info.default_branch.as_str()), ("me/blog", "main"));
+    assert_eq!(client.login().await, Ok(Some("me".to_owned())));
+    let sha = emulator.branch("mimir/fix").await;
+    assert_eq!(client.find_pull("mimir/fix").await, Ok(None));
+    let pull = client.open_pull(&new_pull("mimir/fix", false)).await.expect("opened");
+    assert_eq!(
+        (pull.head_sha.as_str(), pull.head_ref.as_str(), pull.state),
+        (sha.as_str(), "mimir/fix", OpenState::Open)
+    );
+    assert_eq!(client.open_pull(&new_pull("mimir/fix", false)).await.expect("there").number, pull.number);
+    let edited = client.edit_pull(pull.number, Some("Mend it well"), None).await.expect("edited");
+    assert_eq!(edited.title, "Mend it well");
+
+    let said = client.comment(pull.number, "Look at this.", "run-1/look").await.expect("said");
+    let again = client.comment(pull.number, "Look at this.", "run-1/look").await.expect("said before");
+    assert_eq!((said.id, said.kind), (again.id, CommentKind::Issue));
+    let path = format!("/repos/me/blog/pulls/{}/reviews", pull.number);
+    let review = json!({"event": "APPROVE", "body": "Good.", "commit_id": sha});
+    emulator.call(ANNS, reqwest::Method::POST, &path, review).await;
+    let reviews = client.reviews(pull.number).await.expect("reviews");
+    assert_eq!(reviews.len(), 1, "{reviews:?}");
+    assert_eq!((reviews[0].author.as_str(), reviews[0].state), ("ann", ReviewState::Approved));
+    let comments = client.comments(pull.number).await.expect("comments");
+    let kinds: Vec<_> = comments.iter().map(|comment| comment.kind).collect();
+    assert!(kinds.contains(&CommentKind::Issue) && kinds.contains(&CommentKind::Review), "{comments:?}");
+
+    let stale = "0123456789012345678901234567890123456789";
+    assert_eq!(client.merge(pull.number, stale, MergeMethod::Merge).await, Ok(Merged::HeadMoved));
+    let merged = client.merge(pull.number, &sha, MergeMethod::Merge).await.expect("an outcome");
+    let Merged::Merged { sha: commit } = merged.clone() else { panic!("{merged:?}") };
+    assert_eq!(client.merge(pull.number, &sha, MergeMethod::Merge).await, Ok(merged), "once");
+    let seen = client.pull(pull.number).await.expect("there");
+    assert_eq!((seen.merged, seen.merge_commit), (true, Some(commit)));
+    client.delete_branch("mimir/fix").await.expect("gone");
+    client.delete_branch("mimir/fix").await.expect("gone already");
+}

@@ -1,0 +1,415 @@
+//! One rule at a time.
+
+use mimir::model::ids::RunId;
+use mimir::model::run::{Run, RunInput, RunState, RunSubject};
+use mimir::store::runs;
+use mimir::supervisor::failpoint::Failpoints;
+use mimir::workflows::definition::StageDefinition;
+use mimir::workflows::stage::{Outcome, StageError};
+use serde_json::json;
+
+use super::world::{BLOG, BRANCH, SECRET, World, report};
+use crate::forge::Trip;
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+fn gate(run: &Run) -> (&str, &str) {
+    let held = run.progress.held.as_ref().unwrap_or_else(|| panic!("nobody is asked: {run:?}"));
+    (held.gate.as_str(), held.subject.as_str())
+}
+
+fn set(stages: &mut [StageDefinition], kind: &str, name: &str, value: serde_json::Value) {
+    let stage = stages.iter_mut().find(|stage| stage.kind == kind).expect("a stage");
+    stage.settings.insert(name.to_owned(), value);
+}
+
+/// A run that somebody asked for at the forge.
+async fn asked_for_at_the_forge(change: impl FnOnce(&mut Vec<StageDefinition>)) -> (World, u64) {
+    let mut number = 0;
+    let world = World::with("github", |input, stages| {
+        let repository = input.repository.clone().expect("a repository");
+        let asked_by = "bob".to_owned();
+        // The pull request is the second that is counted.
+        number = 1;
+        input.subject = RunSubject::Issue { repository, number, asked_by, url: None };
+        change(stages);
+    })
+    .await;
+    assert_eq!(world.forge.issue(BLOG, "bob", "carts", "may be empty", &[]), number);
+    (world, number)
+}
+
+#[tokio::test]
+async fn what_the_forge_does_not_allow_is_said_before_anything_is_done() {
+    let world = World::new("github").await;
+    world.forge.change(BLOG, |repo| repo.own_right = "read");
+    let ended = world.pass(&Failpoints::default()).await;
+    assert!(matches!(&ended, Err(StageError::Auth(why)) if why.contains("push")), "{ended:?}");
+    let world = World::new("github").await;
+    world.forge.change(BLOG, |repo| repo.is_archived = true);
+    let ended = world.pass(&Failpoints::default()).await;
+    assert!(matches!(&ended, Err(StageError::Auth(_) | StageError::Permanent(_))), "{ended:?}");
+    assert_eq!(world.forge.effects().pulls, 0);
+}
+
+#[tokio::test]
+async fn a_project_has_so_many_pull_requests_a_day() {
+    let world = World::new("github").await;
+    for other in 0..5 {
+        let id = RunId::from_parts(world.clock.now_ms(), 100 + other);
+        world.begin(&id, RunInput::default(), "aa").await;
+        let logged = world.store.write(move |tx| {
+            runs::log(tx, &id, "pull_request", "pull", "opens a pull request", None)?;
+            runs::log(tx, &id, "pull_request", "pull", "is open", None)
+        });
+        logged.await.expect("logged");
+    }
+    let until = world.clock.now_ms() + DAY;
+    let ended = world.pass(&Failpoints::default()).await;
+    assert!(
+        matches!(&ended, Ok(Outcome::Wait { until: at, why }) if *at == until && why.contains("pulls_per_day"))
+    );
+    world.clock.advance_ms(DAY + 1);
+    world.settle().await;
+    assert_eq!(world.forge.effects().pulls, 1);
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_there_is_found_and_says_what_ours_says() {
+    let world = World::new("github").await;
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[0].body = "Closes everything, @all".into());
+    let run = world.get().await;
+    let mut progress = run.progress.clone();
+    progress.pull = None;
+    let change = runs::RunChange {
+        state: RunState::Running,
+        stage: "pull_request".into(),
+        attempt: 0,
+        reason: None,
+        progress,
+        wake_at: None,
+        keeps_place: false,
+    };
+    world.store.write(move |tx| runs::change(tx, &run, &change)).await.expect("changed");
+    world.settle().await;
+    assert_eq!(world.forge.effects().pulls, 1);
+    assert!(world.forge.pull(BLOG, 1).body.contains("<!-- mimir:run=run_"));
+}
+
+#[tokio::test]
+async fn what_is_closed_or_settled_elsewhere_is_superseded() {
+    let world = World::new("github").await;
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    let run = world.settle().await;
+    assert_eq!(
+        (run.state, run.reason.as_deref()),
+        (RunState::Superseded, Some("pull request #1 was closed"))
+    );
+    assert_eq!(world.told.lock().discarded, 1);
+
+    let world = World::new("github").await;
+    world.settle().await;
+    world.errors.known.lock().is_resolved = true;
+    let run = world.settle().await;
+    assert_eq!(
+        (run.state, run.reason.as_deref()),
+        (RunState::Superseded, Some("error SHOP-1A was resolved"))
+    );
+    let effects = world.forge.effects();
+    assert_eq!((effects.closed, effects.comments), (1, 1), "nobody looked at the draft");
+}
+
+#[tokio::test]
+async fn people_let_it_pause_go_on_and_stop() {
+    let world = World::new("github").await;
+    let run = world.ready().await;
+    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    world.forge.say(BLOG, 1, "eve", "@mimir stop");
+    world.forge.say(BLOG, 1, "ann", "@mimir pause");
+    let run = world.later().await;
+    assert_eq!(run.state, RunState::Waiting);
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("ann paused it")), "{run:?}");
+    world.forge.say(BLOG, 1, "ann", "Use a list.");
+    world.later().await;
+    assert!(world.told.lock().wanted.is_empty(), "it is paused");
+    world.forge.say(BLOG, 1, "bob", "@mimir resume");
+    world.later().await;
+    assert_eq!(world.told.lock().wanted.len(), 1);
+    world.forge.say(BLOG, 1, "bob", "@mimir stop");
+    let run = world.later().await;
+    assert_eq!((run.state, run.reason.as_deref()), (RunState::Cancelled, Some("bob said stop")));
+    // Paused, going on, worked in, stopped: each once.
+    assert_eq!(world.forge.effects().comments, 4);
+    assert!(!world.forge.pull(BLOG, 1).is_closed);
+}
+
+#[tokio::test]
+async fn what_the_agent_cannot_mend_is_handed_over_once_for_each_commit() {
+    let world = World::new("github").await;
+    world.told.lock().says = Some("The runner has no disk.".into());
+    world.settle().await;
+    world.checks("failure");
+    let run = world.later().await;
+    assert_eq!((run.state, gate(&run)), (RunState::Held, ("follow", world.head().as_str())));
+    world.later().await;
+    world.later().await;
+    let said = world.said();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(
+        said[0].contains("found nothing to change")
+            && said[0].contains("1. ")
+            && said[0].contains("`@mimir stop`")
+    );
+    // A person has it try once more: no second comment for the same commit.
+    world.approve().await;
+    let run = world.later().await;
+    assert_eq!(gate(&run).0, "follow");
+    assert_eq!((world.told.lock().wanted.len(), world.said().len()), (2, 1));
+    // It stays red inside as well: the next commit of somebody else is looked at anew.
+    world.told.lock().is_red = true;
+    world.blog.add(BRANCH, "other.txt", "by hand");
+    world.checks("failure");
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("follow", world.head().as_str()));
+    assert_eq!(world.said().len(), 2);
+}
+
+#[tokio::test]
+async fn a_yes_holds_for_the_commit_that_was_shown_and_for_no_other() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.approve().await;
+    let later = world.blog.add(BRANCH, "later.txt", "something else");
+    world.checks("success");
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("merge", later.as_str()));
+    assert_eq!(world.forge.effects().merges, 0);
+
+    // It moves between the yes and the merge.
+    world.approve().await;
+    world.forge.plan("PUT", "/merge", Trip::HeadMoves(BRANCH.into()));
+    world.settle().await;
+    assert_eq!(world.forge.effects().merges, 0);
+    world.checks("success");
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    assert_eq!(world.forge.effects().merges, 0);
+    assert_eq!(world.forge.planned(), 0);
+    world.approve().await;
+    assert_eq!(world.settle().await.stage, "watch");
+    assert_eq!(world.forge.effects().merges, 1);
+}
+
+#[tokio::test]
+async fn a_merge_that_the_forge_refuses_is_handed_over() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.approve().await;
+    world.forge.plan("PUT", "/merge", Trip::Says(403, "A rule of this branch says no".into()));
+    let run = world.settle().await;
+    assert_eq!(gate(&run).0, "follow");
+    assert!(world.said()[0].contains("A rule of this branch says no"), "{:?}", world.said());
+}
+
+#[tokio::test]
+async fn what_people_merge_themselves_goes_on_to_its_end() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.forge.change(BLOG, |repo| repo.merge(1, "merge")).expect("merged");
+    let run = world.settle().await;
+    assert_eq!((run.stage.as_str(), run.state), ("watch", RunState::Waiting));
+    assert_eq!(world.errors.known.lock().resolves.len(), 1);
+    world.clock.advance_ms(7 * DAY);
+    assert_eq!(world.settle().await.state, RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_tracker_that_does_not_know_the_repository_is_told_of_the_next_release() {
+    let world = World::new("github").await;
+    world.errors.known.lock().knows_commits = false;
+    world.ready().await;
+    world.approve().await;
+    world.settle().await;
+    let resolves = world.errors.known.lock().resolves.clone();
+    assert_eq!(resolves.len(), 1);
+    assert_eq!(resolves[0]["statusDetails"], json!({"inNextRelease": true}));
+}
+
+#[tokio::test]
+async fn what_comes_back_within_the_watch_fails_the_run() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.approve().await;
+    world.settle().await;
+    world.clock.advance_ms(3 * DAY);
+    assert_eq!(world.settle().await.state, RunState::Waiting);
+    world.errors.known.lock().has_regressed = true;
+    let run = world.settle().await;
+    let reason = Some("regressed: SHOP-1A is unresolved again");
+    assert_eq!((run.state, run.reason.as_deref()), (RunState::Failed, reason));
+    let said = world.said();
+    assert!(said.len() == 1 && said[0].contains("came back"), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_issue_is_told_and_watched() {
+    let (world, issue) = asked_for_at_the_forge(|_| {}).await;
+    world.ready().await;
+    assert!(world.forge.pull(BLOG, 2).body.starts_with("Closes #1."));
+    world.approve().await;
+    let close = |is_closed| world.forge.change(BLOG, |repo| repo.issues[0].is_closed = is_closed);
+    world.settle().await;
+    let told = world.forge.change(BLOG, |repo| repo.comments.iter().filter(|it| it.number == issue).count());
+    assert_eq!(told, 1);
+    world.clock.advance_ms(DAY);
+    close(true);
+    assert_eq!(world.settle().await.state, RunState::Waiting);
+    close(false);
+    let run = world.settle().await;
+    assert_eq!(
+        (run.state, run.reason.as_deref()),
+        (RunState::Failed, Some("regressed: issue 1 was opened again"))
+    );
+}
+
+#[tokio::test]
+async fn a_small_change_with_a_strangers_yes_is_merged_by_itself_where_that_was_written_down() {
+    let auto = |stages: &mut Vec<StageDefinition>| set(stages, "merge", "policy", json!("auto"));
+    let (world, _) = asked_for_at_the_forge(auto).await;
+    world.blog.add(BRANCH, "test_cart.py", "assert total([]) == 0\n");
+    world.change(|progress| progress.commit = Some(world.head())).await;
+    let run = world.ready().await;
+    assert_eq!(run.state, RunState::Waiting, "{run:?}");
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("approving review")), "{run:?}");
+    // Who asked for it and who may not write do not count.
+    world.forge.review(BLOG, 2, "bob", "APPROVED", "", &[]);
+    world.forge.review(BLOG, 2, "eve", "APPROVED", "", &[]);
+    assert_eq!(world.later().await.stage, "merge");
+    assert_eq!(world.forge.effects().merges, 0);
+    world.forge.review(BLOG, 2, "ann", "APPROVED", "", &[]);
+    assert_eq!(world.later().await.stage, "watch");
+    assert_eq!(world.forge.effects().merges, 1);
+    world.forge.assert_as_described();
+
+    // The same with a protected file: a person is asked.
+    let (world, _) = asked_for_at_the_forge(auto).await;
+    world.blog.add(BRANCH, "test_cart.py", "assert total([]) == 0\n");
+    world.blog.git(&["rev-parse", "main"]);
+    let config = world.blog.git_with(&["hash-object", "-w", "--stdin"], b"on: push\n");
+    let below = world.blog.git_with(&["mktree"], format!("100644 blob {config}\tci.yml\n").as_bytes());
+    let above = world.blog.git_with(&["mktree"], format!("040000 tree {below}\tworkflows\n").as_bytes());
+    let listed = world.blog.git(&["ls-tree", BRANCH]);
+    let entries = format!("{listed}\n040000 tree {above}\t.github\n");
+    let tree = world.blog.git_with(&["mktree"], entries.as_bytes());
+    let commit = world.blog.git(&["commit-tree", &tree, "-p", BRANCH, "-m", "change the checks"]);
+    world.blog.git(&["update-ref", &format!("refs/heads/{BRANCH}"), &commit]);
+    world.change(|progress| progress.commit = Some(commit)).await;
+    world.ready().await;
+    world.forge.review(BLOG, 2, "ann", "APPROVED", "", &[]);
+    let run = world.later().await;
+    assert_eq!(gate(&run).0, "merge");
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains(".github/workflows/ci.yml")), "{run:?}");
+    assert_eq!(world.forge.effects().merges, 0);
+}
+
+#[tokio::test]
+async fn conflicts_are_settled_on_the_branch() {
+    let world = World::new("github").await;
+    world.settle().await;
+    world.blog.add("main", "fix.txt", "something else\n");
+    let run = world.later().await;
+    assert_eq!(world.told.lock().wanted["conflict-1"].merge.as_deref(), Some("main"), "{run:?}");
+    world.checks("success");
+    world.later().await;
+    world.clock.advance_ms(60_000);
+    let run = world.settle().await;
+    assert_eq!(gate(&run).0, "merge");
+    world.approve().await;
+    world.settle().await;
+    assert_eq!(world.forge.effects().merges, 1);
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_are_asked_for_again() {
+    let world = World::new("github").await;
+    world.forge.plan("POST", "/pulls", Trip::AnswerLost);
+    world.forge.plan("POST", "/comments", Trip::AnswerLost);
+    world.forge.plan("PUT", "/merge", Trip::AnswerLost);
+    world.forge.plan("DELETE", "/git/refs", Trip::Status(502));
+    world.settle().await;
+    world.settle().await;
+    world.checks("success");
+    world.forge.say(BLOG, 1, "ann", "Use a list.");
+    for _ in 0..4 {
+        world.clock.advance_ms(60_000);
+        world.settle().await;
+    }
+    world.checks("success");
+    let run = world.later().await;
+    assert_eq!(gate(&run).0, "merge");
+    world.approve().await;
+    for _ in 0..4 {
+        world.settle().await;
+    }
+    assert_eq!(world.forge.planned(), 0);
+    let effects = world.forge.effects();
+    assert_eq!((effects.pulls, effects.comments, effects.merges, effects.deleted_branches), (1, 1, 1, 1));
+}
+
+#[tokio::test]
+async fn patience_that_is_asked_for_is_had() {
+    let world = World::new("github").await;
+    world.settle().await;
+    world.forge.plan("GET", "/check-runs", Trip::Secondary(90));
+    let ended = world.pass(&Failpoints::default()).await;
+    let until = world.clock.now_ms() + 90_000;
+    assert!(
+        matches!(&ended, Err(StageError::RateLimited { until: at, .. }) if at.abs_diff(until) < 2_000),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_last_of_many_checks_counts_and_a_lost_message_costs_minutes_at_most() {
+    let world = World::new("github").await;
+    let run = world.settle().await;
+    assert!(run.not_before <= world.clock.now_ms() + 5 * 60_000, "it looks again by itself");
+    for number in 0..130 {
+        let conclusion = if number == 120 { "failure" } else { "success" };
+        world.forge.check(BLOG, &world.head(), &format!("check {number}"), Some(conclusion));
+    }
+    world.later().await;
+    let told = world.told.lock();
+    assert_eq!(told.wanted["checks-1"].evidence[0].name, "failed check check 120");
+    assert_eq!(told.wanted["checks-1"].evidence.len(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_in_an_agents_words_does_not_leave() {
+    let world = World::new("github").await;
+    world
+        .change(|progress| {
+            let mut found = report(&format!("the key is {SECRET}"));
+            found.summary = Some(format!("Use {SECRET}"));
+            progress.report = Some(found);
+        })
+        .await;
+    world.settle().await;
+    let pull = world.forge.pull(BLOG, 1);
+    assert!(!pull.title.contains(SECRET) && !pull.body.contains(SECRET), "{pull:?}");
+    assert!(
+        pull.body.contains("_the cause is left out here") && pull.body.contains("### Proof"),
+        "{}",
+        pull.body
+    );
+    world.told.lock().says = Some(format!("I will not print {SECRET}"));
+    world.checks("success");
+    world.forge.say(BLOG, 1, "ann", "What is the key?");
+    world.later().await;
+    let said = world.said();
+    assert!(said.len() == 1 && !said[0].contains(SECRET) && said[0].contains("left out"), "{said:?}");
+    let timeline = world.timeline().await;
+    assert!(timeline.len() > 3);
+}

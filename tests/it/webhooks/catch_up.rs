@@ -1,0 +1,238 @@
+//! What a tracker is asked: for what it could not tell us, and to resolve.
+
+use std::sync::Arc;
+
+use mimir::clock::Clock;
+use mimir::config::Live;
+use mimir::config::schema::{Git, GitCredential, TokenSource};
+use mimir::forge::{Apps, Forges};
+use mimir::git::Credentials;
+use mimir::model::git::{ForgeHost, Repository};
+use mimir::model::secret::Secret;
+use mimir::model::webhook::WebhookState;
+use mimir::outbound::HttpClients;
+use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
+use mimir::store::{runs, webhooks as rows};
+use mimir::supervisor::Tasks;
+use mimir::supervisor::failpoint::Failpoints;
+use mimir::webhooks::{Rule, Settings, Webhooks, WebhooksDeps};
+use serde_json::json;
+
+use super::tracker::{TOKEN, Tracker};
+use super::{alert, all, all_decided, open, rule, sentry_headers, service, settings, take};
+use crate::api::world::World;
+use crate::forge::Forge;
+
+const MINUTE: u64 = 60_000;
+
+async fn tracker(tasks: &Tasks, token: &str) -> (Tracker, Sentries) {
+    let tracker = Tracker::default();
+    let address = tracker.listen(tasks).await;
+    let sentries =
+        Sentries::new(HttpClients::default(), Clock::system(), vec![Tracker::source(address, token)]);
+    (tracker, sentries)
+}
+
+async fn client(tasks: &Tasks, token: &str) -> (Tracker, Sentry) {
+    let (tracker, sentries) = tracker(tasks, token).await;
+    (tracker, sentries.of("acme").expect("it is configured"))
+}
+
+#[tokio::test]
+async fn an_issue_is_read_with_its_event_page_by_page() {
+    let tasks = Tasks::default();
+    let (tracker, sentry) = client(&tasks, TOKEN).await;
+    for n in 1..=5 {
+        tracker.add(n, 1_000, n * MINUTE, "ongoing");
+    }
+    let found = sentry.unresolved_since(MINUTE).await.expect("a list");
+    let ids: Vec<&str> = found.iter().map(|issue| issue.id.as_str()).collect();
+    assert_eq!(ids, ["5", "4", "3", "2"], "newest first, over both pages");
+    assert_eq!(tracker.asked().len(), 2);
+    let issue = sentry.issue("3").await.expect("an issue");
+    assert_eq!((issue.short_id.as_deref(), issue.last_seen), (Some("SHOP-3"), Some(3 * MINUTE)));
+    let event = sentry.latest_event("3").await.expect("an event");
+    assert_eq!((event.issue.as_deref(), event.environment.as_deref()), (Some("3"), Some("production")));
+    assert!(event.trace.is_some_and(|trace| trace.contains("shop/cart.py:17 in total")));
+    assert_eq!(sentry.issue("99").await, Err(SentryError::NotFound("issues 99".into())));
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn an_issue_is_resolved_once_with_its_commit_or_in_the_next_release() {
+    let tasks = Tasks::default();
+    let (tracker, sentry) = client(&tasks, TOKEN).await;
+    tracker.add(1, 1_000, 2_000, "ongoing");
+    tracker.add(2, 1_000, 2_000, "ongoing");
+    let sha = "0123456789abcdef0123456789abcdef01234567".to_owned();
+    let commit = |name: &str| ResolveIn::Commit {
+        repository: Repository::new("github.com", name).expect("a repository"),
+        sha: sha.clone(),
+    };
+    let unknown = sentry.resolve("1", &commit("acme/other")).await.expect_err("refused");
+    assert!(matches!(&unknown, SentryError::Refused(why) if why.contains("repository")), "{unknown:?}");
+    let resolved = sentry.resolve("1", &commit("acme/shop")).await.expect("resolved");
+    assert!(resolved.is_resolved());
+    assert_eq!(
+        tracker.issue(1)["statusDetails"]["inCommit"],
+        json!({"repository": "acme/shop", "commit": sha})
+    );
+    tracker.asked();
+    sentry.resolve("1", &commit("acme/shop")).await.expect("it is");
+    assert_eq!(tracker.asked(), ["GET /api/0/organizations/acme/issues/1/"], "asked first, and nothing more");
+    sentry.resolve("2", &ResolveIn::NextRelease).await.expect("resolved");
+    assert_eq!(tracker.issue(2)["statusDetails"], json!({"inNextRelease": true}));
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_sorted_by_what_to_do_and_never_names_the_token() {
+    let tasks = Tasks::default();
+    let wrong = "sntrys_another_secret_token";
+    let (_, refused) = client(&tasks, wrong).await;
+    let error = refused.issue("1").await.expect_err("refused");
+    assert!(
+        matches!(&error, SentryError::Auth(why) if why.contains("webhooks.sources.errors.token")),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?} {error}").contains(wrong));
+    let (tracker, sentry) = client(&tasks, TOKEN).await;
+    tracker.add(1, 1_000, 2_000, "ongoing");
+    tracker.fail(429, Some(30));
+    let now = Clock::system().now_ms();
+    match sentry.issue("1").await {
+        Err(SentryError::RateLimited { until_ms }) => {
+            assert!((now + 29_000..now + 60_000).contains(&until_ms))
+        }
+        other => panic!("{other:?}"),
+    }
+    tracker.fail(503, None);
+    assert!(matches!(sentry.issue("1").await, Err(SentryError::Transient(_))));
+    tracker.fail(403, None);
+    assert!(matches!(sentry.issue("1").await, Err(SentryError::Auth(why)) if why.contains("event:write")));
+    tracker.fail(302, None);
+    assert!(matches!(sentry.issue("1").await, Err(SentryError::Refused(_))), "redirects are not followed");
+    assert!(sentry.issue("1").await.is_ok());
+    assert!(tasks.stop(super::PATIENCE).await);
+    assert!(matches!(sentry.issue("1").await, Err(SentryError::Transient(_))), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
+    let tasks = Tasks::default();
+    let (tracker, sentries) = tracker(&tasks, TOKEN).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let alerts = Rule {
+        on: vec!["event_alert.triggered".into()],
+        environment: vec!["production".into()],
+        ..rule("errors")
+    };
+    let settings = Settings { rules: vec![alerts], ..settings() };
+    let webhooks = service(&store, &Failpoints::default(), sentries, settings);
+    tasks.run(&webhooks);
+    let now = Clock::system().now_ms();
+    tracker.add(1, now - 90 * MINUTE, now - 80 * MINUTE, "new");
+    webhooks.catch_up().await.expect("asked");
+    assert!(tracker.asked().is_empty(), "who begins today is not told of all that was ever open");
+
+    // Told in time; missed and new; missed and back again; as before.
+    let told = alert(2, "e2").to_string();
+    take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;
+    all_decided(&store).await;
+    for (id, first, substatus) in
+        [(2, now, "new"), (3, now, "new"), (4, 1_000, "regressed"), (5, 1_000, "ongoing")]
+    {
+        tracker.add(id, first, now + 1_000, substatus);
+    }
+    webhooks.catch_up().await.expect("asked");
+    let rows = all_decided(&store).await;
+    let mut found: Vec<(&str, WebhookState)> =
+        rows.iter().map(|row| (row.matter.as_deref().unwrap_or_default(), row.state)).collect();
+    found.sort_by_key(|(matter, _)| *matter);
+    let decided = WebhookState::Decided;
+    assert_eq!(
+        found,
+        [("sentry:acme/2", decided), ("sentry:acme/3", decided), ("sentry:acme/4", decided)],
+        "{rows:?}"
+    );
+    let keys = store.read(|db| runs::newest(db, 10)).await.expect("runs");
+    let run = keys.iter().find(|run| run.key == "sentry:acme/3").expect("a run");
+    assert!(run.input.evidence.iter().any(|evidence| evidence.text.contains("shop/cart.py:17")), "{run:?}");
+
+    webhooks.catch_up().await.expect("asked");
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(all(&store).await.len(), 3, "each of them once");
+    // The alert itself, late.
+    let late = alert(3, "e3").to_string();
+    let received = take(&webhooks, "errors", sentry_headers("event_alert", &late), &late).await;
+    assert!(received.is_duplicate, "it is about the event that is known");
+
+    tracker.fail(500, None);
+    webhooks.catch_up().await.expect("the database is well");
+    let senders = webhooks.senders().await.expect("senders");
+    let errors = senders.iter().find(|sender| sender.name == "errors").expect("it is there");
+    assert!(errors.troubles.iter().any(|trouble| trouble.contains("could not be asked")), "{errors:?}");
+    webhooks.catch_up().await.expect("asked");
+    let senders = webhooks.senders().await.expect("senders");
+    assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+/// Forges as a configuration with that one has them.
+fn forges(forge: &Forge, clock: &Clock) -> Forges {
+    let host = ForgeHost::parse(&forge.host_of_kind("github")).expect("a host");
+    let source = TokenSource::Here(Some(Secret::new(crate::forge::TOKEN)));
+    let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
+    let git = Live::new(Git { hosts: vec![host], credentials, ..Git::default() });
+    let settings = mimir::forge::Settings::default();
+    let apps = Apps::new(HttpClients::default(), clock.clone(), settings);
+    Forges::new(Arc::new(Credentials::new(git, apps)), HttpClients::default(), clock.clone(), settings)
+}
+
+#[tokio::test]
+async fn what_a_forge_could_not_hand_over_is_asked_for_again_and_comes_once() {
+    const SHOP: &str = "acme/shop";
+    let forge = Forge::start().await;
+    let shop = forge.repository(SHOP);
+    // Its clock stands in that year.
+    let clock = Clock::manual(1_700_000_000_000 + MINUTE);
+    let (forges, moment) = (forges(&forge, &clock), clock.clone());
+    let world = World::changed(move |services| {
+        services.webhooks = Webhooks::new(WebhooksDeps {
+            store: services.store.clone(),
+            clock: moment,
+            failpoints: Failpoints::default(),
+            sentries: super::no_trackers(),
+            forges: Some(forges),
+            settings: settings(),
+        });
+        services.tasks.run(&services.webhooks);
+    })
+    .await;
+    let webhooks = &world.services.webhooks;
+    let hook = forge.hook(SHOP, &format!("http://{}/webhooks/forge", world.tcp), super::SECRET);
+    assert_eq!(forge.told(SHOP, hook, 1).await, [("ping".to_owned(), None, 202)]);
+    all_decided(&world.services.store).await;
+    let known = world.services.store.read(|db| rows::hooks_of(db, "forge")).await.expect("hooks");
+    assert_eq!((known.len(), known[0].hook, known[0].repository.path()), (1, hook, SHOP));
+
+    webhooks.configure(Settings { parallel: 0, ..settings() });
+    shop.add("mimir/run_1", "fix.txt", "what it mends");
+    forge.pushed();
+    assert_eq!(forge.told(SHOP, hook, 2).await[1], ("push".to_owned(), None, 503));
+    webhooks.configure(settings());
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 2).await.len(), 2, "it may still be on its way");
+    clock.advance_ms(10 * MINUTE);
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 3).await[2], ("push".to_owned(), None, 202));
+    clock.advance_ms(10 * MINUTE);
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(forge.told(SHOP, hook, 3).await.len(), 3, "it was taken");
+    let rows = all_decided(&world.services.store).await;
+    let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(events, ["push", "ping"], "newest first");
+    let senders = webhooks.senders().await.expect("senders");
+    assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+}

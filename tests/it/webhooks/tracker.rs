@@ -1,0 +1,261 @@
+//! An error tracker with as much of Sentry's API as mimir uses. What is asked and what it answers are held to schemas
+//! written by hand from Sentry's documentation (docs.sentry.io/api/events): its own description is not to be had where
+//! these tests run.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use mimir::model::secret::Secret;
+use mimir::sentry::SentrySource;
+use mimir::supervisor::Tasks;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+pub const TOKEN: &str = "sntrys_0123456789abcdef";
+/// So many issues are on a page, whatever is asked for.
+const PAGE: usize = 2;
+
+/// The tracker. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Tracker(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    issues: BTreeMap<String, Value>,
+    asked: Vec<String>,
+    /// Answers that come next instead: a status and `Retry-After`.
+    faults: Vec<(u16, Option<u64>)>,
+    wrong: Vec<String>,
+}
+
+/// What may be asked of an issue to be changed: `PUT /api/0/organizations/{org}/issues/{id}/`.
+fn update_schema() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["status"],
+        "properties": {
+            "status": {"enum": ["resolved", "resolvedInNextRelease", "unresolved", "ignored"]},
+            "statusDetails": {
+                "type": "object", "additionalProperties": false, "maxProperties": 1,
+                "properties": {
+                    "inNextRelease": {"type": "boolean"}, "inRelease": {"type": "string"},
+                    "inCommit": {"type": "object", "additionalProperties": false, "required": ["commit", "repository"],
+                        "properties": {"commit": {"type": "string"}, "repository": {"type": "string"}}},
+                },
+            },
+            "substatus": {"type": ["string", "null"]}, "assignedTo": {"type": "string"}, "hasSeen": {"type": "boolean"},
+            "isBookmarked": {"type": "boolean"}, "isPublic": {"type": "boolean"},
+        },
+    })
+}
+
+/// What an issue looks like there.
+fn issue_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["id", "shortId", "title", "culprit", "level", "status", "substatus", "project", "permalink", "count",
+            "userCount", "firstSeen", "lastSeen", "metadata", "type"],
+        "properties": {
+            "id": {"type": "string"}, "shortId": {"type": "string"}, "title": {"type": "string"},
+            "culprit": {"type": ["string", "null"]}, "level": {"enum": ["debug", "info", "warning", "error", "fatal", "sample"]},
+            "status": {"enum": ["resolved", "unresolved", "ignored", "reprocessing"]},
+            "statusDetails": {"type": "object"},
+            "substatus": {"enum": ["new", "ongoing", "escalating", "regressed", "archived_until_escalating",
+                "archived_until_condition_met", "archived_forever", null]},
+            "project": {"type": "object", "required": ["id", "name", "slug"]},
+            "permalink": {"type": "string"}, "count": {"type": "string"}, "userCount": {"type": "integer"},
+            "firstSeen": {"type": "string"}, "lastSeen": {"type": "string"}, "metadata": {"type": "object"},
+        },
+    })
+}
+
+fn fits(schema: &Value, value: &Value) -> Result<(), String> {
+    let validator = jsonschema::validator_for(schema).expect("a schema");
+    let found: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+    if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+}
+
+impl Tracker {
+    /// Listens; ends with the tasks.
+    pub async fn listen(&self, tasks: &Tasks) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let (this, owner) = (self.clone(), tasks.clone());
+        tasks.spawn_once("tracker", move |stop| async move {
+            while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
+                let this = this.clone();
+                owner.spawn_once("tracker's connection", move |stop| async move {
+                    let service = service_fn(move |request: Request<Incoming>| {
+                        let this = this.clone();
+                        async move { Ok::<_, std::convert::Infallible>(this.answer(request).await) }
+                    });
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
+                    let _ = stop.run_until_cancelled(connection).await;
+                });
+            }
+        });
+        address
+    }
+
+    /// What mimir is told of it.
+    pub fn source(address: SocketAddr, token: &str) -> SentrySource {
+        SentrySource {
+            name: "errors".to_owned(),
+            url: format!("http://{address}").parse().expect("an address"),
+            organization: "acme".to_owned(),
+            token: Secret::new(token),
+        }
+    }
+
+    /// An issue that was first and last seen then.
+    pub fn add(&self, id: u64, first_ms: u64, last_ms: u64, substatus: &str) {
+        let issue = json!({
+            "id": id.to_string(), "shortId": format!("SHOP-{id}"), "title": format!("boom {id}"), "culprit": "cart in total",
+            "level": "error", "status": "unresolved", "statusDetails": {}, "substatus": substatus, "type": "error",
+            "project": {"id": "17", "name": "Shop", "slug": "shop"}, "metadata": {"type": "Error", "value": "boom"},
+            "permalink": format!("https://sentry.example/organizations/acme/issues/{id}/"), "count": "3", "userCount": 1,
+            "firstSeen": mimir::clock::rfc3339(first_ms), "lastSeen": mimir::clock::rfc3339(last_ms),
+        });
+        fits(&issue_schema(), &issue).expect("an issue as they write it");
+        self.0.lock().issues.insert(id.to_string(), issue);
+    }
+
+    pub fn issue(&self, id: u64) -> Value {
+        self.0.lock().issues[&id.to_string()].clone()
+    }
+
+    pub fn fail(&self, status: u16, retry_after: Option<u64>) {
+        self.0.lock().faults.push((status, retry_after));
+    }
+
+    /// What was asked, in order; fails when something of it does not fit.
+    pub fn asked(&self) -> Vec<String> {
+        let mut state = self.0.lock();
+        assert!(state.wrong.is_empty(), "{:?}", state.wrong);
+        std::mem::take(&mut state.asked)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let base = format!("http://{}", parts.headers["host"].to_str().expect("a host"));
+        let mut state = self.0.lock();
+        state.asked.push(format!("{} {}", parts.method, parts.uri.path()));
+        if parts.headers.get("authorization").is_none_or(|given| given != &format!("Bearer {TOKEN}")) {
+            return reply(401, &json!({"detail": "Invalid token"}));
+        }
+        if !state.faults.is_empty() {
+            let (status, after) = state.faults.remove(0);
+            let mut response = reply(status, &json!({"detail": "not now"}));
+            if let Some(after) = after {
+                response.headers_mut().insert("retry-after", after.into());
+            }
+            return response;
+        }
+        let path: Vec<&str> = parts.uri.path().split('/').collect();
+        let ["", "api", "0", "organizations", "acme", "issues", rest @ ..] = path.as_slice() else {
+            return reply(404, &json!({"detail": "The requested resource does not exist"}));
+        };
+        match (parts.method.as_str(), rest) {
+            ("GET", [""]) => {
+                let query: BTreeMap<String, String> =
+                    url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                        .into_owned()
+                        .collect();
+                listed(&mut state, &query, &base)
+            }
+            ("GET", [id, ""]) => found(&state, id),
+            ("GET", [id, "events", "latest", ""]) => match state.issues.get(*id) {
+                Some(issue) => reply(200, &latest(issue)),
+                None => reply(404, &json!({"detail": "Event not found"})),
+            },
+            ("PUT", [id, ""]) => {
+                let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+                if let Err(why) = fits(&update_schema(), &asked) {
+                    state.wrong.push(why);
+                    return reply(400, &json!({"detail": "Bad request"}));
+                }
+                let repository = asked["statusDetails"]["inCommit"]["repository"].as_str();
+                if repository.is_some_and(|name| name != "acme/shop") {
+                    let why = json!({"statusDetails": {"inCommit": {"repository": ["Unable to find the given repository."]}}});
+                    return reply(400, &why);
+                }
+                let Some(issue) = state.issues.get_mut(*id) else { return found(&state, id) };
+                issue["status"] = asked["status"].clone();
+                issue["statusDetails"] = asked["statusDetails"].clone();
+                issue["substatus"] = Value::Null;
+                // Like the real one: only what was changed.
+                reply(200, &json!({"status": "resolved", "statusDetails": asked["statusDetails"]}))
+            }
+            _ => reply(404, &json!({"detail": "The requested resource does not exist"})),
+        }
+    }
+}
+
+fn found(state: &State, id: &str) -> Response<Full<Bytes>> {
+    match state.issues.get(id) {
+        Some(issue) => reply(200, issue),
+        None => reply(404, &json!({"detail": "The requested resource does not exist"})),
+    }
+}
+
+fn listed(state: &mut State, query: &BTreeMap<String, String>, base: &str) -> Response<Full<Bytes>> {
+    let said = query.get("query").cloned().unwrap_or_default();
+    let since = said.strip_prefix("is:unresolved lastSeen:>").and_then(mimir::sentry::instant);
+    let Some(since) = since else {
+        state.wrong.push(format!("the query {said}"));
+        return reply(400, &json!({"detail": "Error parsing search query"}));
+    };
+    let seen = |issue: &Value| issue["lastSeen"].as_str().and_then(mimir::sentry::instant).unwrap_or(0);
+    let mut all: Vec<Value> = state
+        .issues
+        .values()
+        .filter(|issue| issue["status"] == "unresolved" && seen(issue) > since)
+        .cloned()
+        .collect();
+    all.sort_by_key(|issue| std::cmp::Reverse(seen(issue)));
+    let offset =
+        query.get("cursor").and_then(|cursor| cursor.split(':').nth(1)?.parse().ok()).unwrap_or(0_usize);
+    let page: Vec<Value> = all.iter().skip(offset).take(PAGE).cloned().collect();
+    let is_more = all.len() > offset + PAGE;
+    let link = |rel: &str, results: bool, cursor: String| {
+        format!(
+            "<{base}/api/0/organizations/acme/issues/?&cursor={cursor}>; rel=\"{rel}\"; results=\"{results}\"; cursor=\"{cursor}\""
+        )
+    };
+    let links = [
+        link("previous", offset > 0, format!("0:{}:1", offset.saturating_sub(PAGE))),
+        link("next", is_more, format!("0:{}:0", offset + PAGE)),
+    ];
+    let mut response = reply(200, &Value::Array(page));
+    response.headers_mut().insert("link", links.join(", ").parse().expect("a header"));
+    response
+}
+
+/// The newest event of an issue, as the API writes events.
+fn latest(issue: &Value) -> Value {
+    let id = issue["id"].as_str().unwrap_or_default();
+    json!({
+        "id": format!("e{id}"), "eventID": format!("e{id}"), "groupID": id, "title": issue["title"], "message": "",
+        "type": "error", "platform": "python", "culprit": "cart in total", "dateCreated": issue["lastSeen"],
+        "tags": [{"key": "environment", "value": "production"}, {"key": "level", "value": "error"}],
+        "release": {"version": "1.2.3"}, "metadata": {"type": "Error", "value": "boom"},
+        "entries": [
+            {"type": "exception", "data": {"values": [{"type": "Error", "value": "boom", "stacktrace": {"frames": [
+                {"filename": "shop/cart.py", "lineNo": 17, "function": "total", "inApp": true,
+                 "context": [[16, "def total(items):"], [17, "    return sum(items) / len(items)"]]}]}}]}},
+            {"type": "breadcrumbs", "data": {"values": []}},
+        ],
+    })
+}
+
+fn reply(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    response.body(Full::new(Bytes::from(body.to_string()))).expect("a response")
+}

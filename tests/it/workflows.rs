@@ -1,0 +1,9 @@
+//! Runs of workflows, in a gateway with an engine in memory and scripted agents: to their end, over crashes, and not
+//! without people where those have a say.
+#![cfg(feature = "test-support")]
+
+mod asked;
+mod crashes;
+mod rows;
+mod stages;
+mod world;
