@@ -70,54 +70,17 @@ pub fn budget(config: &Config) -> budget::Settings {
 /// Who may tell us something, and what follows.
 pub fn webhooks(config: &Config) -> webhooks::Settings {
     let wanted = &config.webhooks;
-    let source = |source: &crate::config::webhooks::Source| {
-        let mapping = source.mapping.clone();
-        webhooks::Source {
-            kind: source.kind,
-            secrets: [&source.secret, &source.previous_secret].into_iter().flatten().cloned().collect(),
-            host: source.host.as_ref().map(|host| host.authority.clone()),
-            organization: source.organization.clone(),
-            has_token: source.token.is_some(),
-            mapping: webhooks::Mapping {
-                id: mapping.id,
-                event: mapping.event,
-                key: mapping.key,
-                title: mapping.title,
-                message: mapping.message,
-                level: mapping.level,
-                environment: mapping.environment,
-                fingerprint: mapping.fingerprint,
-                project: mapping.project,
-                commit: mapping.commit,
-                url: mapping.url,
-            },
-        }
-    };
-    let rule = |rule: &crate::config::webhooks::Rule| {
-        let rule = rule.clone();
-        webhooks::Rule {
-            source: rule.source,
-            on: rule.on,
-            from: rule.from,
-            level: rule.level,
-            environment: rule.environment,
-            fingerprint: rule.fingerprint,
-            labels: rule.labels,
-            mention: rule.mention,
-            author: rule.author,
-            workflow: rule.workflow,
-            project: rule.project,
-            repository: rule.repository,
-            priority: rule.priority,
-            budget_microusd: rule.budget_microusd,
-            cooldown: rule.cooldown,
-            limit: rule.limit,
-            catches_up: rule.catches_up,
-        }
+    let source = |source: &crate::config::webhooks::Source| webhooks::Source {
+        kind: source.kind,
+        secrets: [&source.secret, &source.previous_secret].into_iter().flatten().cloned().collect(),
+        host: source.host.as_ref().map(|host| host.authority.clone()),
+        organization: source.organization.clone(),
+        has_token: source.token.is_some(),
+        mapping: source.mapping.clone(),
     };
     webhooks::Settings {
         sources: wanted.sources.iter().map(|(name, found)| (name.clone(), source(found))).collect(),
-        rules: wanted.rules.iter().map(rule).collect(),
+        rules: wanted.rules.clone(),
         body_limit: usize::try_from(wanted.body_limit).unwrap_or(usize::MAX),
         parallel: wanted.parallel,
         keep: DAY * wanted.keep_days,
