@@ -1,6 +1,9 @@
 //! Questions to the person at the terminal.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, IsTerminal, Read, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use super::exit::{Failure, usage};
 use super::output::Out;
@@ -55,6 +58,63 @@ pub fn text(out: &Out, question: &str, default: &str) -> String {
 /// Asks for a word, to be sure that it is meant; the end of input is none.
 pub fn word(question: &str) -> Option<String> {
     line(question).map(|answer| answer.trim().to_owned())
+}
+
+/// Asks for what must not be seen. `rpassword` reads it; the terminal is set here, because it leaves two gaps: it switches
+/// after its question stands there, so that a key which is pasted at once is on the screen, and Ctrl-C ends the program
+/// before the terminal is what it was.
+///
+/// # Errors
+/// When there is no terminal, or it cannot be read.
+pub fn hidden(prompt: &str) -> std::io::Result<String> {
+    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let keys = HiddenKeys::begin(terminal.try_clone()?)?;
+    terminal.write_all(prompt.as_bytes())?;
+    let config = rpassword::ConfigBuilder::new().password_feedback_hide().input_reader(keys).output_discard();
+    let typed = rpassword::read_password_with_config(config.build());
+    terminal.write_all(b"\n")?;
+    typed
+}
+
+/// The keys of a terminal that shows none of them and leaves their meaning to the reader, while this lives.
+struct HiddenKeys {
+    terminal: File,
+    before: Termios,
+}
+
+impl HiddenKeys {
+    fn begin(terminal: File) -> std::io::Result<Self> {
+        let before = tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes &= !(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
+        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&terminal, OptionalActions::Now, &hidden)?;
+        Ok(Self { terminal, before })
+    }
+
+    fn end(&self) {
+        // A terminal that is gone shows nothing.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
+impl Read for HiddenKeys {
+    fn read(&mut self, keys: &mut [u8]) -> std::io::Result<usize> {
+        const CTRL_C: u8 = 3;
+        let read = self.terminal.read(keys)?;
+        if keys.get(..read).is_some_and(|keys| keys.contains(&CTRL_C)) {
+            // The reader ends the program with it, and nothing is dropped.
+            self.end();
+        }
+        Ok(read)
+    }
+}
+
+impl Drop for HiddenKeys {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 fn line(prompt: &str) -> Option<String> {

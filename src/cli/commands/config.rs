@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use clap::{Args, Subcommand};
 
 use super::config_edit;
+use crate::cli::ask;
 use crate::cli::context::Context;
 pub use crate::cli::exit::of_config as problem;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome, usage};
@@ -322,7 +323,7 @@ fn value_of(args: &SetArgs, context: &Context) -> Result<String, Failure> {
         Some(value) => Ok(value.clone()),
         None if args.stdin => read_line(),
         None if secret && std::io::stdin().is_terminal() && !context.out.json => {
-            rpassword::prompt_password(format!("{}: ", args.key))
+            ask::hidden(&format!("{}: ", args.key))
                 .map_err(|error| usage("the value cannot be read").detail(error.to_string()).into())
         }
         None => Err(usage(format!("`{}` needs a value", args.key))

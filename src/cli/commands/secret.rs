@@ -152,7 +152,7 @@ fn value(name: &SecretName, context: &Context) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::from(usage(format!("the secret cannot be read: {error}")));
     if ask::can_ask(&context.out) {
-        return rpassword::prompt_password(format!("{name}: ")).map_err(unreadable);
+        return ask::hidden(&format!("{name}: ")).map_err(unreadable);
     }
     let mut text = String::new();
     std::io::stdin().lock().take(MOST_BYTES as u64 + 2).read_to_string(&mut text).map_err(unreadable)?;

@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::config::problem;
+use crate::cli::ask;
 use crate::cli::context::{Context, own_program};
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::json::{GatewayStarted, GatewayStopped};
@@ -50,7 +51,7 @@ pub fn run(args: &ServeArgs, context: &Context) -> Outcome {
 /// Asks for the database's key, where somebody can be asked.
 pub(super) fn key_prompt() -> Option<AskKey> {
     std::io::stdin().is_terminal().then(|| -> AskKey {
-        Box::new(|| rpassword::prompt_password("key of the database: ").ok().map(Secret::new))
+        Box::new(|| ask::hidden("key of the database: ").ok().map(Secret::new))
     })
 }
 

@@ -10,8 +10,9 @@ use crate::gateway::extract::{Caller, JsonBody, QueryParams};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::views;
 use crate::model::names::ScheduleName;
-use crate::model::schedule::ScheduleSpec;
+use crate::model::schedule::{ScheduleAction, ScheduleSpec};
 use crate::schedules::{ScheduleChange, Schedules};
+use crate::workflows::{RunError, Workflows};
 use crate::wire::schedules::{AddSchedule, ChangeSchedule, PauseSchedule, ScheduleView, TickView};
 
 routes! {
@@ -54,6 +55,7 @@ pub async fn list(State(schedules): State<Schedules>) -> Answer<Json<Vec<Schedul
     responses((status = 201, body = ScheduleView)))]
 pub async fn add(
     State(schedules): State<Schedules>,
+    State(workflows): State<Workflows>,
     Caller(principal): Caller,
     JsonBody(request): JsonBody<AddSchedule>,
 ) -> Answer<(StatusCode, Json<ScheduleView>)> {
@@ -61,6 +63,7 @@ pub async fn add(
         Reply::bad_request("schedule.name", error.to_string())
             .hint("for example `mimir cron add morning \"0 9 * * mon-fri\" --review shop`")
     })?;
+    can_be_done(&workflows, &request.does).await?;
     let spec = ScheduleSpec {
         expression: request.expression,
         zone: request.zone.unwrap_or_else(|| clock::zone().to_string()),
@@ -77,6 +80,20 @@ pub async fn add(
     Ok((StatusCode::CREATED, Json(views::schedule(made))))
 }
 
+/// A workflow that is not there is a slip of the pen, better said now than in the middle of the night.
+async fn can_be_done(workflows: &Workflows, does: &ScheduleAction) -> Answer<()> {
+    match does {
+        ScheduleAction::Workflow { workflow, .. } => match workflows.entry(workflow).await {
+            Err(RunError::NoWorkflow(name)) => {
+                let hint = "`mimir workflows list` shows those there are";
+                Err(Reply::conflict("schedule.no_workflow", format!("there is no workflow {name}")).hint(hint))
+            }
+            found => found.map(drop).map_err(Reply::from),
+        },
+        ScheduleAction::Prompt { .. } | ScheduleAction::Frame { .. } | ScheduleAction::Review { .. } => Ok(()),
+    }
+}
+
 /// A schedule.
 #[utoipa::path(get, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)),
     responses((status = 200, body = ScheduleView)))]
@@ -89,10 +106,14 @@ pub async fn show(State(schedules): State<Schedules>, Path(name): Path<String>) 
     request_body = ChangeSchedule, responses((status = 200, body = ScheduleView)))]
 pub async fn edit(
     State(schedules): State<Schedules>,
+    State(workflows): State<Workflows>,
     Caller(principal): Caller,
     Path(name): Path<String>,
     JsonBody(request): JsonBody<ChangeSchedule>,
 ) -> Answer<Json<ScheduleView>> {
+    if let Some(does) = &request.does {
+        can_be_done(&workflows, does).await?;
+    }
     let change = ScheduleChange {
         expression: request.expression,
         zone: request.zone,

@@ -10,6 +10,23 @@ fn morning() -> Value {
 }
 
 #[tokio::test]
+async fn a_workflow_that_is_not_there_is_said_at_once_and_not_in_the_night() {
+    let world = World::new().await;
+    let of = |workflow: &str| json!({"kind": "workflow", "workflow": workflow});
+    let add =
+        |name: &str, workflow: &str| json!({"name": name, "expression": "@daily", "does": of(workflow)});
+    let refused = world.post("/v1/schedules", Some(add("nightly", "reviu"))).await;
+    assert_eq!((refused.status, refused.code()), (409, "schedule.no_workflow"), "{}", refused.text);
+    assert_eq!(world.get("/v1/schedules").await.json(), json!([]));
+    assert_eq!(world.post("/v1/schedules", Some(add("nightly", "review"))).await.status, 201);
+    let change = json!({"does": of("reviu")});
+    let refused = world.ask("PATCH", "/v1/schedules/nightly", Some(change), &[]).await;
+    assert_eq!((refused.status, refused.code()), (409, "schedule.no_workflow"), "{}", refused.text);
+    let kept = world.get("/v1/schedules/nightly").await.json();
+    assert_eq!(kept["does"]["workflow"], json!("review"), "{kept}");
+}
+
+#[tokio::test]
 async fn a_schedule_is_made_changed_run_and_taken_away_and_each_is_in_the_audit_log() {
     let world = World::new().await;
     assert_eq!(world.get("/v1/schedules").await.json(), json!([]));

@@ -100,6 +100,19 @@ fn given(world: &World, key: &str, words: &[&str]) -> Ran {
 }
 
 #[test]
+fn ctrl_c_at_the_key_gives_the_terminal_back() {
+    let provider = Provider::start(Manner::Good);
+    let world = provider.world();
+    let mut screen = Screen::open(&world, &["init"]);
+    screen.until("key: ");
+    assert!(!screen.echoes(), "it is not shown");
+    screen.press("sk-ant-half\x03");
+    assert_ne!(screen.end(), 0, "{}", screen.text());
+    assert!(screen.echoes(), "what is typed next is seen again");
+    assert!(!screen.text().contains("sk-ant-half"), "{}", screen.text());
+}
+
+#[test]
 fn a_key_is_all_that_a_newcomer_needs() {
     let provider = Provider::start(Manner::Good);
     let world = provider.world();

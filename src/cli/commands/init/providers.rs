@@ -230,7 +230,7 @@ impl<'a> Providers<'a> {
         let out = &self.context.out;
         out.say(A_KEY);
         loop {
-            let typed = rpassword::prompt_password("key: ").map_err(|error| {
+            let typed = ask::hidden("key: ").map_err(|error| {
                 usage("the key cannot be read")
                     .detail(error.to_string())
                     .hint("`… | mimir init --key-stdin` takes it from a pipe")
