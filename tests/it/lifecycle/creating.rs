@@ -36,7 +36,7 @@ async fn a_frame_is_made_started_used_stopped_and_destroyed_without_a_trace() {
     assert_eq!(paused.state, FrameState::Paused);
     let name = frame.name.clone();
     world.frames.resume(&mimir::model::principal::Principal::GATEWAY, &name).await.expect("asked");
-    world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(5)).await.expect("resumes");
+    world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(30)).await.expect("resumes");
 
     let stopped = world.reach(&frame, Desired::Stopped).await.expect("stops");
     assert_eq!(stopped.state, FrameState::Stopped);

@@ -354,7 +354,7 @@ async fn a_wait_says_that_somebody_else_wanted_otherwise() {
     world.set_agent(Agent::Swallows);
     let frame = world.create("blog").await;
     world.ask("blog", Desired::Running).await.expect("asked");
-    let waiting = world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(5));
+    let waiting = world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(30));
     let meddling = async {
         world.engine.reached(Op::Start, 1).await;
         world.ask("blog", Desired::Stopped).await.expect("asked");
@@ -377,7 +377,7 @@ async fn thirty_frames_that_come_and_go_leave_nothing() {
                 if round % 2 == 0 {
                     world
                         .frames
-                        .wait_for(&frame.id, Desired::Running, Duration::from_secs(5))
+                        .wait_for(&frame.id, Desired::Running, Duration::from_secs(30))
                         .await
                         .expect("runs");
                 }

@@ -13,7 +13,7 @@ use mimir::wire::frames::CreateFrame;
 
 use super::world::{OWNER, World};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_folder_that_was_made_anew_is_worked_in_before_anybody_is_told_that_the_frame_runs() {

@@ -11,7 +11,7 @@ use mimir::wire::frames::CreateFrame;
 
 use super::world::{OWNER, World};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn is_behind(frames: &Frames, frame: &Frame) -> bool {
     frames.image_news(frame).behind

@@ -34,7 +34,7 @@ use crate::machine::{Gateway, Machine};
 
 pub const OWNER: Principal = Principal::Owner { uid: 1000 };
 /// How long anything may take here before the test says where things stood.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How scripted agents behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -167,7 +167,9 @@ async fn parallel_calls_go_beyond_by_one_response_each_at_most() {
     let answered = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200")).count();
     assert!((1..=3).contains(&answered), "{answered} began while something was left");
     assert_eq!(model.seen().len(), answered, "nobody else reached the provider");
-    assert_eq!(world.spent(&frame).await, 7_500_150 * answered as u64);
+    // Whoever was still writing when the first was booked is cut, and booked by what came.
+    let spent = world.spent(&frame).await;
+    assert!((7_500_150..=7_500_150 * answered as u64).contains(&spent), "{answered} cost {spent}");
 }
 
 #[tokio::test]
