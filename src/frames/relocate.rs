@@ -52,9 +52,10 @@ impl Frames {
         }
         let Survey { git, remarks, .. } = self.inner.survey(name.as_str(), &place.path, &frame.env).await?;
         let path = place.path.display().to_string();
-        let (principal, id) = (principal.clone(), frame.id);
+        let (principal, id, called) = (principal.clone(), frame.id, name.to_string());
         let written = self.inner.deps.store.write_as(move |tx| {
-            let frame = frames::get(tx, &id)?;
+            // It may be gone since it was looked up.
+            let frame = frames::find(tx, &id)?.ok_or_else(|| FrameError::NotFound(called.clone()))?;
             if frame.desired == Desired::Removed {
                 return Err(FrameError::BeingDestroyed(frame.name.to_string()));
             }

@@ -558,6 +558,11 @@ impl From<RunError> for Reply {
                 .hint("`mimir projects list` shows the projects there are"),
             RunError::NotHeld { id, .. } => Self::conflict("run.not_held", title)
                 .hint(format!("`mimir runs show {id}` says how far it is")),
+            RunError::HeldForOther { id, subject, .. } => {
+                Self::conflict("run.held_for_other", title).hint(format!(
+                    "look at it with `mimir runs show {id}`, then `mimir runs approve {id} --for {subject}`"
+                ))
+            }
             RunError::Over { id, .. } => Self::conflict("run.over", title)
                 .hint(format!("`mimir runs retry {id}` tries again what failed")),
             RunError::NotFailed { id, .. } => Self::conflict("run.not_failed", title)

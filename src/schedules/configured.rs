@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{PRINCIPAL, Schedules, tick};
-use crate::model::schedule::{ConfiguredSchedule, ScheduleSource};
+use crate::model::schedule::{ConfiguredSchedule, ScheduleSource, ScheduleSpec};
 use crate::store::schedules as rows;
 use crate::store::{StoreError, Tx};
 
@@ -41,6 +41,8 @@ fn take_over_one(tx: &mut Tx<'_>, entry: &ConfiguredSchedule) -> Result<(), Stor
         return Ok(());
     }
     let is_off = known.as_ref().is_some_and(|known| known.paused.as_deref() == Some(OFF));
+    let when = |spec: &ScheduleSpec| (spec.expression.clone(), spec.zone.clone(), spec.jitter_seconds);
+    let is_same_time = known.as_ref().is_some_and(|known| when(&known.spec) == when(&entry.spec));
     let is_same = known.as_ref().is_some_and(|known| known.spec == entry.spec);
     let detail =
         json!({ "from": "configuration", "expression": entry.spec.expression, "zone": entry.spec.zone });
@@ -64,8 +66,8 @@ fn take_over_one(tx: &mut Tx<'_>, entry: &ConfiguredSchedule) -> Result<(), Stor
         }
     }
     let now = rows::named(tx, &entry.name)?;
-    // What did not change keeps its next time, also one that passed while nobody was there.
-    if !is_same || now.paused.is_some() || now.next_at.is_none() {
+    // One whose times did not change keeps its next one, also one that passed while nobody was there.
+    if !is_same_time || now.paused.is_some() || now.next_at.is_none() {
         tick::plan_anew(tx, &now, &plan)?;
     }
     Ok(())

@@ -346,6 +346,13 @@ async fn those_of_the_configuration_follow_the_file() {
     world.schedules.take_over(&file).await.expect("taken over");
     world.at(world.clock.now_ms()).await;
     assert_eq!(world.ticks("a").await.len(), 1);
+    // Also when something else of it was changed meanwhile.
+    let mut dearer = file.clone();
+    dearer[0].spec.budget_microusd = Some(7_000_000);
+    world.clock.advance_ms(5 * HOUR);
+    world.schedules.take_over(&dearer).await.expect("taken over");
+    world.at(world.clock.now_ms()).await;
+    assert_eq!(world.ticks("a").await.len(), 2);
     // They are changed in the file alone, and can be paused.
     let change = ScheduleChange { expression: Some("@weekly".into()), ..ScheduleChange::default() };
     let edited = world.schedules.edit(&OWNER, &name("a"), change).await;
@@ -358,7 +365,7 @@ async fn those_of_the_configuration_follow_the_file() {
     assert_eq!(world.paused("a").await.as_deref(), Some("by owner:1000: holidays"), "somebody's pause stays");
     assert_eq!(world.paused("b").await, None);
     world.schedules.resume(&OWNER, &name("a")).await.expect("resumed");
-    assert_eq!(world.next("a").await[0], START + 5 * HOUR + 30 * MINUTE);
+    assert_eq!(world.next("a").await[0], START + 10 * HOUR + 30 * MINUTE);
     world.schedules.take_over(&[]).await.expect("taken over");
     assert_eq!(list(world.schedules.list().await.expect("a list")), [("mine".into(), person, false)]);
     let timer = world.store.read(|db| timers::find(db, rows::TIMER, "2")).await.expect("read");

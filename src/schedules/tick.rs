@@ -9,7 +9,7 @@ use crate::model::ids::RunId;
 use crate::model::origin::Origin;
 use crate::model::quantity::money;
 use crate::model::run::{NewRun, Run, RunInput, RunState};
-use crate::model::schedule::{Due, Overlap, Plan, Schedule, ScheduleAction, TickCause, TickOutcome};
+use crate::model::schedule::{Due, GATE, Overlap, Plan, Schedule, ScheduleAction, TickCause, TickOutcome};
 use crate::store::runs::{self, RunChange};
 use crate::store::schedules::{self, NewTick};
 use crate::store::{StoreError, Tx, projects};
@@ -189,9 +189,6 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, schedule: &Schedule) -> Result<RunId, Sto
     let action = &schedule.spec.action;
     let mut input = RunInput::default();
     let mut say = |name: &str, value: &str| drop(input.variables.insert(name.to_owned(), value.to_owned()));
-    if let Some(gate) = &schedule.spec.gate {
-        say("gate", gate);
-    }
     match action {
         ScheduleAction::Prompt { text, frame, model, .. } => {
             say("text", text);
@@ -205,6 +202,11 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, schedule: &Schedule) -> Result<RunId, Sto
             input.frame = Some(frame.clone());
         }
         ScheduleAction::Review { .. } => {}
+    }
+    // Whatever a row holds: the line that a shell runs is the gate, which only the owner gives.
+    input.variables.remove(GATE);
+    if let Some(gate) = &schedule.spec.gate {
+        input.variables.insert(GATE.to_owned(), gate.clone());
     }
     if let Some(project) = action.project()
         && let Some(project) = projects::find_by_name(tx, project)?

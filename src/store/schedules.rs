@@ -12,7 +12,9 @@ use crate::model::schedule::{Schedule, ScheduleSource, ScheduleSpec, TickCause, 
 /// The kind of the timers of schedules; they are about the schedule's id.
 pub const TIMER: &str = "schedule";
 
-/// So many of a schedule's ticks are kept.
+/// What a schedule spends is looked at over a day, and a run may take one: what began runs is kept for two.
+const SPENT_WITHIN_MS: i64 = 2 * 24 * 60 * 60 * 1000;
+/// So many of a schedule's ticks are kept beside those.
 const KEPT: i64 = 1000;
 
 /// What is written of one time.
@@ -211,9 +213,9 @@ pub fn note(tx: &mut Tx<'_>, new: &NewTick) -> Result<bool, StoreError> {
         ],
     )?;
     tx.change(
-        "DELETE FROM schedule_ticks WHERE schedule_id = ?1 AND id <= (
+        "DELETE FROM schedule_ticks WHERE schedule_id = ?1 AND (outcome <> 'run' OR seen_at < ?3) AND id <= (
              SELECT id FROM schedule_ticks WHERE schedule_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        (to_sql_int(new.schedule), KEPT),
+        (to_sql_int(new.schedule), KEPT, tx.now() - SPENT_WITHIN_MS),
     )?;
     Ok(written > 0)
 }

@@ -22,7 +22,9 @@ use crate::store::{StoreError, meta, runs};
 const OVERLAP: Duration = Duration::from_secs(120);
 /// Something that came about an issue within this time is news enough.
 const NEWS: Duration = Duration::from_secs(24 * 60 * 60);
-/// So many issues are looked at more closely in one pass.
+/// So long an alert may be on its way.
+const AT_REST: Duration = Duration::from_secs(120);
+/// So many issues are taken up in one pass.
 const CLOSER: usize = 50;
 /// What of an event is kept: what its reader looks at.
 const FIELDS: &[&str] = &[
@@ -50,6 +52,7 @@ impl Webhooks {
         if settings.catch_up.is_none() {
             return Ok(());
         }
+        let _alone = self.inner.catching_up.lock().await;
         for (name, source) in settings.sources.iter().filter(|(_, source)| source.kind == SenderKind::Sentry)
         {
             let Some(organization) = &source.organization else { continue };
@@ -78,20 +81,54 @@ impl Webhooks {
         let key = format!("webhooks.catch_up.{name}");
         let known = key.clone();
         let last = self.inner.store.read(move |db| meta::find(db, &known)).await?;
-        // Whoever begins today is not told of all that was ever open.
-        if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()) {
-            let since = last.saturating_sub(millis(OVERLAP));
-            let issues = sentry.unresolved_since(since).await?;
-            let is_news =
-                |issue: &&Issue| issue.first_seen.is_some_and(|at| at >= since) || issue.has_regressed();
-            for issue in issues.iter().filter(is_news).take(CLOSER) {
-                if !self.is_known(organization, issue, now).await? {
-                    self.tell(name, source, issue, sentry).await?;
+        // Whoever begins today is not told of all that was ever open; nor is anybody whose rules ask for none.
+        let rules = self.inner.settings.now();
+        let is_wanted = rules.rules.iter().any(|rule| rule.source == name && rule.catches_up);
+        let mut seen = Ok(true);
+        if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()).filter(|_| is_wanted) {
+            seen =
+                self.take_up(name, source, organization, sentry, last.saturating_sub(millis(OVERLAP))).await;
+        }
+        // From here on again, where something was left.
+        if seen? {
+            let at = now.saturating_sub(millis(AT_REST)).to_string();
+            self.inner.store.write_soon(move |tx| meta::set(tx, &key, &at)).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up what is news since then. Whether that was all of it. An issue of which nothing can be had does not stand in
+    /// the way of others.
+    async fn take_up(
+        &self,
+        name: &str,
+        source: &Source,
+        organization: &str,
+        sentry: &Sentry,
+        since: u64,
+    ) -> Result<bool, Trouble> {
+        let now = self.inner.clock.now_ms();
+        let is_new = |issue: &Issue| issue.first_seen.is_some_and(|at| at >= since);
+        // An alert about it may be on its way.
+        let rests = |issue: &Issue| issue.first_seen.is_none_or(|at| at + millis(AT_REST) <= now);
+        let (mut told, mut trouble) = (0, None);
+        for issue in sentry.unresolved_since(since).await? {
+            let is_news = is_new(&issue) && rests(&issue) || issue.has_regressed();
+            if !is_news || self.is_known(organization, &issue, now).await? {
+                continue;
+            }
+            if told == CLOSER {
+                return Ok(false);
+            }
+            told += 1;
+            match self.tell(name, source, &issue, sentry).await {
+                Err(Trouble::Sentry(SentryError::Transient(why))) => {
+                    trouble = trouble.or(Some(SentryError::Transient(why)));
                 }
+                other => other?,
             }
         }
-        let at = now.to_string();
-        Ok(self.inner.store.write_soon(move |tx| meta::set(tx, &key, &at)).await?)
+        trouble.map_or(Ok(true), |error| Err(Trouble::Sentry(error)))
     }
 
     /// Whether something came about it, or a run sees to it.
@@ -105,7 +142,11 @@ impl Webhooks {
 
     /// Makes a message of it.
     async fn tell(&self, name: &str, source: &Source, issue: &Issue, sentry: &Sentry) -> Result<(), Trouble> {
-        let event = sentry.latest_event_as_said(&issue.id).await?;
+        let event = match sentry.latest_event_as_said(&issue.id).await {
+            // What the list says is enough to begin with.
+            Err(SentryError::NotFound(_) | SentryError::Refused(_)) => Value::Null,
+            said => said?,
+        };
         let limit = self.inner.settings.now().body_limit;
         let headers = Headers::new([
             ("content-type".to_owned(), "application/json".to_owned()),

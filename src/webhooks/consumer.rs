@@ -13,7 +13,7 @@ use super::{Headers, Webhooks};
 use crate::clock;
 use crate::model::ids::RunId;
 use crate::model::principal::Principal;
-use crate::model::run::NewRun;
+use crate::model::run::{NewRun, Run, RunState};
 use crate::model::webhook::{Webhook, WebhookState};
 use crate::store::runs::{self, Enqueued};
 use crate::store::webhooks::{self as rows, Content, Ending, KnownHook};
@@ -168,9 +168,17 @@ pub(super) fn history(
 ) -> Result<History, StoreError> {
     let open = runs::open_of_key(ask, &matter.key)?.map(|run| run.id);
     let before = runs::of_key(ask, &matter.key, LOOK_BACK)?;
-    let ended = before.iter().filter_map(|run| Some((run.state, run.ended_at?))).collect();
+    let ended = before.iter().filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
     let begun = rows::begun_since(ask, source, rule.project.as_ref(), now_ms.saturating_sub(HOUR_MS))?;
     Ok(History { open, ended, begun })
+}
+
+/// One that stopped at its report solved nothing: the next alert about the same would pay for the same report.
+fn how_it_ended(run: &Run) -> RunState {
+    let progress = &run.progress;
+    let has_stopped =
+        run.state == RunState::Succeeded && progress.report.is_some() && progress.commit.is_none();
+    if has_stopped { RunState::Failed } else { run.state }
 }
 
 /// Decides and does what follows, in the transaction that ends the row.

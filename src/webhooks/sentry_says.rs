@@ -191,13 +191,14 @@ fn of_seer(organization: &str, action: &str, said: &Value, notice: Notice) -> No
 /// became of an issue has no such name: it may be resolved again and again.
 pub(super) fn domain_key(headers: &Headers, said: &Value) -> Option<String> {
     let resource = headers.word("sentry-hook-resource").or_else(|| guess(said))?;
-    let pointer = match resource.as_str() {
-        "event_alert" | CATCH_UP => "/data/event",
-        "error" => "/data/error",
+    // An error that no rule is about must not stand in the way of the alert of the same event.
+    let (pointer, kind) = match resource.as_str() {
+        "event_alert" | CATCH_UP => ("/data/event", "event"),
+        "error" => ("/data/error", "error"),
         _ => return None,
     };
     let event = said.pointer(pointer)?;
     let issue = loose::slug(event, "/issue_id").or_else(|| loose::slug(event, "/groupID"))?;
     let id = loose::slug(event, "/event_id").or_else(|| loose::slug(event, "/eventID"))?;
-    Some(format!("event:{issue}:{id}"))
+    Some(format!("{kind}:{issue}:{id}"))
 }

@@ -175,11 +175,17 @@ impl Workflows {
         read.await.map_err(missing)
     }
 
-    /// A person's yes: the run goes on.
+    /// A person's yes to that subject: the run goes on. Where the run is held for something, nobody says yes to whatever
+    /// it may be by now.
     ///
     /// # Errors
-    /// [`RunError::NotFound`], [`RunError::NotHeld`].
-    pub async fn approve(&self, principal: &Principal, id: &RunId) -> Result<Run, RunError> {
+    /// [`RunError::NotFound`], [`RunError::NotHeld`], [`RunError::HeldForOther`].
+    pub async fn approve(
+        &self,
+        principal: &Principal,
+        id: &RunId,
+        subject: Option<String>,
+    ) -> Result<Run, RunError> {
         let (by, of) = (principal.clone(), id.clone());
         let change = move |tx: &mut Tx<'_>| {
             let run = runs::get(tx, &of).map_err(missing)?;
@@ -187,6 +193,13 @@ impl Workflows {
                 (RunState::Held, Some(held)) => held,
                 (state, _) => return Err(RunError::NotHeld { id: of.to_string(), state }),
             };
+            if !is_meant(&held.subject, subject.as_deref().unwrap_or_default()) {
+                return Err(RunError::HeldForOther {
+                    id: of.to_string(),
+                    gate: held.gate,
+                    subject: held.subject,
+                });
+            }
             let mut progress = run.progress.clone();
             progress.held = None;
             progress.approved.insert(held.gate.clone(), held.subject.clone());
@@ -403,4 +416,26 @@ fn title_line(text: &str) -> String {
     let line = visible::line(text);
     let title: String = line.trim().chars().take(LONGEST_TITLE).collect();
     if title.len() < line.trim().len() { format!("{title}…") } else { title }
+}
+
+/// Whether a yes to that is a yes to what a run is held for.
+fn is_meant(subject: &str, said: &str) -> bool {
+    const SHORTEST: usize = 7;
+    said == subject || said.len() >= SHORTEST && subject.starts_with(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_yes_is_for_one_commit_and_not_for_whatever_comes() {
+        let (shown, later) =
+            ("0123456789abcdef0123456789abcdef01234567", "9123456789abcdef0123456789abcdef01234567");
+        assert!(is_meant(shown, shown) && is_meant(shown, "0123456"));
+        assert!(
+            !is_meant(later, shown) && !is_meant(later, "") && !is_meant(shown, "0") && !is_meant("", shown)
+        );
+        assert!(is_meant("", ""), "a gate that is about nothing else");
+    }
 }

@@ -51,6 +51,16 @@ pub enum RunError {
         /// How far it is.
         state: RunState,
     },
+    /// The yes is for something else, or does not say what for.
+    #[error("run {id} is held for {subject}, at gate {gate}")]
+    HeldForOther {
+        /// Which run.
+        id: String,
+        /// At which gate.
+        gate: String,
+        /// What for, now.
+        subject: String,
+    },
     /// It is over.
     #[error("run {id} is over: it is {state}")]
     Over {

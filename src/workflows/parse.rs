@@ -153,7 +153,29 @@ fn taken(settings: &mut Map<String, Value>, key: &str) -> Result<String, String>
 fn check(workflow: &Workflow, definition: &StageDefinition) -> Result<(), String> {
     let kind = StageKind::of(&definition.kind, &definition.settings)?;
     let known: BTreeSet<String> = template::known(workflow, &definition.name);
-    kind.templates().into_iter().try_for_each(|text| template::check(text, &known))
+    kind.templates().into_iter().try_for_each(|text| template::check(text, &known))?;
+    match &kind {
+        StageKind::Command(command) => check_shell(&command.argv),
+        _ => Ok(()),
+    }
+}
+
+/// What strangers and agents say may be an argument of a command. In the text that a shell runs it would be a command.
+fn check_shell(argv: &[String]) -> Result<(), String> {
+    let Some((program, arguments)) = argv.split_first() else { return Ok(()) };
+    let program = program.rsplit('/').next().unwrap_or_default();
+    if !["sh", "bash", "dash", "zsh", "ksh", "fish"].contains(&program) {
+        return Ok(());
+    }
+    let is_script = |word: &&String| word.starts_with('-') && word.ends_with('c');
+    let script = arguments.iter().skip_while(|word| !is_script(word)).nth(1);
+    match script.is_some_and(|script| script.contains("{{")) {
+        true => Err(format!(
+            "`argv` has a variable in what `{program}` runs: give it as an argument, \
+             such as `[{program}, -c, 'echo \"$1\"', x, '{{{{ title }}}}']`"
+        )),
+        false => Ok(()),
+    }
 }
 
 fn is_name(text: &str, inner: char) -> bool {
@@ -186,6 +208,16 @@ fn line_of(text: &str, from: u64, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_shell_runs_has_no_words_of_strangers_in_it() {
+        let of =
+            |words: &[&str]| check_shell(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert!(of(&["sh", "-c", "echo {{ title }}"]).is_err());
+        assert!(of(&["/bin/bash", "-euc", "echo {{ stages.look }}", "x"]).is_err());
+        assert!(of(&["sh", "-c", "echo \"$1\"", "x", "{{ title }}"]).is_ok());
+        assert!(of(&["notify-send", "{{ title }}"]).is_ok());
+    }
 
     const GOOD: &str = "\
 name: nightly-look

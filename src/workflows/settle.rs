@@ -7,9 +7,12 @@ use super::stage::{Outcome, StageError};
 use crate::model::run::{Run, RunHold, RunProgress, RunState};
 use crate::store::runs::RunChange;
 
-/// How often in a row a stage may fail before the run does.
-pub(super) const MOST_ATTEMPTS: u32 = 8;
-/// The pause after the first failure; the next ones are twice as long each, by chance shorter.
+/// How often in a row an agent may fail before the run does.
+const MOST_OF_AGENT: u32 = 8;
+/// How often in a row what is around us may: with the pauses below, half an hour at least and an hour at most. Paid work
+/// is in the frame, which goes with the run, and an outage of a forge or a network lasts longer than some minutes.
+pub(super) const MOST_ATTEMPTS: u32 = 20;
+/// The pause after the first failure; the next ones are twice as long each, by chance up to half as long.
 const FIRST_PAUSE_MS: u64 = 2_000;
 /// The longest pause.
 const LONGEST_PAUSE_MS: u64 = 5 * 60 * 1000;
@@ -78,7 +81,7 @@ pub(super) fn settle(
 pub(super) fn pause_ms(failures: u32, chance: f64) -> u64 {
     let doubled = FIRST_PAUSE_MS.saturating_mul(1_u64 << failures.saturating_sub(1).min(20));
     let longest = doubled.min(LONGEST_PAUSE_MS);
-    let whole = std::time::Duration::from_millis(longest).mul_f64(chance.clamp(0.0, 1.0));
+    let whole = std::time::Duration::from_millis(longest).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
     u64::try_from(whole.as_millis()).unwrap_or(longest).max(SHORTEST_WAIT_MS)
 }
 
@@ -137,7 +140,7 @@ impl Decided<'_> {
 
     fn again(self, why: String) -> Settled {
         let failures = self.run.attempt + 1;
-        if failures >= MOST_ATTEMPTS {
+        if failures >= MOST_OF_AGENT {
             return self.gives_up(failures, &why);
         }
         let at = self.now + sweep_ms();
@@ -174,8 +177,16 @@ mod tests {
     fn pauses_grow_to_five_minutes_and_are_shorter_by_chance() {
         let whole: Vec<u64> = (1..=9).map(|failures| pause_ms(failures, 1.0) / 1000).collect();
         assert_eq!(whole, [2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        assert_eq!(pause_ms(3, 0.5), 4_000);
-        assert_eq!(pause_ms(1, 0.0), SHORTEST_WAIT_MS, "never at once");
+        assert_eq!(pause_ms(3, 0.5), 6_000);
+        assert_eq!(pause_ms(1, 0.0), 1_000, "never at once");
         assert_eq!(pause_ms(u32::MAX, 2.0), LONGEST_PAUSE_MS);
+    }
+
+    #[test]
+    fn what_is_away_for_half_an_hour_ends_no_run() {
+        let until_given_up =
+            |chance: f64| (1..MOST_ATTEMPTS).map(|failures| pause_ms(failures, chance)).sum::<u64>() / 60_000;
+        assert!((30..=75).contains(&until_given_up(0.0)), "{} minutes", until_given_up(0.0));
+        assert!((30..=75).contains(&until_given_up(1.0)), "{} minutes", until_given_up(1.0));
     }
 }

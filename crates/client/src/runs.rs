@@ -6,7 +6,9 @@ use super::error::ClientError;
 use super::http::Call;
 use super::routes::{GatewayClient, path, with_body};
 use mimir_model::run::RunState;
-use mimir_model::wire::runs::{EndRun, RunDetails, RunView, StartRun, WorkflowDetails, WorkflowView};
+use mimir_model::wire::runs::{
+    ApproveRun, EndRun, RunDetails, RunView, StartRun, WorkflowDetails, WorkflowView,
+};
 
 /// Which runs.
 #[derive(Clone, Debug, Default)]
@@ -57,8 +59,8 @@ impl GatewayClient {
     }
 
     /// `POST /v1/runs/{id}/approve`
-    pub async fn approve_run(&self, id: &str) -> Result<RunView, ClientError> {
-        let call = Call::new(Method::POST, path(&["v1", "runs", id, "approve"]));
+    pub async fn approve_run(&self, id: &str, yes: &ApproveRun) -> Result<RunView, ClientError> {
+        let call = with_body(Call::new(Method::POST, path(&["v1", "runs", id, "approve"])), yes)?;
         self.json(call).await.map(|(_, value)| value)
     }
 

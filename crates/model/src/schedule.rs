@@ -16,6 +16,8 @@ use super::names::{FrameName, ProjectName, ScheduleName};
 
 /// The longest text of a prompt.
 pub const LONGEST_TEXT: usize = 20_000;
+/// The variable of a run in which a schedule's gate travels, which is run by a shell.
+pub const GATE: &str = "gate";
 /// The longest gate.
 const LONGEST_GATE: usize = 2_000;
 /// How many values a workflow may be given.
@@ -271,6 +273,11 @@ impl ScheduleSpec {
                 };
                 if variables.len() > MOST_VARIABLES || !variables.keys().all(|name| is_name(name)) {
                     return other("a workflow takes up to 32 values, with names of a-z, 0-9 and _");
+                }
+                if variables.contains_key(GATE) {
+                    return other(
+                        "a workflow is given no `gate`: that is a schedule's own, and only its owner gives it one",
+                    );
                 }
                 if variables.values().any(|value| value.len() > LONGEST_TEXT) {
                     return other("a value is longer than 20000 bytes");

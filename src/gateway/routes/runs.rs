@@ -12,7 +12,7 @@ use crate::model::ids::RunId;
 use crate::model::names::ProjectName;
 use crate::model::run::RunState;
 use crate::store::runs::RunFilter;
-use crate::wire::runs::{EndRun, RunDetails, RunView, StartRun};
+use crate::wire::runs::{ApproveRun, EndRun, RunDetails, RunView, StartRun};
 use crate::workflows::{NewManualRun, Workflows};
 
 routes! {
@@ -121,16 +121,17 @@ pub async fn show(State(workflows): State<Workflows>, Path(id): Path<String>) ->
     Ok(Json(run_views::details(workflows.show(&id).await?)))
 }
 
-/// Says yes to what a run is held for: it goes on.
+/// Says yes to what a run is held for, and names it: it goes on.
 #[utoipa::path(post, path = "/v1/runs/{id}/approve", tag = "runs", params(("id" = String, Path)),
-    responses((status = 200, body = RunView)))]
+    request_body = ApproveRun, responses((status = 200, body = RunView)))]
 pub async fn approve(
     State(workflows): State<Workflows>,
     Caller(principal): Caller,
     Path(id): Path<String>,
+    JsonBody(request): JsonBody<ApproveRun>,
 ) -> Answer<Json<RunView>> {
     let id = workflows.named(&id).await?;
-    workflows.approve(&principal, &id).await?;
+    workflows.approve(&principal, &id, request.subject).await?;
     view(&workflows, &id).await
 }
 

@@ -114,12 +114,16 @@ async fn became<C: StageContext>(push: &Push, commit: &str, cx: &mut C) -> Resul
     }
 }
 
-/// Whether a person has to give us access first.
+/// Whether a person has to give us access first. Git's words hold the address, in which a port is `:8403` and a
+/// repository called `permissions`; those say nothing.
 fn is_about_access(why: &str) -> bool {
     let why = why.to_lowercase();
-    ["403", "401", "denied", "credential", "authentication", "permission", "protected branch"]
-        .iter()
-        .any(|word| why.contains(word))
+    let words: Vec<&str> = why.split_whitespace().filter(|word| !word.contains('/')).collect();
+    let said = |word: &&str| {
+        let word = word.trim_matches(|sign: char| sign.is_ascii_punctuation());
+        ["403", "401", "denied", "credential", "credentials", "authentication", "permission"].contains(&word)
+    };
+    words.iter().any(said) || words.join(" ").contains("protected branch")
 }
 
 /// The push of that commit, when an earlier pass made it.
@@ -278,6 +282,13 @@ diff --git \"a/\\303\\244\" \"b/\\303\\244\"\n";
     fn what_a_person_has_to_mend_is_told_apart() {
         assert!(is_about_access("[remote rejected] (protected branch hook declined)"));
         assert!(is_about_access("the forge says 403: the credential does not open it"));
+        assert!(is_about_access("permission denied (publickey)"));
         assert!(!is_about_access("it was moved at the forge meanwhile: fetch, and push again"));
+        assert!(!is_about_access(
+            "unable to access 'https://git.example.org:8403/a/b.git/': Could not resolve host"
+        ));
+        assert!(!is_about_access(
+            "fatal: https://example.org/acme/permissions.git/ : the connection timed out"
+        ));
     }
 }

@@ -458,7 +458,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["runs", "show", RUN],
         &["runs", "start", "review", "--set", "focus=x", "--project", "shop"],
         &["runs", "start", "review", "--project", "shop", "--wait"],
-        &["runs", "approve", RUN],
+        &["runs", "approve", RUN, "--for", "abc"],
         &["runs", "reject", RUN, "--why", "no"],
         &["runs", "cancel", RUN],
         &["runs", "retry", RUN],

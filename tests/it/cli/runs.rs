@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::gateway::{json as answer, problem};
+use super::terminal::Screen;
 use super::world::World;
 use super::{HOUR, ago};
 
@@ -105,7 +106,36 @@ fn a_run_is_watched_to_its_end_and_the_exit_code_says_which() {
         &format!("POST /v1/runs/{RUN}/approve"),
         problem(409, "run.not_held", "run is not held: it is running"),
     );
-    assert_eq!(world.run(&["runs", "approve", RUN]).code, 6);
+    assert_eq!(world.run(&["runs", "approve", RUN, "--for", "0123456"]).code, 6);
+}
+
+#[test]
+fn a_yes_is_for_the_commit_that_was_looked_at() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let mut held = details("held", &json!([]));
+    held["held"] = json!({"gate": "merge", "subject": sha});
+    gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held.clone()));
+    let shown = world.run(&["runs", "show", RUN]);
+    assert!(
+        shown.stderr.contains(&format!("`mimir runs approve 0000000a --for {sha}` lets it go on")),
+        "{shown:?}"
+    );
+    // Nobody can be asked, and nothing is said for them.
+    gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held.clone()));
+    let unsaid = world.run(&["runs", "approve", RUN]);
+    assert_eq!(unsaid.code, 2, "{unsaid:?}");
+    assert!(unsaid.stderr.contains("--for COMMIT") && unsaid.stderr.contains(sha), "{unsaid:?}");
+    // Who is asked sees it, and says yes to just that.
+    gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held));
+    gateway.on(&format!("POST /v1/runs/{RUN}/approve"), answer(run("waiting")));
+    let mut screen = Screen::open(&world, &["runs", "approve", RUN]);
+    screen.until(&format!("Yes, for {sha}?"));
+    screen.press("y\r");
+    assert_eq!(screen.end(), 0, "{}", screen.text());
+    let body: Value = serde_json::from_str(&gateway.asked().last().expect("asked").body).expect("json");
+    assert_eq!(body, json!({ "subject": sha }));
 }
 
 #[test]

@@ -362,7 +362,11 @@ async fn after_a_reboot_what_was_to_run_runs_and_what_was_stopped_stays_so() {
     world.engine.reboot();
     world.start_gateway().await;
     for frame in &running {
-        world.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(30)).await.expect("runs again");
+        world
+            .frames
+            .wait_for(&frame.id, Desired::Running, Duration::from_secs(30))
+            .await
+            .expect("runs again");
     }
     world.frames.wait_for(&paused.id, Desired::Paused, Duration::from_secs(30)).await.expect("paused again");
     assert_eq!(world.engine.peek(&stopped.id), Observed::Halted);

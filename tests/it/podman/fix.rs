@@ -199,7 +199,10 @@ fn a_fix_that_changes_what_ci_runs_waits_for_a_person() {
     let told = story(&shown);
     assert!(shown["reason"].as_str().is_some_and(|why| why.contains(".github/workflows/ci.yml")), "{told}");
     assert_eq!(shop.bare.heads().len(), 1, "nothing left");
-    let _ = shop.talk.world.mimir(&["runs", "approve", &run]).ok();
+    // A yes names what was looked at.
+    let _ = shop.talk.world.mimir(&["runs", "approve", &run]).code(2);
+    let commit = shown["held"]["subject"].as_str().expect("what is asked about");
+    let _ = shop.talk.world.mimir(&["runs", "approve", &run, "--for", commit]).ok();
     let _ = shop.is(&run, "succeeded");
     shop.is_fixed(&run);
     shop.is_clean();

@@ -140,9 +140,15 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     let told = alert(2, "e2").to_string();
     take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;
     all_decided(&store).await;
-    for (id, first, substatus) in
-        [(2, now, "new"), (3, now, "new"), (4, 1_000, "regressed"), (5, 1_000, "ongoing")]
-    {
+    // What is younger than two minutes may be told yet.
+    let rested = now - 3 * MINUTE;
+    for (id, first, substatus) in [
+        (2, rested, "new"),
+        (3, rested, "new"),
+        (4, 1_000, "regressed"),
+        (5, 1_000, "ongoing"),
+        (6, now, "new"),
+    ] {
         tracker.add(id, first, now + 1_000, substatus);
     }
     webhooks.catch_up().await.expect("asked");
@@ -176,6 +182,55 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     webhooks.catch_up().await.expect("asked");
     let senders = webhooks.senders().await.expect("senders");
     assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn however_much_was_missed_each_is_taken_up_and_none_stands_in_the_way() {
+    let tasks = Tasks::default();
+    let (tracker, sentries) = tracker(&tasks, TOKEN).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let settings = Settings { rules: vec![Rule { limit: 1_000, ..rule("errors") }], ..settings() };
+    let webhooks = service(&store, &Failpoints::default(), sentries, settings);
+    webhooks.catch_up().await.expect("asked");
+    let rested = Clock::system().now_ms() - 3 * MINUTE;
+    for id in 1..=60 {
+        tracker.add(id, rested, rested + id, "new");
+    }
+    // The one that is looked at first.
+    tracker.forgets_events_of(60);
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(all(&store).await.len(), 50, "what is done in one pass");
+    webhooks.catch_up().await.expect("asked");
+    let matters: std::collections::BTreeSet<Option<String>> =
+        all(&store).await.into_iter().map(|row| row.matter).collect();
+    assert_eq!((all(&store).await.len(), matters.len()), (60, 60), "{matters:?}");
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(all(&store).await.len(), 60, "each of them once");
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn an_error_that_no_rule_is_about_does_not_swallow_the_alert_of_the_same_event() {
+    let tasks = Tasks::default();
+    let (_, sentries) = tracker(&tasks, TOKEN).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let settings = Settings {
+        rules: vec![Rule { on: vec!["event_alert.triggered".into()], ..rule("errors") }],
+        ..settings()
+    };
+    let webhooks = service(&store, &Failpoints::default(), sentries, settings);
+    tasks.run(&webhooks);
+    let told = alert(7, "e7");
+    let error = json!({"action": "created", "data": {"error": told["data"]["event"]}}).to_string();
+    take(&webhooks, "errors", sentry_headers("error", &error), &error).await;
+    let told = told.to_string();
+    let received = take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;
+    assert!(!received.is_duplicate);
+    let states: Vec<WebhookState> = all_decided(&store).await.iter().map(|row| row.state).collect();
+    assert!(states.contains(&WebhookState::Decided) && states.contains(&WebhookState::Ignored), "{states:?}");
     assert!(tasks.stop(super::PATIENCE).await);
 }
 

@@ -32,6 +32,8 @@ struct State {
     /// Answers that come next instead: a status and `Retry-After`.
     faults: Vec<(u16, Option<u64>)>,
     wrong: Vec<String>,
+    /// Issues of which no event is there any more.
+    without_event: Vec<String>,
 }
 
 /// What may be asked of an issue to be changed: `PUT /api/0/organizations/{org}/issues/{id}/`.
@@ -130,6 +132,11 @@ impl Tracker {
         self.0.lock().issues[&id.to_string()].clone()
     }
 
+    /// Its events are past their time.
+    pub fn forgets_events_of(&self, id: u64) {
+        self.0.lock().without_event.push(id.to_string());
+    }
+
     pub fn fail(&self, status: u16, retry_after: Option<u64>) {
         self.0.lock().faults.push((status, retry_after));
     }
@@ -172,6 +179,9 @@ impl Tracker {
             }
             ("GET", [id, ""]) => found(&state, id),
             ("GET", [id, "events", "latest", ""]) => match state.issues.get(*id) {
+                Some(_) if state.without_event.iter().any(|gone| gone == id) => {
+                    reply(404, &json!({"detail": "Event not found"}))
+                }
                 Some(issue) => reply(200, &latest(issue)),
                 None => reply(404, &json!({"detail": "Event not found"})),
             },

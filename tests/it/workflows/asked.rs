@@ -106,7 +106,7 @@ async fn a_run_keeps_the_workflow_that_it_began_with() {
     world.reaches(&new.id, Held).await;
     let workflows = &world.services().workflows;
     for id in [&old.id, &new.id] {
-        workflows.approve(&OWNER, id).await.expect("approved");
+        workflows.approve(&OWNER, id, None).await.expect("approved");
     }
     assert_eq!(world.end_of(&new.id).await.state, Succeeded);
     assert_eq!(world.reaches(&old.id, Held).await.stage, "two");

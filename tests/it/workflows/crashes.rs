@@ -87,7 +87,7 @@ async fn whole(world: &World) {
 async fn to_its_end(world: &World, id: &RunId) {
     let seen = world.until(id, "held or over", |run| run.state == Held || run.state.is_end()).await;
     if seen.state == Held {
-        world.services().workflows.approve(&OWNER, id).await.expect("approved");
+        world.services().workflows.approve(&OWNER, id, None).await.expect("approved");
     }
     world.end_of(id).await;
 }

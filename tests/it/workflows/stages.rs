@@ -93,10 +93,12 @@ async fn a_gate_holds_until_a_person_says_yes_and_ends_at_a_no() {
     assert_eq!(held.reason.as_deref(), Some("shall shop go on?"));
     assert_eq!(held.progress.held.expect("what is asked").gate, "sure");
     let workflows = &world.services().workflows;
-    workflows.approve(&OWNER, &run.id).await.expect("approved");
+    workflows.approve(&OWNER, &run.id, None).await.expect("approved");
     assert_eq!(world.end_of(&run.id).await.state, Succeeded);
     assert_eq!(world.told(&run.id, "decision").await, ["owner:0 opened gate sure"]);
-    assert!(workflows.approve(&OWNER, &run.id).await.expect_err("over").to_string().contains("is not held"));
+    assert!(
+        workflows.approve(&OWNER, &run.id, None).await.expect_err("over").to_string().contains("is not held")
+    );
 
     let run = world.start("asks", &[]).await;
     world.reaches(&run.id, Held).await;
@@ -217,7 +219,7 @@ async fn after_three_failures_a_person_looks_first() {
     assert_eq!(world.run(&fourth.id).await.state, Held, "news are no yes");
 
     std::fs::write(world.machine.project("shop").join("good"), "").expect("written");
-    world.services().workflows.approve(&OWNER, &fourth.id).await.expect("approved");
+    world.services().workflows.approve(&OWNER, &fourth.id, None).await.expect("approved");
     assert_eq!(world.end_of(&fourth.id).await.state, Succeeded);
     let fifth = new(world.enqueue("bad", "e", 0).await);
     assert_eq!(world.end_of(&fifth.id).await.state, Succeeded, "one that succeeded ends the count");

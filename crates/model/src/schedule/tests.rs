@@ -228,6 +228,7 @@ fn parts_that_do_not_go_together_are_refused() {
         },
         ..spec("@daily")
     };
+    refused(workflow("review", "gate"), "given no `gate`");
     refused(workflow("../x", "a"), "a workflow's name");
     refused(workflow("x", "A b"), "names of a-z");
     assert!(workflow("mine", "issue_label").plan().is_ok());

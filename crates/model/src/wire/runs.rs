@@ -125,6 +125,17 @@ pub struct StartRun {
     pub budget_microusd: Option<u64>,
 }
 
+/// `POST /v1/runs/{id}/approve`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveRun {
+    /// What the yes is for, as `held.subject` says it; the beginning is enough when it has 7 signs. A run that is held for
+    /// something takes no other yes: it may be held for another commit by the time that the yes arrives.
+    #[schema(max_length = 200)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
 /// `POST /v1/runs/{id}/reject`, `POST /v1/runs/{id}/cancel`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,15 +7,15 @@ mod watch;
 use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, Failure, Outcome};
-use crate::cli::names;
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
+use crate::cli::{ask, names};
 use crate::client::{GatewayClient, RunList};
 use crate::model::names::ProjectName;
 use crate::model::quantity::{age, money};
 use crate::model::run::RunState;
-use crate::wire::runs::{EndRun, RunView};
+use crate::wire::runs::{ApproveRun, EndRun, RunView};
 
 /// Verbs of runs.
 #[derive(Debug, Subcommand)]
@@ -63,6 +63,9 @@ pub struct ShowArgs {
 pub struct ApproveArgs {
     #[command(flatten)]
     run: Which,
+    /// The commit that you say yes to, as `mimir runs show` says it; without it you are asked
+    #[arg(long = "for", value_name = "COMMIT")]
+    subject: Option<String>,
 }
 
 /// Say no to what a run waits for; it ends
@@ -118,7 +121,7 @@ pub async fn run(command: RunsCommand, context: &Context) -> Outcome {
         RunsCommand::List(args) => list(args, &gateway, context).await,
         RunsCommand::Show(args) => show::run(&gateway.run(&args.run.id).await?, context),
         RunsCommand::Start(args) => start::run(args, &gateway, context).await,
-        RunsCommand::Approve(args) => moved(&gateway.approve_run(&args.run.id).await?, context),
+        RunsCommand::Approve(args) => approve(args, &gateway, context).await,
         RunsCommand::Reject(args) => {
             moved(&gateway.reject_run(&args.run.id, &args.why.end()).await?, context)
         }
@@ -128,6 +131,39 @@ pub async fn run(command: RunsCommand, context: &Context) -> Outcome {
         RunsCommand::Retry(args) => begun(&gateway.retry_run(&args.run.id).await?, context),
         RunsCommand::Watch(args) => watch::run(&args, &gateway, context).await,
     }
+}
+
+/// A yes is for what somebody looked at: a commit that came meanwhile is not meant.
+async fn approve(args: ApproveArgs, gateway: &GatewayClient, context: &Context) -> Outcome {
+    let id = &args.run.id;
+    let subject = match args.subject {
+        Some(subject) => Some(subject),
+        None => {
+            let details = gateway.run(id).await?;
+            match details.held.filter(|held| !held.subject.is_empty()) {
+                // Whoever says yes to a run that is not held hears so from the gateway.
+                None => None,
+                Some(held) => {
+                    let because =
+                        details.run.reason.map(|why| format!(": {}", clean(&why))).unwrap_or_default();
+                    let question =
+                        format!("{} is held{because}. Yes, for {}?", short(&details.run.id), held.subject);
+                    if !ask::can_ask(&context.out) {
+                        return Err(usage("say which commit the yes is for: the run may be held for another one by now")
+                            .detail(format!("it is held for {}", held.subject))
+                            .hint(format!("look at it with `mimir runs show {id}`, then `mimir runs approve {id} --for COMMIT`"))
+                            .into());
+                    }
+                    if !ask::yes_or_no(&context.out, &question, false) {
+                        context.out.say("nothing was said");
+                        return Ok(DONE);
+                    }
+                    Some(held.subject)
+                }
+            }
+        }
+    };
+    moved(&gateway.approve_run(id, &ApproveRun { subject }).await?, context)
 }
 
 async fn list(args: ListArgs, gateway: &GatewayClient, context: &Context) -> Outcome {

@@ -102,9 +102,13 @@ fn facts(details: &RunDetails, now: u64) -> Vec<(&'static str, String)> {
 fn next(details: &RunDetails) -> Option<String> {
     let id = short(&details.run.id);
     match details.run.state {
-        RunState::Held => Some(format!(
-            "`mimir runs approve {id}` lets it go on, `mimir runs reject {id} --why \"…\"` ends it"
-        )),
+        RunState::Held => {
+            let held = details.held.as_ref().filter(|held| !held.subject.is_empty());
+            let subject = held.map(|held| format!(" --for {}", clean(&held.subject))).unwrap_or_default();
+            Some(format!(
+                "`mimir runs approve {id}{subject}` lets it go on, `mimir runs reject {id} --why \"…\"` ends it"
+            ))
+        }
         RunState::Failed => {
             Some(format!("`mimir runs retry {id}` tries again, from stage {}", details.run.stage))
         }
