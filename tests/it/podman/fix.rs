@@ -217,6 +217,7 @@ fn a_gateway_that_dies_anywhere_in_a_fix_is_followed_by_one_that_goes_on() {
             "workflows.fix.after_prompt",
             "workflows.analyse.after_end",
             "workflows.fix.after_checks",
+            "workflows.fix.taken_away",
             "workflows.push.after",
             "workflows.push.after_forge",
         ]);
