@@ -12,7 +12,7 @@ use super::hand_out::{self, Sent};
 use super::rounds::{self, Next};
 use super::settings::{FixSettings, PushSettings};
 use super::{FixDeps, checks, fence, inside, prompts};
-use crate::model::run::Evidence;
+use crate::model::run::{CheckResult, Evidence};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
 /// Where the notes of this stand.
@@ -107,6 +107,8 @@ struct Note {
     round: u32,
     /// With what it is asked next.
     next: Next,
+    /// The checks that it is sent back with.
+    red: Vec<CheckResult>,
     /// Where the clone stood before it was asked.
     begun: Option<Begun>,
     /// When this round's commit was made first (UTC ms).
@@ -187,7 +189,7 @@ async fn round<C: StageContext>(
             let blocks = fence.blocks(&wanted.evidence);
             (prompts::resume(&wanted.task, &blocks, &checks, &fence, begun.has_conflicts), "to work it in")
         }
-        Next::Red => (prompts::red(&cx.run().progress.checks, &fence), "to make the checks green"),
+        Next::Red => (prompts::red(&note.red, &fence), "to make the checks green"),
         Next::Unchanged => (prompts::unchanged(), "to change something, or to say why not"),
         Next::Conflicts => (prompts::unresolved(), "to resolve conflicts"),
     };
@@ -269,6 +271,7 @@ async fn sent_back<C: StageContext>(
     }
     note.round += 1;
     note.next = next;
+    note.red.clone_from(&cx.run().progress.checks);
     note.commit_at = None;
     keep(cx, note);
     cx.save("decision", format!("round {} of {}: {why}", note.round, fix.rounds), None).await?;

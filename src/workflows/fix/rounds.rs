@@ -8,7 +8,7 @@ use super::commit::{Committed, On, commit};
 use super::frame::{self, Begin, Ready, Role};
 use super::settings::{FixSettings, PushSettings};
 use super::{FixDeps, checks, prompts};
-use crate::model::run::{Report, RunState};
+use crate::model::run::{CheckResult, Report, RunState};
 use crate::workflows::definition::Workflow;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
@@ -33,6 +33,8 @@ pub(super) struct Rounds {
     pub made: Option<String>,
     /// What the agent is sent back with next.
     pub next: Next,
+    /// The checks that it is sent back with: a question that is put again has the same words, whatever was checked since.
+    pub red: Vec<CheckResult>,
 }
 
 impl Rounds {
@@ -115,7 +117,7 @@ async fn round<C: StageContext>(
         Next::Begin => {
             (prompts::fix(cx.run(), report, &note.checks, &fence, &settings.instructions), "to fix it")
         }
-        Next::Red => (prompts::red(&cx.run().progress.checks, &fence), "to make the checks green"),
+        Next::Red => (prompts::red(&note.red, &fence), "to make the checks green"),
         Next::Unchanged => (prompts::unchanged(), "to change something, or to say why not"),
         Next::Conflicts => (prompts::unresolved(), "to resolve conflicts"),
     };
@@ -192,7 +194,8 @@ async fn again<C: StageContext>(
         );
         return Ok(Some(Outcome::End { state: RunState::Failed, reason }));
     }
-    keep(cx, &Rounds { next, commit_at: None, made: None, ..note });
+    let red = cx.run().progress.checks.clone();
+    keep(cx, &Rounds { next, commit_at: None, made: None, red, ..note });
     cx.progress().fix_rounds = number;
     cx.save("decision", format!("round {number} of {}: {why}", settings.rounds), None).await?;
     Ok(None)
@@ -250,6 +253,7 @@ mod tests {
             commit_at: Some(1),
             made: Some("1".repeat(40)),
             next: Next::Red,
+            red: Vec::new(),
         };
         let first = note.clone().in_frame("frm_1");
         assert_eq!(first, Rounds { frame: "frm_1".into(), ..note.clone() });
