@@ -5,6 +5,7 @@
 mod asked;
 mod crashes;
 mod mends;
+mod mends_again;
 mod mends_world;
 mod rows;
 mod stages;

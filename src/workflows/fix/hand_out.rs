@@ -123,7 +123,11 @@ fn is_about_access(why: &str) -> bool {
 }
 
 /// The push of that commit, when an earlier pass made it.
-async fn found<C: StageContext>(commit: &str, cx: &C, deps: &FixDeps) -> Result<Option<Push>, StageError> {
+pub(super) async fn found<C: StageContext>(
+    commit: &str,
+    cx: &C,
+    deps: &FixDeps,
+) -> Result<Option<Push>, StageError> {
     if let Some(id) = cx.run().progress.push {
         match deps.pushes.get(id).await {
             Ok(push)

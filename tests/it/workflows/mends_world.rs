@@ -287,8 +287,7 @@ fn start(machine: &Machine, agent: &Arc<ScriptedAgent>, forge: &Forge) -> Gatewa
     let host = ForgeHost::parse(&forge.host()).expect("a host");
     let source = TokenSource::Here(Some(Secret::new(TOKEN)));
     let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
-    let git =
-        Git { hosts: vec![host], credentials, refresh: Duration::from_millis(1), ..Git::default() };
+    let git = Git { hosts: vec![host], credentials, refresh: Duration::from_millis(1), ..Git::default() };
     let change = move |resources: &mut Resources| {
         resources.config.git = git;
         resources.stand_ins.locator = Some(locator);
@@ -325,11 +324,16 @@ fn runs_here(
     }
     let workspace = frame.join("workspace");
     if script.contains("git write-tree") {
-        // The agent has answered, so its change lies there.
-        std::fs::create_dir_all(workspace.join("tests")).expect("a folder");
-        let text = left(agent.user_messages());
-        std::fs::write(workspace.join("cart.txt"), text).expect("written");
-        std::fs::write(workspace.join("tests/cart.txt"), text).expect("written");
+        // The agent has answered, so its change lies there; once, for it does not answer again.
+        let answers = agent.user_messages();
+        let marker = frame.join(format!("changed-{answers}"));
+        if !marker.exists() {
+            std::fs::create_dir_all(workspace.join("tests")).expect("a folder");
+            let text = left(answers);
+            std::fs::write(workspace.join("cart.txt"), text).expect("written");
+            std::fs::write(workspace.join("tests/cart.txt"), text).expect("written");
+            std::fs::write(marker, "").expect("written");
+        }
     }
     let script = script.replace("/tmp/mimir-clone.lock", &frame.join("clone.lock").display().to_string());
     let mut bash = Command::new("bash");
