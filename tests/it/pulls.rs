@@ -6,4 +6,4 @@ mod hostile;
 mod kills;
 mod rules;
 mod story;
-mod world;
+pub(crate) mod world;

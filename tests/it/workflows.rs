@@ -4,6 +4,8 @@
 
 mod asked;
 mod crashes;
+mod mends;
+mod mends_world;
 mod rows;
 mod stages;
 mod world;
