@@ -86,7 +86,8 @@ impl HiddenKeys {
     fn begin(terminal: File) -> std::io::Result<Self> {
         let before = tcgetattr(&terminal)?;
         let mut hidden = before.clone();
-        hidden.local_modes &= !(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        hidden.local_modes &=
+            !(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
         hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
         hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&terminal, OptionalActions::Now, &hidden)?;

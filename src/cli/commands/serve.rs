@@ -50,9 +50,9 @@ pub fn run(args: &ServeArgs, context: &Context) -> Outcome {
 
 /// Asks for the database's key, where somebody can be asked.
 pub(super) fn key_prompt() -> Option<AskKey> {
-    std::io::stdin().is_terminal().then(|| -> AskKey {
-        Box::new(|| ask::hidden("key of the database: ").ok().map(Secret::new))
-    })
+    std::io::stdin()
+        .is_terminal()
+        .then(|| -> AskKey { Box::new(|| ask::hidden("key of the database: ").ok().map(Secret::new)) })
 }
 
 /// The same program once more, apart from this terminal.

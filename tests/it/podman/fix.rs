@@ -12,8 +12,8 @@ use super::support::eventually;
 use crate::forge::{Bare, Forge, TOKEN};
 
 const WHOLE: Duration = Duration::from_secs(180);
-const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
-const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
+pub(super) const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
+pub(super) const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
     def test_of_some(self):\n        self.assertEqual(mean([1, 3]), 2)\n";
 
 /// From a report to a branch; what comes behind that is tested with pull requests.
@@ -131,7 +131,7 @@ impl Shop {
 }
 
 /// What happened, for whoever reads a failed test.
-fn story(shown: &Value) -> String {
+pub(super) fn story(shown: &Value) -> String {
     let lines = shown["timeline"].as_array().into_iter().flatten();
     let lines: Vec<String> =
         lines.map(|line| format!("{} {}: {}", line["stage"], line["kind"], line["text"])).collect();

@@ -21,6 +21,8 @@ mod isolation;
 mod money;
 mod neighbours;
 mod networks;
+#[cfg(feature = "test-support")]
+mod obeyed;
 mod passthrough;
 mod projects;
 mod remote;
