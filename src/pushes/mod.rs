@@ -37,7 +37,7 @@ use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::secrets::Vault;
-use crate::store::{Store, StoreError, frames, pushes};
+use crate::store::{Store, StoreError, frames, pushes, runs};
 use crate::supervisor::failpoint::Failpoints;
 use crate::supervisor::keyed::{Keyed, Next};
 use crate::supervisor::{Service, Tasks};
@@ -226,6 +226,7 @@ impl Pushes {
             }
             let push = pushes::approve(tx, id, &principal.to_string())?;
             tx.audit(&principal, "push.approve", push.frame_name.as_str(), &detail(&push))?;
+            runs::wake_named(tx, &pushes::run_name(id), &format!("{principal} approved push {id}"))?;
             Ok(push)
         });
         let push = decided.await?;
@@ -255,6 +256,7 @@ impl Pushes {
             let push = pushes::end(tx, id, &from, PushState::Rejected, Some(&by), why.as_deref())?;
             tx.audit(&principal, "push.reject", push.frame_name.as_str(), &detail(&push))?;
             frames::note(tx, &push.frame, "push_rejected", &became(&push))?;
+            runs::wake_named(tx, &pushes::run_name(id), &format!("{principal} rejected push {id}"))?;
             Ok(push)
         });
         let push = decided.await?;

@@ -205,6 +205,38 @@ fn a_fix_that_changes_what_ci_runs_waits_for_a_person() {
     shop.is_clean();
 }
 
+/// Whoever is asked may answer the push instead of the run.
+#[test]
+fn a_fix_whose_push_is_answered_goes_on_or_ends_by_itself() {
+    let Some(shop) = Shop::new("a fix whose push is answered") else { return };
+    let held = || {
+        shop.talk.model.queue("fix-report-protected");
+        let run = shop.start("the mean of an empty cart");
+        let _ = shop.is(&run, "held");
+        let open = shop.talk.world.json(&["push", "list"]);
+        let push = open[0]["id"].as_u64().unwrap_or_else(|| panic!("a push: {open}")).to_string();
+        (run, push)
+    };
+    let (run, push) = held();
+    let _ = shop.talk.world.mimir(&["push", "approve", &push]).ok();
+    // Too late or in time: it is pushed once.
+    let _ = shop.talk.world.mimir(&["runs", "approve", &run]);
+    let _ = shop.is(&run, "succeeded");
+    shop.is_fixed(&run);
+    let pushes = shop.talk.world.json(&["push", "list", "--all"]);
+    assert_eq!(pushes.as_array().map(Vec::len), Some(1), "{pushes}");
+    assert_eq!(pushes[0]["state"], "pushed", "{pushes}");
+    shop.bare.git(&["update-ref", "-d", &format!("refs/heads/mimir/{run}")]);
+
+    let (run, push) = held();
+    let _ = shop.talk.world.mimir(&["push", "reject", &push, "--why", "it needs a test"]).ok();
+    let shown = shop.is(&run, "cancelled");
+    let why = shown["reason"].as_str().unwrap_or_default();
+    assert!(why.starts_with("rejected by owner") && why.contains("it needs a test"), "{why}");
+    assert_eq!(shop.bare.heads().len(), 1, "nothing left");
+    shop.is_clean();
+}
+
 /// `kill -9` at these, and the next gateway goes on: one branch, one commit, one push. Each is a whole fix in frames of
 /// its own, about a minute: `MIMIR_TEST_FIX_KILLS=all` takes all of them.
 #[test]

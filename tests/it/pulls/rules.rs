@@ -262,9 +262,13 @@ async fn an_issue_is_told_and_watched() {
     let close = |is_closed| world.forge.change(BLOG, |repo| repo.issues[0].is_closed = is_closed);
     world.settle().await;
     let told = world.forge.change(BLOG, |repo| repo.comments.iter().filter(|it| it.number == issue).count());
-    assert_eq!(told, 1);
+    assert_eq!((told, world.forge.effects().closed_issues), (1, 1));
+    assert!(
+        world.forge.change(BLOG, |repo| repo.issues[0].is_closed),
+        "this forge closes nothing by a merge"
+    );
+    world.forge.assert_as_described();
     world.clock.advance_ms(DAY);
-    close(true);
     assert_eq!(world.settle().await.state, RunState::Waiting);
     close(false);
     let run = world.settle().await;
@@ -272,6 +276,20 @@ async fn an_issue_is_told_and_watched() {
         (run.state, run.reason.as_deref()),
         (RunState::Failed, Some("regressed: issue 1 was opened again"))
     );
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_while_it_closes_an_issue_closes_it_once() {
+    for place in ["workflows.close_issue.before", "workflows.close_issue.after"] {
+        let (world, issue) = asked_for_at_the_forge(|_| {}).await;
+        let points = Failpoints::default();
+        points.arm(place, 1);
+        assert_eq!(super::story::live(&world, points).await, [place]);
+        assert_eq!(world.get().await.state, RunState::Succeeded, "{place}");
+        let said =
+            world.forge.change(BLOG, |repo| repo.comments.iter().filter(|it| it.number == issue).count());
+        assert_eq!((said, world.forge.effects().closed_issues), (1, 1), "{place}");
+    }
 }
 
 #[tokio::test]
