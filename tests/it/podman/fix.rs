@@ -11,9 +11,9 @@ use super::scripted::Scripted;
 use super::support::eventually;
 use crate::forge::{Bare, Forge, TOKEN};
 
-const WHOLE: Duration = Duration::from_secs(180);
-const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
-const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
+pub(super) const WHOLE: Duration = Duration::from_secs(180);
+pub(super) const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
+pub(super) const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
     def test_of_some(self):\n        self.assertEqual(mean([1, 3]), 2)\n";
 
 /// From a report to a branch; what comes behind that is tested with pull requests.
@@ -31,24 +31,30 @@ stages:
 ";
 
 /// A machine with a forge, and the shop there.
-struct Shop {
-    talk: Scripted,
-    forge: Forge,
-    bare: Bare,
+pub(super) struct Shop {
+    pub talk: Scripted,
+    pub forge: Forge,
+    pub bare: Bare,
     /// What the first branch is at.
-    main: String,
+    pub main: String,
     _threads: tokio::runtime::Runtime,
 }
 
 impl Shop {
     fn new(test: &str) -> Option<Self> {
+        Self::with(test, |_| String::new())
+    }
+
+    /// The same with more in the configuration.
+    pub fn with(test: &str, more: impl FnOnce(&Forge) -> String) -> Option<Self> {
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let threads = threads.expect("a runtime");
         let forge = threads.block_on(Forge::start());
         let bare = forge.repository("me/shop");
         let more = format!(
-            "git:\n  hosts: [\"{0}\"]\n  refresh: 1s\n  credentials:\n    - {{host: \"{0}\", token: {TOKEN}}}\n",
-            forge.host()
+            "git:\n  hosts: [\"{0}\"]\n  refresh: 1s\n  credentials:\n    - {{host: \"{0}\", token: {TOKEN}}}\n{1}",
+            forge.host_of_kind("github"),
+            more(&forge)
         );
         let talk = Scripted::new(test, &more)?;
         let folder = talk.world.home.join("workflows");
@@ -84,7 +90,7 @@ impl Shop {
     }
 
     /// Waits until it is in that state.
-    fn is(&self, run: &str, state: &str) -> Value {
+    pub fn is(&self, run: &str, state: &str) -> Value {
         eventually(&format!("the run is {state}"), WHOLE, || {
             // One that was killed is begun again by this.
             let shown = self.talk.world.mimir(&["runs", "show", run, "--json"]);
@@ -96,7 +102,7 @@ impl Shop {
     }
 
     /// Nothing is left of its frames.
-    fn is_clean(&self) {
+    pub fn is_clean(&self) {
         eventually("its frames are gone", Duration::from_secs(60), || {
             let frames = self.talk.world.json(&["frame", "list"]);
             let folders =
@@ -107,7 +113,7 @@ impl Shop {
         assert_eq!(self.talk.world.containers(), Vec::<String>::new());
     }
 
-    fn file(&self, branch: &str, path: &str) -> String {
+    pub fn file(&self, branch: &str, path: &str) -> String {
         self.bare.git(&["show", &format!("{branch}:{path}")])
     }
 
@@ -131,7 +137,7 @@ impl Shop {
 }
 
 /// What happened, for whoever reads a failed test.
-fn story(shown: &Value) -> String {
+pub(super) fn story(shown: &Value) -> String {
     let lines = shown["timeline"].as_array().into_iter().flatten();
     let lines: Vec<String> =
         lines.map(|line| format!("{} {}: {}", line["stage"], line["kind"], line["text"])).collect();

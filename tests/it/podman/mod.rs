@@ -6,6 +6,8 @@
 mod scripted;
 pub(crate) mod support;
 
+#[cfg(feature = "test-support")]
+mod alert;
 mod approvals;
 mod attach;
 mod canary;
