@@ -29,6 +29,7 @@ get /repos/{owner}/{repo}/pulls/{pull_number}/comments
 get /repos/{owner}/{repo}/pulls/{pull_number}/files
 post /repos/{owner}/{repo}/pulls/{pull_number}/comments/{comment_id}/replies
 get /repos/{owner}/{repo}/issues/{issue_number}
+patch /repos/{owner}/{repo}/issues/{issue_number}
 get /repos/{owner}/{repo}/issues/{issue_number}/comments
 post /repos/{owner}/{repo}/issues/{issue_number}/comments
 get /repos/{owner}/{repo}/hooks/{hook_id}/deliveries

@@ -41,6 +41,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 allow: config.frames.allow.clone(),
                 broker: None,
                 providers: settings::presence(&config),
+                sources: settings::senders(&config),
                 clock,
             };
             doctor::examine(Arc::new(subject)).boxed()

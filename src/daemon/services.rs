@@ -516,6 +516,7 @@ fn examined(resources: &Resources) -> doctor::Subject {
         allow: resources.config.frames.allow.clone(),
         broker: None,
         providers: settings::presence(&resources.config),
+        sources: settings::senders(&resources.config),
         clock: resources.clock.clone(),
     }
 }

@@ -9,7 +9,7 @@ use crate::budget;
 use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
 use crate::delivery;
-use crate::doctor::ProviderPresence;
+use crate::doctor::{ProviderPresence, SourcePresence};
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
@@ -177,6 +177,15 @@ fn provider(given: &Provider) -> Result<ProviderSettings, UnknownProviderKind> {
         key: given.key.clone(),
         models: models.collect(),
     })
+}
+
+/// Whose webhooks could be believed.
+pub fn senders(config: &Config) -> Vec<SourcePresence> {
+    let of = |(name, source): (&String, &webhooks::Source)| SourcePresence {
+        name: name.clone(),
+        has_secret: !source.secrets.is_empty(),
+    };
+    self::webhooks(config).sources.iter().map(of).collect()
 }
 
 /// Which providers could be asked.

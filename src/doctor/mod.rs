@@ -4,6 +4,7 @@
 //! can be tried: a frame is run, a file is written, a port is bound. Every try
 //! has a deadline. Whatever is made for a try is removed after it.
 
+mod automation;
 mod check;
 mod engine;
 mod git;
@@ -28,6 +29,7 @@ use crate::model::port::PortRange;
 use crate::runtime::Runtime;
 use crate::store::Store;
 
+pub use automation::SourcePresence;
 pub use check::cannot_start;
 
 /// What is examined.
@@ -60,6 +62,8 @@ pub struct Subject {
     pub broker: Option<Arc<dyn HostNetworking>>,
     /// Model providers.
     pub providers: Vec<ProviderPresence>,
+    /// Who may send webhooks.
+    pub sources: Vec<SourcePresence>,
     /// The time.
     pub clock: Clock,
 }
@@ -103,7 +107,9 @@ fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     steps.push(async move { vec![git::identity().await, git::frames(&git).await] }.boxed());
     steps.push(async move { engine_steps(&s).await }.boxed());
     let s = with(subject);
-    steps.push(async move { vec![host::providers(&s)] }.boxed());
+    steps.push(async move { vec![host::providers(&s), automation::sources(&s)] }.boxed());
+    let s = with(subject);
+    steps.push(async move { automation::standing_still(&s).await }.boxed());
     steps
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::json::Json;
 use super::transport::Call;
 use super::{Forge, ForgeError, received};
-use crate::model::forge::{Comment, CommentKind, Issue, marker};
+use crate::model::forge::{Comment, CommentKind, Issue, OpenState, marker};
 use crate::model::git::ForgeKind;
 
 impl Forge {
@@ -17,6 +17,27 @@ impl Forge {
     pub async fn issue(&self, number: u64) -> Result<Issue, ForgeError> {
         let url = self.at(&["issues", &number.to_string()]);
         received::issue(&self.transport().value(&Call::get(url, format!("issue {number}"))).await?)
+    }
+
+    /// Closes an issue as done, unless it is closed; says whether this call did it.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn close_issue(&self, number: u64) -> Result<bool, ForgeError> {
+        if self.issue(number).await?.state == OpenState::Closed {
+            return Ok(false);
+        }
+        let body = match self.transport().kind {
+            ForgeKind::Github => json!({"state": "closed", "state_reason": "completed"}),
+            ForgeKind::Gitea => json!({"state": "closed"}),
+        };
+        let url = self.at(&["issues", &number.to_string()]);
+        let call = Call::change(Method::PATCH, url, Some(body), format!("issue {number}"));
+        match received::issue(&self.transport().value(&call).await?)?.state {
+            OpenState::Closed => Ok(true),
+            // Some forges ignore what a credential may not do.
+            OpenState::Open => Err(ForgeError::Refused(format!("issue {number} stays open"))),
+        }
     }
 
     /// All that was said about a pull request: below it, beside its lines, and as the text of reviews; the oldest first.

@@ -289,16 +289,22 @@ impl Transport {
                 return Err(self.no(&answer));
             }
             let mut value = answer.value()?;
-            let total = Json::of(&value).at("/total_count").number();
+            // Gitea counts the page there, not the list: it ends with a page that is empty.
+            let is_page_counted = self.kind == ForgeKind::Gitea && !list.is_empty();
+            let total = Json::of(&value).at("/total_count").number().filter(|_| !is_page_counted);
             let total = total.or_else(|| answer.header("x-total-count")?.parse().ok());
             let items = match value.pointer_mut(list).map(Value::take) {
                 Some(Value::Array(items)) => items,
-                _ => Vec::new(),
+                Some(Value::Null) if self.kind == ForgeKind::Gitea && !answer.body.is_empty() => Vec::new(),
+                _ => {
+                    let what = &answer.what;
+                    return Err(ForgeError::Transient(format!("what it said about {what} is no list")));
+                }
             };
             bytes += answer.body.len();
             let is_last = items.last().is_none_or(|last| !goes_on(Json::of(last)));
             found.extend(items);
-            let is_more = total.is_some_and(|total| total > found.len() as u64);
+            let is_more = is_page_counted || total.is_some_and(|total| total > found.len() as u64);
             let next = match self.next(&answer.headers)? {
                 Some(url) => Some(Call { url, ..call }),
                 // Some of the lists have a number of items and no link to the next of them.

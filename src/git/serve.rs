@@ -139,6 +139,7 @@ async fn more(mut running: Running) -> Option<(io::Result<Bytes>, Running)> {
             Ok(Bytes::from(buffer))
         }
         Ok(Err(error)) => Err(error),
+        Err(_) if left < SILENT => Err(late("the answer took too long")),
         Err(_) => Err(late("git says nothing")),
     };
     running.is_over |= piece.is_err();

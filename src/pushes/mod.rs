@@ -37,7 +37,7 @@ use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::secrets::Vault;
-use crate::store::{Store, StoreError, frames, pushes};
+use crate::store::{Store, StoreError, Tx, frames, pushes, runs};
 use crate::supervisor::failpoint::Failpoints;
 use crate::supervisor::keyed::{Keyed, Next};
 use crate::supervisor::{Service, Tasks};
@@ -226,6 +226,7 @@ impl Pushes {
             }
             let push = pushes::approve(tx, id, &principal.to_string())?;
             tx.audit(&principal, "push.approve", push.frame_name.as_str(), &detail(&push))?;
+            tell_its_run(tx, &principal, id, "approved")?;
             Ok(push)
         });
         let push = decided.await?;
@@ -255,6 +256,7 @@ impl Pushes {
             let push = pushes::end(tx, id, &from, PushState::Rejected, Some(&by), why.as_deref())?;
             tx.audit(&principal, "push.reject", push.frame_name.as_str(), &detail(&push))?;
             frames::note(tx, &push.frame, "push_rejected", &became(&push))?;
+            tell_its_run(tx, &principal, id, "rejected")?;
             Ok(push)
         });
         let push = decided.await?;
@@ -404,4 +406,12 @@ fn became(push: &Push) -> String {
         PushState::Failed => format!("{what} was not taken by the forge{because}"),
         PushState::Replaced => format!("{what} was replaced by another one"),
     }
+}
+
+/// Wakes the run that waits for that push; one that decides about its own has no need of it.
+fn tell_its_run(tx: &mut Tx<'_>, by: &Principal, id: u64, what: &str) -> Result<(), StoreError> {
+    if matches!(by, Principal::Service { .. }) {
+        return Ok(());
+    }
+    runs::wake_named(tx, &pushes::run_name(id), &format!("{by} {what} push {id}")).map(drop)
 }

@@ -133,8 +133,8 @@ impl Sentry {
         Ok(self.ask(Method::GET, &["issues", id, "events", "latest"], &[], None).await?.body)
     }
 
-    /// Open issues that were seen since a time (UTC milliseconds), those seen last first.
-    pub async fn unresolved_since(&self, since_ms: u64) -> Result<Vec<Issue>, SentryError> {
+    /// Open issues that were seen since a time (UTC milliseconds), those seen last first; and whether those are all.
+    pub async fn unresolved_since(&self, since_ms: u64) -> Result<(Vec<Issue>, bool), SentryError> {
         let query = format!("is:unresolved lastSeen:>{}", clock::rfc3339(since_ms));
         let mut found = Vec::new();
         let mut cursor: Option<String> = None;
@@ -149,7 +149,7 @@ impl Sentry {
                 break;
             }
         }
-        Ok(found)
+        Ok((found, cursor.is_none()))
     }
 
     /// Says that an issue is resolved, unless it is already. Repeatable.

@@ -199,3 +199,9 @@ pub fn set_told(tx: &mut Tx<'_>, ids: &[u64]) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// The name under which a run that waits for a push is told of it.
+#[must_use]
+pub fn run_name(id: u64) -> String {
+    format!("push:{id}")
+}

@@ -5,6 +5,7 @@
 //! and take the same way as others. Issues that go on as before are no news: how often one is told of those is what
 //! alert rules at the tracker are for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -52,12 +53,13 @@ impl Webhooks {
         if settings.catch_up.is_none() {
             return Ok(());
         }
-        let _alone = self.inner.catching_up.lock().await;
+        // Of one organization there may be several senders, and what was told a moment ago is not decided yet.
+        let mut told = BTreeSet::new();
         for (name, source) in settings.sources.iter().filter(|(_, source)| source.kind == SenderKind::Sentry)
         {
             let Some(organization) = &source.organization else { continue };
             let Some(sentry) = self.inner.sentries.of(organization) else { continue };
-            let trouble = match self.catch_up_with(name, source, organization, &sentry).await {
+            let trouble = match self.catch_up_with(name, source, organization, &sentry, &mut told).await {
                 Ok(()) => None,
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(Trouble::Sentry(error)) => {
@@ -76,6 +78,7 @@ impl Webhooks {
         source: &Source,
         organization: &str,
         sentry: &Sentry,
+        told: &mut BTreeSet<String>,
     ) -> Result<(), Trouble> {
         let now = self.inner.clock.now_ms();
         let key = format!("webhooks.catch_up.{name}");
@@ -86,8 +89,8 @@ impl Webhooks {
         let is_wanted = rules.rules.iter().any(|rule| rule.source == name && rule.catches_up);
         let mut seen = Ok(true);
         if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()).filter(|_| is_wanted) {
-            seen =
-                self.take_up(name, source, organization, sentry, last.saturating_sub(millis(OVERLAP))).await;
+            let since = last.saturating_sub(millis(OVERLAP));
+            seen = self.take_up(name, source, organization, sentry, since, told).await;
         }
         // From here on again, where something was left.
         if seen? {
@@ -106,34 +109,38 @@ impl Webhooks {
         organization: &str,
         sentry: &Sentry,
         since: u64,
+        told: &mut BTreeSet<String>,
     ) -> Result<bool, Trouble> {
         let now = self.inner.clock.now_ms();
         let is_new = |issue: &Issue| issue.first_seen.is_some_and(|at| at >= since);
         // An alert about it may be on its way.
         let rests = |issue: &Issue| issue.first_seen.is_none_or(|at| at + millis(AT_REST) <= now);
-        let (mut told, mut trouble) = (0, None);
-        for issue in sentry.unresolved_since(since).await? {
+        let (mut count, mut trouble) = (0, None);
+        let (issues, are_all) = sentry.unresolved_since(since).await?;
+        for issue in issues {
             let is_news = is_new(&issue) && rests(&issue) || issue.has_regressed();
-            if !is_news || self.is_known(organization, &issue, now).await? {
+            let matter = name_of(organization, &issue.id);
+            if !is_news || told.contains(&matter) || self.is_known(&matter, now).await? {
                 continue;
             }
-            if told == CLOSER {
+            if count == CLOSER {
                 return Ok(false);
             }
-            told += 1;
+            count += 1;
             match self.tell(name, source, &issue, sentry).await {
                 Err(Trouble::Sentry(SentryError::Transient(why))) => {
                     trouble = trouble.or(Some(SentryError::Transient(why)));
                 }
                 other => other?,
             }
+            told.insert(matter);
         }
-        trouble.map_or(Ok(true), |error| Err(Trouble::Sentry(error)))
+        trouble.map_or(Ok(are_all), |error| Err(Trouble::Sentry(error)))
     }
 
     /// Whether something came about it, or a run sees to it.
-    async fn is_known(&self, organization: &str, issue: &Issue, now: u64) -> Result<bool, StoreError> {
-        let (matter, since) = (name_of(organization, &issue.id), now.saturating_sub(millis(NEWS)));
+    async fn is_known(&self, matter: &str, now: u64) -> Result<bool, StoreError> {
+        let (matter, since) = (matter.to_owned(), now.saturating_sub(millis(NEWS)));
         let look = self.inner.store.read(move |db| {
             Ok(rows::came_about(db, &matter, since)? || runs::open_of_key(db, &matter)?.is_some())
         });

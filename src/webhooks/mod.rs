@@ -100,8 +100,6 @@ struct Inner {
     storing: AtomicUsize,
     /// What is wrong with senders since the start, by name.
     troubles: Mutex<BTreeMap<String, Troubles>>,
-    /// Held by who asks for what was missed: two at once would both find it unknown.
-    catching_up: tokio::sync::Mutex<()>,
 }
 
 /// What is wrong with one sender.
@@ -181,7 +179,6 @@ impl Webhooks {
             reading: AtomicUsize::new(0),
             storing: AtomicUsize::new(0),
             troubles: Mutex::default(),
-            catching_up: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -374,9 +374,14 @@ fn check_inputs(workflow: &Workflow, given: &BTreeMap<String, String>) -> Result
 /// The stage that failed, or the last one before it that needs nothing of what is gone.
 fn begins_at(workflow: &Workflow, old: &Run) -> String {
     let upto = workflow.stages.iter().position(|stage| stage.name == old.stage).unwrap_or(0);
+    let at_of = |kind: &str| workflow.stages.iter().position(|stage| stage.kind == kind);
+    let (fix, push) = (at_of("fix"), at_of("push"));
+    let is_out = old.progress.pull.is_some();
     let alone = |at: &usize| {
+        // Between the two, the commit is in a frame that is gone.
+        let is_within = !is_out && fix.is_some_and(|fix| *at > fix) && push.is_some_and(|push| *at <= push);
         let stage = &workflow.stages[*at];
-        StageKind::of(&stage.kind, &stage.settings).is_ok_and(|kind| kind.stands_alone())
+        !is_within && StageKind::of(&stage.kind, &stage.settings).is_ok_and(|kind| kind.stands_alone())
     };
     let at = (0..=upto).rev().find(alone).unwrap_or(0);
     workflow.stages.get(at).map(|stage| stage.name.clone()).unwrap_or_default()
@@ -397,6 +402,17 @@ fn carried(workflow: &Workflow, stage: &str, old: &RunProgress) -> RunProgress {
     progress.stage_worked_ms = 0;
     progress.held = None;
     progress.notes.retain(|name, _| before.contains(&name.as_str()));
+    let is_fixed_again =
+        workflow.stages.iter().any(|stage| stage.kind == "fix" && later.contains(&stage.name.as_str()));
+    if is_fixed_again && old.pull.is_none() {
+        // What was mended was in the frame; its push went with the run. The next commit has a branch of its own.
+        progress.base = None;
+        progress.branch = None;
+        progress.commit = None;
+        progress.push = None;
+        progress.checks = Vec::new();
+        progress.fix_rounds = 0;
+    }
     progress
 }
 
@@ -427,6 +443,91 @@ fn is_meant(subject: &str, said: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::run::RunPull;
+
+    const STAGES: &str = "stages:
+- { name: look, kind: analyse }
+- { name: start, kind: gate }
+- { name: mend, kind: fix }
+- { name: between, kind: gate }
+- { name: out, kind: push }
+- { name: before, kind: preflight }
+- { name: open, kind: pull_request }
+- { name: wait, kind: follow }
+";
+
+    fn failed_in(stage: &str) -> (Workflow, Run) {
+        let text = format!("name: shop\ndescription: for a test\n{STAGES}");
+        let workflow = super::super::parse::parse(&text, "shop").expect("a workflow");
+        let progress = RunProgress {
+            base: Some("0".repeat(40)),
+            branch: Some("mimir/run_old".into()),
+            commit: Some("1".repeat(40)),
+            push: Some(7),
+            fix_rounds: 3,
+            report: Some(crate::model::run::Report {
+                cause: "it divides".into(),
+                evidence: Vec::new(),
+                confidence: 0.9,
+                plan: Vec::new(),
+                risk: None,
+                summary: None,
+            }),
+            notes: BTreeMap::from([("fix:rounds".to_owned(), json!({})), ("look".to_owned(), json!({}))]),
+            ..RunProgress::default()
+        };
+        let run = Run {
+            id: RunId::from_parts(1, 1),
+            workflow: "shop".into(),
+            key: "k".into(),
+            origin: Origin::Person,
+            origin_ref: None,
+            project: None,
+            title: String::new(),
+            input: RunInput::default(),
+            state: RunState::Failed,
+            stage: stage.into(),
+            attempt: 0,
+            reason: None,
+            progress,
+            version: 0,
+            not_before: 0,
+            priority: 0,
+            budget_microusd: None,
+            created_at: 0,
+            started_at: None,
+            ended_at: None,
+        };
+        (workflow, run)
+    }
+
+    #[test]
+    fn what_was_not_pushed_is_mended_again_and_the_report_stays() {
+        for stage in ["mend", "between", "out"] {
+            let (workflow, old) = failed_in(stage);
+            let begins = begins_at(&workflow, &old);
+            assert_eq!(begins, "start", "after {stage}");
+            let taken = carried(&workflow, &begins, &old.progress);
+            let notes = BTreeMap::from([("look".to_owned(), json!({}))]);
+            let wanted = RunProgress { report: old.progress.report, notes, ..RunProgress::default() };
+            assert_eq!(taken, wanted, "after {stage}");
+        }
+    }
+
+    #[test]
+    fn what_stands_at_the_forge_is_gone_on_with() {
+        for (stage, pull) in [("before", None), ("open", None), ("wait", Some(RunPull::default()))] {
+            let (workflow, mut old) = failed_in(stage);
+            old.progress.pull = pull;
+            let begins = begins_at(&workflow, &old);
+            assert_eq!(begins, "before", "after {stage}");
+            let wanted = RunProgress {
+                notes: carried(&workflow, &begins, &old.progress).notes,
+                ..old.progress.clone()
+            };
+            assert_eq!(carried(&workflow, &begins, &old.progress), wanted, "after {stage}");
+        }
+    }
 
     #[test]
     fn a_yes_is_for_one_commit_and_not_for_whatever_comes() {

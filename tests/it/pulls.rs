@@ -1,9 +1,9 @@
 //! The stages from a pull request to the end of the watch, against a forge with real git and an error tracker, with an
 //! agent that commits what it is told.
 
-mod errors;
+pub(crate) mod errors;
 mod hostile;
 mod kills;
 mod rules;
 mod story;
-mod world;
+pub(crate) mod world;

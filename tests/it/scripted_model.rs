@@ -153,7 +153,9 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     }
     let steps = scenario["steps"].as_array().cloned().unwrap_or_default();
     let plan = match name.as_str() {
-        obedient::SCENARIO => obedient::plan(body["messages"].as_array().map_or(&[], Vec::as_slice)),
+        name if obedient::is_one(name) => {
+            obedient::answer(name, body["messages"].as_array().map_or(&[], Vec::as_slice))
+        }
         _ => steps.get(step.min(steps.len().saturating_sub(1))).cloned().unwrap_or_default(),
     };
     if let Some(failure) = failure(&shared, &plan, &format!("{name}/{step}"), &key) {
@@ -192,11 +194,11 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 fn exists(name: &str) -> bool {
-    name == obedient::SCENARIO || !name.contains('/') && file(name).is_file()
+    obedient::is_one(name) || !name.contains('/') && file(name).is_file()
 }
 
 fn load(name: &str) -> Value {
-    if name == obedient::SCENARIO {
+    if obedient::is_one(name) {
         return Value::Null;
     }
     let text = std::fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("scenario {name}: {error}"));

@@ -4,6 +4,9 @@
 
 mod asked;
 mod crashes;
+mod mends;
+mod mends_again;
+mod mends_world;
 mod rows;
 mod stages;
 mod world;

@@ -149,8 +149,11 @@ async fn set(args: SetArgs, context: &Context) -> Outcome {
 
 /// From a person without showing it, else all of the standard input but the end of its last line.
 fn value(name: &SecretName, context: &Context) -> Result<String, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::from(usage(format!("the secret cannot be read: {error}")));
+    let hint = format!("such as `pass show github | mimir secret set {name}`, or `--from-command`");
+    let unreadable = |error: std::io::Error| {
+        let problem = usage("the secret cannot be read").detail(error.to_string());
+        Failure::from(problem.hint(hint.clone()))
+    };
     if ask::can_ask(&context.out) {
         return ask::hidden(&format!("{name}: ")).map_err(unreadable);
     }
@@ -158,9 +161,7 @@ fn value(name: &SecretName, context: &Context) -> Result<String, Failure> {
     std::io::stdin().lock().take(MOST_BYTES as u64 + 2).read_to_string(&mut text).map_err(unreadable)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     match text.strip_suffix('\r').unwrap_or(text) {
-        "" => Err(usage("the standard input holds no secret")
-            .hint(format!("such as `pass show github | mimir secret set {name}`, or `--from-command`"))
-            .into()),
+        "" => Err(usage("the standard input holds no secret").hint(hint).into()),
         text => Ok(text.to_owned()),
     }
 }

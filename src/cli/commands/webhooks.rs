@@ -103,7 +103,12 @@ fn read(path: &Path) -> Result<String, Failure> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes))
     };
-    let cannot = |why: String| Failure::from(usage(format!("cannot read {}", path.display())).detail(why));
+    let cannot = |why: String| {
+        Failure::from(usage(format!("cannot read {}", path.display())).detail(why).hint(
+            "a file with the message as its sender wrote it, or `-` for standard input; `mimir webhooks show ID --json` \
+             has the body of one that came",
+        ))
+    };
     read.map_err(|error| cannot(error.to_string()))?;
     String::from_utf8(bytes).map_err(|_| cannot("it is no UTF-8 text".to_owned()))
 }

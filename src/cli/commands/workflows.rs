@@ -98,7 +98,10 @@ fn check(args: &CheckArgs, context: &Context) -> Outcome {
         std::io::ErrorKind::NotFound => {
             Problem::new(404, "file.not_found", format!("there is no file {file}"))
         }
-        _ => usage(format!("{file} cannot be read: {error}")),
+        _ => usage(format!("{file} cannot be read")).detail(error.to_string()),
+    });
+    let text = text.map_err(|problem| {
+        problem.hint("`mimir workflows list` shows the files there are; `mimir workflows show review` is one to begin with")
     })?;
     let read = parse::parse(&text, &file);
     if context.out.json {

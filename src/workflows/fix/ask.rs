@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::FixDeps;
 use crate::delivery::SendRequest;
-use crate::model::budget::refusal_in;
+use crate::model::budget::{is_about_a_price, is_refusal};
 use crate::model::frame::Frame;
 use crate::model::message::{DeliveryState, IdempotencyKey, MessageText, SessionSelector};
 use crate::model::origin::Origin;
@@ -19,12 +19,14 @@ use crate::workflows::trouble;
 
 /// Nobody is there: what the agent asks is denied after so long.
 const UNATTENDED: Duration = Duration::from_secs(300);
-/// How often one question is put, should it come to nothing.
+/// How often one question is put, should the agent make nothing of it. Waiting for money is not counted.
 const TRIES: u32 = 3;
 /// When it is asked again after a budget was used up that is not the run's: that of a day has an end.
 const MONEY_AGAIN_MS: u64 = 15 * 60 * 1000;
 /// Under which it is noted how often each question came to nothing.
 const NOTE: &str = "fix:asked";
+/// Under which it is noted how often that was for want of money.
+const UNPAID: &str = "fix:unpaid";
 
 /// A question.
 pub(super) struct Question<'a> {
@@ -90,14 +92,21 @@ pub(super) async fn ask<C: StageContext>(
         }
         DeliveryState::Failed => {
             let why = ended.reason.unwrap_or_else(|| "nobody knows why".to_owned());
-            (format!("the agent did not answer: {}", visible::line(&why)), refusal_in(&why))
+            let of_money = is_refusal(&why).then(|| why.clone());
+            (format!("the agent did not answer: {}", visible::line(&why)), of_money)
         }
         DeliveryState::Queued | DeliveryState::Sending | DeliveryState::Sent | DeliveryState::Running => {
             (format!("the agent did not answer within {} s", within.as_secs()), None)
         }
     };
+    let mut unpaid: BTreeMap<String, u32> = super::noted(cx.run(), UNPAID).unwrap_or_default();
+    let of_question = unpaid.entry(key.clone()).or_default();
+    *of_question += u32::from(of_money.is_some());
+    let failed = (before + 1).saturating_sub(*of_question);
     tries.insert(key, before + 1);
-    cx.progress().notes.insert(NOTE.to_owned(), json!(tries));
+    let notes = &mut cx.progress().notes;
+    notes.insert(NOTE.to_owned(), json!(tries));
+    notes.insert(UNPAID.to_owned(), json!(unpaid));
     // The next try is a message of its own, whatever becomes of this gateway.
     cx.save("error", why.clone(), None).await?;
     if !ended.state.is_final()
@@ -106,8 +115,10 @@ pub(super) async fn ask<C: StageContext>(
         tracing::warn!(message.id = %message.id, %error, "message {} goes on: {error}", message.id);
     }
     match of_money {
+        // Time does not help: somebody has to say it.
+        Some(sentence) if is_about_a_price(&sentence) => Err(StageError::Permanent(why)),
         Some(why) => Err(StageError::RateLimited { until: cx.now_ms() + MONEY_AGAIN_MS, why }),
-        None if before + 1 < TRIES => Err(StageError::Agent(why)),
+        None if failed < TRIES => Err(StageError::Agent(why)),
         None => Err(StageError::Permanent(why)),
     }
 }

@@ -137,22 +137,35 @@ pub(super) async fn run(
     Ok(Results { each, are_cheap: began.elapsed() < CHEAP })
 }
 
-/// The changed tests on top of what was there before: `$1` before, `$2` after, `$3` branch; then the tests.
+/// The changed tests on top of what was there before: `$1` before, `$2` after, then the tests.
 pub(super) const BEFORE: &str = r#"
 set -eu
 rm -f .git/index.lock
 before=$1 after=$2
-shift 3
+shift 2
 git checkout -q -f --detach "$before"
-git checkout -q "$after" -- "$@"
+git --literal-pathspecs checkout -q "$after" -- "$@"
 "#;
-/// And back.
+/// And back: `$1` after, `$2` branch. However far an earlier gateway came.
 pub(super) const AFTER: &str = r#"
 set -eu
-rm -f .git/index.lock
-git checkout -q -f "$3"
-git reset -q --hard "$2"
+rm -f .git/index.lock .git/HEAD.lock
+git update-ref "refs/heads/$2" "$1"
+git checkout -q -f "$2"
+git reset -q --hard "$1"
 "#;
+/// Names of changed files, with a NUL behind each, as they are: `$1` before, `$2` after.
+pub(super) const CHANGED: &str = r#"git diff --name-only -z --diff-filter=AMR "$1" "$2""#;
+
+/// The files are the commit's again, and the branch is there.
+pub(super) async fn put_back(
+    deps: &FixDeps,
+    frame: &Frame,
+    commit: &str,
+    branch: &str,
+) -> Result<(), StageError> {
+    inside::must(deps, frame, "putting the fix back", AFTER, &[commit, branch], LOOK).await.map(drop)
+}
 
 /// Whether the tests that were changed are red without the rest of the change, said so that it claims no more than was seen.
 pub(super) async fn prove(
@@ -162,15 +175,20 @@ pub(super) async fn prove(
     checks: &[String],
     (before, after, branch): (&str, &str, &str),
 ) -> Result<String, StageError> {
-    let listing = r#"git diff --name-only --diff-filter=AMR "$1" "$2""#;
-    let changed = inside::must(deps, frame, "a look at the change", listing, &[before, after], LOOK).await?;
-    let tests: Vec<&str> = changed.lines().filter(|path| is_test(path)).take(MOST_TESTS).collect();
+    let changed = inside::must(deps, frame, "a look at the change", CHANGED, &[before, after], LOOK).await?;
+    let tests = tests_in(&changed);
     if tests.is_empty() {
         return Ok("no test was added or changed: nothing shows that the problem is gone".to_owned());
     }
-    let mut args = vec![before, after, branch];
+    let mut args = vec![before, after];
     args.extend(&tests);
-    let _ = inside::must(deps, frame, "taking the fix away", BEFORE, &args, LOOK).await?;
+    let taken = inside::script(deps, frame, BEFORE, &args, LOOK).await?;
+    deps.failpoints.hit("workflows.fix.taken_away").await;
+    if !taken.is_fine() {
+        put_back(deps, frame, after, branch).await?;
+        let why = taken.last_words();
+        return Ok(format!("the checks are green; whether they were red before could not be tried: {why}"));
+    }
     let mut red = None;
     for check in checks {
         let ran = inside::script(deps, frame, check, &[], settings.check).await;
@@ -181,12 +199,12 @@ pub(super) async fn prove(
             }
             Ok(_) => {}
             Err(error) => {
-                let _ = inside::must(deps, frame, "putting the fix back", AFTER, &args[..3], LOOK).await?;
+                put_back(deps, frame, after, branch).await?;
                 return Err(error);
             }
         }
     }
-    let _ = inside::must(deps, frame, "putting the fix back", AFTER, &args[..3], LOOK).await?;
+    put_back(deps, frame, after, branch).await?;
     let names: Vec<String> = tests.iter().take(5).map(|path| super::fence::line(path, 100)).collect();
     let names = names.join(", ");
     Ok(match red {
@@ -195,6 +213,12 @@ pub(super) async fn prove(
             "the checks are green with {names} and without the fix as well: these tests do not show the problem"
         ),
     })
+}
+
+/// The tests among changed files, as [`CHANGED`] names them. A name that is no text is nobody's argument.
+pub(super) fn tests_in(changed: &str) -> Vec<&str> {
+    let paths = changed.split('\0').filter(|path| !path.contains(char::REPLACEMENT_CHARACTER));
+    paths.filter(|path| is_test(path)).take(MOST_TESTS).collect()
 }
 
 /// Whether a path is a test's, by the habits of most languages.

@@ -9,6 +9,7 @@ use super::{FixDeps, inside};
 use crate::model::git::{Push, PushState, is_protected};
 use crate::model::run::RunState;
 use crate::pushes::{GATE, PushError};
+use crate::store::{pushes, runs};
 use crate::workflows::deps::principal;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 use crate::workflows::trouble;
@@ -71,9 +72,18 @@ pub(super) async fn send<C: StageContext>(
     let name = frame::name_of_fix(&cx.run().id)?;
     frame::reject_strays(deps, &name, Some(push.id), "only what the run itself pushes goes on").await?;
     let push = match push.state {
-        PushState::Waiting => match looked_at(settings, commit, &push, cx, deps).await? {
-            None => approved(&push, deps).await?,
-            Some(outcome) => return Ok(Sent::Outcome(outcome)),
+        // Who is asked may answer the push itself, also while it is looked at: that wakes the run.
+        PushState::Waiting => match followed(&push, cx, deps).await? {
+            push if push.state == PushState::Waiting => {
+                match looked_at(settings, commit, &push, cx, deps).await? {
+                    None => approved(&push, deps).await?,
+                    Some(outcome) => return Ok(Sent::Outcome(outcome)),
+                }
+            }
+            push if push.state.can_be_decided() || push.state == PushState::Approved => {
+                approved(&push, deps).await?
+            }
+            push => push,
         },
         // On its way, or to be tried once more.
         PushState::Approved | PushState::Failed => approved(&push, deps).await?,
@@ -92,8 +102,7 @@ async fn became<C: StageContext>(push: &Push, commit: &str, cx: &mut C) -> Resul
             Ok(Sent::AtForge)
         }
         PushState::Rejected => {
-            let reason = format!("push {} was rejected: {why}", push.id);
-            Ok(Sent::Outcome(Outcome::End { state: RunState::Cancelled, reason }))
+            Ok(Sent::Outcome(Outcome::End { state: RunState::Cancelled, reason: rejected(push) }))
         }
         PushState::Waiting | PushState::Approved => {
             Err(StageError::Infrastructure(format!("push {} is still on its way", push.id)))
@@ -114,6 +123,23 @@ async fn became<C: StageContext>(push: &Push, commit: &str, cx: &mut C) -> Resul
     }
 }
 
+/// Who said no, in the words in which a run says it that is rejected itself.
+fn rejected(push: &Push) -> String {
+    let by = push.decided_by.as_deref().unwrap_or("nobody knows whom");
+    let because = push.reason.as_deref().map(|why| format!(": {}", super::fence::line(why, 200)));
+    format!("rejected by {by}{} (push {})", because.unwrap_or_default(), push.id)
+}
+
+/// The push as it is now, and from now on whoever decides about it wakes the run.
+async fn followed<C: StageContext>(push: &Push, cx: &C, deps: &FixDeps) -> Result<Push, StageError> {
+    let (run, id) = (cx.run().id.clone(), push.id);
+    let followed = deps.store.write(move |tx| {
+        runs::name(tx, &run, &pushes::run_name(id))?;
+        pushes::get(tx, id)
+    });
+    followed.await.map_err(trouble::of_store)
+}
+
 /// Whether a person has to give us access first. Git's words hold the address, in which a port is `:8403` and a
 /// repository called `permissions`; those say nothing.
 fn is_about_access(why: &str) -> bool {
@@ -127,7 +153,11 @@ fn is_about_access(why: &str) -> bool {
 }
 
 /// The push of that commit, when an earlier pass made it.
-async fn found<C: StageContext>(commit: &str, cx: &C, deps: &FixDeps) -> Result<Option<Push>, StageError> {
+pub(super) async fn found<C: StageContext>(
+    commit: &str,
+    cx: &C,
+    deps: &FixDeps,
+) -> Result<Option<Push>, StageError> {
     if let Some(id) = cx.run().progress.push {
         match deps.pushes.get(id).await {
             Ok(push)
@@ -209,7 +239,8 @@ async fn looked_at<C: StageContext>(
         return Ok(None);
     }
     let why = format!(
-        "push {0} waits for a look: {1}; `mimir push show {0}` shows it, `mimir runs approve {2}` lets it go on",
+        "push {0} waits for a look: {1}; `mimir push show {0}` shows it, `mimir push approve {0}` or `mimir runs approve {2}` \
+         lets it go on",
         push.id,
         reasons.join("; "),
         run.id

@@ -12,7 +12,7 @@ use super::hand_out::{self, Sent};
 use super::rounds::{self, Next};
 use super::settings::{FixSettings, PushSettings};
 use super::{FixDeps, checks, fence, inside, prompts};
-use crate::model::run::Evidence;
+use crate::model::run::{CheckResult, Evidence};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
 /// Where the notes of this stand.
@@ -21,6 +21,12 @@ const NOTE: &str = "fix:resume";
 const SYNC: Duration = Duration::from_secs(10 * 60);
 /// How much of the agent's words is given on.
 const MOST_OF_AN_ANSWER: usize = 2_000;
+/// How often a matter is worked in anew because somebody else moved the branch.
+const MOST_MOVES: u32 = 3;
+/// How long a look at the branch may take.
+const LOOK: Duration = Duration::from_secs(120);
+/// Where the forge has the branch `$1`, or nothing.
+const HEAD: &str = r#"git ls-remote origin "refs/heads/$1" | cut -f 1"#;
 
 /// Puts the clone where the forge has the branch: `$1` the branch, `$2` what is merged in, or nothing. Prints where it stands,
 /// what was merged, and whether that left conflicts.
@@ -105,8 +111,12 @@ struct Note {
     key: String,
     /// How often the agent was sent back.
     round: u32,
+    /// How often it was begun anew, because the branch was moved meanwhile or the frame with the commit is gone.
+    moves: u32,
     /// With what it is asked next.
     next: Next,
+    /// The checks that it is sent back with.
+    red: Vec<CheckResult>,
     /// Where the clone stood before it was asked.
     begun: Option<Begun>,
     /// When this round's commit was made first (UTC ms).
@@ -140,23 +150,72 @@ async fn again<C: StageContext>(
         Some(note) => note,
         None => Note { key: wanted.key.clone(), ..Note::default() },
     };
-    let commit = loop {
-        if let Some(commit) = note.commit.clone() {
-            break commit;
-        }
-        let ready = frame::ready(Role::Mend(fix), Begin::Branch, cx, deps).await?;
-        if let Some(ended) = round(fix, &ready, &mut note, cx, deps, wanted).await? {
-            return Ok(ended);
-        }
-    };
-    match hand_out::send(push, &commit, cx, deps).await? {
-        Sent::Outcome(outcome) => Ok(Resumed::Outcome(outcome)),
-        Sent::AtForge => {
-            cx.progress().commit = Some(commit.clone());
-            cx.save("commit", format!("{} stands at {commit}", frame::branch_of(cx.run())), None).await?;
-            Ok(Resumed::Pushed { commit })
+    loop {
+        let Some(commit) = note.commit.clone() else {
+            let ready = frame::ready(Role::Mend(fix), Begin::Branch, cx, deps).await?;
+            if let Some(ended) = round(fix, &ready, &mut note, cx, deps, wanted).await? {
+                return Ok(ended);
+            }
+            continue;
+        };
+        let sent =
+            if hand_out::found(&commit, cx, deps).await?.is_none() && is_lost(fix, &note, cx, deps).await? {
+                Err("the frame with the commit is gone".to_owned())
+            } else {
+                match hand_out::send(push, &commit, cx, deps).await {
+                    Ok(sent) => Ok(sent),
+                    Err(StageError::Infrastructure(why)) => {
+                        if !has_moved(fix, &note, cx, deps).await? {
+                            return Err(StageError::Infrastructure(why));
+                        }
+                        Err("somebody else moved the branch".to_owned())
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+        match sent {
+            Ok(Sent::Outcome(outcome)) => return Ok(Resumed::Outcome(outcome)),
+            Ok(Sent::AtForge) => {
+                cx.progress().commit = Some(commit.clone());
+                cx.save("commit", format!("{} stands at {commit}", frame::branch_of(cx.run())), None).await?;
+                return Ok(Resumed::Pushed { commit });
+            }
+            Err(why) if note.moves >= MOST_MOVES => {
+                return Ok(Resumed::Red { why: format!("{why}, {} times", note.moves + 1) });
+            }
+            Err(why) => {
+                note = Note { key: note.key, moves: note.moves + 1, ..Note::default() };
+                keep(cx, &note);
+                cx.save("decision", format!("{why}: it is worked in anew"), None).await?;
+            }
         }
     }
+}
+
+/// Whether the frame that has the commit is not the one that there is now.
+async fn is_lost<C: StageContext>(
+    fix: &FixSettings,
+    note: &Note,
+    cx: &mut C,
+    deps: &FixDeps,
+) -> Result<bool, StageError> {
+    let ready = frame::ready(Role::Mend(fix), Begin::Branch, cx, deps).await?;
+    Ok(note.begun.as_ref().is_none_or(|begun| begun.frame != ready.frame.id.as_str()))
+}
+
+/// Whether the forge has the branch neither where the work began nor where it came to.
+async fn has_moved<C: StageContext>(
+    fix: &FixSettings,
+    note: &Note,
+    cx: &mut C,
+    deps: &FixDeps,
+) -> Result<bool, StageError> {
+    let ready = frame::ready(Role::Mend(fix), Begin::Branch, cx, deps).await?;
+    let branch = frame::branch_of(cx.run());
+    let said = inside::must(deps, &ready.frame, "a look at the branch", HEAD, &[&branch], LOOK).await?;
+    let Some(head) = said.lines().next().and_then(inside::commit_in) else { return Ok(false) };
+    let onto = note.begun.as_ref().map(|begun| begun.onto.as_str());
+    Ok(Some(head.as_str()) != onto && Some(&head) != note.commit.as_ref())
 }
 
 /// One round. None when there is a commit now, or the agent has to be asked again.
@@ -172,7 +231,8 @@ async fn round<C: StageContext>(
         Some(begun) => begun,
         None => {
             let begun = begin(ready, cx, deps, wanted).await?;
-            *note = Note { key: wanted.key.clone(), begun: Some(begun.clone()), ..Note::default() };
+            let moves = note.moves;
+            *note = Note { key: wanted.key.clone(), moves, begun: Some(begun.clone()), ..Note::default() };
             cx.progress().push = None;
             keep(cx, note);
             let text = format!("frame {} goes on at {}", ready.frame.name, begun.onto);
@@ -187,11 +247,13 @@ async fn round<C: StageContext>(
             let blocks = fence.blocks(&wanted.evidence);
             (prompts::resume(&wanted.task, &blocks, &checks, &fence, begun.has_conflicts), "to work it in")
         }
-        Next::Red => (prompts::red(&cx.run().progress.checks, &fence), "to make the checks green"),
+        Next::Red => (prompts::red(&note.red, &fence), "to make the checks green"),
         Next::Unchanged => (prompts::unchanged(), "to change something, or to say why not"),
         Next::Conflicts => (prompts::unresolved(), "to resolve conflicts"),
     };
-    let key = format!("again-{}-{}", wanted.key, note.round);
+    // Begun anew it is another question, if in the same words.
+    let anew = if note.moves == 0 { String::new() } else { format!("-{}", note.moves) };
+    let key = format!("again-{}{anew}-{}", wanted.key, note.round);
     let question = Question { key, text, frame: &ready.frame, within: fix.answer, what };
     let said = match ask(cx, deps, question).await? {
         Answer::Said(said) => said,
@@ -269,6 +331,7 @@ async fn sent_back<C: StageContext>(
     }
     note.round += 1;
     note.next = next;
+    note.red.clone_from(&cx.run().progress.checks);
     note.commit_at = None;
     keep(cx, note);
     cx.save("decision", format!("round {} of {}: {why}", note.round, fix.rounds), None).await?;

@@ -8,7 +8,7 @@ use super::commit::{Committed, On, commit};
 use super::frame::{self, Begin, Ready, Role};
 use super::settings::{FixSettings, PushSettings};
 use super::{FixDeps, checks, prompts};
-use crate::model::run::{Report, RunState};
+use crate::model::run::{CheckResult, Report, RunState};
 use crate::workflows::definition::Workflow;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
@@ -25,10 +25,29 @@ pub(super) struct Rounds {
     pub checks: Vec<String>,
     /// Whether that was found out.
     pub are_known: bool,
+    /// In which frame it is mended.
+    pub frame: String,
     /// When the commit of this round was made first (UTC ms).
     pub commit_at: Option<u64>,
+    /// The commit of this round, from before its checks: what lies in the files is not it while that is proved.
+    pub made: Option<String>,
     /// What the agent is sent back with next.
     pub next: Next,
+    /// The checks that it is sent back with: a question that is put again has the same words, whatever was checked since.
+    pub red: Vec<CheckResult>,
+}
+
+impl Rounds {
+    /// For the frame that there is now. One that was made anew has no commit of before, and its agent was told nothing.
+    fn in_frame(self, frame: &str) -> Self {
+        let is_same = self.frame.is_empty() || self.frame == frame;
+        let kept = if is_same {
+            self
+        } else {
+            Self { checks: self.checks, are_known: self.are_known, ..Self::default() }
+        };
+        Self { frame: frame.to_owned(), ..kept }
+    }
 }
 
 /// With what the agent is asked in a round.
@@ -98,36 +117,44 @@ async fn round<C: StageContext>(
         Next::Begin => {
             (prompts::fix(cx.run(), report, &note.checks, &fence, &settings.instructions), "to fix it")
         }
-        Next::Red => (prompts::red(&cx.run().progress.checks, &fence), "to make the checks green"),
+        Next::Red => (prompts::red(&note.red, &fence), "to make the checks green"),
         Next::Unchanged => (prompts::unchanged(), "to change something, or to say why not"),
         Next::Conflicts => (prompts::unresolved(), "to resolve conflicts"),
     };
-    let key = format!("fix-{number}");
-    let question = Question { key, text, frame: &ready.frame, within: settings.answer, what };
-    if let Answer::Stopped(outcome) = ask(cx, deps, question).await? {
-        return Ok(Some(outcome));
-    }
-    let at_ms = match note.commit_at {
-        Some(at) => at,
-        None => {
-            let now = cx.now_ms();
-            note.commit_at = Some(now);
-            keep(cx, &note);
-            cx.save("note", "the agent is done; its change is looked at".to_owned(), None).await?;
-            now
-        }
-    };
     let branch = frame::branch_of(cx.run());
-    let on = On { parent: &ready.commit, second: None, branch: &branch, at_ms };
-    let message = prompts::message(cx.run(), report.summary.as_deref(), &report.cause);
-    let (id, size) = match commit(deps, &ready.frame, settings, on, &message).await? {
-        Committed::Commit { id, size } => (id, size),
-        Committed::Nothing | Committed::Conflicts => {
-            let why = "the agent changed nothing";
-            return again(settings, Next::Unchanged, why, note, cx).await;
+    let id = if let Some(id) = note.made.clone() {
+        checks::put_back(deps, &ready.frame, &id, &branch).await?;
+        id
+    } else {
+        let key = format!("fix-{number}");
+        let question = Question { key, text, frame: &ready.frame, within: settings.answer, what };
+        if let Answer::Stopped(outcome) = ask(cx, deps, question).await? {
+            return Ok(Some(outcome));
         }
+        let at_ms = match note.commit_at {
+            Some(at) => at,
+            None => {
+                let now = cx.now_ms();
+                note.commit_at = Some(now);
+                keep(cx, &note);
+                cx.save("note", "the agent is done; its change is looked at".to_owned(), None).await?;
+                now
+            }
+        };
+        let on = On { parent: &ready.commit, second: None, branch: &branch, at_ms };
+        let message = prompts::message(cx.run(), report.summary.as_deref(), &report.cause);
+        let (id, size) = match commit(deps, &ready.frame, settings, on, &message).await? {
+            Committed::Commit { id, size } => (id, size),
+            Committed::Nothing | Committed::Conflicts => {
+                let why = "the agent changed nothing";
+                return again(settings, Next::Unchanged, why, note, cx).await;
+            }
+        };
+        note.made = Some(id.clone());
+        keep(cx, &note);
+        cx.save("commit", format!("commit {id}: {size}"), None).await?;
+        id
     };
-    cx.save("commit", format!("commit {id}: {size}"), None).await?;
     let results = checks::run(deps, &ready.frame, settings, &note.checks).await?;
     cx.progress().checks = results.each.clone();
     cx.save("check", results.in_words(), None).await?;
@@ -167,7 +194,8 @@ async fn again<C: StageContext>(
         );
         return Ok(Some(Outcome::End { state: RunState::Failed, reason }));
     }
-    keep(cx, &Rounds { next, commit_at: None, ..note });
+    let red = cx.run().progress.checks.clone();
+    keep(cx, &Rounds { next, commit_at: None, made: None, red, ..note });
     cx.progress().fix_rounds = number;
     cx.save("decision", format!("round {number} of {}: {why}", settings.rounds), None).await?;
     Ok(None)
@@ -180,7 +208,8 @@ async fn known_checks<C: StageContext>(
     cx: &mut C,
     deps: &FixDeps,
 ) -> Result<Rounds, StageError> {
-    let mut note: Rounds = super::noted(cx.run(), NOTE).unwrap_or_default();
+    let note: Rounds = super::noted(cx.run(), NOTE).unwrap_or_default();
+    let mut note = note.in_frame(ready.frame.id.as_str());
     if !note.are_known {
         let about = frame::about(cx.run(), deps).await?;
         let (found, whose) = checks::known(deps, &ready.frame, settings, &about.settings.checks).await?;
@@ -214,6 +243,25 @@ pub(super) fn checks_of(run: &crate::model::run::Run) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::workflows::definition::{Caps, StageDefinition};
+
+    #[test]
+    fn another_frame_begins_with_the_report() {
+        let note = Rounds {
+            checks: vec!["make test".into()],
+            are_known: true,
+            frame: String::new(),
+            commit_at: Some(1),
+            made: Some("1".repeat(40)),
+            next: Next::Red,
+            red: Vec::new(),
+        };
+        let first = note.clone().in_frame("frm_1");
+        assert_eq!(first, Rounds { frame: "frm_1".into(), ..note.clone() });
+        assert_eq!(first.clone().in_frame("frm_1"), first);
+        let begins =
+            Rounds { checks: note.checks, are_known: true, frame: "frm_2".into(), ..Rounds::default() };
+        assert_eq!(first.in_frame("frm_2"), begins);
+    }
 
     #[test]
     fn later_stages_find_the_settings_of_the_fix() {

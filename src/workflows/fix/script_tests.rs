@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::analyse::MISSING;
-use super::checks::{AFTER, BEFORE, FACTS};
+use super::checks::{AFTER, BEFORE, CHANGED, FACTS, tests_in};
 use super::commit::COMMIT;
 use super::frame::CLONE_SCRIPT;
 use super::resume::SYNC_SCRIPT;
@@ -146,14 +146,23 @@ fn the_fix_is_taken_away_from_its_tests_and_comes_back() {
     let world = World::new();
     let base = world.clone("base", &[]);
     world.write("work", "cart.py", "fixed\n");
-    world.write("work", "tests/test_cart.py", "a test\n");
+    let tests = ["src/tests/test_ä.py", "tests/:(top)[a]*.py", "tests/test_cart.py"];
+    for test in tests {
+        world.write("work", test, "a test\n");
+    }
     let commit = world.committed(&base, "")[0].clone();
-    let _ = world.inside(BEFORE, &[&base, &commit, BRANCH, "tests/test_cart.py"]);
+    let changed = run(&world.at("work"), CHANGED, &[&base, &commit]);
+    assert_eq!(tests_in(&changed), tests);
+    let args = [&[base.as_str(), commit.as_str()][..], &tests_in(&changed)].concat();
+    let _ = world.inside(BEFORE, &args);
     assert!(world.read("work", "cart.py").starts_with("def mean"));
-    assert_eq!(world.read("work", "tests/test_cart.py"), "a test\n");
-    let _ = world.inside(AFTER, &[&base, &commit, BRANCH]);
+    for test in tests {
+        assert_eq!(world.read("work", test), "a test\n", "{test}");
+    }
+    let _ = world.inside(AFTER, &[&commit, BRANCH]);
     assert_eq!(world.read("work", "cart.py"), "fixed\n");
     assert_eq!(world.git("work", "rev-parse HEAD"), commit);
+    assert_eq!(world.git("work", "rev-parse --abbrev-ref HEAD"), BRANCH);
     assert_eq!(world.git("work", "status --porcelain"), "");
 }
 

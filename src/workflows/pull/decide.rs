@@ -17,6 +17,8 @@ pub const MERGE_GATE: &str = "merge";
 
 /// What a run that is paused waits for.
 pub const PAUSED: &str = "it is paused";
+/// Those who were not asked about at one look are asked about so soon after it.
+const ASK_AGAIN: u64 = 1_000;
 /// A forge may show the old commit for so long after a push (ms).
 const SLOW_FORGE: u64 = 10 * 60 * 1000;
 
@@ -139,7 +141,8 @@ pub fn decide(
     now: u64,
 ) -> Step {
     let case = Case { facts, memory, progress, rules, now, head: &facts.pull.head_sha };
-    let step = case.ended().or_else(|| case.told()).or_else(|| case.begun()).or_else(|| case.behind());
+    let step = case.stopped().or_else(|| case.ended()).or_else(|| case.told()).or_else(|| case.unasked());
+    let step = step.or_else(|| case.begun()).or_else(|| case.behind());
     let step = step.or_else(|| case.said()).or_else(|| case.conflict()).or_else(|| case.checked());
     step.or_else(|| case.shown()).unwrap_or_else(|| case.merged())
 }
@@ -161,6 +164,18 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// Somebody was told that nothing more is done.
+    fn stopped(&self) -> Option<Step> {
+        let (by, key) = self.memory.stopped.clone()?;
+        Some(Step::Ended(Ending::Stopped { by, key }))
+    }
+
+    /// Whoever was not asked about yet may have a say.
+    fn unasked(&self) -> Option<Step> {
+        let why = "it waits to know who may write".to_owned();
+        self.facts.is_unasked.then(|| Step::Wait { until: self.now.saturating_add(ASK_AGAIN), why })
+    }
+
     fn ended(&self) -> Option<Step> {
         let pull = &self.facts.pull;
         if pull.merged {

@@ -28,6 +28,8 @@ pub struct PullFacts {
     pub comments: Vec<Comment>,
     /// What the forge says that people may do, by name in small letters. Who is not in it may nothing.
     pub permissions: BTreeMap<String, Permission>,
+    /// Whether somebody was not asked about yet who said something: nothing that hangs on it is done.
+    pub is_unasked: bool,
     /// The name that we have there.
     pub own: String,
     /// What it changes; none when nobody asked.
@@ -69,7 +71,9 @@ pub async fn look(
     facts.checks = forge.checks(&facts.checks_of).await?;
     facts.reviews = forge.reviews(number).await?;
     facts.comments = forge.comments(number).await?;
-    for author in to_ask(&facts, memory, answered, now) {
+    let all = to_ask(&facts, memory, answered, now);
+    facts.is_unasked = all.len() > MOST_ASKED;
+    for author in all.into_iter().take(MOST_ASKED) {
         let permission = match forge.permission(&author).await {
             Err(ForgeError::NotFound(_)) => Permission::None,
             other => other?,
@@ -87,7 +91,7 @@ pub async fn look(
 }
 
 /// Whose rights matter: who says something that nobody has answered, and who judges. Strangers are not asked about at
-/// every look.
+/// every look. Those whose word stops something come first.
 fn to_ask(facts: &PullFacts, memory: &Memory, answered: &[String], now: u64) -> Vec<String> {
     let said = facts
         .comments
@@ -102,9 +106,11 @@ fn to_ask(facts: &PullFacts, memory: &Memory, answered: &[String], now: u64) -> 
         .filter(|review| matches!(review.state, ReviewState::Approved | ReviewState::ChangesRequested))
         .map(|review| &review.author);
     let mut seen = BTreeSet::new();
-    said.chain(judged)
+    let heard = memory.heard.values().filter(|heard| !heard.is_bot).map(|heard| &heard.author);
+    judged
+        .chain(heard)
+        .chain(said)
         .filter(|author| !author.is_empty() && seen.insert(name(author)) && !memory.is_stranger(author, now))
-        .take(MOST_ASKED)
         .cloned()
         .collect()
 }

@@ -283,7 +283,10 @@ async fn end<C: StageContext, W: Worker>(
             (RunState::Superseded, how)
         }
         Ending::Stopped { by, key } => {
-            acknowledge((&key, &by, Command::Stop), &facts.comments, place, cx, deps).await?;
+            // After an interruption that is said already, and the rest is done again.
+            if Memory::of(cx.progress()).stopped.is_none() {
+                acknowledge((&key, &by, Command::Stop), &facts.comments, place, cx, deps).await?;
+            }
             (RunState::Cancelled, format!("{} said stop", one_line(&by, 60)))
         }
     };

@@ -11,8 +11,8 @@ use crate::model::run::{Evidence, RunProgress};
 const NOTE: &str = "pull";
 /// Who may not write is asked about again after so long (ms).
 const STRANGE_FOR: u64 = 10 * 60 * 1000;
-/// So many of them are remembered.
-const MOST_STRANGERS: usize = 500;
+/// So many of them are remembered; more than a forge's lists of comments are read for.
+const MOST_STRANGERS: usize = 10_000;
 
 /// Why the agent is asked once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
@@ -107,6 +107,8 @@ pub struct Memory {
     pub heard: BTreeMap<String, Heard>,
     /// Who said that nothing is to be done until somebody says otherwise.
     pub paused: Option<String>,
+    /// Who said that it is over, in which comment. Kept with the answer to it, and until nothing is left.
+    pub stopped: Option<(String, String)>,
     /// The round that was begun.
     pub work: Option<Work>,
     /// Rounds until now.
@@ -161,8 +163,11 @@ impl Memory {
     /// Somebody may not write.
     pub fn note_stranger(&mut self, author: &str, now: u64) {
         self.strangers.retain(|_, asked| now < asked.saturating_add(STRANGE_FOR));
-        if self.strangers.len() < MOST_STRANGERS {
-            self.strangers.insert(name(author), now);
+        self.strangers.insert(name(author), now);
+        while self.strangers.len() > MOST_STRANGERS {
+            let oldest = self.strangers.iter().min_by_key(|(_, asked)| **asked).map(|(who, _)| who.clone());
+            let Some(oldest) = oldest else { break };
+            self.strangers.remove(&oldest);
         }
     }
 

@@ -5,6 +5,8 @@ use super::outside::{of_forge, of_sentry};
 use super::place::{pull, repository};
 use super::settings::{ResolveSettings, ResolveWith};
 use super::texts;
+use super::words::one_line;
+use crate::forge::ForgeError;
 use crate::model::run::RunSubject;
 use crate::sentry::{ResolveIn, SentryError};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
@@ -40,7 +42,19 @@ pub async fn perform<C: StageContext, W: Sync>(
             let said =
                 forge.comment_issue(number, &text, &format!("{run}/solved")).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.resolve.after").await;
-            done(cx, format!("issue {number} was told"), Some(said.url)).await
+            // The merge closes it where the pull request says so and is merged into the first branch.
+            deps.failpoints.hit("workflows.close_issue.before").await;
+            let text = match forge.close_issue(number).await {
+                Ok(true) => format!("issue {number} was told, and is closed"),
+                Ok(false) => format!("issue {number} was told; it is closed already"),
+                Err(ForgeError::Auth(why) | ForgeError::Refused(why)) => format!(
+                    "issue {number} was told, but stays open, close it there yourself: {}",
+                    one_line(&why, 200)
+                ),
+                Err(error) => return Err(of_forge(error)),
+            };
+            deps.failpoints.hit("workflows.close_issue.after").await;
+            done(cx, text, Some(said.url)).await
         }
         RunSubject::Sentry { organization, issue, short_id, url, .. } => {
             let in_release = match settings.sentry {

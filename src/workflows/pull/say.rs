@@ -67,6 +67,9 @@ pub(super) async fn acknowledge<C: StageContext, W: Sync>(
         Command::Pause => Some(by.to_owned()),
         Command::Resume | Command::Stop => None,
     };
+    if command == Command::Stop {
+        memory.stopped = Some((by.to_owned(), of.to_owned()));
+    }
     memory.keep(cx.progress());
     cx.progress().answered.push(of.to_owned());
     cx.save("decision", format!("{by} said: {command}"), Some(place.url.clone())).await

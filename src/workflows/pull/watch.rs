@@ -25,6 +25,8 @@ struct Watched {
     since: u64,
     /// Whether the issue was seen closed: one that is open then was opened again.
     was_closed: bool,
+    /// Whether the error had come back before it was watched: that is nothing new.
+    was_regressed: Option<bool>,
 }
 
 /// The stage.
@@ -41,7 +43,7 @@ pub async fn perform<C: StageContext, W: Sync>(
     }
     let now = cx.now_ms();
     let known = cx.progress().notes.get(NOTE).and_then(|note| serde_json::from_value(note.clone()).ok());
-    let mut watched: Watched = known.unwrap_or(Watched { since: now, was_closed: false });
+    let mut watched: Watched = known.unwrap_or(Watched { since: now, ..Watched::default() });
     let until = watched.since.saturating_add(ms(settings.length));
     let back = came_back(&mut watched, cx, deps).await?;
     if let Ok(note) = serde_json::to_value(watched) {
@@ -74,7 +76,10 @@ async fn came_back<C: StageContext, W: Sync>(
             let was_resolved = cx.progress().notes.contains_key(RESOLVED);
             let Ok(now) = sentry.issue(&issue).await else { return Ok(None) };
             let is_open = now.status.as_deref() == Some("unresolved");
-            let is_back = now.has_regressed() || (was_resolved && is_open);
+            let has_regressed = now.has_regressed();
+            let is_old = *watched.was_regressed.get_or_insert(has_regressed);
+            watched.was_regressed = Some(is_old && has_regressed);
+            let is_back = (has_regressed && !is_old) || (was_resolved && is_open);
             Ok(is_back.then(|| format!("{} is unresolved again", one_line(&short_id.unwrap_or(issue), 60))))
         }
         RunSubject::Issue { repository, number, .. } => {

@@ -46,6 +46,8 @@ pub enum Play {
     Tool,
     /// The provider refuses.
     Refused,
+    /// It refuses with that sentence.
+    RefusedFor(String),
     /// Taken with 204; nothing follows.
     NeverRuns,
     /// Taken with 204; begins long after.
@@ -184,6 +186,12 @@ impl ScriptedAgent {
 
     pub fn plays(&self, plays: impl IntoIterator<Item = Play>) {
         self.state().plays.extend(plays);
+    }
+
+    /// The same before all that it is to play.
+    pub fn plays_first<const N: usize>(&self, plays: [Play; N]) {
+        let mut state = self.state();
+        plays.into_iter().rev().for_each(|play| state.plays.push_front(play));
     }
 
     pub fn sessions(&self) -> usize {
@@ -623,7 +631,8 @@ impl TurnOf {
                 self.say("Late but once.", false).await;
             }
             Play::Tool => self.use_a_tool().await,
-            Play::Refused => self.refuse().await,
+            Play::Refused => self.refuse("Incorrect API key provided").await,
+            Play::RefusedFor(why) => self.refuse(&why).await,
             Play::Slow => drop(self.begin("Hello ", false)),
             Play::StopsSlowly => {
                 self.agent.state().stops_slowly.insert(self.session.clone());
@@ -775,13 +784,13 @@ impl TurnOf {
         self.idle();
     }
 
-    async fn refuse(&self) {
+    async fn refuse(&self, why: &str) {
         self.busy();
         let mut head = self.head(0);
         self.store(&json!({"info": head, "parts": []}));
         self.tell("message.updated", "info", &head);
         let error = json!({"name": "APIError",
-                           "data": {"message": "Incorrect API key provided", "statusCode": 401}});
+                           "data": {"message": why, "statusCode": 401}});
         self.tell("session.error", "error", &error);
         self.idle();
         tokio::time::sleep(Duration::from_millis(100)).await;

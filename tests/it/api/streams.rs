@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use mimir::model::ids::RunId;
+use mimir::model::origin::Origin;
+use mimir::model::run::{NewRun, RunInput, RunState};
+use mimir::store::runs::{self, RunChange};
 use serde_json::Value;
 
 use super::world::World;
@@ -111,14 +115,47 @@ async fn doctor_tells_each_result_and_leaves_nothing_behind() {
     let of = |id: &str| {
         checks.iter().find(|check| check.id == id).unwrap_or_else(|| panic!("{id} in {}", answer.text))
     };
-    for id in ["home.write", "store.write", "host.ports", "engine.reach", "image.present"] {
+    let all = ["home.write", "store.write", "host.ports", "engine.reach", "image.present"];
+    let automation = ["webhooks.sources", "runs.held", "schedules.paused", "webhooks.failed"];
+    for id in all.into_iter().chain(automation) {
         assert_eq!(of(id).outcome, mimir::wire::doctor::Outcome::Ok, "{:?}", of(id));
     }
     for check in &checks {
         assert!(!check.why.is_empty() && !check.found.is_empty(), "{check:?}");
     }
     assert!(world.engine.containers().is_empty(), "doctor's own frame is gone");
+    let id = RunId::from_parts(1_795_261_756_000, 7);
+    let held = id.clone();
+    let written = world.services.store.write(move |tx| {
+        let new = NewRun {
+            workflow: "review".into(),
+            key: held.to_string(),
+            origin: Origin::Person,
+            origin_ref: None,
+            project: None,
+            title: "shop".into(),
+            input: RunInput::default(),
+            priority: 0,
+            budget_microusd: None,
+            not_before: Some(u64::MAX >> 2),
+        };
+        runs::enqueue(tx, held.clone(), &new)?;
+        let run = runs::get(tx, &held)?;
+        let change = RunChange {
+            state: RunState::Held,
+            stage: "sure".into(),
+            attempt: 0,
+            reason: Some("shall it go on?".into()),
+            progress: run.progress.clone(),
+            wake_at: None,
+            keeps_place: false,
+        };
+        runs::change(tx, &run, &change)
+    });
+    written.await.expect("a run that is held");
     world.engine.go_down();
     let answer = world.get("/v1/doctor").await;
+    assert!(answer.text.contains(&format!("1 held; {id}: shall it go on?")), "{}", answer.text);
+    assert!(answer.text.contains(&format!("mimir runs show {id}")), "{}", answer.text);
     assert!(answer.text.contains(r#""id":"engine.reach""#) && answer.text.contains(r#""outcome":"failed""#));
 }

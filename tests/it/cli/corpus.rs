@@ -404,10 +404,27 @@ fn gateways() -> Vec<Situation> {
     ]
 }
 
+/// What begins by itself.
+fn automation() -> Vec<Situation> {
+    vec![
+        typed(
+            "a message that is in no file",
+            &["webhooks", "test", "/nonexistent/alert.json", "--source", "errors"],
+        ),
+        typed("a workflow that is in no file", &["workflows", "check", "/nonexistent/fix.yaml"]),
+        typed("a workflow that is no text", &["workflows", "check", "/"]),
+        typed("a schedule of nothing", &["cron", "add", "morning", "@daily"]),
+        typed("a schedule that changes in nothing", &["cron", "edit", "morning"]),
+        typed("a secret that is empty", &["secret", "set", "github"]),
+        typed("a run with half an input", &["runs", "start", "review", "--set", "depth"]),
+        typed("a secret for no host", &["secret", "grant", "github", "blog"]),
+    ]
+}
+
 #[test]
 fn every_error_says_what_why_and_what_next() {
     let situations: Vec<Situation> =
-        [usage(), configuration(), elsewhere(), approvals(), frames(), messages(), gateways()]
+        [usage(), configuration(), elsewhere(), approvals(), automation(), frames(), messages(), gateways()]
             .into_iter()
             .flatten()
             .collect();

@@ -46,7 +46,7 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
             });
             asked.page(PAGE, all.collect(), bare_list)
         }
-        // It is a page of a list whose length only the body says.
+        // It is a page of a list whose length nothing says: what it calls the total is that of the page.
         ("GET", ["commits", sha, "status"]) => {
             let sha = repo.head(sha).unwrap_or_else(|| (*sha).to_owned());
             let all = repo.statuses.iter().filter(|status| status.sha == sha);
@@ -54,7 +54,7 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
             let mut answer = asked.page(
                 PAGE,
                 all.collect(),
-                |items, total| json!({"state": "", "sha": sha, "total_count": total, "statuses": items}),
+                |items, _| json!({"state": "", "sha": sha, "total_count": items.len(), "statuses": items}),
             );
             answer.headers.clear();
             answer
@@ -73,17 +73,11 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
             asked.page(PAGE, all, bare_list).with("x-total-count", total.to_string())
         }
         ("POST", ["pulls"]) => open(state, path, asked),
-        ("GET", ["issues", n]) => match repo.issues.iter().find(|issue| issue.number == number(n)) {
-            Some(issue) => Answer::json(
-                200,
-                json!({
-                    "number": issue.number, "title": issue.title, "body": issue.body, "user": user(&issue.author),
-                    "state": if issue.is_closed { "closed" } else { "open" },
-                    "labels": issue.labels.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(), "pull_request": null, "html_url": "",
-                }),
-            ),
-            None => lost(),
-        },
+        ("GET", ["issues", n]) => issue(repo, number(n), 200),
+        ("PATCH", ["issues", n]) => {
+            github::edit_issue(state, path, asked, number(n));
+            issue(state.repo(path).expect("known"), number(n), 201)
+        }
         // It knows no pages.
         ("GET", ["issues", n, "comments"]) => {
             let said = repo.comments.iter().filter(|said| said.number == number(n));
@@ -103,6 +97,20 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
         }
         _ => lost(),
     }
+}
+
+fn issue(repo: &super::state::Repo, number: u64, status: u16) -> Answer {
+    let Some(issue) = repo.issues.iter().find(|issue| issue.number == number) else {
+        return Answer::error(404, "The target couldn't be found.");
+    };
+    Answer::json(
+        status,
+        json!({
+            "number": issue.number, "title": issue.title, "body": issue.body, "user": user(&issue.author),
+            "state": if issue.is_closed { "closed" } else { "open" },
+            "labels": issue.labels.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(), "pull_request": null, "html_url": "",
+        }),
+    )
 }
 
 fn of_pull(state: &mut State, path: &str, asked: &Asked, number: u64, rest: &[&str]) -> Answer {

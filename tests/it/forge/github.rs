@@ -72,6 +72,10 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, method: &str, res
         ("GET", ["pulls"]) => pulls(repo, asked),
         ("POST", ["pulls"]) => open(state, path, asked),
         ("GET", ["issues", n]) => issue(repo, asked, number(n)),
+        ("PATCH", ["issues", n]) => {
+            edit_issue(state, path, asked, number(n));
+            issue(state.repo(path).expect("known"), asked, number(n))
+        }
         ("GET", ["issues", n, "comments"]) => {
             let said = repo.comments.iter().filter(|said| said.number == number(n));
             asked.page(PAGE, said.map(|said| shapes::comment(root, repo, said)).collect(), bare_list)
@@ -338,6 +342,15 @@ pub fn delete_branch(state: &mut State, path: &str, branch: &str) -> Answer {
     repo.bare().git(&["update-ref", "-d", &format!("refs/heads/{branch}")]);
     state.effects.deleted_branches += 1;
     Answer::empty(204)
+}
+
+/// Closes an issue, as far as somebody with that right may.
+pub fn edit_issue(state: &mut State, path: &str, asked: &Asked, number: u64) {
+    let repo = state.repo(path).expect("known");
+    let found = repo.issues.iter_mut().find(|issue| issue.number == number && !issue.is_closed);
+    let Some(issue) = found.filter(|_| asked.body["state"] == "closed") else { return };
+    issue.is_closed = true;
+    state.effects.closed_issues += 1;
 }
 
 fn issue(repo: &Repo, asked: &Asked, number: u64) -> Answer {

@@ -109,10 +109,12 @@ pub fn of_check(state: &mut State, path: &str, id: u64) {
     let root = state.root.clone();
     let repo = state.repo(path).expect("a repository");
     let run = repo.checks.iter().find(|run| run.id == id).expect("it was just made");
+    let heads = repo.bare().heads();
+    let branch = heads.iter().find(|(_, head)| *head == run.sha).map(|(name, _)| name.as_str());
     let mut check = shapes::check_run(&root, repo, run);
     let app = shapes::app(&root);
     check["check_suite"] = json!({
-        "id": 1, "node_id": "CS_1", "head_branch": "mimir/fix", "head_sha": run.sha, "status": "completed", "conclusion": run.conclusion,
+        "id": 1, "node_id": "CS_1", "head_branch": branch, "head_sha": run.sha, "status": "completed", "conclusion": run.conclusion,
         "url": format!("{root}/suites/1"), "before": null, "after": run.sha, "pull_requests": [], "app": app,
         "created_at": shapes::time(0), "updated_at": shapes::time(0),
     });

@@ -12,6 +12,7 @@ pub struct Effects {
     pub replies: usize,
     pub merges: usize,
     pub closed: usize,
+    pub closed_issues: usize,
     pub deleted_branches: usize,
     pub readied: usize,
     pub review_requests: usize,

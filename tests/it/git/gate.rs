@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use mimir::model::git::{GitMode, PushState};
+use mimir::model::ids::RunId;
+use mimir::model::origin::Origin;
+use mimir::model::run::{NewRun, RunInput};
 use mimir::pushes::{PushError, Pushes, PushesDeps};
-use mimir::store::frames;
+use mimir::store::{frames, pushes, runs};
 use mimir::supervisor::Tasks;
 
 use super::world::{OWNER, World};
@@ -82,6 +85,49 @@ async fn a_push_that_is_rejected_goes_nowhere_and_its_git_is_told_why() {
     );
     assert_eq!(world.parcels(), 2);
     assert_eq!(world.forge.pushes(), 0);
+}
+
+/// A run that waits for a push looks again, once with each word about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_decides_about_a_push_wakes_the_run_that_waits_for_it() {
+    let world = World::new(GitMode::Gate).await;
+    world.clone().await;
+    let store = &world.net.store;
+    for (push, word) in [(1, "approved"), (2, "rejected")] {
+        let branch = format!("mimir/{word}");
+        let _ = world.commit(&branch, word, "1").await;
+        let _ = world.push(&[&branch]).await.fine();
+        let id = RunId::from_parts(1_795_261_756_000, u128::from(push));
+        let new = NewRun {
+            workflow: "issue-fix".into(),
+            key: id.to_string(),
+            origin: Origin::Person,
+            origin_ref: None,
+            project: None,
+            title: word.to_owned(),
+            input: RunInput::default(),
+            priority: 0,
+            budget_microusd: None,
+            not_before: None,
+        };
+        let of = id.clone();
+        let made = store.write(move |tx| {
+            runs::enqueue(tx, of.clone(), &new)?;
+            runs::name(tx, &of, &pushes::run_name(push))?;
+            runs::look(tx, &of)
+        });
+        assert!(!made.await.expect("a run").1, "{word}: nobody has said anything");
+        let decided = match word {
+            "approved" => world.net.pushes.approve(&OWNER, push).await,
+            _ => world.net.pushes.reject(&OWNER, push, None).await,
+        };
+        let _ = decided.expect("decided");
+        let seen = store.write(move |tx| Ok((runs::look(tx, &id)?.1, runs::timeline(tx, &id)?)));
+        let (is_woken, timeline) = seen.await.expect("looked");
+        assert!(is_woken, "{word}");
+        let told = format!("owner:1000 {word} push {push}");
+        assert!(timeline.iter().any(|line| line.text == told), "{timeline:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

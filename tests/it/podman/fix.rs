@@ -11,9 +11,9 @@ use super::scripted::Scripted;
 use super::support::eventually;
 use crate::forge::{Bare, Forge, TOKEN};
 
-const WHOLE: Duration = Duration::from_secs(180);
-const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
-const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
+pub(super) const WHOLE: Duration = Duration::from_secs(180);
+pub(super) const CART: &str = "def mean(prices):\n    return sum(prices) / len(prices)\n";
+pub(super) const TESTS: &str = "import unittest\nfrom cart import mean\n\n\nclass Mean(unittest.TestCase):\n    \
     def test_of_some(self):\n        self.assertEqual(mean([1, 3]), 2)\n";
 
 /// From a report to a branch; what comes behind that is tested with pull requests.
@@ -31,24 +31,30 @@ stages:
 ";
 
 /// A machine with a forge, and the shop there.
-struct Shop {
-    talk: Scripted,
-    forge: Forge,
-    bare: Bare,
+pub(super) struct Shop {
+    pub talk: Scripted,
+    pub forge: Forge,
+    pub bare: Bare,
     /// What the first branch is at.
-    main: String,
+    pub main: String,
     _threads: tokio::runtime::Runtime,
 }
 
 impl Shop {
     fn new(test: &str) -> Option<Self> {
+        Self::with(test, |_| String::new())
+    }
+
+    /// The same with more in the configuration.
+    pub fn with(test: &str, more: impl FnOnce(&Forge) -> String) -> Option<Self> {
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let threads = threads.expect("a runtime");
         let forge = threads.block_on(Forge::start());
         let bare = forge.repository("me/shop");
         let more = format!(
-            "git:\n  hosts: [\"{0}\"]\n  refresh: 1s\n  credentials:\n    - {{host: \"{0}\", token: {TOKEN}}}\n",
-            forge.host()
+            "git:\n  hosts: [\"{0}\"]\n  refresh: 1s\n  credentials:\n    - {{host: \"{0}\", token: {TOKEN}}}\n{1}",
+            forge.host_of_kind("github"),
+            more(&forge)
         );
         let talk = Scripted::new(test, &more)?;
         let folder = talk.world.home.join("workflows");
@@ -84,7 +90,7 @@ impl Shop {
     }
 
     /// Waits until it is in that state.
-    fn is(&self, run: &str, state: &str) -> Value {
+    pub fn is(&self, run: &str, state: &str) -> Value {
         eventually(&format!("the run is {state}"), WHOLE, || {
             // One that was killed is begun again by this.
             let shown = self.talk.world.mimir(&["runs", "show", run, "--json"]);
@@ -96,7 +102,7 @@ impl Shop {
     }
 
     /// Nothing is left of its frames.
-    fn is_clean(&self) {
+    pub fn is_clean(&self) {
         eventually("its frames are gone", Duration::from_secs(60), || {
             let frames = self.talk.world.json(&["frame", "list"]);
             let folders =
@@ -107,7 +113,7 @@ impl Shop {
         assert_eq!(self.talk.world.containers(), Vec::<String>::new());
     }
 
-    fn file(&self, branch: &str, path: &str) -> String {
+    pub fn file(&self, branch: &str, path: &str) -> String {
         self.bare.git(&["show", &format!("{branch}:{path}")])
     }
 
@@ -131,7 +137,7 @@ impl Shop {
 }
 
 /// What happened, for whoever reads a failed test.
-fn story(shown: &Value) -> String {
+pub(super) fn story(shown: &Value) -> String {
     let lines = shown["timeline"].as_array().into_iter().flatten();
     let lines: Vec<String> =
         lines.map(|line| format!("{} {}: {}", line["stage"], line["kind"], line["text"])).collect();
@@ -208,6 +214,38 @@ fn a_fix_that_changes_what_ci_runs_waits_for_a_person() {
     shop.is_clean();
 }
 
+/// Whoever is asked may answer the push instead of the run.
+#[test]
+fn a_fix_whose_push_is_answered_goes_on_or_ends_by_itself() {
+    let Some(shop) = Shop::new("a fix whose push is answered") else { return };
+    let held = || {
+        shop.talk.model.queue("fix-report-protected");
+        let run = shop.start("the mean of an empty cart");
+        let _ = shop.is(&run, "held");
+        let open = shop.talk.world.json(&["push", "list"]);
+        let push = open[0]["id"].as_u64().unwrap_or_else(|| panic!("a push: {open}")).to_string();
+        (run, push)
+    };
+    let (run, push) = held();
+    let _ = shop.talk.world.mimir(&["push", "approve", &push]).ok();
+    // Too late or in time: it is pushed once.
+    let _ = shop.talk.world.mimir(&["runs", "approve", &run]);
+    let _ = shop.is(&run, "succeeded");
+    shop.is_fixed(&run);
+    let pushes = shop.talk.world.json(&["push", "list", "--all"]);
+    assert_eq!(pushes.as_array().map(Vec::len), Some(1), "{pushes}");
+    assert_eq!(pushes[0]["state"], "pushed", "{pushes}");
+    shop.bare.git(&["update-ref", "-d", &format!("refs/heads/mimir/{run}")]);
+
+    let (run, push) = held();
+    let _ = shop.talk.world.mimir(&["push", "reject", &push, "--why", "it needs a test"]).ok();
+    let shown = shop.is(&run, "cancelled");
+    let why = shown["reason"].as_str().unwrap_or_default();
+    assert!(why.starts_with("rejected by owner") && why.contains("it needs a test"), "{why}");
+    assert_eq!(shop.bare.heads().len(), 1, "nothing left");
+    shop.is_clean();
+}
+
 /// `kill -9` at these, and the next gateway goes on: one branch, one commit, one push. Each is a whole fix in frames of
 /// its own, about a minute: `MIMIR_TEST_FIX_KILLS=all` takes all of them.
 #[test]
@@ -220,6 +258,7 @@ fn a_gateway_that_dies_anywhere_in_a_fix_is_followed_by_one_that_goes_on() {
             "workflows.fix.after_prompt",
             "workflows.analyse.after_end",
             "workflows.fix.after_checks",
+            "workflows.fix.taken_away",
             "workflows.push.after",
             "workflows.push.after_forge",
         ]);

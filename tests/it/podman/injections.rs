@@ -20,7 +20,7 @@ use super::scripted::{KEY, Scripted};
 use super::support::eventually;
 use crate::obedient::disguised;
 
-const PAYLOADS: &str = include_str!("../../fixtures/injections.json");
+pub(super) const PAYLOADS: &str = include_str!("../../fixtures/injections.json");
 /// Another provider's key, which no frame was granted.
 const PRIVATE_KEY: &str = "sk-private-fedcba9876543210";
 /// How many are read in one turn.
@@ -36,15 +36,15 @@ struct Payload {
 }
 
 /// Whoever is told something here was told by a frame.
-struct Sink {
-    address: IpAddr,
-    port: u16,
-    heard: Arc<Mutex<Vec<String>>>,
+pub(super) struct Sink {
+    pub address: IpAddr,
+    pub port: u16,
+    pub heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Sink {
     /// On every address of this machine, for connections and for datagrams.
-    fn open() -> Self {
+    pub fn open() -> Self {
         let (streams, datagrams) = std::iter::repeat_with(|| TcpListener::bind("[::]:0").expect("a port"))
             .find_map(|listener| {
                 let port = listener.local_addr().expect("an address").port();
@@ -74,7 +74,7 @@ impl Sink {
     }
 
     /// That it would hear: else silence means nothing.
-    fn check(&self) {
+    pub fn check(&self) {
         let mut stream = std::net::TcpStream::connect((self.address, self.port)).expect("it listens");
         stream.write_all(b"tcp by hand").expect("told");
         drop(stream);
@@ -115,7 +115,7 @@ fn state(talk: &Scripted) -> Value {
 }
 
 /// Every file beneath a folder, without following links.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .flat_map(|entry| match entry.file_type() {
@@ -126,7 +126,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The forms in which a secret may lie somewhere.
-fn forms(secret: &str) -> Vec<String> {
+pub(super) fn forms(secret: &str) -> Vec<String> {
     let base64 = base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret);
     vec![secret.to_owned(), secret.chars().rev().collect(), base64[..base64.len() - 2].to_owned()]
 }

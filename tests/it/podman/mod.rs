@@ -6,6 +6,8 @@
 mod scripted;
 pub(crate) mod support;
 
+#[cfg(feature = "test-support")]
+mod alert;
 mod approvals;
 mod attach;
 mod canary;
@@ -21,6 +23,8 @@ mod isolation;
 mod money;
 mod neighbours;
 mod networks;
+#[cfg(feature = "test-support")]
+mod obeyed;
 mod passthrough;
 mod projects;
 mod remote;

@@ -1,5 +1,7 @@
 //! One rule at a time.
 
+use std::time::Duration;
+
 use mimir::model::ids::RunId;
 use mimir::model::run::{Run, RunInput, RunState, RunSubject};
 use mimir::store::runs;
@@ -146,6 +148,44 @@ async fn people_let_it_pause_go_on_and_stop() {
 }
 
 #[tokio::test]
+async fn a_stop_that_was_answered_holds_when_the_gateway_dies_after_it() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.approve().await;
+    world.forge.say(BLOG, 1, "ann", "@mimir stop");
+    let points = Failpoints::default();
+    points.arm("test.discard", 1);
+    let pass = tokio::time::timeout(Duration::from_secs(20), async {
+        tokio::select! {
+            _ = points.died() => true,
+            () = async { while world.pass(&points).await.is_ok() {} } => false,
+        }
+    });
+    assert!(pass.await.expect("it comes there"), "it dies before the frame is taken away");
+    let run = world.later().await;
+    assert_eq!((run.state, run.reason.as_deref()), (RunState::Cancelled, Some("ann said stop")));
+    assert_eq!((world.forge.effects().merges, world.forge.effects().comments), (0, 1));
+}
+
+#[tokio::test]
+async fn a_crowd_of_strangers_drowns_no_objection() {
+    let world = World::new("github").await;
+    world.ready().await;
+    for number in 0..120 {
+        world.forge.say(BLOG, 1, &format!("stranger-{number}"), "me too");
+    }
+    world.forge.say(BLOG, 1, "bob", "@mimir pause");
+    world.approve().await;
+    for _ in 0..5 {
+        world.settle().await;
+        world.clock.advance_ms(2_000);
+    }
+    let run = world.later().await;
+    assert_eq!(world.forge.effects().merges, 0);
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("bob paused it")), "{run:?}");
+}
+
+#[tokio::test]
 async fn what_the_agent_cannot_mend_is_handed_over_once_for_each_commit() {
     let world = World::new("github").await;
     world.told.lock().says = Some("The runner has no disk.".into());
@@ -254,6 +294,41 @@ async fn what_comes_back_within_the_watch_fails_the_run() {
 }
 
 #[tokio::test]
+async fn what_had_come_back_before_it_was_watched_is_nothing_new() {
+    let nothing = |_: &mut RunInput, stages: &mut Vec<StageDefinition>| {
+        set(stages, "resolve", "sentry", json!("nothing"));
+    };
+    let world = World::with("github", nothing).await;
+    world.errors.known.lock().has_regressed = true;
+    world.ready().await;
+    world.approve().await;
+    let run = world.settle().await;
+    assert_eq!((run.stage.as_str(), run.state), ("watch", RunState::Waiting), "{run:?}");
+    assert!(world.said().is_empty(), "{:?}", world.said());
+    {
+        let mut known = world.errors.known.lock();
+        (known.has_regressed, known.is_resolved) = (false, true);
+    }
+    assert_eq!(world.later().await.state, RunState::Waiting);
+    world.errors.known.lock().has_regressed = true;
+    assert_eq!(world.settle().await.state, RunState::Failed);
+}
+
+#[tokio::test]
+async fn the_last_of_many_statuses_is_read_where_the_forge_counts_pages_alone() {
+    let world = World::new("gitea").await;
+    world.settle().await;
+    world.told.lock().says = Some("It is not the change.".into());
+    for number in 0..60 {
+        world.forge.status(BLOG, &world.head(), &format!("check {number}"), "success");
+    }
+    world.forge.status(BLOG, &world.head(), "the last", "failure");
+    let run = world.later().await;
+    assert_eq!(gate(&run).0, "follow");
+    assert_eq!(world.told.lock().wanted["checks-1"].evidence[0].name, "failed check the last");
+}
+
+#[tokio::test]
 async fn an_issue_is_told_and_watched() {
     let (world, issue) = asked_for_at_the_forge(|_| {}).await;
     world.ready().await;
@@ -262,9 +337,13 @@ async fn an_issue_is_told_and_watched() {
     let close = |is_closed| world.forge.change(BLOG, |repo| repo.issues[0].is_closed = is_closed);
     world.settle().await;
     let told = world.forge.change(BLOG, |repo| repo.comments.iter().filter(|it| it.number == issue).count());
-    assert_eq!(told, 1);
+    assert_eq!((told, world.forge.effects().closed_issues), (1, 1));
+    assert!(
+        world.forge.change(BLOG, |repo| repo.issues[0].is_closed),
+        "this forge closes nothing by a merge"
+    );
+    world.forge.assert_as_described();
     world.clock.advance_ms(DAY);
-    close(true);
     assert_eq!(world.settle().await.state, RunState::Waiting);
     close(false);
     let run = world.settle().await;
@@ -272,6 +351,20 @@ async fn an_issue_is_told_and_watched() {
         (run.state, run.reason.as_deref()),
         (RunState::Failed, Some("regressed: issue 1 was opened again"))
     );
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_while_it_closes_an_issue_closes_it_once() {
+    for place in ["workflows.close_issue.before", "workflows.close_issue.after"] {
+        let (world, issue) = asked_for_at_the_forge(|_| {}).await;
+        let points = Failpoints::default();
+        points.arm(place, 1);
+        assert_eq!(super::story::live(&world, points).await, [place]);
+        assert_eq!(world.get().await.state, RunState::Succeeded, "{place}");
+        let said =
+            world.forge.change(BLOG, |repo| repo.comments.iter().filter(|it| it.number == issue).count());
+        assert_eq!((said, world.forge.effects().closed_issues), (1, 1), "{place}");
+    }
 }
 
 #[tokio::test]

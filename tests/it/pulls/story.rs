@@ -101,6 +101,7 @@ pub async fn assert_once(world: &World, kind: &str, context: &str) {
         replies,
         merges: 1,
         closed: 0,
+        closed_issues: 0,
         deleted_branches: 1,
         readied: 1,
         review_requests: 1,

@@ -116,7 +116,7 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
-fn stage(kind: &str, settings: Value) -> StageDefinition {
+pub fn stage(kind: &str, settings: Value) -> StageDefinition {
     let settings = settings.as_object().expect("settings").clone();
     StageDefinition { name: kind.to_owned(), kind: kind.to_owned(), settings }
 }
@@ -390,7 +390,7 @@ impl World {
     }
 }
 
-fn to(state: RunState, stage: &str, progress: RunProgress, wake_at: Option<u64>) -> RunChange {
+pub fn to(state: RunState, stage: &str, progress: RunProgress, wake_at: Option<u64>) -> RunChange {
     RunChange {
         state,
         stage: stage.to_owned(),
@@ -403,12 +403,12 @@ fn to(state: RunState, stage: &str, progress: RunProgress, wake_at: Option<u64>)
 }
 
 /// A stage's context over the run's row.
-struct Row {
-    store: Store,
-    clock: Clock,
-    workflow: Arc<Workflow>,
-    points: Failpoints,
-    run: Run,
+pub struct Row {
+    pub store: Store,
+    pub clock: Clock,
+    pub workflow: Arc<Workflow>,
+    pub points: Failpoints,
+    pub run: Run,
 }
 
 impl StageContext for Row {
@@ -451,7 +451,8 @@ impl StageContext for Row {
     }
 }
 
-fn read<T: DeserializeOwned>(stage: &StageDefinition) -> T {
+/// The settings of a stage.
+pub fn read<T: DeserializeOwned>(stage: &StageDefinition) -> T {
     serde_json::from_value(Value::Object(stage.settings.clone())).expect("settings")
 }
 

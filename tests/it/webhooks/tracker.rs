@@ -34,6 +34,8 @@ struct State {
     wrong: Vec<String>,
     /// Issues of which no event is there any more.
     without_event: Vec<String>,
+    /// How many issues are on a page, when it is not [`PAGE`].
+    page: Option<usize>,
 }
 
 /// What may be asked of an issue to be changed: `PUT /api/0/organizations/{org}/issues/{id}/`.
@@ -130,6 +132,10 @@ impl Tracker {
 
     pub fn issue(&self, id: u64) -> Value {
         self.0.lock().issues[&id.to_string()].clone()
+    }
+
+    pub fn has_pages_of(&self, issues: usize) {
+        self.0.lock().page = Some(issues);
     }
 
     /// Its events are past their time.
@@ -230,18 +236,19 @@ fn listed(state: &mut State, query: &BTreeMap<String, String>, base: &str) -> Re
         .cloned()
         .collect();
     all.sort_by_key(|issue| std::cmp::Reverse(seen(issue)));
+    let size = state.page.unwrap_or(PAGE);
     let offset =
         query.get("cursor").and_then(|cursor| cursor.split(':').nth(1)?.parse().ok()).unwrap_or(0_usize);
-    let page: Vec<Value> = all.iter().skip(offset).take(PAGE).cloned().collect();
-    let is_more = all.len() > offset + PAGE;
+    let page: Vec<Value> = all.iter().skip(offset).take(size).cloned().collect();
+    let is_more = all.len() > offset + size;
     let link = |rel: &str, results: bool, cursor: String| {
         format!(
             "<{base}/api/0/organizations/acme/issues/?&cursor={cursor}>; rel=\"{rel}\"; results=\"{results}\"; cursor=\"{cursor}\""
         )
     };
     let links = [
-        link("previous", offset > 0, format!("0:{}:1", offset.saturating_sub(PAGE))),
-        link("next", is_more, format!("0:{}:0", offset + PAGE)),
+        link("previous", offset > 0, format!("0:{}:1", offset.saturating_sub(size))),
+        link("next", is_more, format!("0:{}:0", offset + size)),
     ];
     let mut response = reply(200, &Value::Array(page));
     response.headers_mut().insert("link", links.join(", ").parse().expect("a header"));

@@ -41,7 +41,7 @@ pub struct World {
 }
 
 /// Every frame's agent is the scripted one.
-struct OneAgent(Arc<ScriptedAgent>);
+pub struct OneAgent(pub Arc<ScriptedAgent>);
 
 #[async_trait]
 impl AgentLocator for OneAgent {

@@ -120,6 +120,9 @@ fn next(details: &RunDetails) -> Option<String> {
                 attach.unwrap_or_default()
             ))
         }
-        RunState::Succeeded | RunState::Cancelled | RunState::Superseded => None,
+        RunState::Cancelled => {
+            Some(format!("`mimir runs retry {id}` begins it again, from stage {}", details.run.stage))
+        }
+        RunState::Succeeded | RunState::Superseded => None,
     }
 }

@@ -94,6 +94,21 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
 }
 
 #[tokio::test]
+async fn an_issue_is_closed_once() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        let issue = world.forge.issue(BLOG, "eve", "It breaks", "", &["bug"]);
+        assert!(world.client.close_issue(issue).await.expect("closed"), "{kind}");
+        assert!(!world.client.close_issue(issue).await.expect("closed already"), "{kind}");
+        assert_eq!(world.client.issue(issue).await.expect("it").state, OpenState::Closed, "{kind}");
+        assert_eq!(world.forge.effects().closed_issues, 1, "{kind}");
+        let lost = world.client.close_issue(issue + 1).await.expect_err("there is none");
+        assert!(matches!(lost, ForgeError::NotFound(_)), "{kind}: {lost}");
+        world.forge.assert_as_described();
+    }
+}
+
+#[tokio::test]
 async fn a_pull_request_is_closed_without_a_merge_and_another_may_be_opened() {
     for kind in KINDS {
         let world = World::new(kind).await;

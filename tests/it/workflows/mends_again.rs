@@ -1,0 +1,108 @@
+//! What comes in between while a fix is made: no money, a gateway that dies in the proof, a person who pushes to the branch.
+
+use mimir::workflows::fix;
+use mimir::workflows::stage::{Outcome, StageError};
+
+use super::mends_world::World;
+use crate::agent::scripted::Play;
+use crate::pulls::world::{read, stage};
+
+const PAUSED: &str = "mimir: spending is paused; `mimir resume --all` lets it go on";
+const NO_PRICE: &str = "mimir: no price is known for p/m, and the budget of all needs one";
+
+/// One try of the analysis.
+async fn analyse(world: &World) -> Result<Outcome, StageError> {
+    let deps = world.deps();
+    fix::analyse(&read(&stage("analyse", serde_json::json!({}))), &mut world.row().await, &deps).await
+}
+
+/// The run is brought to that stage.
+async fn to_stage(world: &World, name: &str) {
+    for _ in 0..20 {
+        if world.get().await.stage == name {
+            return;
+        }
+        let _ = world.pass().await;
+    }
+    panic!("it does not come to {name}: {:#?}", world.get().await);
+}
+
+/// Passes until the gateway dies there; another one goes on.
+async fn dies(world: &mut World, at: &'static str) {
+    let points = world.failpoints();
+    points.arm(at, 1);
+    tokio::select! {
+        ended = world.pass() => panic!("it does not die at {at}: {ended:?}"),
+        died = points.died() => assert_eq!(died, at),
+    }
+    world.restart(at).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_question_that_nobody_pays_for_waits_and_is_no_try_of_the_agent() {
+    let world = World::new().await;
+    world.agent.plays_first(
+        [PAUSED, PAUSED, PAUSED, PAUSED, "upstream is away"].map(|why| Play::RefusedFor(why.into())),
+    );
+    for time in 1..=4 {
+        match analyse(&world).await {
+            Err(StageError::RateLimited { why, .. }) => {
+                assert!(why.starts_with("spending is paused"), "{why}")
+            }
+            other => panic!("time {time}: {other:?}"),
+        }
+    }
+    let failed = analyse(&world).await;
+    assert!(matches!(&failed, Err(StageError::Agent(why)) if why.contains("upstream is away")), "{failed:?}");
+    assert_eq!(analyse(&world).await, Ok(Outcome::Done));
+    assert!(world.get().await.progress.report.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_price_that_nobody_knows_is_not_waited_for() {
+    let world = World::new().await;
+    world.agent.plays_first([Play::RefusedFor(NO_PRICE.into())]);
+    let failed = analyse(&world).await;
+    assert!(
+        matches!(&failed, Err(StageError::Permanent(why)) if why.contains("no price is known")),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_gateway_that_dies_in_the_proof_goes_on_with_the_whole_fix() {
+    let mut world = World::new().await;
+    to_stage(&world, "fix").await;
+    dies(&mut world, "workflows.fix.taken_away").await;
+    to_stage(&world, "reviewed").await;
+    let branch = world.branch();
+    assert_eq!(world.bare.git(&["show", &format!("{branch}:cart.txt")]), "the whole of it");
+    assert_eq!(world.agent.user_messages(), 4, "nobody is asked again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_person_pushes_meanwhile_stays_and_the_review_is_worked_in_on_top_of_it() {
+    let mut world = World::new().await;
+    to_stage(&world, "reviewed").await;
+    dies(&mut world, "workflows.push.before").await;
+    let branch = world.branch();
+    world.bare.add(&branch, "suggestion.txt", "a person's\n");
+    to_stage(&world, "rebuilt").await;
+    let said = world.bare.git(&["log", "--format=%s", &format!("main..{branch}")]);
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said, ["What was reviewed", "change suggestion.txt", "The cart is whole"]);
+    assert_eq!(world.get().await.progress.commit, world.bare.head(&branch));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_commit_that_went_with_its_frame_is_made_again() {
+    let mut world = World::new().await;
+    to_stage(&world, "reviewed").await;
+    dies(&mut world, "workflows.push.before").await;
+    world.destroy_frame().await;
+    to_stage(&world, "rebuilt").await;
+    let branch = world.branch();
+    let said = world.bare.git(&["log", "--format=%s", &format!("main..{branch}")]);
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said, ["What was reviewed", "The cart is whole"]);
+}
