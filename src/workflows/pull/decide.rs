@@ -7,6 +7,7 @@ use super::memory::{Heard, Memory, Work, WorkKind};
 use super::policy::{self, Lack, Look};
 use super::settings::{Conflicts, FollowSettings, MergePolicy, MergeSettings, NoChecks};
 use super::speakers::{Command, name};
+use super::words::one_line;
 use crate::model::forge::{CheckState, Checks, OpenState};
 use crate::model::run::{Evidence, RunProgress};
 
@@ -142,7 +143,7 @@ pub fn decide(
 ) -> Step {
     let case = Case { facts, memory, progress, rules, now, head: &facts.pull.head_sha };
     let step = case.stopped().or_else(|| case.ended()).or_else(|| case.told()).or_else(|| case.unasked());
-    let step = step.or_else(|| case.begun()).or_else(|| case.behind());
+    let step = step.or_else(|| case.moved()).or_else(|| case.begun()).or_else(|| case.behind());
     let step = step.or_else(|| case.said()).or_else(|| case.conflict()).or_else(|| case.checked());
     step.or_else(|| case.shown()).unwrap_or_else(|| case.merged())
 }
@@ -174,6 +175,19 @@ impl Case<'_> {
     fn unasked(&self) -> Option<Step> {
         let why = "it waits to know who may write".to_owned();
         self.facts.is_unasked.then(|| Step::Wait { until: self.now.saturating_add(ASK_AGAIN), why })
+    }
+
+    /// A yes, a review and green checks were for the branch that it went to. Where somebody sent it elsewhere, people have to
+    /// see to it: nothing is merged there with a right of ours.
+    fn moved(&self) -> Option<Step> {
+        let (was, is) = (self.memory.base.as_ref()?, &self.facts.pull.base_ref);
+        (was != is).then(|| {
+            self.hand_over(format!(
+                "it was sent to {}, and was opened for {}",
+                one_line(is, 100),
+                one_line(was, 100)
+            ))
+        })
     }
 
     fn ended(&self) -> Option<Step> {

@@ -23,6 +23,7 @@ pub fn take_in(
         memory.head.clone_from(&facts.pull.head_sha);
         (memory.head_since, memory.merge_tries, memory.conflict_since) = (now, 0, None);
     }
+    memory.base.get_or_insert_with(|| facts.pull.base_ref.clone());
     if facts.pull.mergeable == Some(false) {
         memory.conflict_since.get_or_insert(now);
     } else {

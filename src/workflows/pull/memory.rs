@@ -99,6 +99,8 @@ pub struct Pushed {
 pub struct Memory {
     /// The name that we have at the forge.
     pub own: Option<String>,
+    /// Which branch it goes to, as it was opened.
+    pub base: Option<String>,
     /// The newest commit that was seen,
     pub head: String,
     /// and since when (UTC ms).

@@ -89,6 +89,7 @@ async fn keep<C: StageContext>(pull: &PullRequest, commit: String, cx: &mut C) -
         merged: None,
     };
     let mut memory = Memory::of(cx.progress());
+    memory.base = Some(pull.base_ref.clone());
     memory.own = is_ours(pull, cx).then(|| pull.author.clone());
     memory.keep(cx.progress());
     cx.progress().pull = Some(known);

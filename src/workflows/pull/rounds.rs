@@ -55,6 +55,8 @@ pub(super) async fn work_in<C: StageContext, W: Worker>(
         work.came = Some(came);
         note(&work, place, cx).await?;
         deps.failpoints.hit("workflows.round.noted").await;
+        // A round may last longer than a forge's token: who is answered is told with the next one.
+        return Ok(Some(Outcome::Wait { until: cx.now_ms(), why: "what was done is answered".to_owned() }));
     }
     answer_all(&work, facts, place, cx, deps).await?;
     Ok(None)

@@ -243,6 +243,22 @@ async fn a_yes_holds_for_the_commit_that_was_shown_and_for_no_other() {
 }
 
 #[tokio::test]
+async fn a_yes_is_for_the_branch_that_it_goes_to() {
+    let world = World::new("github").await;
+    world.ready().await;
+    world.approve().await;
+    world.blog.git(&["branch", "release", "main"]);
+    world.forge.change(BLOG, |repo| repo.pulls[0].base = "release".into());
+    let run = world.settle().await;
+    assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "follow"), "{run:?}");
+    assert!(world.said().iter().any(|said| said.contains("it was sent to release")), "{:?}", world.said());
+    // Sent back, it is what somebody said yes to.
+    world.forge.change(BLOG, |repo| repo.pulls[0].base = "main".into());
+    world.approve().await;
+    assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
+}
+
+#[tokio::test]
 async fn a_merge_that_the_forge_refuses_is_handed_over() {
     let world = World::new("github").await;
     world.ready().await;
