@@ -77,7 +77,7 @@ pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
         }
     };
     let ours = own_program().map_or_else(|_| "mimir".to_owned(), |path| path.display().to_string());
-    let attach = attach_command(&ours, &name, args);
+    let attach = attach_command(&ours, &name, args, &env);
     let command = command_line(chosen, &name, id.as_deref(), &attach);
     if args.print {
         let command = command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
@@ -136,9 +136,21 @@ async fn tmux(words: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What runs in the tab; `--start` because a tab is where somebody wants to work.
-fn attach_command(ours: &str, name: &str, args: &OpenArgs) -> Vec<String> {
-    let mut command: Vec<String> = [ours, "frame", "attach", name, "--start"].map(str::to_owned).to_vec();
+/// What runs in the tab; `--start` because a tab is where somebody wants to work. A terminal program has an environment of
+/// its own: without ours, the tab would begin another gateway in another home.
+fn attach_command(
+    ours: &str,
+    name: &str,
+    args: &OpenArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let meant = |name: &&str| Some(format!("{name}={}", env(name)?));
+    let known: Vec<String> = ["MIMIR_HOME", "MIMIR_URL"].iter().filter_map(meant).collect();
+    let mut command = match known.is_empty() {
+        true => Vec::new(),
+        false => [vec!["env".to_owned()], known].concat(),
+    };
+    command.extend([ours, "frame", "attach", name, "--start"].map(str::to_owned));
     if let Some(window) = &args.window {
         command.extend(["--window".to_owned(), window.clone()]);
     }

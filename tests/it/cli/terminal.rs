@@ -257,7 +257,11 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n", log.display());
     std::fs::write(tools.join("tmux"), script).expect("written");
     std::process::Command::new("chmod").arg("+x").arg(tools.join("tmux")).status().expect("made executable");
-    world.set("PATH", &format!("{}:/usr/bin:/bin", tools.display())).set("TMUX", "/tmp/x,1,0");
+    let own = world.folder.path().join("own").display().to_string();
+    world
+        .set("PATH", &format!("{}:/usr/bin:/bin", tools.display()))
+        .set("TMUX", "/tmp/x,1,0")
+        .set("MIMIR_HOME", &own);
     let gateway = world.gateway();
     gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
     gateway.on("GET /v1/frames/nope", problem(404, "frame.not_found", "there is no frame `nope`"));
@@ -266,6 +270,7 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let asked = std::fs::read_to_string(&log).expect("tmux was asked");
     assert!(asked.starts_with("new-window\n-n\nblog\n"), "{asked}");
     assert!(asked.contains("frame attach blog --start --window shell"), "{asked}");
+    assert!(asked.contains(&format!("env MIMIR_HOME={own} ")), "tmux has an environment of its own: {asked}");
     assert!(
         asked.ends_with("\n;\nset-option\n-w\n@mimir_frame\nfrm_01k0000000000000000000000a\n"),
         "{asked}"
@@ -282,8 +287,16 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
 fn a_tmux_window_is_the_frames_by_what_was_noted_and_not_by_its_name() {
     let mut world = World::new();
     let socket = world.folder.path().join("tmux.sock");
+    let env = world.env().clone();
     let tmux = |words: &[&str]| {
-        let ran = std::process::Command::new("tmux").arg("-S").arg(&socket).args(words).output();
+        // What it runs looks for mimir's home as its environment says: never in that of who runs the tests.
+        let ran = std::process::Command::new("tmux")
+            .env_clear()
+            .envs(&env)
+            .arg("-S")
+            .arg(&socket)
+            .args(words)
+            .output();
         ran.ok()
             .filter(|ran| ran.status.success())
             .map(|ran| String::from_utf8_lossy(&ran.stdout).into_owned())
