@@ -270,7 +270,10 @@ fn open_runs_attach_in_a_window_of_the_tmux_around_us() {
     let asked = std::fs::read_to_string(&log).expect("tmux was asked");
     assert!(asked.starts_with("new-window\n-n\nblog\n"), "{asked}");
     assert!(asked.contains("frame attach blog --start --window shell"), "{asked}");
-    assert!(asked.contains(&format!("env MIMIR_HOME={own} ")), "tmux has an environment of its own: {asked}");
+    assert!(
+        asked.contains(&format!("env 'MIMIR_HOME={own}' ")),
+        "tmux has an environment of its own: {asked}"
+    );
     assert!(
         asked.ends_with("\n;\nset-option\n-w\n@mimir_frame\nfrm_01k0000000000000000000000a\n"),
         "{asked}"
