@@ -178,10 +178,11 @@ impl Case<'_> {
     }
 
     /// A yes, a review and green checks were for the branch that it went to. Where somebody sent it elsewhere, people have to
-    /// see to it: nothing is merged there with a right of ours.
+    /// see to it: nothing is merged there with a right of ours. Whoever lets it go on says yes to the other branch as well, and is
+    /// asked once more before the merge.
     fn moved(&self) -> Option<Step> {
         let (was, is) = (self.memory.base.as_ref()?, &self.facts.pull.base_ref);
-        (was != is).then(|| {
+        (was != is && !self.is_to_go_on()).then(|| {
             self.hand_over(format!(
                 "it was sent to {}, and was opened for {}",
                 one_line(is, 100),
@@ -227,11 +228,11 @@ impl Case<'_> {
         if let Some(work) = &self.memory.work {
             return Some(Step::WorkIn(work.clone()));
         }
-        let is_for_this = self.progress.approved.get(FOLLOW_GATE).is_some_and(|head| head == self.head);
-        if is_for_this {
-            return Some(Step::GoOn { head: self.head.to_owned() });
-        }
-        None
+        self.is_to_go_on().then(|| Step::GoOn { head: self.head.to_owned() })
+    }
+
+    fn is_to_go_on(&self) -> bool {
+        self.progress.approved.get(FOLLOW_GATE).is_some_and(|head| head == self.head)
     }
 
     /// The forge has not seen yet what was pushed: what it says is about the old commit.

@@ -181,7 +181,7 @@ async fn act<C: StageContext, W: Worker>(
             Ok(None)
         }
         Step::GoOn { head } => {
-            go_on(&head, cx).await?;
+            go_on(&head, &facts.pull.base_ref, cx).await?;
             Ok(None)
         }
         Step::RemoveDraftAndRequestReview { head, reviewers } => {
@@ -214,8 +214,12 @@ fn wait_for<C: StageContext>(why: &str, cx: &mut C) {
 }
 
 /// A person wants it tried once more.
-async fn go_on<C: StageContext>(head: &str, cx: &mut C) -> Result<(), StageError> {
+async fn go_on<C: StageContext>(head: &str, base: &str, cx: &mut C) -> Result<(), StageError> {
     let (mut memory, now) = (Memory::of(cx.progress()), cx.now_ms());
+    if memory.base.replace(base.to_owned()).is_some_and(|was| was != base) {
+        // That yes was for the other branch.
+        cx.progress().approved.remove(MERGE_GATE);
+    }
     memory.go_on(cx.progress(), FOLLOW_GATE, now);
     memory.keep(cx.progress());
     cx.save("decision", format!("tried once more at {}", short(head)), None).await

@@ -252,8 +252,15 @@ async fn a_yes_is_for_the_branch_that_it_goes_to() {
     let run = world.settle().await;
     assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "follow"), "{run:?}");
     assert!(world.said().iter().any(|said| said.contains("it was sent to release")), "{:?}", world.said());
-    // Sent back, it is what somebody said yes to.
+    // Whoever lets it go on there is asked anew before the merge.
+    world.approve().await;
+    let run = world.settle().await;
+    assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "merge"), "{run:?}");
+    // Sent back, people see to it once more.
     world.forge.change(BLOG, |repo| repo.pulls[0].base = "main".into());
+    assert_eq!(gate(&world.settle().await).0, "follow");
+    world.approve().await;
+    assert_eq!(gate(&world.settle().await).0, "merge");
     world.approve().await;
     assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
 }
