@@ -134,8 +134,7 @@ impl Schedules {
             let spec = change.of(old.spec.clone());
             let plan = spec.plan()?;
             let spec = tidy(spec, &plan);
-            let is_when = (&spec.expression, &spec.zone, spec.jitter_seconds)
-                != (&old.spec.expression, &old.spec.zone, old.spec.jitter_seconds);
+            let is_when = !spec.has_times_of(&old.spec);
             rows::set_spec(tx, old.id, &spec)?;
             let detail =
                 json!({ "expression": spec.expression, "zone": spec.zone, "does": spec.action.words() });

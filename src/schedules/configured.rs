@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{PRINCIPAL, Schedules, tick};
-use crate::model::schedule::{ConfiguredSchedule, ScheduleSource, ScheduleSpec};
+use crate::model::schedule::{ConfiguredSchedule, ScheduleSource};
 use crate::store::schedules as rows;
 use crate::store::{StoreError, Tx};
 
@@ -41,8 +41,7 @@ fn take_over_one(tx: &mut Tx<'_>, entry: &ConfiguredSchedule) -> Result<(), Stor
         return Ok(());
     }
     let is_off = known.as_ref().is_some_and(|known| known.paused.as_deref() == Some(OFF));
-    let when = |spec: &ScheduleSpec| (spec.expression.clone(), spec.zone.clone(), spec.jitter_seconds);
-    let is_same_time = known.as_ref().is_some_and(|known| when(&known.spec) == when(&entry.spec));
+    let is_same_time = known.as_ref().is_some_and(|known| known.spec.has_times_of(&entry.spec));
     let is_same = known.as_ref().is_some_and(|known| known.spec == entry.spec);
     let detail =
         json!({ "from": "configuration", "expression": entry.spec.expression, "zone": entry.spec.zone });

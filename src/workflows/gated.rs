@@ -9,11 +9,10 @@ use serde_json::json;
 use super::definition::{InputDefinition, StageDefinition, Workflow};
 use crate::model::origin::Origin;
 use crate::model::run::Run;
+use crate::model::schedule::GATE as VARIABLE;
 
 /// The name of the stage.
 const STAGE: &str = "schedule_gate";
-/// The variable that holds the line.
-const VARIABLE: &str = "gate";
 
 /// The workflow as that run follows it.
 pub(super) fn gated(mut workflow: Workflow, run: &Run) -> Workflow {

@@ -226,6 +226,13 @@ pub struct Plan {
 }
 
 impl ScheduleSpec {
+    /// Whether it happens at the same times as that one, whatever else differs.
+    #[must_use]
+    pub fn has_times_of(&self, other: &Self) -> bool {
+        let when = |spec: &Self| (spec.expression.clone(), spec.zone.clone(), spec.jitter_seconds);
+        when(self) == when(other)
+    }
+
     /// One that does this, and is otherwise as usual.
     #[must_use]
     pub fn new(expression: &str, zone: &str, action: ScheduleAction) -> Self {
