@@ -298,6 +298,27 @@ async fn runs_that_fail_or_cost_too_much_pause_it_until_somebody_looks() {
 }
 
 #[tokio::test]
+async fn what_was_spent_is_known_however_often_nothing_was_done_since() {
+    let world = World::new();
+    world.add("costs", spec("0 * * * *")).await;
+    world.at(START + HOUR).await;
+    world.ends(RunState::Succeeded).await;
+    let id = world.schedules.show(&name("costs")).await.expect("there").schedule.id;
+    let skipped = move |tx: &mut Tx<'_>| {
+        (1..=1_200).try_for_each(|n| {
+            let (instant, cause, outcome) = (START + HOUR + n, TickCause::Time, TickOutcome::Skipped);
+            rows::note(tx, &rows::NewTick { schedule: id, instant, cause, outcome, reason: None, run: None })
+                .map(drop)
+        })
+    };
+    world.store.write(skipped).await.expect("noted");
+    let began = move |db: &crate::store::Db<'_>| rows::is_noted(db, id, START + HOUR);
+    assert!(world.store.read(began).await.expect("read"), "the one that began a run is kept");
+    let skipped = move |db: &crate::store::Db<'_>| rows::is_noted(db, id, START + HOUR + 1);
+    assert!(!world.store.read(skipped).await.expect("read"), "and the oldest of the others is not");
+}
+
+#[tokio::test]
 async fn a_delay_makes_it_later_and_nothing_else() {
     let world = World::new();
     world.add("late", ScheduleSpec { jitter_seconds: 1800, ..spec("0 * * * *") }).await;

@@ -8,10 +8,13 @@ use mimir::config::schema::{Git, GitCredential, TokenSource};
 use mimir::forge::{Apps, Forges};
 use mimir::git::Credentials;
 use mimir::model::git::{ForgeHost, Repository};
+use mimir::model::ids::RunId;
+use mimir::model::run::{Report, RunProgress, RunState};
 use mimir::model::secret::Secret;
 use mimir::model::webhook::WebhookState;
 use mimir::outbound::HttpClients;
 use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
+use mimir::store::runs::RunChange;
 use mimir::store::{runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
@@ -211,6 +214,73 @@ async fn however_much_was_missed_each_is_taken_up_and_none_stands_in_the_way() {
     assert_eq!((all(&store).await.len(), matters.len()), (60, 60), "{matters:?}");
     webhooks.catch_up().await.expect("asked");
     assert_eq!(all(&store).await.len(), 60, "each of them once");
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_rule_that_wants_nothing_later_is_told_nothing_and_hears_the_alert_itself() {
+    let tasks = Tasks::default();
+    let (tracker, sentries) = tracker(&tasks, TOKEN).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let settings = Settings { rules: vec![Rule { catches_up: false, ..rule("errors") }], ..settings() };
+    let webhooks = service(&store, &Failpoints::default(), sentries, settings);
+    tasks.run(&webhooks);
+    webhooks.catch_up().await.expect("asked");
+    let rested = Clock::system().now_ms() - 3 * MINUTE;
+    tracker.add(3, rested, rested + 1, "new");
+    webhooks.catch_up().await.expect("asked");
+    assert!(all(&store).await.is_empty());
+    let told = alert(3, "e3").to_string();
+    assert!(!take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await.is_duplicate);
+    assert_eq!(all_decided(&store).await[0].state, WebhookState::Decided);
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn what_stopped_at_its_report_is_not_paid_for_again_at_the_next_alert() {
+    let tasks = Tasks::default();
+    let (_, sentries) = tracker(&tasks, TOKEN).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let settings = Settings { rules: vec![rule("errors")], ..settings() };
+    let webhooks = service(&store, &Failpoints::default(), sentries, settings);
+    tasks.run(&webhooks);
+    let tell = async |event: &'static str| {
+        let told = alert(7, event).to_string();
+        take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;
+        all_decided(&store).await
+    };
+    let first = tell("e1").await;
+    let id: RunId = first[0].run.as_deref().expect("a run").parse().expect("an id");
+    let ended = store.write(move |tx| {
+        let run = runs::get(tx, &id)?;
+        let report = Report {
+            cause: "nobody knows".into(),
+            evidence: Vec::new(),
+            confidence: 0.3,
+            plan: Vec::new(),
+            risk: None,
+            summary: None,
+        };
+        let change = RunChange {
+            state: RunState::Succeeded,
+            stage: run.stage.clone(),
+            attempt: 0,
+            reason: Some("stopped at the report".into()),
+            progress: RunProgress { report: Some(report), ..run.progress.clone() },
+            wake_at: None,
+            keeps_place: false,
+        };
+        runs::change(tx, &run, &change).map(drop)
+    });
+    ended.await.expect("ended");
+    let rows = tell("e2").await;
+    let ignored = rows.iter().find(|row| row.state == WebhookState::Ignored).expect("no second run");
+    assert!(
+        ignored.reason.as_deref().is_some_and(|why| why.contains("nothing is tried before")),
+        "{ignored:?}"
+    );
     assert!(tasks.stop(super::PATIENCE).await);
 }
 

@@ -4,6 +4,7 @@ use mimir::model::names::ProjectName;
 use mimir::model::run::RunState::{Cancelled, Failed, Held, Queued, Succeeded};
 use mimir::model::usage::Tokens;
 use mimir::store::budgets::{self, Payer};
+use mimir::store::runs::RunChange;
 use mimir::store::usage::{self, ModelCall};
 use mimir::store::{audit, runs};
 use mimir::workflows::{NewManualRun, RunError};
@@ -171,4 +172,37 @@ async fn the_end_of_an_id_names_a_run() {
     for nothing in ["", "run", "zzzzzzzz", "%", "run_%", &id[..20]] {
         assert!(matches!(workflows.named(nothing).await, Err(RunError::NotFound(_))), "{nothing}");
     }
+}
+
+#[tokio::test]
+async fn a_yes_for_another_commit_than_it_is_held_for_is_refused() {
+    let world = World::new().await;
+    world.workflow("asks", "stages:\n- { name: sure, kind: gate }\n");
+    let run = world.start("asks", &[]).await;
+    let held = world.reaches(&run.id, Held).await;
+    // As a merge holds it: for a commit.
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let mut progress = held.progress.clone();
+    progress.held.as_mut().expect("what is asked").subject = commit.to_owned();
+    let change = RunChange {
+        state: Held,
+        stage: held.stage.clone(),
+        attempt: 0,
+        reason: held.reason.clone(),
+        progress,
+        wake_at: None,
+        keeps_place: false,
+    };
+    world.services().store.write(move |tx| runs::change(tx, &held, &change)).await.expect("changed");
+    let workflows = &world.services().workflows;
+    for said in [None, Some("9123456789abcdef0123456789abcdef01234567"), Some("0123")] {
+        let refused = workflows.approve(&OWNER, &run.id, said.map(str::to_owned)).await;
+        assert!(
+            matches!(&refused, Err(RunError::HeldForOther { subject, .. }) if subject == commit),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(world.run(&run.id).await.state, Held);
+    workflows.approve(&OWNER, &run.id, Some(commit[..7].to_owned())).await.expect("approved");
+    assert_eq!(world.end_of(&run.id).await.state, Succeeded);
 }
