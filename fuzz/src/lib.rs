@@ -2,7 +2,12 @@
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub)]
 
 pub use mimir_model as model;
+pub use mimir_model::wire;
 
+#[path = "../../src/clock.rs"]
+pub mod clock;
+#[path = "../../src/config/mod.rs"]
+pub mod config;
 pub mod fix;
 pub mod opencode;
 pub mod sentry;
