@@ -97,7 +97,7 @@ impl Case {
         let facts = PullFacts {
             pull,
             checks_of: head(1),
-            checks: Checks { all: vec![check("test", CheckState::Passed)], is_cut: false },
+            checks: Checks { all: vec![check("test", CheckState::Passed)], ..Checks::default() },
             permissions: permissions.map(|(who, may)| (who.to_owned(), may)).into(),
             own: "mimir-bot".to_owned(),
             change: Some(vec![
