@@ -51,7 +51,7 @@ stages:
   - { name: fix, kind: fix, allow: [], checks: [\"true\"], prove: false }
   - { name: push, kind: push, max_files: 1000, max_lines: 1000000 }
   - { name: pull_request, kind: pull_request }
-  - { name: follow, kind: follow, quiet: 1s, poll: 1s, poll_most: 2s }
+  - { name: follow, kind: follow, quiet: 1s, poll: 1s, poll_most: 2s, green_for: 1s }
   - { name: merge, kind: merge }
 ";
 /// Ends with the report: it is never so sure.
