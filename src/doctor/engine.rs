@@ -145,7 +145,10 @@ pub(super) async fn frames(subject: &Subject) -> Check {
             rebuilds.extend(news.rebuild);
         }
         if behind.is_empty() {
-            return Finding::ok(format!("{} of them", frames.len()));
+            let warm = store.read(|db| store::frames::list_warm(db)).await.map_or(0, |warm| warm.len());
+            let ready =
+                if warm > 0 { format!(", and {warm} kept ready (`frames.warm`)") } else { String::new() };
+            return Finding::ok(format!("{} of them{ready}", frames.len()));
         }
         let upgrade = format!("mimir frame upgrade {}", behind.join(" "));
         let fix: Vec<String> = rebuilds.into_iter().chain([upgrade]).collect();

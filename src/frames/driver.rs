@@ -83,6 +83,8 @@ pub(super) struct Memory {
     pub(super) attended: bool,
     /// Whether this run was looked at, and is kept apart as it must be.
     pub(super) kept_apart: bool,
+    /// Whether it was nobody's when it was looked at last.
+    pub(super) was_warm: bool,
     /// What was noted about whose its users are.
     pub(super) told_of_users: Option<String>,
     /// What has shown itself of a starting frame.
@@ -113,6 +115,7 @@ impl Memory {
             start_permit: None,
             attended: false,
             kept_apart: false,
+            was_warm: false,
             told_of_users: None,
             readiness: ReadinessProbe::default(),
             counted_end: None,

@@ -58,6 +58,7 @@ mod steps;
 mod trust;
 mod upgrade;
 mod wait;
+mod warm;
 pub mod workspace;
 
 use std::collections::HashSet;
@@ -130,6 +131,7 @@ struct Inner {
     recycled: recycle::Counts,
     visitors: idle::Visitors,
     images: upgrade::Images,
+    warm: warm::Pool,
 }
 
 /// How the agent of a frame is reached.
@@ -182,6 +184,7 @@ impl Frames {
             recycled: recycle::Counts::default(),
             visitors: idle::Visitors::default(),
             images: upgrade::Images::default(),
+            warm: warm::Pool::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -328,6 +331,16 @@ impl Inner {
     /// A client for the frame's agent; none when it was never started.
     async fn client(&self, id: &FrameId) -> Result<Option<OpencodeClient>, FrameError> {
         Ok(self.access(id).await?.map(|access| access.client()))
+    }
+
+    /// Every row, those that are nobody's yet as well.
+    async fn all_rows(&self) -> Result<Vec<Frame>, FrameError> {
+        let read = self.deps.store.read(|db| {
+            let (mut all, warm) = (frames::list(db)?, frames::list_warm(db)?);
+            all.extend(warm);
+            Ok(all)
+        });
+        Ok(read.await?)
     }
 
     async fn row(&self, id: &FrameId) -> Result<Option<Frame>, FrameError> {
