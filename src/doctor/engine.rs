@@ -145,9 +145,10 @@ pub(super) async fn frames(subject: &Subject) -> Check {
             rebuilds.extend(news.rebuild);
         }
         if behind.is_empty() {
-            let warm = store.read(|db| store::frames::list_warm(db)).await.map_or(0, |warm| warm.len());
-            let ready =
-                if warm > 0 { format!(", and {warm} kept ready (`frames.warm`)") } else { String::new() };
+            let ready = match store.read(|db| store::frames::count_warm(db)).await {
+                Ok(0) | Err(_) => String::new(),
+                Ok(warm) => format!(", and {warm} kept ready (`frames.warm`)"),
+            };
             return Finding::ok(format!("{} of them{ready}", frames.len()));
         }
         let upgrade = format!("mimir frame upgrade {}", behind.join(" "));

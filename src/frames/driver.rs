@@ -179,7 +179,8 @@ impl Driver {
         self.memory.not_before = None;
         self.memory.refusals = 0;
         self.memory.last_step = None;
-        let settled = Some((frame.desired, frame.generation));
+        // One that is nobody's is not ready for anybody: whoever takes it waits for the look after that.
+        let settled = frame.warm.is_none().then_some((frame.desired, frame.generation));
         self.handle.seen.send_modify(|seen| {
             *seen = Seen { settled, problem: None, engine_away: None, ..seen.clone() };
         });

@@ -36,9 +36,11 @@ mod guest;
 mod idle;
 mod inside;
 mod isolation;
+mod kinds;
 mod learned;
 mod liveness;
 pub mod locator;
+mod memory;
 pub mod plan;
 mod ports;
 mod probes;
@@ -131,7 +133,7 @@ struct Inner {
     recycled: recycle::Counts,
     visitors: idle::Visitors,
     images: upgrade::Images,
-    warm: warm::Pool,
+    warm: kinds::Pool,
 }
 
 /// How the agent of a frame is reached.
@@ -171,6 +173,7 @@ impl Frames {
         let health = watch::Sender::new(0);
         let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
             .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
+        let warm = kinds::Pool::new(&deps.tasks);
         let inner = Inner {
             config: Live::new(deps.settings.config.clone()),
             crashes: Live::new(deps.settings.crashes),
@@ -184,7 +187,7 @@ impl Frames {
             recycled: recycle::Counts::default(),
             visitors: idle::Visitors::default(),
             images: upgrade::Images::default(),
-            warm: warm::Pool::default(),
+            warm,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -193,7 +196,11 @@ impl Frames {
     pub fn configure(&self, config: config::Frames) {
         let (window, limit) = (config.crash_window, config.crash_limit);
         self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
+        let is_other = self.inner.config.now().warm != config.warm;
         self.inner.config.set(config);
+        if is_other {
+            self.inner.look_after_warm();
+        }
     }
 
     /// What is configured for frames of which nothing else is said.

@@ -111,7 +111,7 @@ impl Frames {
             self.deal_with(&stray).await;
         }
         self.look_at_images_when_due().await;
-        self.keep_warm().await;
+        self.inner.look_after_warm();
         Ok(())
     }
 

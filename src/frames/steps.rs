@@ -77,6 +77,9 @@ impl Driver {
                 return Ok(Some(Next::after(pause)));
             }
         }
+        if frame.warm.is_some() {
+            return Ok((!self.may_start_warm()).then(|| Next::after(Duration::from_millis(100))));
+        }
         if self.memory.start_permit.is_none() {
             match self.inner.starts.clone().try_acquire_owned() {
                 Ok(permit) => self.memory.start_permit = Some(permit),

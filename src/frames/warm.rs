@@ -12,25 +12,27 @@
 //! nothing listens on its host's side (no broker, no ports), and its agent is not asked about its workspace, which is empty.
 //! A claimed one never becomes nobody's again.
 //!
-//! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*;
-//! and word for word what it read at its start (configuration, environment), compared by digest when it is claimed, so one that
-//! was started before a setting changed is not given away but collected. Everything else follows the row: what it may reach,
-//! what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of their own, graphics
-//! cards or a network of their own are always made as ever.
+//! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*
+//! (see `kinds`); and word for word what it read at its start (configuration, environment), compared by digest when it is
+//! claimed, so one that was started before a setting changed is not given away but collected. Everything else follows the row:
+//! what it may reach, what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of
+//! their own, graphics cards or a network of their own are always made as ever.
+//!
+//! One that fails or ends by itself is not begun again: it goes, and the next one of its kind waits.
 //!
 //! Inside it keeps the name that it was made with: `warm-…` stands in its prompt and as its host name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::create::Reservation;
-use super::driver::Driver;
+use super::driver::{Driver, millis};
 use super::error::FrameError;
+use super::kinds::{MOST_KINDS, Recipe, digest_of, kind_of};
+use super::memory::{Spare, spare};
 use super::project::Remark;
 use super::{Frames, Inner, ports};
 use crate::clock::entropy_128;
@@ -38,7 +40,6 @@ use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
-use crate::model::network::NetworkMode;
 use crate::model::origin::Origin;
 use crate::model::policy::Rule;
 use crate::model::principal::Principal;
@@ -47,74 +48,8 @@ use crate::store::frames::{self, NewFrame};
 use crate::store::{StoreError, approvals, warm_frames};
 use crate::supervisor::keyed::Next;
 
-/// How many kinds are kept ready; the one that was needed longest ago is forgotten first.
-const MOST_KINDS: usize = 4;
-/// One that nobody took for so long goes; it is made anew if its kind is still needed.
-const LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
-/// What an agent takes that does nothing, and some more.
-const ROOM: u64 = 512 << 20;
-/// So much, or a tenth of the machine's memory if that is more, stays free besides.
-const KEEP_FREE: u64 = 1 << 30;
 /// How long its agent may take to say that it is there before another one is taken.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
-
-/// What is kept ready.
-#[derive(Default)]
-pub(super) struct Pool {
-    /// Kinds that were needed, the last one at the end. Lost with the gateway: the next need brings it back.
-    wanted: Mutex<Vec<Recipe>>,
-    /// One looks after it at a time.
-    busy: tokio::sync::Mutex<()>,
-}
-
-/// How another one of a kind is made.
-#[derive(Clone)]
-struct Recipe {
-    kind: String,
-    like: NewFrame,
-    rules: Vec<Rule>,
-}
-
-impl Pool {
-    fn want(&self, recipe: Recipe) {
-        let mut wanted = self.wanted.lock();
-        wanted.retain(|known| known.kind != recipe.kind);
-        wanted.push(recipe);
-        if wanted.len() > MOST_KINDS {
-            wanted.remove(0);
-        }
-    }
-}
-
-/// The kind of a frame; none for one that cannot be started before it is known whose it is.
-fn kind_of(new: &NewFrame, rules: &[Rule], own_workspace: &Path) -> Option<String> {
-    let fits = new.desired == Desired::Running
-        && new.expires_at.is_some()
-        && Path::new(&new.workspace) == own_workspace
-        && new.network != NetworkMode::Open
-        && new.env.is_empty()
-        && new.git.is_none()
-        && !new.gpu;
-    let all =
-        json!([new.image, new.network, new.limits, [new.owner_uid, new.owner_gid], new.providers, rules,]);
-    fits.then(|| hex::encode(Sha256::digest(all.to_string()))[..16].to_owned())
-}
-
-/// A word for all that a frame reads at its start but the password, which is its own.
-fn digest_of(contents: &StartContents) -> String {
-    let mut digest = Sha256::new();
-    for text in [&contents.agent_config, &contents.env, &contents.git_config] {
-        digest.update(text.as_bytes());
-        digest.update([0]);
-    }
-    for (name, secret) in &contents.secrets {
-        digest.update(name.as_bytes());
-        digest.update([0]);
-        digest.update(secret.reveal().as_bytes());
-        digest.update([0]);
-    }
-    hex::encode(digest.finalize())
-}
 
 impl Frames {
     /// One that is ready becomes the frame that is wanted. None when there is no such one.
@@ -131,9 +66,26 @@ impl Frames {
         let own = self.inner.folders(&new.id).workspace();
         let Some(kind) = kind_of(new, rules, &own) else { return Ok(None) };
         self.inner.warm.want(Recipe { kind: kind.clone(), like: new.clone(), rules: rules.to_vec() });
-        let mut claimed = None;
+        let claimed = self.claim_one_of(&kind, principal, new, remarks).await?;
+        if let Some(frame) = &claimed {
+            self.inner.warm.works(&kind);
+            self.inner.failpoints.hit("warm.after_claim").await;
+            // Its driver opens its host's side; until then it is not settled for those who wait for it.
+            self.inner.wake_driver(&frame.id);
+        }
+        self.inner.look_after_warm();
+        Ok(claimed)
+    }
+
+    async fn claim_one_of(
+        &self,
+        kind: &str,
+        principal: &Principal,
+        new: &NewFrame,
+        remarks: &[Remark],
+    ) -> Result<Option<Frame>, FrameError> {
         for row in self.inner.deps.store.read(|db| frames::list_warm(db)).await? {
-            let fits = row.warm.as_ref() == Some(&kind)
+            let fits = row.warm.as_deref() == Some(kind)
                 && row.image_id == new.image_id
                 && row.state == FrameState::Running
                 && row.desired == Desired::Running;
@@ -141,27 +93,12 @@ impl Frames {
                 continue;
             }
             self.inner.failpoints.hit("warm.before_claim").await;
-            claimed = self.make_theirs(principal, &row.id, &kind, new, remarks).await?;
+            let claimed = self.make_theirs(principal, &row.id, kind, new, remarks).await?;
             if claimed.is_some() {
-                break;
+                return Ok(claimed);
             }
         }
-        if let Some(frame) = &claimed {
-            self.inner.failpoints.hit("warm.after_claim").await;
-            // Whoever waits for it waits until its driver has seen whose it is.
-            self.inner.wake_driver_with(&frame.id, |handle| {
-                handle.seen.send_modify(|seen| seen.settled = None);
-            });
-            tracing::info!(frame.id = %frame.id, "frame {} was ready before it was needed", frame.name);
-        }
-        let frames = self.clone();
-        self.inner.deps.tasks.spawn_once("warm frames", move |stop| async move {
-            tokio::select! {
-                () = frames.keep_warm() => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Ok(claimed)
+        Ok(None)
     }
 
     async fn make_theirs(
@@ -190,38 +127,37 @@ impl Frames {
         })
     }
 
-    /// Collects what is not to be kept, and makes one that is missing. What is in the way is tried again at the next look.
-    pub(super) async fn keep_warm(&self) {
-        let _one = self.inner.warm.busy.lock().await;
-        if let Err(error) = self.look_after_warm().await {
-            tracing::debug!(%error, "no frame is kept ready now: {error}");
-        }
-    }
-
-    async fn look_after_warm(&self) -> Result<(), FrameError> {
+    /// Collects what is not to be kept, and makes one that is missing.
+    async fn keep_warm(&self) -> Result<(), FrameError> {
+        let pool = &self.inner.warm;
         let most = self.inner.config.now().warm;
-        let rows = self.inner.deps.store.read(|db| frames::list_warm(db)).await?;
+        let mut rows = self.inner.deps.store.read(|db| frames::list_warm(db)).await?;
+        if most == 0 && rows.is_empty() {
+            return Ok(());
+        }
+        rows.retain(|row| row.desired != Desired::Removed);
+        // Of kinds that are needed first: there are only so many kinds.
+        rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(|kind| pool.is_wanted(kind)));
+        let spare = spare(&self.inner.deps.settings.meminfo);
+        let room = rows.len() - usize::from(spare == Spare::TooLittle && !rows.is_empty());
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
         let mut is_starting = false;
-        for row in rows.into_iter().filter(|row| row.desired != Desired::Removed) {
+        for (n, row) in rows.into_iter().enumerate() {
             let Some(kind) = row.warm.clone() else { continue };
             let so_many = kept.get(&kind).copied().unwrap_or_default();
-            if so_many < most && self.is_worth_keeping(&row).await? {
+            let is_one_too_many = so_many >= most || n >= room || (so_many == 0 && kept.len() >= MOST_KINDS);
+            if !is_one_too_many && self.is_worth_keeping(&row).await? {
                 is_starting |= row.state != FrameState::Running;
                 kept.insert(kind, so_many + 1);
-                continue;
-            }
-            let id = row.id.clone();
-            if self.inner.deps.store.write(move |tx| warm_frames::give_up(tx, &id)).await? {
-                self.inner.failpoints.hit("warm.after_give_up").await;
-                self.inner.wake_driver(&row.id);
+            } else {
+                self.inner.give_up_warm(&row).await?;
             }
         }
-        let wanted = self.inner.warm.wanted.lock().clone();
-        let missing =
-            wanted.into_iter().rev().find(|one| kept.get(&one.kind).copied().unwrap_or_default() < most);
-        match missing {
-            Some(recipe) if !is_starting && has_room(&meminfo()) => self.make_warm(recipe).await,
+        let is_missing = |one: &Recipe| {
+            kept.get(&one.kind).copied().unwrap_or_default() < most && pool.may_be_made(&one.kind)
+        };
+        match pool.wanted().into_iter().find(is_missing) {
+            Some(recipe) if !is_starting && spare == Spare::ForOneMore => self.make_warm(recipe).await,
             _ => Ok(()),
         }
     }
@@ -229,7 +165,8 @@ impl Frames {
     /// Whether it may be given away one day: it did not fail, its image is what it is called, and nothing that it read at
     /// its start has changed.
     async fn is_worth_keeping(&self, row: &Frame) -> Result<bool, FrameError> {
-        if row.desired != Desired::Running || row.state == FrameState::Error {
+        let is_over = row.expires_at.is_some_and(|at| at <= self.inner.deps.clock.now_ms());
+        if is_over || row.desired != Desired::Running || row.state == FrameState::Error {
             return Ok(false);
         }
         let image = self.inner.deps.runtime.find_image(&row.image).await?;
@@ -256,22 +193,23 @@ impl Frames {
             forge: FrameForge::default(),
             allow: Vec::new(),
             image_id: image.id,
-            expires_at: Some(now_ms + LIFETIME_MS),
+            expires_at: Some(now_ms + millis(deps.settings.warm_lifetime)),
             avoid: ports::busy_ports(&deps.store, like.ports, 2).await?,
             given: String::new(),
             id: id.clone(),
             ..like
         };
         let _reservation = Reservation::of(self, &id);
-        let range = new.ports;
+        let (range, of_kind) = (new.ports, kind.clone());
         let written = deps.store.write(move |tx| {
-            let frame = warm_frames::insert(tx, &new, &kind)?;
+            let frame = warm_frames::insert(tx, &new, &of_kind)?;
             approvals::set_rules(tx, &frame.id, &rules)?;
             Ok(frame)
         });
         let frame = written.await.map_err(|error| ports::no_free_port(error, range))?;
         self.inner.failpoints.hit("warm.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
+            self.inner.warm.failed(&kind, deps.settings.tick);
             self.undo(&frame).await;
             return Err(error);
         }
@@ -288,6 +226,33 @@ fn name_of(id: &FrameId) -> Result<FrameName, FrameError> {
 }
 
 impl Inner {
+    /// Has somebody look after what is kept ready, soon. What is in the way is tried again at the next look around.
+    pub(super) fn look_after_warm(self: &Arc<Self>) {
+        let frames = Frames { inner: self.clone() };
+        self.warm.looks.wake(&"all", move |_| {
+            let frames = frames.clone();
+            async move {
+                if let Err(error) = frames.keep_warm().await {
+                    tracing::debug!(%error, "no frame is kept ready now: {error}");
+                }
+                Next::Done
+            }
+        });
+    }
+
+    /// It goes, unless it is somebody's by now. One that does not work has the next one wait.
+    pub(super) async fn give_up_warm(self: &Arc<Self>, row: &Frame) -> Result<(), FrameError> {
+        let id = row.id.clone();
+        if self.deps.store.write(move |tx| warm_frames::give_up(tx, &id)).await? {
+            if let Some(kind) = row.warm.as_deref().filter(|_| row.state == FrameState::Error) {
+                self.warm.failed(kind, self.deps.settings.tick);
+            }
+            self.failpoints.hit("warm.after_give_up").await;
+            self.wake_driver(&row.id);
+        }
+        Ok(())
+    }
+
     /// Notes what a frame that is nobody's is about to read.
     pub(super) async fn note_warm_files(
         &self,
@@ -298,7 +263,9 @@ impl Inner {
             return Ok(());
         }
         let (id, start, digest) = (frame.id.clone(), contents.start, digest_of(contents));
-        Ok(self.deps.store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await?)
+        self.deps.store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await?;
+        self.failpoints.hit("warm.after_digest").await;
+        Ok(())
     }
 
     /// Whether it would read the same if it were started now.
@@ -320,6 +287,27 @@ impl Inner {
 }
 
 impl Driver {
+    /// Whether it may begin now: people's frames come first.
+    pub(super) fn may_start_warm(&mut self) -> bool {
+        if self.memory.start_permit.is_none() {
+            let all = self.inner.deps.settings.config.parallel_starts.max(1);
+            let is_quiet =
+                self.inner.starts.available_permits() >= all && self.inner.creating.lock().is_empty();
+            let permit = is_quiet.then(|| self.inner.warm.starts.clone().try_acquire_owned().ok()).flatten();
+            self.memory.start_permit = permit;
+        }
+        self.memory.start_permit.is_some()
+    }
+
+    /// It ended by itself: nobody misses it.
+    pub(super) async fn let_warm_go(&mut self, frame: &Frame) -> Result<Next, FrameError> {
+        if let Some(kind) = &frame.warm {
+            self.inner.warm.failed(kind, self.inner.deps.settings.tick);
+        }
+        self.inner.give_up_warm(frame).await?;
+        Ok(Next::Again)
+    }
+
     /// It is somebody's since the last look: it is looked at like one that was just started, and its host's side opened.
     pub(super) async fn take_over(&mut self, frame: &Frame) -> Result<Next, FrameError> {
         self.memory.kept_apart = false;
@@ -327,40 +315,9 @@ impl Driver {
         self.attend(frame).await?;
         self.memory.was_warm = false;
         self.inner.failpoints.hit("warm.after_attend").await;
+        let after_ms = self.inner.deps.clock.now_ms().saturating_sub(frame.created_at);
+        tracing::info!(frame.id = %self.id, after_ms, "frame {} is running, {after_ms} ms after it was taken", frame.name);
         self.warm_up(frame);
         Ok(Next::Again)
-    }
-}
-
-fn meminfo() -> String {
-    std::fs::read_to_string("/proc/meminfo").unwrap_or_default()
-}
-
-/// Whether the machine has memory for one more. Where nobody knows, it has not.
-fn has_room(meminfo: &str) -> bool {
-    let bytes = |key: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
-    };
-    match (bytes("MemTotal"), bytes("MemAvailable")) {
-        (Some(total), Some(available)) => available >= ROOM + KEEP_FREE.max(total / 10),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn none_is_made_where_memory_is_short_or_nobody_knows() {
-        let machine =
-            |total: u64, free: u64| format!("MemTotal: {total} kB\nMemFree: 1 kB\nMemAvailable: {free} kB\n");
-        let gib = 1 << 20;
-        assert!(has_room(&machine(8 * gib, 2 * gib)));
-        assert!(!has_room(&machine(8 * gib, gib)), "one and a half are asked for");
-        assert!(!has_room(&machine(64 * gib, 6 * gib)), "a tenth of a large machine stays free");
-        assert!(has_room(&machine(64 * gib, 8 * gib)));
-        assert!(!has_room("") && !has_room("MemTotal: 1 kB\n"));
     }
 }

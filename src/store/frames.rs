@@ -281,6 +281,15 @@ pub fn list_warm(ask: &impl Queryable) -> Result<Vec<Frame>, StoreError> {
     ask.rows(select_frames!("WHERE frames.warm IS NOT NULL ORDER BY frames.created_at, frames.id"), (), frame)
 }
 
+/// How many frames are kept ready, or will be soon.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn count_warm(ask: &impl Queryable) -> Result<u32, StoreError> {
+    let kept = list_warm(ask)?.into_iter().filter(|frame| frame.desired == Desired::Running);
+    Ok(u32::try_from(kept.count()).unwrap_or(u32::MAX))
+}
+
 /// The frames that were made for a run, the newest first.
 ///
 /// # Errors
@@ -301,6 +310,7 @@ pub fn expired(ask: &impl Queryable, now_ms: u64) -> Result<Vec<Frame>, StoreErr
     ask.rows(
         select_frames!(
             "WHERE frames.expires_at IS NOT NULL AND frames.expires_at <= ?1 AND frames.desired <> 'removed'
+               AND frames.warm IS NULL
              ORDER BY frames.expires_at"
         ),
         (to_sql_int(now_ms),),

@@ -18,14 +18,16 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame, kind: &str) -> Result<Frame, Stor
     get(tx, &new.id)
 }
 
-/// Notes what it read at that start; a start that is repeated reads the same files.
+/// Notes what it is about to read at that start. When the gateway died between this and the files, and they would be others
+/// now, nobody knows which it reads: then it is noted that nothing equals it.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn set_files(tx: &mut Tx<'_>, id: &FrameId, start: u64, digest: &str) -> Result<(), StoreError> {
     tx.change(
-        "UPDATE frames SET warm_files = ?3
-          WHERE id = ?1 AND warm IS NOT NULL AND (warm_files IS NULL OR substr(warm_files, 1, length(?2)) <> ?2)",
+        "UPDATE frames
+            SET warm_files = CASE WHEN warm_files <> ?3 AND substr(warm_files, 1, length(?2)) = ?2 THEN ?2 ELSE ?3 END
+          WHERE id = ?1 AND warm IS NOT NULL",
         (id, format!("{start}:"), format!("{start}:{digest}")),
     )?;
     Ok(())

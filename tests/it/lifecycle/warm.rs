@@ -10,7 +10,8 @@ use mimir::model::origin::Origin;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
 use mimir::runtime::fake::{Fault, Op};
-use mimir::store::frames;
+use mimir::store::{audit, frames, warm_frames};
+use mimir::wire::frames::CreateFrame;
 
 use super::world::{Agent, World, named};
 
@@ -63,6 +64,18 @@ impl World {
                 return row.clone();
             }
             assert!(Instant::now() < end, "none is ready: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn so_many_ready(&self, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let all = self.warm().await;
+            if all.len() == count && all.iter().all(|row| row.state == FrameState::Running) {
+                return;
+            }
+            assert!(Instant::now() < end, "not {count} are ready: {all:#?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -188,14 +201,16 @@ async fn one_that_is_silent_is_not_given_away() {
 }
 
 #[tokio::test]
-async fn one_that_ended_begins_again_or_is_not_given_away() {
+async fn one_that_ended_goes_and_another_one_is_made() {
     let world = pool().await;
     let _first = world.take(wanted("run-1")).await.expect("made");
     let ready = world.one_ready(&[]).await;
     world.engine.kill(&ready.id);
     let second = world.take(wanted("run-2")).await.expect("made");
     world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
-    let again = world.one_ready(&[&second]).await;
+    let again = world.one_ready(&[&second, &ready]).await;
+    world.eventually(&ready.id, None).await;
+    world.eventually_engine(&ready.id, Observed::Missing).await;
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, again.id);
     world.frames.wait_for(&third.id, Desired::Running, PATIENCE).await.expect("runs");
@@ -249,12 +264,200 @@ async fn an_engine_that_fails_leaves_none_behind() {
     world.check_nothing_left().await;
 }
 
+#[tokio::test]
+async fn none_is_made_while_memory_is_short_and_one_goes_when_it_is_very_short() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let meminfo = folder.path().join("meminfo");
+    let has = |mib: u64| {
+        std::fs::write(&meminfo, format!("MemTotal: {} kB\nMemAvailable: {} kB\n", 8 << 20, mib << 10))
+            .expect("written");
+    };
+    has(1200);
+    let world = World::with(|settings| {
+        settings.config.warm = 2;
+        settings.meminfo.clone_from(&meminfo);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    // It is looked after at each look around; a later one of those is waited for.
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.warm().await, [], "there is no room for one");
+    has(3000);
+    world.so_many_ready(2).await;
+    has(400);
+    let end = Instant::now() + PATIENCE;
+    while !world.warm().await.is_empty() {
+        assert!(Instant::now() < end, "they go one by one: {:#?}", world.warm().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let row = world.row(&first.id).await.expect("there");
+    assert_eq!((row.state, row.desired), (FrameState::Running, Desired::Running), "what is somebody's stays");
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn as_many_as_are_wanted_are_kept_and_none_more() {
+    let world = World::with(|settings| settings.config.warm = 3).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.so_many_ready(3).await;
+    let creates = world.engine.calls(Op::Create);
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+    }
+    assert_eq!(world.engine.calls(Op::Create), creates);
+    world.keep(1);
+    let end = Instant::now() + PATIENCE;
+    while world.warm().await.len() != 1 {
+        assert!(Instant::now() < end, "{:#?}", world.warm().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn one_that_read_something_else_is_replaced_and_never_given_away() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    let id = old.id.clone();
+    world.store.write(move |tx| warm_frames::set_files(tx, &id, 1, "something else")).await.expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+/// The gateway dies between noting what is read and writing it, and the next one would have others read.
+#[tokio::test]
+async fn nobody_is_given_one_of_which_nobody_knows_what_it_read() {
+    let mut world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let (id, start) = (ready.id.clone(), ready.created_at);
+    let read = |world: &World| {
+        let id = id.clone();
+        let store = world.store.clone();
+        async move { store.read(move |db| warm_frames::files(db, &id)).await.expect("reads").expect("noted") }
+    };
+    let note = |world: &World, start: u64, digest: &str| {
+        let (id, digest, store) = (id.clone(), digest.to_owned(), world.store.clone());
+        async move {
+            store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await.expect("written")
+        }
+    };
+    let known = read(&world).await;
+    note(&world, start, &known).await;
+    note(&world, start, &known).await;
+    assert_eq!(read(&world).await, known, "the same start read the same");
+    note(&world, start, "other").await;
+    assert_eq!(read(&world).await, "", "either of two");
+    note(&world, start, &known).await;
+    assert_eq!(read(&world).await, "", "and that stays so for this start");
+    note(&world, start + 1, &known).await;
+    assert_eq!(read(&world).await, known);
+    world.restart_gateway().await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn people_start_first() {
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.config.parallel_starts = 1;
+    })
+    .await;
+    // One of people's starts for as long as its agent says nothing; so the run's waits, and what is kept ready as well.
+    world.set_agent(Agent::Swallows);
+    let slow = world.try_create(CreateFrame { start: true, ..world.request("slow") }).await.expect("created");
+    world.eventually_engine(&slow.id, Observed::Running).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let end = Instant::now() + PATIENCE;
+    while world.warm().await.is_empty() {
+        assert!(Instant::now() < end, "one is made");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let starts = world.engine.calls(Op::Start);
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+    }
+    assert_eq!(world.engine.calls(Op::Start), starts, "nothing else starts");
+    world.set_agent(Agent::Answers);
+    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let ready = world.one_ready(&[]).await;
+    assert!(first.state_changed_at <= ready.state_changed_at, "the run's own was first");
+
+    // And one that is kept ready and does not come up takes nobody's turn.
+    world.end(&slow).await;
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id);
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.end(&second).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn one_that_nobody_took_in_time_goes_unseen_and_another_one_comes() {
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.warm_lifetime = Duration::from_millis(500);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[&old]).await;
+    assert_ne!(new.id, old.id);
+    let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
+    let told: Vec<_> = log.iter().filter(|entry| entry.subject.starts_with("warm-")).collect();
+    assert!(told.is_empty(), "nobody had it, so nobody is told: {told:?}");
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn without_it_nothing_is_kept_and_nothing_is_different() {
+    let world = World::with(|settings| settings.config.warm = 0).await;
+    for name in ["run-1", "run-2"] {
+        let made = world.take(wanted(name)).await.expect("made");
+        world.frames.wait_for(&made.id, Desired::Running, PATIENCE).await.expect("runs");
+        world.frames.reconcile_once().await.expect("looks");
+        assert_eq!(world.warm().await, []);
+        world.end(&made).await;
+    }
+    assert_eq!((world.engine.calls(Op::Create), world.engine.calls(Op::Start)), (2, 2));
+    world.check_nothing_left().await;
+}
+
 /// The gateway dies there; the next one keeps what is ready, or it is the run's, and never both.
 #[tokio::test]
 async fn whenever_the_gateway_dies_each_is_somebodys_or_nobodys() {
     for point in [
         "warm.after_row",
         "warm.after_container",
+        "warm.after_digest",
         "warm.before_claim",
         "warm.after_claim",
         "warm.after_attend",

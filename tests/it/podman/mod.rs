@@ -39,4 +39,5 @@ mod trust;
 mod uninstall;
 mod upgrade;
 mod upkeep;
+mod warm;
 mod window;
