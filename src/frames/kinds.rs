@@ -1,6 +1,6 @@
 //! Kinds of frames that are kept ready: what makes two frames alike, which kinds were needed lately, and which did not work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::model::frame::Desired;
+use crate::model::ids::FrameId;
 use crate::model::network::NetworkMode;
 use crate::model::policy::Rule;
 use crate::runtime::StartContents;
@@ -29,6 +30,8 @@ pub(super) struct Pool {
     wanted: Mutex<Vec<Recipe>>,
     /// Kinds of which a frame failed or ended by itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
+    /// Frames that somebody is about to take.
+    in_hand: Mutex<BTreeSet<FrameId>>,
     /// Looks after the pool; one pass at a time.
     pub(super) looks: Keyed<&'static str>,
     /// The right to be starting: one of them at a time, and none of people's.
@@ -54,6 +57,7 @@ impl Pool {
         Self {
             wanted: Mutex::default(),
             troubles: Mutex::default(),
+            in_hand: Mutex::default(),
             looks: Keyed::new(tasks, "warm frames", |_| ()),
             starts: Arc::new(Semaphore::new(1)),
         }
@@ -100,6 +104,29 @@ impl Pool {
 
     pub(super) fn may_be_made(&self, kind: &str) -> bool {
         self.troubles.lock().get(kind).is_none_or(|trouble| trouble.not_before <= Instant::now())
+    }
+}
+
+/// Somebody is about to take that frame, for as long as this lives.
+pub(super) struct InHand<'a> {
+    pool: &'a Pool,
+    id: FrameId,
+}
+
+impl Pool {
+    /// Nobody else takes it meanwhile. None when somebody has it in hand already.
+    pub(super) fn in_hand(&self, id: &FrameId) -> Option<InHand<'_>> {
+        self.in_hand.lock().insert(id.clone()).then(|| InHand { pool: self, id: id.clone() })
+    }
+
+    pub(super) fn is_in_hand(&self, id: &FrameId) -> bool {
+        self.in_hand.lock().contains(id)
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.pool.in_hand.lock().remove(&self.id);
     }
 }
 

@@ -10,7 +10,8 @@
 //! A warm frame is a row like any other, with `warm` set, driven by the same task through the same states: what a killed
 //! gateway was making is finished by the next one. Only the row says whose it is. Until it is claimed nobody is told of it,
 //! nothing listens on its host's side (no broker, no ports), and its agent is not asked about its workspace, which is empty.
-//! A claimed one never becomes nobody's again.
+//! A claimed one never becomes nobody's again, not even when the database is restored from an older copy: that it was
+//! somebody's is noted in its folder first.
 //!
 //! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*
 //! (see `kinds`); and word for word what it read at its start (configuration, environment), compared by digest when it is
@@ -89,7 +90,11 @@ impl Frames {
                 && row.image_id == new.image_id
                 && row.state == FrameState::Running
                 && row.desired == Desired::Running;
-            if !fits || !self.inner.is_fresh(&row).await? || !self.inner.answers(&row.id).await {
+            let in_hand = if fits { self.inner.warm.in_hand(&row.id) } else { None };
+            if in_hand.is_none() || !self.inner.is_fresh(&row).await? || !self.inner.answers(&row.id).await {
+                continue;
+            }
+            if !self.inner.folders(&row.id).take()? {
                 continue;
             }
             self.inner.failpoints.hit("warm.before_claim").await;
@@ -162,11 +167,16 @@ impl Frames {
         }
     }
 
-    /// Whether it may be given away one day: it did not fail, its image is what it is called, and nothing that it read at
-    /// its start has changed.
+    /// Whether it may be given away one day: it did not fail, it was nobody's, its image is what it is called, and nothing
+    /// that it read at its start has changed.
     async fn is_worth_keeping(&self, row: &Frame) -> Result<bool, FrameError> {
         let is_over = row.expires_at.is_some_and(|at| at <= self.inner.deps.clock.now_ms());
-        if is_over || row.desired != Desired::Running || row.state == FrameState::Error {
+        // In this order: whoever takes it has it in hand first.
+        let is_taken = self.inner.folders(&row.id).is_taken();
+        if self.inner.warm.is_in_hand(&row.id) {
+            return Ok(true);
+        }
+        if is_over || is_taken || row.desired != Desired::Running || row.state == FrameState::Error {
             return Ok(false);
         }
         let image = self.inner.deps.runtime.find_image(&row.image).await?;
@@ -184,6 +194,10 @@ impl Frames {
         let id = FrameId::from_parts(now_ms, entropy_128());
         let workspace = self.inner.folders(&id).workspace();
         self.needs_room(&workspace)?;
+        if !ports::are_half_free(&deps.store, like.ports).await? {
+            // The rest is for frames that somebody needs.
+            return Ok(());
+        }
         let new = NewFrame {
             name: name_of(&id)?,
             project: None,

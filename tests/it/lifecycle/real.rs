@@ -5,49 +5,28 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use mimir::clock::{Clock, entropy_128};
+use mimir::clock::entropy_128;
 use mimir::config::schema as config;
-use mimir::frames::{
-    AttendError, FrameRequest, Frames, FramesDeps, HostNetworking, Lifetime, Place, Settings, StartFiles,
-    WantedLimits,
-};
+use mimir::daemon::ServiceSettings;
+use mimir::frames::{FrameRequest, Frames, Lifetime, Place, WantedLimits};
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
-use mimir::model::ids::{FrameId, InstanceId};
+use mimir::model::ids::InstanceId;
 use mimir::model::names::FrameName;
-use mimir::model::network::NetworkMode;
 use mimir::model::origin::Origin;
 use mimir::model::principal::Principal;
-use mimir::model::secret::Secret;
 use mimir::runtime::engine::EngineSettings;
-use mimir::runtime::external::External;
 use mimir::runtime::podman::Podman;
 use mimir::runtime::{ExecSpec, Runtime};
-use mimir::store::{OpenOptions, Store, frames};
+use mimir::store::{Store, frames};
 use mimir::supervisor::Tasks;
 use mimir::wire::frames::CreateFrame;
+
+use crate::machine::Gateway;
 
 const IMAGES: [&str; 2] = ["localhost/mimir-frame:latest", "localhost/mimir-frame:dev"];
 /// A busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(90);
 const OWNER: Principal = Principal::GATEWAY;
-
-struct Nobody;
-
-#[async_trait]
-impl HostNetworking for Nobody {
-    async fn open(&self, _: &Frame) -> Result<(), AttendError> {
-        Ok(())
-    }
-    async fn close(&self, _: &FrameId) {}
-}
-
-#[async_trait]
-impl StartFiles for Nobody {
-    async fn agent_config(&self, _: &Frame) -> serde_json::Value {
-        serde_json::json!({})
-    }
-}
 
 struct Machine {
     frames: Frames,
@@ -55,56 +34,40 @@ struct Machine {
     runtime: Arc<Podman>,
     tasks: Tasks,
     workspace: tempfile::TempDir,
-    home: tempfile::TempDir,
+    home: crate::machine::Machine,
 }
 
+/// The composition that users run, on the engine of this machine; nothing but its frames goes on by itself.
 async fn machine(test: &str, warm: usize) -> Option<Machine> {
-    let home = tempfile::tempdir().expect("a home");
     let workspace = tempfile::tempdir().expect("a workspace");
     let instance = InstanceId::from_parts(1, entropy_128());
-    let engine = EngineSettings::of_this_process(None, home.path().to_owned());
-    let runtime = Arc::new(Podman::new(instance.clone(), engine, home.path().join("frames")));
+    let warm = warm.to_string();
     let mut image = None;
     for name in IMAGES {
+        let keys = [("frames.image", name), ("frames.network", "sealed"), ("frames.warm", warm.as_str())];
+        let home = crate::machine::Machine::with(&keys);
+        let engine = EngineSettings::of_this_process(None, home.paths.home().to_owned());
+        let runtime = Arc::new(Podman::new(instance.clone(), engine, home.paths.frames()));
         match runtime.find_image(name).await {
-            Ok(found) => image = image.or(found.map(|_| name)),
+            Ok(found) => image = image.or(found.map(|_| (home, runtime))),
             Err(error) => {
                 eprintln!("left out: {test}: {error}");
                 return None;
             }
         }
     }
-    let Some(image) = image else {
+    let Some((home, runtime)) = image else {
         eprintln!("left out: {test}: there is no frame image; `mimir image build` makes one");
         return None;
     };
-    let key = Secret::new("cd".repeat(32));
-    let options =
-        OpenOptions { path: home.path().join("mimir.db"), key, backups: home.path().join("backups") };
-    let store = Store::open(options, Clock::system()).expect("the database opens");
-    let settings = Settings {
-        user_home: None,
-        config: config::Frames {
-            image: image.to_owned(),
-            network: NetworkMode::Sealed,
-            warm,
-            ..config::Frames::default()
-        },
-        ..Settings::of_home(home.path(), instance)
-    };
-    let tasks = Tasks::default();
-    let frames = Frames::new(FramesDeps {
-        store: store.clone(),
-        runtime: runtime.clone(),
-        external: External::default(),
-        clock: Clock::system(),
-        tasks: tasks.clone(),
-        settings,
-        attendant: Arc::new(Nobody),
-        start_files: Arc::new(Nobody),
+    let gateway = home.gateway().change(|resources| {
+        resources.runtime = runtime.clone();
+        resources.settings = ServiceSettings::of(&resources.config, &resources.paths, instance.clone());
+        resources.settings.frames.user_home = None;
+        resources.instance = instance;
     });
-    tasks.run(&frames);
-    Some(Machine { frames, store, runtime, tasks, workspace, home })
+    let Gateway { services, tasks, .. } = gateway.only(&["frames"]).start();
+    Some(Machine { frames: services.frames, store: services.store, runtime, tasks, workspace, home })
 }
 
 impl Machine {
@@ -164,7 +127,7 @@ impl Machine {
         self.reach(&frame, Desired::Stopped).await;
         assert_eq!(self.frames.observation(&frame.id).await.expect("seen").observed, Observed::Halted);
         self.reach(&frame, Desired::Removed).await;
-        assert!(!self.home.path().join("frames").join(frame.id.as_str()).join("link").exists());
+        assert!(!self.home.paths.frames().join(frame.id.as_str()).join("link").exists());
         assert_eq!(self.runtime.list().await.expect("lists"), []);
     }
 }
@@ -175,7 +138,7 @@ async fn a_real_frame_lives_its_whole_life() {
     machine.story().await;
     machine.tasks.stop(Duration::from_secs(5)).await;
     machine.runtime.close().await;
-    assert!(machine.home.path().join("frames").read_dir().is_ok_and(|mut left| left.next().is_none()));
+    assert!(machine.home.paths.frames().read_dir().is_ok_and(|mut left| left.next().is_none()));
 }
 
 /// What a run asks for.
@@ -248,6 +211,8 @@ async fn a_real_frame_that_runs_already_is_taken_and_kept_apart_like_any_other()
     machine.end(&first).await;
     for n in 0..claims {
         let ready = machine.one_ready().await;
+        let closed = machine.home.paths.frames().join(ready.id.as_str());
+        assert!(!closed.join("link/broker.sock").exists(), "nothing listens for what is nobody's");
         // One with a variable of its own is made as ever: what both take is compared.
         let env = BTreeMap::from([("MADE".to_owned(), "cold".to_owned())]);
         let (made, cold) = machine.take(FrameRequest { env, ..wanted("run-cold") }).await;
@@ -263,6 +228,10 @@ async fn a_real_frame_that_runs_already_is_taken_and_kept_apart_like_any_other()
         assert_eq!(apart.loosened, like.loosened);
         let done = machine.frames.exec(&frame, ExecSpec::new(["sh", "-c", "pwd; ls -A; echo x >made"])).await;
         assert_eq!(done.expect("runs").stdout.trim(), "/workspace", "an empty folder of its own");
+        let folder = machine.home.paths.frames().join(frame.id.as_str());
+        assert!(folder.join("link/broker.sock").exists(), "its broker listens");
+        let port = tokio::net::TcpStream::connect(("127.0.0.1", frame.agent_port.0)).await;
+        assert!(port.is_ok(), "and so does its port: {port:?}");
         assert!(std::path::Path::new(&frame.workspace).join("made").is_file(), "which is the frame's");
         machine.end(&frame).await;
     }
@@ -277,5 +246,5 @@ async fn a_real_frame_that_runs_already_is_taken_and_kept_apart_like_any_other()
     assert_eq!(machine.runtime.list().await.expect("lists"), []);
     machine.tasks.stop(Duration::from_secs(5)).await;
     machine.runtime.close().await;
-    assert!(machine.home.path().join("frames").read_dir().is_ok_and(|mut left| left.next().is_none()));
+    assert!(machine.home.paths.frames().read_dir().is_ok_and(|mut left| left.next().is_none()));
 }

@@ -10,7 +10,7 @@ use mimir::model::origin::Origin;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
 use mimir::runtime::fake::{Fault, Op};
-use mimir::store::{audit, frames, warm_frames};
+use mimir::store::{audit, frames, ports, warm_frames};
 use mimir::wire::frames::CreateFrame;
 
 use super::world::{Agent, World, named};
@@ -372,6 +372,53 @@ async fn nobody_is_given_one_of_which_nobody_knows_what_it_read() {
     note(&world, start + 1, &known).await;
     assert_eq!(read(&world).await, known);
     world.restart_gateway().await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+/// A database that is restored from an older copy calls it nobody's still.
+#[tokio::test]
+async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let note = |frame: &Frame| world.settings.frames_folder.join(frame.id.as_str()).join("taken");
+    assert!(!note(&ready).exists() && !note(&first).exists());
+    std::fs::write(note(&ready), "").expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, ready.id);
+    world.eventually(&ready.id, None).await;
+    let next = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, next.id);
+    assert!(note(&third).exists(), "it is noted where no older copy takes it back");
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn half_of_the_ports_stays_for_frames_that_somebody_needs() {
+    let world = World::with(|settings| {
+        settings.config.warm = 16;
+        settings.config.ports = crate::ports::own(12);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ports = world.settings.config.ports;
+    let half = ports.iter().count() / 2;
+    let leased = || async { world.store.read(|db| ports::leased(db)).await.expect("reads").len() };
+    world.until("the first half is leased", || async { leased().await > half }, &first.id).await;
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(leased().await <= half + 2, "{} of {ports}", leased().await);
     world.keep(0);
     world.none_kept().await;
     world.end(&first).await;

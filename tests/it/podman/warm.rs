@@ -40,7 +40,9 @@ impl Shop {
             let ours: BTreeSet<String> = world.containers().into_iter().collect();
             let run = ours.iter().filter(|container| self.answers(container)).count();
             let all = [status["frames_warm"].as_u64().unwrap_or(0) as usize, ours.len(), run];
-            if all == [count; 3] { Ok(ours) } else { Err(format!("{all:?} {ours:?}")) }
+            let listed = world.json(&["frame", "list"]);
+            let is_so = all == [count; 3] && listed.as_array().is_some_and(Vec::is_empty);
+            if is_so { Ok(ours) } else { Err(format!("{all:?} {ours:?} {listed}")) }
         })
     }
 
