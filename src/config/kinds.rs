@@ -19,7 +19,7 @@ use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
 use crate::model::routing::Tier;
 use crate::model::schedule::{CatchUp, Expression, Overlap, Zone};
 use crate::model::secret::Secret;
-use crate::model::webhook::{AuthorRight, Level, SenderKind};
+use crate::model::webhook::{AuthorRight, Level, SenderKind, Untold};
 
 /// How the value of a key is treated, whatever it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +206,8 @@ kinds! {
     LevelWord => Level: values::level, {"enum": (Level::VARIANTS)};
     /// What somebody must be allowed to do.
     AuthorWord => AuthorRight: values::author, {"enum": (AuthorRight::VARIANTS)};
+    /// What a rule takes of what nobody told about.
+    UntoldWord => Untold: values::untold, {"enum": (Untold::VARIANTS)};
     /// What a rule does.
     RuleAction => Action: values::action, {"enum": (Action::VARIANTS)};
 }
