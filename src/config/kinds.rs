@@ -163,6 +163,9 @@ kinds! {
     ModelOrAuto => Option<ModelRef>: values::model_or_auto, {"type": "string", "pattern": "^([^/]+/.+|auto)$"};
     /// The address of an HTTP service.
     HttpUrl => url::Url: values::http_url, {"type": "string", "format": "uri"};
+    /// The same, or `off`.
+    HttpUrlOrOff => Option<url::Url>: values::http_url_or_off,
+        {"anyOf": [{"type": "string", "format": "uri"}, {"enum": ["off", false]}]};
     /// A frame's name.
     Frame => FrameName: |text| FrameName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// A project's name.

@@ -183,6 +183,14 @@ pub(super) fn http_url(text: &str) -> Result<url::Url, Refusal> {
         .ok_or_else(|| format!("must be an address such as http://127.0.0.1:11434/v1, not `{text}`"))
 }
 
+/// The same, or `off`.
+pub(super) fn http_url_or_off(text: &str) -> Result<Option<url::Url>, Refusal> {
+    match switch(text) {
+        Ok(false) => Ok(None),
+        _ => http_url(text).map(Some),
+    }
+}
+
 /// An absolute path; `~` has been replaced before.
 pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Refusal> {
     let path = std::path::PathBuf::from(text);

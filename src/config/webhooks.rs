@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
 use super::kinds::{
-    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, LevelWord, Optional, Pointer, Project, Repo,
-    SenderWord, Size, Slug, Span, Text, TimeOrOff, UntoldWord, Whole,
+    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, HttpUrlOrOff, LevelWord, Optional, Pointer,
+    Project, Repo, SenderWord, Size, Slug, Span, Text, TimeOrOff, UntoldWord, Whole,
 };
 use super::section::{List, Reader, Setting, below, section};
 use crate::model::git::{ForgeHost, Repository};
@@ -27,7 +27,7 @@ section! {
         parallel: Whole<1, 1024, usize>, "How many messages are stored at the same time; more are asked to come again";
         keep_days: Whole<1, 3650>, "After how many days messages are forgotten";
         catch_up: TimeOrOff, "How often error trackers and forges are asked for what they could not tell us; off: never";
-        address: Optional<HttpUrl>, "Where senders reach this gateway, such as https://mimir.example.org: each minute it is tried whether they do";
+        address: HttpUrlOrOff, "Where senders reach this gateway, such as https://mimir.example.org: each minute it is tried whether they do; off: nobody says";
         sources: Sources, "Who may tell us something, by name: they send to /webhooks/NAME";
         rules: Vec<RuleEntry>, "What follows; the first rule that fits decides";
     }
