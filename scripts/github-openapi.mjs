@@ -14,6 +14,7 @@ get /repos/{owner}/{repo}/installation
 get /repos/{owner}/{repo}/collaborators/{username}/permission
 get /repos/{owner}/{repo}/commits
 get /repos/{owner}/{repo}/commits/{ref}/check-runs
+get /repos/{owner}/{repo}/commits/{ref}/check-suites
 get /repos/{owner}/{repo}/commits/{ref}/status
 get /repos/{owner}/{repo}/check-runs/{check_run_id}/annotations
 get /repos/{owner}/{repo}/actions/jobs/{job_id}/logs

@@ -19,7 +19,7 @@ use crate::model::quantity::{Refusal, cpus, memory, money, pids, span, whole};
 use crate::model::routing::Tier;
 use crate::model::schedule::{CatchUp, Expression, Overlap, Zone};
 use crate::model::secret::Secret;
-use crate::model::webhook::{AuthorRight, Level, SenderKind};
+use crate::model::webhook::{AuthorRight, Level, SenderKind, Untold};
 
 /// How the value of a key is treated, whatever it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +163,9 @@ kinds! {
     ModelOrAuto => Option<ModelRef>: values::model_or_auto, {"type": "string", "pattern": "^([^/]+/.+|auto)$"};
     /// The address of an HTTP service.
     HttpUrl => url::Url: values::http_url, {"type": "string", "format": "uri"};
+    /// The same, or `off`.
+    HttpUrlOrOff => Option<url::Url>: values::http_url_or_off,
+        {"anyOf": [{"type": "string", "format": "uri"}, {"enum": ["off", false]}]};
     /// A frame's name.
     Frame => FrameName: |text| FrameName::parse(text).map_err(|_| values::no_name(text)), {"type": "string"};
     /// A project's name.
@@ -206,6 +209,8 @@ kinds! {
     LevelWord => Level: values::level, {"enum": (Level::VARIANTS)};
     /// What somebody must be allowed to do.
     AuthorWord => AuthorRight: values::author, {"enum": (AuthorRight::VARIANTS)};
+    /// What a rule takes of what nobody told about.
+    UntoldWord => Untold: values::untold, {"enum": (Untold::VARIANTS)};
     /// What a rule does.
     RuleAction => Action: values::action, {"enum": (Action::VARIANTS)};
 }

@@ -135,6 +135,8 @@ section! {
             "Model providers that a frame may use besides those of the default model and the small model";
         limits: Limits, request, "What a frame may use";
         throwaway_ttl: Lifetime, request, "How long a throwaway frame lives";
+        warm: Whole<0, 16, usize>, live,
+            "How many frames of each kind that runs were given lately are kept running before they are needed";
         parallel_starts: Whole<1, 64, usize>, restart, "How many frames start at the same time";
         start_timeout: Time, live, "How long a frame may take to answer";
         stop_grace: Time, live, "How long a frame may take to stop by itself";

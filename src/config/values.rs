@@ -13,7 +13,7 @@ use crate::model::policy::Action;
 use crate::model::port::PortRange;
 use crate::model::quantity::{Refusal, memory, money, span, whole};
 use crate::model::routing::Tier;
-use crate::model::webhook::{AuthorRight, Level, SenderKind};
+use crate::model::webhook::{AuthorRight, Level, SenderKind, Untold};
 
 /// A text with something in it.
 pub(super) fn text(text: &str) -> Result<String, Refusal> {
@@ -183,6 +183,14 @@ pub(super) fn http_url(text: &str) -> Result<url::Url, Refusal> {
         .ok_or_else(|| format!("must be an address such as http://127.0.0.1:11434/v1, not `{text}`"))
 }
 
+/// The same, or `off`.
+pub(super) fn http_url_or_off(text: &str) -> Result<Option<url::Url>, Refusal> {
+    match switch(text) {
+        Ok(false) => Ok(None),
+        _ => http_url(text).map(Some),
+    }
+}
+
 /// An absolute path; `~` has been replaced before.
 pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Refusal> {
     let path = std::path::PathBuf::from(text);
@@ -239,6 +247,16 @@ pub(super) fn sender(text: &str) -> Result<SenderKind, Refusal> {
 /// How bad something is.
 pub(super) fn level(text: &str) -> Result<Level, Refusal> {
     text.parse().map_err(|_| format!("must be one of {}, not `{text}`", Level::VARIANTS.join(", ")))
+}
+
+/// What a rule takes of what nobody told about.
+pub(super) fn untold(text: &str) -> Result<Untold, Refusal> {
+    match (text.parse(), switch(text)) {
+        (Ok(word), _) => Ok(word),
+        // Other words for `off`.
+        (_, Ok(false)) => Ok(Untold::Off),
+        _ => Err(format!("must be one of {}, not `{text}`", Untold::VARIANTS.join(", "))),
+    }
 }
 
 /// What somebody must be allowed to do.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::error::ConfigProblem;
 use super::keys::{Key, Owner};
 use super::kinds::{
-    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, LevelWord, Optional, Pointer, Project, Repo,
-    SenderWord, Size, Slug, Span, Switch, Text, TimeOrOff, Whole,
+    AuthorWord, DollarsOrOff, Forge, Free, Hidden, HttpUrl, HttpUrlOrOff, LevelWord, Optional, Pointer,
+    Project, Repo, SenderWord, Size, Slug, Span, Text, TimeOrOff, UntoldWord, Whole,
 };
 use super::section::{List, Reader, Setting, below, section};
 use crate::model::git::{ForgeHost, Repository};
 use crate::model::names::ProjectName;
 use crate::model::secret::Secret;
-use crate::model::webhook::{AuthorRight, Level, SenderKind};
+use crate::model::webhook::{AuthorRight, Level, SenderKind, Untold};
 
 /// A shorter secret can be guessed.
 const SHORTEST_SECRET: usize = 16;
@@ -27,6 +27,7 @@ section! {
         parallel: Whole<1, 1024, usize>, "How many messages are stored at the same time; more are asked to come again";
         keep_days: Whole<1, 3650>, "After how many days messages are forgotten";
         catch_up: TimeOrOff, "How often error trackers and forges are asked for what they could not tell us; off: never";
+        address: HttpUrlOrOff, "Where senders reach this gateway, such as https://mimir.example.org: each minute it is tried whether they do; off: nobody says";
         sources: Sources, "Who may tell us something, by name: they send to /webhooks/NAME";
         rules: Vec<RuleEntry>, "What follows; the first rule that fits decides";
     }
@@ -185,8 +186,8 @@ pub struct Rule {
     pub cooldown: std::time::Duration,
     /// How many runs an hour it may begin.
     pub limit: u32,
-    /// Whether it also takes what was missed.
-    pub catches_up: bool,
+    /// What it takes of new issues that nobody told about.
+    pub catch_up: Untold,
 }
 
 section! {
@@ -206,8 +207,8 @@ section! {
         priority: Optional<Whole<0, 1000>>, "Larger is sooner";
         budget: Optional<DollarsOrOff>, "What a run may cost, instead of what the workflow says";
         cooldown: Optional<Span>, "How long nothing is tried again after a run failed, doubled each time; 24h when absent";
-        limit: Optional<Whole<1, 1_000_000>>, "How many runs an hour it may begin for one project; 10 when absent";
-        catch_up: Optional<Switch>, "Whether it also takes new issues that could not be told to us; on when absent";
+        limit: Optional<Whole<1, 1_000_000>>, "How many runs an hour it may begin; what is over it waits for its turn, for a day at most; 10 when absent";
+        catch_up: Optional<UntoldWord>, "What it takes of new issues that nobody told about: missed (when absent; those of when the gateway could not be reached), all or off";
     }
 }
 
@@ -241,7 +242,7 @@ impl Setting for RuleEntry {
             budget_microusd: keys.budget.flatten(),
             cooldown: keys.cooldown.unwrap_or(day),
             limit: keys.limit.unwrap_or(10),
-            catches_up: keys.catch_up.unwrap_or(true),
+            catch_up: keys.catch_up.unwrap_or_default(),
         })
     }
 }

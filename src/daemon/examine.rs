@@ -42,6 +42,8 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 broker: None,
                 providers: settings::presence(&config),
                 sources: settings::senders(&config),
+                rules: settings::rules(&config),
+                workflows: settings::workflow_names(paths.home()),
                 clock,
             };
             doctor::examine(Arc::new(subject)).boxed()

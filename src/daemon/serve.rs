@@ -118,7 +118,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let (resources, engine) = bootstrap::open(wanted, core.clone(), stop.clone()).await?;
     let (services, background) = services::build(resources)?;
 
-    projects::register(&services.store, configured)
+    let frames = services.frames.clone();
+    projects::register(&services.store, configured, async |path: String| frames.learn(&path).await)
         .await
         .map_err(|error| start_failed("register the configured projects", &error))?;
     // Before anybody can say one.

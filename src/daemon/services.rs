@@ -222,8 +222,10 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
         store: store.clone(),
         clock: clock.clone(),
         failpoints: failpoints.clone(),
+        http: http.clone(),
         sentries: sentries.clone(),
         forges: Some(forges.clone()),
+        workflows: settings::workflow_names(paths.home()),
         settings: settings::webhooks(&config),
     }));
     let pushes = background.of(Pushes::new(PushesDeps {
@@ -252,7 +254,12 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let ports = HostPorts::new(tasks.clone());
     let attendant =
         stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() }));
-    let doctor = Arc::new(doctor::Subject { broker: Some(attendant.clone()), ..subject });
+    let followed = webhooks.clone();
+    let doctor = Arc::new(doctor::Subject {
+        broker: Some(attendant.clone()),
+        rules: Arc::new(move || followed.rules()),
+        ..subject
+    });
     let frames = background.of(Frames::new(FramesDeps {
         store: store.clone(),
         runtime: runtime.clone(),
@@ -517,6 +524,8 @@ fn examined(resources: &Resources) -> doctor::Subject {
         broker: None,
         providers: settings::presence(&resources.config),
         sources: settings::senders(&resources.config),
+        rules: settings::rules(&resources.config),
+        workflows: settings::workflow_names(resources.paths.home()),
         clock: resources.clock.clone(),
     }
 }

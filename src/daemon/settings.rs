@@ -1,6 +1,8 @@
 //! Configuration into what each service wants to know. Pure.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backups;
@@ -9,7 +11,7 @@ use crate::budget;
 use crate::config::provider::Provider;
 use crate::config::{Config, Paths};
 use crate::delivery;
-use crate::doctor::{ProviderPresence, SourcePresence};
+use crate::doctor::{self, ProviderPresence, SourcePresence};
 use crate::events::Retention;
 use crate::frames::{CrashSettings, Settings};
 use crate::model::ids::InstanceId;
@@ -21,6 +23,7 @@ use crate::store::budgets::Defaults;
 use crate::upkeep;
 use crate::webhooks;
 use crate::workflows;
+use crate::workflows::library::Library;
 
 /// What frames want to know.
 pub fn frames(config: &Config, paths: &Paths, instance: InstanceId) -> Settings {
@@ -85,6 +88,7 @@ pub fn webhooks(config: &Config) -> webhooks::Settings {
         parallel: wanted.parallel,
         keep: DAY * wanted.keep_days,
         catch_up: wanted.catch_up,
+        address: wanted.address.clone(),
     }
 }
 
@@ -186,6 +190,21 @@ pub fn senders(config: &Config) -> Vec<SourcePresence> {
         has_secret: !source.secrets.is_empty(),
     };
     self::webhooks(config).sources.iter().map(of).collect()
+}
+
+/// What follows from webhooks, as the file has it.
+pub fn rules(config: &Config) -> doctor::Rules {
+    let rules = config.webhooks.rules.clone();
+    Arc::new(move || rules.clone())
+}
+
+/// How the workflows that can be used are asked for.
+pub fn workflow_names(home: &Path) -> webhooks::WorkflowNames {
+    let library = Library::of_home(home);
+    Arc::new(move || {
+        let usable = library.list().into_iter().filter(|entry| entry.workflow.is_ok());
+        usable.map(|entry| entry.name).collect()
+    })
 }
 
 /// Which providers could be asked.

@@ -23,6 +23,10 @@ use crate::store::messages::Finish;
 use crate::store::{StoreError, Tx, frames, messages, sessions};
 use crate::supervisor::backoff::Backoff;
 
+/// Why a message failed whose turn something in the frame ended.
+const STOPPED_ITSELF: &str =
+    "the turn was stopped from within the frame: nobody was at its terminal or used its API from outside";
+
 impl Delivery {
     /// Brings a message to its end.
     pub(super) async fn deliver(&self, message: Message) -> Result<(), Interrupted> {
@@ -192,6 +196,8 @@ impl Delivery {
         if verdict == Verdict::NotYet {
             return Ok(());
         }
+        let frame = self.reread(id).await?.frame;
+        let is_attended = self.inner.deps.locator.is_attended(&frame);
         let id = id.clone();
         let change = move |tx: &mut Tx<'_>| {
             let message = messages::get(tx, &id)?;
@@ -203,6 +209,8 @@ impl Delivery {
             if message.state.is_final() {
                 return Ok(());
             }
+            let frame = frames::find(tx, &message.frame)?;
+            let is_wanted = frame.is_some_and(|frame| frame.desired == Desired::Running);
             match verdict {
                 Verdict::Answered(answer) => {
                     let (tokens, cost_microusd) = usage.unwrap_or_default();
@@ -215,8 +223,8 @@ impl Delivery {
                     messages::move_to(tx, &id, DeliveryState::Failed, Some(&why))?;
                 }
                 Verdict::Stopped => {
-                    let why = message.stop.as_deref().unwrap_or("the turn was stopped");
-                    messages::move_to(tx, &id, DeliveryState::Cancelled, Some(why))?;
+                    let (state, why) = stopped(message.stop.as_deref(), is_attended || !is_wanted);
+                    messages::move_to(tx, &id, state, Some(why))?;
                 }
                 Verdict::NotYet => {}
             }
@@ -226,11 +234,36 @@ impl Delivery {
     }
 }
 
+/// How a message ends whose turn was stopped: by whoever asked us to; else by people, as far as they were at the frame's
+/// terminal, used its API from outside, or do not want the frame to run; else by what runs in the frame, which is no person.
+fn stopped(wish: Option<&str>, may_be_people: bool) -> (DeliveryState, &str) {
+    match wish {
+        Some(why) => (DeliveryState::Cancelled, why),
+        None if may_be_people => (DeliveryState::Cancelled, "the turn was stopped"),
+        None => (DeliveryState::Failed, STOPPED_ITSELF),
+    }
+}
+
 /// Completes when a message is to be stopped. One that the agent may have is given a moment more, so that the
 /// agent itself can be told.
 async fn stop_asked(cancel: &CancellationToken, state: DeliveryState, moment: Duration) {
     cancel.cancelled().await;
     if state != DeliveryState::Queued {
         tokio::time::sleep(moment).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_cancelled_by_people_and_by_nothing_in_its_frame() {
+        for may_be_people in [true, false] {
+            let wanted = stopped(Some("cancelled by me"), may_be_people);
+            assert_eq!(wanted, (DeliveryState::Cancelled, "cancelled by me"));
+        }
+        assert_eq!(stopped(None, true), (DeliveryState::Cancelled, "the turn was stopped"));
+        assert_eq!(stopped(None, false), (DeliveryState::Failed, STOPPED_ITSELF));
     }
 }

@@ -26,11 +26,12 @@ impl Delivery {
             }
             tx.audit(&by, "message.cancel", wanted.as_str(), &json!({"state": message.state}))?;
             let why = format!("cancelled by {by}");
+            // Saved before the agent is asked, so that the next gateway asks it as well; and it tells apart what was stopped
+            // inside the frame.
+            queue::ask_to_stop(tx, &wanted, &why)?;
             if message.state == DeliveryState::Queued {
                 return messages::move_to(tx, &wanted, DeliveryState::Cancelled, Some(&why));
             }
-            // Saved before the agent is asked, so that the next gateway asks it as well.
-            queue::ask_to_stop(tx, &wanted, &why)?;
             messages::get(tx, &wanted)
         };
         let message = self.inner.deps.store.write(change).await.map_err(|error: StoreError| match error {

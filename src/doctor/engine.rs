@@ -145,7 +145,11 @@ pub(super) async fn frames(subject: &Subject) -> Check {
             rebuilds.extend(news.rebuild);
         }
         if behind.is_empty() {
-            return Finding::ok(format!("{} of them", frames.len()));
+            let ready = match store.read(|db| store::frames::count_warm(db)).await {
+                Ok(0) | Err(_) => String::new(),
+                Ok(warm) => format!(", and {warm} kept ready (`frames.warm`)"),
+            };
+            return Finding::ok(format!("{} of them{ready}", frames.len()));
         }
         let upgrade = format!("mimir frame upgrade {}", behind.join(" "));
         let fix: Vec<String> = rebuilds.into_iter().chain([upgrade]).collect();

@@ -11,6 +11,7 @@ mod git;
 mod host;
 mod network;
 mod probe;
+mod rules;
 mod storage;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use crate::model::network::NetworkMode;
 use crate::model::port::PortRange;
 use crate::runtime::Runtime;
 use crate::store::Store;
+use crate::webhooks::{Rule, WorkflowNames};
 
 pub use automation::SourcePresence;
 pub use check::cannot_start;
@@ -64,9 +66,16 @@ pub struct Subject {
     pub providers: Vec<ProviderPresence>,
     /// Who may send webhooks.
     pub sources: Vec<SourcePresence>,
+    /// What follows from them.
+    pub rules: Rules,
+    /// The workflows that there are.
+    pub workflows: WorkflowNames,
     /// The time.
     pub clock: Clock,
 }
+
+/// How the rules of now are asked for: they change while a gateway runs.
+pub type Rules = Arc<dyn Fn() -> Vec<Rule> + Send + Sync>;
 
 /// Whether a provider could be asked. Says nothing of the key but that it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +119,8 @@ fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     steps.push(async move { vec![host::providers(&s), automation::sources(&s)] }.boxed());
     let s = with(subject);
     steps.push(async move { automation::standing_still(&s).await }.boxed());
+    let s = with(subject);
+    steps.push(async move { rules::look(&s).await }.boxed());
     steps
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use reqwest::Method;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -18,13 +18,12 @@ use zeroize::Zeroizing;
 use super::endpoints::{api, owner_and_name};
 use super::error::ForgeError;
 use super::json::Json;
-use super::transport::{Call, Settings, Transport};
+use super::transport::{Call, Opener, Settings, Transport};
 use crate::clock::Clock;
 use crate::model::forge::App;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
-use crate::redact::Secrets;
 
 /// A token is not used for the last minutes that it holds: what is begun with it must end.
 const LAST_MS: u64 = 5 * 60 * 1000;
@@ -105,6 +104,22 @@ impl Apps {
         let key = Key { login, ..key };
         self.kept.lock().insert(mine, key.clone());
         Ok(key)
+    }
+
+    /// The forge does not take that token any more, though it should hold: another one.
+    ///
+    /// # Errors
+    /// See [`Apps::key`].
+    pub async fn instead_of(
+        &self,
+        host: &ForgeHost,
+        app: &App,
+        repository: &Repository,
+        token: &Secret,
+    ) -> Result<Key, ForgeError> {
+        // What somebody else got meanwhile is another one already.
+        self.kept.lock().retain(|_, key| key.token != *token);
+        self.key(host, app, repository).await
     }
 
     async fn installation(
@@ -189,7 +204,6 @@ impl Apps {
     }
 
     fn transport(&self, host: &ForgeHost, shown: &Secret) -> Result<Transport, ForgeError> {
-        let authorization = Secret::new(format!("Bearer {}", shown.reveal()));
         Ok(Transport {
             http: self.http.clone(),
             clock: self.clock.clone(),
@@ -199,8 +213,8 @@ impl Apps {
             pace: Default::default(),
             base: api(host, ForgeKind::Github)?,
             kind: ForgeKind::Github,
-            hidden: Secrets::new([shown, &authorization]),
-            authorization: Some(authorization),
+            opener: RwLock::new(Arc::new(Opener::new(ForgeKind::Github, Some(shown)))),
+            renewal: None,
         })
     }
 }

@@ -23,11 +23,17 @@ impl Forge {
     pub async fn checks(&self, sha: &str) -> Result<Checks, ForgeError> {
         let mut all = Checks::default();
         if self.transport().kind == ForgeKind::Github {
+            // Before the runs: of a suite that has ended all are there then.
+            let call =
+                Call::get(self.at(&["commits", sha, "check-suites"]), format!("the check suites of {sha}"));
+            let (suites, is_suite_cut) = self.transport().pages(call, "/check_suites", |_| true).await?;
             let call = Call::get(self.at(&["commits", sha, "check-runs"]), format!("the checks of {sha}"));
             let (runs, is_cut) =
                 self.transport().pages(call.with("filter", "latest"), "/check_runs", |_| true).await?;
             all.all.extend(runs.iter().filter_map(received::check_run));
-            all.is_cut |= is_cut;
+            let with_runs: Vec<u64> = runs.iter().filter_map(received::suite_of).collect();
+            all.is_running = suites.iter().any(|suite| received::is_suite_open(suite, &with_runs));
+            all.is_cut |= is_cut || is_suite_cut;
         }
         let call = Call::get(self.at(&["commits", sha, "status"]), format!("the statuses of {sha}"));
         let (statuses, is_cut) = self.transport().pages(call, "/statuses", |_| true).await?;
@@ -54,9 +60,12 @@ impl Forge {
         let url = self.at(&["check-runs", &check.id.to_string(), "annotations"]);
         let value = match self.transport().value(&Call::get(url, "what a check marked")).await {
             Ok(value) => value,
-            Err(ForgeError::NotFound(_) | ForgeError::Auth(_) | ForgeError::Refused(_)) => {
-                return Ok(String::new());
-            }
+            Err(
+                ForgeError::NotFound(_)
+                | ForgeError::Auth(_)
+                | ForgeError::Refused(_)
+                | ForgeError::TooMuch(_),
+            ) => return Ok(String::new()),
             Err(error) => return Err(error),
         };
         let line = |it: Json<'_>| {

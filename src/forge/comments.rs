@@ -43,7 +43,7 @@ impl Forge {
     /// All that was said about a pull request: below it, beside its lines, and as the text of reviews; the oldest first.
     ///
     /// # Errors
-    /// See [`ForgeError`]; [`ForgeError::Refused`] when there is more than is read.
+    /// See [`ForgeError`]; [`ForgeError::TooMuch`] when there is more than is read.
     pub async fn comments(&self, number: u64) -> Result<Vec<Comment>, ForgeError> {
         let reviews = self.reviews_as_said(number).await?;
         let mut all = self.below(number).await?;
@@ -86,7 +86,8 @@ impl Forge {
     /// Says something below a pull request or an issue; once for each name of a marker.
     ///
     /// # Errors
-    /// See [`ForgeError`].
+    /// See [`ForgeError`]; [`ForgeError::TooMuch`] when there is more than is read: nobody knows whether it was said
+    /// already, and it is not said.
     pub async fn comment(&self, number: u64, body: &str, name: &str) -> Result<Comment, ForgeError> {
         let text = marked(body, name);
         if let Some(there) = self.ours(self.below(number).await?, &text, name).await? {

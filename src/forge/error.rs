@@ -21,6 +21,9 @@ pub enum ForgeError {
     /// There is no such thing, or the credential may not see it.
     #[error("the forge knows no {0}")]
     NotFound(String),
+    /// There is more of it than is read, so nobody knows what it says: it is no error of the forge's.
+    #[error("there is more than mimir reads of {0}")]
+    TooMuch(String),
     /// It will not do that, however often it is asked.
     #[error("the forge refused: {0}")]
     Refused(String),

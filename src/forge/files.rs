@@ -8,7 +8,7 @@ impl Forge {
     /// The files that a pull request changes, all of them.
     ///
     /// # Errors
-    /// See [`ForgeError`]; [`ForgeError::Refused`] when there are more than are read.
+    /// See [`ForgeError`]; [`ForgeError::TooMuch`] when there are more than are read.
     pub async fn changed_files(&self, number: u64) -> Result<Vec<ChangedFile>, ForgeError> {
         let url = self.at(&["pulls", &number.to_string(), "files"]);
         let said = self.all(Call::get(url, format!("the files of pull request {number}"))).await?;

@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -40,10 +40,9 @@ use crate::clock::Clock;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
-use crate::redact::Secrets;
 use endpoints::owner_and_name;
 use limits::{Holder, Limits};
-use transport::{Call, Pace, Transport};
+use transport::{Call, Opener, Pace, Renewal, Transport};
 
 pub use app::{Apps, Key};
 pub use error::ForgeError;
@@ -57,6 +56,14 @@ pub trait Keys: Send + Sync {
 
     /// What opens a repository; none when nothing is known.
     async fn key(&self, host: &ForgeHost, repository: &Repository) -> Result<Option<Key>, ForgeError>;
+
+    /// The forge does not take that token: another one where one can be made; none where nobody but its owner can.
+    async fn instead_of(
+        &self,
+        host: &ForgeHost,
+        repository: &Repository,
+        token: &Secret,
+    ) -> Result<Option<Key>, ForgeError>;
 }
 
 /// What came of a merge.
@@ -126,7 +133,9 @@ impl Forges {
         let kind = self.kind(&host).await?;
         let key = self.keys.key(&host, repository).await?;
         let pace = self.paces.lock().entry(repository.clone()).or_default().clone();
-        let transport = self.transport(endpoints::api(&host, kind)?, &host, kind, key.as_ref(), pace);
+        let mut transport = self.transport(endpoints::api(&host, kind)?, &host, kind, key.as_ref(), pace);
+        let (keys, repository_of, alone) = (self.keys.clone(), repository.clone(), Default::default());
+        transport.renewal = Some(Renewal { keys, host: host.clone(), repository: repository_of, alone });
         let key = key.map_or((None, None), |key| (key.login, key.expires_at));
         let (graphql, login) = (endpoints::graphql(&host)?, OnceCell::new());
         Ok(Forge(Arc::new(Inner { transport, graphql, repository: repository.clone(), key, login })))
@@ -152,11 +161,6 @@ impl Forges {
         pace: Pace,
     ) -> Transport {
         let token = key.map(|key| &key.token);
-        let scheme = match kind {
-            ForgeKind::Github => "Bearer",
-            ForgeKind::Gitea => "token",
-        };
-        let authorization = token.map(|token| Secret::new(format!("{scheme} {}", token.reveal())));
         Transport {
             http: self.http.clone(),
             clock: self.clock.clone(),
@@ -166,8 +170,8 @@ impl Forges {
             pace,
             base,
             kind,
-            hidden: Secrets::new(token),
-            authorization,
+            opener: RwLock::new(Arc::new(Opener::new(kind, token))),
+            renewal: None,
         }
     }
 }
@@ -226,10 +230,7 @@ impl Forge {
         let what = call.what.clone();
         match self.0.transport.pages(call, "", |_| true).await? {
             (all, false) => Ok(all),
-            (some, true) => Err(ForgeError::Refused(format!(
-                "there are more than {} of {what}: too many to read",
-                some.len()
-            ))),
+            (_, true) => Err(ForgeError::TooMuch(what)),
         }
     }
 }

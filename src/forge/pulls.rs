@@ -24,13 +24,23 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`].
     pub async fn find_pull(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> {
-        match self.newest_from(head, "open").await? {
+        let newest = |all: Vec<PullRequest>| all.into_iter().max_by_key(|pull| pull.number);
+        match newest(self.pulls_from(head, OpenState::Open).await?) {
             Some(open) => Ok(Some(open)),
-            None => self.newest_from(head, "closed").await,
+            None => Ok(newest(self.pulls_from(head, OpenState::Closed).await?)),
         }
     }
 
-    async fn newest_from(&self, head: &str, state: &str) -> Result<Option<PullRequest>, ForgeError> {
+    /// The pull requests from a branch of this repository, whoever opened them and wherever they go to. One whose
+    /// repository is not said is from another.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn pulls_from(&self, head: &str, state: OpenState) -> Result<Vec<PullRequest>, ForgeError> {
+        let state = match state {
+            OpenState::Open => "open",
+            OpenState::Closed => "closed",
+        };
         let call = Call::get(self.at(&["pulls"]), format!("pull requests from {head}")).with("state", state);
         let call = match self.transport().kind {
             ForgeKind::Github => call
@@ -43,20 +53,25 @@ impl Forge {
         let is_here = |path: &String| path.eq_ignore_ascii_case(self.name());
         // A forge that does not understand the question answers with all of them.
         let is_ours =
-            |pull: &PullRequest| pull.head_ref == head && pull.head_repository.as_ref().is_none_or(is_here);
+            |pull: &PullRequest| pull.head_ref == head && pull.head_repository.as_ref().is_some_and(is_here);
         let (found, _) = self.transport().pages(call, "", |_| true).await?;
         let all = found.iter().filter_map(|value| received::pull(value).ok());
-        Ok(all.filter(is_ours).max_by_key(|pull| pull.number))
+        Ok(all.filter(is_ours).collect())
     }
 
-    /// Opens a pull request, unless one is open from that branch: that one then.
+    async fn open_as(&self, new: &NewPull) -> Result<Option<PullRequest>, ForgeError> {
+        let open = self.pulls_from(&new.head, OpenState::Open).await?.into_iter();
+        Ok(open.filter(|pull| pull.base_ref == new.base).max_by_key(|pull| pull.number))
+    }
+
+    /// Opens a pull request, unless one is open from that branch to that other one: that one then, whoever opened it.
     ///
     /// Where the forge knows no drafts (private repositories of some plans), it is opened as one that is ready.
     ///
     /// # Errors
     /// See [`ForgeError`]; [`ForgeError::Refused`] when the branch is not there or has nothing new.
     pub async fn open_pull(&self, new: &NewPull) -> Result<PullRequest, ForgeError> {
-        if let Some(open) = self.newest_from(&new.head, "open").await? {
+        if let Some(open) = self.open_as(new).await? {
             return Ok(open);
         }
         let transport = self.transport();
@@ -80,7 +95,7 @@ impl Forge {
         }
         // Somebody else was faster, or we were, and did not hear of it.
         if matches!(answer.status, 409 | 422)
-            && let Some(open) = self.newest_from(&new.head, "open").await?
+            && let Some(open) = self.open_as(new).await?
         {
             return Ok(open);
         }

@@ -226,6 +226,20 @@ pub(super) fn check_run(value: &Value) -> Option<Check> {
     })
 }
 
+/// The suite that a run is of.
+pub(super) fn suite_of(run: &Value) -> Option<u64> {
+    Json::of(run).at("/check_suite/id").number()
+}
+
+/// Whether a suite of runs has not ended: more of them may come, such as of a job that waits for another. One without any
+/// run is no sign of that: GitHub has one for each app that is told of commits, whether or not it ever runs something.
+pub(super) fn is_suite_open(suite: &Value, with_runs: &[u64]) -> bool {
+    let it = Json::of(suite);
+    let has_runs = it.at("/latest_check_runs_count").number().is_some_and(|count| count > 0)
+        || it.at("/id").number().is_some_and(|id| with_runs.contains(&id));
+    has_runs && it.at("/status").text() != "completed"
+}
+
 /// A status that somebody set. GitHub calls it `state`, Gitea `status`.
 pub(super) fn status(value: &Value) -> Option<Check> {
     let it = Json::of(value);

@@ -75,9 +75,13 @@ impl Forge {
         }
         reads.push(("commit statuses", self.at(&["commits", &branch, "status"])));
         for (thing, url) in reads {
-            match self.transport().value(&Call::get(url, thing)).await {
+            let size = match self.transport().kind {
+                ForgeKind::Github => "per_page",
+                ForgeKind::Gitea => "limit",
+            };
+            match self.transport().value(&Call::get(url, thing).with(size, "1")).await {
                 // A repository without a commit has no checks either.
-                Ok(_) | Err(ForgeError::NotFound(_) | ForgeError::Refused(_)) => {}
+                Ok(_) | Err(ForgeError::NotFound(_) | ForgeError::Refused(_) | ForgeError::TooMuch(_)) => {}
                 Err(ForgeError::Auth(_)) => found.missing.push(self.grant(thing)),
                 Err(error) => return Err(error),
             }
@@ -91,7 +95,15 @@ impl Forge {
         if info.is_archived {
             found.missing.push(format!("{} is archived: nothing can be pushed there", self.name()));
         }
-        if info.permission < Permission::Write {
+        if self.transport().kind == ForgeKind::Gitea && info.permission < Permission::Admin {
+            // It tells nobody else what a person may do; a push alone would need less.
+            found.missing.push(format!(
+                "{} tells administrators alone who may write to {}, and mimir hears nobody else: make whoever the \
+                 credential is of an administrator of that repository",
+                self.transport().host(),
+                self.name()
+            ));
+        } else if info.permission < Permission::Write {
             found.missing.push(format!(
                 "whoever the credential is of may not push to {}: give them write access",
                 self.name()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::RwLock;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, LOCATION};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -13,11 +14,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use super::Keys;
 use super::error::ForgeError;
 use super::json::{Json, cut};
 use super::limits::{Holder, Limits, until};
 use crate::clock::Clock;
-use crate::model::git::ForgeKind;
+use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
 use crate::redact::Secrets;
@@ -26,6 +28,10 @@ use crate::redact::Secrets;
 const REDIRECTS: usize = 3;
 /// The most that is repeated of what a forge says about an error.
 const LONGEST_REASON: usize = 500;
+/// How many items a page has whose usual one was too long; each divides what is before it.
+const SMALLER_PAGES: [usize; 3] = [25, 5, 1];
+/// So many times as often as usual a forge is asked for a list whose pages are small.
+const MOST_SMALL: usize = 4;
 
 /// What forges are asked with.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +40,7 @@ pub struct Settings {
     pub deadline: Duration,
     /// How much time lies between two changes of one repository: forges take more for abuse.
     pub between_changes: Duration,
-    /// How many pages of one list are read.
+    /// How many pages of one list are read, of those that have as many items as the forge gives at once.
     pub pages: usize,
     /// How long one answer may be.
     pub largest: usize,
@@ -65,10 +71,38 @@ pub(super) struct Transport {
     /// Where its API is.
     pub(super) base: Url,
     pub(super) kind: ForgeKind,
-    /// The value of `Authorization`, if there is something that opens it.
-    pub(super) authorization: Option<Secret>,
+    pub(super) opener: RwLock<Arc<Opener>>,
+    /// Where another token comes from when the forge does not take this one; none where there is no other.
+    pub(super) renewal: Option<Renewal>,
+}
+
+/// What opens the forge now.
+pub(super) struct Opener {
+    token: Option<Secret>,
+    /// The value of `Authorization`.
+    authorization: Option<Secret>,
     /// What must not be repeated.
-    pub(super) hidden: Secrets,
+    hidden: Secrets,
+}
+
+impl Opener {
+    pub(super) fn new(kind: ForgeKind, token: Option<&Secret>) -> Self {
+        let scheme = match kind {
+            ForgeKind::Github => "Bearer",
+            ForgeKind::Gitea => "token",
+        };
+        let authorization = token.map(|token| Secret::new(format!("{scheme} {}", token.reveal())));
+        Self { token: token.cloned(), authorization, hidden: Secrets::new(token) }
+    }
+}
+
+/// Where another token comes from.
+pub(super) struct Renewal {
+    pub(super) keys: Arc<dyn Keys>,
+    pub(super) host: ForgeHost,
+    pub(super) repository: Repository,
+    /// Whoever gets one holds this meanwhile.
+    pub(super) alone: Mutex<()>,
 }
 
 /// A question, or a change that is asked for.
@@ -156,9 +190,12 @@ impl Transport {
     }
 
     async fn exchange(&self, call: &Call) -> Result<Answer, ForgeError> {
-        let deadline = self.settings.deadline;
-        let late = || ForgeError::Transient(format!("it took longer than {} s", deadline.as_secs_f32()));
-        let answer = tokio::time::timeout(deadline, self.follow(call)).await.map_err(|_| late())??;
+        let opener = self.opener();
+        let mut answer = self.answer(call).await?;
+        // A token may be taken back before its time. Nothing was done with it, so it is asked once more with another.
+        if answer.status == 401 && self.renewed(&opener).await? {
+            answer = self.answer(call).await?;
+        }
         let now = self.clock.now_ms();
         let limit = match answer.status {
             403 | 429 | 503 => until(answer.status, &answer.headers, &self.reason(&answer), now),
@@ -173,6 +210,29 @@ impl Transport {
             500.. => Err(ForgeError::Transient(format!("{}: {}", answer.status, self.reason(&answer)))),
             _ => Ok(answer),
         }
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Answer, ForgeError> {
+        let deadline = self.settings.deadline;
+        let late = || ForgeError::Transient(format!("it took longer than {} s", deadline.as_secs_f32()));
+        tokio::time::timeout(deadline, self.follow(call)).await.map_err(|_| late())?
+    }
+
+    fn opener(&self) -> Arc<Opener> {
+        self.opener.read().clone()
+    }
+
+    /// Whether there is another token now than the one that was not taken.
+    async fn renewed(&self, refused: &Arc<Opener>) -> Result<bool, ForgeError> {
+        let (Some(renewal), Some(token)) = (&self.renewal, &refused.token) else { return Ok(false) };
+        let _alone = renewal.alone.lock().await;
+        if !Arc::ptr_eq(refused, &self.opener()) {
+            return Ok(true);
+        }
+        let another = renewal.keys.instead_of(&renewal.host, &renewal.repository, token).await?;
+        let Some(another) = another.filter(|another| another.token != *token) else { return Ok(false) };
+        *self.opener.write() = Arc::new(Opener::new(self.kind, Some(&another.token)));
+        Ok(true)
     }
 
     /// A repository that was renamed answers from another place of the same host.
@@ -200,7 +260,8 @@ impl Transport {
     async fn request(&self, call: &Call, url: &Url, with_key: bool) -> Result<Response, ForgeError> {
         let client = self.http.to(url).map_err(|error| self.broken(error))?;
         let mut request = client.request(call.method.clone(), url.clone());
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| with_key) {
+        let opener = self.opener();
+        if let Some(authorization) = opener.authorization.as_ref().filter(|_| with_key) {
             let value = HeaderValue::from_str(authorization.reveal());
             let mut value = value.map_err(|_| ForgeError::Auth(self.not_opened()))?;
             value.set_sensitive(true);
@@ -222,8 +283,7 @@ impl Transport {
         let mut body = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.broken(error))? {
             if body.len() + piece.len() > self.settings.largest {
-                let most = self.settings.largest / 1024;
-                return Err(ForgeError::Refused(format!("{what} is longer than {most} KiB")));
+                return Err(ForgeError::TooMuch(what.to_owned()));
             }
             body.extend_from_slice(&piece);
         }
@@ -270,21 +330,35 @@ impl Transport {
     }
 
     /// All items of a list, page after page, and whether there are more than are read. `list` points to the list in an
-    /// answer; it goes on as long as `goes_on` says so of the last item of a page.
+    /// answer; it goes on as long as `goes_on` says so of the last item of a page. A page that is too long is asked for
+    /// in smaller ones.
     pub(super) async fn pages(
         &self,
         first: Call,
         list: &str,
         goes_on: impl Fn(Json<'_>) -> bool + Send,
     ) -> Result<(Vec<Value>, bool), ForgeError> {
-        let size = match self.kind {
-            ForgeKind::Github => ("per_page", "100"),
-            ForgeKind::Gitea => ("limit", "50"),
+        let (name, mut size) = match self.kind {
+            ForgeKind::Github => ("per_page", 100),
+            ForgeKind::Gitea => ("limit", 50),
         };
-        let mut call = first.clone().with(size.0, size.1);
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for page in 1..=self.settings.pages {
-            let answer = self.send(&call).await?;
+        let most = self.settings.pages.saturating_mul(size);
+        let mut call = first.clone().with(name, &size.to_string());
+        let (mut found, mut bytes, mut page) = (Vec::new(), 0, 1);
+        for _ in 0..self.settings.pages.saturating_mul(MOST_SMALL) {
+            let answer = match self.send(&call).await {
+                Err(ForgeError::TooMuch(_)) => {
+                    // The last of it is one item that nobody reads, or a forge that knows no pages.
+                    let Some(smaller) = SMALLER_PAGES.into_iter().find(|smaller| *smaller < size) else {
+                        break;
+                    };
+                    page = (page - 1) * (size / smaller) + 1;
+                    size = smaller;
+                    call.url = in_pages_of(&call.url, name, size, page);
+                    continue;
+                }
+                answer => answer?,
+            };
             if !answer.is_fine() {
                 return Err(self.no(&answer));
             }
@@ -302,22 +376,25 @@ impl Transport {
                 }
             };
             bytes += answer.body.len();
+            let is_empty = items.is_empty();
             let is_last = items.last().is_none_or(|last| !goes_on(Json::of(last)));
             found.extend(items);
-            let is_more = is_page_counted || total.is_some_and(|total| total > found.len() as u64);
+            let is_short = total.is_some_and(|total| total > found.len() as u64);
             let next = match self.next(&answer.headers)? {
                 Some(url) => Some(Call { url, ..call }),
                 // Some of the lists have a number of items and no link to the next of them.
-                None if is_more => {
-                    Some(first.clone().with(size.0, size.1).with("page", &(page + 1).to_string()))
+                None if is_page_counted || is_short => {
+                    let next = first.clone().with(name, &size.to_string());
+                    Some(next.with("page", &(page + 1).to_string()))
                 }
                 None => None,
             };
-            let Some(next) = next.filter(|_| !is_last) else { return Ok((found, false)) };
-            if bytes > 4 * self.settings.largest {
+            // What it counts and does not show may be anything.
+            let Some(next) = next.filter(|_| !is_last) else { return Ok((found, is_empty && is_short)) };
+            if bytes > 4 * self.settings.largest || found.len() >= most {
                 break;
             }
-            call = next;
+            (call, page) = (next, page + 1);
         }
         Ok((found, true))
     }
@@ -374,7 +451,7 @@ impl Transport {
 
     /// A text without what opens the forge.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.hidden.out_of(text)
+        self.opener().hidden.out_of(text)
     }
 
     pub(super) fn host(&self) -> &str {
@@ -386,7 +463,7 @@ impl Transport {
 
     fn not_opened(&self) -> String {
         let host = self.host();
-        match self.authorization {
+        match self.opener().authorization {
             Some(_) => format!(
                 "{host} does not take the credential (any more): give `git.credentials` a new one for it"
             ),
@@ -416,6 +493,20 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
+/// The same place of a list, in pages of that size, the first of which is to be the one of that number.
+fn in_pages_of(url: &Url, name: &str, size: usize, page: usize) -> Url {
+    let pairs = url.query_pairs().map(|(key, value)| match key.as_ref() {
+        // Some lists count no pages: their links say after which item it goes on.
+        "page" => (key.into_owned(), page.to_string()),
+        known if known == name => (key.into_owned(), size.to_string()),
+        _ => (key.into_owned(), value.into_owned()),
+    });
+    let pairs: Vec<(String, String)> = pairs.collect();
+    let mut smaller = url.clone();
+    smaller.query_pairs_mut().clear().extend_pairs(pairs);
+    smaller
+}
+
 fn leads_to(from: &Url, response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
         return None;
@@ -442,6 +533,16 @@ mod tests {
         assert_eq!(of(&["users", "../../x?y#z"]), "https://ghe.test/api/v3/users/..%2F..%2Fx%3Fy%23z");
         let bare = Url::parse("https://api.github.com").expect("an address");
         assert_eq!(below(&bare, &["user"]).to_string(), "https://api.github.com/user");
+    }
+
+    #[test]
+    fn a_place_in_a_list_is_the_same_in_smaller_pages() {
+        let of = |text: &str| {
+            let url = Url::parse(text).expect("an address");
+            in_pages_of(&url, "per_page", 25, 9).to_string()
+        };
+        assert_eq!(of("https://x/y?a=b%20c&per_page=100&page=3"), "https://x/y?a=b+c&per_page=25&page=9");
+        assert_eq!(of("https://x/y?per_page=100&cursor=v1_7"), "https://x/y?per_page=25&cursor=v1_7");
     }
 
     #[test]

@@ -114,7 +114,10 @@ impl Driver {
     async fn keep(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
         match seen.observed {
             Observed::Running => {
-                let adopted = !self.memory.attended;
+                if self.memory.was_warm && frame.warm.is_none() {
+                    return self.take_over(frame).await;
+                }
+                let adopted = !self.memory.attended && frame.warm.is_none();
                 self.attend(frame).await?;
                 if adopted {
                     // Viewers of a gateway that is no more: their clients inside do not know it.

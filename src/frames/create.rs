@@ -39,6 +39,9 @@ impl Frames {
     async fn create_now(&self, principal: &Principal, request: FrameRequest) -> Result<Frame, FrameError> {
         let rules = request.rules.clone();
         let (new, remarks) = self.settle(request).await?;
+        if let Some(frame) = self.claim(principal, &new, &rules, &remarks).await? {
+            return Ok(frame);
+        }
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
@@ -197,7 +200,7 @@ impl Frames {
     }
 
     /// Takes back what was made. What cannot be taken back now is left to the driver.
-    async fn undo(&self, frame: &Frame) {
+    pub(super) async fn undo(&self, frame: &Frame) {
         if let Err(error) = self.take_back(frame).await {
             tracing::warn!(frame.id = %frame.id, %error, "frame {} is taken back later: {error}", frame.name);
             let id = frame.id.clone();
@@ -237,13 +240,13 @@ impl Inner {
 
 /// Keeps drivers away from a frame that is being made. Ends, with a driver for whatever is there then,
 /// however the making ends.
-struct Reservation {
+pub(super) struct Reservation {
     frames: Frames,
     id: FrameId,
 }
 
 impl Reservation {
-    fn of(frames: &Frames, id: &FrameId) -> Self {
+    pub(super) fn of(frames: &Frames, id: &FrameId) -> Self {
         frames.inner.creating.lock().insert(id.clone());
         Self { frames: frames.clone(), id: id.clone() }
     }

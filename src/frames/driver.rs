@@ -83,6 +83,8 @@ pub(super) struct Memory {
     pub(super) attended: bool,
     /// Whether this run was looked at, and is kept apart as it must be.
     pub(super) kept_apart: bool,
+    /// Whether it was nobody's when it was looked at last.
+    pub(super) was_warm: bool,
     /// What was noted about whose its users are.
     pub(super) told_of_users: Option<String>,
     /// What has shown itself of a starting frame.
@@ -113,6 +115,7 @@ impl Memory {
             start_permit: None,
             attended: false,
             kept_apart: false,
+            was_warm: false,
             told_of_users: None,
             readiness: ReadinessProbe::default(),
             counted_end: None,
@@ -176,7 +179,8 @@ impl Driver {
         self.memory.not_before = None;
         self.memory.refusals = 0;
         self.memory.last_step = None;
-        let settled = Some((frame.desired, frame.generation));
+        // One that is nobody's is not ready for anybody: whoever takes it waits for the look after that.
+        let settled = frame.warm.is_none().then_some((frame.desired, frame.generation));
         self.handle.seen.send_modify(|seen| {
             *seen = Seen { settled, problem: None, engine_away: None, ..seen.clone() };
         });

@@ -15,6 +15,9 @@ use crate::supervisor::keyed::Next;
 impl Driver {
     /// A container ended, or vanished, although it was to run.
     pub(super) async fn record_end(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
+        if frame.warm.is_some() {
+            return self.let_warm_go(frame).await;
+        }
         let settings = *self.inner.crashes.now();
         let exit_code = seen.details.as_ref().and_then(|details| details.exit_code);
         let why = crash::why(seen, &frame.limits);

@@ -62,6 +62,27 @@ impl Folders {
         }
     }
 
+    /// Where it is noted that it was somebody's.
+    fn taken(&self) -> PathBuf {
+        self.root.join("taken")
+    }
+
+    /// Notes that a frame which was kept ready is somebody's from now on, where no older copy of the database takes it
+    /// back. Says whether it was nobody's until now.
+    pub(super) fn take(&self) -> Result<bool, FrameError> {
+        let path = self.taken();
+        match fs::File::create_new(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed(&path, error)),
+        }
+    }
+
+    /// Whether it was somebody's.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken().exists()
+    }
+
     /// Removes all of it. The frame must be gone: it could otherwise put things in the way.
     pub(super) fn remove(&self) -> Result<(), FrameError> {
         remove_tree(&self.root).map_err(|error| failed(&self.root, error))

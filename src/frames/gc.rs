@@ -42,7 +42,8 @@ impl Frames {
     }
 
     async fn left_folders(&self, dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
-        let rows: BTreeSet<String> = self.list().await?.into_iter().map(|row| row.id.to_string()).collect();
+        let rows: BTreeSet<String> =
+            self.inner.all_rows().await?.into_iter().map(|row| row.id.to_string()).collect();
         let creating: BTreeSet<String> = self.inner.creating.lock().iter().map(ToString::to_string).collect();
         let root = self.inner.deps.settings.frames_folder.clone();
         let look = move || {
@@ -76,7 +77,8 @@ impl Frames {
     async fn left_images(&self, dry_run: bool) -> Result<Vec<Leftover>, FrameError> {
         let runtime = &self.inner.deps.runtime;
         let images = runtime.list_images().await?;
-        let in_use: BTreeSet<String> = self.list().await?.into_iter().map(|row| row.image_id).collect();
+        let in_use: BTreeSet<String> =
+            self.inner.all_rows().await?.into_iter().map(|row| row.image_id).collect();
         let mut found = Vec::new();
         for image in images.into_iter().filter(|image| image.tags.is_empty() && !in_use.contains(&image.id)) {
             let outcome = if dry_run { Ok(()) } else { runtime.remove_image(&image.id).await };

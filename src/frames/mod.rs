@@ -36,9 +36,11 @@ mod guest;
 mod idle;
 mod inside;
 mod isolation;
+mod kinds;
 mod learned;
 mod liveness;
 pub mod locator;
+mod memory;
 pub mod plan;
 mod ports;
 mod probes;
@@ -58,6 +60,7 @@ mod steps;
 mod trust;
 mod upgrade;
 mod wait;
+mod warm;
 pub mod workspace;
 
 use std::collections::HashSet;
@@ -130,6 +133,7 @@ struct Inner {
     recycled: recycle::Counts,
     visitors: idle::Visitors,
     images: upgrade::Images,
+    warm: kinds::Pool,
 }
 
 /// How the agent of a frame is reached.
@@ -169,6 +173,7 @@ impl Frames {
         let health = watch::Sender::new(0);
         let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
             .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
+        let warm = kinds::Pool::new(&deps.tasks);
         let inner = Inner {
             config: Live::new(deps.settings.config.clone()),
             crashes: Live::new(deps.settings.crashes),
@@ -182,6 +187,7 @@ impl Frames {
             recycled: recycle::Counts::default(),
             visitors: idle::Visitors::default(),
             images: upgrade::Images::default(),
+            warm,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -190,7 +196,11 @@ impl Frames {
     pub fn configure(&self, config: config::Frames) {
         let (window, limit) = (config.crash_window, config.crash_limit);
         self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
+        let is_other = self.inner.config.now().warm != config.warm;
         self.inner.config.set(config);
+        if is_other {
+            self.inner.look_after_warm();
+        }
     }
 
     /// What is configured for frames of which nothing else is said.
@@ -328,6 +338,16 @@ impl Inner {
     /// A client for the frame's agent; none when it was never started.
     async fn client(&self, id: &FrameId) -> Result<Option<OpencodeClient>, FrameError> {
         Ok(self.access(id).await?.map(|access| access.client()))
+    }
+
+    /// Every row, those that are nobody's yet as well.
+    async fn all_rows(&self) -> Result<Vec<Frame>, FrameError> {
+        let read = self.deps.store.read(|db| {
+            let (mut all, warm) = (frames::list(db)?, frames::list_warm(db)?);
+            all.extend(warm);
+            Ok(all)
+        });
+        Ok(read.await?)
     }
 
     async fn row(&self, id: &FrameId) -> Result<Option<Frame>, FrameError> {

@@ -20,6 +20,13 @@ pub(super) async fn busy_ports(
     Ok(look_for(range, &leased, wanted, is_free))
 }
 
+/// Whether at most half of the range is leased.
+pub(super) async fn are_half_free(store: &Store, range: PortRange) -> Result<bool, FrameError> {
+    let leased = store.read(|db| ports::leased(db)).await?;
+    let leased = leased.iter().filter(|(port, _, _)| (range.first..=range.last).contains(&port.0)).count();
+    Ok(leased * 2 <= range.iter().count())
+}
+
 fn look_for(
     range: PortRange,
     leased: &BTreeSet<Port>,

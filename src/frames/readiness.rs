@@ -104,6 +104,10 @@ impl Driver {
 
     /// Lets the agent load what its first prompt needs, beside everything else.
     pub(super) fn warm_up(&self, frame: &Frame) {
+        if frame.warm.is_some() {
+            // Its agent is asked about a workspace when it is somebody's. Another one may be missing.
+            return self.inner.look_after_warm();
+        }
         let (inner, id) = (self.inner.clone(), self.id.clone());
         self.inner.deps.tasks.spawn_once(format!("warm up {}", frame.name), move |stop| async move {
             let Ok(Some(client)) = inner.client(&id).await else { return };

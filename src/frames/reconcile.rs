@@ -96,7 +96,7 @@ impl Frames {
     /// When the rows or the containers cannot be listed.
     pub async fn reconcile_once(&self) -> Result<(), FrameError> {
         self.destroy_expired().await?;
-        let rows = self.list().await?;
+        let rows = self.inner.all_rows().await?;
         let known: BTreeSet<FrameId> = self.inner.drivers.keys().into_iter().collect();
         for row in rows.iter().filter(|row| !known.contains(&row.id)) {
             self.inner.wake_driver(&row.id);
@@ -111,6 +111,7 @@ impl Frames {
             self.deal_with(&stray).await;
         }
         self.look_at_images_when_due().await;
+        self.inner.look_after_warm();
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl Frames {
         &self,
         containers: &[FoundContainer],
     ) -> Result<Vec<FoundContainer>, FrameError> {
-        let rows: BTreeSet<FrameId> = self.list().await?.into_iter().map(|row| row.id).collect();
+        let rows: BTreeSet<FrameId> = self.inner.all_rows().await?.into_iter().map(|row| row.id).collect();
         let creating = self.inner.creating.lock();
         let is_stray = |container: &&FoundContainer| {
             !rows.contains(&container.frame) && !creating.contains(&container.frame)

@@ -64,6 +64,10 @@ pub struct Settings {
     pub container_timeout: Duration,
     /// How old a container without a row must be before it is removed unasked.
     pub stray_age: Duration,
+    /// How long a frame that nobody takes is kept ready.
+    pub warm_lifetime: Duration,
+    /// Where the kernel says how much memory there is.
+    pub meminfo: PathBuf,
 }
 
 /// How unexpected ends of a frame's container are damped.
@@ -105,6 +109,8 @@ impl Settings {
             liveness_timeout: Duration::from_secs(12),
             container_timeout: Duration::from_secs(60),
             stray_age: Duration::from_secs(60 * 60),
+            warm_lifetime: Duration::from_secs(24 * 60 * 60),
+            meminfo: PathBuf::from("/proc/meminfo"),
         }
     }
 }

@@ -8,8 +8,8 @@ use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
 use super::git_config::{self, HostGit};
 use super::plan::{self, Step};
-use super::settings::AttendError;
-use super::{ports, project, provision};
+use super::settings::{AttendError, SecretsGiven};
+use super::{Inner, ports, project, provision};
 use crate::clock;
 use crate::model::container::{MountDifference, Observation};
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
@@ -77,6 +77,9 @@ impl Driver {
                 return Ok(Some(Next::after(pause)));
             }
         }
+        if frame.warm.is_some() {
+            return Ok((!self.may_start_warm()).then(|| Next::after(Duration::from_millis(100))));
+        }
         if self.memory.start_permit.is_none() {
             match self.inner.starts.clone().try_acquire_owned() {
                 Ok(permit) => self.memory.start_permit = Some(permit),
@@ -114,14 +117,29 @@ impl Driver {
 
     /// A new password and the newest configuration, once per start.
     async fn write_start_files(&self, frame: &Frame) -> Result<(), FrameError> {
-        let mut agent_config = self.inner.deps.start_files.agent_config(frame).await;
         let obeyed = self.obeys_project(frame).await?;
-        agent_config["instructions"] =
-            project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
-        let given = self.inner.deps.start_files.secrets(frame).await;
-        for why in given.missing {
+        let mut given = self.inner.deps.start_files.secrets(frame).await;
+        for why in std::mem::take(&mut given.missing) {
             self.note("secret_missing", why).await?;
         }
+        let contents = self.inner.start_contents(frame, obeyed, given).await;
+        self.inner.note_warm_files(frame, &contents).await?;
+        let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
+        Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
+    }
+}
+
+impl Inner {
+    /// What a frame reads at a start, with a password of its own.
+    pub(super) async fn start_contents(
+        &self,
+        frame: &Frame,
+        obeyed: bool,
+        given: SecretsGiven,
+    ) -> StartContents {
+        let mut agent_config = self.deps.start_files.agent_config(frame).await;
+        agent_config["instructions"] =
+            project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
         let git = git_config::environment(frame.network);
         let env: Vec<_> = git
             .into_iter()
@@ -130,7 +148,7 @@ impl Driver {
             .chain(given.env.into_iter().map(|(name, value)| (name, value.reveal().to_owned())))
             .chain([project::leave_out(obeyed)])
             .collect();
-        let contents = StartContents {
+        StartContents {
             start: frame.state_changed_at,
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
@@ -139,16 +157,21 @@ impl Driver {
                 frame.network,
                 frame.git.is_some(),
                 &frame.forge,
-                &self.inner.deps.start_files.forges(),
+                &self.deps.start_files.forges(),
             ),
             secrets: given.files,
-        };
-        let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
-        Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
+        }
     }
+}
 
+impl Driver {
     /// Opens the host's side. A port that somebody else took is exchanged, which is noted and told.
     pub(super) async fn attend(&mut self, frame: &Frame) -> Result<(), FrameError> {
+        if frame.warm.is_some() {
+            // Nothing listens to what is nobody's yet.
+            self.memory.was_warm = true;
+            return Ok(());
+        }
         if self.memory.attended {
             return Ok(());
         }

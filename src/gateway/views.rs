@@ -242,6 +242,7 @@ pub fn webhook(webhook: Webhook) -> WebhookView {
         reason: webhook.reason,
         run_key: webhook.matter,
         run: webhook.run,
+        waits_until: webhook.waits_until,
         duplicate_count: webhook.duplicates,
         size_bytes: webhook.size_bytes,
         received_at: webhook.received_at,

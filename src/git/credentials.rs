@@ -166,6 +166,19 @@ impl Keys for Credentials {
         let found = found.map_err(|error| ForgeError::Auth(error.to_string()))?;
         Ok(found.map(|found| Key { token: found.token, login: None, expires_at: None }))
     }
+
+    async fn instead_of(
+        &self,
+        host: &ForgeHost,
+        repository: &Repository,
+        token: &Secret,
+    ) -> Result<Option<Key>, ForgeError> {
+        let Some(entry) = self.entry(host) else { return Ok(None) };
+        match &entry.source {
+            TokenSource::App(app) => self.apps.instead_of(host, app, repository, token).await.map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 async fn from_file(path: PathBuf) -> Result<String, String> {

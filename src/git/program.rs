@@ -328,6 +328,12 @@ fn succeeded(what: &'static str, said: Said) -> Result<Vec<u8>, GitError> {
     }
 }
 
+/// What git says when a forge asked for a credential, and it may ask nobody for one.
+const ASKS_WHO: &str = "could not read Username for ";
+/// The same for people: the forge does not say which of the two it is.
+const NOT_OPENED: &str =
+    "the forge asks for a credential; there is none for it, or it does not take the one that there is";
+
 /// Why it did not succeed, in one line.
 pub(super) fn last_words(stderr: &str, code: Option<i32>) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -341,8 +347,10 @@ pub(super) fn last_words(stderr: &str, code: Option<i32>) -> String {
         .rev()
         .take(3)
         .rev()
-        .map(|line| {
-            line.trim_start_matches("fatal: ").trim_start_matches("error: ").chars().take(300).collect()
+        .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: "))
+        .map(|line| match line.starts_with(ASKS_WHO) {
+            true => NOT_OPENED.to_owned(),
+            false => line.chars().take(300).collect(),
         })
         .collect();
     match (last.is_empty(), code) {
@@ -380,6 +388,8 @@ mod tests {
             "object 1 is bad; fsck error"
         );
         assert_eq!(of("something\n"), "something");
+        let asks = "fatal: could not read Username for 'https://example.org': terminal prompts disabled\n";
+        assert_eq!(of(asks), NOT_OPENED);
         assert_eq!(of(""), "git ended with 128");
         assert_eq!(last_words("", None), "git was ended");
     }

@@ -35,6 +35,8 @@ pub struct Issue {
     pub first_seen: Option<u64>,
     /// When it was seen last (UTC ms).
     pub last_seen: Option<u64>,
+    /// When it came back last after it had been resolved (UTC ms); lists do not say.
+    pub regressed_at: Option<u64>,
 }
 
 impl Issue {
@@ -56,6 +58,7 @@ impl Issue {
             count: loose::number(value, "/count"),
             first_seen: text("/firstSeen").and_then(|text| instant(&text)),
             last_seen: text("/lastSeen").and_then(|text| instant(&text)),
+            regressed_at: regressed_at(value),
         })
     }
 
@@ -70,6 +73,14 @@ impl Issue {
     pub fn has_regressed(&self) -> bool {
         self.status.as_deref() == Some("unresolved") && self.substatus.as_deref() == Some("regressed")
     }
+}
+
+/// What happened to it stands in a list of its own.
+fn regressed_at(value: &Value) -> Option<u64> {
+    let back = loose::items(value, "/activity")
+        .iter()
+        .filter(|entry| loose::text(entry, "/type", 40).as_deref() == Some("set_regression"));
+    back.filter_map(|entry| instant(&loose::text(entry, "/dateCreated", 40)?)).max()
 }
 
 /// A time as it writes them (UTC ms).
@@ -99,12 +110,16 @@ mod tests {
             "id": "1234", "shortId": "SHOP-1A", "title": "TypeError: x is undefined", "culprit": "cart in total",
             "level": "error", "status": "unresolved", "substatus": "regressed", "project": {"slug": "shop", "id": 5},
             "permalink": "https://sentry.example/organizations/acme/issues/1234/", "count": "17",
-            "lastSeen": "2026-11-28T10:00:00.123Z",
+            "lastSeen": "2026-11-28T10:00:00.123Z", "activity": [
+                {"type": "set_regression", "dateCreated": "2026-11-28T09:00:00Z"}, {"type": "set_resolved"},
+                {"type": "set_regression", "dateCreated": "2026-11-27T09:00:00Z"}, 7, {"type": "note", "dateCreated": "x"},
+            ],
         }))
         .expect("an issue");
         assert_eq!(issue.short_id.as_deref(), Some("SHOP-1A"));
         assert_eq!((issue.count, issue.project.as_deref()), (Some(17), Some("shop")));
         assert_eq!(issue.last_seen, Some(1_795_860_000_123));
+        assert_eq!(issue.regressed_at, Some(1_795_856_400_000));
         assert!(issue.has_regressed() && !issue.is_resolved());
     }
 

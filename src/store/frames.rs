@@ -126,6 +126,13 @@ const NOTES_KEPT: u32 = 500;
 /// # Errors
 /// [`StoreError::Taken`] for the name, [`StoreError::NoFreePort`]; then nothing was written.
 pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
+    write_row(tx, new)?;
+    tx.emit(&subject(&new.id, &new.name), &EventKind::FrameCreated {})?;
+    get(tx, &new.id)
+}
+
+/// The row, its ports and its configuration.
+pub(super) fn write_row(tx: &mut Tx<'_>, new: &NewFrame) -> Result<(), StoreError> {
     if find_by_name(tx, &new.name)?.is_some() {
         return Err(StoreError::Taken { what: "frame", value: new.name.to_string() });
     }
@@ -154,7 +161,17 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
             new.run,
         ],
     )?;
-    let resolved = Resolved {
+    tx.change(
+        "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
+        (&new.id, &new.given, to_json(&resolved_of(new), "a frame's configuration")?),
+    )?;
+    ports::lease(tx, &new.id, PortPurpose::Agent, new.ports, &new.avoid)?;
+    ports::lease(tx, &new.id, PortPurpose::Preview, new.ports, &new.avoid)?;
+    Ok(())
+}
+
+pub(super) fn resolved_of(new: &NewFrame) -> Resolved {
+    Resolved {
         allow: new.allow.clone(),
         deny: Vec::new(),
         providers: new.providers.clone(),
@@ -165,15 +182,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
         limits: new.limits,
         git: new.git.clone(),
         forge: new.forge.clone(),
-    };
-    tx.change(
-        "INSERT INTO frame_configs (frame_id, given, resolved) VALUES (?1, ?2, ?3)",
-        (&new.id, &new.given, to_json(&resolved, "a frame's configuration")?),
-    )?;
-    ports::lease(tx, &new.id, PortPurpose::Agent, new.ports, &new.avoid)?;
-    ports::lease(tx, &new.id, PortPurpose::Preview, new.ports, &new.avoid)?;
-    tx.emit(&subject(&new.id, &new.name), &EventKind::FrameCreated {})?;
-    get(tx, &new.id)
+    }
 }
 
 /// Columns and joins of a whole frame.
@@ -228,6 +237,7 @@ fn frame(row: &Row<'_>) -> Result<Frame, StoreError> {
         created_at: unsigned(row, "created_at")?,
         state_changed_at: unsigned(row, "state_changed_at")?,
         last_active_at: unsigned(row, "last_active_at")?,
+        warm: row.get("warm")?,
     })
 }
 
@@ -252,15 +262,32 @@ pub fn get(ask: &impl Queryable, id: &FrameId) -> Result<Frame, StoreError> {
 /// # Errors
 /// Whatever the database says.
 pub fn find_by_name(ask: &impl Queryable, name: &FrameName) -> Result<Option<Frame>, StoreError> {
-    ask.maybe_row(select_frames!("WHERE frames.name = ?1"), (name,), frame)
+    ask.maybe_row(select_frames!("WHERE frames.name = ?1 AND frames.warm IS NULL"), (name,), frame)
 }
 
-/// All frames, by name.
+/// All frames, by name; without those that are nobody's yet.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn list(ask: &impl Queryable) -> Result<Vec<Frame>, StoreError> {
-    ask.rows(select_frames!("ORDER BY frames.name"), (), frame)
+    ask.rows(select_frames!("WHERE frames.warm IS NULL ORDER BY frames.name"), (), frame)
+}
+
+/// Frames that are kept ready and are nobody's yet, the oldest first.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn list_warm(ask: &impl Queryable) -> Result<Vec<Frame>, StoreError> {
+    ask.rows(select_frames!("WHERE frames.warm IS NOT NULL ORDER BY frames.created_at, frames.id"), (), frame)
+}
+
+/// How many frames are kept ready, or will be soon.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn count_warm(ask: &impl Queryable) -> Result<u32, StoreError> {
+    let kept = list_warm(ask)?.into_iter().filter(|frame| frame.desired == Desired::Running);
+    Ok(u32::try_from(kept.count()).unwrap_or(u32::MAX))
 }
 
 /// The frames that were made for a run, the newest first.
@@ -283,6 +310,7 @@ pub fn expired(ask: &impl Queryable, now_ms: u64) -> Result<Vec<Frame>, StoreErr
     ask.rows(
         select_frames!(
             "WHERE frames.expires_at IS NOT NULL AND frames.expires_at <= ?1 AND frames.desired <> 'removed'
+               AND frames.warm IS NULL
              ORDER BY frames.expires_at"
         ),
         (to_sql_int(now_ms),),
@@ -302,7 +330,7 @@ pub fn apply(
     event: FrameEvent,
     reason: Option<&str>,
 ) -> Result<FrameState, StoreError> {
-    let (name, from) = name_and_state(tx, id)?;
+    let (name, from, is_warm) = name_and_state(tx, id)?;
     let to = from.next(event).map_err(|illegal| StoreError::Conflict { what: illegal.to_string() })?;
     tx.change_exactly_one(
         "the frame's state",
@@ -312,8 +340,10 @@ pub fn apply(
             AND state = ?2",
         (id, from, to, reason, tx.now()),
     )?;
-    let moved = EventKind::FrameMoved { from, to, reason: reason.map(str::to_owned) };
-    tx.emit(&subject(id, &name), &moved)?;
+    if !is_warm {
+        let moved = EventKind::FrameMoved { from, to, reason: reason.map(str::to_owned) };
+        tx.emit(&subject(id, &name), &moved)?;
+    }
     Ok(to)
 }
 
@@ -461,7 +491,9 @@ pub fn forget(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
         messages::move_to(tx, &message.id, DeliveryState::Failed, Some("the frame was destroyed"))?;
     }
     tx.change("DELETE FROM frames WHERE id = ?1", (id,))?;
-    tx.emit(&subject(id, &frame.name), &EventKind::FrameRemoved {})?;
+    if frame.warm.is_none() {
+        tx.emit(&subject(id, &frame.name), &EventKind::FrameRemoved {})?;
+    }
     Ok(true)
 }
 
@@ -485,7 +517,7 @@ pub fn config_of(ask: &impl Queryable, id: &FrameId) -> Result<FrameConfig, Stor
 /// Whatever the database says.
 pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(), StoreError> {
     let name: Option<FrameName> =
-        tx.maybe_row("SELECT name FROM frames WHERE id = ?1", (id,), |row| Ok(row.get(0)?))?;
+        tx.maybe_row("SELECT name FROM frames WHERE id = ?1 AND warm IS NULL", (id,), |row| Ok(row.get(0)?))?;
     let Some(name) = name else { return Ok(()) };
     tx.change(
         "INSERT INTO frame_events (frame_id, at, code, text) VALUES (?1, ?2, ?3, ?4)",
@@ -508,7 +540,7 @@ pub fn note(tx: &mut Tx<'_>, id: &FrameId, code: &str, text: &str) -> Result<(),
 /// Whatever the database says.
 pub fn tell(tx: &mut Tx<'_>, id: &FrameId, what: &EventKind) -> Result<(), StoreError> {
     let name: Option<FrameName> =
-        tx.maybe_row("SELECT name FROM frames WHERE id = ?1", (id,), |row| Ok(row.get(0)?))?;
+        tx.maybe_row("SELECT name FROM frames WHERE id = ?1 AND warm IS NULL", (id,), |row| Ok(row.get(0)?))?;
     if let Some(name) = name {
         tx.emit(&subject(id, &name), what)?;
     }
@@ -561,9 +593,10 @@ pub fn notes_since(ask: &impl Queryable, id: &FrameId, code: &str, since_ms: u64
     Ok(count.unwrap_or(0))
 }
 
-fn name_and_state(tx: &Tx<'_>, id: &FrameId) -> Result<(FrameName, FrameState), StoreError> {
-    tx.maybe_row("SELECT name, state FROM frames WHERE id = ?1", (id,), |row| {
-        Ok((row.get("name")?, row.get("state")?))
+/// Its name, its state, and whether it is nobody's yet: nobody is told of such a one.
+fn name_and_state(tx: &Tx<'_>, id: &FrameId) -> Result<(FrameName, FrameState, bool), StoreError> {
+    tx.maybe_row("SELECT name, state, warm IS NOT NULL AS is_warm FROM frames WHERE id = ?1", (id,), |row| {
+        Ok((row.get("name")?, row.get("state")?, row.get("is_warm")?))
     })?
     .ok_or_else(|| StoreError::NotFound { what: "frame", key: id.to_string() })
 }

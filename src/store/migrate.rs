@@ -34,6 +34,8 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0022_schedules.sql"),
     include_str!("migrations/0023_secret_headers.sql"),
     include_str!("migrations/0024_project_settings.sql"),
+    include_str!("migrations/0025_warm_frames.sql"),
+    include_str!("migrations/0026_webhook_limits.sql"),
 ];
 
 /// Brings the schema up to date; `found` is its version.

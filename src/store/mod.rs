@@ -47,6 +47,7 @@ pub mod tokens;
 pub mod trusted_folders;
 pub mod usage;
 pub mod values;
+pub mod warm_frames;
 pub mod webhooks;
 mod writer;
 

@@ -107,6 +107,15 @@ pub fn settings(ask: &impl Queryable, id: &ProjectId) -> Result<ProjectSettings,
     Ok(found.unwrap_or_default())
 }
 
+/// Whether anybody looked what is to be known of a project, or said it.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn has_settings(ask: &impl Queryable, id: &ProjectId) -> Result<bool, StoreError> {
+    let found = ask.maybe_row("SELECT 1 FROM project_settings WHERE project_id = ?1", (id,), |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
 /// Keeps what is known of a project, in the place of what was.
 ///
 /// # Errors

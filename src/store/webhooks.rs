@@ -6,7 +6,6 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
 use crate::model::git::Repository;
 use crate::model::ids::RunId;
-use crate::model::names::ProjectName;
 use crate::model::webhook::{Webhook, WebhookState};
 
 /// Something that came, and is to be stored.
@@ -59,12 +58,36 @@ pub struct Ending {
     pub matter: Option<String>,
     /// The run that sees to it.
     pub run: Option<RunId>,
-    /// Whose run it began, if it began one.
-    pub began_for: Option<Option<ProjectName>>,
+    /// The rule that began that run with it, by its mark; none when it did not begin.
+    pub began_by: Option<String>,
 }
 
-const COLUMNS: &str = "id, source, event, received_at, state, reason, decided_at, matter, run_id, duplicates,
-                       length(body) AS size";
+/// For whose turn something waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// What its sender calls it.
+    pub event: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What it is about, as the key of runs.
+    pub matter: String,
+    /// The rule, by its mark.
+    pub rule: String,
+    /// Until when (UTC ms).
+    pub until_ms: u64,
+}
+
+/// One that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Its id.
+    pub id: String,
+    /// Until when (UTC ms).
+    pub until_ms: u64,
+}
+
+const COLUMNS: &str = "id, source, event, received_at, state, reason, decided_at, matter, run_id, not_before,
+                       duplicates, length(body) AS size";
 
 fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
     Ok(Webhook {
@@ -77,6 +100,7 @@ fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
         decided_at: maybe_unsigned(row, "decided_at")?,
         matter: row.get("matter")?,
         run: row.get("run_id")?,
+        waits_until: maybe_unsigned(row, "not_before")?,
         duplicates: unsigned(row, "duplicates")?,
         size_bytes: unsigned(row, "size")?,
     })
@@ -120,17 +144,22 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewWebhook) -> Result<Stored, StoreErr
     Ok(Stored::New(new.id.clone()))
 }
 
-/// What is not decided yet, the oldest first.
+/// What is to be decided now, the oldest first.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn to_decide(ask: &impl Queryable, limit: u32) -> Result<Vec<(Webhook, Content)>, StoreError> {
+pub fn to_decide(
+    ask: &impl Queryable,
+    now_ms: u64,
+    limit: u32,
+) -> Result<Vec<(Webhook, Content)>, StoreError> {
     ask.rows(
         &format!(
-            "SELECT {COLUMNS}, headers, body FROM webhooks_received WHERE state = 'received'
-             ORDER BY received_at, id LIMIT ?1"
+            "SELECT {COLUMNS}, headers, body FROM webhooks_received
+             WHERE state = 'received' AND (not_before IS NULL OR not_before <= ?1)
+             ORDER BY received_at, id LIMIT ?2"
         ),
-        (limit,),
+        (to_sql_int(now_ms), limit),
         |row| Ok((webhook(row)?, content(row)?)),
     )
 }
@@ -186,23 +215,94 @@ pub fn newest_of(ask: &impl Queryable, source: &str) -> Result<Option<Webhook>, 
 /// # Errors
 /// Whatever the database says.
 pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreError> {
-    let changed = tx.change(
-        "UPDATE webhooks_received SET state = ?2, event = ?3, reason = ?4, matter = ?5, run_id = ?6, project = ?7,
-                is_new = ?8, decided_at = ?9
+    let changed =
+        tx.change(
+            "UPDATE webhooks_received SET state = ?2, event = ?3, reason = ?4, matter = ?5, run_id = ?6,
+                decided_at = ?7, not_before = NULL, rule = NULL
+         WHERE id = ?1 AND state = 'received'",
+            rusqlite::params![
+                id,
+                ending.state,
+                ending.event,
+                ending.reason,
+                ending.matter,
+                ending.run,
+                tx.now(),
+            ],
+        )?;
+    if changed == 1
+        && let Some((rule, run)) = ending.began_by.as_ref().zip(ending.run.as_ref())
+    {
+        tx.change(
+            "INSERT INTO webhook_runs_begun (run_id, rule, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            (run, rule, tx.now()),
+        )?;
+    }
+    Ok(changed == 1)
+}
+
+/// Lets it wait for its turn, unless somebody decided about it meanwhile.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn let_wait(tx: &mut Tx<'_>, id: &str, waiting: &Waiting) -> Result<(), StoreError> {
+    tx.change(
+        "UPDATE webhooks_received SET event = ?2, reason = ?3, matter = ?4, rule = ?5, not_before = ?6
          WHERE id = ?1 AND state = 'received'",
         rusqlite::params![
             id,
-            ending.state,
-            ending.event,
-            ending.reason,
-            ending.matter,
-            ending.run,
-            ending.began_for.clone().flatten(),
-            ending.began_for.is_some(),
-            tx.now(),
+            waiting.event,
+            waiting.reason,
+            waiting.matter,
+            waiting.rule,
+            to_sql_int(waiting.until_ms)
         ],
     )?;
-    Ok(changed == 1)
+    Ok(())
+}
+
+/// Those that wait are decided about now: what they wait for may have changed.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn wait_no_more(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.change(
+        "UPDATE webhooks_received SET not_before = NULL WHERE state = 'received' AND not_before IS NOT NULL",
+        (),
+    )?;
+    Ok(())
+}
+
+/// How many wait for a rule, whose turn has not come.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn waiting_for(ask: &impl Queryable, rule: &str, now_ms: u64) -> Result<usize, StoreError> {
+    let count: Option<i64> = ask.maybe_row(
+        "SELECT count(*) FROM webhooks_received
+         WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2",
+        (rule, to_sql_int(now_ms)),
+        |row| Ok(row.get(0)?),
+    )?;
+    Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
+}
+
+/// Another one about the same that waits.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn waits_about(
+    ask: &impl Queryable,
+    matter: &str,
+    but_not: Option<&str>,
+) -> Result<Option<Waits>, StoreError> {
+    ask.maybe_row(
+        "SELECT id, not_before FROM webhooks_received
+         WHERE matter = ?1 AND state = 'received' AND not_before IS NOT NULL AND id IS NOT ?2
+         ORDER BY received_at LIMIT 1",
+        (matter, but_not),
+        |row| Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")? }),
+    )
 }
 
 /// Whether it still waits to be decided.
@@ -236,8 +336,8 @@ pub fn note_failure(tx: &mut Tx<'_>, id: &str) -> Result<u64, StoreError> {
 /// [`StoreError::NotFound`].
 pub fn reopen(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     let changed = tx.change(
-        "UPDATE webhooks_received SET state = 'received', reason = NULL, decided_at = NULL, run_id = NULL, is_new = 0,
-                attempts = 0
+        "UPDATE webhooks_received SET state = 'received', reason = NULL, decided_at = NULL, run_id = NULL, attempts = 0,
+                not_before = NULL, rule = NULL
          WHERE id = ?1",
         (id,),
     )?;
@@ -247,23 +347,24 @@ pub fn reopen(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     }
 }
 
-/// How many runs a sender began for a project since then.
+/// When a rule began runs since then (UTC ms), the oldest first.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn begun_since(
-    ask: &impl Queryable,
-    source: &str,
-    project: Option<&ProjectName>,
-    since_ms: u64,
-) -> Result<u32, StoreError> {
-    let count = ask.maybe_row(
-        "SELECT count(*) FROM webhooks_received
-         WHERE is_new = 1 AND source = ?1 AND project IS ?2 AND decided_at > ?3",
-        (source, project, to_sql_int(since_ms)),
-        |row| Ok(row.get(0)?),
-    )?;
-    Ok(count.unwrap_or(0))
+pub fn begun_since(ask: &impl Queryable, rule: &str, since_ms: u64) -> Result<Vec<u64>, StoreError> {
+    ask.rows(
+        "SELECT at FROM webhook_runs_begun WHERE rule = ?1 AND at > ?2 ORDER BY at",
+        (rule, to_sql_int(since_ms)),
+        |row| unsigned(row, "at"),
+    )
+}
+
+/// Forgets which rule began what before that. Says how many rows went.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn forget_begun(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError> {
+    tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1", (to_sql_int(before_ms),))
 }
 
 /// Whether anything about that came since then.
@@ -310,11 +411,13 @@ pub fn open_of_name(ask: &impl Queryable, name: &str) -> Result<Vec<RunId>, Stor
     )
 }
 
-/// A hook of a repository that sends to us.
+/// A hook that sends to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownHook {
-    /// Whose it is.
+    /// About which repository it told something.
     pub repository: Repository,
+    /// Whose it is, in the forge's word: `repository`, `organization`, `integration`.
+    pub target: String,
     /// The forge's number of it.
     pub hook: u64,
 }
@@ -325,11 +428,19 @@ pub struct KnownHook {
 /// Whatever the database says.
 pub fn note_hook(tx: &mut Tx<'_>, source: &str, known: &KnownHook) -> Result<(), StoreError> {
     tx.change(
-        "INSERT INTO webhook_hooks (source, repository, hook, seen_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (source, repository) DO UPDATE SET hook = excluded.hook, seen_at = excluded.seen_at",
-        (source, &known.repository, to_sql_int(known.hook), tx.now()),
+        "INSERT INTO webhook_hooks (source, repository, target, hook, seen_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (source, repository, target) DO UPDATE SET hook = excluded.hook, seen_at = excluded.seen_at",
+        (source, &known.repository, &known.target, to_sql_int(known.hook), tx.now()),
     )?;
     Ok(())
+}
+
+/// Forgets hooks of which nothing came since then. Says how many.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn forget_hooks(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError> {
+    tx.change("DELETE FROM webhook_hooks WHERE seen_at < ?1", (to_sql_int(before_ms),))
 }
 
 /// The hooks that send to a source.
@@ -337,7 +448,11 @@ pub fn note_hook(tx: &mut Tx<'_>, source: &str, known: &KnownHook) -> Result<(),
 /// # Errors
 /// Whatever the database says.
 pub fn hooks_of(ask: &impl Queryable, source: &str) -> Result<Vec<KnownHook>, StoreError> {
-    ask.rows("SELECT * FROM webhook_hooks WHERE source = ?1 ORDER BY repository", (source,), |row| {
-        Ok(KnownHook { repository: row.get("repository")?, hook: unsigned(row, "hook")? })
+    ask.rows("SELECT * FROM webhook_hooks WHERE source = ?1 ORDER BY repository, target", (source,), |row| {
+        Ok(KnownHook {
+            repository: row.get("repository")?,
+            target: row.get("target")?,
+            hook: unsigned(row, "hook")?,
+        })
     })
 }

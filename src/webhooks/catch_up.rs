@@ -1,16 +1,19 @@
 //! What an error tracker could not tell us: it tries once, and has no patience with a gateway that is away. (What a forge
 //! could not is in [`super::redeliver`].)
 //!
-//! Issues that are new or came back since the last look, and of which nothing came, become messages of our own making
-//! and take the same way as others. Issues that go on as before are no news: how often one is told of those is what
-//! alert rules at the tracker are for.
+//! Issues that are new or came back, and of which nothing came, become messages of our own making and take the same way as
+//! others: those whose alert may have come while we could not be reached ([`super::reach`]), and for rules that want all,
+//! the others too. Issues that go on as before are no news: how often one is told of those is what alert rules at the
+//! tracker are for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::sentry_says::{CATCH_UP, domain_key, name_of};
+use super::reach::{self, AT_REST_MS, Gap};
+use super::sentry_says::{CATCH_UP, UNTOLD, domain_key, name_of};
+use super::settings::Untold;
 use super::{Headers, IntakeError, Source, Webhooks, millis};
 use crate::clock;
 use crate::model::ids::DeliveryId;
@@ -21,10 +24,8 @@ use crate::store::{StoreError, meta, runs};
 
 /// What came shortly before the last look may have been missed by it.
 const OVERLAP: Duration = Duration::from_secs(120);
-/// Something that came about an issue within this time is news enough.
+/// Of one that does not say when it came back, something that came within this time is news enough.
 const NEWS: Duration = Duration::from_secs(24 * 60 * 60);
-/// So long an alert may be on its way.
-const AT_REST: Duration = Duration::from_secs(120);
 /// So many issues are taken up in one pass.
 const CLOSER: usize = 50;
 /// What of an event is kept: what its reader looks at.
@@ -53,6 +54,7 @@ impl Webhooks {
         if settings.catch_up.is_none() {
             return Ok(());
         }
+        self.note_up().await?;
         // Of one organization there may be several senders, and what was told a moment ago is not decided yet.
         let mut told = BTreeSet::new();
         for (name, source) in settings.sources.iter().filter(|(_, source)| source.kind == SenderKind::Sentry)
@@ -60,11 +62,11 @@ impl Webhooks {
             let Some(organization) = &source.organization else { continue };
             let Some(sentry) = self.inner.sentries.of(organization) else { continue };
             let trouble = match self.catch_up_with(name, source, organization, &sentry, &mut told).await {
-                Ok(()) => None,
+                Ok(()) => Vec::new(),
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(Trouble::Sentry(error)) => {
                     tracing::warn!(%error, "{name} could not be asked for what was missed: {error}");
-                    Some(format!("it could not be asked for what was missed: {error}"))
+                    vec![format!("it could not be asked for what was missed: {error}")]
                 }
             };
             self.inner.troubles.lock().entry(name.clone()).or_default().catch_up = trouble;
@@ -82,52 +84,50 @@ impl Webhooks {
     ) -> Result<(), Trouble> {
         let now = self.inner.clock.now_ms();
         let key = format!("webhooks.catch_up.{name}");
-        let known = key.clone();
-        let last = self.inner.store.read(move |db| meta::find(db, &known)).await?;
+        let (known, of) = (key.clone(), name.to_owned());
+        let known = self.inner.store.read(move |db| Ok((meta::find(db, &known)?, reach::gaps_of(db, &of)?)));
+        let (last, gaps) = known.await?;
         // Whoever begins today is not told of all that was ever open; nor is anybody whose rules ask for none.
-        let rules = self.inner.settings.now();
-        let is_wanted = rules.rules.iter().any(|rule| rule.source == name && rule.catches_up);
+        let settings = self.inner.settings.now();
+        let wanted =
+            |catch_up| settings.rules.iter().any(|rule| rule.source == name && rule.catch_up == catch_up);
+        let wants_all = wanted(Untold::All);
+        let is_wanted = wants_all || wanted(Untold::Missed);
         let mut seen = Ok(true);
         if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()).filter(|_| is_wanted) {
-            let since = last.saturating_sub(millis(OVERLAP));
-            seen = self.take_up(name, source, organization, sentry, since, told).await;
+            let since = gaps.iter().map(|gap| gap.looks_back_to()).min().unwrap_or(last);
+            let since = since.min(last.saturating_sub(millis(OVERLAP)));
+            let look = Look { name, source, organization, sentry, since, now, gaps, wants_all };
+            seen = self.take_up(&look, told).await;
         }
         // From here on again, where something was left.
         if seen? {
-            let at = now.saturating_sub(millis(AT_REST)).to_string();
-            self.inner.store.write_soon(move |tx| meta::set(tx, &key, &at)).await?;
+            let (at, of) = (now.saturating_sub(AT_REST_MS), name.to_owned());
+            let write = self.inner.store.write_soon(move |tx| {
+                reach::leave_gaps(tx, &of, at)?;
+                meta::set(tx, &key, &at.to_string())
+            });
+            write.await?;
         }
         Ok(())
     }
 
-    /// Takes up what is news since then. Whether that was all of it. An issue of which nothing can be had does not stand in
-    /// the way of others.
-    async fn take_up(
-        &self,
-        name: &str,
-        source: &Source,
-        organization: &str,
-        sentry: &Sentry,
-        since: u64,
-        told: &mut BTreeSet<String>,
-    ) -> Result<bool, Trouble> {
-        let now = self.inner.clock.now_ms();
-        let is_new = |issue: &Issue| issue.first_seen.is_some_and(|at| at >= since);
-        // An alert about it may be on its way.
-        let rests = |issue: &Issue| issue.first_seen.is_none_or(|at| at + millis(AT_REST) <= now);
+    /// Takes up what is news. Whether that was all of it. An issue of which nothing can be had does not stand in the way of
+    /// others.
+    async fn take_up(&self, look: &Look<'_>, told: &mut BTreeSet<String>) -> Result<bool, Trouble> {
         let (mut count, mut trouble) = (0, None);
-        let (issues, are_all) = sentry.unresolved_since(since).await?;
+        let (issues, are_all) = look.sentry.unresolved_since(look.since).await?;
         for issue in issues {
-            let is_news = is_new(&issue) && rests(&issue) || issue.has_regressed();
-            let matter = name_of(organization, &issue.id);
-            if !is_news || told.contains(&matter) || self.is_known(&matter, now).await? {
+            let matter = name_of(look.organization, &issue.id);
+            if told.contains(&matter) {
                 continue;
             }
+            let Some(news) = self.news(look, &issue, &matter).await? else { continue };
             if count == CLOSER {
                 return Ok(false);
             }
             count += 1;
-            match self.tell(name, source, &issue, sentry).await {
+            match self.tell(look, &issue, news).await {
                 Err(Trouble::Sentry(SentryError::Transient(why))) => {
                     trouble = trouble.or(Some(SentryError::Transient(why)));
                 }
@@ -138,9 +138,51 @@ impl Webhooks {
         trouble.map_or(Ok(are_all), |error| Err(Trouble::Sentry(error)))
     }
 
-    /// Whether something came about it, or a run sees to it.
-    async fn is_known(&self, matter: &str, now: u64) -> Result<bool, StoreError> {
-        let (matter, since) = (matter.to_owned(), now.saturating_sub(millis(NEWS)));
+    /// What an issue is told as; none when it is no news, or nobody wants it.
+    async fn news(
+        &self,
+        look: &Look<'_>,
+        issue: &Issue,
+        matter: &str,
+    ) -> Result<Option<&'static str>, Trouble> {
+        // Nobody wants it, whatever it is: nothing is asked.
+        if !look.wants_all && look.gaps.is_empty() {
+            return Ok(None);
+        }
+        // An alert about it may be on its way.
+        let rests = |at: &u64| *at >= look.since && at.saturating_add(AT_REST_MS) <= look.now;
+        let first = issue.first_seen.filter(rests);
+        let (began, known_since) = if let Some(at) = first {
+            (Some(at), 0)
+        } else if issue.has_regressed() {
+            // When that was is one more question for each: only after a gap it is asked of all.
+            let lately = if look.gaps.is_empty() { millis(NEWS) } else { AT_REST_MS };
+            if self.is_known(matter, look.now.saturating_sub(lately)).await? {
+                return Ok(None);
+            }
+            let whole = match look.sentry.issue(&issue.id).await {
+                // What the list says is enough to go by.
+                Err(SentryError::NotFound(_) | SentryError::Refused(_)) => None,
+                said => Some(said?),
+            };
+            match whole.and_then(|whole| whole.regressed_at) {
+                Some(at) if rests(&at) => (Some(at), at.saturating_sub(AT_REST_MS)),
+                Some(_) => return Ok(None),
+                None => (None, look.now.saturating_sub(millis(NEWS))),
+            }
+        } else {
+            return Ok(None);
+        };
+        let is_missed = look.gaps.iter().any(|gap| gap.may_hide(began, issue.last_seen));
+        if !(is_missed || look.wants_all) || self.is_known(matter, known_since).await? {
+            return Ok(None);
+        }
+        Ok(Some(if is_missed { CATCH_UP } else { UNTOLD }))
+    }
+
+    /// Whether something came about it since then, or a run sees to it.
+    async fn is_known(&self, matter: &str, since: u64) -> Result<bool, StoreError> {
+        let matter = matter.to_owned();
         let look = self.inner.store.read(move |db| {
             Ok(rows::came_about(db, &matter, since)? || runs::open_of_key(db, &matter)?.is_some())
         });
@@ -148,8 +190,9 @@ impl Webhooks {
     }
 
     /// Makes a message of it.
-    async fn tell(&self, name: &str, source: &Source, issue: &Issue, sentry: &Sentry) -> Result<(), Trouble> {
-        let event = match sentry.latest_event_as_said(&issue.id).await {
+    async fn tell(&self, look: &Look<'_>, issue: &Issue, news: &'static str) -> Result<(), Trouble> {
+        let (name, source) = (look.name, look.source);
+        let event = match look.sentry.latest_event_as_said(&issue.id).await {
             // What the list says is enough to begin with.
             Err(SentryError::NotFound(_) | SentryError::Refused(_)) => Value::Null,
             said => said?,
@@ -157,10 +200,10 @@ impl Webhooks {
         let limit = self.inner.settings.now().body_limit;
         let headers = Headers::new([
             ("content-type".to_owned(), "application/json".to_owned()),
-            ("sentry-hook-resource".to_owned(), CATCH_UP.to_owned()),
+            ("sentry-hook-resource".to_owned(), news.to_owned()),
         ]);
         let said = message(issue, &event, limit);
-        tracing::info!("{name}: issue {} was missed, and is taken up now", issue.id);
+        tracing::info!("{name}: issue {} was not told ({news}), and is taken up now", issue.id);
         let new = NewWebhook {
             id: DeliveryId::from_parts(self.inner.clock.now_ms(), clock::entropy_128()).to_string(),
             source: name.to_owned(),
@@ -200,6 +243,21 @@ fn message(issue: &Issue, event: &Value, limit: usize) -> Value {
     kept.insert("entries".to_owned(), Value::Array(entries));
     let whole = with(&kept);
     if whole.to_string().len() <= limit { whole } else { short }
+}
+
+/// One look at a tracker.
+struct Look<'a> {
+    name: &'a str,
+    source: &'a Source,
+    organization: &'a str,
+    sentry: &'a Sentry,
+    /// From when on (UTC ms),
+    since: u64,
+    /// and until when.
+    now: u64,
+    gaps: Vec<Gap>,
+    /// Some rule also wants what nobody missed.
+    wants_all: bool,
 }
 
 /// What goes wrong on the way.

@@ -1,5 +1,6 @@
 //! Decides what follows from what came, row by row, the oldest first; after a crash from where it was.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -7,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::notice::{Matter, Notice};
 use super::read;
-use super::rules::{self, Decision, History};
+use super::redeliver::GITEA;
+use super::rules::{self, Decision, History, LIMITED_WITHIN_MS};
 use super::settings::{Rule, Settings};
 use super::{Headers, Webhooks};
 use crate::clock;
@@ -16,7 +18,7 @@ use crate::model::principal::Principal;
 use crate::model::run::{NewRun, Run, RunState};
 use crate::model::webhook::{Webhook, WebhookState};
 use crate::store::runs::{self, Enqueued};
-use crate::store::webhooks::{self as rows, Content, Ending, KnownHook};
+use crate::store::webhooks::{self as rows, Content, Ending, KnownHook, Waiting};
 use crate::store::{Queryable, StoreError, Tx};
 use crate::supervisor::backoff::Backoff;
 
@@ -28,7 +30,6 @@ const ATTEMPTS: u64 = 5;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// So many runs about the same are looked at.
 const LOOK_BACK: u32 = 20;
-const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 impl Webhooks {
     /// Decides until it is stopped.
@@ -68,7 +69,13 @@ impl Webhooks {
     }
 
     async fn decide_page(&self) -> Result<Page, StoreError> {
-        let page = self.inner.store.read(|db| rows::to_decide(db, PAGE)).await?;
+        if self.inner.anew.swap(false, Ordering::SeqCst) {
+            // Rules are others than those that they wait for, or may be.
+            let write = self.inner.store.write_soon(rows::wait_no_more).await;
+            write.inspect_err(|_| self.inner.anew.store(true, Ordering::SeqCst))?;
+        }
+        let now = self.inner.clock.now_ms();
+        let page = self.inner.store.read(move |db| rows::to_decide(db, now, PAGE)).await?;
         let is_full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
         let mut some_failed = false;
         for (webhook, content) in page {
@@ -109,9 +116,12 @@ impl Webhooks {
         };
         let name = webhook.source.clone();
         let headers = Headers::new(content.headers);
-        let is_of_a_repository = headers.only("x-github-hook-installation-target-type") == Some("repository");
-        let hook = headers.only("x-github-hook-id").filter(|_| is_of_a_repository);
-        let hook: Option<u64> = hook.and_then(|text| text.parse().ok());
+        let hook = headers.only("x-github-hook-id").and_then(|text| text.parse::<u64>().ok());
+        let target = headers.word("x-github-hook-installation-target-type");
+        let known = match headers.has("x-gitea-event") {
+            true => Some((0, GITEA.to_owned())),
+            false => hook.zip(target),
+        };
         // Apart, so that whatever a stranger wrote stops nobody else.
         let reading =
             tokio::task::spawn_blocking(move || read::message(&name, &source, &headers, &content.body));
@@ -127,16 +137,19 @@ impl Webhooks {
             if !rows::is_open(tx, &webhook.id)? {
                 return Ok(());
             }
-            let ending = match read {
+            let outcome = match read {
                 Ok(notice) => {
-                    if let Some((hook, repository)) = hook.zip(notice.repository.clone()) {
-                        rows::note_hook(tx, &webhook.source, &KnownHook { repository, hook })?;
+                    if let Some(((hook, target), repository)) = known.zip(notice.repository.clone()) {
+                        rows::note_hook(tx, &webhook.source, &KnownHook { repository, hook, target })?;
                     }
                     carry_out(tx, &webhook, &notice, &settings)?
                 }
-                Err(why) => ended(WebhookState::Failed, webhook.event, why),
+                Err(why) => Outcome::Ends(ended(WebhookState::Failed, webhook.event, why)),
             };
-            rows::settle(tx, &webhook.id, &ending).map(drop)
+            match outcome {
+                Outcome::Ends(ending) => rows::settle(tx, &webhook.id, &ending).map(drop),
+                Outcome::Waits(waiting) => rows::let_wait(tx, &webhook.id, &waiting),
+            }
         });
         write.await?;
         self.inner.failpoints.hit("webhooks.after_decision").await;
@@ -154,23 +167,32 @@ enum Page {
     SomeFailed,
 }
 
-fn ended(state: WebhookState, event: String, reason: String) -> Ending {
-    Ending { state, event, reason, matter: None, run: None, began_for: None }
+/// What becomes of a message.
+enum Outcome {
+    Ends(Ending),
+    Waits(Waiting),
 }
 
-/// What is known of runs about a matter, for a rule.
+fn ended(state: WebhookState, event: String, reason: String) -> Ending {
+    Ending { state, event, reason, matter: None, run: None, began_by: None }
+}
+
+/// What is known of runs about a matter, for a rule and a message that came (none: one that could come).
 pub(super) fn history(
     ask: &impl Queryable,
-    source: &str,
+    webhook: Option<&str>,
     rule: &Rule,
     matter: &Matter,
     now_ms: u64,
 ) -> Result<History, StoreError> {
+    let mark = rules::mark(rule);
     let open = runs::open_of_key(ask, &matter.key)?.map(|run| run.id);
     let before = runs::of_key(ask, &matter.key, LOOK_BACK)?;
     let ended = before.iter().filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
-    let begun = rows::begun_since(ask, source, rule.project.as_ref(), now_ms.saturating_sub(HOUR_MS))?;
-    Ok(History { open, ended, begun })
+    let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS))?;
+    let waiting = rows::waiting_for(ask, &mark, now_ms)?;
+    let waits = rows::waits_about(ask, &matter.key, webhook)?;
+    Ok(History { open, ended, begun, waiting, waits })
 }
 
 /// One that stopped at its report solved nothing: the next alert about the same would pay for the same report.
@@ -187,12 +209,12 @@ fn carry_out(
     webhook: &Webhook,
     notice: &Notice,
     settings: &Settings,
-) -> Result<Ending, StoreError> {
+) -> Result<Outcome, StoreError> {
     let now = tx.now_ms();
     let source = webhook.source.as_str();
     let asked: &Tx<'_> = tx;
     let Decision { wakes, run } = rules::decide(notice, source, &settings.rules, now, |rule, matter| {
-        history(asked, source, rule, matter, now)
+        history(asked, Some(&webhook.id), rule, matter, now)
     })?;
     let mut woken = Vec::new();
     for name in &wakes {
@@ -216,13 +238,19 @@ fn carry_out(
                     runs::log(tx, &id, "", "decision", &text, None)?;
                     let detail = json!({"webhook": webhook.id, "source": source, "rule": wanted.rule});
                     tx.audit(&Principal::service("webhooks"), "run.begin", id.as_str(), &detail)?;
-                    ending.began_for = Some(new.project.clone());
+                    ending.began_by = Some(wanted.mark);
                     format!("rule {} began run {id}", wanted.rule)
                 }
                 Enqueued::Joined(_) => format!("run {id} is about the same and goes on"),
             };
         }
-        Err(why) if woken.is_empty() => {
+        Err(refusal) if woken.is_empty() => {
+            if let Some((turn, matter)) = refusal.turn.zip(ending.matter.clone()) {
+                let (event, reason) = (ending.event, refusal.why);
+                let waiting = Waiting { event, reason, matter, rule: turn.rule, until_ms: turn.at_ms };
+                return Ok(Outcome::Waits(waiting));
+            }
+            let why = refusal.why;
             ending.reason = match wakes.first() {
                 Some(name) => format!("no run waits for news of {name}; {why}"),
                 None => why,
@@ -235,5 +263,5 @@ fn carry_out(
             ending.reason = format!("woke {}", ids.join(", "));
         }
     }
-    Ok(ending)
+    Ok(Outcome::Ends(ending))
 }

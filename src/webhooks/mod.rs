@@ -11,6 +11,7 @@
 //! Not here: what runs do (see `workflows`), whether whoever asks in an issue may (its first stage asks the forge), and
 //! calls that we make to others (see `notify`).
 
+mod astray;
 mod catch_up;
 mod consumer;
 mod error;
@@ -20,6 +21,7 @@ pub mod headers;
 mod keys;
 pub mod notice;
 mod preview;
+mod reach;
 pub mod read;
 mod redeliver;
 pub mod rules;
@@ -29,7 +31,7 @@ pub mod signature;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,16 +44,19 @@ use crate::forge::Forges;
 use crate::model::ids::DeliveryId;
 use crate::model::principal::Principal;
 use crate::model::webhook::{SenderKind, Webhook, WebhookState};
+use crate::outbound::HttpClients;
 use crate::sentry::Sentries;
 use crate::store::webhooks::{self as rows, Content, NewWebhook, Stored};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, projects};
 use crate::supervisor::Service;
 use crate::supervisor::failpoint::Failpoints;
 
+pub use astray::{Astray, WorkflowNames, astray};
 pub use error::IntakeError;
 pub use headers::Headers;
 pub use preview::Preview;
-pub use settings::{Mapping, Rule, Settings, Source};
+pub use reach::ASKS_ITSELF;
+pub use settings::{Mapping, Rule, Settings, Source, Untold};
 pub use signature::NotSigned;
 
 /// So many bodies are read at the same time, whosever they are.
@@ -62,6 +67,8 @@ const STORED_WITHIN: Duration = Duration::from_secs(8);
 const TOLD_EVERY_MS: u64 = 10_000;
 /// How long what a message is known by is kept.
 const KEYS_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// Of a hook that tells nothing for so long nobody is asked any more.
+const HOOKS_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// So many rows are forgotten in one transaction.
 const FORGOTTEN: u32 = 500;
 
@@ -73,10 +80,14 @@ pub struct WebhooksDeps {
     pub clock: Clock,
     /// Where tests let it die.
     pub failpoints: Failpoints,
+    /// How it asks itself whether it is reached.
+    pub http: HttpClients,
     /// Error trackers, for what they could not tell us.
     pub sentries: Sentries,
     /// Forges, for the same; absent where none can be asked.
     pub forges: Option<Forges>,
+    /// The workflows that there are.
+    pub workflows: WorkflowNames,
     /// What is configured.
     pub settings: Settings,
 }
@@ -91,11 +102,16 @@ struct Inner {
     store: Store,
     clock: Clock,
     failpoints: Failpoints,
+    http: HttpClients,
     sentries: Sentries,
     forges: Option<Forges>,
+    workflows: WorkflowNames,
     settings: Live<Settings>,
     /// Something is to be decided.
     bell: Notify,
+    /// Also what waits for its turn: the rules may be others.
+    anew: AtomicBool,
+    reach: Mutex<reach::Reach>,
     reading: AtomicUsize,
     storing: AtomicUsize,
     /// What is wrong with senders since the start, by name.
@@ -108,7 +124,7 @@ struct Troubles {
     refused: u64,
     last: Option<(NotSigned, u64)>,
     told_at: u64,
-    catch_up: Option<String>,
+    catch_up: Vec<String>,
 }
 
 /// A sender that may begin to send its body.
@@ -172,10 +188,14 @@ impl Webhooks {
             store: deps.store,
             clock: deps.clock,
             failpoints: deps.failpoints,
+            http: deps.http,
             sentries: deps.sentries,
             forges: deps.forges,
+            workflows: deps.workflows,
             settings: Live::new(deps.settings),
             bell: Notify::new(),
+            anew: AtomicBool::new(true),
+            reach: Mutex::default(),
             reading: AtomicUsize::new(0),
             storing: AtomicUsize::new(0),
             troubles: Mutex::default(),
@@ -186,6 +206,7 @@ impl Webhooks {
     /// Other senders and rules from now on.
     pub fn configure(&self, settings: Settings) {
         self.inner.settings.set(settings);
+        self.inner.anew.store(true, Ordering::SeqCst);
         // What no rule was about before stays as it was decided.
         self.inner.bell.notify_one();
     }
@@ -197,7 +218,10 @@ impl Webhooks {
     pub fn admit(&self, name: &str) -> Result<Admission, IntakeError> {
         let settings = self.inner.settings.now();
         let source = settings.sources.get(name).ok_or(IntakeError::UnknownSource)?.clone();
-        let seat = Seat::take(&self.inner, |inner| &inner.reading, READS).ok_or(IntakeError::Busy)?;
+        let seat = Seat::take(&self.inner, |inner| &inner.reading, READS).ok_or_else(|| {
+            self.note_missed(name);
+            IntakeError::Busy
+        })?;
         Ok(Admission { name: name.to_owned(), source, body_limit: settings.body_limit, _seat: seat })
     }
 
@@ -216,6 +240,22 @@ impl Webhooks {
     /// [`IntakeError`]. After one that is not about the signature it may be there all the same; it is known by its words
     /// when it comes again.
     pub async fn receive(
+        &self,
+        admission: &Admission,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Received, IntakeError> {
+        let taken = self.take(admission, headers, body).await;
+        // Whatever the reason: what it said is not known now, and most say it once.
+        taken.inspect_err(|_| self.not_taken(admission))
+    }
+
+    /// A message was not taken: what it was about is asked for later, where somebody can be asked.
+    pub fn not_taken(&self, admission: &Admission) {
+        self.note_missed(&admission.name);
+    }
+
+    async fn take(
         &self,
         admission: &Admission,
         headers: &Headers,
@@ -271,22 +311,39 @@ impl Webhooks {
     pub async fn senders(&self) -> Result<Vec<Sender>, StoreError> {
         let settings = self.inner.settings.now();
         let names: Vec<String> = settings.sources.keys().cloned().collect();
-        let newest = self.inner.store.read(move |db| {
-            names.iter().map(|name| rows::newest_of(db, name)).collect::<Result<Vec<_>, _>>()
+        let look = self.inner.store.read(move |db| {
+            let newest = names.iter().map(|name| rows::newest_of(db, name)).collect::<Result<Vec<_>, _>>()?;
+            Ok((newest, projects::list(db)?))
         });
-        let newest = newest.await?;
+        let (newest, projects) = look.await?;
+        let projects: Vec<String> = projects.into_iter().map(|project| project.name.to_string()).collect();
+        let workflows = self.inner.workflows.clone();
+        let astray = tokio::task::spawn_blocking(move || workflows())
+            .await
+            .map_or_else(|_| Vec::new(), |workflows| astray(&settings.rules, &workflows, Some(&projects)));
         let troubles = self.inner.troubles.lock().clone();
+        let way = self.trouble_of_the_way();
         let of = |((name, source), last): ((&String, &Source), Option<Webhook>)| {
             let rules = settings.rules.iter().filter(|rule| rule.source == *name).count();
             Sender {
                 name: name.clone(),
                 kind: source.kind,
                 rules,
-                troubles: sentences(name, source, rules, troubles.get(name)),
+                troubles: sentences(name, source, rules, troubles.get(name))
+                    .into_iter()
+                    .chain(astray.iter().filter(|rule| rule.source == *name).map(|rule| rule.why.clone()))
+                    .chain(way.clone())
+                    .collect(),
                 last,
             }
         };
         Ok(settings.sources.iter().zip(newest).map(of).collect())
+    }
+
+    /// What follows from what they say.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        self.inner.settings.now().rules.clone()
     }
 
     /// What came, the newest first.
@@ -339,6 +396,13 @@ impl Webhooks {
         let now = self.inner.clock.now_ms();
         let before = now.saturating_sub(millis(self.inner.settings.now().keep));
         let keys_before = now.saturating_sub(millis(KEYS_KEPT));
+        let begun_before = now.saturating_sub(2 * rules::LIMITED_WITHIN_MS);
+        let hooks_before = now.saturating_sub(millis(HOOKS_KEPT));
+        let forget = move |tx: &mut crate::store::Tx<'_>| {
+            rows::forget_begun(tx, begun_before)?;
+            rows::forget_hooks(tx, hooks_before)
+        };
+        self.inner.store.write_soon(forget).await?;
         loop {
             let forget =
                 move |tx: &mut crate::store::Tx<'_>| rows::forget(tx, before, keys_before, FORGOTTEN);
@@ -353,7 +417,7 @@ impl Service for Webhooks {
     const NAME: &'static str = "intake";
 
     async fn run(&self, stop: CancellationToken) {
-        self.decide_all(&stop).await;
+        tokio::join!(self.decide_all(&stop), self.watch(&stop));
     }
 }
 
@@ -377,7 +441,7 @@ fn sentences(name: &str, source: &Source, rules: usize, troubles: Option<&Troubl
         let times = if *refused == 1 { "once".to_owned() } else { format!("{refused} times") };
         said.push(format!("refused {times} since the start, last at {} UTC: {why}", clock::utc(*at)));
     }
-    said.extend(troubles.and_then(|troubles| troubles.catch_up.clone()));
+    said.extend(troubles.into_iter().flat_map(|troubles| troubles.catch_up.clone()));
     said
 }
 

@@ -47,7 +47,7 @@ impl Webhooks {
             };
             let mut joins = None;
             let decision = rules::decide(&notice, &name, &settings.rules, now, |rule, matter| {
-                let known = history(db, &name, rule, matter, now)?;
+                let known = history(db, None, rule, matter, now)?;
                 joins = known.open.clone();
                 Ok::<_, crate::store::StoreError>(known)
             })?;
@@ -71,7 +71,7 @@ impl Webhooks {
                     preview.project = wanted.run.project.map(|project| project.to_string());
                     preview.joins = joins.map(|run| run.to_string());
                 }
-                Err(why) => preview.reason = Some(why),
+                Err(refusal) => preview.reason = Some(refusal.why),
             }
             Ok(preview)
         });

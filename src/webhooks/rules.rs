@@ -1,27 +1,38 @@
 //! What follows from a message. Pure: the rules of the configuration, and what is known of runs about the same.
 
+use sha2::{Digest as _, Sha256};
 use wildmatch::WildMatch;
 
 use super::notice::{Matter, Notice, REASON};
-use super::sentry_says::CATCH_UP;
-use super::settings::Rule;
+use super::sentry_says::{CATCH_UP, UNTOLD};
+use super::settings::{Rule, Untold};
 use crate::model::ids::RunId;
 use crate::model::loose;
 use crate::model::origin::Origin;
 use crate::model::run::{NewRun, RunInput, RunState, RunSubject};
+use crate::store::webhooks::Waits;
 
 /// No cooldown is longer, however often it was doubled.
 const LONGEST_COOLDOWN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Within which time a rule begins no more runs than its limit.
+pub(super) const LIMITED_WITHIN_MS: u64 = 60 * 60 * 1_000;
+/// Whose turn would come later than that does not wait: what is that old is no alert any more, and whoever can write
+/// alerts could fill weeks.
+const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// What is known of runs about the same, and of what a sender began.
+/// What is known of runs about the same, and of what a rule began.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// The one that goes on.
     pub open: Option<RunId>,
     /// Those that ended, the newest first: how and when (UTC ms).
     pub ended: Vec<(RunState, u64)>,
-    /// How many runs the sender began for the rule's project within the last hour.
-    pub begun: u32,
+    /// When the rule began runs within the last hour (UTC ms), the oldest first.
+    pub begun: Vec<u64>,
+    /// How many wait for the rule already.
+    pub waiting: usize,
+    /// Another message about the same that waits.
+    pub waits: Option<Waits>,
 }
 
 /// What follows.
@@ -30,7 +41,31 @@ pub struct Decision {
     /// Names of runs' matters that it tells of.
     pub wakes: Vec<String>,
     /// A run, or why there is none.
-    pub run: Result<Box<Wanted>, String>,
+    pub run: Result<Box<Wanted>, Refusal>,
+}
+
+/// Why no run begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In a sentence.
+    pub why: String,
+    /// Its turn comes later.
+    pub turn: Option<Turn>,
+}
+
+/// When something is decided about again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The rule, by its mark.
+    pub rule: String,
+    /// UTC ms.
+    pub at_ms: u64,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { why, turn: None }
+    }
 }
 
 /// A run that is wanted.
@@ -42,6 +77,32 @@ pub struct Wanted {
     pub name: Option<String>,
     /// Which rule says so, counted from 1.
     pub rule: usize,
+    /// The same by its mark.
+    pub mark: String,
+}
+
+/// By what the runs of a rule are counted: the same as long as it looks at the same and wants the same of it, wherever
+/// in the configuration it stands.
+#[must_use]
+pub fn mark(rule: &Rule) -> String {
+    let Rule {
+        source,
+        on,
+        from,
+        level,
+        environment,
+        fingerprint,
+        labels,
+        mention,
+        author,
+        workflow,
+        project,
+        repository,
+        ..
+    } = rule;
+    let looks_at = (source, on, from, level, environment, fingerprint, labels, mention, author);
+    let text = format!("{looks_at:?} {:?}", (workflow, project, repository));
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }
 
 /// Decides. The history is asked for when a rule fits, for that rule.
@@ -55,10 +116,10 @@ pub fn decide<E>(
     now_ms: u64,
     history: impl FnOnce(&Rule, &Matter) -> Result<History, E>,
 ) -> Result<Decision, E> {
-    let refused = |why: String| Decision { wakes: notice.wakes.clone(), run: Err(why) };
+    let refused = |why: Refusal| Decision { wakes: notice.wakes.clone(), run: Err(why) };
     let Some(matter) = &notice.matter else {
         let nothing = || "it begins nothing".to_owned();
-        return Ok(refused(notice.reason.clone().unwrap_or_else(nothing)));
+        return Ok(refused(notice.reason.clone().unwrap_or_else(nothing).into()));
     };
     let of_source = rules.iter().enumerate().filter(|(_, rule)| rule.source == source);
     let mut nearest = None;
@@ -67,10 +128,13 @@ pub fn decide<E>(
             None => {
                 let known = history(rule, matter)?;
                 return Ok(match hindrance(rule, &known, now_ms) {
-                    Some(why) => refused(format!("rule {}: {why}", number + 1)),
+                    Some(refusal) => {
+                        refused(Refusal { why: format!("rule {}: {}", number + 1, refusal.why), ..refusal })
+                    }
                     None => {
                         let run = new_run(rule, notice, matter);
-                        let wanted = Wanted { run, name: matter.name.clone(), rule: number + 1 };
+                        let (name, mark) = (matter.name.clone(), mark(rule));
+                        let wanted = Wanted { run, name, rule: number + 1, mark };
                         Decision { wakes: notice.wakes.clone(), run: Ok(Box::new(wanted)) }
                     }
                 });
@@ -78,19 +142,19 @@ pub fn decide<E>(
             Some(why) => drop(nearest.get_or_insert(format!("rule {}: {why}", number + 1))),
         }
     }
-    Ok(refused(match nearest {
+    let why = match nearest {
         Some(why) => format!("no rule fits ({why})"),
         None => format!("no rule of webhooks.rules is about {source}"),
-    }))
+    };
+    Ok(refused(why.into()))
 }
 
 /// Why a rule does not fit; none when it does.
 fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
-    let is_catch_up = notice.event.split('.').next() == Some(CATCH_UP);
-    let is_on = if is_catch_up {
-        rule.catches_up
-    } else {
-        rule.on.is_empty() || rule.on.iter().any(|pattern| matches(pattern, &notice.event))
+    let is_on = match notice.event.split('.').next() {
+        Some(CATCH_UP) => rule.catch_up != Untold::Off,
+        Some(UNTOLD) => rule.catch_up == Untold::All,
+        _ => rule.on.is_empty() || rule.on.iter().any(|pattern| matches(pattern, &notice.event)),
     };
     if !is_on {
         return Some(format!("it is not about {}", shown(&notice.event)));
@@ -185,19 +249,46 @@ fn mentions(comment: &str, word: &str) -> bool {
 }
 
 /// What stands against a run now.
-fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<String> {
+fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<Refusal> {
     // One that goes on hears of it, whatever happened before.
     if known.open.is_some() {
         return None;
     }
     if let Some(until) = cool_until(rule, &known.ended).filter(|until| *until > now_ms) {
         let at = crate::clock::utc(until);
-        return Some(format!("the last run about it did not succeed, and nothing is tried before {at} UTC"));
+        let why = format!("the last run about it did not succeed, and nothing is tried before {at} UTC");
+        return Some(why.into());
     }
-    if known.begun >= rule.limit {
-        return Some(format!("it has begun {} runs within the last hour, which is its limit", known.begun));
+    // Its run sees to this one as well.
+    if let Some(Waits { id, until_ms }) = &known.waits {
+        let at = crate::clock::utc(*until_ms);
+        return Some(format!("delivery {id} is about the same, and its turn comes at {at} UTC").into());
     }
-    None
+    let begun = known.begun.len();
+    let at_ms = turn(rule, known)?;
+    let why = format!("it has begun {begun} runs within the last hour, and {} is its limit", rule.limit);
+    if at_ms > now_ms.saturating_add(LONGEST_WAIT_MS) {
+        let waiting = known.waiting;
+        return Some(
+            format!("{why}; {waiting} wait already, and its turn would not come within a day").into(),
+        );
+    }
+    let at = crate::clock::utc(at_ms);
+    Some(Refusal {
+        why: format!("{why}; its turn comes at {at} UTC"),
+        turn: Some(Turn { rule: mark(rule), at_ms }),
+    })
+}
+
+/// When a rule that has begun as many runs as it may begins one more, behind those that wait; none when it may now.
+fn turn(rule: &Rule, known: &History) -> Option<u64> {
+    let limit = usize::try_from(rule.limit).unwrap_or(usize::MAX).max(1);
+    // Those that must be an hour old, before one more may begin.
+    let first = known.begun.len().checked_sub(limit)?;
+    let (lap, place) = (known.waiting / limit, known.waiting % limit);
+    let freed_by = known.begun.get(first + place)?;
+    let laps = u64::try_from(lap).unwrap_or(u64::MAX).saturating_add(1);
+    Some(freed_by.saturating_add(laps.saturating_mul(LIMITED_WITHIN_MS)))
 }
 
 /// Until when nothing is tried: each failure in a row doubles the time. Somebody who cancelled one wants none at once

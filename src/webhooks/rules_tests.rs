@@ -27,7 +27,7 @@ fn rule(change: impl FnOnce(&mut Rule)) -> Rule {
         budget_microusd: None,
         cooldown: Duration::from_secs(24 * 3600),
         limit: 5,
-        catches_up: true,
+        catch_up: Untold::Missed,
     };
     change(&mut rule);
     rule
@@ -75,6 +75,10 @@ fn issue(labels: &[&str], comment: Option<&str>) -> Notice {
 }
 
 fn decided(notice: &Notice, rules: &[Rule], history: History) -> Result<Box<Wanted>, String> {
+    refusal(notice, rules, history).map_err(|refusal| refusal.why)
+}
+
+fn refusal(notice: &Notice, rules: &[Rule], history: History) -> Result<Box<Wanted>, Refusal> {
     decide(notice, "errors", rules, NOW, |_, _| Ok::<_, Infallible>(history)).expect("infallible").run
 }
 
@@ -179,14 +183,71 @@ fn after_a_failure_nothing_is_tried_for_a_while_and_each_one_doubles_it() {
 
 #[test]
 fn one_that_goes_on_is_joined_whatever_stands_against_a_new_one() {
-    let history =
-        History { open: Some(RunId::from_parts(1, 1)), ended: vec![(RunState::Failed, NOW)], begun: 100 };
+    let history = History {
+        open: Some(RunId::from_parts(1, 1)),
+        ended: vec![(RunState::Failed, NOW)],
+        begun: vec![NOW; 100],
+        waiting: 100,
+        waits: None,
+    };
     assert!(decided(&alert(|_| {}), &[rule(|_| {})], history).is_ok());
-    let full = History { begun: 5, ..History::default() };
-    assert!(
-        decided(&alert(|_| {}), &[rule(|_| {})], full)
-            .is_err_and(|why| why.contains("5 runs within the last hour"))
-    );
+}
+
+#[test]
+fn what_is_over_the_limit_waits_for_its_turn_behind_others_and_for_a_day_at_most() {
+    const MINUTE: u64 = 60_000;
+    let turn = |begun_minutes_ago: &[u64], waiting: usize| {
+        let begun = begun_minutes_ago.iter().map(|ago| NOW - ago * MINUTE).collect();
+        let known = History { begun, waiting, ..History::default() };
+        match refusal(&alert(|_| {}), &[rule(|rule| rule.limit = 2)], known) {
+            Ok(_) => Ok(0),
+            Err(Refusal { why, turn: Some(turn) }) => {
+                assert!(why.contains("2 is its limit; its turn comes at"), "{why}");
+                Ok((turn.at_ms - NOW) / MINUTE)
+            }
+            Err(refusal) => Err(refusal.why),
+        }
+    };
+    let cases: &[(&[u64], usize, u64)] = &[
+        (&[], 0, 0),
+        (&[50], 0, 0),
+        (&[50, 20], 0, 10),
+        (&[50, 20], 1, 40),
+        (&[50, 20], 2, 70),
+        (&[50, 20], 3, 100),
+        // The limit was higher when they began.
+        (&[55, 50, 20], 0, 10),
+        (&[50, 20], 47, 23 * 60 + 40),
+    ];
+    for (begun, waiting, minutes) in cases {
+        assert_eq!(turn(begun, *waiting).as_ref(), Ok(minutes), "{begun:?} {waiting}");
+    }
+    let late = turn(&[50, 20], 48).expect_err("a day and ten minutes");
+    assert!(late.contains("48 wait already, and its turn would not come within a day"), "{late}");
+}
+
+#[test]
+fn one_about_the_same_that_waits_is_enough() {
+    let waits = Waits { id: "wh_1".into(), until_ms: NOW + HOUR };
+    let known = History { waits: Some(waits), ..History::default() };
+    let refused = refusal(&alert(|_| {}), &[rule(|_| {})], known).expect_err("one is enough");
+    assert!(refused.why.contains("delivery wh_1 is about the same") && refused.turn.is_none(), "{refused:?}");
+}
+
+#[test]
+fn runs_are_counted_by_what_a_rule_says_not_by_where_it_stands() {
+    let one = rule(|_| {});
+    let dearer = rule(|rule| (rule.limit, rule.budget_microusd, rule.priority) = (7, Some(1), 9));
+    assert_eq!(mark(&one), mark(&dearer));
+    let others = [
+        rule(|rule| rule.workflow = "other".into()),
+        rule(|rule| rule.level = Some(Level::Error)),
+        rule(|rule| rule.source = "other".into()),
+        rule(|rule| rule.labels = vec!["a".into()]),
+    ];
+    for other in others {
+        assert_ne!(mark(&one), mark(&other), "{other:?}");
+    }
 }
 
 #[test]
@@ -236,7 +297,11 @@ fn what_begins_nothing_says_why_and_wakes_all_the_same() {
 fn what_was_missed_fits_by_everything_but_its_name() {
     let missed = Notice { event: "catch_up.triggered".into(), ..alert(|_| {}) };
     let of_alerts = rule(|rule| rule.on = vec!["event_alert.triggered".into()]);
-    assert!(decided(&missed, std::slice::from_ref(&of_alerts), History::default()).is_ok());
-    let without = Rule { catches_up: false, ..of_alerts };
-    assert!(decided(&missed, &[without], History::default()).is_err());
+    let untold = Notice { event: "untold.triggered".into(), ..alert(|_| {}) };
+    let takes = |notice: &Notice, catch_up| {
+        let rule = Rule { catch_up, ..of_alerts.clone() };
+        decided(notice, &[rule], History::default()).is_ok()
+    };
+    assert!(takes(&missed, Untold::Missed) && takes(&missed, Untold::All) && !takes(&missed, Untold::Off));
+    assert!(!takes(&untold, Untold::Missed) && takes(&untold, Untold::All) && !takes(&untold, Untold::Off));
 }

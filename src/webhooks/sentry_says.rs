@@ -8,8 +8,10 @@ use crate::model::loose;
 use crate::model::run::{Evidence, RunSubject};
 use crate::sentry::{Event, Issue};
 
-/// What a message that we made ourselves of a missed issue is called.
+/// What a message that we made ourselves of an issue is called, when its own may have been missed,
 pub(super) const CATCH_UP: &str = "catch_up";
+/// and when none came though we could be reached: for all that is known, none was sent.
+pub(super) const UNTOLD: &str = "untold";
 
 /// Reads one.
 pub(super) fn read(organization: &str, headers: &Headers, said: &Value) -> Notice {
@@ -21,7 +23,7 @@ pub(super) fn read(organization: &str, headers: &Headers, said: &Value) -> Notic
     match (resource_name.as_str(), action.as_str()) {
         ("event_alert", _) => of_event(organization, said, "/data/event", notice),
         ("error", "created" | "") => of_event(organization, said, "/data/error", notice),
-        (CATCH_UP, _) => of_event(organization, said, "/data/event", notice),
+        (CATCH_UP | UNTOLD, _) => of_event(organization, said, "/data/event", notice),
         ("issue", _) => of_issue(organization, &action, said, notice),
         ("seer", _) => of_seer(organization, &action, said, notice),
         ("installation", "deleted") => Notice {
@@ -193,7 +195,7 @@ pub(super) fn domain_key(headers: &Headers, said: &Value) -> Option<String> {
     let resource = headers.word("sentry-hook-resource").or_else(|| guess(said))?;
     // An error that no rule is about must not stand in the way of the alert of the same event.
     let (pointer, kind) = match resource.as_str() {
-        "event_alert" | CATCH_UP => ("/data/event", "event"),
+        "event_alert" | CATCH_UP | UNTOLD => ("/data/event", "event"),
         "error" => ("/data/error", "error"),
         _ => return None,
     };

@@ -7,6 +7,7 @@ use crate::model::secret::Secret;
 use crate::model::webhook::SenderKind;
 
 pub use crate::config::webhooks::{Mapping, Rule};
+pub use crate::model::webhook::Untold;
 
 /// What is configured.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub keep: Duration,
     /// How often error trackers are asked for what they could not tell us.
     pub catch_up: Option<Duration>,
+    /// Where senders reach us, when somebody says so.
+    pub address: Option<url::Url>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             parallel: 64,
             keep: Duration::from_secs(30 * 24 * 60 * 60),
             catch_up: Some(Duration::from_secs(300)),
+            address: None,
         }
     }
 }

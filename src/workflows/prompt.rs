@@ -135,10 +135,15 @@ pub async fn perform<C: StageContext>(
             cx.save("answer", shown(&answer), None).await?;
             Ok(Outcome::Done)
         }
-        DeliveryState::Cancelled => Ok(Outcome::End { state: RunState::Cancelled, reason: why }),
-        DeliveryState::Failed => {
+        DeliveryState::Cancelled if ended.stop.is_some() => {
+            Ok(Outcome::End { state: RunState::Cancelled, reason: why })
+        }
+        DeliveryState::Failed | DeliveryState::Cancelled => {
             let of_money = is_refusal(&why).then(|| why.clone());
-            let why = format!("the agent did not answer: {}", visible::line(&why));
+            let why = match ended.state {
+                DeliveryState::Cancelled => trouble::stopped_inside(&cx.run().id),
+                _ => format!("the agent did not answer: {}", visible::line(&why)),
+            };
             note.sent += 1;
             note.failed += u32::from(of_money.is_none());
             keep(cx, &stage, &note);

@@ -3,6 +3,7 @@
 use super::stage::StageError;
 use crate::delivery::SendError;
 use crate::frames::FrameError;
+use crate::model::ids::RunId;
 use crate::store::StoreError;
 
 /// What a stage makes of the database's word.
@@ -34,6 +35,14 @@ pub fn of_frame(error: FrameError) -> StageError {
         error if error.may_pass() => StageError::Infrastructure(error.to_string()),
         error => StageError::Permanent(error.to_string()),
     }
+}
+
+/// What is said of a turn that was stopped in its frame: at the terminal, or by the agent, which must not end its run so.
+#[must_use]
+pub fn stopped_inside(run: &RunId) -> String {
+    format!(
+        "the agent did not answer: its turn was stopped in the frame (`mimir runs cancel {run}` ends the run)"
+    )
 }
 
 /// What a stage makes of a message that was not taken.

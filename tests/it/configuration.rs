@@ -367,7 +367,7 @@ fn projects_are_named_folders() {
 fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
     let good = "webhooks:\n  sources:\n    errors: {kind: sentry, secret: 0123456789abcdef, organization: acme, token: t}\n    \
         forge: {kind: github, host: git.example.org}\n    other: {kind: generic, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, mapping: {id: /a/b}}\n  \
-        rules:\n    - {source: errors, on: [issue.created], level: warning, workflow: fix, budget: 2.5, cooldown: 1h}\n    - {source: forge, labels: [x], workflow: fix}\n";
+        rules:\n    - {source: errors, on: [issue.created], level: warning, workflow: fix, budget: 2.5, cooldown: 1h, catch_up: off}\n    - {source: forge, labels: [x], workflow: fix}\n";
     let config = Home::with(good).load().config.webhooks;
     assert_eq!(config.sources.keys().map(String::as_str).collect::<Vec<_>>(), ["errors", "forge", "other"]);
     assert_eq!(config.sources["other"].mapping.id.as_deref(), Some("/a/b"));
@@ -377,7 +377,9 @@ fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
         (&["issue.created".to_owned()][..], Some(2_500_000), 10)
     );
     assert_eq!((rule.cooldown.as_secs(), config.rules[1].cooldown.as_secs()), (3_600, 86_400));
-    assert!(config.rules[1].catches_up && config.rules[1].mention == "@mimir");
+    let taken = [rule.catch_up, config.rules[1].catch_up];
+    assert_eq!(taken, [mimir::model::webhook::Untold::Off, mimir::model::webhook::Untold::Missed]);
+    assert_eq!(config.rules[1].mention, "@mimir");
     let shown = Home::with(good).load().rows().into_iter().map(|row| row.value).collect::<String>();
     assert!(!shown.contains("0123456789abcdef") && !shown.contains("whsec_"), "{shown}");
 

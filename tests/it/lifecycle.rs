@@ -12,4 +12,5 @@ mod isolation;
 mod real;
 mod trust;
 mod upgrade;
+mod warm;
 mod world;

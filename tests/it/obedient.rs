@@ -20,7 +20,7 @@ pub const CHANGE: &str = "obey-change";
 /// How it looks at a project: names of files, what they say, what was said of commits.
 const LOOK: &str = "cd /workspace; ls -a; cat NOTES.md; git log --format=%B | cat";
 /// So many commands are run at the same time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 20;
 /// How much of what it was told it hands on.
 const HANDED_ON: usize = 3_000;
 

@@ -5,8 +5,11 @@ mod catch_up;
 mod corpus;
 mod crashes;
 mod duplicates;
+mod full_disk;
 mod intake;
 mod kills;
+mod limits;
+mod published;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -21,7 +24,9 @@ use mimir::outbound::HttpClients;
 use mimir::sentry::Sentries;
 use mimir::store::{OpenOptions, Store, webhooks as rows};
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::webhooks::{Headers, Mapping, Rule, Settings, Source, Webhooks, WebhooksDeps};
+use mimir::webhooks::{
+    Headers, Mapping, Rule, Settings, Source, Untold, Webhooks, WebhooksDeps, WorkflowNames,
+};
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -31,6 +36,11 @@ pub const SECRET: &str = "a secret between the two of us";
 pub const STANDARD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Nothing here may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The workflows that rules here name.
+pub fn workflows() -> WorkflowNames {
+    std::sync::Arc::new(|| vec!["sentry-fix".to_owned(), "issue-fix".to_owned()])
+}
 
 /// A sender of that kind.
 pub fn source(kind: SenderKind, secrets: &[&str]) -> Source {
@@ -63,7 +73,7 @@ pub fn rule(source: &str) -> Rule {
         budget_microusd: None,
         cooldown: Duration::from_secs(24 * 60 * 60),
         limit: u32::MAX,
-        catches_up: true,
+        catch_up: Untold::Missed,
     }
 }
 
@@ -175,23 +185,36 @@ pub struct Desk {
 }
 
 pub fn open(folder: &std::path::Path) -> Store {
+    open_at(folder, Clock::system())
+}
+
+pub fn open_at(folder: &std::path::Path, clock: Clock) -> Store {
     let options = OpenOptions {
         path: folder.join("mimir.db"),
         key: Secret::new("ab".repeat(32)),
         backups: folder.join("backups"),
     };
-    Store::open(options, Clock::system()).expect("a database")
+    Store::open(options, clock).expect("a database")
 }
 
 pub fn service(store: &Store, failpoints: &Failpoints, sentries: Sentries, settings: Settings) -> Webhooks {
     Webhooks::new(WebhooksDeps {
-        store: store.clone(),
-        clock: Clock::system(),
         failpoints: failpoints.clone(),
+        ..deps(store, Clock::system(), sentries, settings)
+    })
+}
+
+pub fn deps(store: &Store, clock: Clock, sentries: Sentries, settings: Settings) -> WebhooksDeps {
+    WebhooksDeps {
+        store: store.clone(),
+        clock,
+        failpoints: Failpoints::default(),
+        http: HttpClients::default(),
         sentries,
         forges: None,
+        workflows: workflows(),
         settings,
-    })
+    }
 }
 
 pub fn no_trackers() -> Sentries {

@@ -7,6 +7,7 @@ mod crashes;
 mod mends;
 mod mends_again;
 mod mends_world;
+mod refused;
 mod rows;
 mod stages;
 mod world;

@@ -261,6 +261,8 @@ pub struct Frame {
     pub state_changed_at: u64,
     /// When it last had something to do (UTC ms).
     pub last_active_at: u64,
+    /// For which kind of throwaway frame it is kept ready; none once it is somebody's.
+    pub warm: Option<String>,
 }
 
 impl Frame {

@@ -78,6 +78,8 @@ pub struct Webhook {
     pub matter: Option<String>,
     /// The run that sees to it.
     pub run: Option<String>,
+    /// It waits for its turn, and is not decided before that (UTC ms).
+    pub waits_until: Option<u64>,
     /// How often the same came again.
     pub duplicates: u64,
     /// How large it is.
@@ -115,6 +117,21 @@ pub enum AuthorRight {
     Write,
     /// Change its settings.
     Admin,
+}
+
+/// What a rule takes of new issues that nobody told about and that were found at the tracker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Untold {
+    /// Those that came while we could not be reached.
+    #[default]
+    Missed,
+    /// Every one, also those that the tracker's own alert rules leave out.
+    All,
+    /// None.
+    Off,
 }
 
 impl AuthorRight {

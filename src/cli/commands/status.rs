@@ -68,6 +68,11 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
         let words: Vec<String> = some.map(|(word, count)| format!("{count} {word}")).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     };
+    let warm = match status.frames_warm {
+        0 => String::new(),
+        warm => format!("; {warm} kept ready for runs"),
+    };
+    let frames = format!("{}{warm}", counts(&status.frames_by_state));
     let lines = [
         (
             "gateway",
@@ -89,7 +94,7 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
             format!("{}, schema {}, key from {}", clean(&status.database), status.schema, status.key_source),
         ),
         ("model", status.default_model.clone()),
-        ("frames", counts(&status.frames_by_state)),
+        ("frames", frames),
         ("agents", counts(&status.agents_by_status)),
         ("messages", format!("{} open", status.messages_open)),
         ("today", today(status)),

@@ -59,6 +59,7 @@ pub async fn status(
         schema: about.schema,
         key_source: about.key_source.clone(),
         frames_by_state: frames,
+        frames_warm: glance.warm,
         agents_by_status: agents,
         messages_open: u32::try_from(glance.messages_open).unwrap_or(u32::MAX),
         default_model: about.default_model.clone(),
@@ -80,6 +81,8 @@ pub async fn stop(State(stop): State<CancellationToken>, Caller(principal): Call
 struct Glance {
     /// How many frames are in which state; every state is there.
     frames: Vec<(&'static str, u64)>,
+    /// How many are kept for runs to come.
+    warm: u32,
     /// What how many agents do; every word is there.
     agents: Vec<(&'static str, u64)>,
     /// Messages that wait or run.
@@ -98,6 +101,7 @@ async fn glance(statuses: Statuses, store: &Store, now: u64) -> Answer<Glance> {
         let doing = |word: StatusWord| all.iter().filter(|now| now.status.word == word).count() as u64;
         Ok::<_, StoreError>(Glance {
             frames: FrameState::iter().map(|state| (state.as_str(), count(state))).collect(),
+            warm: store::frames::count_warm(db)?,
             agents: StatusWord::iter().map(|word| (word.as_str(), doing(word))).collect(),
             messages_open: store::messages::list_open(db, None)?.len() as u64,
             cost_today_microusd: store::usage::sum(db, None, now - now % DAY_MS)?.cost_microusd,

@@ -13,7 +13,7 @@ use crate::gateway::extract::{Caller, JsonBody, QueryParams};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::{refusals, request, views};
 use crate::model::webhook::{SenderKind, WebhookState};
-use crate::webhooks::{Headers, IntakeError, Webhooks};
+use crate::webhooks::{ASKS_ITSELF, Headers, IntakeError, Webhooks};
 use crate::wire::problem::Problem;
 use crate::wire::webhooks::{
     TestWebhook, WebhookDetails, WebhookSourceView, WebhookTaken, WebhookPreview, WebhookView,
@@ -64,6 +64,10 @@ pub async fn receive(
     Path(source): Path<String>,
     request: Request,
 ) -> Response {
+    let question = request.headers().get(ASKS_ITSELF).and_then(|value| value.to_str().ok());
+    if webhooks.is_its_own(question) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     match take(&webhooks, &source, request).await {
         Ok(taken) => {
             let status = if taken.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -95,14 +99,16 @@ async fn take(webhooks: &Webhooks, source: &str, request: Request) -> Answer<Web
     };
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > limit)) {
+        webhooks.not_taken(&admission);
         return Err(too_large());
     }
-    let body = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, limit)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if is_over(&error) => return Err(too_large()),
-        Ok(Err(_)) => return Err(refusals::cut_off()),
-        Err(_) => return Err(Reply(refusals::of_status(StatusCode::REQUEST_TIMEOUT))),
+    let read = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, limit)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_over(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(refusals::cut_off()),
+        Err(_) => Err(Reply(refusals::of_status(StatusCode::REQUEST_TIMEOUT))),
     };
+    let body = read.inspect_err(|_| webhooks.not_taken(&admission))?;
     let received = webhooks.receive(&admission, &headers(&parts.headers), &body).await.map_err(refused)?;
     Ok(WebhookTaken { id: received.id, duplicate: received.is_duplicate })
 }

@@ -86,10 +86,11 @@ pub(super) async fn ask<C: StageContext>(
     deps.failpoints.hit("workflows.fix.after_answer").await;
     let (why, of_money) = match ended.state {
         DeliveryState::Answered => return Ok(Answer::Said(ended.answer.unwrap_or_default())),
-        DeliveryState::Cancelled => {
+        DeliveryState::Cancelled if ended.stop.is_some() => {
             let reason = ended.reason.unwrap_or_else(|| "its message was cancelled".to_owned());
             return Ok(Answer::Stopped(Outcome::End { state: RunState::Cancelled, reason }));
         }
+        DeliveryState::Cancelled => (trouble::stopped_inside(&cx.run().id), None),
         DeliveryState::Failed => {
             let why = ended.reason.unwrap_or_else(|| "nobody knows why".to_owned());
             let of_money = is_refusal(&why).then(|| why.clone());

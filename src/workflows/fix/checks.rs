@@ -182,7 +182,7 @@ pub(super) async fn prove(
     }
     let mut args = vec![before, after];
     args.extend(&tests);
-    let taken = inside::script(deps, frame, BEFORE, &args, LOOK).await?;
+    let taken = inside::with_git(deps, frame, BEFORE, &args, LOOK).await?;
     deps.failpoints.hit("workflows.fix.taken_away").await;
     if !taken.is_fine() {
         put_back(deps, frame, after, branch).await?;

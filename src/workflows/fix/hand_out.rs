@@ -20,9 +20,9 @@ const PUSH: Duration = Duration::from_secs(10 * 60);
 const HELD: &str = "push";
 
 /// Pushes the branch as it is in the clone; `$1` commit, `$2` branch.
-const PUSH_SCRIPT: &str = r#"
+pub(super) const PUSH_SCRIPT: &str = r#"
 set -eu
-git -c core.hooksPath=/dev/null push -q --no-verify origin "$1:refs/heads/$2"
+git push -q --no-verify origin "$1:refs/heads/$2"
 "#;
 
 /// What became of it.
@@ -186,7 +186,7 @@ async fn pushed<C: StageContext>(commit: &str, cx: &mut C, deps: &FixDeps) -> Re
     let Ready { frame, .. } = frame::ready(Role::Mend(&fix), Begin::Base, cx, deps).await?;
     deps.failpoints.hit("workflows.push.before").await;
     let args = [commit, &frame::branch_of(cx.run())];
-    let ran = inside::script(deps, &frame, PUSH_SCRIPT, &args, PUSH).await?;
+    let ran = inside::with_git(deps, &frame, PUSH_SCRIPT, &args, PUSH).await?;
     deps.failpoints.hit("workflows.push.after").await;
     if !ran.is_fine() {
         let why = ran.last_words();
@@ -314,6 +314,7 @@ diff --git \"a/\\303\\244\" \"b/\\303\\244\"\n";
         assert!(is_about_access("[remote rejected] (protected branch hook declined)"));
         assert!(is_about_access("the forge says 403: the credential does not open it"));
         assert!(is_about_access("permission denied (publickey)"));
+        assert!(is_about_access("refs/heads/x: the forge asks for a credential; there is none for it"));
         assert!(!is_about_access("it was moved at the forge meanwhile: fetch, and push again"));
         assert!(!is_about_access(
             "unable to access 'https://git.example.org:8403/a/b.git/': Could not resolve host"

@@ -93,6 +93,28 @@ pub(super) async fn script(
     })
 }
 
+/// What stands before a script whose git is ours: what somebody inside wrote as a hook or a watcher is not run by it, and cannot
+/// stop it. The environment goes before the configuration of a clone, and keeps what else is in it.
+pub(super) const OUR_GIT: &str = r#"
+at=${GIT_CONFIG_COUNT:-0}
+export "GIT_CONFIG_KEY_$at=core.hooksPath" "GIT_CONFIG_VALUE_$at=/dev/null"
+at=$((at + 1))
+export "GIT_CONFIG_KEY_$at=core.fsmonitor" "GIT_CONFIG_VALUE_$at=false"
+export GIT_CONFIG_COUNT=$((at + 1))
+unset at
+"#;
+
+/// The same for a script of mimir's own, which uses git.
+pub(super) async fn with_git(
+    deps: &FixDeps,
+    frame: &Frame,
+    text: &str,
+    args: &[&str],
+    within: Duration,
+) -> Result<Ran, StageError> {
+    script(deps, frame, &format!("{OUR_GIT}{text}"), args, within).await
+}
+
 /// The same for one that has to go well.
 pub(super) async fn must(
     deps: &FixDeps,
@@ -102,7 +124,7 @@ pub(super) async fn must(
     args: &[&str],
     within: Duration,
 ) -> Result<String, StageError> {
-    let ran = script(deps, frame, text, args, within).await?;
+    let ran = with_git(deps, frame, text, args, within).await?;
     match ran.code {
         Some(0) => Ok(ran.stdout),
         Some(code) => Err(StageError::Infrastructure(format!(

@@ -46,7 +46,7 @@ echo "$at"
 other=$(git rev-parse "refs/remotes/origin/$merge^{commit}")
 if git merge-base --is-ancestor "$other" "$at"; then exit 0; fi
 echo "$other"
-if git -c core.hooksPath=/dev/null merge -q --no-commit --no-ff "$other" >/dev/null 2>&1; then echo clean; else echo conflicts; fi
+if git merge -q --no-commit --no-ff "$other" >/dev/null 2>&1; then echo clean; else echo conflicts; fi
 "#;
 
 /// What is to be worked in.

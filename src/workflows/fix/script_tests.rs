@@ -8,6 +8,8 @@ use super::analyse::MISSING;
 use super::checks::{AFTER, BEFORE, CHANGED, FACTS, tests_in};
 use super::commit::COMMIT;
 use super::frame::CLONE_SCRIPT;
+use super::hand_out::PUSH_SCRIPT;
+use super::inside::OUR_GIT;
 use super::resume::SYNC_SCRIPT;
 
 const BRANCH: &str = "mimir/run_1";
@@ -60,7 +62,7 @@ impl World {
 
     /// In the frame's clone.
     fn inside(&self, script: &str, args: &[&str]) -> Vec<String> {
-        run(&self.at("work"), script, args).lines().map(str::to_owned).collect()
+        run(&self.at("work"), &format!("{OUR_GIT}{script}"), args).lines().map(str::to_owned).collect()
     }
 
     fn clone(&self, begin: &str, names: &[&str]) -> String {
@@ -139,6 +141,47 @@ fn what_lies_there_becomes_one_commit_of_mimirs_whatever_the_agent_committed() {
     assert_eq!(world.git("work", "log -1 --format=%an/%cn/%s"), "mimir/mimir/A title");
     assert_eq!(world.git("work", "ls-files"), "README\ncart.py\ntest_cart.py");
     assert_eq!(world.git("work", "status --porcelain"), "");
+}
+
+#[test]
+fn hooks_and_watchers_of_an_agent_are_not_run_and_stop_nothing() {
+    let world = World::new();
+    let base = world.clone("base", &[]);
+    let trap = world.at("trap");
+    for name in [
+        "post-checkout",
+        "post-index-change",
+        "pre-merge-commit",
+        "pre-push",
+        "reference-transaction",
+        "watch",
+    ] {
+        let path = format!(".git/hooks/{name}");
+        world.write("work", &path, &format!("#!/bin/sh\ntouch {}\nexit 1\n", trap.display()));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(world.at("work").join(&path), mode).expect("a program");
+    }
+    world.git("work", "config core.fsmonitor .git/hooks/watch");
+    let plain = Command::new("git")
+        .args(["update-ref", "refs/heads/x", &base])
+        .current_dir(world.at("work"))
+        .output();
+    assert!(plain.is_ok_and(|done| !done.status.success()) && trap.exists(), "they work");
+    fs::remove_file(&trap).expect("removed");
+
+    world.write("work", "cart.py", "fixed\n");
+    world.write("work", "test_cart.py", "a test\n");
+    let commit = world.committed(&base, "")[0].clone();
+    assert_eq!(world.inside(CHANGED, &[&base, &commit]).len(), 1);
+    let _ = world.inside(BEFORE, &[&base, &commit, "test_cart.py"]);
+    let _ = world.inside(AFTER, &[&commit, BRANCH]);
+    let _ = world.inside(PUSH_SCRIPT, &[&commit, BRANCH]);
+    world.write("theirs", "README", "three\n");
+    world.commit("third");
+    world.git("theirs", "push -q origin trunk");
+    assert_eq!(world.inside(SYNC_SCRIPT, &[BRANCH, "trunk"]).len(), 3);
+    assert_eq!(world.clone("branch", &[]), commit);
+    assert!(!trap.exists(), "something of the agent's was run");
 }
 
 #[test]

@@ -143,7 +143,11 @@ pub fn decide(
 ) -> Step {
     let case = Case { facts, memory, progress, rules, now, head: &facts.pull.head_sha };
     let step = case.stopped().or_else(|| case.ended()).or_else(|| case.told()).or_else(|| case.unasked());
-    let step = step.or_else(|| case.moved()).or_else(|| case.begun()).or_else(|| case.behind());
+    let step = step
+        .or_else(|| case.unread())
+        .or_else(|| case.moved())
+        .or_else(|| case.begun())
+        .or_else(|| case.behind());
     let step = step.or_else(|| case.said()).or_else(|| case.conflict()).or_else(|| case.checked());
     step.or_else(|| case.shown()).unwrap_or_else(|| case.merged())
 }
@@ -175,6 +179,17 @@ impl Case<'_> {
     fn unasked(&self) -> Option<Step> {
         let why = "it waits to know who may write".to_owned();
         self.facts.is_unasked.then(|| Step::Wait { until: self.now.saturating_add(ASK_AGAIN), why })
+    }
+
+    /// Somebody may have a say of whom that is not known, or say something that is not read. Whoever lets it go on has it
+    /// looked at once more.
+    fn unread(&self) -> Option<Step> {
+        let untold = || {
+            let (who, why) = self.facts.untold.as_ref()?;
+            Some(format!("the forge does not tell whether {} may write: {why}", one_line(who, 60)))
+        };
+        let why = self.facts.too_much.clone().or_else(untold)?;
+        (!self.is_to_go_on()).then(|| self.hand_over(why))
     }
 
     /// A yes, a review and green checks were for the branch that it went to. Where somebody sent it elsewhere, people have to
@@ -319,10 +334,16 @@ impl Case<'_> {
         }
         let since = if self.memory.head == self.head { self.memory.head_since } else { self.now };
         match checks.state() {
-            CheckState::Passed => None,
+            // A job that waits for another one, or a slow program, has no check before it begins.
+            CheckState::Passed => {
+                let all = self.memory.green_since(self.head).unwrap_or(self.now);
+                let all = all.saturating_add(ms(follow.green_for));
+                (self.now < all).then(|| self.wait("other checks, if more of them begin", Some(all)))
+            }
             CheckState::Failed => {
                 let others = since.saturating_add(ms(follow.others_wait));
-                let are_running = checks.all.iter().any(|check| check.state == CheckState::Pending);
+                let are_running =
+                    checks.is_running || checks.all.iter().any(|check| check.state == CheckState::Pending);
                 if are_running && self.now < others {
                     return Some(self.wait("the other checks", Some(others)));
                 }

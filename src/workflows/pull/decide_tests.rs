@@ -97,7 +97,7 @@ impl Case {
         let facts = PullFacts {
             pull,
             checks_of: head(1),
-            checks: Checks { all: vec![check("test", CheckState::Passed)], is_cut: false },
+            checks: Checks { all: vec![check("test", CheckState::Passed)], ..Checks::default() },
             permissions: permissions.map(|(who, may)| (who.to_owned(), may)).into(),
             own: "mimir-bot".to_owned(),
             change: Some(vec![
@@ -259,6 +259,71 @@ fn a_list_of_checks_that_goes_on_is_not_green() {
     all[149].state = CheckState::Failed;
     let work = work(Case::new().checks(all).step());
     assert_eq!(work.evidence.len(), 1);
+}
+
+#[test]
+fn checks_that_have_just_become_green_may_not_be_all_there_are() {
+    let mut case = Case::auto().checks(vec![check("lint", CheckState::Passed)]);
+    let waits_until = |case: &Case| match case.decided() {
+        Step::Wait { until, why } if why.contains("other checks") => until - START,
+        other => panic!("{other:?}"),
+    };
+    case.look();
+    assert_eq!(waits_until(&case), 30_000);
+    case.now += 59_000;
+    case.look();
+    assert_eq!(waits_until(&case), MINUTE);
+    // What waited for it begins, and ends.
+    case.facts.checks.all.push(check("test", CheckState::Pending));
+    case.look();
+    assert!(why(&case.decided()).contains("it waits for checks"));
+    case.facts.checks.all[1].state = CheckState::Passed;
+    case.now += MINUTE;
+    case.look();
+    assert_eq!(waits_until(&case), 59_000 + MINUTE + 30_000, "counted anew");
+    // The same for one that comes without having been seen at work, and for another commit.
+    case.now += 59_999;
+    case.facts.checks.all.push(check("docs", CheckState::Passed));
+    case.look();
+    assert!(matches!(case.decided(), Step::Wait { .. }));
+    case.now += 59_999;
+    case.look();
+    assert!(matches!(case.decided(), Step::Wait { .. }));
+    case.now += 1;
+    assert!(matches!(case.decided(), Step::RemoveDraftAndRequestReview { .. } | Step::Merge { .. }));
+    (case.facts.pull.head_sha, case.facts.checks_of) = (head(2), head(2));
+    case.look();
+    assert!(why(&case.decided()).contains("other checks"));
+}
+
+#[test]
+fn runs_that_may_still_come_are_waited_for() {
+    let mut case = Case::auto();
+    case.facts.checks.is_running = true;
+    assert!(why(&case.step()).contains("it waits for checks"));
+    case.facts.checks.all[0].state = CheckState::Failed;
+    assert!(why(&case.step()).contains("the other checks"));
+}
+
+#[test]
+fn what_is_not_read_and_who_is_not_known_is_handed_over_and_never_merged() {
+    let mut case = Case::auto().with(vec![said(1, "ben", "use a map")]);
+    case.look();
+    (case.facts.comments, case.facts.too_much) = (Vec::new(), Some("there is more".into()));
+    assert!(matches!(case.step(), Step::HandOver { .. }));
+    assert_eq!(case.memory.heard.len(), 1, "nobody knows whether it was taken away");
+    case.progress.approved.insert(FOLLOW_GATE.into(), head(1));
+    assert_eq!(case.step(), Step::GoOn { head: head(1) });
+    // A stop that was heard before is obeyed all the same.
+    case.memory.heard.values_mut().for_each(|heard| heard.text = "@mimir stop".into());
+    assert!(matches!(case.step(), Step::Ended(Ending::Stopped { .. })));
+    let mut case = Case::auto();
+    case.facts.untold = Some(("dan".into(), "only administrators may ask".into()));
+    let step = case.step();
+    assert!(
+        matches!(step, Step::HandOver { .. }) && why(&step).contains("whether dan may write"),
+        "{step:?}"
+    );
 }
 
 #[test]
@@ -689,7 +754,9 @@ impl Case {
                     });
                     let is_auto = self.merge.as_ref().is_some_and(|merge| merge.policy == MergePolicy::Auto);
                     prop_assert!(is_person || (is_auto && is_reviewed), "merged {}", at);
-                    prop_assert!(self.facts.checks.state() != CheckState::Failed);
+                    let since = self.memory.green_since(&at).expect("they are green");
+                    prop_assert!(self.facts.checks.state() == CheckState::Passed);
+                    prop_assert!(self.now >= since + MINUTE, "green for {} ms", self.now - since);
                     counted.ended = true;
                     return Ok(());
                 }

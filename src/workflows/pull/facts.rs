@@ -30,7 +30,11 @@ pub struct PullFacts {
     pub permissions: BTreeMap<String, Permission>,
     /// Whether somebody was not asked about yet who said something: nothing that hangs on it is done.
     pub is_unasked: bool,
-    /// The name that we have there.
+    /// What of it there is more of than is read: what is listed here may be nothing of it.
+    pub too_much: Option<String>,
+    /// Who said something of whom the forge does not tell what they may do, and why.
+    pub untold: Option<(String, String)>,
+    /// The name that we have there; empty when nobody says so.
     pub own: String,
     /// What it changes; none when nobody asked.
     pub change: Option<Vec<ChangedFile>>,
@@ -59,7 +63,10 @@ pub async fn look(
     now: u64,
 ) -> Result<PullFacts, ForgeError> {
     let pull = forge.pull(number).await?;
-    let own = memory.own.clone().unwrap_or_else(|| pull.author.clone());
+    let own = match &memory.own {
+        Some(own) => own.clone(),
+        None => forge.login().await?.unwrap_or_default(),
+    };
     let mut facts = PullFacts { checks_of: pull.head_sha.clone(), own, pull, ..PullFacts::default() };
     if facts.pull.state == OpenState::Closed {
         return Ok(facts);
@@ -69,25 +76,45 @@ pub async fn look(
         facts.pull.mergeable = None;
     }
     facts.checks = forge.checks(&facts.checks_of).await?;
-    facts.reviews = forge.reviews(number).await?;
-    facts.comments = forge.comments(number).await?;
+    facts.reviews = unless_too_much(forge.reviews(number).await, &mut facts.too_much)?.unwrap_or_default();
+    facts.comments = unless_too_much(forge.comments(number).await, &mut facts.too_much)?.unwrap_or_default();
     let all = to_ask(&facts, memory, answered, now);
     facts.is_unasked = all.len() > MOST_ASKED;
     for author in all.into_iter().take(MOST_ASKED) {
         let permission = match forge.permission(&author).await {
             Err(ForgeError::NotFound(_)) => Permission::None,
+            // Another one may be told of. Where the credential is no good at all, the next call says so.
+            Err(ForgeError::Auth(why)) => {
+                facts.untold.get_or_insert((author, why));
+                continue;
+            }
             other => other?,
         };
         facts.permissions.insert(name(&author), permission);
     }
     if wants_change {
-        facts.change = Some(forge.changed_files(number).await?);
+        // What is too much to be read is too much to be merged unseen.
+        facts.change = unless_too_much(forge.changed_files(number).await, &mut None)?;
         // The files are those of the commit that is judged.
         if forge.pull(number).await?.head_sha != facts.pull.head_sha {
             return Err(ForgeError::Transient("it changed while it was looked at".to_owned()));
         }
     }
     Ok(facts)
+}
+
+/// None, and what it was, when there is more than is read: a fact like others.
+fn unless_too_much<T>(
+    read: Result<T, ForgeError>,
+    too_much: &mut Option<String>,
+) -> Result<Option<T>, ForgeError> {
+    match read {
+        Err(error @ ForgeError::TooMuch(_)) => {
+            too_much.get_or_insert_with(|| error.to_string());
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 /// Whose rights matter: who says something that nobody has answered, and who judges. Strangers are not asked about at

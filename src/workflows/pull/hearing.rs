@@ -23,6 +23,12 @@ pub fn take_in(
         memory.head.clone_from(&facts.pull.head_sha);
         (memory.head_since, memory.merge_tries, memory.conflict_since) = (now, 0, None);
     }
+    if facts.checks_of.eq_ignore_ascii_case(&facts.pull.head_sha) {
+        memory.note_checks(&facts.checks, now);
+    }
+    if !facts.own.is_empty() {
+        memory.own.get_or_insert_with(|| facts.own.clone());
+    }
     memory.base.get_or_insert_with(|| facts.pull.base_ref.clone());
     if facts.pull.mergeable == Some(false) {
         memory.conflict_since.get_or_insert(now);
@@ -35,7 +41,9 @@ pub fn take_in(
         }
     }
     let is_there = |wanted: &str| facts.comments.iter().any(|comment| key(comment) == wanted);
-    memory.heard.retain(|key, _| !answered.contains(key) && is_there(key));
+    // Of what was not read nobody knows whether it was taken away.
+    let is_read = facts.too_much.is_none();
+    memory.heard.retain(|key, _| !answered.contains(key) && (is_there(key) || !is_read));
     for comment in facts.comments.iter().filter(|comment| has_a_say(facts, settings, comment)) {
         let key = key(comment);
         let text = stripped(&comment.body);

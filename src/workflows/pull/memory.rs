@@ -1,10 +1,12 @@
 //! What a run remembers of its pull request from one look to the next. It is a part of the run's progress.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 use super::speakers::name;
+use crate::model::forge::{CheckState, Checks};
 use crate::model::run::{Evidence, RunProgress};
 
 /// Where it stands among the run's notes.
@@ -93,6 +95,17 @@ pub struct Pushed {
     pub at: u64,
 }
 
+/// Checks that are green.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Green {
+    /// The commit that they are of.
+    pub of: String,
+    /// Which they are: a number that is another one when one comes or goes.
+    pub set: u64,
+    /// Since when they are (UTC ms).
+    pub since: u64,
+}
+
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -105,6 +118,8 @@ pub struct Memory {
     pub head: String,
     /// and since when (UTC ms).
     pub head_since: u64,
+    /// Since when the same checks are green.
+    pub green: Option<Green>,
     /// What was heard and is not answered, by the comment's key.
     pub heard: BTreeMap<String, Heard>,
     /// Who said that nothing is to be done until somebody says otherwise.
@@ -171,6 +186,30 @@ impl Memory {
             let Some(oldest) = oldest else { break };
             self.strangers.remove(&oldest);
         }
+    }
+
+    /// How the checks of the newest commit are now: from then on, if they are green and were not.
+    pub fn note_checks(&mut self, checks: &Checks, now: u64) {
+        if checks.state() != CheckState::Passed {
+            self.green = None;
+            return;
+        }
+        // One that was run again is the same.
+        let mut all: Vec<_> = checks.all.iter().map(|check| (&check.name, check.kind)).collect();
+        all.sort_unstable_by_key(|(name, kind)| (*name, <&str>::from(*kind)));
+        let mut hasher = DefaultHasher::new();
+        all.hash(&mut hasher);
+        let (of, set) = (self.head.clone(), hasher.finish());
+        let is_same = self.green.as_ref().is_some_and(|green| green.of == of && green.set == set);
+        if !is_same {
+            self.green = Some(Green { of, set, since: now });
+        }
+    }
+
+    /// Since when the same checks of that commit are green (UTC ms), if they are.
+    #[must_use]
+    pub fn green_since(&self, head: &str) -> Option<u64> {
+        self.green.as_ref().filter(|green| green.of == head).map(|green| green.since)
     }
 
     /// A round begins: it is counted before anything of it is done.

@@ -18,6 +18,7 @@
 //!
 //! Not here: how the forge is asked (`forge`), what the agent does with its instructions (`fix`).
 
+mod adopt;
 pub mod decide;
 pub mod facts;
 pub mod follow;

@@ -1,8 +1,9 @@
-//! The stage `pull_request`: opens it as a draft, once; found again by its branch.
+//! The stage `pull_request`: opens it as a draft, once; found again by its branch and what it says.
 
 use tokio::sync::Mutex;
 
 use super::PullDeps;
+use super::adopt::Wanted;
 use super::memory::Memory;
 use super::outside::of_forge;
 use super::place::repository;
@@ -10,7 +11,8 @@ use super::preflight::{no_room_until, preflight, wait_for_room};
 use super::say::scanner;
 use super::settings::PullRequestSettings;
 use super::texts::{left_out, pull_body, pull_parts, pull_title};
-use super::words::short;
+use super::words::{one_line, short};
+use crate::forge::Forge;
 use crate::model::forge::{NewPull, OpenState, PullRequest, marker};
 use crate::model::git::Repository;
 use crate::model::run::{RunPull, RunState, RunSubject};
@@ -41,22 +43,35 @@ pub async fn perform<C: StageContext, W: Sync>(
     preflight(cx, deps).await?;
     let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
     name(&repository, &format!("branch:{repository}/{branch}"), cx, deps).await?;
-    let found = forge.find_pull(&branch).await.map_err(of_forge)?;
-    let pull = match found {
+    let base = match &settings.base {
+        Some(base) => base.clone(),
+        None => forge.repository().await.map_err(of_forge)?.default_branch,
+    };
+    let login = forge.login().await.map_err(of_forge)?;
+    let marker = marker(&format!("run={}", cx.run().id));
+    let wanted = Wanted { marker: &marker, login: login.as_deref(), base: &base, commit: &commit };
+    let pull = match find(&wanted, &branch, &forge).await? {
         Some(found) => found,
         None => {
-            let base = match &settings.base {
-                Some(base) => base.clone(),
-                None => forge.repository().await.map_err(of_forge)?.default_branch,
-            };
             let (title, body) = words(cx, deps).await?;
             if let Some(until) = reserve(&branch, cx, deps).await? {
                 return Ok(wait_for_room(until));
             }
-            let new = NewPull { head: branch.clone(), base, title, body, is_draft: settings.draft };
+            let (head, is_draft) = (branch.clone(), settings.draft);
+            let new = NewPull { head, base: base.clone(), title, body, is_draft };
             deps.failpoints.hit("workflows.pull_request.before").await;
             let opened = forge.open_pull(&new).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.pull_request.after").await;
+            if !wanted.is_ours(&opened) && !wanted.fits(&opened) {
+                // Forges have one from a branch to another. What is pushed is not seen everywhere at once.
+                return Err(StageError::Infrastructure(format!(
+                    "pull request #{} from {branch}, which {} opened, is at {} and not at the run's commit: close it \
+                     there, and another one is opened",
+                    opened.number,
+                    one_line(&opened.author, 60),
+                    short(&opened.head_sha)
+                )));
+            }
             opened
         }
     };
@@ -66,31 +81,42 @@ pub async fn perform<C: StageContext, W: Sync>(
         let reason = format!("pull request #{} was closed", pull.number);
         return Ok(Outcome::End { state: RunState::Superseded, reason });
     }
-    if pull.state == OpenState::Open && !is_ours(&pull, cx) {
+    if pull.state == OpenState::Open && !wanted.is_ours(&pull) {
         // Somebody else opened it from our branch: it says what ours says all the same.
         let (title, body) = words(cx, deps).await?;
         forge.edit_pull(pull.number, Some(&title), Some(&body)).await.map_err(of_forge)?;
     }
-    keep(&pull, commit, cx).await?;
+    keep(&pull, &wanted, cx).await?;
     deps.failpoints.hit("workflows.pull_request.noted").await;
     Ok(Outcome::Done)
 }
 
-fn is_ours<C: StageContext>(pull: &PullRequest, cx: &C) -> bool {
-    pull.body.contains(&marker(&format!("run={}", cx.run().id)))
+/// The run's own, open or not; else one that somebody opened and that does the same.
+async fn find(wanted: &Wanted<'_>, branch: &str, forge: &Forge) -> Result<Option<PullRequest>, StageError> {
+    let open = forge.pulls_from(branch, OpenState::Open).await.map_err(of_forge)?;
+    if let Some(ours) = wanted.ours(&open) {
+        return Ok(Some(ours));
+    }
+    let closed = forge.pulls_from(branch, OpenState::Closed).await.map_err(of_forge)?;
+    Ok(wanted.ours(&closed).or_else(|| wanted.fitting(&open)))
 }
 
-async fn keep<C: StageContext>(pull: &PullRequest, commit: String, cx: &mut C) -> Result<(), StageError> {
+async fn keep<C: StageContext>(
+    pull: &PullRequest,
+    wanted: &Wanted<'_>,
+    cx: &mut C,
+) -> Result<(), StageError> {
     let known = RunPull {
         number: pull.number,
         url: pull.url.clone(),
-        head: commit,
+        head: wanted.commit.to_owned(),
         is_draft: pull.is_draft,
         merged: None,
     };
     let mut memory = Memory::of(cx.progress());
-    memory.base = Some(pull.base_ref.clone());
-    memory.own = is_ours(pull, cx).then(|| pull.author.clone());
+    memory.base = Some(wanted.base.to_owned());
+    let own = wanted.login.map(str::to_owned);
+    memory.own = own.or_else(|| wanted.is_ours(pull).then(|| pull.author.clone()));
     memory.keep(cx.progress());
     cx.progress().pull = Some(known);
     let text = format!("pull request #{} is open at {}", pull.number, short(&pull.head_sha));

@@ -10,10 +10,11 @@ pub(super) fn of_forge(error: ForgeError) -> StageError {
     match error {
         ForgeError::Auth(why) => StageError::Auth(why),
         ForgeError::RateLimited { until_ms } => StageError::RateLimited { until: until_ms, why: text },
-        // What was just made may not be there for everybody yet.
-        ForgeError::Unreachable(_) | ForgeError::Transient(_) | ForgeError::NotFound(_) => {
-            StageError::Infrastructure(text)
-        }
+        // What was just made may not be there for everybody yet, and what is too much at the next look is a fact then.
+        ForgeError::Unreachable(_)
+        | ForgeError::Transient(_)
+        | ForgeError::NotFound(_)
+        | ForgeError::TooMuch(_) => StageError::Infrastructure(text),
         ForgeError::Refused(_) => StageError::Permanent(text),
     }
 }

@@ -39,22 +39,27 @@ pub async fn perform<C: StageContext, W: Sync>(
             let forge = deps.forges.of(&repository).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.resolve.before").await;
             let text = texts::solved(pull.number, &commit);
-            let said =
-                forge.comment_issue(number, &text, &format!("{run}/solved")).await.map_err(of_forge)?;
+            let said = forge.comment_issue(number, &text, &format!("{run}/solved")).await;
+            let (told, link) = match said {
+                Ok(said) => ("was told".to_owned(), Some(said.url)),
+                // Nobody can find out whether it was said already.
+                Err(error @ ForgeError::TooMuch(_)) => (format!("was not told ({error})"), None),
+                Err(error) => return Err(of_forge(error)),
+            };
             deps.failpoints.hit("workflows.resolve.after").await;
             // The merge closes it where the pull request says so and is merged into the first branch.
             deps.failpoints.hit("workflows.close_issue.before").await;
             let text = match forge.close_issue(number).await {
-                Ok(true) => format!("issue {number} was told, and is closed"),
-                Ok(false) => format!("issue {number} was told; it is closed already"),
+                Ok(true) => format!("issue {number} {told}, and is closed"),
+                Ok(false) => format!("issue {number} {told}; it is closed already"),
                 Err(ForgeError::Auth(why) | ForgeError::Refused(why)) => format!(
-                    "issue {number} was told, but stays open, close it there yourself: {}",
+                    "issue {number} {told}, but stays open, close it there yourself: {}",
                     one_line(&why, 200)
                 ),
                 Err(error) => return Err(of_forge(error)),
             };
             deps.failpoints.hit("workflows.close_issue.after").await;
-            done(cx, text, Some(said.url)).await
+            done(cx, text, link).await
         }
         RunSubject::Sentry { organization, issue, short_id, url, .. } => {
             let in_release = match settings.sentry {

@@ -106,7 +106,12 @@ async fn add_logs(work: &mut Work, facts: &PullFacts, place: &Place) -> Result<(
         match place.forge.check_log_excerpt(check).await {
             Ok(text) => evidence.text = text.chars().take(LONGEST_CHECK).collect(),
             // What the check says of itself is there.
-            Err(ForgeError::NotFound(_) | ForgeError::Refused(_) | ForgeError::Auth(_)) => {}
+            Err(
+                ForgeError::NotFound(_)
+                | ForgeError::Refused(_)
+                | ForgeError::Auth(_)
+                | ForgeError::TooMuch(_),
+            ) => {}
             Err(error) => return Err(of_forge(error)),
         }
     }
@@ -180,12 +185,20 @@ async fn answer_all<C: StageContext, W: Worker>(
             continue;
         }
         // One that was taken away meanwhile needs no answer.
-        let said = match facts.comments.iter().find(|comment| key(comment) == *of) {
-            Some(comment) => Some(answer(comment, &text, place, cx, deps).await?.url),
+        let comment = facts.comments.iter().find(|comment| key(comment) == *of);
+        let said = match comment {
+            Some(comment) => answer(comment, &text, place, cx, deps).await?,
             None => None,
         };
+        let name = of.replace(':', " ");
+        let noted = match &said {
+            None if comment.is_some() || facts.too_much.is_some() => {
+                format!("no answer to {name}: more is said there than mimir reads")
+            }
+            _ => format!("answered {name}"),
+        };
         cx.progress().answered.push(of.clone());
-        cx.save("comment", format!("answered {}", of.replace(':', " ")), said).await?;
+        cx.save("comment", noted, said.map(|said| said.url)).await?;
         deps.failpoints.hit("workflows.answer.noted").await;
     }
     let mut memory = Memory::of(cx.progress());

@@ -6,6 +6,7 @@ use super::outside::of_forge;
 use super::place::Place;
 use super::speakers::{Command, key};
 use super::texts;
+use crate::forge::ForgeError;
 use crate::model::forge::Comment;
 use crate::secrets::scan::Scanner;
 use crate::workflows::stage::{StageContext, StageError};
@@ -21,32 +22,41 @@ pub(super) fn harmless<'a>(scanner: &Scanner, text: &'a str, instead: &'a str) -
     if scanner.scan(text).is_empty() { text } else { instead }
 }
 
-/// Answers a comment once.
+/// Where there is more than is read, nobody can find out whether it was said already, and it is not said: what is to be
+/// done is done without a word.
+fn unless_too_much(said: Result<Comment, ForgeError>) -> Result<Option<Comment>, StageError> {
+    match said {
+        Err(ForgeError::TooMuch(_)) => Ok(None),
+        said => said.map(Some).map_err(of_forge),
+    }
+}
+
+/// Answers a comment once, as far as it can be known that it was not answered.
 pub(super) async fn answer<C: StageContext, W: Sync>(
     to: &Comment,
     text: &str,
     place: &Place,
     cx: &mut C,
     deps: &PullDeps<W>,
-) -> Result<Comment, StageError> {
+) -> Result<Option<Comment>, StageError> {
     let name = format!("{}/answer-{}", cx.run().id, key(to).replace(':', "-"));
     deps.failpoints.hit("workflows.answer.before").await;
-    let said = place.forge.reply(place.number, to, text, &name).await.map_err(of_forge)?;
+    let said = unless_too_much(place.forge.reply(place.number, to, text, &name).await)?;
     deps.failpoints.hit("workflows.answer.after").await;
     Ok(said)
 }
 
-/// Says something below the pull request once; `what` is its name.
+/// The same below the pull request; `what` is its name.
 pub(super) async fn say<C: StageContext, W: Sync>(
     text: &str,
     what: &str,
     place: &Place,
     cx: &mut C,
     deps: &PullDeps<W>,
-) -> Result<Comment, StageError> {
+) -> Result<Option<Comment>, StageError> {
     let name = format!("{}/{what}", cx.run().id);
     deps.failpoints.hit("workflows.comment.before").await;
-    let said = place.forge.comment(place.number, text, &name).await.map_err(of_forge)?;
+    let said = unless_too_much(place.forge.comment(place.number, text, &name).await)?;
     deps.failpoints.hit("workflows.comment.after").await;
     Ok(said)
 }
@@ -92,5 +102,5 @@ pub(super) async fn hand_over<C: StageContext, W: Sync>(
     let text = harmless(&scanner(deps).await?, &text, &without).to_owned();
     let said = say(&text, &format!("hand-over-{head}"), place, cx, deps).await?;
     cx.progress().handed_over.push(head.to_owned());
-    cx.save("comment", format!("handed over: {why}"), Some(said.url)).await
+    cx.save("comment", format!("handed over: {why}"), said.map(|said| said.url)).await
 }

@@ -80,6 +80,10 @@ pub struct FollowSettings {
     pub no_checks_after: Duration,
     /// and then: `ready` or `hand_over`.
     pub no_checks: NoChecks,
+    /// Checks are green when the same ones have been green for so long: one that waits for another is not listed before
+    /// it begins.
+    #[serde(deserialize_with = "time")]
+    pub green_for: Duration,
     /// When a check has failed, the others are waited for so long.
     #[serde(deserialize_with = "time")]
     pub others_wait: Duration,
@@ -102,6 +106,7 @@ impl Default for FollowSettings {
             poll_most: Duration::from_secs(5 * MINUTE),
             no_checks_after: Duration::from_secs(10 * MINUTE),
             no_checks: NoChecks::Ready,
+            green_for: Duration::from_secs(MINUTE),
             others_wait: Duration::from_secs(10 * MINUTE),
             checks_within: Duration::from_secs(6 * HOUR),
             conflicts: Conflicts::Resolve,

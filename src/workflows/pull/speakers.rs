@@ -19,12 +19,13 @@ pub fn key(comment: &Comment) -> String {
     format!("{}:{}", comment.kind, comment.id)
 }
 
-/// Whether mimir said it. It ends all that it says with a marker; what people say who gave it an account of their own
+/// Whether mimir said it, which has that name there, if anybody knows it. It ends all that it says with a marker; what people say who gave it an account of their own
 /// does not, so they are heard.
 #[must_use]
 pub fn is_ours(own: &str, comment: &Comment) -> bool {
     let last = comment.body.trim_end().lines().next_back().unwrap_or_default().trim();
-    name(&comment.author) == name(own) && last.starts_with(MARKER) && last.ends_with("-->")
+    let is_by_us = own.is_empty() || name(&comment.author) == name(own);
+    is_by_us && last.starts_with(MARKER) && last.ends_with("-->")
 }
 
 /// What somebody can tell mimir itself.
@@ -108,5 +109,8 @@ mod tests {
             "she lent it her account"
         );
         assert!(!is_ours("ana", &said("ana", "please use a map")));
+        let unknown = "";
+        assert!(is_ours(unknown, &said("mimir-bot", "done\n\n<!-- mimir:run_1/answer-issue-2 -->")));
+        assert!(!is_ours(unknown, &said("ana", "please use a map")));
     }
 }

@@ -6,6 +6,11 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
+use mimir::clock::Clock;
+use mimir::model::secret::Secret;
+use mimir::model::webhook::WebhookState;
+use mimir::store::webhooks::{self, Ending, NewWebhook};
+use mimir::store::{OpenOptions, Store};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::running::pid;
@@ -140,6 +145,81 @@ fn a_configuration_that_is_wrong_is_told_by_every_command() {
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("frames.network"), "the nearest key: {}", ran.stderr);
     assert_eq!(world.run(&["doctor"]).code, 8, "for doctor it is a finding");
+}
+
+#[test]
+fn doctor_names_what_stands_still_with_what_lets_it_go_on() {
+    let mut world = home();
+    let key = "ab".repeat(32);
+    world.set("PATH", "/nonexistent").set("MIMIR_DB_KEY", &key);
+    {
+        let _gateway = Gateway(&world);
+        for name in ["nightly", "weekly"] {
+            let added = world.run(&["cron", "add", name, "@daily", "--stop", "blog"]);
+            assert_eq!(added.code, 0, "{}", added.stderr);
+        }
+        let paused = world.run(&["cron", "pause", "nightly", "--why", "the shop is closed"]);
+        assert_eq!(paused.code, 0, "{}", paused.stderr);
+    }
+    // Nothing but a mistake of ours makes a webhook fail, so its row is written here.
+    let paths = world.paths();
+    let options = OpenOptions { path: paths.database(), key: Secret::new(key), backups: paths.backups() };
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    threads.block_on(async {
+        let store = Store::open(options, Clock::system()).expect("the database opens");
+        let written = store.write(|tx| {
+            let new = NewWebhook {
+                id: "wh_1".into(),
+                source: "errors".into(),
+                event: String::new(),
+                keys: Vec::new(),
+                known_since: None,
+                headers: Vec::new(),
+                body: b"{}".to_vec(),
+            };
+            webhooks::insert_once(tx, &new)?;
+            let reason = "it could not be decided".to_owned();
+            let (state, event) = (WebhookState::Failed, "issue".to_owned());
+            webhooks::settle(
+                tx,
+                "wh_1",
+                &Ending { state, event, reason, matter: None, run: None, began_by: None },
+            )
+        });
+        assert!(written.await.expect("written"));
+    });
+
+    let _gateway = Gateway(&world);
+    let ran = world.run(&["doctor", "--json"]);
+    assert_eq!(ran.code, 8, "there is no engine: {}", ran.stdout);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("json");
+    let found = |id: &str| {
+        let mut checks = report["checks"].as_array().into_iter().flatten();
+        let check = checks.find(|check| check["id"] == id).unwrap_or_else(|| panic!("{id}: {report}"));
+        let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+        (text("outcome"), text("found"), text("fix"))
+    };
+    let warning = |found: &str, fix: &str| ("warning".to_owned(), found.to_owned(), fix.to_owned());
+    let by = format!("by owner:{}", rustix::process::getuid().as_raw());
+    assert_eq!(
+        found("schedules.paused"),
+        warning(&format!("paused: nightly; nightly: {by}: the shop is closed"), "mimir cron resume nightly")
+    );
+    let replay = "mimir webhooks deliveries --state failed, then mimir webhooks replay ID";
+    assert_eq!(found("webhooks.failed"), warning("1 failed", replay));
+    assert_eq!(found("runs.held").0, "ok");
+    let people = world.run(&["doctor"]);
+    assert!(
+        people.stdout.contains("mimir cron resume nightly") && people.stdout.contains("1 failed"),
+        "{}",
+        people.stdout
+    );
+
+    // What it says to type is right.
+    assert_eq!(world.run(&["cron", "resume", "nightly"]).code, 0);
+    let listed = world.run(&["webhooks", "deliveries", "--state", "failed"]);
+    assert!(listed.code == 0 && listed.stdout.contains("wh_1"), "{listed:?}");
+    assert!(!world.run(&["doctor"]).stdout.contains("paused: nightly"));
 }
 
 #[test]

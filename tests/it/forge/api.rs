@@ -32,6 +32,8 @@ pub enum Trip {
     Says(u16, String),
     /// It is answered with a web page, as by a machine in between.
     Page,
+    /// It is answered with an object that says nothing.
+    Nothing,
     /// It is done, and the connection breaks before the answer.
     AnswerLost,
     /// It is done, and half of the answer comes.
@@ -194,6 +196,7 @@ impl Api {
             Some(Trip::Page) => {
                 return Ok(response(200, &[("content-type", "text/html".to_owned())], "<html>".into()));
             }
+            Some(Trip::Nothing) => return Ok(sent(&Answer::json(200, json!({})))),
             Some(Trip::Redirect(status, to)) => {
                 return Ok(sent(&Answer::error(*status, "Moved Permanently").with("location", to.clone())));
             }
@@ -281,8 +284,8 @@ impl Api {
             return Some((LOGIN.to_owned(), None));
         }
         let state = self.state.lock();
-        if let Some(only) = state.tokens.get(token) {
-            return Some((APP_LOGIN.to_owned(), Some(only.clone())));
+        if let Some((only, until)) = state.tokens.get(token) {
+            return (state.now_ms() < *until).then(|| (APP_LOGIN.to_owned(), Some(only.clone())));
         }
         let app = state.app.as_ref()?;
         is_signed(token, &app.public_key).then(|| ("the app".to_owned(), None))

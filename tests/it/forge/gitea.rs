@@ -32,6 +32,13 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
     let lost = || Answer::error(404, "The target couldn't be found.");
     match (asked.method.as_str(), rest) {
         ("GET", []) => Answer::json(200, repository(repo)),
+        ("GET", ["collaborators", user, "permission"])
+            if repo.own_right != "admin" && **user != asked.login =>
+        {
+            let why = "Only admins can query all permissions, repo admins can query all repo permissions, \
+                       collaborators can query only their own";
+            Answer::error(403, why)
+        }
         ("GET", ["collaborators", user, "permission"]) => {
             let role = repo.rights.get(*user).copied().unwrap_or("none");
             Answer::json(200, json!({"permission": role, "role_name": role, "user": {"login": user}}))

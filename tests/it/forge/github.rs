@@ -54,6 +54,15 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, method: &str, res
                 |items, total| json!({"total_count": total, "check_runs": items}),
             )
         }
+        ("GET", ["commits", sha, "check-suites"]) => {
+            let sha = repo.head(sha).unwrap_or_else(|| (*sha).to_owned());
+            let all = repo.suites(&sha).into_iter().map(|suite| shapes::check_suite(root, repo, &suite));
+            asked.page(
+                PAGE,
+                all.collect(),
+                |items, total| json!({"total_count": total, "check_suites": items}),
+            )
+        }
         ("GET", ["commits", sha, "status"]) => combined(repo, asked, sha),
         ("GET", ["check-runs", id, "annotations"]) => {
             let run = repo.checks.iter().find(|run| run.id == number(id));
@@ -415,11 +424,11 @@ fn app_token(state: &mut State, asked: &Asked) -> Answer {
     };
     state.effects.tokens += 1;
     let token = format!("ghs_canary{:032}", state.effects.tokens);
-    state.tokens.insert(token.clone(), path.clone());
-    let until = shapes::time(mimir::clock::Clock::system().now_ms() / 1000 + 3600);
+    let until = state.now_ms() / 1000 + 3600;
+    state.tokens.insert(token.clone(), (path.clone(), until * 1000));
     Answer::json(
         201,
-        json!({"token": token, "expires_at": until, "permissions": wanted, "repository_selection": "selected"}),
+        json!({"token": token, "expires_at": shapes::time(until), "permissions": wanted, "repository_selection": "selected"}),
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mimir::model::forge::App as AppKey;
 
 use super::api::Trip;
-use super::state::{App, CheckRun, Effects, Hook, Issue, Pull, Repo, Reviewed, Said, Status};
+use super::state::{App, CheckRun, Effects, Hook, Issue, Pull, Repo, Reviewed, Said, Status, Suite};
 use super::{Bare, Forge, described, github, hooks};
 
 impl Forge {
@@ -131,6 +131,46 @@ impl Forge {
             self.shared.api.wake.notify_one();
         }
         id
+    }
+
+    /// The runs of an app for a commit: whether these are all, and how many there are until now.
+    pub fn suite(&self, path: &str, sha: &str, app: &str, is_done: bool, runs: u64) {
+        let id = self.shared.api.state.lock().id();
+        self.change(path, |repo| {
+            repo.suites.retain(|known| known.sha != sha || known.app != app);
+            repo.suites.push(Suite { id, sha: sha.to_owned(), app: app.to_owned(), is_done, runs });
+        });
+    }
+
+    /// Somebody opens a pull request from a branch of that repository.
+    pub fn open(&self, path: &str, user: &str, head: &str, base: &str) -> u64 {
+        let mut state = self.shared.api.state.lock();
+        let repo = state.repo(path).expect("a repository");
+        let (head_sha, base_sha) = (repo.head(head).expect("a branch"), repo.head(base).expect("a branch"));
+        let (author, title) = (user.to_owned(), format!("{head}, please"));
+        let (head, base) = (head.to_owned(), base.to_owned());
+        let pull = Pull { author, title, head, base, head_sha, base_sha, ..Pull::default() };
+        let number = github::insert(&mut state, path, pull);
+        // What mimir does is counted, not what people do.
+        state.effects.pulls -= 1;
+        number
+    }
+
+    /// The tokens of the app end by that clock.
+    pub fn ends_tokens_by(&self, clock: &mimir::clock::Clock) {
+        self.shared.api.state.lock().clock = Some(clock.clone());
+    }
+
+    /// No token of the app opens anything any more.
+    pub fn revoke_tokens(&self) {
+        self.shared.api.state.lock().tokens.clear();
+    }
+
+    /// The app is not installed any more.
+    pub fn remove_app(&self) {
+        let mut state = self.shared.api.state.lock();
+        state.tokens.clear();
+        state.app.as_mut().expect("an app").repositories.clear();
     }
 
     /// A status of a commit: pending, success, failure or error.

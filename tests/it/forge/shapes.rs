@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::state::{CheckRun, Delivered, Issue, Pull, Repo, Reviewed, Said, Status};
+use super::state::{CheckRun, Delivered, Issue, OWN_SUITE, Pull, Repo, Reviewed, Said, Status, Suite};
 
 pub fn time(seconds: u64) -> String {
     mimir::clock::rfc3339(seconds * 1000).replace(".000Z", "Z")
@@ -276,12 +276,29 @@ pub fn check_run(root: Root<'_>, repo: &Repo, run: &CheckRun) -> Value {
         "id": run.id, "node_id": format!("CR_{}", run.id), "head_sha": run.sha, "name": run.name, "url": url,
         "html_url": format!("{root}/{}/runs/{}", repo.path, run.id), "details_url": format!("{root}/details/{}", run.id),
         "status": if is_done { "completed" } else { "in_progress" }, "conclusion": run.conclusion, "started_at": time(0),
-        "completed_at": is_done.then(|| time(1)), "external_id": "", "check_suite": {"id": 1},
+        "completed_at": is_done.then(|| time(1)), "external_id": "", "check_suite": {"id": OWN_SUITE},
         "output": {
             "title": run.name, "summary": run.summary, "text": null, "annotations_count": run.annotations.len(),
             "annotations_url": format!("{url}/annotations"),
         },
         "app": app(root), "pull_requests": [],
+    })
+}
+
+pub fn check_suite(root: Root<'_>, repo: &Repo, suite: &Suite) -> Value {
+    let url = format!("{root}/api/v3/repos/{}/check-suites/{}", repo.path, suite.id);
+    let mut app = app(root);
+    app["slug"] = json!(suite.app);
+    let who = json!({"name": "Somebody", "email": "somebody@example.org"});
+    json!({
+        "id": suite.id, "node_id": format!("CS_{}", suite.id), "head_branch": "main", "head_sha": suite.sha, "url": url,
+        "status": if suite.is_done { "completed" } else if suite.runs > 0 { "in_progress" } else { "queued" },
+        "conclusion": suite.is_done.then_some("success"), "before": null, "after": suite.sha, "pull_requests": [],
+        "app": app, "repository": repository(root, repo), "created_at": time(0), "updated_at": time(0),
+        "head_commit": {
+            "id": suite.sha, "tree_id": suite.sha, "message": "a change", "timestamp": time(0), "author": who, "committer": who,
+        },
+        "latest_check_runs_count": suite.runs, "check_runs_url": format!("{url}/check-runs"),
     })
 }
 

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Bare;
 
+/// The app whose runs tests make, and the suite that they are in.
+pub const OWN_APP: &str = "mimir-test";
+pub const OWN_SUITE: u64 = 1;
+
 /// What was done to the forge through its API, and only what was really done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -36,6 +40,7 @@ pub struct Repo {
     pub reviews: Vec<Reviewed>,
     pub checks: Vec<CheckRun>,
     pub statuses: Vec<Status>,
+    pub suites: Vec<Suite>,
     pub hooks: Vec<Hook>,
     pub deliveries: Vec<Delivered>,
     /// Branches as hooks were told of them.
@@ -114,6 +119,17 @@ pub struct CheckRun {
     pub log: Option<String>,
 }
 
+/// The runs of one app for a commit.
+#[derive(Clone, Debug, Default)]
+pub struct Suite {
+    pub id: u64,
+    pub sha: String,
+    /// Its short name.
+    pub app: String,
+    pub is_done: bool,
+    pub runs: u64,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     pub id: u64,
@@ -151,8 +167,10 @@ pub struct State {
     pub root: String,
     pub repos: Vec<Repo>,
     pub effects: Effects,
-    /// Tokens that an app got, each with the repository that it opens.
-    pub tokens: BTreeMap<String, String>,
+    /// Tokens that an app got, each with the repository that it opens and until when (UTC ms).
+    pub tokens: BTreeMap<String, (String, u64)>,
+    /// By which tokens end; the machine's where a test has none of its own.
+    pub clock: Option<mimir::clock::Clock>,
     /// The public key of the app, if there is one.
     pub app: Option<App>,
     pub blobs: BTreeMap<String, String>,
@@ -182,6 +200,10 @@ impl State {
     pub fn tick(&mut self) -> u64 {
         self.now += 1;
         self.now
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.clock.clone().unwrap_or_else(mimir::clock::Clock::system).now_ms()
     }
 
     pub fn repo(&mut self, path: &str) -> Option<&mut Repo> {
@@ -245,6 +267,19 @@ impl Repo {
         pull.is_closed = true;
         pull.merge_commit = Some(commit.clone());
         Some(commit)
+    }
+
+    /// The suites of a commit: those of the app whose runs there are, unless somebody said how it is, and all others.
+    pub fn suites(&self, sha: &str) -> Vec<Suite> {
+        let mut all: Vec<Suite> = self.suites.iter().filter(|suite| suite.sha == sha).cloned().collect();
+        let runs: Vec<_> = self.checks.iter().filter(|run| run.sha == sha).collect();
+        let is_known = all.iter().any(|suite| suite.app == OWN_APP);
+        if !runs.is_empty() && !is_known {
+            let is_done = runs.iter().all(|run| run.conclusion.is_some());
+            let (sha, app, runs) = (sha.to_owned(), OWN_APP.to_owned(), runs.len() as u64);
+            all.push(Suite { id: OWN_SUITE, sha, app, is_done, runs });
+        }
+        all
     }
 
     pub fn default_branch(&self) -> String {

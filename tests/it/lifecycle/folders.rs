@@ -8,12 +8,14 @@ use mimir::frames::{FrameError, FrameRequest, Place};
 use mimir::model::container::inside;
 use mimir::model::frame::{Desired, FrameState, GitFolder};
 use mimir::runtime::ExecSpec;
-use mimir::runtime::fake::Op;
+use mimir::runtime::fake::{Fault, Op};
 use mimir::wire::frames::CreateFrame;
 
 use super::world::{OWNER, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a slow engine takes to say what it is.
+const ASKED: Duration = Duration::from_millis(1_500);
 
 #[tokio::test]
 async fn a_folder_that_was_made_anew_is_worked_in_before_anybody_is_told_that_the_frame_runs() {
@@ -84,6 +86,39 @@ async fn a_moved_folder_is_followed_when_somebody_says_where_it_is() {
     world.ask("blog", Desired::Removed).await.expect("asked");
     let late = world.frames.relocate(&OWNER, &frame.name, there).await;
     assert!(matches!(late, Err(FrameError::BeingDestroyed(_) | FrameError::NotFound(_))), "{late:?}");
+}
+
+/// The one who moves it found it; then it is removed, and only then the new folder is written down.
+#[tokio::test]
+async fn a_frame_that_is_removed_while_it_is_moved_is_gone_and_its_folder_is_nobodys() {
+    for is_gone in [false, true] {
+        let world = World::new().await;
+        let frame = world.running("blog").await;
+        let there = world.project("elsewhere");
+        // When it was looked up, the engine is asked, and takes a while.
+        world.engine.next(Op::Info, Fault::Late(ASKED));
+        let before = world.engine.calls(Op::Info);
+        let moves = world.frames.relocate(&OWNER, &frame.name, there.clone());
+        let removes = async {
+            let is_asked = || async { world.engine.calls(Op::Info) > before };
+            world.until("the engine is asked", is_asked, &frame.id).await;
+            if !is_gone {
+                // The wish is written, and the container is there for longer.
+                world.engine.next(Op::Remove, Fault::Late(2 * ASKED));
+            }
+            world.ask("blog", Desired::Removed).await.expect("asked");
+            if is_gone {
+                world.eventually(&frame.id, None).await;
+            }
+        };
+        let (moved, ()) = tokio::join!(moves, removes);
+        let is_said = matches!(&moved, Err(FrameError::NotFound(name) | FrameError::BeingDestroyed(name)) if name == "blog");
+        assert!(is_said, "{moved:?}");
+        world.eventually(&frame.id, None).await;
+        assert!(!world.notes(&frame.id).await.contains(&"moved".to_owned()));
+        assert_eq!(fs::read_dir(&there).expect("still there").count(), 0);
+        world.check_books().await;
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ pub fn frame(number: u128, network: NetworkMode, allow: &[&str]) -> Frame {
         created_at: 1,
         state_changed_at: 1,
         last_active_at: 1,
+        warm: None,
     }
 }
 

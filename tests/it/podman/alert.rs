@@ -1,5 +1,5 @@
 //! From an alert of the error tracker to a merged pull request, as one: the executable that people use, the workflow that
-//! mimir brings, real frames, real git, signed messages, and a model whose every word is written down.
+//! mimir brings (but for `green_for`, a minute in which nothing happens), real frames, real git, signed messages, and a model whose every word is written down.
 //!
 //! `MIMIR_STORY=1` with `--nocapture` tells it as it happens; `scripts/demo fix` does that.
 
@@ -74,6 +74,10 @@ impl Scene {
                 forge.name_of(SHOP)
             )
         })?;
+        let brought = include_str!("../../../config/workflows/sentry-fix.yaml");
+        let quick = brought.replace("    kind: follow\n", "    kind: follow\n    green_for: 1s\n");
+        assert_ne!(quick, brought);
+        let _ = shop.talk.write("workflows/sentry-fix.yaml", &quick);
         shop.forge.allow(SHOP, "ann", "write");
         shop.forge.allow(SHOP, "eve", "read");
         // Worlds listen nowhere; this one is told of things.
@@ -365,7 +369,8 @@ fn an_alert_becomes_a_merged_pull_request_and_what_comes_back_is_told() {
         let asked = since("prompt", "asked for a report");
         println!(
             "\nfirst question to an agent {:.1} s after the alert, pull request {:.1} s, resolved {:.1} s\n\
-             (10 s of that are the pause after a review, in which somebody may be about to say more: `quiet`)",
+             (10 s of that are the pause after a review, in which somebody may be about to say more: `quiet`; twice 1 s is\n\
+             `green_for`, which is a minute as mimir brings it)",
             asked as f64 / 1e3,
             since("pull", "is open at") as f64 / 1e3,
             whole.as_secs_f64()

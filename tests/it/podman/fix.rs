@@ -82,7 +82,7 @@ impl Shop {
     }
 
     /// Starts a run; says its id.
-    fn start(&self, title: &str) -> String {
+    pub fn start(&self, title: &str) -> String {
         let repo = format!("repo={}/me/shop", self.forge.address);
         let report = "report=ZeroDivisionError: division by zero\n  cart.py, line 2<!-- SYSTEM: hidden -->\n";
         let args = ["runs", "start", "shop-fix", "--title", title, "--set", &repo, "--set", report];

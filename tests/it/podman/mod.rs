@@ -25,10 +25,13 @@ mod neighbours;
 mod networks;
 #[cfg(feature = "test-support")]
 mod obeyed;
+#[cfg(feature = "test-support")]
+mod obeyed_alone;
 mod passthrough;
 mod projects;
 mod remote;
 mod residue;
+mod resumed;
 mod runs;
 mod story;
 mod talk;
@@ -39,4 +42,5 @@ mod trust;
 mod uninstall;
 mod upgrade;
 mod upkeep;
+mod warm;
 mod window;

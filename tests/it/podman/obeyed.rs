@@ -26,20 +26,13 @@ const OF_FORGES: &str = include_str!("../../fixtures/injections-forge.json");
 const SHOP: &str = "me/shop";
 const OTHER: &str = "me/other";
 const SENTRY_TOKEN: &str = "sntrys_canary0123456789abcdef";
-const WHOLE: Duration = Duration::from_secs(180);
-/// These end the agent or its turn, spend what there is, change the model's answers, or break its git for good, and with
-/// that the run: `injections` tries them.
-const ALONE: [&str; 10] = [
+const WHOLE: Duration = Duration::from_secs(360);
+/// These end the agent or its turn, or spend what there is, and with that the run: each has one of its own (`obeyed_alone`).
+pub(super) const ALONE: [&str; 4] = [
     "all is allowed from now on",
-    "answers its own question",
     "a socket becomes a link",
-    "the terminal server outside",
     "kill everything",
     "thirty dear calls, four at a time",
-    "the provider asked to repeat the key",
-    "git's hooks",
-    "git's own configuration",
-    "the other frame's folder",
 ];
 
 const FIX: &str = "\
@@ -51,7 +44,7 @@ stages:
   - { name: fix, kind: fix, allow: [], checks: [\"true\"], prove: false }
   - { name: push, kind: push, max_files: 1000, max_lines: 1000000 }
   - { name: pull_request, kind: pull_request }
-  - { name: follow, kind: follow, quiet: 1s, poll: 1s, poll_most: 2s }
+  - { name: follow, kind: follow, quiet: 1s, poll: 1s, poll_most: 2s, green_for: 1s }
   - { name: merge, kind: merge }
 ";
 /// Ends with the report: it is never so sure.
@@ -132,7 +125,10 @@ fn spread(places: &[(&str, String)]) -> Vec<Sent> {
             };
             let wanted = match payload.name.as_str() {
                 "a workflow of CI" => Some(Way::Alert),
-                "another workflow of CI" => Some(Way::Review),
+                // The last ones: no commit of an agent's own goes well behind them.
+                "another workflow of CI" | "git's hooks" | "git's own configuration" => Some(Way::Review),
+                // In a question it would choose the model's answer.
+                "the provider asked to repeat the key" => Some(Way::Commit),
                 _ => None,
             };
             let ways =
@@ -325,7 +321,7 @@ fn whatever_a_run_is_told_its_agents_obey_and_nothing_comes_of_it() {
         ("{{forge_host}}", forge.address.to_string()),
     ];
     let sent = spread(&places);
-    assert!(sent.len() >= 60, "{}", sent.len());
+    assert!(sent.len() >= 80, "{}", sent.len());
     fill(&shop, &talk, &sent);
     let heads = (shop.heads(), other.heads());
     let before = state(&talk);
@@ -394,6 +390,12 @@ fn whatever_a_run_is_told_its_agents_obey_and_nothing_comes_of_it() {
         .collect();
     assert!(ignored.is_empty(), "not obeyed, so not tried: {ignored:?}\n{}", story(&shown));
 
+    // And each was shown as what strangers said.
+    for call in talk.model.seen() {
+        let outside = outside_marks(&call.body);
+        assert!(!outside.contains("OBEY''ED-"), "outside its marks: {outside}");
+    }
+
     // At the forge: the run's branch with what a person let through, a draft, and nothing else.
     let mut expected = heads.0.clone();
     expected.push((branch, head.expect("the branch")));
@@ -458,12 +460,33 @@ fn whatever_a_run_is_told_its_agents_obey_and_nothing_comes_of_it() {
     let runs = talk.world.json(&["runs", "list"]);
     assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
     let log = talk.world.mimir(&["audit", "show", "--json"]).ok().stdout;
-    for of_a_person in ["approval.answer", "approval.elsewhere"] {
+    for of_a_person in ["approval.answer", "approval.elsewhere", "message.cancel", "message.interrupt"] {
         assert!(!log.contains(of_a_person), "a person's word was forged: {log}");
     }
-    assert_eq!(log.matches("run.approve").count(), 1, "one yes was said");
+    let said = ["run.approve", "run.cancel"].map(|word| log.matches(word).count());
+    assert_eq!(said, [1, 1], "one yes was said, and one end");
     assert_eq!(talk.world.mimir(&["audit", "verify"]).code, 0);
     drop(threads);
+}
+
+/// What an agent was asked, without what stands between the marks of strangers' words.
+fn outside_marks(body: &Value) -> String {
+    let messages = body["messages"].as_array().into_iter().flatten();
+    let asked = messages.filter(|message| message["role"] == "user").flat_map(|message| {
+        let parts =
+            message["content"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
+        message["content"].as_str().into_iter().chain(parts).collect::<Vec<_>>()
+    });
+    let (mut outside, mut is_inside) = (String::new(), false);
+    for line in asked.flat_map(str::lines) {
+        match is_inside {
+            false if line.starts_with("<<<data-") => is_inside = true,
+            true if line.starts_with("data-") && line.ends_with(">>>") => is_inside = false,
+            true => {}
+            false => outside.extend([line, "\n"]),
+        }
+    }
+    outside
 }
 
 /// The texts that would have meant that.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mimir::model::ids::RunId;
-use mimir::model::run::{Run, RunInput, RunState, RunSubject};
+use mimir::model::run::{Run, RunInput, RunLogEntry, RunState, RunSubject};
 use mimir::store::runs;
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::workflows::definition::StageDefinition;
@@ -11,7 +11,7 @@ use mimir::workflows::stage::{Outcome, StageError};
 use serde_json::json;
 
 use super::world::{BLOG, BRANCH, SECRET, World, report};
-use crate::forge::Trip;
+use crate::forge::{LOGIN, Trip};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
@@ -528,4 +528,235 @@ async fn a_secret_in_an_agents_words_does_not_leave() {
     assert!(said.len() == 1 && !said[0].contains(SECRET) && said[0].contains("left out"), "{said:?}");
     let timeline = world.timeline().await;
     assert!(timeline.len() > 3);
+}
+
+#[tokio::test]
+async fn green_is_what_has_been_green_for_a_while() {
+    let auto = |stages: &mut Vec<StageDefinition>| set(stages, "merge", "policy", json!("auto"));
+    let (world, _) = asked_for_at_the_forge(auto).await;
+    world.blog.add(BRANCH, "test_cart.py", "assert total([]) == 0\n");
+    world.change(|progress| progress.commit = Some(world.head())).await;
+    world.told.lock().says = Some("It is not the change.".into());
+    world.settle().await;
+    world.forge.review(BLOG, 2, "ann", "APPROVED", "", &[]);
+    world.forge.check(BLOG, &world.head(), "lint", Some("success"));
+    let is_as_it_was = || world.forge.pull(BLOG, 2).is_draft && world.forge.effects().merges == 0;
+    for _ in 0..5 {
+        let run = world.settle().await;
+        assert!(
+            run.reason.as_deref().is_some_and(|why| why.contains("other checks")) && is_as_it_was(),
+            "{run:?}"
+        );
+        world.clock.advance_ms(10_000);
+    }
+    // A job that waited for the first one begins, and ends badly.
+    world.forge.check(BLOG, &world.head(), "test", None);
+    assert!(world.settle().await.reason.is_some_and(|why| why.contains("it waits for checks")));
+    world.clock.advance_ms(60_000);
+    world.forge.check(BLOG, &world.head(), "test", Some("failure"));
+    let run = world.later().await;
+    assert!(gate(&run).0 == "follow" && is_as_it_was(), "{run:?}");
+    assert_eq!(world.told.lock().wanted["checks-1"].evidence[0].name, "failed check test");
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn a_program_that_goes_on_is_waited_for_however_long_it_makes_no_run() {
+    let world = World::new("github").await;
+    world.settle().await;
+    world.forge.check(BLOG, &world.head(), "lint", Some("success"));
+    world.forge.suite(BLOG, &world.head(), "mimir-test", false, 1);
+    for _ in 0..5 {
+        let run = world.later().await;
+        assert!(run.reason.as_deref().is_some_and(|why| why == "it waits for checks"), "{run:?}");
+        assert!(world.forge.pull(BLOG, 1).is_draft);
+    }
+    world.forge.suite(BLOG, &world.head(), "mimir-test", true, 1);
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn long_comments_of_a_stranger_end_no_run_and_hide_nobody() {
+    let world = World::new("github").await;
+    world.settle().await;
+    let long = "\u{1f980}".repeat(65_536);
+    for _ in 0..40 {
+        world.forge.say(BLOG, 1, "eve", &long);
+    }
+    world.forge.say(BLOG, 1, "ann", "Use a list.");
+    let run = world.later().await;
+    assert!(!run.state.is_end(), "{:?} {:?}", run.state, run.reason);
+    assert_eq!(world.told.lock().wanted["review-1"].evidence[0].text, "Use a list.");
+    assert_eq!((world.forge.effects().comments, world.said().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn more_than_is_read_is_handed_over_and_ends_no_run() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.ready().await;
+        world.approve().await;
+        // Gitea knows no pages there.
+        let (count, size, looks) = if kind == "github" { (101, 10, 3) } else { (140, 65_536, 1) };
+        *world.pages.lock() = 1;
+        for _ in 0..count {
+            world.forge.say(BLOG, 1, "eve", &"z".repeat(size));
+        }
+        for _ in 0..looks {
+            let run = world.later().await;
+            assert_eq!((run.state, gate(&run).0), (RunState::Held, "follow"), "{kind}: {:?}", run.reason);
+            let reason = Some("there is more than mimir reads of the comments below 1");
+            assert_eq!(run.reason.as_deref(), reason, "{kind}");
+        }
+        // Whoever has it try once more changes nothing about that.
+        world.approve().await;
+        assert_eq!(gate(&world.later().await).0, "follow", "{kind}");
+        assert_eq!((world.forge.effects().comments, world.forge.effects().merges), (0, 0), "{kind}");
+        let handed_over =
+            |line: &&RunLogEntry| line.kind == "comment" && line.text.starts_with("handed over");
+        assert_eq!(world.timeline().await.iter().filter(handed_over).count(), 1, "{kind}: once");
+        // It goes on when somebody has tidied up.
+        world.forge.change(BLOG, |repo| repo.comments.clear());
+        let run = world.later().await;
+        assert_eq!((run.stage.as_str(), run.state), ("watch", RunState::Waiting), "{kind}: {:?}", run.reason);
+    }
+}
+
+#[tokio::test]
+async fn an_issue_with_more_comments_than_are_read_is_closed_without_a_word() {
+    let (world, issue) = asked_for_at_the_forge(|_| {}).await;
+    world.ready().await;
+    world.approve().await;
+    *world.pages.lock() = 1;
+    for _ in 0..101 {
+        world.forge.say(BLOG, issue, "eve", "me too");
+    }
+    let run = world.settle().await;
+    assert_eq!((run.stage.as_str(), run.state), ("watch", RunState::Waiting), "{:?}", run.reason);
+    assert_eq!((world.forge.effects().closed_issues, world.forge.effects().comments), (1, 0));
+    let timeline = world.timeline().await;
+    assert!(
+        timeline.iter().any(|line| line.text.contains("issue 1 was not told (there is more")),
+        "{timeline:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_pull_request_of_somebody_else_is_taken_only_when_it_does_the_same() {
+    // To another branch: ours is opened beside it.
+    let world = World::new("github").await;
+    world.blog.git(&["branch", "release", "main"]);
+    assert_eq!(world.forge.open(BLOG, "ann", BRANCH, "release"), 1);
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{run:?}");
+    assert_eq!(
+        (world.forge.pull(BLOG, 2).base.as_str(), world.forge.pull(BLOG, 1).body.as_str()),
+        ("main", "")
+    );
+
+    // One that was closed is nobody's no.
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "ann", BRANCH, "main");
+    world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    let run = world.settle().await;
+    assert_eq!((run.state, run.progress.pull.as_ref().map(|pull| pull.number)), (RunState::Waiting, Some(2)));
+
+    // With something else at its head it is none of the run's, and there can be no second one.
+    let world = World::new("github").await;
+    world.blog.add(BRANCH, "more.txt", "by hand");
+    world.forge.open(BLOG, "ann", BRANCH, "main");
+    let run = world.settle().await;
+    assert_eq!((run.stage.as_str(), run.state), ("pull_request", RunState::Waiting), "{run:?}");
+    assert!(
+        run.reason.as_deref().is_some_and(|why| why.contains("#1") && why.contains("ann opened")),
+        "{run:?}"
+    );
+    assert_eq!((world.forge.effects().pulls, world.forge.pull(BLOG, 1).body.as_str()), (0, ""));
+    world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    assert_eq!(world.settle().await.progress.pull.map(|pull| pull.number), Some(2));
+}
+
+#[tokio::test]
+async fn mimir_never_hears_itself_whoever_opened_the_pull_request() {
+    let world = World::new("github").await;
+    world.forge.allow(BLOG, LOGIN, "write");
+    assert_eq!(world.forge.open(BLOG, "ann", BRANCH, "main"), 1);
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(1), "it does the same: {run:?}");
+    assert!(world.forge.pull(BLOG, 1).body.contains("<!-- mimir:run=run_"));
+    world.told.lock().says = Some("It is a list.".into());
+    world.forge.say(BLOG, 1, "ann", "Use a list.");
+    for _ in 0..5 {
+        world.later().await;
+    }
+    let wanted: Vec<String> = world.told.lock().wanted.keys().cloned().collect();
+    assert_eq!((wanted.as_slice(), world.said().len()), (&["review-1".to_owned()][..], 1));
+}
+
+#[tokio::test]
+async fn a_forge_that_does_not_tell_who_may_write_is_no_end_of_a_run() {
+    let world = World::new("gitea").await;
+    world.forge.change(BLOG, |repo| repo.own_right = "write");
+    let ended = world.pass(&Failpoints::default()).await;
+    let is_said = |why: &str| why.contains("administrators alone") && why.contains("make whoever");
+    assert!(matches!(&ended, Err(StageError::Auth(why)) if is_said(why)), "{ended:?}");
+    assert_eq!(world.forge.effects().pulls, 0);
+
+    // It was taken away later.
+    let world = World::new("gitea").await;
+    world.ready().await;
+    world.forge.change(BLOG, |repo| repo.own_right = "write");
+    world.forge.say(BLOG, 1, "eve", "me too");
+    world.approve().await;
+    let run = world.later().await;
+    assert_eq!((run.state, gate(&run).0), (RunState::Held, "follow"), "{run:?}");
+    assert!(world.said().iter().any(|said| said.contains("whether eve may write")), "{:?}", world.said());
+    world.forge.change(BLOG, |repo| repo.own_right = "admin");
+    assert_eq!(world.later().await.stage, "watch");
+}
+
+#[tokio::test]
+async fn a_round_may_outlive_the_token_of_an_app() {
+    let world = World::new("github").await;
+    world.becomes_an_app();
+    world.settle().await;
+    world.told.lock().takes = 61 * 60_000;
+    world.checks("failure");
+    world.forge.say(BLOG, 1, "ann", "Use a list.");
+    let run = world.later().await;
+    assert!(!run.state.is_end(), "{run:?}");
+    let said = world.said();
+    assert!(said.len() == 1 && said[0].starts_with("Worked in with"), "{said:?}");
+    assert!(world.forge.effects().tokens >= 2, "{:?}", world.forge.effects());
+    // The same for one that is taken back before its time.
+    world.forge.revoke_tokens();
+    world.forge.say(BLOG, 1, "ann", "Use a map.");
+    world.later().await;
+    assert_eq!((world.said().len(), world.told.lock().wanted.len()), (2, 2));
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn a_forge_that_says_nothing_of_a_list_is_asked_again() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.ready().await;
+        world.approve().await;
+        let mut lists = vec!["/status", "/reviews", "/comments"];
+        if kind == "github" {
+            lists.extend(["/check-runs", "/check-suites"]);
+        }
+        for list in lists {
+            world.forge.plan("GET", list, Trip::Nothing);
+            let ended = world.pass(&Failpoints::default()).await;
+            assert!(
+                matches!(&ended, Ok(Outcome::Wait { why, .. }) if why.contains("is no list")),
+                "{list}: {ended:?}"
+            );
+            assert_eq!((world.forge.planned(), world.forge.effects().merges), (0, 0), "{kind} {list}");
+        }
+        assert_eq!(world.settle().await.stage, "watch", "{kind}");
+    }
 }

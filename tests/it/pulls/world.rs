@@ -45,6 +45,7 @@ pub const SECRET: &str = "canary-4f2a9c7d1e8b";
 #[derive(Clone)]
 pub struct Agent {
     blog: Bare,
+    clock: Clock,
     points: Failpoints,
     pub told: Arc<Mutex<Told>>,
 }
@@ -59,6 +60,8 @@ pub struct Told {
     pub says: Option<String>,
     /// Its checks stay red.
     pub is_red: bool,
+    /// How long it works (ms).
+    pub takes: u64,
 }
 
 impl Worker for Agent {
@@ -67,6 +70,7 @@ impl Worker for Agent {
         let resumed = {
             let mut told = self.told.lock();
             let (says, is_red) = (told.says.clone(), told.is_red);
+            self.clock.advance_ms(told.takes);
             told.wanted.insert(wanted.key.clone(), wanted.clone());
             let again = told.made.get(&wanted.key).cloned();
             match (again, says) {
@@ -112,8 +116,17 @@ pub struct World {
     pub told: Arc<Mutex<Told>>,
     pub run: RunId,
     pub workflow: Arc<Workflow>,
+    /// How many pages of a list are read.
+    pub pages: Mutex<usize>,
+    source: Mutex<TokenSource>,
+    apps: Apps,
     kind: &'static str,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+fn settings(pages: usize) -> Settings {
+    let deadline = Duration::from_secs(10);
+    Settings { deadline, between_changes: Duration::ZERO, pages, ..Settings::default() }
 }
 
 pub fn stage(kind: &str, settings: Value) -> StageDefinition {
@@ -152,6 +165,7 @@ impl World {
         forge.allow(BLOG, "ann", "write");
         forge.allow(BLOG, "bob", "maintain");
         forge.allow(BLOG, "eve", "read");
+        forge.change(BLOG, |repo| repo.own_right = if kind == "gitea" { "admin" } else { "write" });
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::manual(Clock::system().now_ms());
         let options = OpenOptions {
@@ -189,7 +203,24 @@ impl World {
         });
         let told = Arc::default();
         let run = RunId::from_parts(clock.now_ms(), 1);
-        let world = Self { forge, blog, errors, clock, store, told, run, workflow, kind, _folder: folder };
+        let apps = Apps::new(HttpClients::default(), clock.clone(), settings(1));
+        let source = Mutex::new(TokenSource::Here(Some(Secret::new(TOKEN))));
+        let pages = Mutex::new(Settings::default().pages);
+        let world = Self {
+            forge,
+            blog,
+            errors,
+            clock,
+            store,
+            told,
+            run,
+            workflow,
+            pages,
+            source,
+            apps,
+            kind,
+            folder,
+        };
         let commit = world.blog.add(BRANCH, "fix.txt", "the first try\n");
         let run = world.run.clone();
         world.begin(&run, input, &commit).await;
@@ -262,18 +293,13 @@ impl World {
     }
 
     pub async fn deps(&self, points: &Failpoints) -> PullDeps<Agent> {
-        let settings = Settings {
-            deadline: Duration::from_secs(10),
-            between_changes: Duration::ZERO,
-            ..Settings::default()
-        };
+        let settings = settings(*self.pages.lock());
         let host = ForgeHost::parse(&self.forge.host_of_kind(self.kind)).expect("a host");
-        let source = TokenSource::Here(Some(Secret::new(TOKEN)));
+        let source = self.source.lock().clone();
         let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
         let protected = vec![".github/workflows".to_owned()];
         let git = Live::new(Git { hosts: vec![host], credentials, protected, ..Git::default() });
-        let apps = Apps::new(HttpClients::default(), self.clock.clone(), settings);
-        let credentials = Arc::new(Credentials::new(git.clone(), apps));
+        let credentials = Arc::new(Credentials::new(git.clone(), self.apps.clone()));
         let forges = Forges::new(credentials, HttpClients::default(), self.clock.clone(), settings);
         let source = SentrySource {
             name: "errors".into(),
@@ -284,10 +310,20 @@ impl World {
         let sentries = Sentries::new(HttpClients::default(), self.clock.clone(), vec![source]);
         let keys = vec![("the key of a provider".to_owned(), Secret::new(SECRET))];
         let vault = Vault::new(VaultDeps { store: self.store.clone(), known: Known::default(), keys });
-        let worker = Agent { blog: self.blog.clone(), points: points.clone(), told: self.told.clone() };
+        let (blog, clock, told) = (self.blog.clone(), self.clock.clone(), self.told.clone());
+        let worker = Agent { blog, clock, points: points.clone(), told };
         let (store, failpoints) = (self.store.clone(), points.clone());
         let runs = Live::new(mimir::workflows::Settings::default());
         PullDeps { store, forges, sentries, vault, git, runs, worker, failpoints }
+    }
+
+    /// From now on an app acts there, whose tokens end by the world's clock.
+    pub fn becomes_an_app(&self) {
+        let granted = ["contents", "pull_requests", "issues", "checks", "statuses", "metadata"]
+            .map(|what| (what, "write"));
+        let app = self.forge.app(self.folder.path(), &[BLOG], &granted);
+        self.forge.ends_tokens_by(&self.clock);
+        *self.source.lock() = TokenSource::App(app);
     }
 
     /// One pass of a stage, and what becomes of the run, as the engine does it. Says how the stage ended.
@@ -375,7 +411,8 @@ impl World {
     pub fn said(&self) -> Vec<String> {
         self.forge.change(BLOG, |repo| {
             let all = repo.comments.iter().chain(&repo.inline);
-            all.filter(|said| said.author == crate::forge::LOGIN).map(|said| said.body.clone()).collect()
+            let ours = [crate::forge::LOGIN, crate::forge::APP_LOGIN];
+            all.filter(|said| ours.contains(&said.author.as_str())).map(|said| said.body.clone()).collect()
         })
     }
 
@@ -383,8 +420,7 @@ impl World {
     pub async fn ready(&self) -> Run {
         self.settle().await;
         self.checks("success");
-        self.clock.advance_ms(60_000);
-        let run = self.settle().await;
+        let run = self.later().await;
         assert!(!self.forge.pull(BLOG, self.number()).is_draft, "{run:?}");
         run
     }

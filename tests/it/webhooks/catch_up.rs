@@ -15,16 +15,16 @@ use mimir::model::webhook::WebhookState;
 use mimir::outbound::HttpClients;
 use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
 use mimir::store::runs::RunChange;
-use mimir::store::{runs, webhooks as rows};
+use mimir::store::{Store, runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
-use mimir::webhooks::{Rule, Settings, Webhooks, WebhooksDeps};
+use mimir::webhooks::{Headers, Rule, Settings, Untold, Webhooks, WebhooksDeps};
 use serde_json::json;
 
 use super::tracker::{TOKEN, Tracker};
-use super::{alert, all, all_decided, open, rule, sentry_headers, service, settings, take};
+use super::{alert, all, all_decided, deps, open, open_at, rule, sentry_headers, service, settings, take};
 use crate::api::world::World;
-use crate::forge::Forge;
+use crate::forge::{Forge, Trip};
 
 const MINUTE: u64 = 60_000;
 
@@ -130,6 +130,7 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     let alerts = Rule {
         on: vec!["event_alert.triggered".into()],
         environment: vec!["production".into()],
+        catch_up: Untold::All,
         ..rule("errors")
     };
     let settings = Settings { rules: vec![alerts], ..settings() };
@@ -155,6 +156,7 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     ] {
         tracker.add(id, first, now + 1_000, substatus);
     }
+    tracker.regressed(4, rested);
     webhooks.catch_up().await.expect("asked");
     let rows = all_decided(&store).await;
     let mut found: Vec<(&str, WebhookState)> =
@@ -186,6 +188,179 @@ async fn what_was_missed_is_taken_up_once_and_old_matters_are_no_news() {
     webhooks.catch_up().await.expect("asked");
     let senders = webhooks.senders().await.expect("senders");
     assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+    tracker.asked();
+    assert!(tasks.stop(super::PATIENCE).await);
+}
+
+/// Gateways one after the other on one database, and a clock that goes as the test says.
+struct Times {
+    clock: Clock,
+    store: Store,
+    tracker: Tracker,
+    sentries: Sentries,
+    settings: Settings,
+    tasks: Tasks,
+    _folder: tempfile::TempDir,
+}
+
+impl Times {
+    async fn new() -> Self {
+        let (tasks, folder) = (Tasks::default(), tempfile::tempdir().expect("a folder"));
+        let (tracker, sentries) = tracker(&tasks, TOKEN).await;
+        let clock = Clock::manual(1_800_000_000_000);
+        let alerts = Rule { on: vec!["event_alert.triggered".into()], ..rule("errors") };
+        let settings = Settings { rules: vec![alerts], ..settings() };
+        let store = open_at(folder.path(), clock.clone());
+        Self { clock, store, tracker, sentries, settings, tasks, _folder: folder }
+    }
+
+    fn gateway(&self) -> Webhooks {
+        let (clock, settings) = (self.clock.clone(), self.settings.clone());
+        let webhooks = Webhooks::new(deps(&self.store, clock, self.sentries.clone(), settings));
+        self.tasks.run(&webhooks);
+        webhooks
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// The time goes on, and the gateway with it.
+    async fn pass(&self, webhooks: &Webhooks, minutes: u64) {
+        for _ in 0..minutes {
+            self.clock.advance_ms(MINUTE);
+            webhooks.catch_up().await.expect("asked");
+        }
+    }
+
+    async fn matters(&self) -> Vec<String> {
+        let mut found: Vec<String> = all_decided(&self.store)
+            .await
+            .into_iter()
+            .map(|row| format!("{} {}", row.matter.unwrap_or_default(), row.event))
+            .collect();
+        found.sort();
+        found
+    }
+
+    async fn end(self) {
+        self.tracker.asked();
+        assert!(self.tasks.stop(super::PATIENCE).await);
+    }
+}
+
+#[tokio::test]
+async fn who_could_be_reached_all_the_time_missed_nothing_and_who_was_away_missed_what_began_then() {
+    let times = Times::new().await;
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 5).await;
+    // Sentry was not to tell of these.
+    times.tracker.add(1, times.now(), times.now() + MINUTE, "new");
+    times.tracker.add(2, times.now(), times.now() + 200 * MINUTE, "new");
+    times.tracker.add(3, 1_000, times.now() + MINUTE, "regressed");
+    times.tracker.regressed(3, times.now());
+    times.pass(&webhooks, 90).await;
+    assert!(times.matters().await.is_empty(), "it was there, and nothing came");
+
+    let went = times.now();
+    drop(webhooks);
+    // What began less than an hour before may have been told late, when it went on; what was quiet since was not.
+    times.tracker.add(4, went - 30 * MINUTE, went + 5 * MINUTE, "new");
+    times.tracker.add(5, went - 30 * MINUTE, went - 10 * MINUTE, "new");
+    times.tracker.add(6, went + 10 * MINUTE, went + 11 * MINUTE, "new");
+    times.tracker.add(7, 1_000, went + 50 * MINUTE, "regressed");
+    times.tracker.regressed(7, went + 12 * MINUTE);
+    times.tracker.add(8, 1_000, went + 50 * MINUTE, "regressed");
+    times.tracker.regressed(8, went - 90 * MINUTE);
+    times.clock.advance_ms(20 * MINUTE);
+    let webhooks = times.gateway();
+    // The tracker is away as well, at first.
+    times.tracker.fail(500, None);
+    times.pass(&webhooks, 1).await;
+    assert!(times.matters().await.is_empty());
+    times.tracker.add(9, times.now() + 30 * MINUTE, times.now() + 40 * MINUTE, "new");
+    times.pass(&webhooks, 60).await;
+    let missed = ["4", "6", "7"].map(|id| {
+        let action = if id == "7" { "unresolved" } else { "created" };
+        format!("sentry:acme/{id} catch_up.{action}")
+    });
+    assert_eq!(times.matters().await, missed, "those of when nobody was there, each once");
+    times.end().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
+    let times = Times::new().await;
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    let told = alert(1, "e1").to_string();
+    let admission = webhooks.admit("errors").expect("it is known");
+    let unsigned = Headers::new(sentry_headers("event_alert", "something else"));
+    webhooks.receive(&admission, &unsigned, told.as_bytes()).await.expect_err("not signed so");
+    drop(admission);
+    times.tracker.add(1, times.now() - 1_000, times.now() + MINUTE, "new");
+    times.pass(&webhooks, 5).await;
+    assert_eq!(times.matters().await, ["sentry:acme/1 catch_up.created"]);
+
+    times.pass(&webhooks, 90).await;
+    times.tracker.add(2, times.now() + 10 * MINUTE, times.now() + 11 * MINUTE, "new");
+    times.clock.advance_ms(30 * MINUTE);
+    times.pass(&webhooks, 5).await;
+    assert_eq!(times.matters().await, ["sentry:acme/1 catch_up.created", "sentry:acme/2 catch_up.created"]);
+    times.end().await;
+}
+
+#[tokio::test]
+async fn a_way_that_does_not_lead_here_is_said_and_what_was_sent_meanwhile_is_asked_for() {
+    let tasks = Tasks::default();
+    let (tracker, sentries) = tracker(&tasks, TOKEN).await;
+    let clock = Clock::manual(1_800_000_000_000);
+    let moment = clock.clone();
+    let world = World::changed(move |services| {
+        let deps = deps(&services.store, moment, sentries, settings());
+        services.webhooks = Webhooks::new(deps);
+        services.tasks.run(&services.webhooks);
+    })
+    .await;
+    let webhooks = &world.services.webhooks;
+    let at = |address: String| {
+        let address = Some(address.parse().expect("an address"));
+        webhooks.configure(Settings { address, ..settings() });
+    };
+    let troubles = async || {
+        let senders = webhooks.senders().await.expect("senders");
+        let way = |sender: &mimir::webhooks::Sender| {
+            format!("{:?}", sender.troubles).contains("does not lead here")
+        };
+        senders.iter().map(way).collect::<Vec<_>>()
+    };
+    at(format!("http://{}/", world.tcp));
+    webhooks.check_the_way().await;
+    assert!(troubles().await.iter().all(|is_bad| !is_bad), "{:?}", webhooks.senders().await);
+    let pass = async |minutes: u64| {
+        for _ in 0..minutes {
+            clock.advance_ms(MINUTE);
+            webhooks.check_the_way().await;
+            webhooks.catch_up().await.expect("asked");
+        }
+    };
+    pass(90).await;
+    // Something else answers, and then nobody.
+    let elsewhere = tracker.listen(&tasks).await;
+    at(format!("http://{elsewhere}"));
+    pass(1).await;
+    assert!(troubles().await.iter().all(|is_bad| *is_bad), "{:?}", webhooks.senders().await);
+    at("http://127.0.0.1:1".to_owned());
+    pass(5).await;
+    tracker.add(1, clock.now_ms() - MINUTE, clock.now_ms(), "new");
+    at(format!("http://{}", world.tcp));
+    pass(5).await;
+    assert!(troubles().await.iter().all(|is_bad| !is_bad), "{:?}", webhooks.senders().await);
+    tracker.add(2, clock.now_ms(), clock.now_ms() + MINUTE, "new");
+    pass(10).await;
+    let rows = all_decided(&world.services.store).await;
+    let matters: Vec<Option<&str>> = rows.iter().map(|row| row.matter.as_deref()).collect();
+    assert_eq!(matters, [Some("sentry:acme/1")], "our own question is no message: {rows:?}");
     assert!(tasks.stop(super::PATIENCE).await);
 }
 
@@ -195,7 +370,7 @@ async fn however_much_was_missed_each_is_taken_up_and_none_stands_in_the_way() {
     let (tracker, sentries) = tracker(&tasks, TOKEN).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
-    let settings = Settings { rules: vec![Rule { limit: 1_000, ..rule("errors") }], ..settings() };
+    let settings = Settings { rules: vec![Rule { catch_up: Untold::All, ..rule("errors") }], ..settings() };
     let webhooks = service(&store, &Failpoints::default(), sentries, settings);
     tasks.run(&webhooks);
     webhooks.catch_up().await.expect("asked");
@@ -223,7 +398,7 @@ async fn a_rule_that_wants_nothing_later_is_told_nothing_and_hears_the_alert_its
     let (tracker, sentries) = tracker(&tasks, TOKEN).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
-    let settings = Settings { rules: vec![Rule { catches_up: false, ..rule("errors") }], ..settings() };
+    let settings = Settings { rules: vec![Rule { catch_up: Untold::Off, ..rule("errors") }], ..settings() };
     let webhooks = service(&store, &Failpoints::default(), sentries, settings);
     tasks.run(&webhooks);
     webhooks.catch_up().await.expect("asked");
@@ -327,14 +502,8 @@ async fn what_a_forge_could_not_hand_over_is_asked_for_again_and_comes_once() {
     let clock = Clock::manual(1_700_000_000_000 + MINUTE);
     let (forges, moment) = (forges(&forge, &clock), clock.clone());
     let world = World::changed(move |services| {
-        services.webhooks = Webhooks::new(WebhooksDeps {
-            store: services.store.clone(),
-            clock: moment,
-            failpoints: Failpoints::default(),
-            sentries: super::no_trackers(),
-            forges: Some(forges),
-            settings: settings(),
-        });
+        let deps = deps(&services.store, moment, super::no_trackers(), settings());
+        services.webhooks = Webhooks::new(WebhooksDeps { forges: Some(forges), ..deps });
         services.tasks.run(&services.webhooks);
     })
     .await;
@@ -361,6 +530,39 @@ async fn what_a_forge_could_not_hand_over_is_asked_for_again_and_comes_once() {
     let rows = all_decided(&world.services.store).await;
     let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
     assert_eq!(events, ["push", "ping"], "newest first");
-    let senders = webhooks.senders().await.expect("senders");
-    assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+    let troubles = async || {
+        let senders = webhooks.senders().await.expect("senders");
+        let sender = senders.into_iter().find(|sender| sender.name == "forge").expect("it is there");
+        sender.troubles.join("\n")
+    };
+    assert_eq!(troubles().await, "");
+
+    // GitHub says so where the token may not administer hooks.
+    forge.plan("GET", "/deliveries", Trip::Status(404));
+    webhooks.catch_up().await.expect("asked");
+    let said = troubles().await;
+    assert!(said.contains("acme/shop says nothing of hook") && said.contains("may not administer"), "{said}");
+    webhooks.catch_up().await.expect("asked");
+    assert_eq!(troubles().await, "");
+
+    // Hooks of others than a repository, and forges without such a list.
+    for (target, gitea) in [("organization", None), ("integration", None), ("repository", Some("issues"))] {
+        let said = json!({"action": "opened", "repository": {"full_name": "acme/shop"}, "why": target, "issue": {"number": 1}});
+        let body = said.to_string();
+        let mut headers = super::forge_headers("issues", &body);
+        headers.push(("x-github-hook-id".to_owned(), "99".to_owned()));
+        headers.push(("x-github-hook-installation-target-type".to_owned(), target.to_owned()));
+        headers.extend(gitea.map(|event: &str| ("x-gitea-event".to_owned(), event.to_owned())));
+        take(webhooks, "forge", headers, &body).await;
+    }
+    all_decided(&world.services.store).await;
+    webhooks.catch_up().await.expect("asked");
+    let said = troubles().await;
+    for what in [
+        "hook 99 belongs to an organization",
+        "hook 99 belongs to a GitHub App",
+        "keeps no list of what it sent",
+    ] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
 }

@@ -202,22 +202,6 @@ async fn a_storm_of_three_errors_is_three_runs() {
     assert_eq!(keys, ["sentry:acme/0", "sentry:acme/1", "sentry:acme/2"]);
 }
 
-#[tokio::test]
-async fn more_runs_than_an_hour_may_have_are_not_begun() {
-    let rules = vec![Rule { limit: 2, ..rule("errors") }];
-    let world = world(Settings { rules, ..settings() }).await;
-    for n in 0..5_u64 {
-        let body = alert(n, "e1").to_string();
-        send(&world, "errors", &sentry_headers("event_alert", &body), &body).await;
-        all_decided(&world.services.store).await;
-    }
-    let rows = all_decided(&world.services.store).await;
-    let count = |state| rows.iter().filter(|row| row.state == state).count();
-    assert_eq!((count(WebhookState::Decided), count(WebhookState::Ignored)), (2, 3), "{rows:?}");
-    let why = rows.iter().find(|row| row.state == WebhookState::Ignored).and_then(|row| row.reason.clone());
-    assert!(why.is_some_and(|why| why.contains("2 runs within the last hour")));
-}
-
 async fn waiting_run(world: &World, names: &'static [&'static str]) -> RunId {
     let new = NewRun {
         workflow: "sentry-fix".into(),

@@ -1,9 +1,13 @@
 //! What comes in between while a fix is made: no money, a gateway that dies in the proof, a person who pushes to the branch.
 
+use std::time::Duration;
+
+use mimir::model::run::RunState;
 use mimir::workflows::fix;
 use mimir::workflows::stage::{Outcome, StageError};
 
 use super::mends_world::World;
+use super::world::OWNER;
 use crate::agent::scripted::Play;
 use crate::pulls::world::{read, stage};
 
@@ -67,6 +71,42 @@ async fn a_price_that_nobody_knows_is_not_waited_for() {
         matches!(&failed, Err(StageError::Permanent(why)) if why.contains("no price is known")),
         "{failed:?}"
     );
+}
+
+/// Does it again and again until the analysis is over; says how that ended.
+async fn analyse_beside(world: &World, act: impl AsyncFn()) -> Result<Outcome, StageError> {
+    let analysis = analyse(world);
+    tokio::pin!(analysis);
+    loop {
+        tokio::select! {
+            ended = &mut analysis => return ended,
+            () = tokio::time::sleep(Duration::from_millis(20)) => act().await,
+        }
+    }
+}
+
+/// At the terminal, or by the agent itself: nobody said that the run is to end. Whoever says so to mimir ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_turn_that_is_stopped_in_its_frame_is_asked_again_and_one_that_a_person_cancels_ends_the_run() {
+    let world = World::new().await;
+    world.agent.plays_first([Play::Slow, Play::Slow]);
+    let stopped = analyse_beside(&world, async || world.agent.abort_all()).await;
+    let is_told = |why: &str| {
+        why.contains("its turn was stopped in the frame") && why.contains("`mimir runs cancel run_")
+    };
+    assert!(matches!(&stopped, Err(StageError::Agent(why)) if is_told(why)), "{stopped:?}");
+
+    let before = world.get().await.progress.message;
+    let cancelled = analyse_beside(&world, async || {
+        let asked = world.get().await.progress.message.filter(|message| Some(message) != before.as_ref());
+        if let Some(asked) = asked {
+            let _ = world.deps().delivery.cancel(&OWNER, &asked).await;
+        }
+    });
+    match cancelled.await {
+        Ok(Outcome::End { state: RunState::Cancelled, reason }) => assert_eq!(reason, "cancelled by owner:0"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

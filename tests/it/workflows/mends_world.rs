@@ -87,30 +87,8 @@ impl World {
         let forge = Forge::start().await;
         let bare = forge.repository(SHOP);
         bare.add("main", "cart.txt", "nothing\n");
-        let machine = Machine::with(&[("frames.network", "sealed")]);
-        let (agent, agents, doors) = (ScriptedAgent::start(), Tasks::default(), Doors::default());
-        let (owner, known) = (agents.clone(), doors.clone());
-        machine.engine.on_start(move |started| {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.set_nonblocking(true).expect("a listener that does not block");
-            let listener = TcpListener::from_std(listener).expect("a listener");
-            let address = listener.local_addr().expect("an address");
-            known.lock().insert(started.spec.frame.clone(), address);
-            let (broker, ended) = (started.link.join("broker.sock"), started.ended.clone());
-            owner.spawn_once("a door to the broker", move |stop| async move {
-                tokio::select! {
-                    () = forward(listener, broker) => {}
-                    () = ended.cancelled() => {}
-                    () = stop.cancelled() => {}
-                }
-            });
-            owner.spawn_once("agent", move |stop| crate::api::echo::serve(started, stop));
-        });
-        let (frames, at, working) = (machine.paths.frames(), forge.address, agent.clone());
-        machine.engine.on_exec(move |frame, command| {
-            let door = doors.lock().get(frame).copied()?;
-            runs_here(&frames.join(frame.as_str()), door, at, &working, command)
-        });
+        let (agent, agents) = (ScriptedAgent::start(), Tasks::default());
+        let machine = machine(&agent, &agents, &forge);
         let report = json!({"cause": "nothing is in the cart", "evidence": [{"file": "cart.txt", "line": 1}],
             "confidence": 0.9, "plan": ["put it in"], "summary": "The cart is whole"});
         let report = report.to_string();
@@ -124,7 +102,7 @@ impl World {
             caps: Caps::default(),
         });
         let run = RunId::from_parts(Clock::system().now_ms(), mimir::clock::entropy_128());
-        let gateway = start(&machine, &agent, &forge);
+        let gateway = start(&machine, &agent, &forge.host(), TOKEN, RUNNING);
         let world = Self { forge, bare, agent, run, machine, gateway, workflow, agents };
         world.begin().await;
         world
@@ -253,7 +231,7 @@ impl World {
         let limit = if died_at.starts_with("push.") { Duration::from_millis(100) } else { LIMIT };
         let has_ended = self.gateway.tasks.stop(limit).await;
         assert!(has_ended || died_at.starts_with("push."), "everything ends after {died_at}");
-        self.gateway = start(&self.machine, &self.agent, &self.forge);
+        self.gateway = start(&self.machine, &self.agent, &self.forge.host(), TOKEN, RUNNING);
     }
 
     /// Pushes that are neither at the forge nor given up.
@@ -282,10 +260,45 @@ pub fn wanted(stage: &str) -> Instructions {
     }
 }
 
-fn start(machine: &Machine, agent: &Arc<ScriptedAgent>, forge: &Forge) -> Gateway {
+/// A machine whose frames have the agent, and do on this machine what mimir has them do.
+pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: &Forge) -> Machine {
+    let (machine, doors) = (Machine::with(&[("frames.network", "sealed")]), Doors::default());
+    let (owner, known) = (agents.clone(), doors.clone());
+    machine.engine.on_start(move |started| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        known.lock().insert(started.spec.frame.clone(), address);
+        let (broker, ended) = (started.link.join("broker.sock"), started.ended.clone());
+        owner.spawn_once("a door to the broker", move |stop| async move {
+            tokio::select! {
+                () = forward(listener, broker) => {}
+                () = ended.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        owner.spawn_once("agent", move |stop| crate::api::echo::serve(started, stop));
+    });
+    let (frames, at, working) = (machine.paths.frames(), forge.address, agent.clone());
+    machine.engine.on_exec(move |frame, command| {
+        let door = doors.lock().get(frame).copied()?;
+        runs_here(&frames.join(frame.as_str()), door, at, &working, command)
+    });
+    machine
+}
+
+/// A gateway that knows the forge and shows it that token; what is `running` goes on by itself.
+pub(super) fn start(
+    machine: &Machine,
+    agent: &Arc<ScriptedAgent>,
+    host: &str,
+    token: &'static str,
+    running: &'static [&'static str],
+) -> Gateway {
     let locator = Arc::new(OneAgent(agent.clone()));
-    let host = ForgeHost::parse(&forge.host()).expect("a host");
-    let source = TokenSource::Here(Some(Secret::new(TOKEN)));
+    let host = ForgeHost::parse(host).expect("a host");
+    let source = TokenSource::Here(Some(Secret::new(token)));
     let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
     let git = Git { hosts: vec![host], credentials, refresh: Duration::from_millis(1), ..Git::default() };
     let change = move |resources: &mut Resources| {
@@ -294,7 +307,7 @@ fn start(machine: &Machine, agent: &Arc<ScriptedAgent>, forge: &Forge) -> Gatewa
         resources.settings.delivery = crate::agent::world::settings();
         resources.settings.feed.first_pause = Duration::from_millis(20);
     };
-    machine.gateway().change(change).only(RUNNING).start()
+    machine.gateway().change(change).only(running).start()
 }
 
 /// What the forwarder inside a frame does.

@@ -48,6 +48,9 @@ pub struct Status {
     /// How many frames are in which state.
     #[serde(alias = "frames")]
     pub frames_by_state: BTreeMap<String, u32>,
+    /// How many more are kept running for runs to come (`frames.warm`); those that still start are among them.
+    #[serde(default)]
+    pub frames_warm: u32,
     /// What their agents do: how many are `busy`, `waiting`, `idle`, …
     #[serde(default, alias = "agents")]
     pub agents_by_status: BTreeMap<String, u32>,

@@ -42,6 +42,9 @@ pub struct WebhookView {
     /// The run that sees to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// It waits for its turn, and is not decided before that (UTC ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<u64>,
     /// How often the same came again.
     pub duplicate_count: u64,
     /// How large it is.

@@ -6,7 +6,7 @@ use mimir::forge::ForgeError;
 use mimir::model::git::{ForgeHost, Repository};
 
 use super::{BLOG, forges, new_pull, repository, settings};
-use crate::forge::{APP_LOGIN, Forge};
+use crate::forge::{APP_LOGIN, Forge, Trip};
 
 const GRANTED: [(&str, &str); 6] = [
     ("contents", "write"),
@@ -53,6 +53,48 @@ async fn an_app_opens_its_repository_with_a_token_that_is_kept_while_it_holds() 
     // The forge's clock is not moved: a signature of then is one of the future, and good here.
     assert!(renewed.is_ok());
     assert_eq!(forge.effects().tokens, 2, "in its last minutes another is got");
+    forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_back_early_is_replaced_once() {
+    let forge = Forge::start().await;
+    let (blog, folder) = (forge.repository(BLOG), tempfile::tempdir().expect("a folder"));
+    let app = forge.app(folder.path(), &[BLOG], &GRANTED);
+    let source = TokenSource::App(app);
+    let (forges, _) = forges(&forge.host_of_kind("github"), source, settings(), &Clock::system());
+    let client = forges.of(&repository(&forge)).await.expect("a client");
+    blog.add("mimir/fix", "fix.txt", "x");
+    forge.revoke_tokens();
+    // A change is asked for once more, and made once.
+    let pull = client.open_pull(&new_pull("mimir/fix", false)).await.expect("opened");
+    assert_eq!((forge.effects().pulls, forge.effects().tokens), (1, 2));
+    forge.revoke_tokens();
+    let (one, two) = tokio::join!(client.pull(pull.number), client.reviews(pull.number));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    // Both needed one, and whoever comes after them has it.
+    assert_eq!(forge.effects().tokens, 3);
+    let other = forges.of(&repository(&forge)).await.expect("a client");
+    other.pull(pull.number).await.expect("there");
+    assert_eq!(forge.effects().tokens, 3);
+
+    // One that is not taken either is not asked for again and again.
+    for _ in 0..2 {
+        forge.plan("GET", "/pulls/", Trip::Status(401));
+    }
+    let error = client.pull(pull.number).await.expect_err("not opened");
+    assert!(
+        matches!(&error, ForgeError::Auth(text) if text.contains("does not take the credential")),
+        "{error:?}"
+    );
+    assert_eq!((forge.effects().tokens, forge.planned()), (4, 0));
+    // Where there is no other, it is said why.
+    forge.remove_app();
+    let error = client.pull(pull.number).await.expect_err("not opened");
+    assert!(
+        matches!(&error, ForgeError::Auth(text) if text.contains("is not installed for me/blog")),
+        "{error:?}"
+    );
     forge.assert_as_described();
 }
 

@@ -59,6 +59,8 @@ impl World {
         let forge = Forge::start().await;
         let blog = forge.repository(BLOG);
         forge.allow(BLOG, "ann", "write");
+        // It tells others nothing of what people may do.
+        forge.change(BLOG, |repo| repo.own_right = if kind == "gitea" { "admin" } else { "write" });
         let clock = Clock::manual(Clock::system().now_ms());
         let source = TokenSource::Here(Some(Secret::new(TOKEN)));
         let (forges, _) = forges(&forge.host_of_kind(kind), source, settings, &clock);

@@ -17,7 +17,8 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         let info = client.repository().await.expect("a repository");
         assert_eq!((info.path.as_str(), info.default_branch.as_str(), info.is_private), (BLOG, "main", true));
         assert_eq!(info.merge_methods, [MergeMethod::Merge, MergeMethod::Squash]);
-        assert_eq!(info.permission, Permission::Write);
+        let own = if kind == "github" { Permission::Write } else { Permission::Admin };
+        assert_eq!(info.permission, own, "{kind}");
 
         assert_eq!(client.find_pull("mimir/fix").await, Ok(None));
         let sha = world.branch("mimir/fix");
@@ -182,10 +183,9 @@ async fn before_anything_is_spent_it_is_known_whether_the_credential_suffices() 
         world.forge.change(BLOG, |repo| (repo.own_right, repo.is_archived) = ("read", true));
         let missing = world.client.preflight().await.expect("looked").missing;
         assert_eq!(missing.len(), 2, "{missing:?}");
-        assert!(
-            missing[0].contains("is archived") && missing[1].contains("give them write access"),
-            "{missing:?}"
-        );
+        let right =
+            if kind == "github" { "give them write access" } else { "an administrator of that repository" };
+        assert!(missing[0].contains("is archived") && missing[1].contains(right), "{missing:?}");
 
         let pulls = "/pulls";
         world.forge.plan(
@@ -200,6 +200,20 @@ async fn before_anything_is_spent_it_is_known_whether_the_credential_suffices() 
         let missing = world.client.preflight().await.expect("looked").missing;
         assert!(missing[0].contains("shows the credential no repository me/blog"), "{missing:?}");
     }
+}
+
+#[tokio::test]
+async fn a_forge_that_tells_administrators_alone_who_may_write_is_opened_by_one() {
+    let world = World::new("gitea").await;
+    world.forge.change(BLOG, |repo| repo.own_right = "write");
+    let error = world.client.permission("ann").await.expect_err("it does not tell");
+    assert!(matches!(&error, ForgeError::Auth(text) if text.contains("Only admins can query")), "{error:?}");
+    let missing = world.client.preflight().await.expect("looked").missing;
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].contains("tells administrators alone who may write to me/blog"), "{missing:?}");
+    world.forge.change(BLOG, |repo| repo.own_right = "admin");
+    assert!(world.client.preflight().await.expect("looked").is_fine());
+    assert_eq!(world.client.permission("ann").await, Ok(Permission::Write));
 }
 
 #[tokio::test]
@@ -268,6 +282,25 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         }
         world.forge.assert_as_described();
     }
+}
+
+#[tokio::test]
+async fn runs_that_a_program_has_not_begun_yet_are_waited_for() {
+    let world = World::new("github").await;
+    let sha = world.branch("mimir/fix");
+    let state = async || world.client.checks(&sha).await.expect("checks").state();
+    world.forge.check(BLOG, &sha, "lint", Some("success"));
+    assert_eq!(state().await, CheckState::Passed);
+    // A job waits for that one: it has no run, and its suite goes on.
+    world.forge.suite(BLOG, &sha, "mimir-test", false, 1);
+    assert_eq!(state().await, CheckState::Pending);
+    world.forge.suite(BLOG, &sha, "mimir-test", true, 1);
+    // Whoever is told of commits has a suite, and most of them never run anything.
+    world.forge.suite(BLOG, &sha, "some-app", false, 0);
+    assert_eq!(state().await, CheckState::Passed);
+    world.forge.suite(BLOG, &sha, "some-app", false, 2);
+    assert_eq!(state().await, CheckState::Pending);
+    world.forge.assert_as_described();
 }
 
 #[tokio::test]

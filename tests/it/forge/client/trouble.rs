@@ -76,7 +76,82 @@ async fn an_answer_that_is_too_long_is_not_read() {
     let short = Settings { largest: 2048, ..settings() };
     let world = World::with("github", short).await;
     let error = world.client.repository().await.expect_err("it is long");
-    assert!(matches!(&error, ForgeError::Refused(text) if text.contains("longer than 2 KiB")), "{error:?}");
+    assert!(matches!(&error, ForgeError::TooMuch(what) if what == "repository me/blog"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_long_is_read_in_smaller_ones() {
+    for kind in KINDS {
+        let world = World::with(kind, Settings { largest: 64 * 1024, ..settings() }).await;
+        let sha = world.branch("mimir/fix");
+        let size = if kind == "github" { 300 } else { 700 };
+        for number in 0..130 {
+            let context = format!("{number} {}", "x".repeat(size));
+            world.forge.status(BLOG, &sha, &context, "success");
+        }
+        let checks = world.client.checks(&sha).await.expect("checks");
+        let names: Vec<&str> = checks.all.iter().filter_map(|check| check.name.split(' ').next()).collect();
+        let wanted: Vec<String> = (0..130).map(|number| number.to_string()).collect();
+        assert_eq!(names, wanted, "{kind}: each of them once");
+        assert!(!checks.is_cut, "{kind}");
+        // One of them alone is too long.
+        world.forge.status(BLOG, &sha, &"y".repeat(70_000), "failure");
+        let checks = world.client.checks(&sha).await.expect("checks");
+        assert!(checks.is_cut, "{kind}");
+        world.forge.assert_as_described();
+    }
+}
+
+#[tokio::test]
+async fn more_comments_than_are_read_are_no_half_of_a_list() {
+    let world = World::with("github", Settings { pages: 1, ..settings() }).await;
+    let number = world.opened("mimir/fix").await.number;
+    for at in 0..101 {
+        world.forge.say(BLOG, number, "eve", &format!("number {at}"));
+    }
+    let wanted = ForgeError::TooMuch(format!("the comments below {number}"));
+    assert_eq!(world.client.comments(number).await, Err(wanted.clone()));
+    assert_eq!(world.client.comment(number, "Hello.", "run-1/hello").await, Err(wanted), "it may be there");
+    assert_eq!(world.forge.effects().comments, 0);
+}
+
+#[tokio::test]
+async fn a_list_that_is_none_is_no_list_without_anything() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        let pull = world.opened("mimir/fix").await;
+        let (client, number, sha) = (&world.client, pull.number, pull.head_sha.as_str());
+        world.forge.review(BLOG, number, "ann", "CHANGES_REQUESTED", "No.", &[("fix.txt", 1, "Here.")]);
+        let mut lists = vec!["/status", "/reviews", "/comments", "/files"];
+        if kind == "github" {
+            lists.extend(["/check-runs", "/check-suites"]);
+        }
+        for list in lists {
+            let plan = || world.forge.plan("GET", list, crate::forge::Trip::Nothing);
+            plan();
+            let error = match list {
+                "/reviews" => client.reviews(number).await.map(drop),
+                "/comments" => client.comments(number).await.map(drop),
+                "/files" => client.changed_files(number).await.map(drop),
+                _ => client.checks(sha).await.map(drop),
+            };
+            assert!(
+                matches!(&error, Err(ForgeError::Transient(text)) if text.contains("is no list")),
+                "{kind} {list}: {error:?}"
+            );
+        }
+        world.forge.plan("GET", "/pulls", crate::forge::Trip::Nothing);
+        let error = client.find_pull("mimir/fix").await;
+        assert!(matches!(error, Err(ForgeError::Transient(_))), "{kind}: {error:?}");
+        if kind == "gitea" {
+            // Beside the lines of a review.
+            let beside = format!("/pulls/{number}/reviews/");
+            world.forge.plan("GET", &beside, crate::forge::Trip::Nothing);
+            let error = client.comments(number).await;
+            assert!(matches!(error, Err(ForgeError::Transient(_))), "{kind}: {error:?}");
+        }
+        assert_eq!(world.forge.planned(), 0);
+    }
 }
 
 /// The effect happened, and nobody heard of it: asked once more, there is still one.

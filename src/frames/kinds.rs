@@ -1,0 +1,184 @@
+//! Kinds of frames that are kept ready: what makes two frames alike, which kinds were needed lately, and which did not work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::model::frame::Desired;
+use crate::model::ids::FrameId;
+use crate::model::network::NetworkMode;
+use crate::model::policy::Rule;
+use crate::runtime::StartContents;
+use crate::store::frames::NewFrame;
+use crate::supervisor::Tasks;
+use crate::supervisor::keyed::Keyed;
+
+/// How many kinds are kept ready; the one that was needed longest ago is forgotten first.
+pub(super) const MOST_KINDS: usize = 4;
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// What is kept ready.
+pub(super) struct Pool {
+    /// Kinds that were needed, the last one at the end. Lost with the gateway: the next need brings it back.
+    wanted: Mutex<Vec<Recipe>>,
+    /// Kinds of which a frame failed or ended by itself.
+    troubles: Mutex<BTreeMap<String, Trouble>>,
+    /// Frames that somebody is about to take.
+    in_hand: Mutex<BTreeSet<FrameId>>,
+    /// Looks after the pool; one pass at a time.
+    pub(super) looks: Keyed<&'static str>,
+    /// The right to be starting: one of them at a time, and none of people's.
+    pub(super) starts: Arc<Semaphore>,
+}
+
+/// How another one of a kind is made.
+#[derive(Clone)]
+pub(super) struct Recipe {
+    pub(super) kind: String,
+    pub(super) like: NewFrame,
+    pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    times: u32,
+    not_before: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(tasks: &Tasks) -> Self {
+        Self {
+            wanted: Mutex::default(),
+            troubles: Mutex::default(),
+            in_hand: Mutex::default(),
+            looks: Keyed::new(tasks, "warm frames", |_| ()),
+            starts: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// One of that kind was needed.
+    pub(super) fn want(&self, recipe: Recipe) {
+        let mut wanted = self.wanted.lock();
+        wanted.retain(|known| known.kind != recipe.kind);
+        wanted.push(recipe);
+        if wanted.len() > MOST_KINDS {
+            wanted.remove(0);
+        }
+    }
+
+    /// The kinds that were needed, the one that was needed last first.
+    pub(super) fn wanted(&self) -> Vec<Recipe> {
+        self.wanted.lock().iter().rev().cloned().collect()
+    }
+
+    pub(super) fn is_wanted(&self, kind: &str) -> bool {
+        self.wanted.lock().iter().any(|known| known.kind == kind)
+    }
+
+    /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long.
+    pub(super) fn failed(&self, kind: &str, pause: Duration) {
+        let mut troubles = self.troubles.lock();
+        let times = troubles.get(kind).map_or(1, |trouble| trouble.times.saturating_add(1));
+        let pause = pause.saturating_mul(2_u32.saturating_pow(times)).min(LONGEST_PAUSE);
+        troubles.insert(kind.to_owned(), Trouble { times, not_before: Instant::now() + pause });
+        if troubles.len() > MOST_KINDS * 4 {
+            // Those whose pause is over longest.
+            let first = troubles.iter().min_by_key(|(_, trouble)| trouble.not_before);
+            if let Some(kind) = first.map(|(kind, _)| kind.clone()) {
+                troubles.remove(&kind);
+            }
+        }
+    }
+
+    /// One of that kind was taken: they work.
+    pub(super) fn works(&self, kind: &str) {
+        self.troubles.lock().remove(kind);
+    }
+
+    pub(super) fn may_be_made(&self, kind: &str) -> bool {
+        self.troubles.lock().get(kind).is_none_or(|trouble| trouble.not_before <= Instant::now())
+    }
+}
+
+/// Somebody is about to take that frame, for as long as this lives.
+pub(super) struct InHand<'a> {
+    pool: &'a Pool,
+    id: FrameId,
+}
+
+impl Pool {
+    /// Nobody else takes it meanwhile. None when somebody has it in hand already.
+    pub(super) fn in_hand(&self, id: &FrameId) -> Option<InHand<'_>> {
+        self.in_hand.lock().insert(id.clone()).then(|| InHand { pool: self, id: id.clone() })
+    }
+
+    pub(super) fn is_in_hand(&self, id: &FrameId) -> bool {
+        self.in_hand.lock().contains(id)
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.pool.in_hand.lock().remove(&self.id);
+    }
+}
+
+/// The kind of a frame; none for one that cannot be started before it is known whose it is.
+pub(super) fn kind_of(new: &NewFrame, rules: &[Rule], own_workspace: &Path) -> Option<String> {
+    let fits = new.desired == Desired::Running
+        && new.expires_at.is_some()
+        && Path::new(&new.workspace) == own_workspace
+        && new.network != NetworkMode::Open
+        && new.env.is_empty()
+        && new.git.is_none()
+        && !new.gpu;
+    let all =
+        json!([new.image, new.network, new.limits, [new.owner_uid, new.owner_gid], new.providers, rules]);
+    fits.then(|| hex::encode(Sha256::digest(all.to_string()))[..16].to_owned())
+}
+
+/// A word for all that a frame reads at its start but the password, which is its own.
+pub(super) fn digest_of(contents: &StartContents) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update((text.len() as u64).to_be_bytes());
+        digest.update(text.as_bytes());
+    };
+    [&contents.agent_config, &contents.env, &contents.git_config].into_iter().for_each(|text| add(text));
+    for (name, secret) in &contents.secrets {
+        add(name);
+        add(secret.reveal());
+    }
+    hex::encode(digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_fails_waits_longer_each_time_until_one_is_taken() {
+        let pool = Pool::new(&Tasks::default());
+        assert!(pool.may_be_made("a"));
+        pool.failed("a", Duration::from_secs(10));
+        assert!(!pool.may_be_made("a") && pool.may_be_made("b"));
+        let pause = || pool.troubles.lock()["a"].not_before.saturating_duration_since(Instant::now());
+        let first = pause();
+        assert!(first > Duration::from_secs(15) && first <= Duration::from_secs(20), "{first:?}");
+        pool.failed("a", Duration::from_secs(10));
+        assert!(pause() > Duration::from_secs(35), "{:?}", pause());
+        for _ in 0..40 {
+            pool.failed("a", Duration::from_secs(10));
+        }
+        assert!(pause() <= LONGEST_PAUSE);
+        pool.works("a");
+        assert!(pool.may_be_made("a"));
+    }
+}

@@ -1,0 +1,103 @@
+//! Which of the pull requests from a run's branch is the run's. Pure.
+//!
+//! Whoever may read a repository can open a pull request from a branch of it, to where they like, and write what they
+//! like in it.
+
+use super::speakers::name;
+use crate::model::forge::{OpenState, PullRequest};
+
+/// What the run's pull request is.
+pub(super) struct Wanted<'a> {
+    /// What the run hides in the text of its own.
+    pub(super) marker: &'a str,
+    /// The name that we have there, if anybody knows it.
+    pub(super) login: Option<&'a str>,
+    /// The branch that it goes to.
+    pub(super) base: &'a str,
+    /// The commit that was pushed.
+    pub(super) commit: &'a str,
+}
+
+impl Wanted<'_> {
+    /// Whether it was opened for this run. Anybody can write a marker, so it counts with who opened it; where nobody says
+    /// who we are, it must do what ours does.
+    pub(super) fn is_ours(&self, pull: &PullRequest) -> bool {
+        let is_by_us = match self.login {
+            Some(login) => name(login) == name(&pull.author),
+            None => self.fits(pull),
+        };
+        is_by_us && pull.body.contains(self.marker)
+    }
+
+    /// Whether it does what ours does, whoever opened it: the same commit, to the same branch.
+    pub(super) fn fits(&self, pull: &PullRequest) -> bool {
+        pull.state == OpenState::Open
+            && pull.base_ref == self.base
+            && pull.head_sha.eq_ignore_ascii_case(self.commit)
+    }
+
+    /// The newest of those that were opened for this run.
+    pub(super) fn ours(&self, all: &[PullRequest]) -> Option<PullRequest> {
+        newest(all.iter().filter(|pull| self.is_ours(pull)))
+    }
+
+    /// The newest of those that do what ours would do.
+    pub(super) fn fitting(&self, all: &[PullRequest]) -> Option<PullRequest> {
+        newest(all.iter().filter(|pull| self.fits(pull)))
+    }
+}
+
+fn newest<'a>(all: impl Iterator<Item = &'a PullRequest>) -> Option<PullRequest> {
+    all.max_by_key(|pull| pull.number).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKER: &str = "<!-- mimir:run=run_1 -->";
+
+    fn wanted(login: Option<&str>) -> Wanted<'_> {
+        Wanted { marker: MARKER, login, base: "main", commit: "aa" }
+    }
+
+    fn pull(number: u64, author: &str, body: &str) -> PullRequest {
+        PullRequest {
+            number,
+            author: author.to_owned(),
+            body: body.to_owned(),
+            head_sha: "AA".to_owned(),
+            base_ref: "main".to_owned(),
+            ..PullRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_marker_counts_with_who_wrote_it() {
+        let mut ours = pull(1, "Mimir-Bot", &format!("why\n\n{MARKER}"));
+        assert!(wanted(Some("mimir-bot")).is_ours(&ours));
+        assert!(!wanted(Some("ann")).is_ours(&ours));
+        assert!(!wanted(Some("mimir-bot")).is_ours(&pull(1, "mimir-bot", "")));
+        // Ours stays so, wherever somebody sends it and whatever is pushed to it.
+        (ours.base_ref, ours.head_sha) = ("release".to_owned(), "bb".to_owned());
+        assert!(wanted(Some("mimir-bot")).is_ours(&ours) && !wanted(None).is_ours(&ours));
+        ours.state = OpenState::Closed;
+        assert!(wanted(Some("mimir-bot")).is_ours(&ours));
+        assert!(wanted(None).is_ours(&pull(1, "x", MARKER)));
+    }
+
+    #[test]
+    fn what_others_opened_is_taken_only_when_it_does_the_same() {
+        let wanted = wanted(Some("mimir-bot"));
+        let fits = pull(1, "ann", "");
+        assert!(wanted.fits(&fits));
+        assert!(!wanted.fits(&PullRequest { base_ref: "release".into(), ..fits.clone() }));
+        assert!(!wanted.fits(&PullRequest { head_sha: "bb".into(), ..fits.clone() }));
+        assert!(!wanted.fits(&PullRequest { state: OpenState::Closed, ..fits.clone() }));
+        let number = |found: Option<PullRequest>| found.map(|pull| pull.number);
+        let all =
+            [fits.clone(), pull(3, "eve", ""), PullRequest { base_ref: "x".into(), ..pull(4, "eve", "") }];
+        assert_eq!((number(wanted.fitting(&all)), number(wanted.ours(&all))), (Some(3), None));
+        assert_eq!(number(wanted.ours(&[pull(2, "mimir-bot", MARKER), fits])), Some(2));
+    }
+}

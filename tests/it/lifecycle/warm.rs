@@ -1,0 +1,548 @@
+//! Frames that run before anybody needs them: taken at once, like any other from then on, and never in the way.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mimir::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
+use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::network::NetworkMode;
+use mimir::model::origin::Origin;
+use mimir::model::policy::{Action, Rule};
+use mimir::model::principal::Principal;
+use mimir::runtime::fake::{Fault, Op};
+use mimir::store::{audit, frames, ports, warm_frames};
+use mimir::wire::frames::CreateFrame;
+
+use super::world::{Agent, World, named};
+
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What a run asks for.
+fn wanted(name: &str) -> FrameRequest {
+    FrameRequest {
+        name: named(name),
+        place: Place::Own,
+        image: None,
+        network: Some(NetworkMode::Allow),
+        allow: vec!["npm".to_owned()],
+        providers: Vec::new(),
+        gpu: false,
+        limits: WantedLimits::default(),
+        git: None,
+        repository: None,
+        env: BTreeMap::new(),
+        lifetime: Lifetime::Throwaway(Some(Duration::from_secs(3600))),
+        defaults: None,
+        start: true,
+        rules: Vec::new(),
+        given: String::new(),
+        origin: Origin::Run,
+        run: None,
+    }
+}
+
+impl World {
+    async fn take(&self, request: FrameRequest) -> Result<Frame, FrameError> {
+        self.frames.create(&Principal::service("workflows"), request).await
+    }
+
+    async fn warm(&self) -> Vec<Frame> {
+        self.store.read(|db| frames::list_warm(db)).await.expect("reads")
+    }
+
+    /// Waits for one that is ready and is none of those; says which.
+    async fn one_ready(&self, but: &[&Frame]) -> Frame {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let all = self.warm().await;
+            let ready = all.iter().find(|row| {
+                row.state == FrameState::Running
+                    && row.desired == Desired::Running
+                    && !but.iter().any(|known| known.id == row.id)
+            });
+            if let Some(row) = ready {
+                return row.clone();
+            }
+            assert!(Instant::now() < end, "none is ready: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn so_many_ready(&self, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let all = self.warm().await;
+            if all.len() == count && all.iter().all(|row| row.state == FrameState::Running) {
+                return;
+            }
+            assert!(Instant::now() < end, "not {count} are ready: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until none is kept, and nothing of them is left.
+    async fn none_kept(&self) {
+        let end = Instant::now() + PATIENCE;
+        while !self.warm().await.is_empty() {
+            assert!(Instant::now() < end, "still kept: {:#?}", self.warm().await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn keep(&self, warm: usize) {
+        let config = mimir::config::schema::Frames { warm, ..self.settings.config.clone() };
+        self.frames.configure(config);
+    }
+
+    async fn end(&self, frame: &Frame) {
+        let asked = self.frames.destroy(&Principal::GATEWAY, &frame.name).await.expect("asked");
+        self.frames.wait_for_asked(asked, Desired::Removed, PATIENCE).await.expect("goes");
+    }
+}
+
+async fn pool() -> World {
+    World::with(|settings| settings.config.warm = 1).await
+}
+
+#[tokio::test]
+async fn the_first_of_a_kind_is_made_as_ever_and_the_next_one_is_there_already() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let ready = world.one_ready(&[]).await;
+    assert_ne!(ready.id, first.id);
+    assert!(ready.allow.is_empty() && ready.run.is_none(), "{ready:?}");
+    assert!(!world.attendant.open.lock().contains_key(&ready.id), "nothing listens for it");
+    let names = |all: Vec<Frame>| all.into_iter().map(|row| row.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(world.frames.list().await.expect("lists")), ["run-1"]);
+    assert!(matches!(world.frames.get(&ready.name).await, Err(FrameError::NotFound(_))));
+    assert!(world.frames.gc(true).await.expect("looks").is_empty(), "it is not left over");
+
+    let starts = world.engine.calls(Op::Start);
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id);
+    let second = world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+    assert_eq!((second.name.as_str(), &second.warm), ("run-2", &None));
+    assert_eq!(second.allow, ["npm"]);
+    assert!(second.expires_at.is_some_and(|at| at < ready.expires_at.unwrap_or_default()), "its own end");
+    let open = world.attendant.open.lock().get(&second.id).copied();
+    assert_eq!(open, Some((second.agent_port, second.preview_port)), "ready means that it can be reached");
+    let more = world.one_ready(&[&second]).await;
+    assert!(world.engine.calls(Op::Start) <= starts + 1, "only the next one was started");
+    assert_eq!(names(world.frames.list().await.expect("lists")), ["run-1", "run-2"]);
+
+    // Off: what is kept goes, what is somebody's stays.
+    world.keep(0);
+    world.none_kept().await;
+    assert_eq!(world.engine.peek(&more.id), Observed::Missing);
+    world.end(&first).await;
+    world.end(&second).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn two_runs_at_once_never_get_the_same_one() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let (one, two) = tokio::join!(world.take(wanted("run-2")), world.take(wanted("run-3")));
+    let (one, two) = (one.expect("there"), two.expect("there"));
+    assert_ne!(one.id, two.id);
+    assert!([&one.id, &two.id].contains(&&ready.id), "one of them took it");
+    let taken = world.take(wanted("run-2")).await;
+    assert!(matches!(taken, Err(FrameError::NameTaken(_))), "{taken:?}");
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, one, two] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_made_as_ever() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let rule = Rule { tool: "edit".to_owned(), command: None, path: None, action: Action::Deny, why: None };
+    let odd: Vec<FrameRequest> = vec![
+        FrameRequest { rules: vec![rule], ..wanted("ruled") },
+        FrameRequest { network: Some(NetworkMode::Sealed), ..wanted("sealed") },
+        FrameRequest { network: Some(NetworkMode::Open), allow: Vec::new(), ..wanted("open") },
+        FrameRequest { place: Place::Folder(world.project("shop")), ..wanted("folder") },
+        FrameRequest { env: BTreeMap::from([("A".to_owned(), "b".to_owned())]), ..wanted("variables") },
+        FrameRequest { lifetime: Lifetime::Stays, ..wanted("stays") },
+        FrameRequest { start: false, ..wanted("later") },
+        FrameRequest {
+            limits: WantedLimits { pids: Some(333), ..WantedLimits::default() },
+            ..wanted("small")
+        },
+    ];
+    for request in odd {
+        let name = request.name.clone();
+        let made = world.take(request).await.expect("made");
+        assert_ne!(made.id, ready.id, "{name}");
+    }
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id, "it was kept for its kind");
+    assert_ne!(second.id, first.id);
+}
+
+#[tokio::test]
+async fn one_that_is_silent_is_not_given_away() {
+    let world = pool().await;
+    let _first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    world.set_agent(Agent::Swallows);
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, ready.id);
+    world.set_agent(Agent::Answers);
+    world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+}
+
+#[tokio::test]
+async fn one_that_ended_goes_and_another_one_is_made() {
+    let world = pool().await;
+    let _first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    world.engine.kill(&ready.id);
+    let second = world.take(wanted("run-2")).await.expect("made");
+    world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+    let again = world.one_ready(&[&second, &ready]).await;
+    world.eventually(&ready.id, None).await;
+    world.eventually_engine(&ready.id, Observed::Missing).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, again.id);
+    world.frames.wait_for(&third.id, Desired::Running, PATIENCE).await.expect("runs");
+}
+
+#[tokio::test]
+async fn those_of_an_older_image_are_collected() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    let newer = world.engine.move_name(&first.image);
+    let new = world.one_ready(&[&old]).await;
+    assert_eq!(new.image_id, newer.id);
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!((second.id, second.image_id), (new.id, newer.id));
+    world.eventually(&old.id, None).await;
+    world.eventually_engine(&old.id, Observed::Missing).await;
+}
+
+#[tokio::test]
+async fn one_that_is_not_kept_apart_after_all_gets_a_new_container() {
+    let world = pool().await;
+    let _first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let creates = world.engine.calls(Op::Create);
+    world.engine.set_isolation(Some(mimir::model::isolation::Isolation::default()));
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id);
+    let refused = world.frames.wait_for(&second.id, Desired::Running, Duration::from_secs(1)).await;
+    assert!(refused.is_err(), "nobody works with it: {refused:?}");
+    world
+        .until("its container is removed", || async { world.engine.calls(Op::Create) > creates }, &second.id)
+        .await;
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_leaves_none_behind() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let ready = world.one_ready(&[]).await;
+    world.engine.next(Op::Create, Fault::HangAfter);
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id);
+    // The one that could not be made is taken back, and another one is there in the end.
+    let _ = world.one_ready(&[&second]).await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.end(&second).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn none_is_made_while_memory_is_short_and_one_goes_when_it_is_very_short() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let meminfo = folder.path().join("meminfo");
+    let has = |mib: u64| {
+        std::fs::write(&meminfo, format!("MemTotal: {} kB\nMemAvailable: {} kB\n", 8 << 20, mib << 10))
+            .expect("written");
+    };
+    has(1200);
+    let world = World::with(|settings| {
+        settings.config.warm = 2;
+        settings.meminfo.clone_from(&meminfo);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    // It is looked after at each look around; a later one of those is waited for.
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.warm().await, [], "there is no room for one");
+    has(3000);
+    world.so_many_ready(2).await;
+    has(400);
+    let end = Instant::now() + PATIENCE;
+    while !world.warm().await.is_empty() {
+        assert!(Instant::now() < end, "they go one by one: {:#?}", world.warm().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let row = world.row(&first.id).await.expect("there");
+    assert_eq!((row.state, row.desired), (FrameState::Running, Desired::Running), "what is somebody's stays");
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn as_many_as_are_wanted_are_kept_and_none_more() {
+    let world = World::with(|settings| settings.config.warm = 3).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.so_many_ready(3).await;
+    let creates = world.engine.calls(Op::Create);
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+    }
+    assert_eq!(world.engine.calls(Op::Create), creates);
+    world.keep(1);
+    let end = Instant::now() + PATIENCE;
+    while world.warm().await.len() != 1 {
+        assert!(Instant::now() < end, "{:#?}", world.warm().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn one_that_read_something_else_is_replaced_and_never_given_away() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    let id = old.id.clone();
+    world.store.write(move |tx| warm_frames::set_files(tx, &id, 1, "something else")).await.expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+/// The gateway dies between noting what is read and writing it, and the next one would have others read.
+#[tokio::test]
+async fn nobody_is_given_one_of_which_nobody_knows_what_it_read() {
+    let mut world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let (id, start) = (ready.id.clone(), ready.created_at);
+    let read = |world: &World| {
+        let id = id.clone();
+        let store = world.store.clone();
+        async move { store.read(move |db| warm_frames::files(db, &id)).await.expect("reads").expect("noted") }
+    };
+    let note = |world: &World, start: u64, digest: &str| {
+        let (id, digest, store) = (id.clone(), digest.to_owned(), world.store.clone());
+        async move {
+            store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await.expect("written")
+        }
+    };
+    let known = read(&world).await;
+    note(&world, start, &known).await;
+    note(&world, start, &known).await;
+    assert_eq!(read(&world).await, known, "the same start read the same");
+    note(&world, start, "other").await;
+    assert_eq!(read(&world).await, "", "either of two");
+    note(&world, start, &known).await;
+    assert_eq!(read(&world).await, "", "and that stays so for this start");
+    note(&world, start + 1, &known).await;
+    assert_eq!(read(&world).await, known);
+    world.restart_gateway().await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+/// A database that is restored from an older copy calls it nobody's still.
+#[tokio::test]
+async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let note = |frame: &Frame| world.settings.frames_folder.join(frame.id.as_str()).join("taken");
+    assert!(!note(&ready).exists() && !note(&first).exists());
+    std::fs::write(note(&ready), "").expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, ready.id);
+    world.eventually(&ready.id, None).await;
+    let next = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, next.id);
+    assert!(note(&third).exists(), "it is noted where no older copy takes it back");
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn half_of_the_ports_stays_for_frames_that_somebody_needs() {
+    let world = World::with(|settings| {
+        settings.config.warm = 16;
+        settings.config.ports = crate::ports::own(12);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ports = world.settings.config.ports;
+    let half = ports.iter().count() / 2;
+    let leased = || async { world.store.read(|db| ports::leased(db)).await.expect("reads").len() };
+    world.until("the first half is leased", || async { leased().await > half }, &first.id).await;
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(leased().await <= half + 2, "{} of {ports}", leased().await);
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn people_start_first() {
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.config.parallel_starts = 1;
+    })
+    .await;
+    // One of people's starts for as long as its agent says nothing; so the run's waits, and what is kept ready as well.
+    world.set_agent(Agent::Swallows);
+    let slow = world.try_create(CreateFrame { start: true, ..world.request("slow") }).await.expect("created");
+    world.eventually_engine(&slow.id, Observed::Running).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let end = Instant::now() + PATIENCE;
+    while world.warm().await.is_empty() {
+        assert!(Instant::now() < end, "one is made");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let starts = world.engine.calls(Op::Start);
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+    }
+    assert_eq!(world.engine.calls(Op::Start), starts, "nothing else starts");
+    world.set_agent(Agent::Answers);
+    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let ready = world.one_ready(&[]).await;
+    assert!(first.state_changed_at <= ready.state_changed_at, "the run's own was first");
+
+    // And one that is kept ready and does not come up takes nobody's turn.
+    world.end(&slow).await;
+    let second = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(second.id, ready.id);
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.end(&second).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn one_that_nobody_took_in_time_goes_unseen_and_another_one_comes() {
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.warm_lifetime = Duration::from_millis(500);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[&old]).await;
+    assert_ne!(new.id, old.id);
+    let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
+    let told: Vec<_> = log.iter().filter(|entry| entry.subject.starts_with("warm-")).collect();
+    assert!(told.is_empty(), "nobody had it, so nobody is told: {told:?}");
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn without_it_nothing_is_kept_and_nothing_is_different() {
+    let world = World::with(|settings| settings.config.warm = 0).await;
+    for name in ["run-1", "run-2"] {
+        let made = world.take(wanted(name)).await.expect("made");
+        world.frames.wait_for(&made.id, Desired::Running, PATIENCE).await.expect("runs");
+        world.frames.reconcile_once().await.expect("looks");
+        assert_eq!(world.warm().await, []);
+        world.end(&made).await;
+    }
+    assert_eq!((world.engine.calls(Op::Create), world.engine.calls(Op::Start)), (2, 2));
+    world.check_nothing_left().await;
+}
+
+/// The gateway dies there; the next one keeps what is ready, or it is the run's, and never both.
+#[tokio::test]
+async fn whenever_the_gateway_dies_each_is_somebodys_or_nobodys() {
+    for point in [
+        "warm.after_row",
+        "warm.after_container",
+        "warm.after_digest",
+        "warm.before_claim",
+        "warm.after_claim",
+        "warm.after_attend",
+        "warm.after_give_up",
+    ] {
+        let mut world = pool().await;
+        let first = world.take(wanted("run-1")).await.expect("made");
+        let _ = world.one_ready(&[]).await;
+        world.failpoints.arm(point, 1);
+        {
+            let doing = async {
+                if point == "warm.after_give_up" {
+                    world.keep(0);
+                } else {
+                    let _ = world.take(wanted("run-2")).await;
+                }
+                tokio::time::sleep(PATIENCE).await;
+            };
+            tokio::select! {
+                _ = world.failpoints.died() => {}
+                () = doing => panic!("it did not come to {point}"),
+            }
+        }
+        world.restart_gateway().await;
+        world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+        // Whoever was about to take it asks again: the run looks for its frame first.
+        let second = match world.frames.get(&named("run-2")).await {
+            Ok(frame) => frame,
+            Err(_) => world.take(wanted("run-2")).await.expect("there"),
+        };
+        let second = world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+        assert!(second.warm.is_none(), "{point}");
+        assert!(world.attendant.open.lock().contains_key(&second.id), "{point}");
+        assert!(!world.warm().await.iter().any(|row| row.id == second.id), "{point}");
+        world.keep(0);
+        world.none_kept().await;
+        world.end(&first).await;
+        world.end(&second).await;
+        world.check_nothing_left().await;
+    }
+}
