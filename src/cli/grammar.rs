@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
     approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, models, open,
-    prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, uninstall,
+    prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, ui, uninstall,
     webhooks, workflows,
 };
 use super::paint::ColorChoice;
@@ -71,6 +71,7 @@ impl Globals {
 pub enum Command {
     Init(init::InitArgs),
     Send(send::SendArgs),
+    Ui(ui::UiArgs),
     Open(open::OpenArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use mimir_tui::CommandLine;
 
 use super::context::Context;
 use super::exit::{self, DONE, Failure, Outcome, usage};
@@ -132,4 +133,38 @@ fn pages(command: &clap::Command, folder: &Path, files: &mut Vec<String>) -> std
         pages(sub, folder, files)?;
     }
     Ok(())
+}
+
+/// Every command that can be typed, with its words.
+pub fn commands() -> Vec<CommandLine> {
+    let mut found = Vec::new();
+    collect(&Args::command(), &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<CommandLine>) {
+    let mut subs = command.get_subcommands().filter(|sub| !sub.is_hide_set()).peekable();
+    if subs.peek().is_none() && !words.is_empty() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        found.push(CommandLine { words: words.join(" "), about });
+    }
+    for sub in subs {
+        words.push(sub.get_name().to_owned());
+        collect(sub, words, found);
+        words.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_found() {
+        let found = commands();
+        let has =
+            |words: &str| found.iter().any(|command| command.words == words && !command.about.is_empty());
+        assert!(has("frame create") && has("send") && has("runs approve"), "{found:?}");
+        assert!(!found.iter().any(|command| command.words == "frame"), "a noun alone does nothing");
+    }
 }

@@ -55,6 +55,10 @@ impl Described {
 pub const WITHOUT: &[(&str, &str)] = &[
     ("frame exec", "it passes through what its command prints"),
     ("completions", "a script for a shell"),
+    (
+        "ui",
+        "a screen for a person; `frame list`, `frame events` and `approvals list` say the same to programs",
+    ),
     ("init", "it talks with a person; what came of it says `config show`"),
     ("serve", "in the foreground the gateway writes its log; see `serve --detach` and `serve --stop`"),
 ];

@@ -25,6 +25,7 @@ mod running;
 mod runs;
 mod send;
 pub mod terminal;
+mod ui;
 mod views;
 pub mod world;
 

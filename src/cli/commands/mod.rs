@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod setup;
 pub mod status;
 pub mod token;
+pub mod ui;
 pub mod uninstall;
 pub mod version;
 pub mod webhooks;
@@ -51,6 +52,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Config(command)) => config::run(command, context),
         Some(Command::Init(args)) => init::run(&args, context),
         Some(Command::Serve(args)) => serve::run(&args, context),
+        Some(Command::Ui(_)) => context.wait_for(ui::run(help::commands(), context)),
         Some(Command::Open(args)) => context.wait_for(open::run(&args, context)),
         Some(Command::Send(args)) => context.wait_for(send::run(args, context)),
         Some(Command::Status(_)) => context.wait_for(status::run(context)),

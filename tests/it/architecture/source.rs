@@ -38,9 +38,14 @@ pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The package and its two crates.
+/// The package and its crates.
 pub fn program() -> Vec<Source> {
-    let crates = [("src", ""), ("crates/model/src", "model"), ("crates/client/src", "client")];
+    let crates = [
+        ("src", ""),
+        ("crates/model/src", "model"),
+        ("crates/client/src", "client"),
+        ("crates/tui/src", "tui"),
+    ];
     crates
         .into_iter()
         .flat_map(|(folder, of)| files(folder, "rs").into_iter().map(move |f| read(folder, of, &f)))
@@ -71,7 +76,7 @@ fn read(folder: &str, of_crate: &str, file: &Path) -> Source {
 }
 
 impl Source {
-    /// Whether it is of the crate `model` or `client`.
+    /// Of which crate it is, but for the program itself.
     fn of_crate(&self) -> Option<&str> {
         self.path.strip_prefix("crates/").and_then(|rest| rest.split('/').next())
     }
@@ -122,8 +127,9 @@ impl Source {
                 "mod" if tokens.get(at + 2).is_some_and(|next| next == "{") => inline.push(depth + 1),
                 _ => {}
             }
-            let begins = matches!(token, "crate" | "super" | "self" | "mimir_model" | "mimir_client")
-                || children.contains(token);
+            let begins =
+                matches!(token, "crate" | "super" | "self" | "mimir_model" | "mimir_client" | "mimir_tui")
+                    || children.contains(token);
             let is_path = tokens.get(at + 1).is_some_and(|next| next == "::");
             let goes_on = at > 0 && matches!(tokens[at - 1].as_str(), "::" | ".");
             if begins && is_path && !goes_on {
@@ -145,6 +151,7 @@ impl Source {
             "mimir_model" if rest.first().is_some_and(|next| next == "wire") => return from(&[], rest),
             "mimir_model" => return from(&["model".to_owned()], rest),
             "mimir_client" => return from(&["client".to_owned()], rest),
+            "mimir_tui" => return from(&["tui".to_owned()], rest),
             "crate" => from(&[], rest),
             "self" => from(here, rest),
             "super" => {
@@ -158,7 +165,7 @@ impl Source {
             Some("model") if inside.first().is_none_or(|first| first != "wire") => {
                 from(&["model".to_owned()], &inside)
             }
-            Some("client") => from(&["client".to_owned()], &inside),
+            Some(of @ ("client" | "tui")) => from(&[of.to_owned()], &inside),
             _ => Some(inside),
         }
     }

@@ -39,6 +39,7 @@ mod terminal;
 mod tools;
 mod traps;
 mod trust;
+mod ui;
 mod uninstall;
 mod upgrade;
 mod upkeep;

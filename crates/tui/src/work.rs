@@ -1,0 +1,202 @@
+//! Does what the screen asks for: calls to the gateway, each in a task of its own.
+//!
+//! The same thing is not asked for twice at once. What is asked for while it is on its way is asked for once more when it
+//! has come: the answer may be older than the reason.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mimir_client::{ClientError, EventFilter, GatewayClient, RunList};
+use mimir_model::message::DeliveryState;
+use mimir_model::wire::approvals::AnswerApproval;
+use mimir_model::wire::messages::SendMessage;
+use mimir_model::wire::runs::{ApproveRun, EndRun};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::sleep;
+
+use crate::effect::{Change, Heard, Read};
+
+/// How long a frame may take to come up or to end before the list alone tells.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What comes in one go is read once.
+const TOGETHER: Duration = Duration::from_millis(60);
+/// Runs that are shown.
+const RUNS: u32 = 200;
+
+/// Who does it.
+pub struct Worker {
+    gateway: GatewayClient,
+    tell: UnboundedSender<Heard>,
+    key: fn() -> String,
+    reads: Arc<Mutex<HashMap<Read, bool>>>,
+    log: Option<AbortHandle>,
+}
+
+impl Worker {
+    /// For that gateway; `key` gives a key that is like no other.
+    pub fn new(gateway: GatewayClient, tell: UnboundedSender<Heard>, key: fn() -> String) -> Self {
+        Self { gateway, tell, key, reads: Arc::default(), log: None }
+    }
+
+    /// Follows what happens, for as long as the program runs.
+    pub fn follow(&self) {
+        let (gateway, tell) = (self.gateway.clone(), self.tell.clone());
+        spawn_local(async move {
+            let mut was_cut = false;
+            loop {
+                let mut follow = gateway.follow(EventFilter::default(), None);
+                loop {
+                    match follow.next().await {
+                        Ok(followed) => {
+                            // What happened in between was not heard.
+                            if std::mem::take(&mut was_cut)
+                                && tell.send(Heard::Followed(mimir_client::Followed::Reset)).is_err()
+                            {
+                                return;
+                            }
+                            if tell.send(Heard::Followed(followed)).is_err() {
+                                return;
+                            }
+                        }
+                        Err(error) => {
+                            was_cut = true;
+                            if tell.send(Heard::Cut(Box::new(error.into()))).is_err() {
+                                return;
+                            }
+                            break;
+                        }
+                    }
+                }
+                sleep(Duration::from_secs(2)).await;
+            }
+        });
+    }
+
+    /// Looks at something.
+    pub fn read(&self, what: Read) {
+        if let Some(again) = self.reads.lock().get_mut(&what) {
+            *again = true;
+            return;
+        }
+        self.reads.lock().insert(what.clone(), false);
+        let (gateway, tell, reads) = (self.gateway.clone(), self.tell.clone(), Arc::clone(&self.reads));
+        spawn_local(async move {
+            loop {
+                sleep(TOGETHER).await;
+                let heard = match read(&gateway, &what).await {
+                    Ok(heard) => heard,
+                    Err(error) => Heard::Unread(what.clone(), Box::new(error.into())),
+                };
+                let is_over = tell.send(heard).is_err();
+                let mut reads = reads.lock();
+                match reads.get_mut(&what) {
+                    Some(again) if *again && !is_over => *again = false,
+                    _ => {
+                        reads.remove(&what);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Changes something.
+    pub fn ask(&self, ask: Change) {
+        let (gateway, tell, key) = (self.gateway.clone(), self.tell.clone(), (self.key)());
+        spawn_local(async move {
+            let heard = match do_it(&gateway, &ask, &key).await {
+                Ok(()) => Heard::Did(ask),
+                Err(error) => Heard::Failed { ask, problem: Box::new(error.into()) },
+            };
+            drop(tell.send(heard));
+        });
+    }
+
+    /// Follows that log instead of the one before.
+    pub fn follow_log(&mut self, frame: Option<String>) {
+        if let Some(before) = self.log.take() {
+            before.abort();
+        }
+        let Some(frame) = frame else { return };
+        let (gateway, tell) = (self.gateway.clone(), self.tell.clone());
+        let task = spawn_local(async move {
+            let Ok(mut lines) = gateway.logs(&frame, true, None, Some(500)).await else { return };
+            while let Ok(Some(line)) = lines.next().await {
+                if tell.send(Heard::Log(frame.clone(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        self.log = Some(task.abort_handle());
+    }
+}
+
+async fn read(gateway: &GatewayClient, what: &Read) -> Result<Heard, ClientError> {
+    Ok(match what {
+        Read::Frames => Heard::Frames(gateway.frames().await?),
+        Read::Approvals => Heard::Approvals(gateway.approvals(None, false).await?),
+        Read::Runs => Heard::Runs(gateway.runs(&RunList { limit: Some(RUNS), ..RunList::default() }).await?),
+        Read::Run(id) => Heard::Run(Box::new(gateway.run(id).await?)),
+        Read::Schedules => Heard::Schedules(gateway.schedules().await?),
+        Read::Spending => Heard::Spending(Box::new(gateway.spending(7).await?)),
+        Read::Talk(frame, ends) => {
+            let sessions = gateway.sessions(Some(frame)).await?;
+            let newest = sessions.into_iter().max_by_key(|session| session.last_active_at);
+            let details = match newest {
+                Some(session) => Some(Box::new(gateway.session(&session.id, Some(frame)).await?)),
+                None => None,
+            };
+            let mut waiting = gateway.queue(Some(frame), None).await?;
+            // What the agent has is in its history.
+            waiting.retain(|message| message.state == DeliveryState::Queued);
+            Heard::Talk { frame: frame.clone(), ends: *ends, details, waiting }
+        }
+        Read::Details(frame) => Heard::Details(Box::new(gateway.frame(frame).await?)),
+        Read::Stats(frame) => Heard::Stats(gateway.stats(frame).await?),
+    })
+}
+
+async fn do_it(gateway: &GatewayClient, ask: &Change, key: &str) -> Result<(), ClientError> {
+    match ask {
+        Change::Verb(frame, verb) => gateway.ask_frame(frame, *verb, PATIENCE).await.map(drop),
+        Change::Answer(id, answer) => {
+            let AnswerApproval { decision, why, answers } = answer.clone();
+            gateway.answer_approval(id, &AnswerApproval { decision, why, answers }).await.map(drop)
+        }
+        Change::Send { frame, session, text } => {
+            let message = SendMessage {
+                frame: frame.clone(),
+                text: text.clone(),
+                session: session.clone(),
+                ..SendMessage::default()
+            };
+            send(gateway, &message, key).await
+        }
+        Change::Abort { session, frame } => gateway.abort_session(session, Some(frame)).await.map(drop),
+        Change::ApproveRun(run, subject) => {
+            gateway.approve_run(run, &ApproveRun { subject: subject.clone() }).await.map(drop)
+        }
+        Change::CancelRun(run) => gateway.cancel_run(run, &EndRun { why: None }).await.map(drop),
+        Change::RetryRun(run) => gateway.retry_run(run).await.map(drop),
+        Change::RunSchedule(name) => gateway.run_schedule(name).await.map(drop),
+        Change::PauseSchedule(name) => gateway.pause_schedule(name, None).await.map(drop),
+        Change::ResumeSchedule(name) => gateway.resume_schedule(name).await.map(drop),
+    }
+}
+
+/// Sends it once, however often we have to ask: the key makes a repeat harmless.
+async fn send(gateway: &GatewayClient, message: &SendMessage, key: &str) -> Result<(), ClientError> {
+    let mut tries = 0;
+    loop {
+        match gateway.send(message, key).await {
+            Err(error) if error.is_gateway_away() && tries < 20 => {
+                tries += 1;
+                sleep(Duration::from_millis(250)).await;
+            }
+            other => return other.map(drop),
+        }
+    }
+}
