@@ -6,6 +6,7 @@ use super::values::{json, maybe_unsigned, to_json, to_sql_int, unsigned};
 use super::{Queryable, StoreError, Tx};
 use crate::model::git::Repository;
 use crate::model::ids::RunId;
+use crate::model::run::Run;
 use crate::model::webhook::{Webhook, WebhookState};
 
 /// Something that came, and is to be stored.
@@ -85,6 +86,9 @@ pub struct Waits {
     /// Until when (UTC ms).
     pub until_ms: u64,
 }
+
+/// So many messages are decided about again when a run was turned away: whoever may not ask can write a thousand.
+const HEARD_AGAIN: u32 = 20;
 
 const COLUMNS: &str = "id, source, event, received_at, state, reason, decided_at, matter, run_id, not_before,
                        duplicates, length(body) AS size";
@@ -345,6 +349,28 @@ pub fn reopen(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
         1 => Ok(()),
         _ => Err(StoreError::NotFound { what: "webhook", key: id.to_owned() }),
     }
+}
+
+/// A run was turned away: whoever asked for it may not. It counts for no limit, and of what came about the same since then
+/// the newest are decided about for themselves. They may be of somebody who may.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn turn_away(tx: &mut Tx<'_>, run: &Run) -> Result<(), StoreError> {
+    tx.change("DELETE FROM webhook_runs_begun WHERE run_id = ?1", (&run.id,))?;
+    let Some(origin) = &run.origin_ref else { return Ok(()) };
+    tx.change(
+        "UPDATE webhooks_received SET state = 'received', reason = NULL, decided_at = NULL, run_id = NULL, attempts = 0,
+                not_before = NULL, rule = NULL
+         WHERE id IN (
+             SELECT later.id FROM webhooks_received AS later
+             JOIN webhooks_received AS began ON began.id = ?1
+             WHERE later.matter = ?2 AND later.received_at >= began.received_at AND later.id <> began.id
+               AND (later.run_id = ?3 OR later.state = 'ignored')
+             ORDER BY later.received_at DESC, later.id DESC LIMIT ?4)",
+        (origin, &run.key, &run.id, HEARD_AGAIN),
+    )?;
+    Ok(())
 }
 
 /// When a rule began runs since then (UTC ms), the oldest first.

@@ -15,7 +15,7 @@ use super::{Headers, Webhooks};
 use crate::clock;
 use crate::model::ids::RunId;
 use crate::model::principal::Principal;
-use crate::model::run::{NewRun, Run, RunState};
+use crate::model::run::{Asker, NewRun, Run, RunState};
 use crate::model::webhook::{Webhook, WebhookState};
 use crate::store::runs::{self, Enqueued};
 use crate::store::webhooks::{self as rows, Content, Ending, KnownHook, Waiting};
@@ -188,11 +188,17 @@ pub(super) fn history(
     let mark = rules::mark(rule);
     let open = runs::open_of_key(ask, &matter.key)?.map(|run| run.id);
     let before = runs::of_key(ask, &matter.key, LOOK_BACK)?;
-    let ended = before.iter().filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
+    let ended = before.iter().filter(|run| !is_nobodys(run));
+    let ended = ended.filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
     let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS))?;
     let waiting = rows::waiting_for(ask, &mark, now_ms)?;
     let waits = rows::waits_about(ask, &matter.key, webhook)?;
     Ok(History { open, ended, begun, waiting, waits })
+}
+
+/// One that was begun for somebody of whom the forge did not say that they may ask: nobody else waits because of it.
+fn is_nobodys(run: &Run) -> bool {
+    matches!(run.progress.asker(), Some(Asker::MayNot | Asker::Untold)) && run.state != RunState::Cancelled
 }
 
 /// One that stopped at its report solved nothing: the next alert about the same would pay for the same report.

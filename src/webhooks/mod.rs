@@ -8,8 +8,8 @@
 //! A message is never believed further than that it came: a run asks the outside itself for how things are. What could
 //! not be told to us is asked for ([`Webhooks::catch_up`]) and takes the same way.
 //!
-//! Not here: what runs do (see `workflows`), whether whoever asks in an issue may (its first stage asks the forge), and
-//! calls that we make to others (see `notify`).
+//! Not here: what runs do (see `workflows`), whether whoever asks in an issue may (the forge is asked
+//! before its run's first stage does anything), and calls that we make to others (see `notify`).
 
 mod astray;
 mod catch_up;

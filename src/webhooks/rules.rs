@@ -10,6 +10,7 @@ use crate::model::ids::RunId;
 use crate::model::loose;
 use crate::model::origin::Origin;
 use crate::model::run::{NewRun, RunInput, RunState, RunSubject};
+use crate::model::webhook::AuthorRight;
 use crate::store::webhooks::Waits;
 
 /// No cooldown is longer, however often it was doubled.
@@ -315,7 +316,7 @@ fn new_run(rule: &Rule, notice: &Notice, matter: &Matter) -> NewRun {
     input.variables.insert("event".to_owned(), notice.event.clone());
     input.variables.insert("source".to_owned(), rule.source.clone());
     if let RunSubject::Issue { .. } = matter.subject {
-        input.variables.insert("author_right".to_owned(), rule.author.to_string());
+        input.variables.insert(AuthorRight::VARIABLE.to_owned(), rule.author.to_string());
     }
     NewRun {
         workflow: rule.workflow.clone(),

@@ -18,7 +18,7 @@ pub struct AllDeps {
     pub pull: PullDeps<FixDeps>,
 }
 
-/// Performs a stage, as far as it comes this time.
+/// Performs a stage, as far as it comes this time; the first one only for somebody who may ask for it.
 ///
 /// # Errors
 /// See [`StageError`].
@@ -27,6 +27,9 @@ pub(super) async fn perform<C: StageContext>(
     cx: &mut C,
     deps: &AllDeps,
 ) -> Result<Outcome, StageError> {
+    if let Some(end) = pull::may_ask::turned_away(cx, &deps.pull).await? {
+        return Ok(end);
+    }
     match kind {
         StageKind::Gate(settings) => gate::perform(settings, cx).await,
         StageKind::Prompt(settings) => prompt::perform(settings, cx, &deps.simple).await,

@@ -14,9 +14,9 @@ use super::settle::{self, Moment};
 use super::stage::{Outcome, StageError};
 use crate::model::budget::BudgetScope;
 use crate::model::ids::RunId;
-use crate::model::run::{Run, RunState};
+use crate::model::run::{Asker, Run, RunState};
 use crate::store::budgets::{self, Defaults};
-use crate::store::{StoreError, runs};
+use crate::store::{StoreError, runs, webhooks};
 use crate::supervisor::keyed::{Next, Pass};
 use crate::timers::Fired;
 
@@ -138,6 +138,9 @@ impl Workflows {
             let after = runs::change(tx, &run, &settled.change)?;
             if let Some((kind, text)) = &settled.line {
                 runs::log(tx, &run.id, &run.stage, kind, text, None)?;
+            }
+            if after.state.is_end() && after.progress.asker() == Some(Asker::MayNot) {
+                webhooks::turn_away(tx, &after)?;
             }
             Ok((after, settled.change.keeps_place))
         });

@@ -3,6 +3,7 @@
 #![cfg(feature = "test-support")]
 
 mod asked;
+mod asker;
 mod crashes;
 mod mends;
 mod mends_again;

@@ -270,6 +270,34 @@ pub struct RunProgress {
     pub notes: BTreeMap<String, serde_json::Value>,
 }
 
+impl RunProgress {
+    /// The note about who asked for the run. No stage has a name like that.
+    const ASKER: &str = "run:asker";
+
+    /// What is known of who asked for it; none where nobody has to be asked about them, or nobody was yet.
+    #[must_use]
+    pub fn asker(&self) -> Option<Asker> {
+        self.notes.get(Self::ASKER).and_then(serde_json::Value::as_str).and_then(|word| word.parse().ok())
+    }
+
+    /// Keeps what is known of who asked for it.
+    pub fn set_asker(&mut self, asker: Asker) {
+        self.notes.insert(Self::ASKER.to_owned(), asker.to_string().into());
+    }
+}
+
+/// Whether whoever asked for a run in an issue may, as its forge says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Asker {
+    /// They may.
+    May,
+    /// They may not.
+    MayNot,
+    /// It has not said so yet, or will not.
+    Untold,
+}
+
 /// What a person is asked about a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunHold {

@@ -135,6 +135,9 @@ pub enum Untold {
 }
 
 impl AuthorRight {
+    /// Under which name a run about an issue is told what its rule wants.
+    pub const VARIABLE: &str = "author_right";
+
     /// The word in configuration and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {

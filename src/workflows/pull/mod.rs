@@ -1,6 +1,7 @@
 //! From a branch to a merged pull request, and until it is sure that the problem is gone.
 //!
 //! ```text
+//!  (may_ask)     may whoever asked?               before the first stage of any run about an issue
 //!  preflight     may we?                          before anything is spent
 //!  pull_request  branch ──► draft                 found again instead of a second one
 //!  follow        look ──► decide ──► one act ─┐   until it is ready to be merged
@@ -24,6 +25,7 @@ pub mod facts;
 pub mod follow;
 mod hearing;
 mod judged;
+pub mod may_ask;
 pub mod memory;
 pub mod merge;
 mod merging;

@@ -296,6 +296,17 @@ pub(super) fn start(
     token: &'static str,
     running: &'static [&'static str],
 ) -> Gateway {
+    built(machine, agent, host, token, running).start()
+}
+
+/// The same before anything of it runs.
+pub(super) fn built(
+    machine: &Machine,
+    agent: &Arc<ScriptedAgent>,
+    host: &str,
+    token: &'static str,
+    running: &'static [&'static str],
+) -> Gateway {
     let locator = Arc::new(OneAgent(agent.clone()));
     let host = ForgeHost::parse(host).expect("a host");
     let source = TokenSource::Here(Some(Secret::new(token)));
@@ -307,7 +318,7 @@ pub(super) fn start(
         resources.settings.delivery = crate::agent::world::settings();
         resources.settings.feed.first_pause = Duration::from_millis(20);
     };
-    machine.gateway().change(change).only(running).start()
+    machine.gateway().change(change).only(running).build()
 }
 
 /// What the forwarder inside a frame does.
