@@ -253,8 +253,10 @@ pub(super) fn level(text: &str) -> Result<Level, Refusal> {
 pub(super) fn untold(text: &str) -> Result<Untold, Refusal> {
     match (text.parse(), switch(text)) {
         (Ok(word), _) => Ok(word),
-        // Other words for `off`.
+        // It was a switch: `off` is still one of the words, and `on` took whatever was found, also what an alert rule at
+        // the tracker leaves out.
         (_, Ok(false)) => Ok(Untold::Off),
+        (_, Ok(true)) => Ok(Untold::All),
         _ => Err(format!("must be one of {}, not `{text}`", Untold::VARIANTS.join(", "))),
     }
 }
@@ -267,6 +269,23 @@ pub(super) fn author(text: &str) -> Result<AuthorRight, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_rule_takes_of_what_nobody_told_is_still_said_as_a_switch() {
+        for (text, taken) in [
+            ("missed", Untold::Missed),
+            ("all", Untold::All),
+            ("off", Untold::Off),
+            ("on", Untold::All),
+            ("true", Untold::All),
+            ("yes", Untold::All),
+            ("false", Untold::Off),
+            ("no", Untold::Off),
+        ] {
+            assert_eq!(untold(text), Ok(taken), "{text}");
+        }
+        assert!(untold("some").is_err());
+    }
 
     #[test]
     fn a_name_of_this_machine_is_a_host_and_perhaps_a_port() {

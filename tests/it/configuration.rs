@@ -379,6 +379,12 @@ fn who_may_tell_us_something_is_somebody_and_signs_with_a_secret() {
     assert_eq!((rule.cooldown.as_secs(), config.rules[1].cooldown.as_secs()), (3_600, 86_400));
     let taken = [rule.catch_up, config.rules[1].catch_up];
     assert_eq!(taken, [mimir::model::webhook::Untold::Off, mimir::model::webhook::Untold::Missed]);
+    // As it was said when it was a switch.
+    for word in ["on", "true"] {
+        let before = good.replace("catch_up: off", &format!("catch_up: {word}"));
+        let rules = Home::with(&before).load().config.webhooks.rules;
+        assert_eq!(rules[0].catch_up, mimir::model::webhook::Untold::All, "{word}");
+    }
     assert_eq!(config.rules[1].mention, "@mimir");
     let shown = Home::with(good).load().rows().into_iter().map(|row| row.value).collect::<String>();
     assert!(!shown.contains("0123456789abcdef") && !shown.contains("whsec_"), "{shown}");
