@@ -216,7 +216,7 @@ async fn known_checks<C: StageContext>(
         note = Rounds { checks: found, are_known: true, ..note };
         keep(cx, &note);
         let text = match note.checks.is_empty() {
-            true => "no checks of the project are known; `mimir projects set NAME --check 'make test'` says which there are".to_owned(),
+            true => "no checks of the project are known; `mimir projects set NAME checks='make test'` says which there are".to_owned(),
             false => format!("the checks, {whose}: {}", note.checks.join("; ")),
         };
         cx.save("decision", text, None).await?;
