@@ -277,6 +277,19 @@ pub fn wait_no_more(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A run about that begins: those about it that wait are decided about now, and join it.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn wait_no_more_about(tx: &mut Tx<'_>, matter: &str) -> Result<(), StoreError> {
+    tx.change(
+        "UPDATE webhooks_received SET not_before = NULL
+         WHERE matter = ?1 AND state = 'received' AND not_before IS NOT NULL",
+        (matter,),
+    )?;
+    Ok(())
+}
+
 /// How many wait for a rule, whose turn has not come.
 ///
 /// # Errors
@@ -291,20 +304,21 @@ pub fn waiting_for(ask: &impl Queryable, rule: &str, now_ms: u64) -> Result<usiz
     Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
 }
 
-/// Another one about the same that waits.
+/// Another one about the same that waits for the same rule.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn waits_about(
     ask: &impl Queryable,
+    rule: &str,
     matter: &str,
     but_not: Option<&str>,
 ) -> Result<Option<Waits>, StoreError> {
     ask.maybe_row(
         "SELECT id, not_before FROM webhooks_received
-         WHERE matter = ?1 AND state = 'received' AND not_before IS NOT NULL AND id IS NOT ?2
+         WHERE matter = ?1 AND rule = ?2 AND state = 'received' AND not_before IS NOT NULL AND id IS NOT ?3
          ORDER BY received_at LIMIT 1",
-        (matter, but_not),
+        (matter, rule, but_not),
         |row| Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")? }),
     )
 }

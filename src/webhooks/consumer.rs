@@ -192,7 +192,7 @@ pub(super) fn history(
     let ended = ended.filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
     let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS))?;
     let waiting = rows::waiting_for(ask, &mark, now_ms)?;
-    let waits = rows::waits_about(ask, &matter.key, webhook)?;
+    let waits = rows::waits_about(ask, &mark, &matter.key, webhook)?;
     Ok(History { open, ended, begun, waiting, waits })
 }
 
@@ -245,6 +245,7 @@ fn carry_out(
                     let detail = json!({"webhook": webhook.id, "source": source, "rule": wanted.rule});
                     tx.audit(&Principal::service("webhooks"), "run.begin", id.as_str(), &detail)?;
                     ending.began_by = Some(wanted.mark);
+                    rows::wait_no_more_about(tx, &new.key)?;
                     format!("rule {} began run {id}", wanted.rule)
                 }
                 Enqueued::Joined(_) => format!("run {id} is about the same and goes on"),

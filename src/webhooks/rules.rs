@@ -32,7 +32,7 @@ pub struct History {
     pub begun: Vec<u64>,
     /// How many wait for the rule already.
     pub waiting: usize,
-    /// Another message about the same that waits.
+    /// Another message about the same that waits for the rule.
     pub waits: Option<Waits>,
 }
 

@@ -65,16 +65,21 @@ impl World {
 
     /// Somebody comments on issue 3; what became of that.
     async fn tells(&self, who: &str, comment: &str) -> Webhook {
+        let id = self.comments(3, who, comment).await;
+        self.until(&id, "decided", |row| row.state != WebhookState::Received).await
+    }
+
+    /// Somebody comments on an issue; the message that says so.
+    async fn comments(&self, issue: u64, who: &str, comment: &str) -> String {
         let body = json!({
             "action": "created", "sender": {"login": who}, "repository": {"full_name": SHOP},
-            "issue": {"number": 3, "title": "The total is wrong", "body": "Steps: …", "user": {"login": "eve"}, "labels": []},
+            "issue": {"number": issue, "title": "The total is wrong", "body": "Steps: …", "user": {"login": "eve"}, "labels": []},
             "comment": {"body": comment, "user": {"login": who}},
         });
         let body = body.to_string();
         let told =
             take(&self.gateway.services.webhooks, "forge", forge_headers("issue_comment", &body), &body);
-        let id = told.await.id;
-        self.until(&id, "decided", |row| row.state != WebhookState::Received).await
+        told.await.id
     }
 
     /// What became of a message, when it is so.
@@ -138,16 +143,17 @@ fn start(
     rule: &Rule,
     running: &'static [&'static str],
 ) -> Gateway {
+    let gateway = built(machine, agent, &forge.host_of_kind("github"), TOKEN, running);
+    gateway.services.webhooks.configure(settings(forge, rule.clone()));
+    gateway.start()
+}
+
+/// The forge tells, and that rule follows from it.
+fn settings(forge: &Forge, rule: Rule) -> Settings {
     let host = Some(forge.address.to_string());
     let sender = Source { host, ..source(SenderKind::Github, &[SECRET]) };
     let sources = BTreeMap::from([("forge".to_owned(), sender)]);
-    let gateway = built(machine, agent, &forge.host_of_kind("github"), TOKEN, running);
-    gateway.services.webhooks.configure(Settings {
-        sources,
-        rules: vec![rule.clone()],
-        ..Settings::default()
-    });
-    gateway.start()
+    Settings { sources, rules: vec![rule], ..Settings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,4 +212,29 @@ async fn what_the_forge_would_not_say_makes_nobody_wait() {
     assert_eq!(world.agent.user_messages(), 0);
     let run = world.asks("bob", "@mimir please").await;
     assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_said_the_same_while_a_stranger_waited_is_heard_when_that_one_is_turned_away() {
+    let world = World::new(AuthorRight::Write, 1, ALL).await;
+    world.agent.plays([says("this is done"), says("that is done")]);
+    let first = world.comments(1, "bob", "@mimir please").await;
+    let first = world.until(&first, "decided", |row| row.run.is_some()).await;
+    assert_eq!(world.end_of(&first).await.state, RunState::Succeeded);
+    let strangers = world.comments(3, "eve", "@mimir please").await;
+    world.until(&strangers, "waiting", |row| row.waits_until.is_some()).await;
+    let owners = world.tells("bob", "@mimir yes, do").await;
+    assert_eq!(owners.state, WebhookState::Ignored, "one waits already: {owners:#?}");
+
+    // There is room for one more.
+    let rule = Rule { limit: 2, ..world.rule.clone() };
+    world.gateway.services.webhooks.configure(settings(&world.forge, rule));
+    let strangers = world.until(&strangers, "decided", |row| row.run.is_some()).await;
+    assert_eq!(world.end_of(&strangers).await.state, RunState::Superseded);
+    // Something else rings the bell; time alone is looked at every half minute.
+    world.comments(9, "eve", "what does that mean?").await;
+    let own = world.until(&owners.id, "decided anew", |row| row.run.is_some()).await;
+    let run = world.end_of(&own).await;
+    assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
+    assert_eq!(world.agent.user_messages(), 2);
 }
