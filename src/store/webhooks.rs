@@ -61,6 +61,8 @@ pub struct Ending {
     pub run: Option<RunId>,
     /// The rule that began that run with it, by its mark; none when it did not begin.
     pub began_by: Option<String>,
+    /// The rule that is about it and that something kept from beginning a run, by its mark.
+    pub fits: Option<String>,
 }
 
 /// For whose turn something waits.
@@ -219,21 +221,21 @@ pub fn newest_of(ask: &impl Queryable, source: &str) -> Result<Option<Webhook>, 
 /// # Errors
 /// Whatever the database says.
 pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreError> {
-    let changed =
-        tx.change(
-            "UPDATE webhooks_received SET state = ?2, event = ?3, reason = ?4, matter = ?5, run_id = ?6,
-                decided_at = ?7, not_before = NULL, rule = NULL
+    let changed = tx.change(
+        "UPDATE webhooks_received SET state = ?2, event = ?3, reason = ?4, matter = ?5, run_id = ?6,
+                decided_at = ?7, not_before = NULL, rule = ?8
          WHERE id = ?1 AND state = 'received'",
-            rusqlite::params![
-                id,
-                ending.state,
-                ending.event,
-                ending.reason,
-                ending.matter,
-                ending.run,
-                tx.now(),
-            ],
-        )?;
+        rusqlite::params![
+            id,
+            ending.state,
+            ending.event,
+            ending.reason,
+            ending.matter,
+            ending.run,
+            tx.now(),
+            ending.fits,
+        ],
+    )?;
     if changed == 1
         && let Some((rule, run)) = ending.began_by.as_ref().zip(ending.run.as_ref())
     {
@@ -407,14 +409,20 @@ pub fn forget_begun(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError
     tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1", (to_sql_int(before_ms),))
 }
 
-/// Whether anything about that came since then.
+/// Whether anything about that came since then. Of two kinds (patterns of events) only what a rule was about counts.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn came_about(ask: &impl Queryable, matter: &str, since_ms: u64) -> Result<bool, StoreError> {
+pub fn came_about(
+    ask: &impl Queryable,
+    matter: &str,
+    since_ms: u64,
+    [one, other]: [&str; 2],
+) -> Result<bool, StoreError> {
     let found = ask.maybe_row(
-        "SELECT 1 FROM webhooks_received WHERE matter = ?1 AND received_at >= ?2 LIMIT 1",
-        (matter, to_sql_int(since_ms)),
+        "SELECT 1 FROM webhooks_received WHERE matter = ?1 AND received_at >= ?2
+            AND (state <> 'ignored' OR rule IS NOT NULL OR (event NOT LIKE ?3 AND event NOT LIKE ?4)) LIMIT 1",
+        (matter, to_sql_int(since_ms), one, other),
         |_| Ok(()),
     )?;
     Ok(found.is_some())

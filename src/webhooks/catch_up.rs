@@ -28,6 +28,8 @@ const OVERLAP: Duration = Duration::from_secs(120);
 const NEWS: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many issues are taken up in one pass.
 const CLOSER: usize = 50;
+/// What trackers send besides alerts. Where no rule is about that, the alert may have been missed all the same.
+const NO_ALERTS: [&str; 2] = ["issue.%", "error%"];
 /// What of an event is kept: what its reader looks at.
 const FIELDS: &[&str] = &[
     "eventID",
@@ -180,11 +182,11 @@ impl Webhooks {
         Ok(Some(if is_missed { CATCH_UP } else { UNTOLD }))
     }
 
-    /// Whether something came about it since then, or a run sees to it.
+    /// Whether something came about it since then that a rule could follow, or a run sees to it.
     async fn is_known(&self, matter: &str, since: u64) -> Result<bool, StoreError> {
         let matter = matter.to_owned();
         let look = self.inner.store.read(move |db| {
-            Ok(rows::came_about(db, &matter, since)? || runs::open_of_key(db, &matter)?.is_some())
+            Ok(rows::came_about(db, &matter, since, NO_ALERTS)? || runs::open_of_key(db, &matter)?.is_some())
         });
         look.await
     }

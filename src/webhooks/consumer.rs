@@ -174,7 +174,7 @@ enum Outcome {
 }
 
 fn ended(state: WebhookState, event: String, reason: String) -> Ending {
-    Ending { state, event, reason, matter: None, run: None, began_by: None }
+    Ending { state, event, reason, matter: None, run: None, began_by: None, fits: None }
 }
 
 /// What is known of runs about a matter, for a rule and a message that came (none: one that could come).
@@ -257,6 +257,7 @@ fn carry_out(
                 let waiting = Waiting { event, reason, matter, rule: turn.rule, until_ms: turn.at_ms };
                 return Ok(Outcome::Waits(waiting));
             }
+            ending.fits = refusal.fits;
             let why = refusal.why;
             ending.reason = match wakes.first() {
                 Some(name) => format!("no run waits for news of {name}; {why}"),

@@ -52,6 +52,8 @@ pub struct Refusal {
     pub why: String,
     /// Its turn comes later.
     pub turn: Option<Turn>,
+    /// The rule that is about it all the same, by its mark.
+    pub fits: Option<String>,
 }
 
 /// When something is decided about again.
@@ -65,7 +67,7 @@ pub struct Turn {
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        Self { why, turn: None }
+        Self { why, turn: None, fits: None }
     }
 }
 
@@ -130,7 +132,8 @@ pub fn decide<E>(
                 let known = history(rule, matter)?;
                 return Ok(match hindrance(rule, &known, now_ms) {
                     Some(refusal) => {
-                        refused(Refusal { why: format!("rule {}: {}", number + 1, refusal.why), ..refusal })
+                        let (why, fits) = (format!("rule {}: {}", number + 1, refusal.why), Some(mark(rule)));
+                        refused(Refusal { why, fits, ..refusal })
                     }
                     None => {
                         let run = new_run(rule, notice, matter);
@@ -278,6 +281,7 @@ fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<Refusal> {
     Some(Refusal {
         why: format!("{why}; its turn comes at {at} UTC"),
         turn: Some(Turn { rule: mark(rule), at_ms }),
+        fits: None,
     })
 }
 

@@ -201,7 +201,7 @@ fn what_is_over_the_limit_waits_for_its_turn_behind_others_and_for_a_day_at_most
         let known = History { begun, waiting, ..History::default() };
         match refusal(&alert(|_| {}), &[rule(|rule| rule.limit = 2)], known) {
             Ok(_) => Ok(0),
-            Err(Refusal { why, turn: Some(turn) }) => {
+            Err(Refusal { why, turn: Some(turn), .. }) => {
                 assert!(why.contains("2 is its limit; its turn comes at"), "{why}");
                 Ok((turn.at_ms - NOW) / MINUTE)
             }

@@ -183,7 +183,7 @@ fn doctor_names_what_stands_still_with_what_lets_it_go_on() {
             webhooks::settle(
                 tx,
                 "wh_1",
-                &Ending { state, event, reason, matter: None, run: None, began_by: None },
+                &Ending { state, event, reason, matter: None, run: None, began_by: None, fits: None },
             )
         });
         assert!(written.await.expect("written"));

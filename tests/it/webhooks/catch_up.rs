@@ -289,6 +289,26 @@ async fn who_could_be_reached_all_the_time_missed_nothing_and_who_was_away_misse
 }
 
 #[tokio::test]
+async fn what_no_rule_is_about_hides_no_alert_that_was_missed() {
+    let times = Times::new().await;
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    // The tracker tells of each new issue besides; the rule waits for an alert.
+    let told = super::issue("created", 3).to_string();
+    take(&webhooks, "errors", sentry_headers("issue", &told), &told).await;
+    assert_eq!(times.matters().await, ["sentry:acme/3 issue.created"]);
+    let went = times.now();
+    drop(webhooks);
+    times.tracker.add(3, went - 10 * MINUTE, went + 20 * MINUTE, "new");
+    times.clock.advance_ms(30 * MINUTE);
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 10).await;
+    let found = times.matters().await;
+    assert_eq!(found, ["sentry:acme/3 catch_up.created", "sentry:acme/3 issue.created"], "and that once");
+    times.end().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
     let times = Times::new().await;
     let webhooks = times.gateway();
