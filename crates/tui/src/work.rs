@@ -31,12 +31,15 @@ const AWAY: Duration = Duration::from_secs(2);
 /// Runs that are shown.
 const RUNS: u32 = 200;
 
+/// What is being read, and what is wanted of the same once more.
+type OnTheirWay = Vec<(Read, Option<Read>)>;
+
 /// Who does it.
 pub struct Worker {
     gateway: GatewayClient,
     tell: UnboundedSender<Heard>,
     key: fn() -> String,
-    reads: Arc<Mutex<Vec<(Read, Option<Read>)>>>,
+    reads: Arc<Mutex<OnTheirWay>>,
     log: Option<AbortHandle>,
 }
 
