@@ -82,7 +82,7 @@ fn a_command_has_the_terminal_and_the_screen_comes_back() {
     assert!(!gateway.asked().iter().any(|asked| asked.line.starts_with("POST")), "{:?}", gateway.asked());
     // Into the frame's terminal: it is not there for the stand-in, which is read before the screen covers it.
     screen.press("\r");
-    screen.until_shown("there is no frame `blog`");
+    screen.until_shown("there is no frame `blog`\n\n(back with any key)");
     screen.press("x");
     screen.until_shown("1 waits for you");
     std::thread::sleep(DEAF);
