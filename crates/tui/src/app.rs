@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use mimir_client::Followed;
+use mimir_model::approval::ApprovalState;
+use mimir_model::event::EventKind;
+use mimir_model::frame::FrameState;
 use mimir_model::visible;
 use mimir_model::wire::approvals::ApprovalView;
 use mimir_model::wire::frames::{FrameDetails, FrameLogLine, FrameStats, FrameSummary};
@@ -22,7 +25,7 @@ const LOG: usize = 2_000;
 /// How long a notice stands.
 const NOTICE_MS: u64 = 8_000;
 /// Who asks for less time than this cannot have been read.
-const UNREAD_MS: u64 = 400;
+pub const UNREAD_MS: u64 = 400;
 
 /// A screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,9 @@ pub struct CommandLine {
     pub about: String,
 }
 
+/// What scrolls: the screen, the tab, the frame and the width.
+type Shown = (Screen, Tab, Option<String>, u16);
+
 /// The whole screen.
 #[derive(Debug)]
 pub struct App {
@@ -141,6 +147,14 @@ pub struct App {
     pub stats: Option<FrameStats>,
     /// Lines between the end and what is shown; from the begin where nothing grows.
     pub scroll: usize,
+    /// What was scrolled when it was drawn last, and how many lines it had.
+    extent: Option<(Shown, usize)>,
+    /// The frame whose log is followed.
+    followed: Option<String>,
+    /// The frame whose log came to its end.
+    ended: Option<String>,
+    /// When the choice moved by itself (UTC ms).
+    moved_at: u64,
     /// Whether tool calls and thoughts are shown whole.
     pub unfolded: bool,
     /// Messages that were begun and not sent, by frame.
@@ -174,6 +188,10 @@ impl App {
             details: None,
             stats: None,
             scroll: 0,
+            extent: None,
+            followed: None,
+            ended: None,
+            moved_at: 0,
             unfolded: false,
             drafts: BTreeMap::new(),
             shown_since: BTreeMap::new(),
@@ -190,15 +208,21 @@ impl App {
 
     fn reads_of_frame(&self) -> Vec<Read> {
         let Some(name) = &self.chosen else { return Vec::new() };
-        let ends = if self.talk.frame == *name { self.talk.ends() } else { 0 };
-        vec![Read::Talk(name.clone(), ends), Read::Details(name.clone())]
+        vec![self.read_talk(), Read::Details(name.clone())]
+    }
+
+    fn read_talk(&self) -> Read {
+        let since = self.frame().map_or(0, |frame| frame.created_at);
+        Read::Talk { frame: self.talk.frame.clone(), since, ends: self.talk.ends() }
     }
 
     /// The frames that are shown, by name: a list whose lines change places cannot be aimed at.
     pub fn frames(&self) -> Vec<&FrameSummary> {
         let wanted = self.filter.to_lowercase();
         let fits = |frame: &&FrameSummary| {
+            // The chosen one stays, whatever becomes of it: the choice moves by keys alone.
             wanted.is_empty()
+                || self.chosen.as_deref() == Some(frame.name.as_str())
                 || [
                     Some(frame.name.as_str()),
                     frame.project.as_deref(),
@@ -238,6 +262,11 @@ impl App {
         self.shown_since.get(approval).is_some_and(|since| self.now_ms.saturating_sub(*since) >= UNREAD_MS)
     }
 
+    /// Whether whoever presses a key knows what is chosen: it did not move by itself a moment ago.
+    pub fn is_choice_known(&self) -> bool {
+        self.now_ms.saturating_sub(self.moved_at) >= UNREAD_MS
+    }
+
     /// Says something at the bottom.
     pub fn say(&mut self, text: impl Into<String>, is_bad: bool) {
         let text = visible::line(&text.into());
@@ -251,39 +280,63 @@ impl App {
         }
         self.chosen.clone_from(&name);
         self.talk = Conversation::of(name.clone().unwrap_or_default());
-        self.log.clear();
         (self.details, self.stats) = (None, None);
         self.scroll = 0;
-        self.see();
         let mut effects: Vec<Effect> = self.reads_of_frame().into_iter().map(Effect::Read).collect();
-        effects.push(self.follow_log());
+        effects.extend(self.follow_log());
         effects.extend(self.look_again());
         effects
     }
 
-    /// The log that is wanted now.
-    pub fn follow_log(&self) -> Effect {
-        let wanted = self.tab == Tab::Log && self.screen == Screen::Frames;
-        Effect::FollowLog(self.chosen.clone().filter(|_| wanted))
+    /// Another log, when another one is wanted now than the one that is followed.
+    pub fn follow_log(&mut self) -> Option<Effect> {
+        let runs = self.frame().is_some_and(|frame| frame.state == FrameState::Running);
+        let is_shown = self.tab == Tab::Log && self.screen == Screen::Frames;
+        // That of a frame that does not run ends at once, and is not asked for again.
+        let is_over = self.ended.is_some() && self.ended == self.chosen && !runs;
+        let wanted = self.chosen.clone().filter(|_| is_shown && !is_over);
+        if wanted == self.followed {
+            return None;
+        }
+        // What is followed from now on begins with its last lines.
+        if wanted.is_some() {
+            self.log.clear();
+            self.ended = None;
+        }
+        self.followed.clone_from(&wanted);
+        Some(Effect::FollowLog(wanted))
     }
 
     /// What is asked again and again while it is shown; called every second or two.
     pub fn look_again(&self) -> Option<Effect> {
-        let runs = self.frame().is_some_and(|frame| frame.state == mimir_model::frame::FrameState::Running);
+        let runs = self.frame().is_some_and(|frame| frame.state == FrameState::Running);
         (runs && self.tab == Tab::About && self.screen == Screen::Frames)
             .then(|| self.chosen.clone().map(|name| Effect::Read(Read::Stats(name))))
             .flatten()
     }
 
-    /// Remembers since when an approval is on the screen.
-    fn see(&mut self) {
-        let shown = self.asked().map(|approval| approval.id.clone());
-        let now = self.now_ms;
+    /// It was drawn; `is_asked` when what is asked was on it, uncovered. Remembers since when.
+    pub fn drawn(&mut self, is_asked: bool) {
+        let shown = self.asked().filter(|_| is_asked).map(|approval| approval.id.clone());
         let known = shown.as_ref().and_then(|id| self.shown_since.get(id)).copied();
         self.shown_since.clear();
         if let Some(id) = shown {
-            self.shown_since.insert(id, known.unwrap_or(now));
+            self.shown_since.insert(id, known.unwrap_or(self.now_ms));
         }
+    }
+
+    /// Keeps the text in place when more comes below it, and what is scrolled within what there is.
+    pub fn hold_place(&mut self, lines: usize, rows: u16, width: u16, is_from_end: bool) {
+        let shown = (self.screen, self.tab, self.chosen.clone(), width);
+        if let Some((before, had)) = &self.extent
+            && is_from_end
+            && self.scroll > 0
+            && *before == shown
+        {
+            self.scroll += lines.saturating_sub(*had);
+        }
+        self.scroll = self.scroll.min(lines.saturating_sub(usize::from(rows)));
+        self.extent = Some((shown, lines));
     }
 
     /// Whether something goes away by itself at its time. Says whether the screen is another one.
@@ -297,9 +350,7 @@ impl App {
 
     /// Takes in what was heard; says what is to be done.
     pub fn hear(&mut self, heard: Heard) -> Vec<Effect> {
-        let effects = self.take(heard);
-        self.see();
-        effects
+        self.take(heard)
     }
 
     fn take(&mut self, heard: Heard) -> Vec<Effect> {
@@ -311,10 +362,12 @@ impl App {
                     self.facts.link = Link::Up;
                 }
                 self.facts.is_read = true;
-                self.keep_choice()
+                let mut effects = self.keep_choice();
+                effects.extend(self.follow_log());
+                effects
             }
             Heard::Approvals(mut approvals) => {
-                approvals.retain(|approval| approval.state == mimir_model::approval::ApprovalState::Pending);
+                approvals.retain(|approval| approval.state == ApprovalState::Pending);
                 approvals.sort_by_key(|approval| approval.asked_at);
                 self.facts.approvals = approvals;
                 self.drop_old_question();
@@ -324,16 +377,28 @@ impl App {
                 let known = self.run().map(|run| run.id.clone());
                 self.facts.runs = runs;
                 let again = self.facts.runs.iter().position(|run| Some(&run.id) == known.as_ref());
+                if known.is_some() && again.is_none() {
+                    self.moved_at = self.now_ms;
+                }
                 self.run = again.unwrap_or(0);
                 self.read_run()
             }
             Heard::Run(run) => {
-                self.facts.run = Some(*run);
+                if self.run().is_some_and(|chosen| chosen.id == run.run.id) {
+                    self.facts.run = Some(*run);
+                }
                 Vec::new()
             }
             Heard::Schedules(schedules) => {
+                let known = self.schedule().map(|schedule| schedule.name.clone());
                 self.facts.schedules = schedules;
-                self.schedule = self.schedule.min(self.facts.schedules.len().saturating_sub(1));
+                let again =
+                    self.facts.schedules.iter().position(|schedule| Some(&schedule.name) == known.as_ref());
+                if known.is_some() && again.is_none() {
+                    self.moved_at = self.now_ms;
+                }
+                let last = self.facts.schedules.len().saturating_sub(1);
+                self.schedule = again.unwrap_or_else(|| self.schedule.min(last));
                 Vec::new()
             }
             Heard::Spending(spending) => {
@@ -361,30 +426,35 @@ impl App {
             Heard::Log(frame, line) => {
                 if Some(&frame) == self.chosen.as_ref() {
                     self.log.push_back(line);
-                    if self.scroll > 0 && self.tab == Tab::Log {
-                        self.scroll += 1;
-                    }
                     while self.log.len() > LOG {
                         self.log.pop_front();
                     }
                 }
                 Vec::new()
             }
-            Heard::Did(ask) => {
-                if let Change::Send { frame, text, .. } = &ask
-                    && self.drafts.get(frame) == Some(text)
-                {
-                    self.drafts.remove(frame);
+            Heard::LogEnded(frame) => {
+                if self.followed.as_ref() == Some(&frame) {
+                    self.followed = None;
+                    self.ended = Some(frame);
                 }
-                self.say(format!("$ {}", ask.command()), false);
-                Vec::new()
+                // Whether it goes on shows the frame's state.
+                vec![Effect::Read(Read::Frames)]
             }
-            Heard::Failed { ask, problem } => {
-                self.say(format!("{} ($ {})", words_of(&problem), ask.command()), true);
-                Vec::new()
+            Heard::Did { change, is_over } => {
+                let later = if is_over { "" } else { " (it takes longer; the list shows it)" };
+                self.say(format!("$ {}{later}", change.command()), false);
+                self.after(&change)
+            }
+            Heard::Failed { change, problem } => {
+                if let Change::Send { frame, text, .. } = &change {
+                    let begun = self.drafts.entry(frame.clone()).or_default();
+                    *begun = if begun.is_empty() { text.clone() } else { format!("{text}\n\n{begun}") };
+                }
+                self.say(format!("{} ($ {})", words_of(&problem), change.command()), true);
+                self.after(&change)
             }
             // Whatever vanished while it was asked about shows in the lists.
-            Heard::Unread(Read::Talk(..) | Read::Details(_) | Read::Stats(_) | Read::Run(_), problem)
+            Heard::Unread(Read::Talk { .. } | Read::Details(_) | Read::Stats(_) | Read::Run(_), problem)
                 if problem.status == 404 =>
             {
                 Vec::new()
@@ -410,19 +480,46 @@ impl App {
             }
             Followed::Back | Followed::Reset => {
                 self.facts.link = Link::Up;
-                self.read_all()
+                self.talk.forget_live();
+                let mut effects = self.read_all();
+                effects.extend(self.follow_log());
+                effects
             }
             // From a newer gateway: what it is about is not known, so everything may be another one.
             Followed::Unknown(_) => vec![Effect::Read(Read::Frames)],
             Followed::Event(event) => {
                 self.facts.link = Link::Up;
-                let mut reads = self.facts.hear(&event);
-                if self.talk.hear(&event) == Next::Read {
-                    reads.push(Read::Talk(self.talk.frame.clone(), self.talk.ends()));
+                let mut effects: Vec<Effect> =
+                    self.facts.hear(&event).into_iter().map(Effect::Read).collect();
+                match self.talk.hear(&event) {
+                    Next::Read => effects.push(Effect::Read(self.read_talk())),
+                    Next::ReadSoon => effects.push(Effect::ReadSoon(self.read_talk())),
+                    Next::Nothing | Next::Redraw => {}
                 }
-                reads.into_iter().map(Effect::Read).collect()
+                let is_chosen =
+                    event.subject.frame_name.as_ref().map(|name| name.as_str()) == self.chosen.as_deref();
+                if let (true, EventKind::FrameMoved { .. } | EventKind::FrameNote { .. }) =
+                    (is_chosen, &event.what)
+                {
+                    effects.extend(self.chosen.clone().map(|name| Effect::Read(Read::Details(name))));
+                }
+                effects
             }
         }
+    }
+
+    /// What a change makes another one, where no event tells of it.
+    fn after(&self, change: &Change) -> Vec<Effect> {
+        let reads = match change {
+            Change::Verb(frame, _) => vec![Read::Frames, Read::Details(frame.clone())],
+            Change::Answer(..) => vec![Read::Approvals, Read::Frames],
+            Change::Send { .. } | Change::Abort { .. } => vec![self.read_talk(), Read::Frames],
+            Change::ApproveRun(..) | Change::CancelRun(_) | Change::RetryRun(_) => vec![Read::Runs],
+            Change::RunSchedule(_) | Change::PauseSchedule(_) | Change::ResumeSchedule(_) => {
+                vec![Read::Schedules, Read::Runs]
+            }
+        };
+        reads.into_iter().map(Effect::Read).collect()
     }
 
     fn keep_choice(&mut self) -> Vec<Effect> {
@@ -433,6 +530,7 @@ impl App {
             Some(name) => {
                 let place = names.iter().position(|other| *other > name.as_str());
                 let next = place.and_then(|at| names.get(at)).or(names.last()).map(|name| (*name).to_owned());
+                self.moved_at = self.now_ms;
                 self.choose(next)
             }
             None => {
@@ -454,17 +552,16 @@ impl App {
         }
     }
 
-    /// What somebody else answered is not asked any more.
+    /// What somebody else answered is not asked any more. The overlay stays: whoever types there would go on typing, and
+    /// the words would be commands.
     fn drop_old_question(&mut self) {
-        let id = match &self.overlay {
-            Some(Overlay::Question(question)) => question.approval.id.clone(),
-            Some(Overlay::Deny { approval, .. }) => approval.clone(),
+        let open = &self.facts.approvals;
+        let (id, is_settled) = match &mut self.overlay {
+            Some(Overlay::Question(question)) => (&question.approval.id, &mut question.is_settled),
+            Some(Overlay::Deny { approval, is_settled, .. }) => (&*approval, is_settled),
             _ => return,
         };
-        if !self.facts.approvals.iter().any(|approval| approval.id == id) {
-            self.overlay = None;
-            self.say("that was answered elsewhere", false);
-        }
+        *is_settled |= !open.iter().any(|approval| approval.id == *id);
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Next {
     Redraw,
     /// The history is another one now.
     Read,
+    /// It changes all the time, by pieces whose begin was not seen.
+    ReadSoon,
 }
 
 /// A conversation on the screen.
@@ -55,7 +57,7 @@ pub struct Conversation {
     pub waiting: Vec<MessageView>,
     /// Whether it was read at all.
     pub is_read: bool,
-    /// Grows with every change, for whoever keeps what was drawn.
+    /// Grows with every change of the history, for whoever keeps what was drawn of it.
     pub version: u64,
     live: Vec<(u64, Piece)>,
     saw_begin: bool,
@@ -73,15 +75,17 @@ impl Conversation {
         self.ends
     }
 
-    /// The pieces of the turn that goes on, when all of them were seen.
+    /// The pieces of the turn that goes on, when its begin was seen; they stay until the history has them.
     pub fn live(&self) -> impl Iterator<Item = &Piece> {
-        self.live.iter().filter(|_| self.saw_begin).map(|(_, piece)| piece)
+        self.live.iter().map(|(_, piece)| piece)
     }
 
     /// The turns, without the one that `live` tells.
     pub fn told(&self) -> &[TurnView] {
         match self.turns.split_last() {
-            Some((last, before)) if self.saw_begin && last.role == "assistant" && last.ended_at.is_none() => {
+            Some((last, before))
+                if !self.live.is_empty() && last.role == "assistant" && last.ended_at.is_none() =>
+            {
                 before
             }
             _ => &self.turns,
@@ -90,6 +94,11 @@ impl Conversation {
 
     /// Takes in the history, as it was when `ends` turns had been seen to end.
     pub fn read(&mut self, details: Option<SessionDetails>, waiting: Vec<MessageView>, ends: u64) {
+        let id = |session: &SessionSummary| session.id.clone();
+        let (before, now) = (self.session.as_ref().map(id), details.as_ref().map(|now| id(&now.summary)));
+        if before.is_some() && before != now {
+            self.forget_live();
+        }
         (self.session, self.turns) = match details {
             Some(details) => (Some(details.summary), details.turns),
             None => (None, Vec::new()),
@@ -97,6 +106,13 @@ impl Conversation {
         self.waiting = waiting;
         self.live.retain(|(seen, _)| *seen >= ends);
         self.is_read = true;
+        self.version += 1;
+    }
+
+    /// Something may have been missed: what goes on is read from the history until its turn ends.
+    pub fn forget_live(&mut self) {
+        self.live.clear();
+        self.saw_begin = false;
         self.version += 1;
     }
 
@@ -132,11 +148,11 @@ impl Conversation {
             | EventKind::Retry { .. }
                 if !self.saw_begin =>
             {
-                Next::Read
+                Next::ReadSoon
             }
             what => self.add(what),
         };
-        if next != Next::Nothing {
+        if next == Next::Read {
             self.version += 1;
         }
         next
@@ -280,7 +296,7 @@ mod tests {
         let mut talk = Conversation::of("blog".into());
         let half = [turn("user", "hi", true), turn("assistant", "do", false)];
         talk.read(Some(session("blog", &half)), Vec::new(), 0);
-        assert_eq!(talk.hear(&event("blog", text("ne"))), Next::Read);
+        assert_eq!(talk.hear(&event("blog", text("ne"))), Next::ReadSoon);
         assert_eq!(told(&talk), ["hi", "do"]);
     }
 
@@ -296,6 +312,29 @@ mod tests {
         talk.hear(&event("blog", EventKind::Text { delta: "two".into(), part: "p2".into() }));
         talk.read(Some(session("blog", &[turn("assistant", "one", true)])), Vec::new(), ends);
         assert_eq!(told(&talk), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_was_missed_in_a_gap_shows_once() {
+        let mut talk = Conversation::of("blog".into());
+        talk.read(Some(session("blog", &[])), Vec::new(), 0);
+        talk.hear(&event("blog", sending()));
+        talk.hear(&event("blog", text("do")));
+        talk.forget_live();
+        talk.read(Some(session("blog", &[turn("assistant", "done", true)])), Vec::new(), talk.ends());
+        assert_eq!(told(&talk), ["done"]);
+    }
+
+    #[test]
+    fn another_conversation_does_not_inherit_the_words_of_the_one_before() {
+        let mut talk = Conversation::of("blog".into());
+        talk.read(Some(session("blog", &[])), Vec::new(), 0);
+        talk.hear(&event("blog", sending()));
+        talk.hear(&event("blog", text("one")));
+        let mut other = session("blog", &[turn("user", "else", true)]);
+        other.summary.id = "ssn_2".into();
+        talk.read(Some(other), Vec::new(), talk.ends());
+        assert_eq!(told(&talk), ["else"]);
     }
 
     #[test]

@@ -28,12 +28,14 @@ pub enum Effect {
     Change(Change),
     /// Look at something.
     Read(Read),
+    /// Look at it within some seconds: it changes all the time.
+    ReadSoon(Read),
     /// Follow that frame's log, or none any more.
     FollowLog(Option<String>),
 }
 
 /// What is looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// All frames.
     Frames,
@@ -47,12 +49,29 @@ pub enum Read {
     Schedules,
     /// Budgets and costs.
     Spending,
-    /// The newest conversation of a frame; the number goes back with it.
-    Talk(String, u64),
+    /// The newest conversation of a frame.
+    Talk {
+        /// Whose.
+        frame: String,
+        /// Only those that began since then (UTC ms): an older frame may have had the name.
+        since: u64,
+        /// Goes back with the answer.
+        ends: u64,
+    },
     /// All of a frame.
     Details(String),
     /// What a frame uses.
     Stats(String),
+}
+
+impl Read {
+    /// Whether both look at the same, however they were asked for.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Talk { frame, .. }, Self::Talk { frame: same, .. }) => frame == same,
+            _ => self == other,
+        }
+    }
 }
 
 /// What is changed.
@@ -66,7 +85,7 @@ pub enum Change {
     Send {
         /// Whose.
         frame: String,
-        /// In which conversation; a new one when absent.
+        /// In which conversation; the last one, or a new one, when absent.
         session: Option<String>,
         /// The words.
         text: String,
@@ -107,12 +126,13 @@ impl Change {
                 Say::Answer => {
                     let words: Vec<String> =
                         answer.answers.iter().map(|picked| quoted(&picked.join(", "))).collect();
-                    format!("mimir approvals answer {id} {}", words.join(" "))
+                    format!("mimir approvals answer {id} -- {}", words.join(" "))
                 }
             },
             Self::Send { frame, session, text } => {
                 let session = session.as_ref().map(|id| format!(" --session {id}")).unwrap_or_default();
-                format!("mimir send --frame {frame}{session} {}", quoted(text))
+                let end = if text.starts_with('-') { " --" } else { "" };
+                format!("mimir send --frame {frame}{session}{end} {}", quoted(text))
             }
             Self::Abort { session, .. } => format!("mimir sessions abort {session}"),
             Self::ApproveRun(run, None) => format!("mimir runs approve {run}"),
@@ -158,12 +178,19 @@ pub enum Heard {
     Stats(FrameStats),
     /// A line of a frame's log.
     Log(String, FrameLogLine),
-    /// It was done.
-    Did(Change),
+    /// That frame's log ended, as it does with its container or with the gateway.
+    LogEnded(String),
+    /// It was done, or begun when it takes longer than anybody waits.
+    Did {
+        /// What.
+        change: Change,
+        /// Whether it is over.
+        is_over: bool,
+    },
     /// It was not.
     Failed {
         /// What.
-        ask: Change,
+        change: Change,
         /// Why.
         problem: Box<Problem>,
     },

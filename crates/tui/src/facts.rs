@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use mimir_model::event::{Event, EventKind};
+use mimir_model::message::DeliveryState;
 use mimir_model::visible;
 use mimir_model::wire::approvals::ApprovalView;
 use mimir_model::wire::budgets::Spending;
@@ -140,7 +141,10 @@ impl Facts {
                 doing.tool = None;
                 doing.words = last_line(answer);
             }
-            EventKind::TurnStarted { .. } => doing.tool = None,
+            EventKind::TurnStarted { .. } | EventKind::FrameMoved { .. } => doing.tool = None,
+            EventKind::MessageMoved { to: DeliveryState::Failed | DeliveryState::Cancelled, .. } => {
+                doing.tool = None
+            }
             EventKind::FrameRemoved {} => drop(self.doing.remove(frame)),
             _ => {}
         }
@@ -224,6 +228,7 @@ mod tests {
     use super::*;
     use crate::examples::event;
     use mimir_model::agent::ToolStatus;
+    use mimir_model::frame::FrameState;
 
     fn tool(status: ToolStatus, input: Option<serde_json::Value>) -> EventKind {
         EventKind::Tool { call: "c".into(), tool: "bash".into(), status, title: None, input, output: None }
@@ -242,6 +247,11 @@ mod tests {
         assert_eq!(doing(&facts).as_deref(), Some("bash cargo test"), "a later event has no argument");
         facts.hear(&event("blog", tool(ToolStatus::Completed, None)));
         assert_eq!(doing(&facts), None);
+        facts
+            .hear(&event("blog", tool(ToolStatus::Running, Some(serde_json::json!({"command": "sleep 9"})))));
+        let (from, to) = (FrameState::Running, FrameState::Stopped);
+        facts.hear(&event("blog", EventKind::FrameMoved { from, to, reason: None }));
+        assert_eq!(doing(&facts), None, "what does not run does nothing");
     }
 
     #[test]

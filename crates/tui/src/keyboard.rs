@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{self, Event};
+use crossterm::event::{self, Event, KeyEventKind};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -46,6 +46,32 @@ impl Keyboard {
             Ok(None) => !tell.is_closed(),
             Err(_) => false,
         }
+    }
+
+    /// Whether a key was pressed; only while it is held.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn was_pressed(&self) -> std::io::Result<bool> {
+        while event::poll(Duration::ZERO)? {
+            if matches!(event::read()?, Event::Key(key) if key.kind != KeyEventKind::Release) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Forgets what was typed and not read; only while it is held.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn forget(&self) -> std::io::Result<()> {
+        // Where standard input is no terminal there is nothing to forget.
+        let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
+        while event::poll(Duration::ZERO)? {
+            drop(event::read()?);
+        }
+        Ok(())
     }
 
     /// Nothing is read any more when this returns.

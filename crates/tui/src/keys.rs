@@ -23,6 +23,7 @@ pub const KEYS: &[(&str, &[(&str, &str)])] = &[
             ("y", "allow what is asked, or answer the question"),
             ("A", "allow it always"),
             ("n", "deny it, with a reason"),
+            ("v", "all of what is asked"),
             ("Tab", "conversation, log, events, about"),
             ("PgUp PgDn", "scroll; End goes to the newest"),
             ("x", "show tool calls and thoughts whole"),

@@ -91,6 +91,19 @@ mod tests {
         assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
     }
 
+    proptest::proptest! {
+        /// Whatever an agent writes: it is drawn, and in no line is a control character.
+        #[test]
+        fn no_words_break_it(pieces in proptest::collection::vec(proptest::sample::select(&[
+            "# ", "- ", "1. ", "> ", "```", "`", "**", "_", "|", "\n", "\n\n", "    ", "[a](b)", "![x](y)", "<b>", "&amp;", "$x$", "$$",
+            "[^1]", "[^1]: ", "---", "- [ ] ", "> [!NOTE]\n", "a", "日本", "\u{202e}", "\u{1b}[31m", "\t", "|-|-|\n", "~~", "\\", "<!--",
+        ][..]), 0..60)) {
+            let all = lines(&pieces.concat(), Theme { color: false }, 40);
+            let shown: String = all.iter().map(ToString::to_string).collect();
+            proptest::prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\t'), "{shown:?}");
+        }
+    }
+
     #[test]
     fn without_colour_there_is_none() {
         let all = lines("# x\n\n> [!WARNING]\n> y\n\n[a](https://example.org)", Theme { color: false }, 40);

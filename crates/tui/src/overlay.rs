@@ -40,6 +40,8 @@ pub enum Overlay {
         about: String,
         /// The words.
         typed: Typed,
+        /// Whether somebody else, a rule or the time answered meanwhile: what is being typed must not become commands.
+        is_settled: bool,
     },
     /// An agent's questions.
     Question(Question),
@@ -49,6 +51,8 @@ pub enum Overlay {
         text: String,
         /// What follows from a yes.
         then: Effect,
+        /// Since when it is asked (UTC ms).
+        since: u64,
     },
     /// A new frame.
     Create(Create),
@@ -85,13 +89,17 @@ pub struct Question {
     pub picked: Vec<Vec<String>>,
     /// Words of one's own for this one.
     pub own: Option<Typed>,
+    /// Whether something was picked or taken back where several may be: Enter then picks nothing more.
+    pub is_touched: bool,
+    /// Whether somebody else answered meanwhile.
+    pub is_settled: bool,
 }
 
 impl Question {
     /// From the first one on.
     pub fn new(approval: ApprovalView) -> Self {
         let picked = vec![Vec::new(); approval.questions.len()];
-        Self { approval, at: 0, cursor: 0, picked, own: None }
+        Self { approval, at: 0, cursor: 0, picked, own: None, is_touched: false, is_settled: false }
     }
 
     /// How many lines can be chosen: the options, and "something else".
@@ -111,11 +119,13 @@ impl Question {
             *picked = vec![option.label.clone()];
             return true;
         }
-        let known = picked.iter().position(|label| *label == option.label);
-        match (known, ends) {
-            (Some(at), false) => drop(picked.remove(at)),
-            (None, _) => picked.push(option.label.clone()),
-            (Some(_), true) => {}
+        if ends && self.is_touched {
+            return true;
+        }
+        self.is_touched = true;
+        match picked.iter().position(|label| *label == option.label) {
+            Some(at) => drop(picked.remove(at)),
+            None => picked.push(option.label.clone()),
         }
         ends
     }
@@ -129,6 +139,7 @@ impl Question {
             }
             picked.push(words);
         }
+        self.is_touched = true;
         self.own = None;
     }
 
@@ -137,6 +148,7 @@ impl Question {
         self.at += 1;
         self.cursor = 0;
         self.own = None;
+        self.is_touched = false;
         self.at < self.approval.questions.len()
     }
 }
@@ -198,9 +210,12 @@ mod tests {
         assert!(asked.go_on());
         assert!(!asked.pick(false), "of several more may come");
         asked.cursor = 1;
-        assert!(asked.pick(true));
+        assert!(!asked.pick(false));
+        asked.cursor = 0;
+        assert!(!asked.pick(false), "taken back");
+        assert!(asked.pick(true), "Enter goes on and picks nothing more");
         assert!(!asked.go_on());
-        assert_eq!(asked.picked, [vec!["b".to_owned()], vec!["c".into(), "d".into()]]);
+        assert_eq!(asked.picked, [vec!["b".to_owned()], vec!["d".into()]]);
     }
 
     #[test]

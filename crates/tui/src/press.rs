@@ -16,6 +16,9 @@ use crate::typing;
 use crate::view::approval;
 use crate::view::areas::{Areas, areas};
 
+/// Behind every end; drawing takes it back to what there is.
+const FAR: usize = usize::MAX / 2;
+
 /// What is to be done about what the terminal says.
 pub fn press(app: &mut App, event: &Event) -> Vec<Effect> {
     match event {
@@ -85,7 +88,7 @@ fn everywhere(app: &mut App, key: KeyCode) -> Option<Vec<Effect>> {
         KeyCode::PageUp => scroll(app, page(app)),
         KeyCode::PageDown => scroll(app, -page(app)),
         KeyCode::End => {
-            app.scroll = 0;
+            app.scroll = if is_from_begin(app) { FAR } else { 0 };
             Vec::new()
         }
         _ => return None,
@@ -95,6 +98,12 @@ fn everywhere(app: &mut App, key: KeyCode) -> Option<Vec<Effect>> {
 fn over(app: &mut App, overlay: Overlay) -> Vec<Effect> {
     app.overlay = Some(overlay);
     Vec::new()
+}
+
+/// Asks first.
+fn confirm(app: &mut App, text: String, then: Effect) -> Vec<Effect> {
+    let since = app.now_ms;
+    over(app, Overlay::Confirm { text, then, since })
 }
 
 fn on_frames(app: &mut App, key: KeyCode) -> Vec<Effect> {
@@ -107,13 +116,15 @@ fn on_frames(app: &mut App, key: KeyCode) -> Vec<Effect> {
         KeyCode::BackTab | KeyCode::Left | KeyCode::Char('h') => return to_tab(app, Tab::ALL.len() - 1),
         KeyCode::Char('x') => {
             app.unfolded = !app.unfolded;
-            app.talk.version += 1;
             return Vec::new();
         }
         _ => {}
     }
     let Some(frame) = app.frame() else { return Vec::new() };
     let (name, state) = (frame.name.clone(), frame.state);
+    if !app.is_choice_known() {
+        return nothing(app, "another frame was chosen just now, because yours went; press the key again");
+    }
     let aside = |words: &[&str], wait| {
         let arguments = words.iter().map(|word| (*word).to_owned()).collect();
         vec![Effect::StepAside { arguments, wait }]
@@ -137,13 +148,17 @@ fn on_frames(app: &mut App, key: KeyCode) -> Vec<Effect> {
         KeyCode::Char('b') => match app.talk.session.as_ref().map(|session| session.id.clone()) {
             Some(session) => {
                 let then = Effect::Change(Change::Abort { session, frame: name.clone() });
-                over(app, Overlay::Confirm { text: format!("Stop the turn of {name}?"), then })
+                confirm(app, format!("Stop the turn of {name}?"), then)
             }
             None => nothing(app, "nothing was said to it yet"),
         },
         KeyCode::Char('y') => allow(app, Say::Once),
         KeyCode::Char('A') => allow(app, Say::Always),
         KeyCode::Char('n') => deny(app),
+        KeyCode::Char('v') => match app.asked().map(|asked| asked.id.clone()) {
+            Some(id) => aside(&["approvals", "show", &id], true),
+            None => nothing(app, "nothing is asked here; w goes to who waits for you"),
+        },
         _ => Vec::new(),
     }
 }
@@ -162,10 +177,10 @@ fn allow(app: &mut App, how: Say) -> Vec<Effect> {
     let then = Effect::Change(Change::Answer(asked.id.clone(), answer));
     if !approval::is_whole(app, &asked, areas(app).asked) {
         let text = format!(
-            "only a part of it is on the screen; `:approvals show {}` shows all.\nAllow it unread?",
+            "only a part of it is on the screen; v shows all of it ({}).\nAllow it unread?",
             asked.id
         );
-        return over(app, Overlay::Confirm { text, then });
+        return confirm(app, text, then);
     }
     vec![then]
 }
@@ -174,7 +189,7 @@ fn deny(app: &mut App) -> Vec<Effect> {
     let Some(asked) = app.asked().cloned() else {
         return nothing(app, "nothing is asked here; w goes to who waits for you");
     };
-    over(app, Overlay::Deny { approval: asked.id, about: asked.text, typed: typed("") })
+    over(app, Overlay::Deny { approval: asked.id, about: asked.text, typed: typed(""), is_settled: false })
 }
 
 fn nothing(app: &mut App, why: &str) -> Vec<Effect> {
@@ -185,6 +200,9 @@ fn nothing(app: &mut App, why: &str) -> Vec<Effect> {
 fn on_runs(app: &mut App, key: KeyCode) -> Vec<Effect> {
     let Some(run) = app.run() else { return Vec::new() };
     let (id, state, title) = (run.id.clone(), run.state, run.title.clone());
+    if !app.is_choice_known() {
+        return nothing(app, "another run was chosen just now, because yours went; press the key again");
+    }
     match key {
         KeyCode::Char('y') if state == RunState::Held => {
             // What a yes is bound to is read with the run.
@@ -194,13 +212,15 @@ fn on_runs(app: &mut App, key: KeyCode) -> Vec<Effect> {
             let reason = details.run.reason.clone().unwrap_or_default();
             let subject =
                 details.held.as_ref().map(|held| held.subject.clone()).filter(|subject| !subject.is_empty());
-            let text = format!("Let {title} go on? {reason}");
-            over(app, Overlay::Confirm { text, then: Effect::Change(Change::ApproveRun(id, subject)) })
+            let bound =
+                subject.as_ref().map(|subject| format!("\nThe yes is for {subject}.")).unwrap_or_default();
+            let text = format!("Let {title} go on? {reason}{bound}");
+            confirm(app, text, Effect::Change(Change::ApproveRun(id, subject)))
         }
         KeyCode::Char('y') => nothing(app, "it waits for nobody's yes"),
         KeyCode::Char('C') => {
             let text = format!("Cancel {title}?");
-            over(app, Overlay::Confirm { text, then: Effect::Change(Change::CancelRun(id)) })
+            confirm(app, text, Effect::Change(Change::CancelRun(id)))
         }
         KeyCode::Char('R') => vec![Effect::Change(Change::RetryRun(id))],
         KeyCode::Enter => {
@@ -214,10 +234,13 @@ fn on_runs(app: &mut App, key: KeyCode) -> Vec<Effect> {
 fn on_schedules(app: &mut App, key: KeyCode) -> Vec<Effect> {
     let Some(schedule) = app.schedule() else { return Vec::new() };
     let (name, is_paused) = (schedule.name.clone(), schedule.paused_because.is_some());
+    if !app.is_choice_known() {
+        return nothing(app, "another schedule was chosen just now, because yours went; press the key again");
+    }
     match key {
         KeyCode::Char('r') => {
             let text = format!("Do {name} now?");
-            over(app, Overlay::Confirm { text, then: Effect::Change(Change::RunSchedule(name)) })
+            confirm(app, text, Effect::Change(Change::RunSchedule(name)))
         }
         KeyCode::Char('P') if is_paused => vec![Effect::Change(Change::ResumeSchedule(name))],
         KeyCode::Char('P') => vec![Effect::Change(Change::PauseSchedule(name))],
@@ -228,7 +251,7 @@ fn on_schedules(app: &mut App, key: KeyCode) -> Vec<Effect> {
 fn to_screen(app: &mut App, screen: Screen) -> Vec<Effect> {
     app.screen = screen;
     app.scroll = 0;
-    let mut effects = vec![app.follow_log()];
+    let mut effects: Vec<Effect> = app.follow_log().into_iter().collect();
     effects.extend(app.read_run());
     effects.extend(app.look_again());
     effects
@@ -242,8 +265,7 @@ fn to_tab(app: &mut App, by: usize) -> Vec<Effect> {
 fn set_tab(app: &mut App, tab: Tab) -> Vec<Effect> {
     app.tab = tab;
     app.scroll = 0;
-    app.log.clear();
-    let mut effects = vec![app.follow_log()];
+    let mut effects: Vec<Effect> = app.follow_log().into_iter().collect();
     effects.extend(app.look_again());
     effects
 }
@@ -280,8 +302,8 @@ fn choose(app: &mut App, step: Step) -> Vec<Effect> {
     match app.screen {
         Screen::Frames => {
             let names: Vec<String> = app.frames().iter().map(|frame| frame.name.clone()).collect();
-            let at = names.iter().position(|name| Some(name) == app.chosen.as_ref()).unwrap_or(0);
-            let next = names.get(to(at, names.len())).cloned();
+            let at = names.iter().position(|name| Some(name) == app.chosen.as_ref());
+            let next = names.get(at.map_or(0, |at| to(at, names.len()))).cloned();
             app.choose(next)
         }
         Screen::Runs => {
@@ -308,10 +330,13 @@ fn half(app: &App) -> isize {
 /// Towards the begin with positive lines.
 fn scroll(app: &mut App, lines: isize) -> Vec<Effect> {
     // What is read from its begin goes the other way.
-    let is_from_begin = app.screen != Screen::Frames || app.tab == Tab::About;
-    let lines = if is_from_begin { -lines } else { lines };
-    app.scroll = app.scroll.saturating_add_signed(lines).min(100_000);
+    let lines = if is_from_begin(app) { -lines } else { lines };
+    app.scroll = app.scroll.saturating_add_signed(lines);
     Vec::new()
+}
+
+fn is_from_begin(app: &App) -> bool {
+    app.screen != Screen::Frames || app.tab == Tab::About
 }
 
 fn on_mouse(app: &mut App, mouse: MouseEvent) -> Vec<Effect> {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crossterm::event::{Event, KeyEventKind};
-use mimir_client::GatewayClient;
-use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
+use crossterm::event::Event;
+use mimir_client::{Followed, GatewayClient};
+use mimir_model::event::EventKind;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::app::{App, CommandLine};
 use crate::effect::{Effect, Heard, Read};
@@ -19,9 +20,15 @@ use crate::keyboard::Keyboard;
 use crate::press::press;
 use crate::terminal::Screen;
 use crate::theme::Theme;
-use crate::view::{Kept, draw};
+use crate::view::{Kept, draw, is_asked_shown};
 use crate::work::Worker;
 
+/// What is heard is drawn so soon, and no sooner: thirty times a second are enough.
+const FRAME: Duration = Duration::from_millis(33);
+/// Keys that come so soon after another program had the terminal were meant for that.
+const DEAF_MS: u64 = 300;
+/// How long a program that has the terminal may take to end.
+const TO_END: Duration = Duration::from_secs(3);
 /// Ages, and what nobody tells, are looked at so often.
 const TICK: Duration = Duration::from_secs(1);
 /// So many ticks between two looks at everything, for what no event tells.
@@ -67,13 +74,13 @@ pub async fn run(settings: Settings) -> Result<(), UiError> {
 }
 
 async fn show(settings: Settings) -> Result<(), UiError> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut hung_up = signal(SignalKind::hangup())?;
+    let signals =
+        Signals { terminated: signal(SignalKind::terminate())?, hung_up: signal(SignalKind::hangup())? };
     // Of a program that has the terminal for a while; ours comes as a key.
     let _interrupts = signal(SignalKind::interrupt())?;
     let _quits = signal(SignalKind::quit())?;
-    let (tell_key, mut keys) = unbounded_channel();
-    let (tell, mut heard) = unbounded_channel();
+    let (tell_key, keys) = unbounded_channel();
+    let (tell, heard) = unbounded_channel();
     let mut app =
         App::new(Theme { color: settings.color }, settings.folder.clone(), settings.commands.clone());
     app.elsewhere.clone_from(&settings.elsewhere);
@@ -83,35 +90,62 @@ async fn show(settings: Settings) -> Result<(), UiError> {
     let keyboard = Keyboard::begin(tell_key)?;
     let worker = Worker::new(settings.gateway.clone(), tell, settings.key);
     worker.follow();
-    let mut ui = Ui { settings, app, kept: Kept::default(), screen, keyboard, worker };
+    let kept = Kept::default();
+    let mut ui = Ui { settings, app, kept, screen, keyboard, worker, signals, keys, heard, deaf_until: 0 };
     let begin = ui.app.read_all();
-    ui.perform(begin, &mut keys).await?;
+    ui.perform(begin).await?;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticked: u64 = 0;
-    ui.draw()?;
+    // When what was heard is drawn at the latest.
+    let mut due: Option<Instant> = Some(Instant::now());
     loop {
         let is_over = tokio::select! {
             biased;
-            _ = terminated.recv() => return Err(UiError::Signal(15)),
-            _ = hung_up.recv() => return Err(UiError::Signal(1)),
-            key = keys.recv() => match key {
-                Some(key) => ui.on_keys(key, &mut keys).await?,
+            number = ui.signals.next() => return Err(UiError::Signal(number)),
+            key = ui.keys.recv() => match key {
+                Some(key) => {
+                    due = Some(Instant::now());
+                    ui.on_keys(key).await?
+                }
                 None => return Err(UiError::Signal(1)),
             },
-            Some(first) = heard.recv() => {
-                ui.app.now_ms = (ui.settings.now_ms)();
-                ui.on_heard(first, &mut heard, &mut keys).await?
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                due = None;
+                ui.draw()?;
+                false
+            }
+            Some(first) = ui.heard.recv() => {
+                if ui.is_shown(&first) {
+                    due.get_or_insert_with(|| Instant::now() + FRAME);
+                }
+                ui.on_heard(first).await?
             }
             _ = ticks.tick() => {
                 ticked += 1;
-                ui.on_tick(ticked, &mut keys).await?
+                due.get_or_insert_with(Instant::now);
+                ui.on_tick(ticked).await?
             }
         };
         if is_over {
             return Ok(());
         }
-        ui.draw()?;
+    }
+}
+
+/// What ends the program from outside.
+struct Signals {
+    terminated: Signal,
+    hung_up: Signal,
+}
+
+impl Signals {
+    /// The number of the next one.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminated.recv() => 15,
+            _ = self.hung_up.recv() => 1,
+        }
     }
 }
 
@@ -122,53 +156,62 @@ struct Ui {
     screen: Screen,
     keyboard: Keyboard,
     worker: Worker,
+    signals: Signals,
+    keys: UnboundedReceiver<Event>,
+    heard: UnboundedReceiver<Heard>,
+    /// Until when keys are not for us (UTC ms): they were typed for another program.
+    deaf_until: u64,
 }
 
 impl Ui {
     fn draw(&mut self) -> io::Result<()> {
-        let (app, kept) = (&self.app, &mut self.kept);
-        self.screen.terminal.draw(|frame| draw(app, kept, frame)).map(drop)
+        let (app, kept) = (&mut self.app, &mut self.kept);
+        self.screen.terminal.draw(|frame| draw(app, kept, frame))?;
+        let is_asked = is_asked_shown(&self.app);
+        self.app.drawn(is_asked);
+        Ok(())
+    }
+
+    /// Whether it changes anything on the screen: pieces of other frames' answers do not.
+    fn is_shown(&self, heard: &Heard) -> bool {
+        let Heard::Followed(Followed::Event(event)) = heard else { return true };
+        let is_piece = matches!(event.what, EventKind::Text { .. } | EventKind::Reasoning { .. });
+        !is_piece || event.subject.frame_name.as_ref().map(|name| name.as_str()) == self.app.chosen.as_deref()
     }
 
     /// A key, and those that came with it: what is pasted without marks is drawn once.
-    async fn on_keys(&mut self, first: Event, keys: &mut UnboundedReceiver<Event>) -> io::Result<bool> {
+    async fn on_keys(&mut self, first: Event) -> Result<bool, UiError> {
         let mut next = Some(first);
         while let Some(event) = next {
             self.app.now_ms = (self.settings.now_ms)();
-            let effects = press(&mut self.app, &event);
-            if self.perform(effects, keys).await? {
+            let is_for_us = self.app.now_ms >= self.deaf_until || matches!(event, Event::Resize(..));
+            let effects = if is_for_us { press(&mut self.app, &event) } else { Vec::new() };
+            if self.perform(effects).await? {
                 return Ok(true);
             }
-            next = keys.try_recv().ok();
+            next = self.keys.try_recv().ok();
         }
         Ok(false)
     }
 
     /// What was heard, and what came with it.
-    async fn on_heard(
-        &mut self,
-        first: Heard,
-        heard: &mut UnboundedReceiver<Heard>,
-        keys: &mut UnboundedReceiver<Event>,
-    ) -> io::Result<bool> {
+    async fn on_heard(&mut self, first: Heard) -> Result<bool, UiError> {
+        self.app.now_ms = (self.settings.now_ms)();
         let mut next = Some(first);
-        // A stream that is faster than we draw does not keep the keys waiting.
+        // A stream that is faster than we are does not keep the keys waiting.
         for _ in 0..1_000 {
-            let Some(one) = next else { break };
+            let Some(one) = next.take() else { break };
             let effects = self.app.hear(one);
-            if self.perform(effects, keys).await? {
+            if self.perform(effects).await? {
                 return Ok(true);
             }
-            next = heard.try_recv().ok();
+            next = self.heard.try_recv().ok();
         }
-        if let Some(one) = next {
-            let effects = self.app.hear(one);
-            return self.perform(effects, keys).await;
-        }
-        Ok(false)
+        let effects = next.map(|one| self.app.hear(one)).unwrap_or_default();
+        self.perform(effects).await
     }
 
-    async fn on_tick(&mut self, ticked: u64, keys: &mut UnboundedReceiver<Event>) -> io::Result<bool> {
+    async fn on_tick(&mut self, ticked: u64) -> Result<bool, UiError> {
         self.app.now_ms = (self.settings.now_ms)();
         self.app.tick();
         let mut effects: Vec<Effect> = Vec::new();
@@ -179,22 +222,19 @@ impl Ui {
             effects
                 .extend([Read::Frames, Read::Approvals, Read::Schedules, Read::Spending].map(Effect::Read));
         }
-        self.perform(effects, keys).await
+        self.perform(effects).await
     }
 
     /// Does it. True when the program ends.
-    async fn perform(
-        &mut self,
-        effects: Vec<Effect>,
-        keys: &mut UnboundedReceiver<Event>,
-    ) -> io::Result<bool> {
+    async fn perform(&mut self, effects: Vec<Effect>) -> Result<bool, UiError> {
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(true),
                 Effect::Suspend => self.suspend()?,
-                Effect::StepAside { arguments, wait } => self.step_aside(&arguments, wait, keys).await?,
-                Effect::Change(ask) => self.worker.ask(ask),
+                Effect::StepAside { arguments, wait } => self.step_aside(&arguments, wait).await?,
+                Effect::Change(change) => self.worker.change(change),
                 Effect::Read(read) => self.worker.read(read),
+                Effect::ReadSoon(read) => self.worker.read_soon(read),
                 Effect::FollowLog(frame) => self.worker.follow_log(frame),
             }
         }
@@ -205,67 +245,88 @@ impl Ui {
         self.keyboard.hold();
         self.screen.step_aside();
         let stopped = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
-        self.keyboard.go_on();
         self.come_back()?;
         stopped.map_err(Into::into)
     }
 
+    /// Takes the terminal again. What was typed until now was for another program.
     fn come_back(&mut self) -> io::Result<()> {
         self.screen.come_back()?;
         self.app.size = crossterm::terminal::size()?;
+        self.keyboard.forget()?;
+        while self.keys.try_recv().is_ok() {}
+        self.app.now_ms = (self.settings.now_ms)();
+        self.deaf_until = self.app.now_ms + DEAF_MS;
+        self.keyboard.go_on();
         Ok(())
     }
 
-    /// Runs `mimir` with these arguments in this terminal.
-    async fn step_aside(
-        &mut self,
-        arguments: &[String],
-        wait: bool,
-        keys: &mut UnboundedReceiver<Event>,
-    ) -> io::Result<()> {
+    /// Runs `mimir` with these arguments in this terminal. What happens meanwhile is taken in, and not drawn.
+    async fn step_aside(&mut self, arguments: &[String], wait: bool) -> Result<(), UiError> {
         self.keyboard.hold();
         self.screen.step_aside();
         if wait {
             let words = shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_default();
             let _ = writeln!(io::stdout(), "$ mimir {words}");
         }
-        let ended = Command::new(&self.settings.program)
+        let begun = Command::new(&self.settings.program)
             .args(arguments)
             .stdin(Stdio::inherit())
             .stdout(Stdio::inherit())
             .stderr(Stdio::inherit())
             .kill_on_drop(false)
-            .status()
-            .await;
-        let code = match &ended {
-            Ok(status) => status.code().unwrap_or(1),
+            .spawn();
+        let is_good = match begun {
+            Ok(child) => self.attend(child).await?,
             Err(error) => {
-                self.app.say(format!("{} cannot be run: {error}", self.settings.program.display()), true);
-                1
+                let program = self.settings.program.display();
+                let _ = writeln!(io::stdout(), "{program} cannot be run: {error}");
+                false
             }
         };
         // What failed is read before the screen covers it.
-        if wait || code != 0 {
+        if wait || !is_good {
             let _ = write!(io::stdout(), "\n(back with any key) ");
             let _ = io::stdout().flush();
             crossterm::terminal::enable_raw_mode()?;
-            self.keyboard.go_on();
-            while let Some(event) = keys.recv().await {
-                if matches!(event, Event::Key(key) if key.kind != KeyEventKind::Release) {
-                    break;
+            self.keyboard.forget()?;
+            while !self.keyboard.was_pressed()? {
+                tokio::select! {
+                    () = sleep(Duration::from_millis(30)) => {}
+                    number = self.signals.next() => return Err(UiError::Signal(number)),
                 }
             }
-        } else {
-            self.keyboard.go_on();
         }
         self.come_back()?;
-        // Much may have happened, and what was typed for the other program is not meant for us.
-        while keys.try_recv().is_ok() {}
+        // Much may have happened.
+        self.app.talk.forget_live();
         for effect in self.app.read_all() {
             if let Effect::Read(read) = effect {
                 self.worker.read(read);
             }
         }
+        if let Some(Effect::FollowLog(frame)) = self.app.follow_log() {
+            self.worker.follow_log(frame);
+        }
         Ok(())
+    }
+
+    /// Waits for a program that has the terminal; says whether it ended well.
+    async fn attend(&mut self, mut child: Child) -> Result<bool, UiError> {
+        loop {
+            tokio::select! {
+                ended = child.wait() => return Ok(ended.is_ok_and(|status| status.success())),
+                Some(heard) = self.heard.recv() => drop(self.app.hear(heard)),
+                number = self.signals.next() => {
+                    // It is to give the terminal back as well as it can.
+                    let id = child.id().and_then(|id| i32::try_from(id).ok());
+                    if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                    }
+                    let _ = timeout(TO_END, child.wait()).await;
+                    return Err(UiError::Signal(number));
+                }
+            }
+        }
     }
 }

@@ -3,15 +3,18 @@
 use std::io::{self, Stdout, stdout};
 use std::sync::Once;
 
-use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
-};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste};
 use crossterm::execute;
+use crossterm::style::Print;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+
+/// Clicks and the wheel, in the form that has no largest column. Not what crossterm would ask for: it wants every movement,
+/// and each would be a reason to look whether something has to be drawn.
+const CLICKS: &str = "\x1b[?1000h\x1b[?1006h";
 
 /// The terminal while it is ours.
 pub struct Screen {
@@ -69,8 +72,7 @@ impl Drop for Screen {
 
 fn enter() -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
-        .inspect_err(|_| leave())
+    execute!(stdout(), EnterAlternateScreen, Print(CLICKS), EnableBracketedPaste).inspect_err(|_| leave())
 }
 
 fn leave() {

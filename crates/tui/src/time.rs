@@ -20,6 +20,15 @@ pub fn day_of(at_ms: u64) -> String {
     at.to_zoned_datetime(zone()).strftime("%d %b %H:%M").to_string()
 }
 
+/// `2026-11-30`, as costs are told.
+pub fn utc_day(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms)
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok())
+        .unwrap_or_default();
+    at.strftime("%Y-%m-%d").to_string()
+}
+
 /// Tests are read in any time zone.
 fn zone() -> TimeZone {
     if cfg!(test) { TimeZone::UTC } else { TimeZone::system() }

@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use mimir_model::wire::approvals::{AnswerApproval, Say};
 
-use crate::app::App;
+use crate::app::{App, UNREAD_MS};
 use crate::effect::{Change, Effect};
 use crate::overlay::{Create, Overlay, Question, Typed, text_of};
 use crate::palette;
@@ -17,6 +17,15 @@ pub fn close(app: &mut App) {
         } else {
             app.drafts.insert(frame, text);
         }
+    }
+}
+
+/// Whether what lies over the screen is about something that is not asked any more.
+fn is_settled(app: &App) -> bool {
+    match &app.overlay {
+        Some(Overlay::Deny { is_settled, .. }) => *is_settled,
+        Some(Overlay::Question(question)) => question.is_settled,
+        _ => false,
     }
 }
 
@@ -59,7 +68,9 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if key.code == KeyCode::Esc {
         match &mut app.overlay {
             // One step back only.
-            Some(Overlay::Question(question)) if question.own.is_some() => question.own = None,
+            Some(Overlay::Question(question)) if question.own.is_some() && !question.is_settled => {
+                question.own = None;
+            }
             Some(Overlay::Filter(_)) => {
                 app.filter.clear();
                 app.overlay = None;
@@ -68,18 +79,23 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         }
         return Vec::new();
     }
+    // Whoever types does not look: the words go nowhere, until Esc.
+    if is_settled(app) {
+        return Vec::new();
+    }
     let Some(overlay) = app.overlay.take() else { return Vec::new() };
     let (left, effects) = match overlay {
         Overlay::Help { from } => help(from, key),
         Overlay::Filter(typed) => filter(app, typed, key),
         Overlay::Palette { typed, at } => command(app, typed, at, key),
         Overlay::Compose { frame, session, typed } => compose(app, frame, session, typed, key),
-        Overlay::Deny { approval, about, typed } => deny(approval, about, typed, key),
+        Overlay::Deny { approval, about, typed, .. } => deny(approval, about, typed, key),
         Overlay::Question(question) => answer(question, key),
-        Overlay::Confirm { text, then } => match key.code {
-            KeyCode::Char('y' | 'Y') => (None, vec![then]),
+        Overlay::Confirm { text, then, since } => match key.code {
+            // A key that is held down asks and answers at once.
+            KeyCode::Char('y' | 'Y') if app.now_ms.saturating_sub(since) >= UNREAD_MS => (None, vec![then]),
             KeyCode::Char('n' | 'N' | 'q') => (None, Vec::new()),
-            _ => (Some(Overlay::Confirm { text, then }), Vec::new()),
+            _ => (Some(Overlay::Confirm { text, then, since }), Vec::new()),
         },
         Overlay::Create(form) => create(form, key),
     };
@@ -155,8 +171,7 @@ fn compose(app: &mut App, frame: String, session: Option<String>, mut typed: Typ
             if text.trim().is_empty() {
                 return (None, Vec::new());
             }
-            // Kept until it is known to have arrived.
-            app.drafts.insert(frame.clone(), text.clone());
+            app.drafts.remove(&frame);
             app.scroll = 0;
             (None, vec![Effect::Change(Change::Send { frame, session, text })])
         }
@@ -178,7 +193,7 @@ fn deny(approval: String, about: String, mut typed: Typed, key: KeyEvent) -> Lef
         return (None, vec![Effect::Change(Change::Answer(approval, no))]);
     }
     one_line(&mut typed, key);
-    (Some(Overlay::Deny { approval, about, typed }), Vec::new())
+    (Some(Overlay::Deny { approval, about, typed, is_settled: false }), Vec::new())
 }
 
 fn answer(mut question: Question, key: KeyEvent) -> Left {

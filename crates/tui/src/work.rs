@@ -3,11 +3,10 @@
 //! The same thing is not asked for twice at once. What is asked for while it is on its way is asked for once more when it
 //! has come: the answer may be older than the reason.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir_client::{ClientError, EventFilter, GatewayClient, RunList};
+use mimir_client::{ClientError, EventFilter, Followed, GatewayClient, Reached, RunList};
 use mimir_model::message::DeliveryState;
 use mimir_model::wire::approvals::AnswerApproval;
 use mimir_model::wire::messages::SendMessage;
@@ -23,15 +22,24 @@ use crate::effect::{Change, Heard, Read};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What comes in one go is read once.
 const TOGETHER: Duration = Duration::from_millis(60);
+/// The list of frames tells what many events tell.
+const FRAMES_TOGETHER: Duration = Duration::from_millis(250);
+/// A conversation of which only a part of the turn was seen is read again so often.
+const SOON: Duration = Duration::from_secs(2);
+/// How often a gateway that is away is looked for, and a log begun again.
+const AWAY: Duration = Duration::from_secs(2);
 /// Runs that are shown.
 const RUNS: u32 = 200;
+
+/// What is being read, and what is wanted of the same once more.
+type OnTheirWay = Vec<(Read, Option<Read>)>;
 
 /// Who does it.
 pub struct Worker {
     gateway: GatewayClient,
     tell: UnboundedSender<Heard>,
     key: fn() -> String,
-    reads: Arc<Mutex<HashMap<Read, bool>>>,
+    reads: Arc<Mutex<OnTheirWay>>,
     log: Option<AbortHandle>,
 }
 
@@ -45,24 +53,16 @@ impl Worker {
     pub fn follow(&self) {
         let (gateway, tell) = (self.gateway.clone(), self.tell.clone());
         spawn_local(async move {
-            let mut was_cut = false;
             loop {
                 let mut follow = gateway.follow(EventFilter::default(), None);
                 loop {
                     match follow.next().await {
                         Ok(followed) => {
-                            // What happened in between was not heard.
-                            if std::mem::take(&mut was_cut)
-                                && tell.send(Heard::Followed(mimir_client::Followed::Reset)).is_err()
-                            {
-                                return;
-                            }
                             if tell.send(Heard::Followed(followed)).is_err() {
                                 return;
                             }
                         }
                         Err(error) => {
-                            was_cut = true;
                             if tell.send(Heard::Cut(Box::new(error.into()))).is_err() {
                                 return;
                             }
@@ -70,32 +70,54 @@ impl Worker {
                         }
                     }
                 }
-                sleep(Duration::from_secs(2)).await;
+                // A new stream says nothing until something happens.
+                while gateway.health().await.is_err() {
+                    sleep(AWAY).await;
+                }
+                // What happened in between was not heard.
+                if tell.send(Heard::Followed(Followed::Reset)).is_err() {
+                    return;
+                }
             }
         });
     }
 
     /// Looks at something.
     pub fn read(&self, what: Read) {
-        if let Some(again) = self.reads.lock().get_mut(&what) {
-            *again = true;
+        let wait = if what == Read::Frames { FRAMES_TOGETHER } else { TOGETHER };
+        self.read_after(what, wait);
+    }
+
+    /// Looks at something that changes all the time.
+    pub fn read_soon(&self, what: Read) {
+        self.read_after(what, SOON);
+    }
+
+    fn read_after(&self, what: Read, wait: Duration) {
+        let mut reads = self.reads.lock();
+        // What is on its way is asked for once more when it has come, as it was wanted last.
+        if let Some((_, again)) = reads.iter_mut().find(|(known, _)| known.is_same(&what)) {
+            *again = Some(what);
             return;
         }
-        self.reads.lock().insert(what.clone(), false);
+        reads.push((what.clone(), None));
+        drop(reads);
         let (gateway, tell, reads) = (self.gateway.clone(), self.tell.clone(), Arc::clone(&self.reads));
         spawn_local(async move {
+            let mut what = what;
             loop {
-                sleep(TOGETHER).await;
+                sleep(wait).await;
                 let heard = match read(&gateway, &what).await {
                     Ok(heard) => heard,
                     Err(error) => Heard::Unread(what.clone(), Box::new(error.into())),
                 };
                 let is_over = tell.send(heard).is_err();
                 let mut reads = reads.lock();
-                match reads.get_mut(&what) {
-                    Some(again) if *again && !is_over => *again = false,
+                let Some(at) = reads.iter().position(|(known, _)| known.is_same(&what)) else { return };
+                match reads[at].1.take() {
+                    Some(next) if !is_over => what = next,
                     _ => {
-                        reads.remove(&what);
+                        reads.remove(at);
                         return;
                     }
                 }
@@ -104,12 +126,12 @@ impl Worker {
     }
 
     /// Changes something.
-    pub fn ask(&self, ask: Change) {
+    pub fn change(&self, change: Change) {
         let (gateway, tell, key) = (self.gateway.clone(), self.tell.clone(), (self.key)());
         spawn_local(async move {
-            let heard = match do_it(&gateway, &ask, &key).await {
-                Ok(()) => Heard::Did(ask),
-                Err(error) => Heard::Failed { ask, problem: Box::new(error.into()) },
+            let heard = match do_it(&gateway, &change, &key).await {
+                Ok(is_over) => Heard::Did { change, is_over },
+                Err(error) => Heard::Failed { change, problem: Box::new(error.into()) },
             };
             drop(tell.send(heard));
         });
@@ -123,12 +145,16 @@ impl Worker {
         let Some(frame) = frame else { return };
         let (gateway, tell) = (self.gateway.clone(), self.tell.clone());
         let task = spawn_local(async move {
-            let Ok(mut lines) = gateway.logs(&frame, true, None, Some(500)).await else { return };
-            while let Ok(Some(line)) = lines.next().await {
-                if tell.send(Heard::Log(frame.clone(), line)).is_err() {
-                    return;
+            if let Ok(mut lines) = gateway.logs(&frame, true, None, Some(500)).await {
+                while let Ok(Some(line)) = lines.next().await {
+                    if tell.send(Heard::Log(frame.clone(), line)).is_err() {
+                        return;
+                    }
                 }
             }
+            // Whoever follows it again at once would do so all the time.
+            sleep(AWAY).await;
+            drop(tell.send(Heard::LogEnded(frame)));
         });
         self.log = Some(task.abort_handle());
     }
@@ -142,9 +168,10 @@ async fn read(gateway: &GatewayClient, what: &Read) -> Result<Heard, ClientError
         Read::Run(id) => Heard::Run(Box::new(gateway.run(id).await?)),
         Read::Schedules => Heard::Schedules(gateway.schedules().await?),
         Read::Spending => Heard::Spending(Box::new(gateway.spending(7).await?)),
-        Read::Talk(frame, ends) => {
+        Read::Talk { frame, since, ends } => {
             let sessions = gateway.sessions(Some(frame)).await?;
-            let newest = sessions.into_iter().max_by_key(|session| session.last_active_at);
+            let ours = sessions.into_iter().filter(|session| session.created_at >= *since);
+            let newest = ours.max_by_key(|session| session.last_active_at);
             let details = match newest {
                 Some(session) => Some(Box::new(gateway.session(&session.id, Some(frame)).await?)),
                 None => None,
@@ -159,9 +186,12 @@ async fn read(gateway: &GatewayClient, what: &Read) -> Result<Heard, ClientError
     })
 }
 
-async fn do_it(gateway: &GatewayClient, ask: &Change, key: &str) -> Result<(), ClientError> {
-    match ask {
-        Change::Verb(frame, verb) => gateway.ask_frame(frame, *verb, PATIENCE).await.map(drop),
+/// Does it; false when it goes on.
+async fn do_it(gateway: &GatewayClient, change: &Change, key: &str) -> Result<bool, ClientError> {
+    match change {
+        Change::Verb(frame, verb) => {
+            return gateway.ask_frame(frame, *verb, PATIENCE).await.map(|how| matches!(how, Reached::Yes(_)));
+        }
         Change::Answer(id, answer) => {
             let AnswerApproval { decision, why, answers } = answer.clone();
             gateway.answer_approval(id, &AnswerApproval { decision, why, answers }).await.map(drop)
@@ -184,7 +214,8 @@ async fn do_it(gateway: &GatewayClient, ask: &Change, key: &str) -> Result<(), C
         Change::RunSchedule(name) => gateway.run_schedule(name).await.map(drop),
         Change::PauseSchedule(name) => gateway.pause_schedule(name, None).await.map(drop),
         Change::ResumeSchedule(name) => gateway.resume_schedule(name).await.map(drop),
-    }
+    }?;
+    Ok(true)
 }
 
 /// Sends it once, however often we have to ask: the key makes a repeat harmless.

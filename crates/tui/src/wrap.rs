@@ -10,8 +10,12 @@ const TAB: &str = "    ";
 /// The line in lines of at most `width` columns, cut between words where that is possible; what is carried over begins
 /// under `indent` columns.
 pub fn wrap(line: Line<'static>, width: usize, indent: usize) -> Vec<Line<'static>> {
+    wrap_behind(line, width, &" ".repeat(indent.min(width.max(4) / 2)))
+}
+
+/// The same, with `lead` before what is carried over.
+pub fn wrap_behind(line: Line<'static>, width: usize, lead: &str) -> Vec<Line<'static>> {
     let width = width.max(4);
-    let indent = indent.min(width / 2);
     if line.width() <= width && !line.spans.iter().any(|span| span.content.contains('\t')) {
         return vec![line];
     }
@@ -23,7 +27,7 @@ pub fn wrap(line: Line<'static>, width: usize, indent: usize) -> Vec<Line<'stati
         for word in text.split_word_bounds() {
             let room = word.width();
             if row.used + room > width && row.used > row.indent {
-                done.push(row.finish(style, indent));
+                done.push(row.finish(style, lead));
                 // A gap at the end of a line is no gap at the begin of the next.
                 if word.trim().is_empty() {
                     continue;
@@ -37,13 +41,13 @@ pub fn wrap(line: Line<'static>, width: usize, indent: usize) -> Vec<Line<'stati
             for piece in word.graphemes(true) {
                 let room = piece.width();
                 if row.used + room > width && row.used > row.indent {
-                    done.push(row.finish(style, indent));
+                    done.push(row.finish(style, lead));
                 }
                 row.push(piece, room, span.style);
             }
         }
     }
-    done.push(row.finish(style, indent));
+    done.push(row.finish(style, lead));
     done
 }
 
@@ -64,11 +68,11 @@ impl Row {
         }
     }
 
-    fn finish(&mut self, style: ratatui::style::Style, indent: usize) -> Line<'static> {
+    fn finish(&mut self, style: ratatui::style::Style, lead: &str) -> Line<'static> {
         let spans = std::mem::take(&mut self.spans);
-        *self = Self { spans: Vec::new(), used: indent, indent };
-        if indent > 0 {
-            self.spans.push(Span::raw(" ".repeat(indent)));
+        *self = Self { spans: Vec::new(), used: lead.width(), indent: lead.width() };
+        if !lead.is_empty() {
+            self.spans.push(Span::raw(lead.to_owned()));
         }
         Line::from(spans).style(style)
     }

@@ -7,6 +7,9 @@ use super::gateway::{Answer, Gateway, json as answer, problem, sse};
 use super::terminal::Screen;
 use super::world::World;
 
+/// Longer than the dashboard takes no keys after another program had the terminal.
+const DEAF: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// A gateway with two frames, of which one's agent waits for somebody.
 fn play(world: &World) -> Gateway {
     let gateway = world.gateway();
@@ -23,12 +26,17 @@ fn play(world: &World) -> Gateway {
         gateway.on(list, answer(json!([])));
     }
     let spending = json!({"paused": false, "budgets": [], "days": 7, "by_frame": [], "by_project": [], "by_model": [],
-                          "by_day": [{"name": "2026-01-01", "call_count": 1, "unpriced_count": 0, "estimated_count": 0,
+                          "by_day": [{"name": today(), "call_count": 1, "unpriced_count": 0, "estimated_count": 0,
                                       "cost_microusd": 310_000}]});
     gateway.on("GET /v1/budgets", answer(spending));
     gateway.on("GET /v1/frames/blog", problem(404, "frame.not_found", "there is no frame `blog`"));
     gateway.on("GET /v1/events", Answer::Hanging { pieces: sse(&[]) });
     gateway
+}
+
+/// The day's name, as costs are told by days.
+fn today() -> String {
+    mimir::clock::rfc3339(mimir::clock::Clock::system().now_ms()).chars().take(10).collect()
 }
 
 #[test]
@@ -67,13 +75,17 @@ fn a_command_has_the_terminal_and_the_screen_comes_back() {
     screen.press(":version\r");
     screen.until_shown("back with any key");
     assert!(screen.shown().contains(env!("CARGO_PKG_VERSION")), "{}", screen.shown());
-    screen.press("x");
+    // What is typed behind that key was meant for the program before.
+    screen.press("xyA");
     screen.until_shown("rm -rf build");
+    std::thread::sleep(DEAF);
+    assert!(!gateway.asked().iter().any(|asked| asked.line.starts_with("POST")), "{:?}", gateway.asked());
     // Into the frame's terminal: it is not there for the stand-in, which is read before the screen covers it.
     screen.press("\r");
-    screen.until_shown("there is no frame `blog`");
+    screen.until_shown("there is no frame `blog`\n\n(back with any key)");
     screen.press("x");
     screen.until_shown("1 waits for you");
+    std::thread::sleep(DEAF);
     screen.press("\x03");
     assert_eq!(screen.end(), 0);
     assert!(screen.echoes());

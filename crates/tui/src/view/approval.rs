@@ -6,67 +6,79 @@ use mimir_model::visible;
 use mimir_model::wire::approvals::ApprovalView;
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use crate::app::App;
-use crate::wrap::wrap;
+use crate::wrap::wrap_behind;
 
-/// More lines of a command than these are told as a number: all of them are in `mimir approvals show`.
-const MOST: usize = 30;
+/// Before what was carried over because the line is too short, and before what stands on a line of its own in the text:
+/// one must not look like the other, and neither like another thing that is asked.
+const CARRIED: &str = "  ↪ ";
+const NEXT_LINE: &str = "  ⏎ ";
 
-/// Its lines.
+/// Its lines: of a command the whole text, of an edit the change, and what "always" would allow. What opencode lists as
+/// patterns is only what it found in a command; whatever else is in it would be allowed as well.
 pub fn lines(app: &App, asked: &ApprovalView, width: u16) -> Vec<Line<'static>> {
     let theme = app.theme;
     let width = usize::from(width);
     let mut lines = Vec::new();
-    let mut add = |text: &str, style| {
-        for line in visible::exact(text).split('\n') {
-            lines.extend(wrap(Line::from(Span::styled(line.to_owned(), style)), width, 2));
+    let mut add = |text: &str, style: Style| {
+        for (at, line) in visible::exact(text).split('\n').enumerate() {
+            let mark = if at > 0 { NEXT_LINE } else { "" };
+            let line =
+                Line::from(vec![Span::styled(mark, theme.warn()), Span::styled(line.to_owned(), style)]);
+            lines.extend(wrap_behind(line, width, CARRIED));
         }
     };
-    match asked.form {
+    let always = match asked.form {
         RequestForm::Permission => {
             let tool = asked.tool.as_deref().unwrap_or("something");
-            match asked.patterns.as_slice() {
-                [] => add(&asked.text, theme.strong()),
-                patterns => {
-                    patterns.iter().for_each(|pattern| add(&format!("{tool}: {pattern}"), theme.strong()))
-                }
+            let command = asked.metadata["command"].as_str();
+            let rest = asked.patterns.iter().map(String::as_str);
+            let rest = rest.filter(|pattern| !command.is_some_and(|whole| whole.contains(*pattern)));
+            let all: Vec<&str> = command.into_iter().chain(rest).collect();
+            if all.is_empty() {
+                add(&asked.text, theme.strong());
             }
+            all.iter().for_each(|what| add(&format!("{tool}: {what}"), theme.strong()));
+            for line in asked.metadata["diff"].as_str().unwrap_or_default().trim_end().lines() {
+                add(line, diff_style(app, line));
+            }
+            "always would allow"
         }
-        RequestForm::Connection => add(&asked.text, theme.strong()),
+        RequestForm::Connection => {
+            add(&asked.text, theme.strong());
+            "always would put on the frame's list"
+        }
         RequestForm::Question => {
             for question in &asked.questions {
                 add(&question.text, theme.strong());
-                let options: Vec<&str> =
-                    question.options.iter().map(|option| option.label.as_str()).collect();
-                add(&options.join(" · "), theme.faint());
+                question.options.iter().for_each(|option| add(&format!("- {}", option.label), theme.faint()));
             }
+            ""
         }
-    }
-    let all = lines.len();
-    if all > MOST {
-        lines.truncate(MOST);
-        let more = format!("… {} lines more: `mimir approvals show {}`", all - MOST, asked.id);
-        lines.push(Line::from(Span::styled(more, theme.warn())));
-    }
-    if asked.form == RequestForm::Permission && !asked.always.is_empty() {
-        let always = visible::exact(&asked.always.join(", ")).replace('\n', " ");
-        lines.extend(wrap(
-            Line::from(Span::styled(format!("always would allow {always}"), theme.faint())),
-            width,
-            2,
-        ));
+    };
+    if asked.form != RequestForm::Question {
+        asked.always.iter().for_each(|what| add(&format!("{always}: {what}"), theme.faint()));
     }
     lines
+}
+
+fn diff_style(app: &App, line: &str) -> Style {
+    match line.as_bytes().first() {
+        Some(b'+') => app.theme.good(),
+        Some(b'-') => app.theme.removed(),
+        _ => app.theme.faint(),
+    }
 }
 
 /// Whether all of it can be read there.
 pub fn is_whole(app: &App, asked: &ApprovalView, area: Rect) -> bool {
     let lines = lines(app, asked, area.width.saturating_sub(2));
     let shown = usize::from(area.height.saturating_sub(2));
-    lines.len() <= shown && !lines.iter().any(|line| line.to_string().starts_with("… "))
+    lines.len() <= shown
 }
 
 /// Draws it in its frame.
@@ -79,9 +91,9 @@ pub fn draw(app: &App, asked: &ApprovalView, area: Rect, to: &mut Frame<'_>) {
         RequestForm::Connection => "wants to reach a host",
     };
     let keys = match asked.form {
-        RequestForm::Permission => " y once  A always  n no ",
+        RequestForm::Permission => " y once  A always  n no  v all of it ",
         RequestForm::Question => " y answer  n no ",
-        RequestForm::Connection => " y once  A always  n no ",
+        RequestForm::Connection => " y once  A always  n no  v all of it ",
     };
     let others = app.facts.asked_by(&asked.frame).count().saturating_sub(1);
     let others = if others > 0 { format!(" (and {others} more)") } else { String::new() };
@@ -97,7 +109,7 @@ pub fn draw(app: &App, asked: &ApprovalView, area: Rect, to: &mut Frame<'_>) {
     let mut lines = lines(app, asked, inside.width);
     let rows = usize::from(inside.height);
     if lines.len() > rows && rows > 0 {
-        let more = format!("… {} lines more: `mimir approvals show {}`", lines.len() + 1 - rows, asked.id);
+        let more = format!("… {} lines more; v shows them", lines.len() + 1 - rows);
         lines.truncate(rows - 1);
         lines.push(Line::from(Span::styled(more, theme.warn())));
     }

@@ -8,6 +8,7 @@ use ratatui::widgets::Paragraph;
 use super::areas::Areas;
 use crate::app::{App, Screen};
 use crate::facts::Link;
+use crate::time::utc_day;
 use crate::wrap::fit;
 
 /// Screens on the left, the state of everything on the right.
@@ -37,7 +38,9 @@ pub fn top(app: &App, areas: &Areas, to: &mut Frame<'_>) {
         if spending.paused {
             parts.push(Span::styled("spending is paused", theme.bad()));
         }
-        let today = spending.by_day.last().map_or(0, |day| day.cost_microusd);
+        // Days without a call are not listed.
+        let name = utc_day(app.now_ms);
+        let today = spending.by_day.iter().find(|day| day.name == name).map_or(0, |day| day.cost_microusd);
         parts.push(Span::styled(format!("{} today", money(today)), theme.faint()));
     }
     if let Some(address) = &app.elsewhere {
@@ -75,6 +78,7 @@ pub fn bottom(app: &App, areas: &Areas, to: &mut Frame<'_>) {
             ("y", "allow"),
             ("A", "always"),
             ("n", "deny"),
+            ("v", "all of it"),
             ("w", "next"),
             ("⏎", "terminal"),
             ("s", "send"),

@@ -22,32 +22,48 @@ use crate::wrap::{fit, wrap};
 /// So many lines of a tool's output are shown when it is unfolded.
 const OUTPUT: usize = 40;
 
+/// What kept lines were made of: the frame, the history's version, the width, whether it is unfolded, and how many turns.
+type MadeOf = (String, u64, u16, bool, usize);
+
 /// Lines that need not be made again.
 #[derive(Debug, Default)]
 pub struct Kept {
-    made_for: Option<(String, u64, u16, bool)>,
+    made_of: Option<MadeOf>,
     lines: Vec<Line<'static>>,
+    of_history: usize,
+    /// How often the history was laid out.
+    pub made: u64,
 }
 
 impl Kept {
-    /// The conversation's lines.
+    /// The conversation's lines: those of the history as they were, and the others anew.
     pub fn lines(&mut self, app: &App, width: u16) -> &[Line<'static>] {
-        let wanted = (app.talk.frame.clone(), app.talk.version, width, app.unfolded);
-        if self.made_for.as_ref() != Some(&wanted) {
-            self.lines = lines(app, usize::from(width));
-            self.made_for = Some(wanted);
+        let talk = &app.talk;
+        let wanted = (talk.frame.clone(), talk.version, width, app.unfolded, talk.told().len());
+        let mut page =
+            Page { theme: app.theme, width: usize::from(width), unfolded: app.unfolded, lines: Vec::new() };
+        if self.made_of.as_ref() == Some(&wanted) {
+            self.lines.truncate(self.of_history);
+            page.lines = std::mem::take(&mut self.lines);
+        } else {
+            history(app, &mut page);
+            self.of_history = page.lines.len();
+            self.made_of = Some(wanted);
+            self.made += 1;
         }
+        if talk.is_read {
+            rest(app, &mut page);
+        }
+        self.lines = page.lines;
         &self.lines
     }
 }
 
-fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
-    let theme = app.theme;
-    let talk = &app.talk;
-    let mut page = Page { theme, width, unfolded: app.unfolded, lines: Vec::new() };
+fn history(app: &App, page: &mut Page) {
+    let (theme, talk) = (app.theme, &app.talk);
     if !talk.is_read {
         page.line("the conversation is being read", theme.faint());
-        return page.lines;
+        return;
     }
     if let Some(session) = &talk.session {
         page.line(&visible::line(&session.title), theme.faint());
@@ -55,6 +71,10 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     for turn in talk.told() {
         page.turn(turn);
     }
+}
+
+fn rest(app: &App, page: &mut Page) {
+    let (theme, talk) = (app.theme, &app.talk);
     let mut is_first = true;
     for piece in talk.live() {
         if std::mem::take(&mut is_first) {
@@ -69,7 +89,6 @@ fn lines(app: &App, width: usize) -> Vec<Line<'static>> {
     if page.lines.len() <= 1 {
         page.line("nothing was said yet; s sends a message", theme.faint());
     }
-    page.lines
 }
 
 /// Lines being made.

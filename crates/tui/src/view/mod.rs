@@ -12,6 +12,8 @@ mod scroll;
 mod tables;
 
 use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 pub use conversation::Kept;
@@ -21,7 +23,7 @@ use areas::{Areas, LEAST, areas};
 use scroll::{from_begin, from_end};
 
 /// Draws everything. `kept` holds lines that need not be made again.
-pub fn draw(app: &App, kept: &mut Kept, to: &mut Frame<'_>) {
+pub fn draw(app: &mut App, kept: &mut Kept, to: &mut Frame<'_>) {
     let areas = areas(app);
     let whole = to.area();
     if whole.width < LEAST.0 || whole.height < LEAST.1 {
@@ -41,7 +43,12 @@ pub fn draw(app: &App, kept: &mut Kept, to: &mut Frame<'_>) {
     }
 }
 
-fn frame_screen(app: &App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_>) {
+/// Whether what is asked is on the screen as it was drawn last, with nothing over it.
+pub fn is_asked_shown(app: &App) -> bool {
+    app.screen == Screen::Frames && app.overlay.is_none() && areas(app).asked.height > 2
+}
+
+fn frame_screen(app: &mut App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_>) {
     frames::list(app, areas, to);
     let Some(frame) = app.frame() else {
         frames::welcome(app, areas, to);
@@ -52,10 +59,20 @@ fn frame_screen(app: &App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_>) {
         approval::draw(app, asked, areas.asked, to);
     }
     bars::tabs(app, areas, to);
+    let body = areas.body;
     match app.tab {
-        Tab::Talk => from_end(kept.lines(app, areas.body.width), app.scroll, areas.body, to),
-        Tab::Log => from_end(&lines::log(app, areas.body.width), app.scroll, areas.body, to),
-        Tab::Events => from_end(&lines::events(app, areas.body.width), app.scroll, areas.body, to),
-        Tab::About => from_begin(&about::lines(app, areas.body.width), app.scroll, areas.body, to),
+        Tab::Talk => end_of(kept.lines(app, body.width), app, body, to),
+        Tab::Log => end_of(&lines::log(app, body.width), app, body, to),
+        Tab::Events => end_of(&lines::events(app, body.width), app, body, to),
+        Tab::About => {
+            let lines = about::lines(app, body.width);
+            app.hold_place(lines.len(), body.height, body.width, false);
+            from_begin(&lines, app.scroll, body, to);
+        }
     }
+}
+
+fn end_of(lines: &[Line<'static>], app: &mut App, area: Rect, to: &mut Frame<'_>) {
+    app.hold_place(lines.len(), area.height, area.width, true);
+    from_end(lines, app.scroll, area, to);
 }

@@ -1,11 +1,13 @@
 //! Draws what lies over the screen.
 
+use mimir_model::approval::AskedQuestion;
 use mimir_model::visible;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+use unicode_width::UnicodeWidthStr;
 
 use super::scroll::from_begin;
 use crate::app::App;
@@ -13,6 +15,9 @@ use crate::keys::KEYS;
 use crate::overlay::{Create, Overlay, Question, Typed, text_of};
 use crate::palette;
 use crate::wrap::{fit, wrap};
+
+/// Instead of a title when there is nothing to answer any more.
+const SETTLED: &str = "that was answered elsewhere";
 
 /// Draws it.
 pub fn draw(app: &App, overlay: &Overlay, to: &mut Frame<'_>) {
@@ -32,15 +37,13 @@ pub fn draw(app: &App, overlay: &Overlay, to: &mut Frame<'_>) {
                 open(app, &title, "Enter sends · Alt-Enter new line · Esc keeps it for later", (100, 10), to);
             to.render_widget(typed, inside);
         }
-        Overlay::Deny { about, typed, .. } => {
+        Overlay::Deny { about, typed, is_settled, .. } => {
             let about = visible::exact(about).replace('\n', " ");
-            let inside = open(
-                app,
-                "no, because",
-                "Enter denies, with or without a reason · Esc leaves it open",
-                (100, 4),
-                to,
-            );
+            let (title, keys) = match is_settled {
+                true => (SETTLED, "Esc closes"),
+                false => ("no, because", "Enter denies, with or without a reason · Esc leaves it open"),
+            };
+            let inside = open(app, title, keys, (100, 4), to);
             let room = usize::from(inside.width);
             to.render_widget(Span::styled(fit(&about, room), theme.faint()), Rect { height: 1, ..inside });
             to.render_widget(typed, Rect { y: inside.y + 1, height: 1, ..inside }.intersection(inside));
@@ -129,35 +132,32 @@ fn ask(app: &App, question: &Question, to: &mut Frame<'_>) {
     let all = question.approval.questions.len();
     let title = format!("{} asks ({} of {all})", question.approval.frame, (question.at + 1).min(all));
     let Some(asked) = question.approval.questions.get(question.at) else { return };
-    let keys =
-        if asked.multiple { "Space picks · Enter goes on · Esc" } else { "Enter or a digit picks · Esc" };
-    let inside = open(app, &title, keys, (90, 20), to);
-    let width = usize::from(inside.width);
+    let (title, keys) = match (question.is_settled, asked.multiple) {
+        (true, _) => (SETTLED, "Esc closes"),
+        (false, true) => (title.as_str(), "Space picks · Enter goes on · Esc"),
+        (false, false) => (title.as_str(), "Enter or a digit picks · Esc"),
+    };
+    let inside = open(app, title, keys, (90, to.area().height.saturating_sub(2)), to);
+    let (width, height) = (usize::from(inside.width), usize::from(inside.height));
     let mut lines = Vec::new();
     for line in visible::exact(&asked.text).split('\n') {
         lines.extend(wrap(Line::from(Span::styled(line.to_owned(), theme.strong())), width, 0));
     }
-    let picked = question.picked.get(question.at).map(Vec::as_slice).unwrap_or_default();
-    let own = picked.iter().filter(|label| !asked.options.iter().any(|option| option.label == **label));
-    let own: Vec<String> = own.map(|words| visible::line(words)).collect();
-    let mut choices: Vec<(String, String, bool)> = asked
-        .options
-        .iter()
-        .map(|option| {
-            (visible::line(&option.label), visible::line(&option.description), picked.contains(&option.label))
-        })
-        .collect();
-    choices.push(("something else …".to_owned(), own.join(", "), !own.is_empty()));
-    for (at, (label, about, is_picked)) in choices.into_iter().enumerate() {
-        let style = if at == question.cursor { theme.chosen() } else { Style::new() };
-        let mark = if is_picked { "[x]" } else { "[ ]" };
-        let room = width.saturating_sub(label.chars().count() + 10);
-        lines.push(Line::from(vec![
-            Span::styled(format!("{} {mark} ", at + 1), theme.accent()),
-            Span::styled(label, style),
-            Span::styled(format!("  {}", fit(&about, room)), theme.faint()),
-        ]));
+    let choices = choices(app, question, asked, width);
+    // What is chosen from is always there; a long text gives way to it, and says so.
+    let room = height.saturating_sub(choices.len() + 1).max(height / 2);
+    if lines.len() > room && room > 0 {
+        let more = format!(
+            "… {} lines more: `mimir approvals show {}`",
+            lines.len() + 1 - room,
+            question.approval.id
+        );
+        lines.truncate(room - 1);
+        lines.push(Line::from(Span::styled(more, theme.warn())));
     }
+    let left = height.saturating_sub(lines.len() + usize::from(question.own.is_some()));
+    let first = (question.cursor + 1).saturating_sub(left);
+    lines.extend(choices.into_iter().skip(first).take(left));
     let rows = u16::try_from(lines.len()).unwrap_or(inside.height).min(inside.height);
     to.render_widget(Paragraph::new(lines), inside);
     if let Some(own) = &question.own {
@@ -166,6 +166,33 @@ fn ask(app: &App, question: &Question, to: &mut Frame<'_>) {
         to.render_widget(Clear, place);
         to.render_widget(own, place);
     }
+}
+
+/// The options, and "something else".
+fn choices(app: &App, question: &Question, asked: &AskedQuestion, width: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let picked = question.picked.get(question.at).map(Vec::as_slice).unwrap_or_default();
+    let own = picked.iter().filter(|label| !asked.options.iter().any(|option| option.label == **label));
+    let own: Vec<String> = own.map(|words| visible::line(words)).collect();
+    let options = asked.options.iter().map(|option| {
+        let is_picked = picked.contains(&option.label);
+        (visible::line(&option.label), visible::line(&option.description), is_picked)
+    });
+    let something_else = ("something else …".to_owned(), own.join(", "), !own.is_empty());
+    options
+        .chain([something_else])
+        .enumerate()
+        .map(|(at, (label, about, is_picked))| {
+            let style = if at == question.cursor { theme.chosen() } else { Style::new() };
+            let mark = if is_picked { "[x]" } else { "[ ]" };
+            let room = width.saturating_sub(label.width() + 10);
+            Line::from(vec![
+                Span::styled(format!("{} {mark} ", at + 1), theme.accent()),
+                Span::styled(label, style),
+                Span::styled(format!("  {}", fit(&about, room)), theme.faint()),
+            ])
+        })
+        .collect()
 }
 
 fn create(app: &App, form: &Create, to: &mut Frame<'_>) {

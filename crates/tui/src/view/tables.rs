@@ -47,7 +47,7 @@ fn list(
 }
 
 /// Runs above, the timeline of the chosen one below.
-pub fn runs(app: &App, areas: &Areas, to: &mut Frame<'_>) {
+pub fn runs(app: &mut App, areas: &Areas, to: &mut Frame<'_>) {
     let theme = app.theme;
     let plain = Style::new();
     let title = usize::from(areas.list.width).saturating_sub(11 + 15 + 13 + 7 + 9).max(10);
@@ -94,6 +94,7 @@ pub fn runs(app: &App, areas: &Areas, to: &mut Frame<'_>) {
             );
         }
     }
+    app.hold_place(lines.len(), areas.body.height, areas.body.width, false);
     from_begin(&lines, app.scroll, areas.body, to);
 }
 
@@ -191,6 +192,8 @@ pub fn money_lines(app: &App, width: usize) -> Vec<Line<'static>> {
 }
 
 /// Draws them.
-pub fn money(app: &App, areas: &Areas, to: &mut Frame<'_>) {
-    from_begin(&money_lines(app, usize::from(areas.list.width)), app.scroll, areas.list, to);
+pub fn money(app: &mut App, areas: &Areas, to: &mut Frame<'_>) {
+    let lines = money_lines(app, usize::from(areas.list.width));
+    app.hold_place(lines.len(), areas.list.height, areas.list.width, false);
+    from_begin(&lines, app.scroll, areas.list, to);
 }
