@@ -41,7 +41,9 @@ fn queue(state: &mut State, path: &str, event: &str, action: Option<&str>, mut b
             body["action"] = json!(action);
         }
         body["repository"] = shapes::repository(&root, repo);
-        body["sender"] = shapes::user(&root, "somebody");
+        if body["sender"].is_null() {
+            body["sender"] = shapes::user(&root, "somebody");
+        }
         let made = Delivered {
             id,
             hook,
@@ -125,7 +127,9 @@ pub fn of_issue(state: &mut State, path: &str, number: u64, action: &str, label:
     let root = state.root.clone();
     let repo = state.repo(path).expect("a repository");
     let issue = repo.issues.iter().find(|issue| issue.number == number).expect("an issue");
-    let mut body = json!({"issue": shapes::issue(&root, repo, issue, false)});
+    // Who opens it labels it as well, as a form or an owner does.
+    let sender = shapes::user(&root, &issue.author);
+    let mut body = json!({"issue": shapes::issue(&root, repo, issue, false), "sender": sender});
     if let Some(label) = label {
         body["label"] = shapes::label(&root, repo, label);
     }
