@@ -306,6 +306,21 @@ impl GatewayClient {
         self.json(call).await.map(|(_, value)| value)
     }
 
+    /// `POST /v1/messages`, for some seconds again and again when the gateway goes away in between: the key makes a repeat
+    /// harmless. One elsewhere that cannot be reached is not waited for.
+    pub async fn send_surely(&self, message: &SendMessage, key: &str) -> Result<MessageView, ClientError> {
+        let mut tries = 0;
+        loop {
+            match self.send(message, key).await {
+                Err(ClientError::Lost { .. } | ClientError::NoGateway { .. }) if tries < 20 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// `GET /v1/messages/{id}`
     pub async fn message(&self, id: &str) -> Result<MessageView, ClientError> {
         self.get(path(&["v1", "messages", id])).await

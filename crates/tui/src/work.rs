@@ -203,7 +203,7 @@ async fn do_it(gateway: &GatewayClient, change: &Change, key: &str) -> Result<bo
                 session: session.clone(),
                 ..SendMessage::default()
             };
-            send(gateway, &message, key).await
+            gateway.send_surely(&message, key).await.map(drop)
         }
         Change::Abort { session, frame } => gateway.abort_session(session, Some(frame)).await.map(drop),
         Change::ApproveRun(run, subject) => {
@@ -216,18 +216,4 @@ async fn do_it(gateway: &GatewayClient, change: &Change, key: &str) -> Result<bo
         Change::ResumeSchedule(name) => gateway.resume_schedule(name).await.map(drop),
     }?;
     Ok(true)
-}
-
-/// Sends it once, however often we have to ask: the key makes a repeat harmless.
-async fn send(gateway: &GatewayClient, message: &SendMessage, key: &str) -> Result<(), ClientError> {
-    let mut tries = 0;
-    loop {
-        match gateway.send(message, key).await {
-            Err(error) if error.is_gateway_away() && tries < 20 => {
-                tries += 1;
-                sleep(Duration::from_millis(250)).await;
-            }
-            other => return other.map(drop),
-        }
-    }
 }

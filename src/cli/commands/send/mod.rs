@@ -131,16 +131,7 @@ fn unattended(given: Option<Duration>, context: &Context) -> Unattended {
 /// Sends it once, however often we have to ask: the key makes a repeat harmless.
 async fn send(gateway: &GatewayClient, request: &SendMessage) -> Result<MessageView, ClientError> {
     let key = hex::encode(clock::entropy::<16>());
-    let mut tries = 0;
-    loop {
-        match gateway.send(request, &key).await {
-            Err(ClientError::Lost { .. } | ClientError::NoGateway { .. }) if tries < 20 => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-            other => return other,
-        }
-    }
+    gateway.send_surely(request, &key).await
 }
 
 fn queued(message: &MessageView, context: &Context) -> Outcome {
