@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Visit};
+use super::{Inner, Visit, VisitorKind};
 use crate::model::ids::FrameId;
 use crate::runtime::ExecSpec;
 
@@ -19,10 +19,15 @@ pub struct Guest {
 
 impl Guest {
     /// Marks the command. Made before it runs, so that it is ended even if its caller is dropped in between.
-    pub(super) fn mark(inner: &Arc<Inner>, frame: &FrameId, command: &mut ExecSpec) -> Self {
+    pub(super) fn mark(
+        inner: &Arc<Inner>,
+        frame: &FrameId,
+        command: &mut ExecSpec,
+        kind: VisitorKind,
+    ) -> Self {
         let mark = hex::encode(crate::clock::entropy::<8>());
         command.env.push((MARK.to_owned(), mark.clone()));
-        let visit = inner.visitors.enter(frame);
+        let visit = inner.visitors.enter(frame, kind);
         Self { inner: inner.clone(), frame: frame.clone(), mark, has_ended: false, _visit: visit }
     }
 

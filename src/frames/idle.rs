@@ -18,11 +18,21 @@ use crate::store::{frames, messages};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Visitors(Arc<Mutex<BTreeMap<FrameId, Presence>>>);
 
-/// How many are there, and when the last one left.
+/// How many are there, how many of them for people, and when the last of those left.
 #[derive(Clone, Copy, Debug, Default)]
 struct Presence {
     count: usize,
+    people: usize,
     left_at: Option<Instant>,
+}
+
+/// For whom something is in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VisitorKind {
+    /// Somebody at the terminal, with a command, or through the frame's own API.
+    Person,
+    /// A run, with a script of ours: it keeps the frame awake, and speaks for nobody.
+    Run,
 }
 
 /// For how long it is remembered when somebody left.
@@ -33,23 +43,30 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 pub struct Visit {
     visitors: Visitors,
     frame: FrameId,
+    kind: VisitorKind,
 }
 
 impl Visitors {
-    pub(super) fn enter(&self, frame: &FrameId) -> Visit {
+    pub(super) fn enter(&self, frame: &FrameId, kind: VisitorKind) -> Visit {
         let mut present = self.0.lock();
         present.retain(|_, who| who.count > 0 || who.left_at.is_some_and(|at| at.elapsed() < REMEMBERED));
-        present.entry(frame.clone()).or_default().count += 1;
+        let who = present.entry(frame.clone()).or_default();
+        who.count += 1;
+        who.people += usize::from(kind == VisitorKind::Person);
         drop(present);
-        Visit { visitors: self.clone(), frame: frame.clone() }
+        Visit { visitors: self.clone(), frame: frame.clone(), kind }
     }
 
     fn count(&self, frame: &FrameId) -> usize {
         self.0.lock().get(frame).map_or(0, |who| who.count)
     }
 
-    fn left_within(&self, frame: &FrameId, within: Duration) -> bool {
-        self.0.lock().get(frame).and_then(|who| who.left_at).is_some_and(|at| at.elapsed() <= within)
+    /// Whether a person is there, or left within that time.
+    fn had_people_within(&self, frame: &FrameId, within: Duration) -> bool {
+        self.0
+            .lock()
+            .get(frame)
+            .is_some_and(|who| who.people > 0 || who.left_at.is_some_and(|at| at.elapsed() <= within))
     }
 }
 
@@ -57,7 +74,10 @@ impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(who) = self.visitors.0.lock().get_mut(&self.frame) {
             who.count -= 1;
-            who.left_at = Some(Instant::now());
+            if self.kind == VisitorKind::Person {
+                who.people -= 1;
+                who.left_at = Some(Instant::now());
+            }
         }
     }
 }
@@ -66,7 +86,7 @@ impl Frames {
     /// Says that somebody is in the frame, until the guard goes: it is not stopped for having nothing to do.
     #[must_use]
     pub fn visit(&self, frame: &FrameId) -> Visit {
-        self.inner.visitors.enter(frame)
+        self.inner.visitors.enter(frame, VisitorKind::Person)
     }
 
     /// How many are in the frame: at its terminal, with commands, through its own API, over its host ports.
@@ -75,10 +95,11 @@ impl Frames {
         self.inner.visitors.count(frame) + self.inner.deps.attendant.connections(frame)
     }
 
-    /// Whether somebody is in the frame, or left it within that time.
+    /// Whether somebody is in the frame, or left it within that time. A run's own scripts are nobody.
     #[must_use]
     pub fn was_visited_within(&self, frame: &FrameId, within: Duration) -> bool {
-        self.visitors(frame) > 0 || self.inner.visitors.left_within(frame, within)
+        self.inner.deps.attendant.connections(frame) > 0
+            || self.inner.visitors.had_people_within(frame, within)
     }
 
     /// Stops a frame that has had nothing to do since then, unless something came in between. Says whether it did.
@@ -111,5 +132,26 @@ impl Frames {
             self.inner.wake_driver(id);
         }
         Ok(stops)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_does_in_its_frame_keeps_it_awake_and_is_no_person() {
+        let (visitors, frame) = (Visitors::default(), FrameId::from_parts(1, 1));
+        let script = visitors.enter(&frame, VisitorKind::Run);
+        assert_eq!(visitors.count(&frame), 1);
+        assert!(!visitors.had_people_within(&frame, REMEMBERED), "while it runs");
+        drop(script);
+        assert!(!visitors.had_people_within(&frame, REMEMBERED), "after it");
+
+        let attached = visitors.enter(&frame, VisitorKind::Person);
+        assert!(visitors.had_people_within(&frame, Duration::ZERO), "while they are there");
+        drop(attached);
+        assert_eq!(visitors.count(&frame), 0);
+        assert!(visitors.had_people_within(&frame, REMEMBERED), "a moment after they left");
     }
 }

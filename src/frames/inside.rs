@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::error::FrameError;
-use super::{Frames, Guest, Inner, Visit};
+use super::{Frames, Guest, Inner, Visit, VisitorKind};
 use crate::model::agent::AgentSessionId;
 use crate::model::container::{Stats, inside};
 use crate::model::frame::{EngineKind, Frame, FrameState};
@@ -92,10 +92,11 @@ impl Frames {
         &self,
         frame: &Frame,
         mut command: ExecSpec,
+        kind: VisitorKind,
     ) -> Result<(ExecStream, Guest), FrameError> {
         must_run(frame, "given a command")?;
         self.settle_folder(frame).await?;
-        let guest = Guest::mark(&self.inner, &frame.id, &mut command);
+        let guest = Guest::mark(&self.inner, &frame.id, &mut command, kind);
         let stream = self.inner.deps.runtime.exec_stream(&frame.id, with_environment(command)).await?;
         Ok((stream, guest))
     }

@@ -96,7 +96,7 @@ pub use error::{FRAME_FILE, FrameError};
 pub use folders::{remove_tree, size_of};
 pub use grants::{Grant, Term, allow_host};
 pub use guest::Guest;
-pub use idle::Visit;
+pub use idle::{Visit, VisitorKind};
 pub use inside::Viewer;
 pub use isolation::Apart;
 pub use locator::{AgentLocator, PlaceError};

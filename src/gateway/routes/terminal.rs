@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::frames::{Frames, Guest, Viewer};
+use crate::frames::{Frames, Guest, Viewer, VisitorKind};
 use crate::gateway::metrics::Counters;
 use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
@@ -97,7 +97,7 @@ async fn open(frames: &Frames, frame: &Frame, query: TerminalQuery) -> Answer<(E
         stdin: true,
         deadline: None,
     };
-    let (stream, guest) = frames.exec_stream(frame, command).await?;
+    let (stream, guest) = frames.exec_stream(frame, command, VisitorKind::Person).await?;
     Ok((stream, Inside::Command(guest)))
 }
 

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use super::FixDeps;
 use super::fence::cleaned;
+use crate::frames::VisitorKind;
 use crate::model::container::inside;
 use crate::model::frame::Frame;
 use crate::runtime::{ExecChunk, ExecSpec};
@@ -53,7 +54,8 @@ pub(super) async fn script(
 ) -> Result<Ran, StageError> {
     let argv = ["bash", "-c", text, "mimir"].into_iter().chain(args.iter().copied());
     let command = ExecSpec { cwd: Some(inside::WORKSPACE.to_owned()), ..ExecSpec::new(argv) };
-    let (mut stream, mut guest) = deps.frames.exec_stream(frame, command).await.map_err(trouble::of_frame)?;
+    let opened = deps.frames.exec_stream(frame, command, VisitorKind::Run).await;
+    let (mut stream, mut guest) = opened.map_err(trouble::of_frame)?;
     let (mut head, mut tail) = (Vec::new(), Vec::new());
     let reads = async {
         while let Some(piece) = stream.output.next().await {

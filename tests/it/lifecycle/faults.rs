@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mimir::frames::FrameError;
+use mimir::frames::{FrameError, VisitorKind};
 use mimir::model::agent::AgentSessionId;
 use mimir::model::container::inside;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
@@ -450,7 +450,8 @@ async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() 
     let command = || ExecSpec { stdin: true, ..ExecSpec::new(["cat"]) };
     let execs = world.engine.calls(Op::Exec);
 
-    let (stream, guest) = world.frames.exec_stream(&frame, command()).await.expect("runs");
+    let (stream, guest) =
+        world.frames.exec_stream(&frame, command(), VisitorKind::Person).await.expect("runs");
     drop((stream, guest));
     world.engine.reached(Op::Exec, execs + 1).await;
     let commands = std::mem::take(&mut *heard.lock());
@@ -461,7 +462,8 @@ async fn an_exec_whose_process_stays_behind_is_ended_when_its_client_has_gone() 
     assert!(ended.argv[2].contains("\"MIMIR_COMMAND=$0\"") && ended.env.is_empty(), "{ended:?}");
 
     // One that ended by itself is left alone, with what it left in the background.
-    let (stream, mut guest) = world.frames.exec_stream(&frame, command()).await.expect("runs");
+    let (stream, mut guest) =
+        world.frames.exec_stream(&frame, command(), VisitorKind::Person).await.expect("runs");
     guest.ended();
     drop((stream, guest));
     world.frames.exec(&frame, ExecSpec::new(["true"])).await.expect("runs");
