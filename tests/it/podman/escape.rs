@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 200;
 const OF_ROOTS_FOLDERS: &str = "the agent is not root of the host";
 
 fn on(engine: Engine, areas: &[&str]) {
-    let world = match World::new(engine) {
+    let world = match World::alone(engine) {
         Ok(world) => world,
         Err(why) => return skip(&format!("escape ({engine:?})"), &why),
     };

@@ -56,7 +56,7 @@ fn a_full_disk_refuses_new_frames_with_the_reason_and_nothing_is_lost() {
     let test = "a full disk";
     // Goes last: the world's gateway still writes to it.
     let disk = OnceCell::new();
-    let mut world = match World::new(Engine::Rootful) {
+    let mut world = match World::alone(Engine::Rootful) {
         Ok(world) => world,
         Err(why) => return skip(test, &why),
     };

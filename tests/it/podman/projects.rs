@@ -173,7 +173,12 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
 fn folder_changes(world: &World) {
     let _ = host(world, &format!("{REPOSITORY} && cd .. && cp -a main kept"));
     let _ = world.mimir(&["frame", "create", "w", "--workspace", "main"]).ok();
-    let _ = host(world, "rm -rf main && cp -a kept main && echo new >main/newfile");
+    // The agent may be writing into it just now: whoever removes it does so again.
+    let _ = host(
+        world,
+        "for _ in 1 2 3 4 5 6 7 8 9; do rm -rf main 2>/dev/null && break; sleep 0.2; done; \
+         test ! -e main && cp -a kept main && echo new >main/newfile",
+    );
     let sent = world.mimir(&["send", "--frame", "w", "hello"]).ok();
     assert!(!sent.stdout.contains("    at "), "{sent:?}");
     let listed = world.mimir(&["frame", "exec", "w", "--", "ls", "/workspace"]).ok();

@@ -88,7 +88,7 @@ fn processes(world: &World, frames: &[String]) -> Vec<String> {
 #[test]
 fn thirty_lives_five_of_them_broken_off_leave_nothing() {
     let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
-    let world = match World::new(engine) {
+    let world = match World::alone(engine) {
         Ok(world) => world,
         Err(why) => return skip("zero residue", &why),
     };

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde_json::Value;
 
 /// The ordinary user that rootless tests run as when the test itself is root.
@@ -35,7 +35,17 @@ pub struct World {
     runtime: PathBuf,
     binary: PathBuf,
     env: Vec<(String, String)>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
+}
+
+/// Worlds share the machine, but for those that are alone.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Held for as long as a world is there.
+#[allow(dead_code, reason = "held, not read")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
 }
 
 /// What a command did.
@@ -108,11 +118,18 @@ pub fn skip(test: &str, why: &str) {
 }
 
 impl World {
-    /// A world on that engine, or the reason why this machine has none.
+    /// A world on that engine, or the reason why this machine has none. Others may be there at the same time.
     pub fn new(engine: Engine) -> Result<Self, String> {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock();
+        Self::with_turn(engine, Turn::Shared(MACHINE.read()))
+    }
 
+    /// The same with no other world beside it: for tests that use up something of the machine, measure how long
+    /// something takes, or change what all worlds share (images by their names, the engine's settings).
+    pub fn alone(engine: Engine) -> Result<Self, String> {
+        Self::with_turn(engine, Turn::Alone(MACHINE.write()))
+    }
+
+    fn with_turn(engine: Engine, turn: Turn) -> Result<Self, String> {
         on_path("podman").ok_or("podman is not installed")?;
         let is_root = rustix::process::getuid().is_root();
         match (engine, is_root) {

@@ -44,7 +44,7 @@ impl Drop for Image<'_> {
 
 #[test]
 fn a_file_in_the_home_and_a_conversation_outlive_the_image_rootful() {
-    match World::new(Engine::Rootful) {
+    match World::alone(Engine::Rootful) {
         Ok(world) => outlive(&world),
         Err(why) => skip("frame upgrade, rootful", &why),
     }
@@ -52,7 +52,7 @@ fn a_file_in_the_home_and_a_conversation_outlive_the_image_rootful() {
 
 #[test]
 fn a_file_in_the_home_and_a_conversation_outlive_the_image_rootless() {
-    match World::new(Engine::Rootless) {
+    match World::alone(Engine::Rootless) {
         Ok(world) => outlive(&world),
         Err(why) => skip("frame upgrade, rootless", &why),
     }
