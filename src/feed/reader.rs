@@ -236,6 +236,8 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
                             let wait = intake.take(&event, stream.read(), Instant::now());
                             if event.shows_life() {
                                 feeds.deps.locator.heard(&feed.frame);
+                            } else if event == AgentEvent::Heartbeat {
+                                feeds.deps.locator.beats(&feed.frame);
                             }
                             feed.hear(connection, event, feeds.deps.clock.now_ms());
                             if !wait.is_zero() {

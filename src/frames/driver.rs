@@ -46,6 +46,8 @@ pub(super) struct Handle {
     pub(super) recycle: Mutex<Option<String>>,
     /// When the agent said something last without having been asked.
     last_output: Mutex<Option<Instant>>,
+    /// When its event stream brought a heartbeat last.
+    last_beat: Mutex<Option<Instant>>,
     /// Kept between two passes.
     memory: Mutex<Option<Memory>>,
 }
@@ -54,6 +56,16 @@ impl Handle {
     /// The agent says something.
     pub(super) fn note_output(&self) {
         *self.last_output.lock() = Some(Instant::now());
+    }
+
+    /// Its heart beats.
+    pub(super) fn note_beat(&self) {
+        *self.last_beat.lock() = Some(Instant::now());
+    }
+
+    /// Whether it beat within that time.
+    pub(super) fn beats_within(&self, within: Duration) -> bool {
+        self.last_beat.lock().is_some_and(|at| at.elapsed() <= within)
     }
 
     /// When it said something last, if that was after `since`.

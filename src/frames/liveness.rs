@@ -12,7 +12,9 @@
 //! ```
 //!
 //! What it says unasked over its event stream counts as an answer: on a machine with far too much to do, one that
-//! writes a long answer has no time for questions. Heartbeats do not count: they go on when nothing else does.
+//! writes a long answer has no time for questions. Heartbeats do not count: they go on when nothing else does. But one that
+//! beats and has nothing to do is asked less often: each question makes it collect its garbage, which is a quarter of what
+//! an idle frame uses of the processor (docs/benchmarks.md).
 
 use std::time::{Duration, Instant};
 
@@ -23,12 +25,15 @@ use super::recycle::RESTART_PROBE;
 use crate::model::frame::Frame;
 use crate::model::status::AgentHealth;
 use crate::runtime::ExecSpec;
+use crate::store::messages;
 use crate::supervisor::keyed::Next;
 
 /// A running agent may be busy; it is given more time than a starting one.
 const RUNNING_TRY: Duration = Duration::from_secs(3);
 /// Between two probes while it does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// One that is quiet is asked once in so many looks.
+const QUIET_TICKS: u32 = 6;
 /// So many probes in a row without an answer, and it is called unresponsive.
 const FAILURE_THRESHOLD: u32 = 2;
 
@@ -55,6 +60,12 @@ impl Driver {
         if let Some(asked) = self.memory.asked_at.filter(|asked| asked.elapsed() < pause) {
             let is_well = self.memory.unresponsive_since.is_none() && self.memory.restarting_since.is_none();
             return Ok((!is_well).then(|| Next::after(pause.saturating_sub(asked.elapsed()))));
+        }
+        if let Some(asked) = self.memory.asked_at
+            && asked.elapsed() < self.inner.deps.settings.tick * QUIET_TICKS
+            && self.is_quiet(frame).await?
+        {
+            return Ok(None);
         }
         let began = Instant::now();
         let answers = self.agent_answers().await?;
@@ -91,6 +102,19 @@ impl Driver {
             Verdict::End(pid) => self.end_wedged(frame, pid, silent).await.map(Some),
             Verdict::DistrustContainer => self.distrust_container(silent).await.map(Some),
         }
+    }
+
+    /// Whether its heart beats and nothing is expected of it: no message is open, and it has said nothing for a while.
+    async fn is_quiet(&self, frame: &Frame) -> Result<bool, FrameError> {
+        let tick = self.inner.deps.settings.tick;
+        let is_well = self.memory.unresponsive_since.is_none() && self.memory.restarting_since.is_none();
+        let said_lately =
+            |ago| Instant::now().checked_sub(ago).and_then(|since| self.handle.output_after(since));
+        if !is_well || !self.handle.beats_within(tick * 5 / 2) || said_lately(tick * QUIET_TICKS).is_some() {
+            return Ok(false);
+        }
+        let id = frame.id.clone();
+        Ok(self.inner.deps.store.read(move |db| messages::list_open(db, Some(&id))).await?.is_empty())
     }
 
     fn ask_again(&self) -> Duration {

@@ -41,6 +41,9 @@ pub trait AgentLocator: Send + Sync {
     /// unanswered. Called for each word of an answer, so it must be cheap.
     fn heard(&self, _frame: &FrameId) {}
 
+    /// The frame's event stream brought a heartbeat: the agent's process lives, whatever else it does.
+    fn beats(&self, _frame: &FrameId) {}
+
     /// Whether somebody outside may have just done something in the frame past us: at its terminal, with a command,
     /// or through its own API. `true` where nobody can know.
     fn is_attended(&self, _frame: &FrameId) -> bool {
@@ -67,6 +70,12 @@ impl AgentLocator for Frames {
     fn heard(&self, frame: &FrameId) {
         if let Some(handle) = self.inner.drivers.get(frame) {
             handle.note_output();
+        }
+    }
+
+    fn beats(&self, frame: &FrameId) {
+        if let Some(handle) = self.inner.drivers.get(frame) {
+            handle.note_beat();
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Agent {
     pub silent: AtomicBool,
     /// How often it was asked in vain whether it is well.
     unanswered: AtomicUsize,
+    /// How often it said that it is well.
+    answered: AtomicUsize,
     /// Cancelled when its process ends.
     run: Mutex<CancellationToken>,
 }
@@ -53,6 +55,7 @@ impl Default for Agent {
             events,
             silent: AtomicBool::default(),
             unanswered: AtomicUsize::default(),
+            answered: AtomicUsize::default(),
             run: Mutex::default(),
         }
     }
@@ -139,6 +142,11 @@ impl Agent {
         self.unanswered.load(Ordering::SeqCst)
     }
 
+    /// How often it said that it is well.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if self.silent.load(Ordering::SeqCst) {
             if request.uri().path() == "/global/health" {
@@ -154,7 +162,10 @@ impl Agent {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (method.as_str(), segments.as_slice()) {
-            ("GET", ["global", "health"]) => reply(200, json!({"healthy": true, "version": "1.18.33"})),
+            ("GET", ["global", "health"]) => {
+                self.answered.fetch_add(1, Ordering::SeqCst);
+                reply(200, json!({"healthy": true, "version": "1.18.33"}))
+            }
             ("GET", ["event"]) => streamed(lines(&self.events)),
             ("GET", ["session"]) => reply(200, Value::Array(self.inside().sessions.clone())),
             ("POST", ["session"]) => reply(200, self.new_session(&body)),

@@ -1,7 +1,7 @@
 //! Agents that answer nothing.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mimir::model::frame::{Desired, FrameState};
 use mimir::model::message::DeliveryState;
@@ -81,6 +81,49 @@ async fn an_agent_that_writes_and_answers_nothing_is_left_alone_until_only_its_h
         })
         .await;
     said(&world, &frame.id, StatusWord::Idle).await;
+}
+
+/// Each question makes an agent at rest collect its garbage: one whose heart beats and who has nothing to do is asked once
+/// in six looks, and is noticed all the same when it answers nothing.
+#[tokio::test]
+async fn an_agent_at_rest_whose_heart_beats_is_asked_seldom_and_noticed_all_the_same() {
+    let tick = Duration::from_secs(1);
+    let world = World::looking_every(tick).await;
+    let frame = world.running("blog").await;
+    let agent = world.agent(&frame.id);
+    let pause = Duration::from_millis(50);
+    let asked_again = async || {
+        let before = agent.answered();
+        world
+            .until("it is asked again", LIMIT, async || {
+                tokio::time::sleep(pause).await;
+                agent.beat();
+                if agent.answered() > before { Ok(()) } else { Err("not asked".to_owned()) }
+            })
+            .await;
+        Instant::now()
+    };
+    // What it said while it started is heard until six looks later.
+    let _ = asked_again().await;
+    let mut last = asked_again().await;
+    let mut apart = Duration::ZERO;
+    for _ in 0..3 {
+        let now = asked_again().await;
+        apart = apart.max(now - last);
+        last = now;
+    }
+    assert!(apart >= tick * 5, "it was asked after {apart:?}");
+
+    agent.silent.store(true, Ordering::SeqCst);
+    world.inside().is_stopped.store(true, Ordering::SeqCst);
+    world
+        .until("it is noticed", LIMIT, async || {
+            tokio::time::sleep(pause).await;
+            agent.beat();
+            let status = world.status(&frame.id).await;
+            if status.word == StatusWord::Wedged { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
 }
 
 /// A frame whose agent does not answer once more than it may be restarted: whatever waits for it hears why, and it

@@ -56,6 +56,11 @@ impl World {
         })
     }
 
+    /// In which each frame is looked at that often.
+    pub async fn looking_every(tick: Duration) -> Self {
+        Self::made(&[], move |frames| frames.tick = tick)
+    }
+
     fn made(keys: &[(&str, &str)], change: impl FnOnce(&mut Settings)) -> Self {
         let mut all = vec![("frames.parallel_starts", "8")];
         all.extend_from_slice(keys);
