@@ -102,6 +102,9 @@ pub(super) async fn admit(served: &Arc<Served>, want: &Want<'_>) -> Result<Admit
     }
 }
 
+/// Nobody is asked about it: whatever speaks it has no tunnel of its own, and no key is inside.
+const SSH: u16 = 22;
+
 /// By what a connection may pass.
 struct Way {
     traffic: Traffic,
@@ -145,6 +148,9 @@ fn settled(client: &Client, want: &Want<'_>) -> Option<String> {
     }
     if client.allow.denies(host, port) {
         return Some("it was denied".to_owned());
+    }
+    if port == SSH && !client.allow.names(host, port) {
+        return Some("no ssh leads out of a frame; an https address of the repository does".to_owned());
     }
     client.allow.names(host, port).then(|| match want.plain {
         Some((method, path)) => format!("what is listed there is not {method} {path}"),

@@ -20,8 +20,12 @@ const WITHIN: Duration = Duration::from_secs(5);
 const ABOVE_FILES: &[(&str, &str)] =
     &[("commit.gpgsign", "false"), ("tag.gpgsign", "false"), ("core.sharedRepository", "umask")];
 
-/// What git runs for an SSH address that has no https twin, where no connection could be made anyway.
-const NO_SSH: &str = "f() { echo 'mimir: no ssh leads out of this frame; use the https address of the repository: \
+/// What git runs for an SSH address that has no https twin, where no connection could be made anyway. Its broker hears of it
+/// first, so that whoever looks at the frame from outside sees which host was wanted.
+const NO_SSH: &str = "f() { while :; do case \"$1\" in -[op]) shift 2;; -*) shift;; *) break;; esac; done; \
+                      curl -s -o /dev/null -m 3 -p --noproxy '' -x http://127.0.0.1:8118 \"http://${1##*@}:22/\" \
+                      </dev/null >/dev/null 2>&1; \
+                      echo 'mimir: no ssh leads out of this frame; use the https address of the repository: \
                       git remote set-url origin https://HOST/OWNER/NAME.git' >&2; exit 128; }; f";
 
 /// What the user's own git configuration says.

@@ -91,7 +91,13 @@ fn an_allowed_frame_reaches_what_is_listed_and_no_private_address() {
     // The host's own services stay out of reach, even for a list that names them.
     assert_eq!(connect(&world, "shop", &private), "403");
     assert!(listener.accept().is_err(), "nobody knocked at {private}");
+    // SSH is answered with what to use instead, and told outside.
+    let ssh = inside(&world, "shop", "git ls-remote git@git.example.org:me/shop.git");
+    assert!(ssh.code != 0 && ssh.stderr.contains("use the https address"), "{ssh:?}");
     let told = refusals(&world, "shop");
+    let is_ssh = |event: &serde_json::Value| event["data"]["host"] == "git.example.org";
+    let why = told.iter().find(|event| is_ssh(event)).map(|event| event.to_string()).unwrap_or_default();
+    assert!(why.contains("no ssh leads out of a frame"), "{told:?}");
     let hosts: Vec<&str> = told.iter().filter_map(|event| event["data"]["host"].as_str()).collect();
     assert!(hosts.contains(&"example.net") && hosts.contains(&"127.0.0.1"), "{told:?}");
 }
