@@ -144,13 +144,15 @@ pub(super) fn kind_of(new: &NewFrame, rules: &[Rule], own_workspace: &Path) -> O
     fits.then(|| hex::encode(Sha256::digest(all.to_string()))[..16].to_owned())
 }
 
-/// A word for all that a frame reads at its start but the password, which is its own.
-pub(super) fn digest_of(contents: &StartContents) -> String {
+/// A word for all that a frame is started with: what it reads but the password, which is its own, how its container is
+/// locked up, and which mimir found its agent to be one that can be worked with.
+pub(super) fn digest_of(contents: &StartContents, hardening: &str) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text.as_bytes());
     };
+    [hardening, env!("CARGO_PKG_VERSION")].into_iter().for_each(&mut add);
     [&contents.agent_config, &contents.env, &contents.git_config].into_iter().for_each(|text| add(text));
     for (name, secret) in &contents.secrets {
         add(name);
@@ -162,6 +164,27 @@ pub(super) fn digest_of(contents: &StartContents) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::secret::Secret;
+
+    #[test]
+    fn frames_that_are_started_with_something_else_are_told_apart() {
+        let contents = |env: &str| StartContents {
+            start: 1,
+            password: Secret::new(env),
+            agent_config: "{}".to_owned(),
+            env: env.to_owned(),
+            git_config: String::new(),
+            secrets: vec![("TOKEN".to_owned(), Secret::new("x"))],
+        };
+        let known = digest_of(&contents("A=b\n"), "word");
+        assert_eq!(known, digest_of(&StartContents { start: 2, ..contents("A=b\n") }, "word"));
+        let password = StartContents { password: Secret::new("other"), ..contents("A=b\n") };
+        assert_eq!(known, digest_of(&password, "word"), "each has its own");
+        assert_ne!(known, digest_of(&contents("A=c\n"), "word"));
+        assert_ne!(known, digest_of(&contents("A=b\n"), "another word"));
+        let secrets = vec![("TOKEN".to_owned(), Secret::new("y"))];
+        assert_ne!(known, digest_of(&StartContents { secrets, ..contents("A=b\n") }, "word"));
+    }
 
     #[test]
     fn a_kind_that_fails_waits_longer_each_time_until_one_is_taken() {

@@ -14,9 +14,9 @@
 //! somebody's is noted in its folder first.
 //!
 //! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*
-//! (see `kinds`); and word for word what it read at its start (configuration, environment), compared by digest when it is
-//! claimed, so one that was started before a setting changed is not given away but collected. Everything else follows the row:
-//! what it may reach, what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of
+//! (see `kinds`); and word for word what it read at its start (configuration, environment), and how its container is locked
+//! up, compared by digest when it is claimed, so one that was started before a setting changed, or by an older mimir, is not
+//! given away but collected. Everything else follows the row: what it may reach, what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of
 //! their own, graphics cards or a network of their own are always made as ever.
 //!
 //! One that fails or ends by itself is not begun again: it goes, and the next one of its kind waits.
@@ -168,7 +168,7 @@ impl Frames {
     }
 
     /// Whether it may be given away one day: it did not fail, it was nobody's, its image is what it is called, and nothing
-    /// that it read at its start has changed.
+    /// that it was started with has changed.
     async fn is_worth_keeping(&self, row: &Frame) -> Result<bool, FrameError> {
         let is_over = row.expires_at.is_some_and(|at| at <= self.inner.deps.clock.now_ms());
         // In this order: whoever takes it has it in hand first.
@@ -276,20 +276,22 @@ impl Inner {
         if frame.warm.is_none() {
             return Ok(());
         }
-        let (id, start, digest) = (frame.id.clone(), contents.start, digest_of(contents));
+        let digest = digest_of(contents, &self.deps.runtime.hardening());
+        let (id, start) = (frame.id.clone(), contents.start);
         self.deps.store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await?;
         self.failpoints.hit("warm.after_digest").await;
         Ok(())
     }
 
-    /// Whether it would read the same if it were started now.
+    /// Whether it would be started with the same now.
     async fn is_fresh(&self, row: &Frame) -> Result<bool, FrameError> {
         let id = row.id.clone();
         let Some(read) = self.deps.store.read(move |db| warm_frames::files(db, &id)).await? else {
             return Ok(false);
         };
         let given = self.deps.start_files.secrets(row).await;
-        Ok(digest_of(&self.start_contents(row, false, given).await) == read)
+        let contents = self.start_contents(row, false, given).await;
+        Ok(digest_of(&contents, &self.deps.runtime.hardening()) == read)
     }
 
     async fn answers(&self, id: &FrameId) -> bool {

@@ -275,6 +275,10 @@ impl Runtime for Podman {
         self.run("say who it is", None, LOOK, |on| async move { Ok(on.info.clone()) }).await
     }
 
+    fn hardening(&self) -> String {
+        translate::hardening()
+    }
+
     fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector {
         self.files(frame).link().connector(purpose)
     }

@@ -42,7 +42,7 @@ const MOST_PROCESSES: u64 = 1 << 15;
 /// Microseconds; what Docker and Podman take for a number of cores.
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
-/// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
+/// What is the same for all containers and does not follow from their folders; goes into [`hardening`].
 const HARDENING: &str =
     "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden, own users";
 /// Hidden besides what the engine hides: which pages of the machine's memory are whose.
@@ -152,12 +152,12 @@ fn labels(spec: &ContainerSpec) -> BTreeMap<&'static str, String> {
         (LABEL_FRAME, spec.frame.to_string()),
         (LABEL_NAME, spec.name.to_string()),
         (LABEL_GENERATION, spec.generation.to_string()),
-        (LABEL_ISOLATION, isolation()),
+        (LABEL_ISOLATION, hardening()),
     ])
 }
 
 /// A word for how locked up containers are made: another one for each change of what they may do.
-fn isolation() -> String {
+pub(super) fn hardening() -> String {
     static WORD: OnceLock<String> = OnceLock::new();
     let word = || {
         let all = json!([seccomp::profile(), mounts(&[Mount::new(Path::new("/"), "/", false)]), HARDENING]);
@@ -373,7 +373,7 @@ pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Obse
         pid: (runs && state.pid > 0).then_some(state.pid),
         oom_kills: state.oom_killed.then_some(1),
         stuck,
-        less_isolated: body.label(LABEL_ISOLATION) != Some(isolation().as_str()),
+        less_isolated: body.label(LABEL_ISOLATION) != Some(hardening().as_str()),
         mounts: body.mounts(),
         workspace: None,
     };

@@ -117,7 +117,7 @@ fn a_container_that_was_made_less_locked_up_is_told_apart() {
     };
     assert!(seen(json!({})));
     assert!(seen(json!({LABEL_ISOLATION: "another word"})));
-    assert!(!seen(json!({LABEL_ISOLATION: isolation()})));
+    assert!(!seen(json!({LABEL_ISOLATION: hardening()})));
 }
 
 #[test]

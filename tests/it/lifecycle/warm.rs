@@ -230,6 +230,36 @@ async fn those_of_an_older_image_are_collected() {
     world.eventually_engine(&old.id, Observed::Missing).await;
 }
 
+/// What runs of people's is left alone until it stops. A warm one has no other start: the run that takes it is its start.
+#[tokio::test]
+async fn none_is_given_away_whose_container_is_not_as_locked_up_as_they_are_made_now() {
+    for dies in [false, true] {
+        let mut world = pool().await;
+        let first = world.take(wanted("run-1")).await.expect("made");
+        let old = world.one_ready(&[]).await;
+        if dies {
+            world.crash().await;
+        }
+        world.engine.grow_old();
+        if dies {
+            world.start_gateway().await;
+        }
+        let second = world.take(wanted("run-2")).await.expect("made");
+        assert_ne!(second.id, old.id, "after a restart: {dies}");
+        world.eventually(&old.id, None).await;
+        world.eventually_engine(&old.id, Observed::Missing).await;
+        let next = world.one_ready(&[]).await;
+        let third = world.take(wanted("run-3")).await.expect("taken");
+        assert_eq!(third.id, next.id, "after a restart: {dies}");
+        world.keep(0);
+        world.none_kept().await;
+        for frame in [first, second, third] {
+            world.end(&frame).await;
+        }
+        world.check_nothing_left().await;
+    }
+}
+
 #[tokio::test]
 async fn one_that_is_not_kept_apart_after_all_gets_a_new_container() {
     let world = pool().await;
