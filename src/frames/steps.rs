@@ -291,7 +291,8 @@ impl Driver {
         let why = match mismatch {
             ContainerMismatch::OtherGeneration => None,
             ContainerMismatch::LessIsolated => Some(
-                "its container was made by an older mimir and was not as locked up as they are now"
+                "its container was made by an older mimir, or for another `frames.runtime`, and is not as locked up \
+                 as they are now"
                     .to_owned(),
             ),
             ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
