@@ -158,6 +158,7 @@ pub(super) fn digest_of(contents: &StartContents, hardening: &str) -> String {
         add(name);
         add(secret.reveal());
     }
+    add(contents.certificates.as_deref().unwrap_or_default());
     hex::encode(digest.finalize())
 }
 
@@ -175,6 +176,7 @@ mod tests {
             env: env.to_owned(),
             git_config: String::new(),
             secrets: vec![("TOKEN".to_owned(), Secret::new("x"))],
+            certificates: None,
         };
         let known = digest_of(&contents("A=b\n"), "word");
         assert_eq!(known, digest_of(&StartContents { start: 2, ..contents("A=b\n") }, "word"));
@@ -182,6 +184,8 @@ mod tests {
         assert_eq!(known, digest_of(&password, "word"), "each has its own");
         assert_ne!(known, digest_of(&contents("A=c\n"), "word"));
         assert_ne!(known, digest_of(&contents("A=b\n"), "another word"));
+        let trusting = StartContents { certificates: Some("one".to_owned()), ..contents("A=b\n") };
+        assert_ne!(known, digest_of(&trusting, "word"));
         let secrets = vec![("TOKEN".to_owned(), Secret::new("y"))];
         assert_ne!(known, digest_of(&StartContents { secrets, ..contents("A=b\n") }, "word"));
     }

@@ -33,6 +33,7 @@ pub mod git_config;
 pub mod git_folder;
 mod grants;
 mod guest;
+mod host;
 mod idle;
 mod inside;
 mod isolation;

@@ -160,6 +160,7 @@ impl Inner {
                 &self.deps.start_files.forges(),
             ),
             secrets: given.files,
+            certificates: self.certificates(),
         }
     }
 }

@@ -14,8 +14,8 @@
 //! somebody's is noted in its folder first.
 //!
 //! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*
-//! (see `kinds`); and word for word what it read at its start (configuration, environment), and how its container is locked
-//! up, compared by digest when it is claimed, so one that was started before a setting changed, or by an older mimir, is not
+//! (see `kinds`); and word for word what it read at its start (configuration, environment, certificates), and how its container is
+//! locked up, compared by digest when it is claimed, so one that was started before a setting changed, or by an older mimir, is not
 //! given away but collected. Everything else follows the row: what it may reach, what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of
 //! their own, graphics cards or a network of their own are always made as ever.
 //!

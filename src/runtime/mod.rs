@@ -277,6 +277,8 @@ pub struct StartContents {
     pub git_config: String,
     /// Secrets that it sees as files, by name.
     pub secrets: Vec<(String, Secret)>,
+    /// The certificates that it trusts; none leaves it those of its image.
+    pub certificates: Option<String>,
 }
 
 /// A command to run inside a frame.

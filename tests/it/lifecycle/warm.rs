@@ -373,6 +373,42 @@ async fn one_that_read_something_else_is_replaced_and_never_given_away() {
     world.check_nothing_left().await;
 }
 
+/// Whoever takes an authority back, or puts a proxy's in, means the runs to come as well.
+#[tokio::test]
+async fn none_is_given_away_that_trusts_other_certificates_than_its_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = folder.path().join("machine.crt");
+    let certificate =
+        |word: &str| format!("-----BEGIN CERTIFICATE-----\n{word}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&bundle, certificate("first")).expect("written");
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.certificates = Some(bundle.clone());
+    })
+    .await;
+    let trusted = |frame: &Frame| {
+        let path = world.engine.start_folder(&frame.id).join("certificates.crt");
+        std::fs::read_to_string(path).expect("what it trusts")
+    };
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    assert_eq!(trusted(&old), certificate("first"));
+    std::fs::write(&bundle, certificate("second")).expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[]).await;
+    assert_eq!(trusted(&new), certificate("second"));
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
 /// The gateway dies between noting what is read and writing it, and the next one would have others read.
 #[tokio::test]
 async fn nobody_is_given_one_of_which_nobody_knows_what_it_read() {
