@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  a run needs a throwaway frame with a folder of its own
-//!     │ one of its kind is ready ──► claim: its row becomes the run's, in one compare-and-set ──► host's side opened
+//!     │ one of its kind is ready ──► claim: its row becomes the run's, in one compare-and-set, and is `starting` until it
+//!     │                              was looked at like every frame after its start, and its host's side is open
 //!     │ none is ──► made as ever
 //!     └─► the kind is remembered, and kept ready from now on (one at a time, within the machine's memory)
 //! ```
@@ -71,7 +72,7 @@ impl Frames {
         if let Some(frame) = &claimed {
             self.inner.warm.works(&kind);
             self.inner.failpoints.hit("warm.after_claim").await;
-            // Its driver opens its host's side; until then it is not settled for those who wait for it.
+            // Its driver looks at it and opens its host's side.
             self.inner.wake_driver(&frame.id);
         }
         self.inner.look_after_warm();
@@ -324,16 +325,13 @@ impl Driver {
         Ok(Next::Again)
     }
 
-    /// It is somebody's since the last look: it is looked at like one that was just started, and its host's side opened.
-    pub(super) async fn take_over(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        self.memory.kept_apart = false;
-        self.check_isolation(frame).await?;
-        self.attend(frame).await?;
-        self.memory.was_warm = false;
-        self.inner.failpoints.hit("warm.after_attend").await;
-        let after_ms = self.inner.deps.clock.now_ms().saturating_sub(frame.created_at);
-        tracing::info!(frame.id = %self.id, after_ms, "frame {} is running, {after_ms} ms after it was taken", frame.name);
-        self.warm_up(frame);
-        Ok(Next::Again)
+    /// Whether it is somebody's since it was looked at last: then nothing that was seen of it counts any more.
+    pub(super) fn is_taken_over(&mut self, frame: &Frame) -> bool {
+        let is_so = self.memory.was_warm && frame.warm.is_none();
+        if is_so {
+            self.memory.was_warm = false;
+            self.memory.kept_apart = false;
+        }
+        is_so
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mimir::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
+use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::isolation::Isolation;
 use mimir::model::network::NetworkMode;
 use mimir::model::origin::Origin;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
 use mimir::runtime::fake::{Fault, Op};
-use mimir::store::{audit, frames, ports, warm_frames};
+use mimir::store::{audit, events, frames, ports, warm_frames};
 use mimir::wire::frames::CreateFrame;
 
 use super::world::{Agent, World, named};
@@ -94,6 +96,28 @@ impl World {
         self.frames.configure(config);
     }
 
+    /// Which container the frame has.
+    fn container(&self, frame: &Frame) -> Option<String> {
+        let all = self.engine.containers().into_iter();
+        all.filter(|one| one.frame == frame.id).map(|one| one.container_id).next()
+    }
+
+    /// Nobody works with a frame that is not kept apart: it gets another container than that, and is never said to run.
+    async fn is_refused(&self, frame: &Frame, container: Option<String>) {
+        assert!(container.is_some());
+        let waited = self.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(1)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        let is_gone = || async { self.container(frame) != container };
+        self.until("its container is removed", is_gone, &frame.id).await;
+        let told =
+            self.store.read(|db| events::after(db, 0, &events::Filter::default(), 100_000)).await.expect("reads");
+        let of_it = told.into_iter().filter(|event| event.subject.frame.as_ref() == Some(&frame.id));
+        let runs: Vec<_> = of_it
+            .filter(|event| matches!(event.what, EventKind::FrameMoved { to: FrameState::Running, .. }))
+            .collect();
+        assert!(runs.is_empty(), "{runs:#?}");
+    }
+
     async fn end(&self, frame: &Frame) {
         let asked = self.frames.destroy(&Principal::GATEWAY, &frame.name).await.expect("asked");
         self.frames.wait_for_asked(asked, Desired::Removed, PATIENCE).await.expect("goes");
@@ -120,7 +144,7 @@ async fn the_first_of_a_kind_is_made_as_ever_and_the_next_one_is_there_already()
 
     let starts = world.engine.calls(Op::Start);
     let second = world.take(wanted("run-2")).await.expect("taken");
-    assert_eq!(second.id, ready.id);
+    assert_eq!((&second.id, second.state), (&ready.id, FrameState::Starting), "until it can be reached");
     let second = world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
     assert_eq!((second.name.as_str(), &second.warm), ("run-2", &None));
     assert_eq!(second.allow, ["npm"]);
@@ -265,15 +289,29 @@ async fn one_that_is_not_kept_apart_after_all_gets_a_new_container() {
     let world = pool().await;
     let _first = world.take(wanted("run-1")).await.expect("made");
     let ready = world.one_ready(&[]).await;
-    let creates = world.engine.calls(Op::Create);
-    world.engine.set_isolation(Some(mimir::model::isolation::Isolation::default()));
+    let container = world.container(&ready);
+    world.engine.set_isolation(Some(Isolation::default()));
     let second = world.take(wanted("run-2")).await.expect("taken");
     assert_eq!(second.id, ready.id);
-    let refused = world.frames.wait_for(&second.id, Desired::Running, Duration::from_secs(1)).await;
-    assert!(refused.is_err(), "nobody works with it: {refused:?}");
-    world
-        .until("its container is removed", || async { world.engine.calls(Op::Create) > creates }, &second.id)
-        .await;
+    world.is_refused(&second, container).await;
+}
+
+#[tokio::test]
+async fn one_that_a_dying_gateway_gave_away_is_looked_at_by_the_next() {
+    let mut world = pool().await;
+    let _first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let container = world.container(&ready);
+    world.failpoints.arm("warm.after_claim", 1);
+    tokio::select! {
+        _ = world.failpoints.died() => {}
+        taken = world.take(wanted("run-2")) => panic!("it did not die: {taken:?}"),
+    }
+    world.engine.set_isolation(Some(Isolation::default()));
+    world.restart_gateway().await;
+    let second = world.frames.get(&named("run-2")).await.expect("the run's");
+    assert_eq!(second.id, ready.id);
+    world.is_refused(&second, container).await;
 }
 
 #[tokio::test]
