@@ -26,8 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// What is kept ready.
 pub(super) struct Pool {
-    /// Kinds that were needed, the last one at the end. Lost with the gateway: the next need brings it back.
-    wanted: Mutex<Vec<Recipe>>,
+    /// Kinds that were needed and when, the last one at the end. Lost with the gateway: the next need brings it back.
+    wanted: Mutex<Vec<(Instant, Recipe)>>,
+    /// How long a kind is wanted after it was needed.
+    for_so_long: Duration,
     /// Kinds of which a frame failed or ended by itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
     /// Frames that somebody is about to take.
@@ -53,9 +55,10 @@ struct Trouble {
 }
 
 impl Pool {
-    pub(super) fn new(tasks: &Tasks) -> Self {
+    pub(super) fn new(tasks: &Tasks, for_so_long: Duration) -> Self {
         Self {
             wanted: Mutex::default(),
+            for_so_long,
             troubles: Mutex::default(),
             in_hand: Mutex::default(),
             looks: Keyed::new(tasks, "warm frames", |_| ()),
@@ -66,20 +69,23 @@ impl Pool {
     /// One of that kind was needed.
     pub(super) fn want(&self, recipe: Recipe) {
         let mut wanted = self.wanted.lock();
-        wanted.retain(|known| known.kind != recipe.kind);
-        wanted.push(recipe);
+        wanted.retain(|(_, known)| known.kind != recipe.kind);
+        wanted.push((Instant::now(), recipe));
         if wanted.len() > MOST_KINDS {
             wanted.remove(0);
         }
     }
 
-    /// The kinds that were needed, the one that was needed last first.
+    /// The kinds that were needed lately, the one that was needed last first.
     pub(super) fn wanted(&self) -> Vec<Recipe> {
-        self.wanted.lock().iter().rev().cloned().collect()
+        let mut wanted = self.wanted.lock();
+        wanted.retain(|(needed, _)| needed.elapsed() < self.for_so_long);
+        wanted.iter().rev().map(|(_, recipe)| recipe.clone()).collect()
     }
 
-    pub(super) fn is_wanted(&self, kind: &str) -> bool {
-        self.wanted.lock().iter().any(|known| known.kind == kind)
+    /// Another configuration: nobody knows which kinds are needed from now on.
+    pub(super) fn forget_kinds(&self) {
+        self.wanted.lock().clear();
     }
 
     /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long.
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_fails_waits_longer_each_time_until_one_is_taken() {
-        let pool = Pool::new(&Tasks::default());
+        let pool = Pool::new(&Tasks::default(), Duration::from_secs(60));
         assert!(pool.may_be_made("a"));
         pool.failed("a", Duration::from_secs(10));
         assert!(!pool.may_be_made("a") && pool.may_be_made("b"));

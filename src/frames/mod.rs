@@ -174,7 +174,7 @@ impl Frames {
         let health = watch::Sender::new(0);
         let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
             .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
-        let warm = kinds::Pool::new(&deps.tasks);
+        let warm = kinds::Pool::new(&deps.tasks, deps.settings.warm_lifetime);
         let inner = Inner {
             config: Live::new(deps.settings.config.clone()),
             crashes: Live::new(deps.settings.crashes),
@@ -197,8 +197,14 @@ impl Frames {
     pub fn configure(&self, config: config::Frames) {
         let (window, limit) = (config.crash_window, config.crash_limit);
         self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
-        let is_other = self.inner.config.now().warm != config.warm;
+        let before = self.inner.config.now();
+        let are_others_asked_for = (&before.image, before.limits, &before.providers)
+            != (&config.image, config.limits, &config.providers);
+        let is_other = are_others_asked_for || before.warm != config.warm;
         self.inner.config.set(config);
+        if are_others_asked_for {
+            self.inner.warm.forget_kinds();
+        }
         if is_other {
             self.inner.look_after_warm();
         }

@@ -142,8 +142,10 @@ impl Frames {
             return Ok(());
         }
         rows.retain(|row| row.desired != Desired::Removed);
+        let wanted = pool.wanted();
+        let is_wanted = |kind: &str| wanted.iter().any(|recipe| recipe.kind == kind);
         // Of kinds that are needed first: there are only so many kinds.
-        rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(|kind| pool.is_wanted(kind)));
+        rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(is_wanted));
         let spare = spare(&self.inner.deps.settings.meminfo);
         let room = rows.len() - usize::from(spare == Spare::TooLittle && !rows.is_empty());
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
@@ -152,7 +154,8 @@ impl Frames {
             let Some(kind) = row.warm.clone() else { continue };
             let so_many = kept.get(&kind).copied().unwrap_or_default();
             let is_one_too_many = so_many >= most || n >= room || (so_many == 0 && kept.len() >= MOST_KINDS);
-            if !is_one_too_many && self.is_worth_keeping(&row).await? {
+            let may_be_asked_for = is_wanted(&kind) || self.is_as_configured(&row);
+            if !is_one_too_many && may_be_asked_for && self.is_worth_keeping(&row).await? {
                 is_starting |= row.state != FrameState::Running;
                 kept.insert(kind, so_many + 1);
             } else {
@@ -162,7 +165,7 @@ impl Frames {
         let is_missing = |one: &Recipe| {
             kept.get(&one.kind).copied().unwrap_or_default() < most && pool.may_be_made(&one.kind)
         };
-        match pool.wanted().into_iter().find(is_missing) {
+        match wanted.into_iter().find(is_missing) {
             Some(recipe) if !is_starting && spare == Spare::ForOneMore => self.make_warm(recipe).await,
             _ => Ok(()),
         }
@@ -185,6 +188,13 @@ impl Frames {
             return Ok(false);
         }
         Ok(row.state != FrameState::Running || self.inner.is_fresh(row).await?)
+    }
+
+    /// Whether somebody may ask for its like who asks for nothing in particular.
+    fn is_as_configured(&self, row: &Frame) -> bool {
+        let config = self.inner.config.now();
+        let is_granted = |name: &String| row.providers.contains(&name.trim().to_ascii_lowercase());
+        row.image == config.image && row.limits == config.limits && config.providers.iter().all(is_granted)
     }
 
     async fn make_warm(&self, recipe: Recipe) -> Result<(), FrameError> {

@@ -98,8 +98,8 @@ impl World {
 
     /// Which container the frame has.
     fn container(&self, frame: &Frame) -> Option<String> {
-        let all = self.engine.containers().into_iter();
-        all.filter(|one| one.frame == frame.id).map(|one| one.container_id).next()
+        let mut all = self.engine.containers().into_iter();
+        all.find(|one| one.frame == frame.id).map(|one| one.container_id)
     }
 
     /// Nobody works with a frame that is not kept apart: it gets another container than that, and is never said to run.
@@ -568,23 +568,56 @@ async fn people_start_first() {
 }
 
 #[tokio::test]
-async fn one_that_nobody_took_in_time_goes_unseen_and_another_one_comes() {
+async fn one_that_nobody_took_in_time_goes_unseen_and_its_kind_is_forgotten() {
     let world = World::with(|settings| {
         settings.config.warm = 1;
-        settings.warm_lifetime = Duration::from_millis(500);
+        settings.warm_lifetime = Duration::from_millis(1500);
     })
     .await;
     let first = world.take(wanted("run-1")).await.expect("made");
     let old = world.one_ready(&[]).await;
     world.eventually(&old.id, None).await;
-    let new = world.one_ready(&[&old]).await;
-    assert_ne!(new.id, old.id);
+    // What nobody needs any more is not made again and again.
+    world.none_kept().await;
+    let creates = world.engine.calls(Op::Create);
+    for _ in 0..3 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((world.engine.calls(Op::Create), world.warm().await), (creates, Vec::new()));
     let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
     let told: Vec<_> = log.iter().filter(|entry| entry.subject.starts_with("warm-")).collect();
     assert!(told.is_empty(), "nobody had it, so nobody is told: {told:?}");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    let new = world.one_ready(&[]).await;
+    assert_ne!(new.id, old.id, "when it is needed again, it is there again");
     world.keep(0);
     world.none_kept().await;
     world.end(&first).await;
+    world.end(&second).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn those_that_nobody_can_ask_for_any_more_go_when_the_configuration_changes() {
+    let mut world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    world.settings.config.limits.pids = 700;
+    world.keep(1);
+    world.none_kept().await;
+    let second = world.take(wanted("run-2")).await.expect("made");
+    let new = world.one_ready(&[]).await;
+    assert_eq!((old.limits.pids, second.limits.pids, new.limits.pids), (first.limits.pids, 700, 700));
+
+    // The same while no gateway ran.
+    world.crash().await;
+    world.settings.config.limits.pids = 800;
+    world.start_gateway().await;
+    world.none_kept().await;
+    for frame in [first, second] {
+        world.end(&frame).await;
+    }
     world.check_nothing_left().await;
 }
 
