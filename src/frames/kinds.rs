@@ -88,12 +88,21 @@ impl Pool {
         self.wanted.lock().clear();
     }
 
-    /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long.
+    /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long. What ends together,
+    /// with the machine perhaps, counts once.
     pub(super) fn failed(&self, kind: &str, pause: Duration) {
+        self.failed_at(kind, pause, Instant::now());
+    }
+
+    fn failed_at(&self, kind: &str, pause: Duration, now: Instant) {
         let mut troubles = self.troubles.lock();
-        let times = troubles.get(kind).map_or(1, |trouble| trouble.times.saturating_add(1));
+        let before = troubles.get(kind).copied();
+        if before.is_some_and(|trouble| trouble.not_before > now) {
+            return;
+        }
+        let times = before.map_or(1, |trouble| trouble.times.saturating_add(1));
         let pause = pause.saturating_mul(2_u32.saturating_pow(times)).min(LONGEST_PAUSE);
-        troubles.insert(kind.to_owned(), Trouble { times, not_before: Instant::now() + pause });
+        troubles.insert(kind.to_owned(), Trouble { times, not_before: now + pause });
         if troubles.len() > MOST_KINDS * 4 {
             // Those whose pause is over longest.
             let first = troubles.iter().min_by_key(|(_, trouble)| trouble.not_before);
@@ -199,18 +208,20 @@ mod tests {
     #[test]
     fn a_kind_that_fails_waits_longer_each_time_until_one_is_taken() {
         let pool = Pool::new(&Tasks::default(), Duration::from_secs(60));
+        let (tick, mut now) = (Duration::from_secs(10), Instant::now());
         assert!(pool.may_be_made("a"));
-        pool.failed("a", Duration::from_secs(10));
-        assert!(!pool.may_be_made("a") && pool.may_be_made("b"));
-        let pause = || pool.troubles.lock()["a"].not_before.saturating_duration_since(Instant::now());
-        let first = pause();
-        assert!(first > Duration::from_secs(15) && first <= Duration::from_secs(20), "{first:?}");
-        pool.failed("a", Duration::from_secs(10));
-        assert!(pause() > Duration::from_secs(35), "{:?}", pause());
-        for _ in 0..40 {
-            pool.failed("a", Duration::from_secs(10));
+        let ends = || pool.troubles.lock()["a"].not_before;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            // Eight that end together are one end.
+            for _ in 0..8 {
+                pool.failed_at("a", tick, now);
+            }
+            assert!(!pool.may_be_made("a") && pool.may_be_made("b"));
+            pauses.push((ends() - now).as_secs());
+            now = ends();
         }
-        assert!(pause() <= LONGEST_PAUSE);
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600, 3600]);
         pool.works("a");
         assert!(pool.may_be_made("a"));
     }

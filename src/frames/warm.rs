@@ -159,7 +159,7 @@ impl Frames {
                 is_starting |= row.state != FrameState::Running;
                 kept.insert(kind, so_many + 1);
             } else {
-                self.inner.give_up_warm(&row).await?;
+                self.inner.give_up_warm(&row, row.state != FrameState::Error).await?;
             }
         }
         let is_missing = |one: &Recipe| {
@@ -266,15 +266,16 @@ impl Inner {
     }
 
     /// It goes, unless it is somebody's by now. One that does not work has the next one wait.
-    pub(super) async fn give_up_warm(self: &Arc<Self>, row: &Frame) -> Result<(), FrameError> {
+    async fn give_up_warm(self: &Arc<Self>, row: &Frame, works: bool) -> Result<(), FrameError> {
         let id = row.id.clone();
-        if self.deps.store.write(move |tx| warm_frames::give_up(tx, &id)).await? {
-            if let Some(kind) = row.warm.as_deref().filter(|_| row.state == FrameState::Error) {
-                self.warm.failed(kind, self.deps.settings.tick);
-            }
-            self.failpoints.hit("warm.after_give_up").await;
-            self.wake_driver(&row.id);
+        if !self.deps.store.write(move |tx| warm_frames::give_up(tx, &id)).await? {
+            return Ok(());
         }
+        if let Some(kind) = row.warm.as_deref().filter(|_| !works) {
+            self.warm.failed(kind, self.deps.settings.tick);
+        }
+        self.failpoints.hit("warm.after_give_up").await;
+        self.wake_driver(&row.id);
         Ok(())
     }
 
@@ -328,10 +329,7 @@ impl Driver {
 
     /// It ended by itself: nobody misses it.
     pub(super) async fn let_warm_go(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        if let Some(kind) = &frame.warm {
-            self.inner.warm.failed(kind, self.inner.deps.settings.tick);
-        }
-        self.inner.give_up_warm(frame).await?;
+        self.inner.give_up_warm(frame, false).await?;
         Ok(Next::Again)
     }
 

@@ -241,6 +241,24 @@ async fn one_that_ended_goes_and_another_one_is_made() {
 }
 
 #[tokio::test]
+async fn those_that_end_together_are_there_again_soon() {
+    let world = World::with(|settings| settings.config.warm = 8).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.so_many_ready(8).await;
+    let gone = world.warm().await;
+    // As when the machine is switched off and on. Counted each for itself, the next one would wait for 38 seconds.
+    gone.iter().for_each(|row| world.engine.kill(&row.id));
+    for row in &gone {
+        world.eventually(&row.id, None).await;
+    }
+    let _ = world.one_ready(&[]).await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
 async fn those_of_an_older_image_are_collected() {
     let world = pool().await;
     let first = world.take(wanted("run-1")).await.expect("made");
