@@ -339,6 +339,8 @@ impl Driver {
         if is_so {
             self.memory.was_warm = false;
             self.memory.kept_apart = false;
+            // It was noted nowhere while it was nobody's.
+            self.memory.told_of_users = None;
         }
         is_so
     }

@@ -314,6 +314,33 @@ async fn one_that_is_not_kept_apart_after_all_gets_a_new_container() {
     world.is_refused(&second, container).await;
 }
 
+/// Where frames cannot have users of their own, each says so; also one that said it when nobody could hear it.
+#[tokio::test]
+async fn that_its_users_are_the_machines_is_noted_of_one_that_was_taken_too() {
+    let world = pool().await;
+    let limits = world.settings.config.limits;
+    world.engine.set_isolation(Some(Isolation {
+        host_user: 1001,
+        no_new_privileges: true,
+        filtered: true,
+        read_only_root: true,
+        memory_bytes: Some(limits.memory_bytes),
+        pids: Some(limits.pids.into()),
+        machines_users: Some("an old kernel".to_owned()),
+        ..Isolation::default()
+    }));
+    let made = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let taken = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(taken.id, ready.id);
+    for frame in [made, taken] {
+        let frame = world.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("runs");
+        let notes = world.notes(&frame.id).await;
+        let times = notes.iter().filter(|code| *code == "machines_users").count();
+        assert_eq!(times, 1, "{}: {notes:?}", frame.name);
+    }
+}
+
 #[tokio::test]
 async fn one_that_a_dying_gateway_gave_away_is_looked_at_by_the_next() {
     let mut world = pool().await;
