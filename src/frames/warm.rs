@@ -315,13 +315,15 @@ impl Inner {
 }
 
 impl Driver {
-    /// Whether it may begin now: people's frames come first.
+    /// Whether it may begin now: people's frames come first, and have taken memory since its row was made.
     pub(super) fn may_start_warm(&mut self) -> bool {
         if self.memory.start_permit.is_none() {
-            let all = self.inner.deps.settings.config.parallel_starts.max(1);
+            let settings = &self.inner.deps.settings;
+            let all = settings.config.parallel_starts.max(1);
             let is_quiet =
                 self.inner.starts.available_permits() >= all && self.inner.creating.lock().is_empty();
-            let permit = is_quiet.then(|| self.inner.warm.starts.clone().try_acquire_owned().ok()).flatten();
+            let may = is_quiet && spare(&settings.meminfo) == Spare::ForOneMore;
+            let permit = may.then(|| self.inner.warm.starts.clone().try_acquire_owned().ok()).flatten();
             self.memory.start_permit = permit;
         }
         self.memory.start_permit.is_some()

@@ -413,6 +413,46 @@ async fn none_is_made_while_memory_is_short_and_one_goes_when_it_is_very_short()
     world.check_nothing_left().await;
 }
 
+/// Its row is made while there is plenty; then people's frames start, and take it.
+#[tokio::test]
+async fn one_that_waits_for_its_start_looks_at_the_memory_that_there_is_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let meminfo = folder.path().join("meminfo");
+    let has = |mib: u64| {
+        std::fs::write(&meminfo, format!("MemTotal: {} kB\nMemAvailable: {} kB\n", 8 << 20, mib << 10))
+            .expect("written");
+    };
+    has(3000);
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.config.parallel_starts = 1;
+        settings.meminfo.clone_from(&meminfo);
+    })
+    .await;
+    world.set_agent(Agent::Swallows);
+    let slow = world.try_create(CreateFrame { start: true, ..world.request("slow") }).await.expect("created");
+    world.eventually_engine(&slow.id, Observed::Running).await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.until("a row is made", || async { world.warm().await.len() == 1 }, &first.id).await;
+    has(1200);
+    world.set_agent(Agent::Answers);
+    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let waits = world.warm().await;
+    for _ in 0..5 {
+        world.frames.reconcile_once().await.expect("looks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.engine.calls(Op::Start), 2, "only those of people and runs: {waits:#?}");
+    has(3000);
+    let ready = world.one_ready(&[]).await;
+    assert_eq!(waits.iter().map(|row| &row.id).collect::<Vec<_>>(), [&ready.id]);
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&slow).await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
 #[tokio::test]
 async fn as_many_as_are_wanted_are_kept_and_none_more() {
     let world = World::with(|settings| settings.config.warm = 3).await;
