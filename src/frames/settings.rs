@@ -70,6 +70,8 @@ pub struct Settings {
     pub meminfo: PathBuf,
     /// The certificates that frames trust; what this machine trusts when absent.
     pub certificates: Option<PathBuf>,
+    /// The program that knows who commits.
+    pub git: PathBuf,
 }
 
 /// How unexpected ends of a frame's container are damped.
@@ -114,6 +116,7 @@ impl Settings {
             warm_lifetime: Duration::from_secs(24 * 60 * 60),
             meminfo: PathBuf::from("/proc/meminfo"),
             certificates: None,
+            git: PathBuf::from("git"),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
-use super::git_config::{self, HostGit};
+use super::git_config;
+use super::host::HostFacts;
 use super::plan::{self, Step};
 use super::settings::{AttendError, SecretsGiven};
 use super::{Inner, ports, project, provision};
@@ -122,7 +123,8 @@ impl Driver {
         for why in std::mem::take(&mut given.missing) {
             self.note("secret_missing", why).await?;
         }
-        let contents = self.inner.start_contents(frame, obeyed, given).await;
+        let host = self.inner.host_facts().await;
+        let contents = self.inner.start_contents(frame, obeyed, given, &host).await;
         self.inner.note_warm_files(frame, &contents).await?;
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
@@ -136,6 +138,7 @@ impl Inner {
         frame: &Frame,
         obeyed: bool,
         given: SecretsGiven,
+        host: &HostFacts,
     ) -> StartContents {
         let mut agent_config = self.deps.start_files.agent_config(frame).await;
         agent_config["instructions"] =
@@ -153,14 +156,14 @@ impl Inner {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
-            git_config: HostGit::read().await.config_file(
+            git_config: host.git.clone().unwrap_or_default().config_file(
                 frame.network,
                 frame.git.is_some(),
                 &frame.forge,
                 &self.deps.start_files.forges(),
             ),
             secrets: given.files,
-            certificates: self.certificates(),
+            certificates: host.certificates.clone(),
         }
     }
 }

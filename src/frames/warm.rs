@@ -26,13 +26,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::create::Reservation;
 use super::driver::{Driver, millis};
 use super::error::FrameError;
+use super::git_config::HostGit;
+use super::host::HostFacts;
 use super::kinds::{MOST_KINDS, Recipe, digest_of, kind_of};
 use super::memory::{Spare, spare};
 use super::project::Remark;
@@ -52,6 +54,16 @@ use crate::supervisor::keyed::Next;
 
 /// How long its agent may take to say that it is there before another one is taken.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
+/// How long one is looked for before a frame is made as ever.
+const TAKEN_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a look at what is kept goes by; asked once for all of them.
+#[derive(Default)]
+struct Look {
+    host: Option<HostFacts>,
+    /// Which image has that name.
+    images: BTreeMap<String, Option<String>>,
+}
 
 impl Frames {
     /// One that is ready becomes the frame that is wanted. None when there is no such one.
@@ -61,6 +73,7 @@ impl Frames {
         new: &NewFrame,
         rules: &[Rule],
         remarks: &[Remark],
+        host: Option<HostGit>,
     ) -> Result<Option<Frame>, FrameError> {
         if self.inner.config.now().warm == 0 {
             return Ok(None);
@@ -68,7 +81,8 @@ impl Frames {
         let own = self.inner.folders(&new.id).workspace();
         let Some(kind) = kind_of(new, rules, &own) else { return Ok(None) };
         self.inner.warm.want(Recipe { kind: kind.clone(), like: new.clone(), rules: rules.to_vec() });
-        let claimed = self.claim_one_of(&kind, principal, new, remarks).await?;
+        let host = self.inner.host_facts_with(host);
+        let claimed = self.claim_one_of(&kind, principal, new, remarks, &host).await?;
         if let Some(frame) = &claimed {
             self.inner.warm.works(&kind);
             self.inner.failpoints.hit("warm.after_claim").await;
@@ -85,14 +99,23 @@ impl Frames {
         principal: &Principal,
         new: &NewFrame,
         remarks: &[Remark],
+        host: &HostFacts,
     ) -> Result<Option<Frame>, FrameError> {
+        let end = Instant::now() + TAKEN_WITHIN;
         for row in self.inner.deps.store.read(|db| frames::list_warm(db)).await? {
             let fits = row.warm.as_deref() == Some(kind)
                 && row.image_id == new.image_id
                 && row.state == FrameState::Running
                 && row.desired == Desired::Running;
             let in_hand = if fits { self.inner.warm.in_hand(&row.id) } else { None };
-            if in_hand.is_none() || !self.inner.is_fresh(&row).await? || !self.inner.answers(&row.id).await {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if in_hand.is_none()
+                || self.inner.is_fresh(&row, host).await? != Some(true)
+                || !self.inner.answers(&row.id, left.min(ANSWERS_WITHIN)).await
+            {
                 continue;
             }
             if !self.inner.folders(&row.id).take()? {
@@ -148,6 +171,7 @@ impl Frames {
         rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(is_wanted));
         let spare = spare(&self.inner.deps.settings.meminfo);
         let room = rows.len() - usize::from(spare == Spare::TooLittle && !rows.is_empty());
+        let mut look = Look::default();
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
         let mut is_starting = false;
         for (n, row) in rows.into_iter().enumerate() {
@@ -155,7 +179,7 @@ impl Frames {
             let so_many = kept.get(&kind).copied().unwrap_or_default();
             let is_one_too_many = so_many >= most || n >= room || (so_many == 0 && kept.len() >= MOST_KINDS);
             let may_be_asked_for = is_wanted(&kind) || self.is_as_configured(&row);
-            if !is_one_too_many && may_be_asked_for && self.is_worth_keeping(&row).await? {
+            if !is_one_too_many && may_be_asked_for && self.is_worth_keeping(&row, &mut look).await? {
                 is_starting |= row.state != FrameState::Running;
                 kept.insert(kind, so_many + 1);
             } else {
@@ -173,7 +197,7 @@ impl Frames {
 
     /// Whether it may be given away one day: it did not fail, it was nobody's, its image is what it is called, and nothing
     /// that it was started with has changed.
-    async fn is_worth_keeping(&self, row: &Frame) -> Result<bool, FrameError> {
+    async fn is_worth_keeping(&self, row: &Frame, look: &mut Look) -> Result<bool, FrameError> {
         let is_over = row.expires_at.is_some_and(|at| at <= self.inner.deps.clock.now_ms());
         // In this order: whoever takes it has it in hand first.
         let is_taken = self.inner.folders(&row.id).is_taken();
@@ -183,11 +207,21 @@ impl Frames {
         if is_over || is_taken || row.desired != Desired::Running || row.state == FrameState::Error {
             return Ok(false);
         }
-        let image = self.inner.deps.runtime.find_image(&row.image).await?;
-        if image.is_none_or(|image| image.id != row.image_id) {
+        if !look.images.contains_key(&row.image) {
+            let found = self.inner.deps.runtime.find_image(&row.image).await?;
+            look.images.insert(row.image.clone(), found.map(|image| image.id));
+        }
+        if look.images.get(&row.image) != Some(&Some(row.image_id.clone())) {
             return Ok(false);
         }
-        Ok(row.state != FrameState::Running || self.inner.is_fresh(row).await?)
+        if row.state != FrameState::Running {
+            return Ok(true);
+        }
+        if look.host.is_none() {
+            look.host = Some(self.inner.host_facts().await);
+        }
+        let Some(host) = &look.host else { return Ok(true) };
+        Ok(self.inner.is_fresh(row, host).await? != Some(false))
     }
 
     /// Whether somebody may ask for its like who asks for nothing in particular.
@@ -295,20 +329,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether it would be started with the same now.
-    async fn is_fresh(&self, row: &Frame) -> Result<bool, FrameError> {
+    /// Whether it would be started with the same now. Nobody knows while git does not say who commits: that is no reason to
+    /// let it go, and none to give it away.
+    async fn is_fresh(&self, row: &Frame, host: &HostFacts) -> Result<Option<bool>, FrameError> {
+        if host.git.is_none() {
+            return Ok(None);
+        }
         let id = row.id.clone();
         let Some(read) = self.deps.store.read(move |db| warm_frames::files(db, &id)).await? else {
-            return Ok(false);
+            return Ok(Some(false));
         };
         let given = self.deps.start_files.secrets(row).await;
-        let contents = self.start_contents(row, false, given).await;
-        Ok(digest_of(&contents, &self.deps.runtime.hardening()) == read)
+        let contents = self.start_contents(row, false, given, host).await;
+        Ok(Some(digest_of(&contents, &self.deps.runtime.hardening()) == read))
     }
 
-    async fn answers(&self, id: &FrameId) -> bool {
+    async fn answers(&self, id: &FrameId, within: Duration) -> bool {
         match self.client(id).await {
-            Ok(Some(client)) => client.health(ANSWERS_WITHIN).await.is_ok(),
+            Ok(Some(client)) => client.health(within).await.is_ok(),
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Frames that run before anybody needs them: taken at once, like any other from then on, and never in the way.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use mimir::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
@@ -524,6 +525,55 @@ async fn none_is_given_away_that_trusts_other_certificates_than_its_machine() {
     assert_eq!(trusted(&new), certificate("second"));
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, new.id);
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+/// A home on a disk that is away, or a machine with far too much to do: making all of them anew would not help.
+#[tokio::test]
+async fn a_git_that_does_not_answer_costs_none_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let script = format!(
+        "#!/bin/sh\necho >>{asked}\n[ -e {silent} ] && kill -9 $$\nprintf 'user.name\\nA\\0user.email\\na@example.org\\0'\n",
+        asked = at("asked").display(),
+        silent = at("silent").display(),
+    );
+    std::fs::write(at("git"), script).expect("written");
+    std::fs::set_permissions(at("git"), std::fs::Permissions::from_mode(0o755)).expect("a program");
+    // Whatever begins beside this test may hold it open for a moment.
+    let end = Instant::now() + PATIENCE;
+    while std::process::Command::new(at("git")).output().is_err() {
+        assert!(Instant::now() < end, "it cannot be run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let world = World::with(|settings| {
+        settings.config.warm = 3;
+        settings.git = at("git");
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    world.so_many_ready(3).await;
+    let ids = |rows: Vec<Frame>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    let kept = ids(world.warm().await);
+
+    std::fs::write(at("silent"), "").expect("written");
+    let asked = || std::fs::read_to_string(at("asked")).expect("a list").len();
+    let before = asked();
+    // One look is over when the next one asks.
+    world.until("it was looked at them", || async { asked() > before + 2 }, &first.id).await;
+    assert_eq!(ids(world.warm().await), kept);
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert!(!kept.contains(&second.id), "nobody knows whether it fits");
+    world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+
+    std::fs::remove_file(at("silent")).expect("there");
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert!(kept.contains(&third.id));
     world.keep(0);
     world.none_kept().await;
     for frame in [first, second, third] {
