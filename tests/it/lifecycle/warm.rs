@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mimir::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
@@ -223,6 +224,22 @@ async fn one_that_is_silent_is_not_given_away() {
     assert_ne!(second.id, ready.id);
     world.set_agent(Agent::Answers);
     world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
+}
+
+#[tokio::test]
+async fn one_whose_agent_is_stuck_goes_instead_of_being_begun_again() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    world.end(&first).await;
+    world.inside().is_stopped.store(true, Ordering::SeqCst);
+    world.set_agent(Agent::Swallows);
+    world.eventually(&ready.id, None).await;
+    assert_eq!(world.inside().kills(), 0, "nothing was killed inside");
+    world.set_agent(Agent::Answers);
+    world.keep(0);
+    world.none_kept().await;
+    world.check_nothing_left().await;
 }
 
 #[tokio::test]
