@@ -46,7 +46,7 @@ impl Frames {
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
-        let frame = self.insert(principal, new, rules, remarks).await?;
+        let frame = self.insert_making_room(principal, new, rules, remarks).await?;
         self.inner.failpoints.hit("create.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
             self.undo(&frame).await;
@@ -177,6 +177,24 @@ impl Frames {
             }
         };
         Ok((project, workspace::check(&path, self.inner.off_limits())?))
+    }
+
+    /// Whoever needs a frame is not refused for ports that frames have which nobody needs.
+    async fn insert_making_room(
+        &self,
+        principal: &Principal,
+        mut new: NewFrame,
+        rules: Vec<Rule>,
+        remarks: Vec<Remark>,
+    ) -> Result<Frame, FrameError> {
+        loop {
+            match self.insert(principal, new.clone(), rules.clone(), remarks.clone()).await {
+                Err(FrameError::NoFreePort(range)) if self.inner.a_warm_one_makes_way().await? => {
+                    new.avoid = ports::busy_ports(&self.inner.deps.store, range, 2).await?;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn insert(

@@ -200,7 +200,7 @@ impl Frames {
         let before = self.inner.config.now();
         let are_others_asked_for = (&before.image, before.limits, &before.providers)
             != (&config.image, config.limits, &config.providers);
-        let is_other = are_others_asked_for || before.warm != config.warm;
+        let is_other = are_others_asked_for || before.warm != config.warm || before.ports != config.ports;
         self.inner.config.set(config);
         if are_others_asked_for {
             self.inner.warm.forget_kinds();

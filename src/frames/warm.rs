@@ -46,6 +46,7 @@ use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::origin::Origin;
 use crate::model::policy::Rule;
+use crate::model::port::PortRange;
 use crate::model::principal::Principal;
 use crate::runtime::StartContents;
 use crate::store::frames::{self, NewFrame};
@@ -56,6 +57,8 @@ use crate::supervisor::keyed::Next;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 /// How long one is looked for before a frame is made as ever.
 const TAKEN_WITHIN: Duration = Duration::from_millis(500);
+/// How long one may take to go whose ports somebody needs.
+const GOES_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a look at what is kept goes by; asked once for all of them.
 #[derive(Default)]
@@ -105,6 +108,7 @@ impl Frames {
         for row in self.inner.deps.store.read(|db| frames::list_warm(db)).await? {
             let fits = row.warm.as_deref() == Some(kind)
                 && row.image_id == new.image_id
+                && has_ports_of(&row, new.ports)
                 && row.state == FrameState::Running
                 && row.desired == Desired::Running;
             let in_hand = if fits { self.inner.warm.in_hand(&row.id) } else { None };
@@ -207,6 +211,9 @@ impl Frames {
         if is_over || is_taken || row.desired != Desired::Running || row.state == FrameState::Error {
             return Ok(false);
         }
+        if !has_ports_of(row, self.inner.config.now().ports) {
+            return Ok(false);
+        }
         if !look.images.contains_key(&row.image) {
             let found = self.inner.deps.runtime.find_image(&row.image).await?;
             look.images.insert(row.image.clone(), found.map(|image| image.id));
@@ -239,7 +246,8 @@ impl Frames {
         let id = FrameId::from_parts(now_ms, entropy_128());
         let workspace = self.inner.folders(&id).workspace();
         self.needs_room(&workspace)?;
-        if !ports::are_half_free(&deps.store, like.ports).await? {
+        let range = self.inner.config.now().ports;
+        if !ports::are_half_free(&deps.store, range).await? {
             // The rest is for frames that somebody needs.
             return Ok(());
         }
@@ -253,13 +261,14 @@ impl Frames {
             allow: Vec::new(),
             image_id: image.id,
             expires_at: Some(now_ms + millis(deps.settings.warm_lifetime)),
-            avoid: ports::busy_ports(&deps.store, like.ports, 2).await?,
+            ports: range,
+            avoid: ports::busy_ports(&deps.store, range, 2).await?,
             given: String::new(),
             id: id.clone(),
             ..like
         };
         let _reservation = Reservation::of(self, &id);
-        let (range, of_kind) = (new.ports, kind.clone());
+        let of_kind = kind.clone();
         let written = deps.store.write(move |tx| {
             let frame = warm_frames::insert(tx, &new, &of_kind)?;
             approvals::set_rules(tx, &frame.id, &rules)?;
@@ -275,6 +284,11 @@ impl Frames {
         self.inner.failpoints.hit("warm.after_container").await;
         Ok(())
     }
+}
+
+/// Whether it listens where frames are to listen.
+fn has_ports_of(row: &Frame, range: PortRange) -> bool {
+    range.contains(row.agent_port) && range.contains(row.preview_port)
 }
 
 fn name_of(id: &FrameId) -> Result<FrameName, FrameError> {
@@ -311,6 +325,22 @@ impl Inner {
         self.failpoints.hit("warm.after_give_up").await;
         self.wake_driver(&row.id);
         Ok(())
+    }
+
+    /// Has the newest of them go, and waits until it is gone. Says whether one went, or became somebody's.
+    pub(super) async fn a_warm_one_makes_way(self: &Arc<Self>) -> Result<bool, FrameError> {
+        let rows = self.deps.store.read(|db| frames::list_warm(db)).await?;
+        let goes_already = rows.iter().find(|row| row.desired == Desired::Removed);
+        let Some(row) = goes_already.or_else(|| rows.last()) else { return Ok(false) };
+        self.give_up_warm(row, true).await?;
+        let end = Instant::now() + GOES_WITHIN;
+        while self.row(&row.id).await?.is_some_and(|row| row.warm.is_some()) {
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(true)
     }
 
     /// Notes what a frame that is nobody's is about to read.

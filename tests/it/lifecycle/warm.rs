@@ -682,6 +682,57 @@ async fn half_of_the_ports_stays_for_frames_that_somebody_needs() {
 }
 
 #[tokio::test]
+async fn nobody_is_refused_for_want_of_ports_that_nobody_uses() {
+    let world = World::with(|settings| {
+        settings.config.warm = 3;
+        settings.config.ports = crate::ports::own(12);
+    })
+    .await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    // One and its like have eight of the twelve, and one more would have more than half.
+    world.so_many_ready(3).await;
+    let mut made = vec![first];
+    for name in ["two", "three", "four", "five", "six"] {
+        made.push(world.try_create(world.request(name)).await.unwrap_or_else(|error| panic!("{name}: {error}")));
+    }
+    assert_eq!(world.warm().await, []);
+    let refused = world.try_create(world.request("seven")).await;
+    assert!(matches!(refused, Err(FrameError::NoFreePort(_))), "{refused:?}");
+    world.keep(0);
+    for frame in made {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
+async fn none_is_given_away_whose_ports_are_outside_of_the_range() {
+    let mut world = pool().await;
+    world.settings.config.ports = crate::ports::own(12);
+    world.keep(1);
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    let range = crate::ports::own(12);
+    world.settings.config.ports = range;
+    world.keep(1);
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    for frame in [&second, &third] {
+        assert!(range.contains(frame.agent_port) && range.contains(frame.preview_port), "{frame:?}");
+    }
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+#[tokio::test]
 async fn people_start_first() {
     let world = World::with(|settings| {
         settings.config.warm = 1;
