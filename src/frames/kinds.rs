@@ -32,6 +32,8 @@ pub(super) struct Pool {
     for_so_long: Duration,
     /// Kinds of which a frame failed or ended by itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
+    /// What was in the way of more at the last look.
+    obstacle: Mutex<Option<String>>,
     /// Frames that somebody is about to take.
     in_hand: Mutex<BTreeSet<FrameId>>,
     /// Looks after the pool; one pass at a time.
@@ -48,6 +50,15 @@ pub(super) struct Recipe {
     pub(super) rules: Vec<Rule>,
 }
 
+/// Why one goes that nobody took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Nothing is the matter with it.
+    Unneeded(&'static str),
+    /// It does not work: the next one of its kind waits.
+    Failed(String),
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     times: u32,
@@ -60,6 +71,7 @@ impl Pool {
             wanted: Mutex::default(),
             for_so_long,
             troubles: Mutex::default(),
+            obstacle: Mutex::default(),
             in_hand: Mutex::default(),
             looks: Keyed::new(tasks, "warm frames", |_| ()),
             starts: Arc::new(Semaphore::new(1)),
@@ -115,6 +127,22 @@ impl Pool {
     /// One of that kind was taken: they work.
     pub(super) fn works(&self, kind: &str) {
         self.troubles.lock().remove(kind);
+    }
+
+    /// What was in the way of more at the last look.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        self.obstacle.lock().clone()
+    }
+
+    /// Keeps what is in the way, and says it once.
+    pub(super) fn set_obstacle(&self, found: Option<String>) {
+        let mut obstacle = self.obstacle.lock();
+        if *obstacle != found
+            && let Some(why) = &found
+        {
+            tracing::info!("no more frames are kept ready for now: {why}");
+        }
+        *obstacle = found;
     }
 
     pub(super) fn may_be_made(&self, kind: &str) -> bool {

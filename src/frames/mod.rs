@@ -62,6 +62,7 @@ mod trust;
 mod upgrade;
 mod wait;
 mod warm;
+mod warm_pool;
 pub mod workspace;
 
 use std::collections::HashSet;

@@ -417,8 +417,13 @@ async fn none_is_made_while_memory_is_short_and_one_goes_when_it_is_very_short()
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(world.warm().await, [], "there is no room for one");
+    let is_said = || async { world.frames.why_not_kept_ready().is_some_and(|why| why.contains("too little")) };
+    world.until("it is said why", is_said, &first.id).await;
     has(3000);
     world.so_many_ready(2).await;
+    world
+        .until("nothing is in the way", || async { world.frames.why_not_kept_ready().is_none() }, &first.id)
+        .await;
     has(400);
     let end = Instant::now() + PATIENCE;
     while !world.warm().await.is_empty() {
@@ -643,9 +648,15 @@ async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says()
     let note = |frame: &Frame| world.settings.frames_folder.join(frame.id.as_str()).join("taken");
     assert!(!note(&ready).exists() && !note(&first).exists());
     std::fs::write(note(&ready), "").expect("written");
+    std::fs::write(std::path::Path::new(&ready.workspace).join("work"), "hours of it").expect("written");
     let second = world.take(wanted("run-2")).await.expect("made");
     assert_ne!(second.id, ready.id);
     world.eventually(&ready.id, None).await;
+    let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
+    let told: Vec<_> = log.iter().filter(|entry| entry.subject == ready.name.as_str()).collect();
+    let named: Vec<_> = told.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(named, ["frame.destroy"], "whose work it was can be found out: {log:#?}");
+    assert_eq!(told[0].detail["workspace"], ready.workspace.as_str());
     let next = world.one_ready(&[]).await;
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, next.id);
