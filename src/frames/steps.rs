@@ -12,7 +12,7 @@ use super::plan::{self, Step};
 use super::settings::{AttendError, SecretsGiven};
 use super::{Inner, ports, project, provision};
 use crate::clock;
-use crate::model::container::{MountDifference, Observation};
+use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
@@ -284,6 +284,12 @@ impl Driver {
         mismatch: ContainerMismatch,
     ) -> Result<Next, FrameError> {
         self.handle.seen.send_modify(|seen| seen.settled = None);
+        let why = mismatch.words(frame);
+        if frame.warm.is_some() {
+            // Another container would be in the same folder, and nobody knows what is in that by now.
+            let why = why.unwrap_or_else(|| "its container was not its own".to_owned());
+            return self.let_warm_go(frame, why).await;
+        }
         if mismatch != ContainerMismatch::Stuck {
             self.stop(frame).await?;
         }
@@ -292,21 +298,6 @@ impl Driver {
             self.record(FrameEvent::StopConfirmed, None).await?;
         }
         self.inner.failpoints.hit("replace.after_stop").await;
-        let why = match mismatch {
-            ContainerMismatch::OtherGeneration => None,
-            ContainerMismatch::LessIsolated => Some(
-                "its container was made by an older mimir, or for another `frames.runtime`, and is not as locked up \
-                 as they are now"
-                    .to_owned(),
-            ),
-            ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
-            ContainerMismatch::OtherFolder => {
-                Some(format!("its folder {} was moved, or deleted and made anew", frame.workspace))
-            }
-            ContainerMismatch::OtherMounts(MountDifference { wanted, mounted }) => {
-                Some(format!("its container had {mounted} instead of {wanted}"))
-            }
-        };
         if let Some(why) = why {
             self.note("replaced", format!("{why}; it gets a new one")).await?;
         }

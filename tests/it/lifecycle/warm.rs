@@ -242,6 +242,22 @@ async fn one_whose_agent_is_stuck_goes_instead_of_being_begun_again() {
     world.check_nothing_left().await;
 }
 
+/// As Podman leaves one whose processes were all killed, or after a power cut.
+#[tokio::test]
+async fn one_whose_container_is_stuck_is_not_begun_again_in_the_same_folder() {
+    let world = pool().await;
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    world.engine.get_stuck(&ready.id);
+    world.eventually(&ready.id, None).await;
+    world.eventually_engine(&ready.id, Observed::Missing).await;
+    let _ = world.one_ready(&[]).await;
+    world.keep(0);
+    world.none_kept().await;
+    world.end(&first).await;
+    world.check_nothing_left().await;
+}
+
 #[tokio::test]
 async fn one_that_ended_goes_and_another_one_is_made() {
     let world = pool().await;
