@@ -42,6 +42,7 @@ use super::project::Remark;
 use super::{Frames, Inner};
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::FrameId;
+use crate::model::names::FrameName;
 use crate::model::policy::Rule;
 use crate::model::port::PortRange;
 use crate::model::principal::Principal;
@@ -109,6 +110,7 @@ impl Frames {
             {
                 continue;
             }
+            self.must_be_free(&new.name).await?;
             if !self.inner.folders(&row.id).take()? {
                 continue;
             }
@@ -119,6 +121,15 @@ impl Frames {
             }
         }
         Ok(None)
+    }
+
+    /// Looked at again before one is taken, which nobody takes back: somebody may have been faster.
+    async fn must_be_free(&self, name: &FrameName) -> Result<(), FrameError> {
+        let wanted = name.clone();
+        match self.inner.deps.store.read(move |db| frames::find_by_name(db, &wanted)).await? {
+            Some(_) => Err(FrameError::NameTaken(name.to_string())),
+            None => Ok(()),
+        }
     }
 
     async fn make_theirs(

@@ -1,7 +1,7 @@
 //! Rows of frames that run before anybody needs them. One becomes somebody's by one compare-and-set, and never again
 //! nobody's.
 
-use super::frames::{NewFrame, find_by_name, get, resolved_of, subject, write_row};
+use super::frames::{NewFrame, get, must_be_free, resolved_of, subject, write_row};
 use super::values::{to_json, to_sql_int};
 use super::{StoreError, Tx};
 use crate::model::event::EventKind;
@@ -64,9 +64,7 @@ pub fn give_up(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
 /// # Errors
 /// [`StoreError::Taken`] for the name.
 pub fn claim(tx: &mut Tx<'_>, id: &FrameId, kind: &str, new: &NewFrame) -> Result<Option<Frame>, StoreError> {
-    if find_by_name(tx, &new.name)?.is_some() {
-        return Err(StoreError::Taken { what: "frame", value: new.name.to_string() });
-    }
+    must_be_free(tx, &new.name)?;
     let changed = tx.change(
         "UPDATE frames SET name = ?3, project_id = ?4, origin = ?5, run_id = ?6, expires_at = ?7, image = ?8,
                            created_at = ?9, last_active_at = ?9, state = 'starting', state_changed_at = ?9,

@@ -142,6 +142,8 @@ async fn the_first_of_a_kind_is_made_as_ever_and_the_next_one_is_there_already()
     let names = |all: Vec<Frame>| all.into_iter().map(|row| row.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(world.frames.list().await.expect("lists")), ["run-1"]);
     assert!(matches!(world.frames.get(&ready.name).await, Err(FrameError::NotFound(_))));
+    let called_so = world.try_create(world.request(ready.name.as_str())).await;
+    assert!(matches!(called_so, Err(FrameError::NameTaken(_))), "{called_so:?}");
     assert!(world.frames.gc(true).await.expect("looks").is_empty(), "it is not left over");
 
     let starts = world.engine.calls(Op::Start);
