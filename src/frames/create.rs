@@ -188,12 +188,12 @@ impl Frames {
         remarks: Vec<Remark>,
     ) -> Result<Frame, FrameError> {
         loop {
-            match self.insert(principal, new.clone(), rules.clone(), remarks.clone()).await {
-                Err(FrameError::NoFreePort(range)) if self.inner.a_warm_one_makes_way().await? => {
-                    new.avoid = ports::busy_ports(&self.inner.deps.store, range, 2).await?;
-                }
-                done => return done,
+            let made = self.insert(principal, new.clone(), rules.clone(), remarks.clone()).await;
+            let Err(FrameError::NoFreePort(range)) = made else { return made };
+            if !self.inner.a_warm_one_makes_way().await? {
+                return made;
             }
+            new.avoid = ports::busy_ports(&self.inner.deps.store, range, 2).await?;
         }
     }
 

@@ -249,9 +249,11 @@ impl ContainerMismatch {
     pub(super) fn words(&self, frame: &Frame) -> Option<String> {
         Some(match self {
             Self::OtherGeneration => return None,
-            Self::LessIsolated => "its container was made by an older mimir, or for another `frames.runtime`, and is \
+            Self::LessIsolated => {
+                "its container was made by an older mimir, or for another `frames.runtime`, and is \
                                    not as locked up as they are now"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Stuck => "the engine could not move its container any more".to_owned(),
             Self::OtherFolder => {
                 format!("its folder {} was moved, or deleted and made anew", frame.workspace)

@@ -27,7 +27,6 @@
 //!
 //! Not here: which are kept, and which go (see `warm_pool`).
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
