@@ -4,7 +4,7 @@
 //! and proxies are decided once.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -117,8 +117,13 @@ pub fn certificates_file() -> Option<PathBuf> {
 /// The certificates that this machine trusts, as text; `None` where they cannot be read.
 #[must_use]
 pub fn trusted_certificates() -> Option<String> {
-    let path = certificates_file()?;
-    match std::fs::read(&path) {
+    certificates_in(&certificates_file()?)
+}
+
+/// The certificates in a file, as text; `None` when there are none, or it cannot be read.
+#[must_use]
+pub fn certificates_in(path: &Path) -> Option<String> {
+    match std::fs::read(path) {
         Ok(bytes) => only_certificates(&String::from_utf8_lossy(&bytes)),
         Err(error) => {
             tracing::warn!(%error, "the certificates in {} cannot be read: {error}", path.display());

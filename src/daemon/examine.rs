@@ -40,6 +40,7 @@ pub fn examine(load: &LoadOptions, trouble: Option<Problem>) -> impl Stream<Item
                 network: config.frames.network,
                 allow: config.frames.allow.clone(),
                 broker: None,
+                frames: None,
                 providers: settings::presence(&config),
                 sources: settings::senders(&config),
                 rules: settings::rules(&config),

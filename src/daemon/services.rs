@@ -254,12 +254,6 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     let ports = HostPorts::new(tasks.clone());
     let attendant =
         stand_ins.host.unwrap_or_else(|| Arc::new(HostSide { broker, ports, runtime: runtime.clone() }));
-    let followed = webhooks.clone();
-    let doctor = Arc::new(doctor::Subject {
-        broker: Some(attendant.clone()),
-        rules: Arc::new(move || followed.rules()),
-        ..subject
-    });
     let frames = background.of(Frames::new(FramesDeps {
         store: store.clone(),
         runtime: runtime.clone(),
@@ -277,6 +271,13 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
             git: git.clone(),
         }),
     }));
+    let followed = webhooks.clone();
+    let doctor = Arc::new(doctor::Subject {
+        broker: Some(attendant.clone()),
+        frames: Some(frames.clone()),
+        rules: Arc::new(move || followed.rules()),
+        ..subject
+    });
     let locator: Arc<dyn AgentLocator> = stand_ins.locator.unwrap_or_else(|| Arc::new(frames.clone()));
     let approvals = background.of(Approvals::new(ApprovalsDeps {
         store: store.clone(),
@@ -522,6 +523,7 @@ fn examined(resources: &Resources) -> doctor::Subject {
         network: resources.config.frames.network,
         allow: resources.config.frames.allow.clone(),
         broker: None,
+        frames: None,
         providers: settings::presence(&resources.config),
         sources: settings::senders(&resources.config),
         rules: settings::rules(&resources.config),

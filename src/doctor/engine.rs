@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Subject;
 use super::check::{About, Finding};
-use crate::frames::ImageNews;
+use crate::frames::{Frames, ImageNews};
 use crate::model::container::ImageInfo;
 use crate::model::doctor::Check;
 use crate::runtime::{EngineInfo, RuntimeError};
@@ -149,7 +149,9 @@ pub(super) async fn frames(subject: &Subject) -> Check {
                 Ok(0) | Err(_) => String::new(),
                 Ok(warm) => format!(", and {warm} kept ready (`frames.warm`)"),
             };
-            return Finding::ok(format!("{} of them{ready}", frames.len()));
+            let why = subject.frames.as_ref().and_then(Frames::why_not_kept_ready);
+            let more = why.map(|why| format!("; no more are kept ready for now: {why}")).unwrap_or_default();
+            return Finding::ok(format!("{} of them{ready}{more}", frames.len()));
         }
         let upgrade = format!("mimir frame upgrade {}", behind.join(" "));
         let fix: Vec<String> = rebuilds.into_iter().chain([upgrade]).collect();

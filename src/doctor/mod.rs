@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::clock::Clock;
-use crate::frames::HostNetworking;
+use crate::frames::{Frames, HostNetworking};
 use crate::model::doctor::{Check, Outcome};
 use crate::model::ids::InstanceId;
 use crate::model::network::NetworkMode;
@@ -62,6 +62,8 @@ pub struct Subject {
     pub allow: Vec<String>,
     /// Who listens for what a frame asks its broker; nobody without a gateway.
     pub broker: Option<Arc<dyn HostNetworking>>,
+    /// Who keeps frames ready; nobody without a gateway.
+    pub frames: Option<Frames>,
     /// Model providers.
     pub providers: Vec<ProviderPresence>,
     /// Who may send webhooks.

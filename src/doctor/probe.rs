@@ -20,6 +20,7 @@ use crate::model::network::NetworkMode;
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
 use crate::opencode::OpencodeClient;
+use crate::outbound;
 use crate::runtime::{EngineInfo, ExecSpec, StartContents};
 
 const RUN_WITHIN: Duration = Duration::from_secs(30);
@@ -94,6 +95,7 @@ async fn start(subject: &Subject, folders: &Folders, spec: &ContainerSpec, info:
         env: String::new(),
         git_config: String::new(),
         secrets: Vec::new(),
+        certificates: outbound::trusted_certificates(),
     };
     let done = async {
         subject.runtime.ensure_created(spec).await?;

@@ -114,9 +114,6 @@ impl Driver {
     async fn keep(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
         match seen.observed {
             Observed::Running => {
-                if self.memory.was_warm && frame.warm.is_none() {
-                    return self.take_over(frame).await;
-                }
                 let adopted = !self.memory.attended && frame.warm.is_none();
                 self.attend(frame).await?;
                 if adopted {

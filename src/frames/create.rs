@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::error::FrameError;
+use super::git_config::HostGit;
 use super::project::Remark;
 use super::relocate::Survey;
 use super::request::{FrameRequest, Place};
@@ -38,14 +39,14 @@ impl Frames {
 
     async fn create_now(&self, principal: &Principal, request: FrameRequest) -> Result<Frame, FrameError> {
         let rules = request.rules.clone();
-        let (new, remarks) = self.settle(request).await?;
-        if let Some(frame) = self.claim(principal, &new, &rules, &remarks).await? {
+        let (new, remarks, host) = self.settle(request).await?;
+        if let Some(frame) = self.claim(principal, &new, &rules, &remarks, host).await? {
             return Ok(frame);
         }
         let id = new.id.clone();
         self.inner.failpoints.hit("create.before_row").await;
         let _reservation = Reservation::of(self, &id);
-        let frame = self.insert(principal, new, rules, remarks).await?;
+        let frame = self.insert_making_room(principal, new, rules, remarks).await?;
         self.inner.failpoints.hit("create.after_row").await;
         if let Err(error) = self.inner.provision(&frame).await {
             self.undo(&frame).await;
@@ -55,8 +56,11 @@ impl Frames {
         Ok(frame)
     }
 
-    /// Everything that can be refused before anything is written.
-    async fn settle(&self, request: FrameRequest) -> Result<(NewFrame, Vec<Remark>), FrameError> {
+    /// Everything that can be refused before anything is written. With what the host's git said meanwhile.
+    async fn settle(
+        &self,
+        request: FrameRequest,
+    ) -> Result<(NewFrame, Vec<Remark>, Option<HostGit>), FrameError> {
         let deps = &self.inner.deps;
         let config = match request.defaults {
             Some(theirs) => Arc::from(theirs),
@@ -105,7 +109,8 @@ impl Frames {
         let (owner_uid, owner_gid) =
             provision::owner(engine.rootless, ourselves, (workspace.uid, workspace.gid));
         let name = request.name.as_str();
-        let Survey { git, origin, mut remarks } = self.inner.survey(name, &workspace.path, &env).await?;
+        let Survey { git, origin, host, mut remarks } =
+            self.inner.survey(name, &workspace.path, &env).await?;
         let mode = request.git.or(config.git);
         let forge = forge::settle(&*deps.start_files, request.repository, origin, mode, lifetime.is_some())?;
         remarks.extend(forge::remark(&*deps.start_files, &forge));
@@ -149,7 +154,7 @@ impl Frames {
             avoid: ports::busy_ports(&deps.store, config.ports, 2).await?,
             given: request.given,
         };
-        Ok((new, remarks))
+        Ok((new, remarks, host))
     }
 
     /// The folder that was named, by itself or by its project, or that will be made.
@@ -172,6 +177,24 @@ impl Frames {
             }
         };
         Ok((project, workspace::check(&path, self.inner.off_limits())?))
+    }
+
+    /// Whoever needs a frame is not refused for ports that frames have which nobody needs.
+    async fn insert_making_room(
+        &self,
+        principal: &Principal,
+        mut new: NewFrame,
+        rules: Vec<Rule>,
+        remarks: Vec<Remark>,
+    ) -> Result<Frame, FrameError> {
+        loop {
+            let made = self.insert(principal, new.clone(), rules.clone(), remarks.clone()).await;
+            let Err(FrameError::NoFreePort(range)) = made else { return made };
+            if !self.inner.a_warm_one_makes_way().await? {
+                return made;
+            }
+            new.avoid = ports::busy_ports(&self.inner.deps.store, range, 2).await?;
+        }
     }
 
     async fn insert(

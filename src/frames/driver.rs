@@ -256,6 +256,27 @@ pub(super) enum ContainerMismatch {
     OtherMounts(MountDifference),
 }
 
+impl ContainerMismatch {
+    /// What is said of it; nothing of what follows from a wish.
+    pub(super) fn words(&self, frame: &Frame) -> Option<String> {
+        Some(match self {
+            Self::OtherGeneration => return None,
+            Self::LessIsolated => {
+                "its container was made by an older mimir, or for another `frames.runtime`, and is \
+                                   not as locked up as they are now"
+                    .to_owned()
+            }
+            Self::Stuck => "the engine could not move its container any more".to_owned(),
+            Self::OtherFolder => {
+                format!("its folder {} was moved, or deleted and made anew", frame.workspace)
+            }
+            Self::OtherMounts(MountDifference { wanted, mounted }) => {
+                format!("its container had {mounted} instead of {wanted}")
+            }
+        })
+    }
+}
+
 /// A frame that failed is not tried again unasked. One that is to be removed stays so.
 pub(super) fn give_up(tx: &mut crate::store::Tx<'_>, id: &FrameId) -> Result<(), FrameError> {
     if frames::get(tx, id)?.desired != Desired::Removed {

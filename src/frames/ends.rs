@@ -16,7 +16,9 @@ impl Driver {
     /// A container ended, or vanished, although it was to run.
     pub(super) async fn record_end(&mut self, frame: &Frame, seen: &Observation) -> Result<Next, FrameError> {
         if frame.warm.is_some() {
-            return self.let_warm_go(frame).await;
+            let last_words = self.last_words(seen).await;
+            let why = with_last_words(&crash::why(seen, &frame.limits), last_words.as_deref());
+            return self.let_warm_go(frame, why).await;
         }
         let settings = *self.inner.crashes.now();
         let exit_code = seen.details.as_ref().and_then(|details| details.exit_code);

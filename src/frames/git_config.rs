@@ -2,6 +2,8 @@
 //!
 //! It stands below every configuration of the frame's own: a repository's identity wins over the user's.
 
+use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -42,7 +44,13 @@ pub struct HostGit {
 impl HostGit {
     /// Asks the host's git, outside of every project. Without one, or when it does not answer, nothing is known.
     pub async fn read() -> Self {
-        let mut git = Command::new("git");
+        Self::ask(Path::new("git")).await.unwrap_or_default()
+    }
+
+    /// The same of that git; none when it does not answer, which says nothing of what is configured. Where there is no git,
+    /// nobody commits.
+    pub(super) async fn ask(program: &Path) -> Option<Self> {
+        let mut git = Command::new(program);
         // In no repository: `/` and nothing above it. What an environment could add would be of somebody's project.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"GIT_") {
@@ -51,8 +59,11 @@ impl HostGit {
         }
         git.current_dir("/").args(["config", "--null", "--get-regexp", r"^(user|commit|tag)\."]);
         let asked = git.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).output();
-        let answer = tokio::time::timeout(WITHIN, asked).await;
-        answer.ok().and_then(Result::ok).map(|done| Self::parse(&done.stdout)).unwrap_or_default()
+        match tokio::time::timeout(WITHIN, asked).await.ok()? {
+            // One that was killed has not answered either.
+            Ok(done) => done.status.code().map(|_| Self::parse(&done.stdout)),
+            Err(error) => (error.kind() == io::ErrorKind::NotFound).then(Self::default),
+        }
     }
 
     fn parse(answer: &[u8]) -> Self {

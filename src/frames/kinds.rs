@@ -26,10 +26,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// What is kept ready.
 pub(super) struct Pool {
-    /// Kinds that were needed, the last one at the end. Lost with the gateway: the next need brings it back.
-    wanted: Mutex<Vec<Recipe>>,
+    /// Kinds that were needed and when, the last one at the end. Lost with the gateway: the next need brings it back.
+    wanted: Mutex<Vec<(Instant, Recipe)>>,
+    /// How long a kind is wanted after it was needed.
+    for_so_long: Duration,
     /// Kinds of which a frame failed or ended by itself.
     troubles: Mutex<BTreeMap<String, Trouble>>,
+    /// What was in the way of more at the last look.
+    obstacle: Mutex<Option<String>>,
     /// Frames that somebody is about to take.
     in_hand: Mutex<BTreeSet<FrameId>>,
     /// Looks after the pool; one pass at a time.
@@ -46,6 +50,15 @@ pub(super) struct Recipe {
     pub(super) rules: Vec<Rule>,
 }
 
+/// Why one goes that nobody took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Nothing is the matter with it.
+    Unneeded(&'static str),
+    /// It does not work: the next one of its kind waits.
+    Failed(String),
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     times: u32,
@@ -53,10 +66,12 @@ struct Trouble {
 }
 
 impl Pool {
-    pub(super) fn new(tasks: &Tasks) -> Self {
+    pub(super) fn new(tasks: &Tasks, for_so_long: Duration) -> Self {
         Self {
             wanted: Mutex::default(),
+            for_so_long,
             troubles: Mutex::default(),
+            obstacle: Mutex::default(),
             in_hand: Mutex::default(),
             looks: Keyed::new(tasks, "warm frames", |_| ()),
             starts: Arc::new(Semaphore::new(1)),
@@ -66,28 +81,40 @@ impl Pool {
     /// One of that kind was needed.
     pub(super) fn want(&self, recipe: Recipe) {
         let mut wanted = self.wanted.lock();
-        wanted.retain(|known| known.kind != recipe.kind);
-        wanted.push(recipe);
+        wanted.retain(|(_, known)| known.kind != recipe.kind);
+        wanted.push((Instant::now(), recipe));
         if wanted.len() > MOST_KINDS {
             wanted.remove(0);
         }
     }
 
-    /// The kinds that were needed, the one that was needed last first.
+    /// The kinds that were needed lately, the one that was needed last first.
     pub(super) fn wanted(&self) -> Vec<Recipe> {
-        self.wanted.lock().iter().rev().cloned().collect()
+        let mut wanted = self.wanted.lock();
+        wanted.retain(|(needed, _)| needed.elapsed() < self.for_so_long);
+        wanted.iter().rev().map(|(_, recipe)| recipe.clone()).collect()
     }
 
-    pub(super) fn is_wanted(&self, kind: &str) -> bool {
-        self.wanted.lock().iter().any(|known| known.kind == kind)
+    /// Another configuration: nobody knows which kinds are needed from now on.
+    pub(super) fn forget_kinds(&self) {
+        self.wanted.lock().clear();
     }
 
-    /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long.
+    /// One of that kind failed, or ended by itself: the next one has to wait, each time twice as long. What ends together,
+    /// with the machine perhaps, counts once.
     pub(super) fn failed(&self, kind: &str, pause: Duration) {
+        self.failed_at(kind, pause, Instant::now());
+    }
+
+    fn failed_at(&self, kind: &str, pause: Duration, now: Instant) {
         let mut troubles = self.troubles.lock();
-        let times = troubles.get(kind).map_or(1, |trouble| trouble.times.saturating_add(1));
+        let before = troubles.get(kind).copied();
+        if before.is_some_and(|trouble| trouble.not_before > now) {
+            return;
+        }
+        let times = before.map_or(1, |trouble| trouble.times.saturating_add(1));
         let pause = pause.saturating_mul(2_u32.saturating_pow(times)).min(LONGEST_PAUSE);
-        troubles.insert(kind.to_owned(), Trouble { times, not_before: Instant::now() + pause });
+        troubles.insert(kind.to_owned(), Trouble { times, not_before: now + pause });
         if troubles.len() > MOST_KINDS * 4 {
             // Those whose pause is over longest.
             let first = troubles.iter().min_by_key(|(_, trouble)| trouble.not_before);
@@ -100,6 +127,22 @@ impl Pool {
     /// One of that kind was taken: they work.
     pub(super) fn works(&self, kind: &str) {
         self.troubles.lock().remove(kind);
+    }
+
+    /// What was in the way of more at the last look.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        self.obstacle.lock().clone()
+    }
+
+    /// Keeps what is in the way, and says it once.
+    pub(super) fn set_obstacle(&self, found: Option<String>) {
+        let mut obstacle = self.obstacle.lock();
+        if *obstacle != found
+            && let Some(why) = &found
+        {
+            tracing::info!("no more frames are kept ready for now: {why}");
+        }
+        *obstacle = found;
     }
 
     pub(super) fn may_be_made(&self, kind: &str) -> bool {
@@ -144,40 +187,69 @@ pub(super) fn kind_of(new: &NewFrame, rules: &[Rule], own_workspace: &Path) -> O
     fits.then(|| hex::encode(Sha256::digest(all.to_string()))[..16].to_owned())
 }
 
-/// A word for all that a frame reads at its start but the password, which is its own.
-pub(super) fn digest_of(contents: &StartContents) -> String {
+/// A word for all that a frame is started with: what it reads but the password, which is its own, how its container is
+/// locked up, and which mimir found its agent to be one that can be worked with.
+pub(super) fn digest_of(contents: &StartContents, hardening: &str) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text.as_bytes());
     };
+    [hardening, env!("CARGO_PKG_VERSION")].into_iter().for_each(&mut add);
     [&contents.agent_config, &contents.env, &contents.git_config].into_iter().for_each(|text| add(text));
     for (name, secret) in &contents.secrets {
         add(name);
         add(secret.reveal());
     }
+    add(contents.certificates.as_deref().unwrap_or_default());
     hex::encode(digest.finalize())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::secret::Secret;
+
+    #[test]
+    fn frames_that_are_started_with_something_else_are_told_apart() {
+        let contents = |env: &str| StartContents {
+            start: 1,
+            password: Secret::new(env),
+            agent_config: "{}".to_owned(),
+            env: env.to_owned(),
+            git_config: String::new(),
+            secrets: vec![("TOKEN".to_owned(), Secret::new("x"))],
+            certificates: None,
+        };
+        let known = digest_of(&contents("A=b\n"), "word");
+        assert_eq!(known, digest_of(&StartContents { start: 2, ..contents("A=b\n") }, "word"));
+        let password = StartContents { password: Secret::new("other"), ..contents("A=b\n") };
+        assert_eq!(known, digest_of(&password, "word"), "each has its own");
+        assert_ne!(known, digest_of(&contents("A=c\n"), "word"));
+        assert_ne!(known, digest_of(&contents("A=b\n"), "another word"));
+        let trusting = StartContents { certificates: Some("one".to_owned()), ..contents("A=b\n") };
+        assert_ne!(known, digest_of(&trusting, "word"));
+        let secrets = vec![("TOKEN".to_owned(), Secret::new("y"))];
+        assert_ne!(known, digest_of(&StartContents { secrets, ..contents("A=b\n") }, "word"));
+    }
 
     #[test]
     fn a_kind_that_fails_waits_longer_each_time_until_one_is_taken() {
-        let pool = Pool::new(&Tasks::default());
+        let pool = Pool::new(&Tasks::default(), Duration::from_secs(60));
+        let (tick, mut now) = (Duration::from_secs(10), Instant::now());
         assert!(pool.may_be_made("a"));
-        pool.failed("a", Duration::from_secs(10));
-        assert!(!pool.may_be_made("a") && pool.may_be_made("b"));
-        let pause = || pool.troubles.lock()["a"].not_before.saturating_duration_since(Instant::now());
-        let first = pause();
-        assert!(first > Duration::from_secs(15) && first <= Duration::from_secs(20), "{first:?}");
-        pool.failed("a", Duration::from_secs(10));
-        assert!(pause() > Duration::from_secs(35), "{:?}", pause());
-        for _ in 0..40 {
-            pool.failed("a", Duration::from_secs(10));
+        let ends = || pool.troubles.lock()["a"].not_before;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            // Eight that end together are one end.
+            for _ in 0..8 {
+                pool.failed_at("a", tick, now);
+            }
+            assert!(!pool.may_be_made("a") && pool.may_be_made("b"));
+            pauses.push((ends() - now).as_secs());
+            now = ends();
         }
-        assert!(pause() <= LONGEST_PAUSE);
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600, 3600]);
         pool.works("a");
         assert!(pool.may_be_made("a"));
     }

@@ -33,6 +33,7 @@ pub mod git_config;
 pub mod git_folder;
 mod grants;
 mod guest;
+mod host;
 mod idle;
 mod inside;
 mod isolation;
@@ -61,6 +62,7 @@ mod trust;
 mod upgrade;
 mod wait;
 mod warm;
+mod warm_pool;
 pub mod workspace;
 
 use std::collections::HashSet;
@@ -173,7 +175,7 @@ impl Frames {
         let health = watch::Sender::new(0);
         let drivers = Keyed::new(&deps.tasks, "frame", |_| Handle::default())
             .with_backoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(10)));
-        let warm = kinds::Pool::new(&deps.tasks);
+        let warm = kinds::Pool::new(&deps.tasks, deps.settings.warm_lifetime);
         let inner = Inner {
             config: Live::new(deps.settings.config.clone()),
             crashes: Live::new(deps.settings.crashes),
@@ -196,8 +198,14 @@ impl Frames {
     pub fn configure(&self, config: config::Frames) {
         let (window, limit) = (config.crash_window, config.crash_limit);
         self.inner.crashes.set(CrashSettings { window, limit, ..*self.inner.crashes.now() });
-        let is_other = self.inner.config.now().warm != config.warm;
+        let before = self.inner.config.now();
+        let are_others_asked_for = (&before.image, before.limits, &before.providers)
+            != (&config.image, config.limits, &config.providers);
+        let is_other = are_others_asked_for || before.warm != config.warm || before.ports != config.ports;
         self.inner.config.set(config);
+        if are_others_asked_for {
+            self.inner.warm.forget_kinds();
+        }
         if is_other {
             self.inner.look_after_warm();
         }

@@ -20,11 +20,18 @@ pub(super) async fn busy_ports(
     Ok(look_for(range, &leased, wanted, is_free))
 }
 
-/// Whether at most half of the range is leased.
+/// Whether half of the range, or more, can be had: no frame has it, and nobody else on this host holds it.
 pub(super) async fn are_half_free(store: &Store, range: PortRange) -> Result<bool, FrameError> {
-    let leased = store.read(|db| ports::leased(db)).await?;
-    let leased = leased.iter().filter(|(port, _, _)| (range.first..=range.last).contains(&port.0)).count();
-    Ok(leased * 2 <= range.iter().count())
+    let leased: BTreeSet<Port> =
+        store.read(|db| ports::leased(db)).await?.into_iter().map(|(port, _, _)| port).collect();
+    // Each is tried on the host.
+    let tried = tokio::task::spawn_blocking(move || half_is_free(range, &leased, is_free)).await;
+    tried.map_err(|_| FrameError::Interrupted)
+}
+
+fn half_is_free(range: PortRange, leased: &BTreeSet<Port>, is_free: impl Fn(Port) -> bool) -> bool {
+    let half = range.iter().count().div_ceil(2);
+    range.iter().filter(|port| !leased.contains(port) && is_free(*port)).take(half).count() == half
 }
 
 fn look_for(
@@ -76,6 +83,16 @@ pub(super) fn no_free_port(error: StoreError, range: PortRange) -> FrameError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_hold_is_not_free() {
+        let range = PortRange { first: 40_000, last: 40_009 };
+        let leased = BTreeSet::from([Port(40_000), Port(40_002)]);
+        let holding = |so_many: u16| half_is_free(range, &leased, |port| port.0 < 40_010 - so_many);
+        assert!(holding(0) && holding(3), "five of ten are left");
+        assert!(!holding(4));
+        assert!(!half_is_free(range, &range.iter().collect(), |_| true));
+    }
 
     #[test]
     fn busy_ports_are_collected_until_enough_free_ones_are_known() {

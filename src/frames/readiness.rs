@@ -36,8 +36,12 @@ impl Driver {
             self.inner.deps.runtime.ensure_stopped(&self.id, self.inner.config.now().stop_grace).await?;
             return Ok(Next::Again);
         }
+        let is_taken_over = self.is_taken_over(frame);
         self.check_isolation(frame).await?;
         self.attend(frame).await?;
+        if is_taken_over {
+            self.inner.failpoints.hit("warm.after_attend").await;
+        }
         let end = Instant::now() + SLICE;
         while Instant::now() < end {
             if let Err(wrong) = self.probe_readiness().await? {

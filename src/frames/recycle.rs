@@ -106,6 +106,10 @@ impl Driver {
         silent: Duration,
     ) -> Result<Next, FrameError> {
         let seconds = silent.as_secs();
+        if frame.warm.is_some() {
+            // Nothing counts how often that helped: another one is made.
+            return self.let_warm_go(frame, format!("its agent did not answer for {seconds} s")).await;
+        }
         let often = self.inner.recycled_lately(&self.id).await?;
         if often >= self.inner.config.now().recycle_limit {
             let reason = format!(

@@ -102,6 +102,8 @@ pub(super) struct Survey {
     pub(super) git: Option<GitFolder>,
     /// The repository that it calls its origin.
     pub(super) origin: Option<Repository>,
+    /// What the host's git said of who commits.
+    pub(super) host: Option<HostGit>,
     /// What is to be said about it.
     pub(super) remarks: Vec<Remark>,
 }
@@ -131,10 +133,12 @@ impl Inner {
             true => None,
             false => project::left_out(&folder, &standing.found, standing.trust),
         };
-        let remarks = project::remarks(name, workspace, &place, &HostGit::read().await, env, left_out);
+        let host = HostGit::ask(&self.deps.settings.git).await;
+        let committer = host.clone().unwrap_or_default();
+        let remarks = project::remarks(name, workspace, &place, &committer, env, left_out);
         let origin = git_config::origin(&git_folder::config_of(workspace, &place));
         let git = if let GitPlace::Elsewhere(git) = place { Some(git) } else { None };
-        Ok(Survey { git, origin, remarks })
+        Ok(Survey { git, origin, host, remarks })
     }
 
     /// Before every create and start: the folder is there, is no link to another by now, and so is its git folder. The

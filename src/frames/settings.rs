@@ -68,6 +68,10 @@ pub struct Settings {
     pub warm_lifetime: Duration,
     /// Where the kernel says how much memory there is.
     pub meminfo: PathBuf,
+    /// The certificates that frames trust; what this machine trusts when absent.
+    pub certificates: Option<PathBuf>,
+    /// The program that knows who commits.
+    pub git: PathBuf,
 }
 
 /// How unexpected ends of a frame's container are damped.
@@ -111,6 +115,8 @@ impl Settings {
             stray_age: Duration::from_secs(60 * 60),
             warm_lifetime: Duration::from_secs(24 * 60 * 60),
             meminfo: PathBuf::from("/proc/meminfo"),
+            certificates: None,
+            git: PathBuf::from("git"),
         }
     }
 }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::driver::{ContainerMismatch, Driver, run_of};
 use super::error::FrameError;
-use super::git_config::{self, HostGit};
+use super::git_config;
+use super::host::HostFacts;
 use super::plan::{self, Step};
 use super::settings::{AttendError, SecretsGiven};
 use super::{Inner, ports, project, provision};
 use crate::clock;
-use crate::model::container::{MountDifference, Observation};
+use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
@@ -122,7 +123,8 @@ impl Driver {
         for why in std::mem::take(&mut given.missing) {
             self.note("secret_missing", why).await?;
         }
-        let contents = self.inner.start_contents(frame, obeyed, given).await;
+        let host = self.inner.host_facts().await;
+        let contents = self.inner.start_contents(frame, obeyed, given, &host).await;
         self.inner.note_warm_files(frame, &contents).await?;
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
@@ -136,6 +138,7 @@ impl Inner {
         frame: &Frame,
         obeyed: bool,
         given: SecretsGiven,
+        host: &HostFacts,
     ) -> StartContents {
         let mut agent_config = self.deps.start_files.agent_config(frame).await;
         agent_config["instructions"] =
@@ -153,13 +156,14 @@ impl Inner {
             password: Secret::new(hex::encode(clock::entropy::<24>())),
             agent_config: provision::config_file(&agent_config),
             env: provision::env_file(&env),
-            git_config: HostGit::read().await.config_file(
+            git_config: host.git.clone().unwrap_or_default().config_file(
                 frame.network,
                 frame.git.is_some(),
                 &frame.forge,
                 &self.deps.start_files.forges(),
             ),
             secrets: given.files,
+            certificates: host.certificates.clone(),
         }
     }
 }
@@ -280,6 +284,12 @@ impl Driver {
         mismatch: ContainerMismatch,
     ) -> Result<Next, FrameError> {
         self.handle.seen.send_modify(|seen| seen.settled = None);
+        let why = mismatch.words(frame);
+        if frame.warm.is_some() {
+            // Another container would be in the same folder, and nobody knows what is in that by now.
+            let why = why.unwrap_or_else(|| "its container was not its own".to_owned());
+            return self.let_warm_go(frame, why).await;
+        }
         if mismatch != ContainerMismatch::Stuck {
             self.stop(frame).await?;
         }
@@ -288,20 +298,6 @@ impl Driver {
             self.record(FrameEvent::StopConfirmed, None).await?;
         }
         self.inner.failpoints.hit("replace.after_stop").await;
-        let why = match mismatch {
-            ContainerMismatch::OtherGeneration => None,
-            ContainerMismatch::LessIsolated => Some(
-                "its container was made by an older mimir and was not as locked up as they are now"
-                    .to_owned(),
-            ),
-            ContainerMismatch::Stuck => Some("the engine could not move its container any more".to_owned()),
-            ContainerMismatch::OtherFolder => {
-                Some(format!("its folder {} was moved, or deleted and made anew", frame.workspace))
-            }
-            ContainerMismatch::OtherMounts(MountDifference { wanted, mounted }) => {
-                Some(format!("its container had {mounted} instead of {wanted}"))
-            }
-        };
         if let Some(why) = why {
             self.note("replaced", format!("{why}; it gets a new one")).await?;
         }

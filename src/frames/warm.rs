@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  a run needs a throwaway frame with a folder of its own
-//!     │ one of its kind is ready ──► claim: its row becomes the run's, in one compare-and-set ──► host's side opened
+//!     │ one of its kind is ready ──► claim: its row becomes the run's, in one compare-and-set, and is `starting` until it
+//!     │                              was looked at like every frame after its start, and its host's side is open
 //!     │ none is ──► made as ever
 //!     └─► the kind is remembered, and kept ready from now on (one at a time, within the machine's memory)
 //! ```
@@ -14,43 +15,45 @@
 //! somebody's is noted in its folder first.
 //!
 //! What is fixed at a start has to be the same for both: image, limits, network, owner, providers, rules: that is its *kind*
-//! (see `kinds`); and word for word what it read at its start (configuration, environment), compared by digest when it is
-//! claimed, so one that was started before a setting changed is not given away but collected. Everything else follows the row:
-//! what it may reach, what it may push, its budget and its end. Frames that work in a folder of somebody's, have variables of
-//! their own, graphics cards or a network of their own are always made as ever.
+//! (see `kinds`); and word for word what it read at its start (configuration, environment, certificates), and how its
+//! container is locked up, compared by digest when it is claimed: so one that was started before a setting changed, or by
+//! an older mimir, is not given away but collected. Everything else follows the row: what it may reach, what it may push, its
+//! budget and its end. Frames that work in a folder of somebody's, have variables of their own, graphics cards or a network of
+//! their own are always made as ever.
 //!
 //! One that fails or ends by itself is not begun again: it goes, and the next one of its kind waits.
 //!
 //! Inside it keeps the name that it was made with: `warm-…` stands in its prompt and as its host name.
+//!
+//! Not here: which are kept, and which go (see `warm_pool`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::create::Reservation;
-use super::driver::{Driver, millis};
+use super::driver::Driver;
 use super::error::FrameError;
-use super::kinds::{MOST_KINDS, Recipe, digest_of, kind_of};
+use super::git_config::HostGit;
+use super::host::HostFacts;
+use super::kinds::{Recipe, Why, digest_of, kind_of};
 use super::memory::{Spare, spare};
 use super::project::Remark;
-use super::{Frames, Inner, ports};
-use crate::clock::entropy_128;
+use super::{Frames, Inner};
 use crate::model::frame::{Desired, Frame, FrameState};
-use crate::model::git::FrameForge;
 use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
-use crate::model::origin::Origin;
 use crate::model::policy::Rule;
+use crate::model::port::PortRange;
 use crate::model::principal::Principal;
 use crate::runtime::StartContents;
 use crate::store::frames::{self, NewFrame};
-use crate::store::{StoreError, approvals, warm_frames};
+use crate::store::{StoreError, warm_frames};
 use crate::supervisor::keyed::Next;
 
 /// How long its agent may take to say that it is there before another one is taken.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
+/// How long one is looked for before a frame is made as ever.
+const TAKEN_WITHIN: Duration = Duration::from_millis(500);
 
 impl Frames {
     /// One that is ready becomes the frame that is wanted. None when there is no such one.
@@ -60,6 +63,7 @@ impl Frames {
         new: &NewFrame,
         rules: &[Rule],
         remarks: &[Remark],
+        host: Option<HostGit>,
     ) -> Result<Option<Frame>, FrameError> {
         if self.inner.config.now().warm == 0 {
             return Ok(None);
@@ -67,11 +71,12 @@ impl Frames {
         let own = self.inner.folders(&new.id).workspace();
         let Some(kind) = kind_of(new, rules, &own) else { return Ok(None) };
         self.inner.warm.want(Recipe { kind: kind.clone(), like: new.clone(), rules: rules.to_vec() });
-        let claimed = self.claim_one_of(&kind, principal, new, remarks).await?;
+        let host = self.inner.host_facts_with(host);
+        let claimed = self.claim_one_of(&kind, principal, new, remarks, &host).await?;
         if let Some(frame) = &claimed {
             self.inner.warm.works(&kind);
             self.inner.failpoints.hit("warm.after_claim").await;
-            // Its driver opens its host's side; until then it is not settled for those who wait for it.
+            // Its driver looks at it and opens its host's side.
             self.inner.wake_driver(&frame.id);
         }
         self.inner.look_after_warm();
@@ -84,16 +89,27 @@ impl Frames {
         principal: &Principal,
         new: &NewFrame,
         remarks: &[Remark],
+        host: &HostFacts,
     ) -> Result<Option<Frame>, FrameError> {
+        let end = Instant::now() + TAKEN_WITHIN;
         for row in self.inner.deps.store.read(|db| frames::list_warm(db)).await? {
             let fits = row.warm.as_deref() == Some(kind)
                 && row.image_id == new.image_id
+                && has_ports_of(&row, new.ports)
                 && row.state == FrameState::Running
                 && row.desired == Desired::Running;
             let in_hand = if fits { self.inner.warm.in_hand(&row.id) } else { None };
-            if in_hand.is_none() || !self.inner.is_fresh(&row).await? || !self.inner.answers(&row.id).await {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if in_hand.is_none()
+                || self.inner.is_fresh(&row, host).await? != Some(true)
+                || !self.inner.answers(&row.id, left.min(ANSWERS_WITHIN)).await
+            {
                 continue;
             }
+            self.must_be_free(&new.name).await?;
             if !self.inner.folders(&row.id).take()? {
                 continue;
             }
@@ -104,6 +120,15 @@ impl Frames {
             }
         }
         Ok(None)
+    }
+
+    /// Looked at again before one is taken, which nobody takes back: somebody may have been faster.
+    async fn must_be_free(&self, name: &FrameName) -> Result<(), FrameError> {
+        let wanted = name.clone();
+        match self.inner.deps.store.read(move |db| frames::find_by_name(db, &wanted)).await? {
+            Some(_) => Err(FrameError::NameTaken(name.to_string())),
+            None => Ok(()),
+        }
     }
 
     async fn make_theirs(
@@ -131,142 +156,14 @@ impl Frames {
             other => other.into(),
         })
     }
-
-    /// Collects what is not to be kept, and makes one that is missing.
-    async fn keep_warm(&self) -> Result<(), FrameError> {
-        let pool = &self.inner.warm;
-        let most = self.inner.config.now().warm;
-        let mut rows = self.inner.deps.store.read(|db| frames::list_warm(db)).await?;
-        if most == 0 && rows.is_empty() {
-            return Ok(());
-        }
-        rows.retain(|row| row.desired != Desired::Removed);
-        // Of kinds that are needed first: there are only so many kinds.
-        rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(|kind| pool.is_wanted(kind)));
-        let spare = spare(&self.inner.deps.settings.meminfo);
-        let room = rows.len() - usize::from(spare == Spare::TooLittle && !rows.is_empty());
-        let mut kept: BTreeMap<String, usize> = BTreeMap::new();
-        let mut is_starting = false;
-        for (n, row) in rows.into_iter().enumerate() {
-            let Some(kind) = row.warm.clone() else { continue };
-            let so_many = kept.get(&kind).copied().unwrap_or_default();
-            let is_one_too_many = so_many >= most || n >= room || (so_many == 0 && kept.len() >= MOST_KINDS);
-            if !is_one_too_many && self.is_worth_keeping(&row).await? {
-                is_starting |= row.state != FrameState::Running;
-                kept.insert(kind, so_many + 1);
-            } else {
-                self.inner.give_up_warm(&row).await?;
-            }
-        }
-        let is_missing = |one: &Recipe| {
-            kept.get(&one.kind).copied().unwrap_or_default() < most && pool.may_be_made(&one.kind)
-        };
-        match pool.wanted().into_iter().find(is_missing) {
-            Some(recipe) if !is_starting && spare == Spare::ForOneMore => self.make_warm(recipe).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether it may be given away one day: it did not fail, it was nobody's, its image is what it is called, and nothing
-    /// that it read at its start has changed.
-    async fn is_worth_keeping(&self, row: &Frame) -> Result<bool, FrameError> {
-        let is_over = row.expires_at.is_some_and(|at| at <= self.inner.deps.clock.now_ms());
-        // In this order: whoever takes it has it in hand first.
-        let is_taken = self.inner.folders(&row.id).is_taken();
-        if self.inner.warm.is_in_hand(&row.id) {
-            return Ok(true);
-        }
-        if is_over || is_taken || row.desired != Desired::Running || row.state == FrameState::Error {
-            return Ok(false);
-        }
-        let image = self.inner.deps.runtime.find_image(&row.image).await?;
-        if image.is_none_or(|image| image.id != row.image_id) {
-            return Ok(false);
-        }
-        Ok(row.state != FrameState::Running || self.inner.is_fresh(row).await?)
-    }
-
-    async fn make_warm(&self, recipe: Recipe) -> Result<(), FrameError> {
-        let deps = &self.inner.deps;
-        let Recipe { kind, like, rules } = recipe;
-        let Some(image) = deps.runtime.find_image(&like.image).await? else { return Ok(()) };
-        let now_ms = deps.clock.now_ms();
-        let id = FrameId::from_parts(now_ms, entropy_128());
-        let workspace = self.inner.folders(&id).workspace();
-        self.needs_room(&workspace)?;
-        if !ports::are_half_free(&deps.store, like.ports).await? {
-            // The rest is for frames that somebody needs.
-            return Ok(());
-        }
-        let new = NewFrame {
-            name: name_of(&id)?,
-            project: None,
-            origin: Origin::Run,
-            run: None,
-            workspace: workspace.display().to_string(),
-            forge: FrameForge::default(),
-            allow: Vec::new(),
-            image_id: image.id,
-            expires_at: Some(now_ms + millis(deps.settings.warm_lifetime)),
-            avoid: ports::busy_ports(&deps.store, like.ports, 2).await?,
-            given: String::new(),
-            id: id.clone(),
-            ..like
-        };
-        let _reservation = Reservation::of(self, &id);
-        let (range, of_kind) = (new.ports, kind.clone());
-        let written = deps.store.write(move |tx| {
-            let frame = warm_frames::insert(tx, &new, &of_kind)?;
-            approvals::set_rules(tx, &frame.id, &rules)?;
-            Ok(frame)
-        });
-        let frame = written.await.map_err(|error| ports::no_free_port(error, range))?;
-        self.inner.failpoints.hit("warm.after_row").await;
-        if let Err(error) = self.inner.provision(&frame).await {
-            self.inner.warm.failed(&kind, deps.settings.tick);
-            self.undo(&frame).await;
-            return Err(error);
-        }
-        self.inner.failpoints.hit("warm.after_container").await;
-        Ok(())
-    }
 }
 
-fn name_of(id: &FrameId) -> Result<FrameName, FrameError> {
-    let text = id.as_str().to_ascii_lowercase();
-    let own = text.rsplit('_').next().unwrap_or_default();
-    let name = format!("warm-{}", &own[own.len().saturating_sub(10)..]);
-    FrameName::parse(&name).map_err(|error| FrameError::Invalid { field: "name", why: error.to_string() })
+/// Whether it listens where frames are to listen.
+pub(super) fn has_ports_of(row: &Frame, range: PortRange) -> bool {
+    range.contains(row.agent_port) && range.contains(row.preview_port)
 }
 
 impl Inner {
-    /// Has somebody look after what is kept ready, soon. What is in the way is tried again at the next look around.
-    pub(super) fn look_after_warm(self: &Arc<Self>) {
-        let frames = Frames { inner: self.clone() };
-        self.warm.looks.wake(&"all", move |_| {
-            let frames = frames.clone();
-            async move {
-                if let Err(error) = frames.keep_warm().await {
-                    tracing::debug!(%error, "no frame is kept ready now: {error}");
-                }
-                Next::Done
-            }
-        });
-    }
-
-    /// It goes, unless it is somebody's by now. One that does not work has the next one wait.
-    pub(super) async fn give_up_warm(self: &Arc<Self>, row: &Frame) -> Result<(), FrameError> {
-        let id = row.id.clone();
-        if self.deps.store.write(move |tx| warm_frames::give_up(tx, &id)).await? {
-            if let Some(kind) = row.warm.as_deref().filter(|_| row.state == FrameState::Error) {
-                self.warm.failed(kind, self.deps.settings.tick);
-            }
-            self.failpoints.hit("warm.after_give_up").await;
-            self.wake_driver(&row.id);
-        }
-        Ok(())
-    }
-
     /// Notes what a frame that is nobody's is about to read.
     pub(super) async fn note_warm_files(
         &self,
@@ -276,62 +173,66 @@ impl Inner {
         if frame.warm.is_none() {
             return Ok(());
         }
-        let (id, start, digest) = (frame.id.clone(), contents.start, digest_of(contents));
+        let digest = digest_of(contents, &self.deps.runtime.hardening());
+        let (id, start) = (frame.id.clone(), contents.start);
         self.deps.store.write(move |tx| warm_frames::set_files(tx, &id, start, &digest)).await?;
         self.failpoints.hit("warm.after_digest").await;
         Ok(())
     }
 
-    /// Whether it would read the same if it were started now.
-    async fn is_fresh(&self, row: &Frame) -> Result<bool, FrameError> {
+    /// Whether it would be started with the same now. Nobody knows while git does not say who commits: that is no reason to
+    /// let it go, and none to give it away.
+    pub(super) async fn is_fresh(&self, row: &Frame, host: &HostFacts) -> Result<Option<bool>, FrameError> {
+        if host.git.is_none() {
+            return Ok(None);
+        }
         let id = row.id.clone();
         let Some(read) = self.deps.store.read(move |db| warm_frames::files(db, &id)).await? else {
-            return Ok(false);
+            return Ok(Some(false));
         };
         let given = self.deps.start_files.secrets(row).await;
-        Ok(digest_of(&self.start_contents(row, false, given).await) == read)
+        let contents = self.start_contents(row, false, given, host).await;
+        Ok(Some(digest_of(&contents, &self.deps.runtime.hardening()) == read))
     }
 
-    async fn answers(&self, id: &FrameId) -> bool {
+    async fn answers(&self, id: &FrameId, within: Duration) -> bool {
         match self.client(id).await {
-            Ok(Some(client)) => client.health(ANSWERS_WITHIN).await.is_ok(),
+            Ok(Some(client)) => client.health(within).await.is_ok(),
             _ => false,
         }
     }
 }
 
 impl Driver {
-    /// Whether it may begin now: people's frames come first.
+    /// Whether it may begin now: people's frames come first, and have taken memory since its row was made.
     pub(super) fn may_start_warm(&mut self) -> bool {
         if self.memory.start_permit.is_none() {
-            let all = self.inner.deps.settings.config.parallel_starts.max(1);
+            let settings = &self.inner.deps.settings;
+            let all = settings.config.parallel_starts.max(1);
             let is_quiet =
                 self.inner.starts.available_permits() >= all && self.inner.creating.lock().is_empty();
-            let permit = is_quiet.then(|| self.inner.warm.starts.clone().try_acquire_owned().ok()).flatten();
+            let may = is_quiet && spare(&settings.meminfo) == Spare::ForOneMore;
+            let permit = may.then(|| self.inner.warm.starts.clone().try_acquire_owned().ok()).flatten();
             self.memory.start_permit = permit;
         }
         self.memory.start_permit.is_some()
     }
 
-    /// It ended by itself: nobody misses it.
-    pub(super) async fn let_warm_go(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        if let Some(kind) = &frame.warm {
-            self.inner.warm.failed(kind, self.inner.deps.settings.tick);
-        }
-        self.inner.give_up_warm(frame).await?;
+    /// It does not work: nobody misses it.
+    pub(super) async fn let_warm_go(&self, frame: &Frame, why: String) -> Result<Next, FrameError> {
+        self.inner.give_up_warm(frame, Why::Failed(why)).await?;
         Ok(Next::Again)
     }
 
-    /// It is somebody's since the last look: it is looked at like one that was just started, and its host's side opened.
-    pub(super) async fn take_over(&mut self, frame: &Frame) -> Result<Next, FrameError> {
-        self.memory.kept_apart = false;
-        self.check_isolation(frame).await?;
-        self.attend(frame).await?;
-        self.memory.was_warm = false;
-        self.inner.failpoints.hit("warm.after_attend").await;
-        let after_ms = self.inner.deps.clock.now_ms().saturating_sub(frame.created_at);
-        tracing::info!(frame.id = %self.id, after_ms, "frame {} is running, {after_ms} ms after it was taken", frame.name);
-        self.warm_up(frame);
-        Ok(Next::Again)
+    /// Whether it is somebody's since it was looked at last: then nothing that was seen of it counts any more.
+    pub(super) fn is_taken_over(&mut self, frame: &Frame) -> bool {
+        let is_so = self.memory.was_warm && frame.warm.is_none();
+        if is_so {
+            self.memory.was_warm = false;
+            self.memory.kept_apart = false;
+            // It was noted nowhere while it was nobody's.
+            self.memory.told_of_users = None;
+        }
+        is_so
     }
 }

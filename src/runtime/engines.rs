@@ -72,6 +72,10 @@ impl Runtime for Engines {
         self.time("info", self.local.info()).await
     }
 
+    fn hardening(&self) -> String {
+        self.local.hardening()
+    }
+
     async fn capabilities(&self, frame: &FrameId) -> Answer<Capabilities> {
         self.of(frame).capabilities(frame).await
     }

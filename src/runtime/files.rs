@@ -16,7 +16,6 @@ use crate::clock;
 use crate::model::container::{FolderIdentity, Mount, inside};
 use crate::model::ids::FrameId;
 use crate::model::secret::Secret;
-use crate::outbound;
 
 /// Holds the first number of the frame's users.
 const USERS: &str = "users";
@@ -128,10 +127,9 @@ impl FrameFiles {
             replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
         }
         self.put_secrets(&contents.secrets, uid, gid)?;
-        // What this machine trusts now: behind a proxy that looks into TLS nothing could be fetched otherwise.
         let path = self.start().join("certificates.crt");
-        match outbound::trusted_certificates() {
-            Some(text) => replace(&path, &text, Some((uid, gid))),
+        match &contents.certificates {
+            Some(text) => replace(&path, text, Some((uid, gid))),
             None => remove_if_there(&path),
         }
         .map_err(|error| failed(&path, error))?;

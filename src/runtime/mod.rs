@@ -47,6 +47,11 @@ pub trait Runtime: Send + Sync {
     /// Who the engine is and what it lacks. Cheap after the first call.
     async fn info(&self) -> Result<EngineInfo, RuntimeError>;
 
+    /// A word for how the containers are locked up that are made now; another one for each change of that.
+    fn hardening(&self) -> String {
+        String::new()
+    }
+
     /// What can be done with this frame.
     async fn capabilities(&self, _frame: &FrameId) -> Result<Capabilities, RuntimeError> {
         Ok(self.info().await?.capabilities)
@@ -272,6 +277,8 @@ pub struct StartContents {
     pub git_config: String,
     /// Secrets that it sees as files, by name.
     pub secrets: Vec<(String, Secret)>,
+    /// The certificates that it trusts; none leaves it those of its image.
+    pub certificates: Option<String>,
 }
 
 /// A command to run inside a frame.

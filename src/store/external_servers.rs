@@ -42,9 +42,7 @@ pub fn insert(
     workspace: &str,
     server: &ExternalServer,
 ) -> Result<Frame, StoreError> {
-    if frames::find_by_name(tx, name)?.is_some() {
-        return Err(StoreError::Taken { what: "frame", value: name.to_string() });
-    }
+    frames::must_be_free(tx, name)?;
     let (id, network) = (&server.frame, NetworkMode::Open);
     tx.change(
         "INSERT INTO frames (id, name, workspace, image, image_id, network, cpus_milli, memory_bytes, pids,

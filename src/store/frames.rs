@@ -133,9 +133,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewFrame) -> Result<Frame, StoreError> {
 
 /// The row, its ports and its configuration.
 pub(super) fn write_row(tx: &mut Tx<'_>, new: &NewFrame) -> Result<(), StoreError> {
-    if find_by_name(tx, &new.name)?.is_some() {
-        return Err(StoreError::Taken { what: "frame", value: new.name.to_string() });
-    }
+    must_be_free(tx, &new.name)?;
     tx.change(
         "INSERT INTO frames (id, name, project_id, workspace, image, image_id, network,
                              cpus_milli, memory_bytes, pids, owner_uid, owner_gid, desired, state,
@@ -168,6 +166,16 @@ pub(super) fn write_row(tx: &mut Tx<'_>, new: &NewFrame) -> Result<(), StoreErro
     ports::lease(tx, &new.id, PortPurpose::Agent, new.ports, &new.avoid)?;
     ports::lease(tx, &new.id, PortPurpose::Preview, new.ports, &new.avoid)?;
     Ok(())
+}
+
+/// No frame has that name, not even one that is nobody's.
+pub(super) fn must_be_free(tx: &Tx<'_>, name: &FrameName) -> Result<(), StoreError> {
+    let found: Option<FrameId> =
+        tx.maybe_row("SELECT id FROM frames WHERE name = ?1", (name,), |row| Ok(row.get(0)?))?;
+    match found {
+        Some(_) => Err(StoreError::Taken { what: "frame", value: name.to_string() }),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn resolved_of(new: &NewFrame) -> Resolved {

@@ -1,7 +1,7 @@
 //! Rows of frames that run before anybody needs them. One becomes somebody's by one compare-and-set, and never again
 //! nobody's.
 
-use super::frames::{NewFrame, find_by_name, get, resolved_of, subject, write_row};
+use super::frames::{NewFrame, get, must_be_free, resolved_of, subject, write_row};
 use super::values::{to_json, to_sql_int};
 use super::{StoreError, Tx};
 use crate::model::event::EventKind;
@@ -57,18 +57,18 @@ pub fn give_up(tx: &mut Tx<'_>, id: &FrameId) -> Result<bool, StoreError> {
     Ok(changed > 0)
 }
 
-/// Makes it somebody's: the one that `new` describes, but for its id, its ports and its workspace. None when it does not
-/// run, is not of that kind or is somebody's already; nothing was written then.
+/// Makes it somebody's: the one that `new` describes, but for its id, its ports and its workspace. It is starting again for
+/// whoever has it now: until it was looked at, and can be reached. None when it does not run, is not of that kind or is
+/// somebody's already; nothing was written then.
 ///
 /// # Errors
 /// [`StoreError::Taken`] for the name.
 pub fn claim(tx: &mut Tx<'_>, id: &FrameId, kind: &str, new: &NewFrame) -> Result<Option<Frame>, StoreError> {
-    if find_by_name(tx, &new.name)?.is_some() {
-        return Err(StoreError::Taken { what: "frame", value: new.name.to_string() });
-    }
+    must_be_free(tx, &new.name)?;
     let changed = tx.change(
         "UPDATE frames SET name = ?3, project_id = ?4, origin = ?5, run_id = ?6, expires_at = ?7, image = ?8,
-                           created_at = ?9, last_active_at = ?9, warm = NULL, warm_files = NULL
+                           created_at = ?9, last_active_at = ?9, state = 'starting', state_changed_at = ?9,
+                           warm = NULL, warm_files = NULL
           WHERE id = ?1 AND warm = ?2 AND image_id = ?10 AND state = 'running' AND desired = 'running'",
         rusqlite::params![
             id,
@@ -92,11 +92,8 @@ pub fn claim(tx: &mut Tx<'_>, id: &FrameId, kind: &str, new: &NewFrame) -> Resul
         (id, &new.given, to_json(&resolved_of(new), "a frame's configuration")?),
     )?;
     tx.emit(&subject(id, &new.name), &EventKind::FrameCreated {})?;
-    // Its whole story is told now: whoever hears of it hears of it from the beginning.
-    let story = [FrameState::Created, FrameState::Starting, FrameState::Running];
-    for step in story.windows(2) {
-        let [from, to] = [step[0], step[1]];
-        tx.emit(&subject(id, &new.name), &EventKind::FrameMoved { from, to, reason: None })?;
-    }
+    // Its story is told from the beginning. That it runs is told when it can be reached.
+    let (from, to) = (FrameState::Created, FrameState::Starting);
+    tx.emit(&subject(id, &new.name), &EventKind::FrameMoved { from, to, reason: None })?;
     get(tx, id).map(Some)
 }

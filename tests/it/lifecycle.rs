@@ -13,4 +13,5 @@ mod real;
 mod trust;
 mod upgrade;
 mod warm;
+mod warm_pool;
 mod world;

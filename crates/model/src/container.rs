@@ -233,7 +233,7 @@ pub struct ContainerDetails {
     /// The engine's own word for a state that it cannot leave by itself, such as Podman's `stopping` after the
     /// container's monitor died. Only removing helps.
     pub stuck: Option<String>,
-    /// Whether it was made when containers were not as locked up as they are now.
+    /// Whether it was made when containers were not as locked up as they are now, or by another runtime.
     pub less_isolated: bool,
     /// The host folders that it really sees, besides those of the engine itself.
     pub mounts: Vec<Mount>,

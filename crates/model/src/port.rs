@@ -66,6 +66,12 @@ impl PortRange {
     pub fn iter(self) -> impl Iterator<Item = Port> {
         (self.first..=self.last).map(Port)
     }
+
+    /// Whether that one is among them.
+    #[must_use]
+    pub fn contains(self, port: Port) -> bool {
+        (self.first..=self.last).contains(&port.0)
+    }
 }
 
 impl FromStr for PortRange {
@@ -94,6 +100,8 @@ mod tests {
         let range: PortRange = "33000-34000".parse().expect("a good range");
         assert_eq!(range.to_string(), "33000-34000");
         assert_eq!(range.iter().count(), 1001);
+        assert!(range.contains(Port(33_000)) && range.contains(Port(34_000)));
+        assert!(!range.contains(Port(32_999)) && !range.contains(Port(34_001)));
         for bad in ["", "33000", "34000-33000", "80-90", "33000-33000", "a-b", "33000-99999"] {
             assert!(bad.parse::<PortRange>().is_err(), "{bad}");
         }

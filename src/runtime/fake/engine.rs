@@ -135,6 +135,10 @@ impl Runtime for FakeEngine {
         .await
     }
 
+    fn hardening(&self) -> String {
+        self.world.lock().hardening.to_string()
+    }
+
     fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector {
         let hook = self.world.lock().on_connect.clone();
         match hook {

@@ -165,9 +165,11 @@ impl FakeEngine {
         self.world.lock().isolation = world::Told::Only(isolation.map(Box::new));
     }
 
-    /// All containers there are were made by an older mimir.
+    /// All containers there are were made by an older mimir; those to come are locked up more.
     pub fn grow_old(&self) {
-        self.world.lock().containers.values_mut().for_each(|container| container.is_old = true);
+        let mut state = self.world.lock();
+        state.hardening += 1;
+        state.containers.values_mut().for_each(|container| container.is_old = true);
     }
 
     /// How often that was called, faults included.

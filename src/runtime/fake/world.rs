@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) on_connect: Option<OnConnect>,
     /// What the kernel says of everything that runs.
     pub(super) isolation: Told,
+    /// How often containers were locked up more than before.
+    pub(super) hardening: u32,
     made: u64,
 }
 
@@ -174,6 +176,7 @@ impl World {
             on_mount: None,
             on_connect: None,
             isolation: Told::AsAsked,
+            hardening: 0,
             made: 0,
         };
         Self { state: Mutex::new(state), changed: watch::Sender::new(0), clock, frames_folder }

@@ -46,10 +46,10 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    fn read(body: Inspected) -> Self {
+    fn read(body: Inspected, hardening: &str) -> Self {
         let missing_folder = body.folders().into_iter().find(|folder| !Path::new(folder).exists());
         let mut ours = Self {
-            observation: observation(&body, is_alive),
+            observation: observation(&body, hardening, is_alive),
             generation: 0,
             stuck: false,
             pid: None,
@@ -122,7 +122,7 @@ impl Connection {
     pub(super) async fn find(&self, instance: &InstanceId, frame: &FrameId) -> Result<Option<Ours>, Trouble> {
         let body = self.inspect(&container_name(frame)).await?;
         let ours = body.filter(|body| body.label(LABEL_INSTANCE) == Some(instance.as_str()));
-        Ok(ours.map(Ours::read))
+        Ok(ours.map(|body| Ours::read(body, &self.hardening)))
     }
 
     /// The frame's container, which must be there.

@@ -99,6 +99,8 @@ struct Connection {
     docker: Docker,
     libpod: Libpod,
     abilities: translate::Abilities,
+    /// The word for how containers are locked up that are made now.
+    hardening: String,
     info: EngineInfo,
 }
 
@@ -221,7 +223,8 @@ impl Podman {
             // Before the first start of this gateway, so nobody needs them.
             self.places.sweep();
         }
-        let connection = Arc::new(Connection { socket, docker, libpod, abilities, info });
+        let hardening = self.hardening();
+        let connection = Arc::new(Connection { socket, docker, libpod, abilities, hardening, info });
         *connected = Some(connection.clone());
         Ok(connection)
     }
@@ -273,6 +276,10 @@ impl Podman {
 impl Runtime for Podman {
     async fn info(&self) -> Result<EngineInfo, RuntimeError> {
         self.run("say who it is", None, LOOK, |on| async move { Ok(on.info.clone()) }).await
+    }
+
+    fn hardening(&self) -> String {
+        translate::hardening(self.runtime())
     }
 
     fn connector(&self, frame: &FrameId, purpose: PortPurpose) -> Connector {

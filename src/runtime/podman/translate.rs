@@ -42,7 +42,7 @@ const MOST_PROCESSES: u64 = 1 << 15;
 /// Microseconds; what Docker and Podman take for a number of cores.
 const CPU_PERIOD: u64 = 100_000;
 const LOG_BYTES: u64 = 10_000_000;
-/// What is the same for all containers and does not follow from their folders; goes into [`isolation`].
+/// What is the same for all containers and does not follow from their folders; goes into [`hardening`].
 const HARDENING: &str =
     "no capabilities, no new privileges, read-only, own /etc/hosts, pages of memory hidden, own users";
 /// Hidden besides what the engine hides: which pages of the machine's memory are whose.
@@ -101,7 +101,7 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
         "image": spec.image_id,
         "hostname": spec.name.as_str(),
         "user": format!("{uid}:{gid}"),
-        "labels": labels(spec),
+        "labels": labels(spec, plan.runtime),
         "env": environment(spec),
         // Podman's own checks need systemd timers; the gateway asks the agent itself.
         "healthconfig": {"Test": ["NONE"]},
@@ -146,24 +146,26 @@ pub(super) fn create_body(plan: &Plan<'_>, abilities: Abilities) -> Value {
     body
 }
 
-fn labels(spec: &ContainerSpec) -> BTreeMap<&'static str, String> {
+fn labels(spec: &ContainerSpec, runtime: Option<&str>) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         (LABEL_INSTANCE, spec.instance.to_string()),
         (LABEL_FRAME, spec.frame.to_string()),
         (LABEL_NAME, spec.name.to_string()),
         (LABEL_GENERATION, spec.generation.to_string()),
-        (LABEL_ISOLATION, isolation()),
+        (LABEL_ISOLATION, hardening(runtime)),
     ])
 }
 
-/// A word for how locked up containers are made: another one for each change of what they may do.
-fn isolation() -> String {
+/// A word for how locked up containers are made: another one for each change of what they may do, and for each runtime
+/// that somebody chose.
+pub(super) fn hardening(runtime: Option<&str>) -> String {
     static WORD: OnceLock<String> = OnceLock::new();
     let word = || {
         let all = json!([seccomp::profile(), mounts(&[Mount::new(Path::new("/"), "/", false)]), HARDENING]);
         hex::encode(Sha256::digest(all.to_string()))[..16].to_owned()
     };
-    WORD.get_or_init(word).clone()
+    let word = WORD.get_or_init(word);
+    runtime.map_or_else(|| word.clone(), |runtime| format!("{word}-{runtime}"))
 }
 
 fn environment(spec: &ContainerSpec) -> BTreeMap<String, String> {
@@ -349,9 +351,10 @@ fn source_of(users: Option<&Users>, place: &str) -> String {
     users.map_or(place, |users| users.source_of(place)).to_owned()
 }
 
-/// Our view of the engine's long answer. `alive` says whether the machine has a process of that id:
-/// Podman goes on saying "running" when both the container's monitor and its first process were killed.
-pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Observation {
+/// Our view of the engine's long answer. `hardening` is the word for how containers are made now; `alive` says whether the
+/// machine has a process of that id: Podman goes on saying "running" when both the container's monitor and its first
+/// process were killed.
+pub(super) fn observation(body: &Inspected, hardening: &str, alive: impl Fn(u32) -> bool) -> Observation {
     let state = &body.state;
     let (mut observed, mut stuck) = in_our_words(&state.status);
     if state.status == "stopping" && alive(state.conmon_pid) {
@@ -373,7 +376,7 @@ pub(super) fn observation(body: &Inspected, alive: impl Fn(u32) -> bool) -> Obse
         pid: (runs && state.pid > 0).then_some(state.pid),
         oom_kills: state.oom_killed.then_some(1),
         stuck,
-        less_isolated: body.label(LABEL_ISOLATION) != Some(isolation().as_str()),
+        less_isolated: body.label(LABEL_ISOLATION) != Some(hardening),
         mounts: body.mounts(),
         workspace: None,
     };

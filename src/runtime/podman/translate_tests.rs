@@ -110,14 +110,19 @@ fn numbers_of_other_homes_frames_are_seen_in_their_labels() {
 
 #[test]
 fn a_container_that_was_made_less_locked_up_is_told_apart() {
-    let seen = |labels: Value| -> bool {
+    let seen = |labels: Value, runtime: Option<&str>| -> bool {
         let body: Inspected =
             serde_json::from_value(json!({"Id": "1", "Config": {"Labels": labels}})).unwrap();
-        observation(&body, |_| false).details.unwrap().less_isolated
+        observation(&body, &hardening(runtime), |_| false).details.unwrap().less_isolated
     };
-    assert!(seen(json!({})));
-    assert!(seen(json!({LABEL_ISOLATION: "another word"})));
-    assert!(!seen(json!({LABEL_ISOLATION: isolation()})));
+    let of = |runtime: Option<&str>| json!({LABEL_ISOLATION: hardening(runtime)});
+    assert!(seen(json!({}), None));
+    assert!(seen(json!({LABEL_ISOLATION: "another word"}), None));
+    assert!(!seen(of(None), None));
+    // One that shares the machine's kernel is none for whoever asked for gVisor since.
+    assert!(seen(of(None), Some("runsc")));
+    assert!(seen(of(Some("runsc")), None) && seen(of(Some("runsc")), Some("krun")));
+    assert!(!seen(of(Some("runsc")), Some("runsc")));
 }
 
 #[test]
@@ -234,7 +239,7 @@ fn engine_states_become_four_words() {
         ("exited", Observed::Halted),
         ("stopped", Observed::Halted),
     ] {
-        let seen = observation(&inspected(status, 7), |_| true);
+        let seen = observation(&inspected(status, 7), "", |_| true);
         assert_eq!(seen.observed, word, "{status}");
         let details = seen.details.unwrap();
         assert_eq!(details.stuck, None, "{status}");
@@ -245,17 +250,17 @@ fn engine_states_become_four_words() {
 
 #[test]
 fn stopping_for_ever_is_reported_as_stuck() {
-    let seen = observation(&inspected("stopping", 7), |pid| pid != 6);
+    let seen = observation(&inspected("stopping", 7), "", |pid| pid != 6);
     assert_eq!(seen.details.unwrap().stuck.as_deref(), Some("stopping"));
-    let seen = observation(&inspected("stopping", 7), |_| true);
+    let seen = observation(&inspected("stopping", 7), "", |_| true);
     assert_eq!((seen.observed, seen.details.unwrap().stuck), (Observed::Running, None), "it is on its way");
-    let seen = observation(&inspected("a new word", 7), |_| true);
+    let seen = observation(&inspected("a new word", 7), "", |_| true);
     assert_eq!(seen.details.unwrap().stuck.as_deref(), Some("unknown state a new word"));
 }
 
 #[test]
 fn running_that_is_not_true_is_seen_through() {
-    let seen = observation(&inspected("running", 7), |pid| pid != 7);
+    let seen = observation(&inspected("running", 7), "", |pid| pid != 7);
     assert_eq!(seen.observed, Observed::Halted);
     let details = seen.details.unwrap();
     assert_eq!(details.stuck.as_deref(), Some("running without a process"));
@@ -266,7 +271,7 @@ fn running_that_is_not_true_is_seen_through() {
 fn a_container_that_never_ran_has_no_exit_code() {
     let mut body = inspected("created", 0);
     body.state.started_at = "0001-01-01T00:00:00Z".to_owned();
-    let details = observation(&body, |_| false).details.unwrap();
+    let details = observation(&body, "", |_| false).details.unwrap();
     assert_eq!((details.exit_code, details.started_at), (None, None));
 }
 
@@ -279,7 +284,7 @@ fn what_the_engine_mounted_is_read_back_without_the_images_volumes() {
         {"Type": "volume", "Name": "x", "Source": "/var/lib/x", "Destination": "/data", "RW": true},
     ]);
     body.mounts = serde_json::from_value(mounts).unwrap();
-    let seen = observation(&body, |_| false).details.unwrap().mounts;
+    let seen = observation(&body, "", |_| false).details.unwrap().mounts;
     let mount = |source: &str, target, read_only| Mount::new(Path::new(source), target, read_only);
     assert_eq!(seen, [mount("/etc", "/workspace", false), mount("/s", "/run/mimir/start", true)]);
 }

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mimir::frames::{FrameError, FrameRequest, Lifetime, Place, WantedLimits};
+use mimir::model::event::EventKind;
 use mimir::model::frame::{Desired, Frame, FrameState, Observed};
+use mimir::model::isolation::Isolation;
 use mimir::model::network::NetworkMode;
 use mimir::model::origin::Origin;
 use mimir::model::policy::{Action, Rule};
 use mimir::model::principal::Principal;
-use mimir::runtime::fake::{Fault, Op};
-use mimir::store::{audit, frames, ports, warm_frames};
-use mimir::wire::frames::CreateFrame;
+use mimir::runtime::fake::Op;
+use mimir::store::{audit, events, frames, warm_frames};
 
 use super::world::{Agent, World, named};
 
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a run asks for.
-fn wanted(name: &str) -> FrameRequest {
+pub(super) fn wanted(name: &str) -> FrameRequest {
     FrameRequest {
         name: named(name),
         place: Place::Own,
@@ -42,16 +43,16 @@ fn wanted(name: &str) -> FrameRequest {
 }
 
 impl World {
-    async fn take(&self, request: FrameRequest) -> Result<Frame, FrameError> {
+    pub(super) async fn take(&self, request: FrameRequest) -> Result<Frame, FrameError> {
         self.frames.create(&Principal::service("workflows"), request).await
     }
 
-    async fn warm(&self) -> Vec<Frame> {
+    pub(super) async fn warm(&self) -> Vec<Frame> {
         self.store.read(|db| frames::list_warm(db)).await.expect("reads")
     }
 
     /// Waits for one that is ready and is none of those; says which.
-    async fn one_ready(&self, but: &[&Frame]) -> Frame {
+    pub(super) async fn one_ready(&self, but: &[&Frame]) -> Frame {
         let end = Instant::now() + PATIENCE;
         loop {
             let all = self.warm().await;
@@ -68,7 +69,7 @@ impl World {
         }
     }
 
-    async fn so_many_ready(&self, count: usize) {
+    pub(super) async fn so_many_ready(&self, count: usize) {
         let end = Instant::now() + PATIENCE;
         loop {
             let all = self.warm().await;
@@ -81,7 +82,7 @@ impl World {
     }
 
     /// Waits until none is kept, and nothing of them is left.
-    async fn none_kept(&self) {
+    pub(super) async fn none_kept(&self) {
         let end = Instant::now() + PATIENCE;
         while !self.warm().await.is_empty() {
             assert!(Instant::now() < end, "still kept: {:#?}", self.warm().await);
@@ -89,18 +90,43 @@ impl World {
         }
     }
 
-    fn keep(&self, warm: usize) {
+    pub(super) fn keep(&self, warm: usize) {
         let config = mimir::config::schema::Frames { warm, ..self.settings.config.clone() };
         self.frames.configure(config);
     }
 
-    async fn end(&self, frame: &Frame) {
+    /// Which container the frame has.
+    fn container(&self, frame: &Frame) -> Option<String> {
+        let mut all = self.engine.containers().into_iter();
+        all.find(|one| one.frame == frame.id).map(|one| one.container_id)
+    }
+
+    /// Nobody works with a frame that is not kept apart: it gets another container than that, and is never said to run.
+    async fn is_refused(&self, frame: &Frame, container: Option<String>) {
+        assert!(container.is_some());
+        let waited = self.frames.wait_for(&frame.id, Desired::Running, Duration::from_secs(1)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        let is_gone = || async { self.container(frame) != container };
+        self.until("its container is removed", is_gone, &frame.id).await;
+        let told = self
+            .store
+            .read(|db| events::after(db, 0, &events::Filter::default(), 100_000))
+            .await
+            .expect("reads");
+        let of_it = told.into_iter().filter(|event| event.subject.frame.as_ref() == Some(&frame.id));
+        let runs: Vec<_> = of_it
+            .filter(|event| matches!(event.what, EventKind::FrameMoved { to: FrameState::Running, .. }))
+            .collect();
+        assert!(runs.is_empty(), "{runs:#?}");
+    }
+
+    pub(super) async fn end(&self, frame: &Frame) {
         let asked = self.frames.destroy(&Principal::GATEWAY, &frame.name).await.expect("asked");
         self.frames.wait_for_asked(asked, Desired::Removed, PATIENCE).await.expect("goes");
     }
 }
 
-async fn pool() -> World {
+pub(super) async fn pool() -> World {
     World::with(|settings| settings.config.warm = 1).await
 }
 
@@ -116,11 +142,13 @@ async fn the_first_of_a_kind_is_made_as_ever_and_the_next_one_is_there_already()
     let names = |all: Vec<Frame>| all.into_iter().map(|row| row.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(world.frames.list().await.expect("lists")), ["run-1"]);
     assert!(matches!(world.frames.get(&ready.name).await, Err(FrameError::NotFound(_))));
+    let called_so = world.try_create(world.request(ready.name.as_str())).await;
+    assert!(matches!(called_so, Err(FrameError::NameTaken(_))), "{called_so:?}");
     assert!(world.frames.gc(true).await.expect("looks").is_empty(), "it is not left over");
 
     let starts = world.engine.calls(Op::Start);
     let second = world.take(wanted("run-2")).await.expect("taken");
-    assert_eq!(second.id, ready.id);
+    assert_eq!((&second.id, second.state), (&ready.id, FrameState::Starting), "until it can be reached");
     let second = world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
     assert_eq!((second.name.as_str(), &second.warm), ("run-2", &None));
     assert_eq!(second.allow, ["npm"]);
@@ -201,22 +229,6 @@ async fn one_that_is_silent_is_not_given_away() {
 }
 
 #[tokio::test]
-async fn one_that_ended_goes_and_another_one_is_made() {
-    let world = pool().await;
-    let _first = world.take(wanted("run-1")).await.expect("made");
-    let ready = world.one_ready(&[]).await;
-    world.engine.kill(&ready.id);
-    let second = world.take(wanted("run-2")).await.expect("made");
-    world.frames.wait_for(&second.id, Desired::Running, PATIENCE).await.expect("runs");
-    let again = world.one_ready(&[&second, &ready]).await;
-    world.eventually(&ready.id, None).await;
-    world.eventually_engine(&ready.id, Observed::Missing).await;
-    let third = world.take(wanted("run-3")).await.expect("taken");
-    assert_eq!(third.id, again.id);
-    world.frames.wait_for(&third.id, Desired::Running, PATIENCE).await.expect("runs");
-}
-
-#[tokio::test]
 async fn those_of_an_older_image_are_collected() {
     let world = pool().await;
     let first = world.take(wanted("run-1")).await.expect("made");
@@ -230,96 +242,91 @@ async fn those_of_an_older_image_are_collected() {
     world.eventually_engine(&old.id, Observed::Missing).await;
 }
 
+/// What runs of people's is left alone until it stops. A warm one has no other start: the run that takes it is its start.
+#[tokio::test]
+async fn none_is_given_away_whose_container_is_not_as_locked_up_as_they_are_made_now() {
+    for dies in [false, true] {
+        let mut world = pool().await;
+        let first = world.take(wanted("run-1")).await.expect("made");
+        let old = world.one_ready(&[]).await;
+        if dies {
+            world.crash().await;
+        }
+        world.engine.grow_old();
+        if dies {
+            world.start_gateway().await;
+        }
+        let second = world.take(wanted("run-2")).await.expect("made");
+        assert_ne!(second.id, old.id, "after a restart: {dies}");
+        world.eventually(&old.id, None).await;
+        world.eventually_engine(&old.id, Observed::Missing).await;
+        let next = world.one_ready(&[]).await;
+        let third = world.take(wanted("run-3")).await.expect("taken");
+        assert_eq!(third.id, next.id, "after a restart: {dies}");
+        world.keep(0);
+        world.none_kept().await;
+        for frame in [first, second, third] {
+            world.end(&frame).await;
+        }
+        world.check_nothing_left().await;
+    }
+}
+
 #[tokio::test]
 async fn one_that_is_not_kept_apart_after_all_gets_a_new_container() {
     let world = pool().await;
     let _first = world.take(wanted("run-1")).await.expect("made");
     let ready = world.one_ready(&[]).await;
-    let creates = world.engine.calls(Op::Create);
-    world.engine.set_isolation(Some(mimir::model::isolation::Isolation::default()));
+    let container = world.container(&ready);
+    world.engine.set_isolation(Some(Isolation::default()));
     let second = world.take(wanted("run-2")).await.expect("taken");
     assert_eq!(second.id, ready.id);
-    let refused = world.frames.wait_for(&second.id, Desired::Running, Duration::from_secs(1)).await;
-    assert!(refused.is_err(), "nobody works with it: {refused:?}");
-    world
-        .until("its container is removed", || async { world.engine.calls(Op::Create) > creates }, &second.id)
-        .await;
+    world.is_refused(&second, container).await;
 }
 
+/// Where frames cannot have users of their own, each says so; also one that said it when nobody could hear it.
 #[tokio::test]
-async fn an_engine_that_fails_leaves_none_behind() {
+async fn that_its_users_are_the_machines_is_noted_of_one_that_was_taken_too() {
     let world = pool().await;
-    let first = world.take(wanted("run-1")).await.expect("made");
-    world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
+    let limits = world.settings.config.limits;
+    world.engine.set_isolation(Some(Isolation {
+        host_user: 1001,
+        no_new_privileges: true,
+        filtered: true,
+        read_only_root: true,
+        memory_bytes: Some(limits.memory_bytes),
+        pids: Some(limits.pids.into()),
+        machines_users: Some("an old kernel".to_owned()),
+        ..Isolation::default()
+    }));
+    let made = world.take(wanted("run-1")).await.expect("made");
     let ready = world.one_ready(&[]).await;
-    world.engine.next(Op::Create, Fault::HangAfter);
-    let second = world.take(wanted("run-2")).await.expect("taken");
+    let taken = world.take(wanted("run-2")).await.expect("taken");
+    assert_eq!(taken.id, ready.id);
+    for frame in [made, taken] {
+        let frame = world.frames.wait_for(&frame.id, Desired::Running, PATIENCE).await.expect("runs");
+        let notes = world.notes(&frame.id).await;
+        let times = notes.iter().filter(|code| *code == "machines_users").count();
+        assert_eq!(times, 1, "{}: {notes:?}", frame.name);
+    }
+}
+
+#[tokio::test]
+async fn one_that_a_dying_gateway_gave_away_is_looked_at_by_the_next() {
+    let mut world = pool().await;
+    let _first = world.take(wanted("run-1")).await.expect("made");
+    let ready = world.one_ready(&[]).await;
+    let container = world.container(&ready);
+    world.failpoints.arm("warm.after_claim", 1);
+    tokio::select! {
+        _ = world.failpoints.died() => {}
+        taken = world.take(wanted("run-2")) => panic!("it did not die: {taken:?}"),
+    }
+    world.engine.set_isolation(Some(Isolation::default()));
+    world.restart_gateway().await;
+    let second = world.frames.get(&named("run-2")).await.expect("the run's");
     assert_eq!(second.id, ready.id);
-    // The one that could not be made is taken back, and another one is there in the end.
-    let _ = world.one_ready(&[&second]).await;
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.end(&second).await;
-    world.check_nothing_left().await;
-}
-
-#[tokio::test]
-async fn none_is_made_while_memory_is_short_and_one_goes_when_it_is_very_short() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let meminfo = folder.path().join("meminfo");
-    let has = |mib: u64| {
-        std::fs::write(&meminfo, format!("MemTotal: {} kB\nMemAvailable: {} kB\n", 8 << 20, mib << 10))
-            .expect("written");
-    };
-    has(1200);
-    let world = World::with(|settings| {
-        settings.config.warm = 2;
-        settings.meminfo.clone_from(&meminfo);
-    })
-    .await;
-    let first = world.take(wanted("run-1")).await.expect("made");
-    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
-    // It is looked after at each look around; a later one of those is waited for.
-    for _ in 0..3 {
-        world.frames.reconcile_once().await.expect("looks");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(world.warm().await, [], "there is no room for one");
-    has(3000);
-    world.so_many_ready(2).await;
-    has(400);
-    let end = Instant::now() + PATIENCE;
-    while !world.warm().await.is_empty() {
-        assert!(Instant::now() < end, "they go one by one: {:#?}", world.warm().await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let row = world.row(&first.id).await.expect("there");
-    assert_eq!((row.state, row.desired), (FrameState::Running, Desired::Running), "what is somebody's stays");
-    world.end(&first).await;
-    world.check_nothing_left().await;
-}
-
-#[tokio::test]
-async fn as_many_as_are_wanted_are_kept_and_none_more() {
-    let world = World::with(|settings| settings.config.warm = 3).await;
-    let first = world.take(wanted("run-1")).await.expect("made");
-    world.so_many_ready(3).await;
-    let creates = world.engine.calls(Op::Create);
-    for _ in 0..3 {
-        world.frames.reconcile_once().await.expect("looks");
-    }
-    assert_eq!(world.engine.calls(Op::Create), creates);
-    world.keep(1);
-    let end = Instant::now() + PATIENCE;
-    while world.warm().await.len() != 1 {
-        assert!(Instant::now() < end, "{:#?}", world.warm().await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.is_refused(&second, container).await;
 }
 
 #[tokio::test]
@@ -333,6 +340,42 @@ async fn one_that_read_something_else_is_replaced_and_never_given_away() {
     assert_ne!(second.id, old.id);
     world.eventually(&old.id, None).await;
     let new = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    world.keep(0);
+    world.none_kept().await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
+/// Whoever takes an authority back, or puts a proxy's in, means the runs to come as well.
+#[tokio::test]
+async fn none_is_given_away_that_trusts_other_certificates_than_its_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = folder.path().join("machine.crt");
+    let certificate =
+        |word: &str| format!("-----BEGIN CERTIFICATE-----\n{word}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&bundle, certificate("first")).expect("written");
+    let world = World::with(|settings| {
+        settings.config.warm = 1;
+        settings.certificates = Some(bundle.clone());
+    })
+    .await;
+    let trusted = |frame: &Frame| {
+        let path = world.engine.start_folder(&frame.id).join("certificates.crt");
+        std::fs::read_to_string(path).expect("what it trusts")
+    };
+    let first = world.take(wanted("run-1")).await.expect("made");
+    let old = world.one_ready(&[]).await;
+    assert_eq!(trusted(&old), certificate("first"));
+    std::fs::write(&bundle, certificate("second")).expect("written");
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
+    world.eventually(&old.id, None).await;
+    let new = world.one_ready(&[]).await;
+    assert_eq!(trusted(&new), certificate("second"));
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, new.id);
     world.keep(0);
@@ -387,9 +430,15 @@ async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says()
     let note = |frame: &Frame| world.settings.frames_folder.join(frame.id.as_str()).join("taken");
     assert!(!note(&ready).exists() && !note(&first).exists());
     std::fs::write(note(&ready), "").expect("written");
+    std::fs::write(std::path::Path::new(&ready.workspace).join("work"), "hours of it").expect("written");
     let second = world.take(wanted("run-2")).await.expect("made");
     assert_ne!(second.id, ready.id);
     world.eventually(&ready.id, None).await;
+    let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
+    let told: Vec<_> = log.iter().filter(|entry| entry.subject == ready.name.as_str()).collect();
+    let named: Vec<_> = told.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(named, ["frame.destroy"], "whose work it was can be found out: {log:#?}");
+    assert_eq!(told[0].detail["workspace"], ready.workspace.as_str());
     let next = world.one_ready(&[]).await;
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, next.id);
@@ -403,98 +452,29 @@ async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says()
 }
 
 #[tokio::test]
-async fn half_of_the_ports_stays_for_frames_that_somebody_needs() {
-    let world = World::with(|settings| {
-        settings.config.warm = 16;
-        settings.config.ports = crate::ports::own(12);
-    })
-    .await;
-    let first = world.take(wanted("run-1")).await.expect("made");
-    let ports = world.settings.config.ports;
-    let half = ports.iter().count() / 2;
-    let leased = || async { world.store.read(|db| ports::leased(db)).await.expect("reads").len() };
-    world.until("the first half is leased", || async { leased().await > half }, &first.id).await;
-    for _ in 0..3 {
-        world.frames.reconcile_once().await.expect("looks");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(leased().await <= half + 2, "{} of {ports}", leased().await);
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
-}
-
-#[tokio::test]
-async fn people_start_first() {
-    let world = World::with(|settings| {
-        settings.config.warm = 1;
-        settings.config.parallel_starts = 1;
-    })
-    .await;
-    // One of people's starts for as long as its agent says nothing; so the run's waits, and what is kept ready as well.
-    world.set_agent(Agent::Swallows);
-    let slow = world.try_create(CreateFrame { start: true, ..world.request("slow") }).await.expect("created");
-    world.eventually_engine(&slow.id, Observed::Running).await;
-    let first = world.take(wanted("run-1")).await.expect("made");
-    let end = Instant::now() + PATIENCE;
-    while world.warm().await.is_empty() {
-        assert!(Instant::now() < end, "one is made");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let starts = world.engine.calls(Op::Start);
-    for _ in 0..3 {
-        world.frames.reconcile_once().await.expect("looks");
-    }
-    assert_eq!(world.engine.calls(Op::Start), starts, "nothing else starts");
-    world.set_agent(Agent::Answers);
-    let first = world.frames.wait_for(&first.id, Desired::Running, PATIENCE).await.expect("runs");
-    let ready = world.one_ready(&[]).await;
-    assert!(first.state_changed_at <= ready.state_changed_at, "the run's own was first");
-
-    // And one that is kept ready and does not come up takes nobody's turn.
-    world.end(&slow).await;
-    let second = world.take(wanted("run-2")).await.expect("taken");
-    assert_eq!(second.id, ready.id);
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.end(&second).await;
-    world.check_nothing_left().await;
-}
-
-#[tokio::test]
-async fn one_that_nobody_took_in_time_goes_unseen_and_another_one_comes() {
-    let world = World::with(|settings| {
-        settings.config.warm = 1;
-        settings.warm_lifetime = Duration::from_millis(500);
-    })
-    .await;
+async fn none_is_given_away_whose_ports_are_outside_of_the_range() {
+    let mut world = pool().await;
+    world.settings.config.ports = crate::ports::own(12);
+    world.keep(1);
     let first = world.take(wanted("run-1")).await.expect("made");
     let old = world.one_ready(&[]).await;
+    let range = crate::ports::own(12);
+    world.settings.config.ports = range;
+    world.keep(1);
+    let second = world.take(wanted("run-2")).await.expect("made");
+    assert_ne!(second.id, old.id);
     world.eventually(&old.id, None).await;
-    let new = world.one_ready(&[&old]).await;
-    assert_ne!(new.id, old.id);
-    let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
-    let told: Vec<_> = log.iter().filter(|entry| entry.subject.starts_with("warm-")).collect();
-    assert!(told.is_empty(), "nobody had it, so nobody is told: {told:?}");
+    let new = world.one_ready(&[]).await;
+    let third = world.take(wanted("run-3")).await.expect("taken");
+    assert_eq!(third.id, new.id);
+    for frame in [&second, &third] {
+        assert!(range.contains(frame.agent_port) && range.contains(frame.preview_port), "{frame:?}");
+    }
     world.keep(0);
     world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
-}
-
-#[tokio::test]
-async fn without_it_nothing_is_kept_and_nothing_is_different() {
-    let world = World::with(|settings| settings.config.warm = 0).await;
-    for name in ["run-1", "run-2"] {
-        let made = world.take(wanted(name)).await.expect("made");
-        world.frames.wait_for(&made.id, Desired::Running, PATIENCE).await.expect("runs");
-        world.frames.reconcile_once().await.expect("looks");
-        assert_eq!(world.warm().await, []);
-        world.end(&made).await;
+    for frame in [first, second, third] {
+        world.end(&frame).await;
     }
-    assert_eq!((world.engine.calls(Op::Create), world.engine.calls(Op::Start)), (2, 2));
     world.check_nothing_left().await;
 }
 

@@ -153,6 +153,8 @@ impl World {
             liveness_timeout: Duration::from_millis(400),
             container_timeout: Duration::from_millis(400),
             stray_age: Duration::from_secs(3600),
+            // What else runs on the machine of the tests is not to decide them.
+            meminfo: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/meminfo").into(),
             ..Settings::of_home(machine.paths.home(), Machine::instance())
         };
         change(&mut settings);
