@@ -8,6 +8,7 @@ use super::policy::{self, Lack, Look};
 use super::settings::{Conflicts, FollowSettings, MergePolicy, MergeSettings, NoChecks};
 use super::speakers::{Command, name};
 use super::words::one_line;
+use super::yes;
 use crate::model::forge::{CheckState, Checks, OpenState};
 use crate::model::run::{Evidence, RunProgress};
 
@@ -108,6 +109,8 @@ pub enum Step {
     HandOver {
         /// For which commit.
         head: String,
+        /// What a yes to one more try is for.
+        yes: String,
         /// Why, in a sentence without a full stop.
         why: String,
     },
@@ -118,15 +121,17 @@ pub enum Step {
     },
     /// A person is asked.
     AskMerge {
-        /// Which commit their yes is bound to.
-        head: String,
+        /// What their yes is for.
+        yes: String,
         /// What there is to know, in a sentence.
         why: String,
     },
-    /// It is merged, if it is still that commit.
+    /// It is merged, if it is still that commit and goes there.
     Merge {
         /// Which.
         head: String,
+        /// To which branch.
+        base: String,
     },
     /// It is over.
     Ended(Ending),
@@ -193,16 +198,16 @@ impl Case<'_> {
     }
 
     /// A yes, a review and green checks were for the branch that it went to. Where somebody sent it elsewhere, people have to
-    /// see to it: nothing is merged there with a right of ours. Whoever lets it go on says yes to the other branch as well, and is
-    /// asked once more before the merge.
+    /// see to it: nothing is merged there with a right of ours. Whoever lets it go on says yes to that branch by its name, and
+    /// is asked once more before the merge, whatever the policy.
     fn moved(&self) -> Option<Step> {
         let (was, is) = (self.memory.base.as_ref()?, &self.facts.pull.base_ref);
-        (was != is && !self.is_to_go_on()).then(|| {
-            self.hand_over(format!(
-                "it was sent to {}, and was opened for {}",
-                one_line(is, 100),
-                one_line(was, 100)
-            ))
+        let yes = yes::to_go_on_for(self.head, is);
+        let is_meant = self.progress.approved.get(FOLLOW_GATE) == Some(&yes);
+        (was != is && !is_meant).then(|| Step::HandOver {
+            head: self.head.to_owned(),
+            yes,
+            why: format!("it was sent to {}, and was opened for {}", one_line(is, 100), one_line(was, 100)),
         })
     }
 
@@ -246,8 +251,11 @@ impl Case<'_> {
         self.is_to_go_on().then(|| Step::GoOn { head: self.head.to_owned() })
     }
 
+    /// Whether somebody wants it tried once more with this commit, for the branch that it goes to.
     fn is_to_go_on(&self) -> bool {
-        self.progress.approved.get(FOLLOW_GATE).is_some_and(|head| head == self.head)
+        let base = &self.facts.pull.base_ref;
+        let known = [yes::to_go_on(self.head), yes::to_go_on_for(self.head, base)];
+        self.progress.approved.get(FOLLOW_GATE).is_some_and(|yes| known.contains(yes))
     }
 
     /// The forge has not seen yet what was pushed: what it says is about the old commit.
@@ -323,7 +331,7 @@ impl Case<'_> {
     }
 
     fn hand_over(&self, why: String) -> Step {
-        Step::HandOver { head: self.head.to_owned(), why }
+        Step::HandOver { head: self.head.to_owned(), yes: yes::to_go_on(self.head), why }
     }
 
     /// Nothing when its checks are green, or there are none and that is fine.
@@ -407,10 +415,11 @@ impl Case<'_> {
         if self.memory.merge_tries >= MOST_MERGE_TRIES {
             return self.hand_over("the forge says again and again that it cannot be merged yet".into());
         }
-        let is_approved = self.progress.approved.get(MERGE_GATE).is_some_and(|yes| *yes == head);
+        let base = self.facts.pull.base_ref.clone();
+        let is_approved = self.progress.approved.get(MERGE_GATE) == Some(&yes::to_merge(&head, &base));
         match merge.policy {
             MergePolicy::Never => self.wait("somebody to merge it at the forge", None),
-            MergePolicy::Person | MergePolicy::Auto if is_approved => Step::Merge { head },
+            MergePolicy::Person | MergePolicy::Auto if is_approved => Step::Merge { head, base },
             MergePolicy::Person => {
                 let yes = approvals(self.facts, self.rules.follow, None).len();
                 if yes < usize::try_from(merge.approvals).unwrap_or(usize::MAX) {
@@ -430,7 +439,7 @@ impl Case<'_> {
                 match later {
                     _ if !others.is_empty() => self.ask_merge(&others),
                     Some(what) => self.wait(what, None),
-                    None => Step::Merge { head },
+                    None => Step::Merge { head, base },
                 }
             }
         }
@@ -442,7 +451,8 @@ impl Case<'_> {
             [] => String::new(),
             lacks => format!("; mimir does not merge it by itself: {}", lacks.join(", ")),
         };
-        Step::AskMerge { head: self.head.to_owned(), why: format!("{known}{lacks}") }
+        let yes = yes::to_merge(self.head, &self.facts.pull.base_ref);
+        Step::AskMerge { yes, why: format!("{known}{lacks}") }
     }
 
     fn wait(&self, why: &str, at_most: Option<u64>) -> Step {

@@ -189,16 +189,18 @@ async fn act<C: StageContext, W: Worker>(
             Ok(None)
         }
         Step::WorkIn(work) => Ok(work_in(work, facts, place, cx, deps).await?.map(Driven::Outcome)),
-        Step::HandOver { head, why } => {
-            hand_over(&head, &why, place, cx, deps).await?;
-            outcome(Outcome::Hold { gate: FOLLOW_GATE.to_owned(), subject: head, why })
+        Step::HandOver { head, yes, why } => {
+            hand_over((&head, &yes), &why, place, cx, deps).await?;
+            outcome(Outcome::Hold { gate: FOLLOW_GATE.to_owned(), subject: yes, why })
         }
         Step::Ready { .. } => Ok(Some(Driven::Ready)),
-        Step::AskMerge { head, why } => {
-            outcome(Outcome::Hold { gate: MERGE_GATE.to_owned(), subject: head, why })
+        Step::AskMerge { yes, why } => {
+            outcome(Outcome::Hold { gate: MERGE_GATE.to_owned(), subject: yes, why })
         }
-        Step::Merge { head } => match merging {
-            Some(settings) => Ok(merge(&head, settings, place, cx, deps).await?.map(Driven::Outcome)),
+        Step::Merge { head, base } => match merging {
+            Some(settings) => {
+                Ok(merge((&head, &base), settings, place, cx, deps).await?.map(Driven::Outcome))
+            }
             None => Ok(Some(Driven::Ready)),
         },
         Step::Ended(ending) => end(ending, facts, place, cx, deps).await.map(Some),

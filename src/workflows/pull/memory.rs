@@ -112,8 +112,10 @@ pub struct Green {
 pub struct Memory {
     /// The name that we have at the forge.
     pub own: Option<String>,
-    /// Which branch it goes to, as it was opened.
+    /// Which branch it goes to: as it was opened, or as a person let it go on since.
     pub base: Option<String>,
+    /// Which branch it was opened for.
+    pub opened_for: Option<String>,
     /// The newest commit that was seen,
     pub head: String,
     /// and since when (UTC ms).

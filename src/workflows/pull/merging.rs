@@ -8,12 +8,12 @@ use super::settings::MergeSettings;
 use super::words::{one_line, short};
 use super::worker::Worker;
 use crate::forge::{Forge, Merged};
-use crate::model::forge::MergeMethod;
+use crate::model::forge::{MergeMethod, NewMerge};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
-/// Merges exactly that commit. Gives what the stage ends with, if it cannot go on now.
+/// Merges exactly that commit into that branch. Gives what the stage ends with, if it cannot go on now.
 pub(super) async fn merge<C: StageContext, W: Worker>(
-    head: &str,
+    (head, base): (&str, &str),
     settings: &MergeSettings,
     place: &Place,
     cx: &mut C,
@@ -22,7 +22,8 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
     let method = merge_method(&place.forge, settings.method).await?;
     cx.save("decision", format!("merges {} ({method})", short(head)), Some(place.url.clone())).await?;
     deps.failpoints.hit("workflows.merge.before").await;
-    let merged = place.forge.merge(place.number, head, method).await.map_err(of_forge)?;
+    let wanted = NewMerge { head: head.to_owned(), base: base.to_owned(), method };
+    let merged = place.forge.merge(place.number, &wanted).await.map_err(of_forge)?;
     deps.failpoints.hit("workflows.merge.after").await;
     let mut memory = Memory::of(cx.progress());
     match merged {
@@ -37,8 +38,9 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
             Ok(None)
         }
         Merged::HeadMoved => {
-            cx.save("merge", format!("not merged: {} is not its newest commit any more", short(head)), None)
-                .await?;
+            let (head, base) = (short(head), one_line(base, 100));
+            let text = format!("not merged: {head} is not its newest commit any more, or does not go to {base}");
+            cx.save("merge", text, None).await?;
             Ok(None)
         }
         Merged::NotMergeable(why) => {

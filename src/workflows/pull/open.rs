@@ -115,6 +115,7 @@ async fn keep<C: StageContext>(
     };
     let mut memory = Memory::of(cx.progress());
     memory.base = Some(wanted.base.to_owned());
+    memory.opened_for.clone_from(&memory.base);
     let own = wanted.login.map(str::to_owned);
     memory.own = own.or_else(|| wanted.is_ours(pull).then(|| pull.author.clone()));
     memory.keep(cx.progress());

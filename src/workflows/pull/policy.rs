@@ -49,6 +49,9 @@ pub fn lacks(
     if facts.checks.state() != CheckState::Passed || !facts.checks_of.eq_ignore_ascii_case(head) {
         other("it has no green checks".into());
     }
+    if let Some(opened) = memory.opened_for.as_ref().filter(|opened| **opened != facts.pull.base_ref) {
+        other(format!("it was opened for {}", one_line(opened, 100)));
+    }
     if memory.is_foreign(progress, head) {
         other("somebody else pushed its newest commit".into());
     }
@@ -91,7 +94,8 @@ pub fn summary(facts: &PullFacts, look: Look<'_>) -> String {
         CheckState::Passed => "checks are green",
         CheckState::Pending | CheckState::Failed => "there are no checks",
     };
-    let mut text = format!("merge pull request #{} at {short}? {checks}", facts.pull.number);
+    let base = one_line(&facts.pull.base_ref, 100);
+    let mut text = format!("merge pull request #{} at {short} into {base}? {checks}", facts.pull.number);
     if let Some(files) = &facts.change {
         text.push_str(&format!(", {} in {}", some(lines(files), "line"), some(count(files), "file")));
         if let Some(named) = protected(files, look.protected) {

@@ -2,10 +2,10 @@
 
 use mimir::forge::{ForgeError, Merged};
 use mimir::model::forge::{
-    CheckKind, CheckState, CommentKind, MergeMethod, OpenState, Permission, ReviewState,
+    CheckKind, CheckState, CommentKind, MergeMethod, NewMerge, OpenState, Permission, ReviewState,
 };
 
-use super::{BLOG, KINDS, World, new_pull, settings};
+use super::{BLOG, KINDS, World, new_pull, settings, to_main};
 use crate::forge::{CheckRun, Effects, Forge, LOGIN, described};
 use crate::podman::support::skip;
 
@@ -33,7 +33,7 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         let number = opened.number;
 
         assert_eq!(
-            client.merge(number, &sha, MergeMethod::Squash).await,
+            client.merge(number, &to_main(&sha, MergeMethod::Squash)).await,
             Ok(Merged::NotMergeable("it is a draft".into()))
         );
         let edited = client.edit_pull(number, Some("Mend it well"), Some("More.")).await.expect("edited");
@@ -61,14 +61,16 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         assert_eq!(reviews[0].commit, sha);
 
         let newer = world.blog.add("mimir/fix", "more.txt", "x");
-        assert_eq!(client.merge(number, &sha, MergeMethod::Squash).await, Ok(Merged::HeadMoved));
-        let Ok(Merged::Merged { sha: merged }) = client.merge(number, &newer, MergeMethod::Squash).await
+        assert_eq!(client.merge(number, &to_main(&sha, MergeMethod::Squash)).await, Ok(Merged::HeadMoved));
+        let elsewhere = NewMerge { base: "release".into(), ..to_main(&newer, MergeMethod::Squash) };
+        assert_eq!(client.merge(number, &elsewhere).await, Ok(Merged::HeadMoved), "it goes to main");
+        let Ok(Merged::Merged { sha: merged }) = client.merge(number, &to_main(&newer, MergeMethod::Squash)).await
         else {
             panic!("{kind}: it is not merged");
         };
         assert_eq!(world.blog.head("main"), Some(merged.clone()), "git has it");
         assert_eq!(world.blog.git(&["rev-list", "--count", "main"]), "2", "as one commit");
-        let again = client.merge(number, &newer, MergeMethod::Squash).await;
+        let again = client.merge(number, &to_main(&newer, MergeMethod::Squash)).await;
         assert_eq!(again, Ok(Merged::Merged { sha: merged.clone() }), "{kind}");
         let closed = client.find_pull("mimir/fix").await.expect("asked").expect("it was there");
         assert_eq!(
@@ -118,7 +120,7 @@ async fn a_pull_request_is_closed_without_a_merge_and_another_may_be_opened() {
         world.client.close_pull(first.number).await.expect("closed already");
         let known = world.client.pull(first.number).await.expect("there");
         assert_eq!((known.state, known.merged, known.merge_commit), (OpenState::Closed, false, None));
-        let merge = world.client.merge(first.number, &first.head_sha, MergeMethod::Merge).await;
+        let merge = world.client.merge(first.number, &to_main(&first.head_sha, MergeMethod::Merge)).await;
         assert_eq!(merge, Ok(Merged::NotMergeable("it is closed".into())));
         let second = world.client.open_pull(&new_pull("mimir/fix", false)).await.expect("opened");
         assert_ne!(second.number, first.number);
@@ -135,7 +137,7 @@ async fn what_cannot_be_merged_is_said() {
         let world = World::new(kind).await;
         let pull = world.opened("mimir/fix").await;
         world.blog.add("main", "fix.txt", "something else\n");
-        let conflict = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Merge).await;
+        let conflict = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge)).await;
         assert!(matches!(conflict, Ok(Merged::NotMergeable(_))), "{kind}: {conflict:?}");
         assert_eq!(world.client.pull(pull.number).await.expect("there").mergeable, Some(false));
         assert_eq!(world.forge.effects().merges, 0);
@@ -443,7 +445,7 @@ async fn webhooks_of_the_test_forge_are_as_github_describes_them() {
     world.forge.say(BLOG, pull.number, "ann", "and another thing");
     world.forge.check(BLOG, &pull.head_sha, "test", Some("failure"));
     let head = world.forge.pull(BLOG, pull.number).head_sha;
-    let merged = world.client.merge(pull.number, &head, MergeMethod::Merge).await;
+    let merged = world.client.merge(pull.number, &to_main(&head, MergeMethod::Merge)).await;
     assert!(matches!(merged, Ok(Merged::Merged { .. })), "{merged:?}");
     let told = world.forge.told(BLOG, hook, 14).await;
     let words: Vec<String> = told

@@ -6,7 +6,7 @@ use mimir::forge::{ForgeError, Merged, Settings};
 use mimir::model::forge::MergeMethod;
 use mimir::model::git::Repository;
 
-use super::{BLOG, KINDS, World, new_pull, repository, settings, without_token};
+use super::{BLOG, KINDS, World, new_pull, repository, settings, to_main, without_token};
 use crate::forge::{Effects, Forge, TOKEN, Trip};
 
 /// Whether it is the error that is to come of it.
@@ -185,9 +185,9 @@ async fn what_was_done_and_not_heard_of_is_not_done_twice() {
 
             if !(kind == "gitea" && trip == Trip::Half) {
                 lost(if kind == "github" { "PUT" } else { "POST" }, "/merge");
-                is_lost(&client.merge(number, &sha, MergeMethod::Squash).await.expect_err("lost"));
+                is_lost(&client.merge(number, &to_main(&sha, MergeMethod::Squash)).await.expect_err("lost"));
             }
-            let merged = client.merge(number, &sha, MergeMethod::Squash).await;
+            let merged = client.merge(number, &to_main(&sha, MergeMethod::Squash)).await;
             let head = world.blog.head("main").expect("a branch");
             assert_eq!(merged, Ok(Merged::Merged { sha: head }), "{kind} {trip:?}");
 
@@ -217,7 +217,7 @@ async fn a_head_that_moves_in_the_last_moment_is_not_merged() {
         let pull = world.opened("mimir/fix").await;
         let method = if kind == "github" { "PUT" } else { "POST" };
         world.forge.plan(method, "/merge", Trip::HeadMoves("mimir/fix".to_owned()));
-        let merge = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Squash).await;
+        let merge = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash)).await;
         assert_eq!((merge, world.forge.planned()), (Ok(Merged::HeadMoved), 0), "{kind}");
         assert_eq!(world.forge.effects().merges, 0);
         world.forge.assert_as_described();
@@ -233,11 +233,11 @@ async fn who_may_not_merge_is_told_so() {
     {
         world.forge.plan("PUT", "/merge", Trip::Says(status, "No, said the forge".to_owned()));
         let merge =
-            world.client.merge(pull.number, &pull.head_sha, MergeMethod::Squash).await.expect("an outcome");
+            world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash)).await.expect("an outcome");
         let text = format!("{merge:?}");
         assert!(text.starts_with(wanted) && text.contains("No, said the forge"), "{status}: {text}");
     }
-    let rebase = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Rebase).await;
+    let rebase = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Rebase)).await;
     assert!(matches!(rebase, Ok(Merged::NotMergeable(_))), "{rebase:?}");
     assert_eq!(world.forge.effects().merges, 0);
 }
@@ -278,7 +278,7 @@ async fn a_credential_stays_at_its_host() {
                 "GET" => world.client.pull(pull.number).await.expect_err("elsewhere"),
                 _ => world
                     .client
-                    .merge(pull.number, &pull.head_sha, MergeMethod::Merge)
+                    .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge))
                     .await
                     .expect_err("elsewhere"),
             };
@@ -316,7 +316,7 @@ async fn what_opens_the_forge_is_in_no_error() {
     }
     world.forge.plan("PUT", "/merge", Trip::Says(405, format!("the token {TOKEN} may not do that")));
     let merge =
-        world.client.merge(pull.number, &pull.head_sha, MergeMethod::Merge).await.expect("an outcome");
+        world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge)).await.expect("an outcome");
     assert!(!format!("{merge:?}").contains(TOKEN), "{merge:?}");
 }
 
