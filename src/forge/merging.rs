@@ -6,19 +6,21 @@ use serde_json::json;
 use super::json::Json;
 use super::transport::Call;
 use super::{Forge, ForgeError, Merged};
-use crate::model::forge::{NewMerge, OpenState, PullRequest};
+use crate::model::forge::{MergeMethod, NewMerge, OpenState, PullRequest};
 use crate::model::git::ForgeKind;
 
 impl Forge {
     /// Merges a pull request whose newest commit is that one and that goes to that branch, and nothing else. When it was
     /// merged already with that commit, that is said.
     ///
-    /// Where it goes is looked at right before: forges compare the commit alone.
+    /// Where it goes is looked at right before: forges compare the commit alone. The commit that it becomes is called as is
+    /// wanted: forges call it as the pull request is called just then, which is up to whoever may edit that. With `rebase`
+    /// none is made.
     ///
     /// # Errors
     /// See [`ForgeError`]. What the forge says about the merge itself is a [`Merged`].
     pub async fn merge(&self, number: u64, wanted: &NewMerge) -> Result<Merged, ForgeError> {
-        let NewMerge { head: sha, base, method } = wanted;
+        let NewMerge { head: sha, base, method, title, message } = wanted;
         let seen = self.pull(number).await?;
         if let Some(end) = without_asking(&seen, sha, base) {
             return Ok(end);
@@ -27,11 +29,17 @@ impl Forge {
         let what = format!("the merge of pull request {number}");
         let call = match self.transport().kind {
             ForgeKind::Github => {
-                let body = json!({"sha": sha, "merge_method": method.as_str()});
+                let mut body = json!({"sha": sha, "merge_method": method.as_str()});
+                if *method != MergeMethod::Rebase {
+                    (body["commit_title"], body["commit_message"]) = (json!(title), json!(message));
+                }
                 Call::change(Method::PUT, url, Some(body), what)
             }
             ForgeKind::Gitea => {
-                let body = json!({"Do": method.as_str(), "head_commit_id": sha});
+                let mut body = json!({"Do": method.as_str(), "head_commit_id": sha});
+                if *method != MergeMethod::Rebase {
+                    (body["MergeTitleField"], body["MergeMessageField"]) = (json!(title), json!(message));
+                }
                 Call::change(Method::POST, url, Some(body), what)
             }
         };

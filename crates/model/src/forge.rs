@@ -436,6 +436,10 @@ pub struct NewMerge {
     pub base: String,
     /// How.
     pub method: MergeMethod,
+    /// What the commit is called that it becomes, where one is made for it.
+    pub title: String,
+    /// What that says besides.
+    pub message: String,
 }
 
 #[cfg(test)]

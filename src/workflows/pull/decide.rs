@@ -133,6 +133,11 @@ pub enum Step {
         /// To which branch.
         base: String,
     },
+    /// Somebody who may not write had opened it in our place, and closed it: one of our own is opened.
+    OpenOwn {
+        /// Who.
+        by: String,
+    },
     /// It is over.
     Ended(Ending),
 }
@@ -217,7 +222,13 @@ impl Case<'_> {
             let commit = pull.merge_commit.clone().unwrap_or_else(|| pull.head_sha.clone());
             return Some(Step::Ended(Ending::Merged(commit)));
         }
-        (pull.state == OpenState::Closed).then_some(Step::Ended(Ending::Closed))
+        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no.
+        let is_strangers =
+            self.memory.is_of_another(&self.facts.own, &pull.author) && !self.facts.may_write(&pull.author);
+        (pull.state == OpenState::Closed).then(|| match is_strangers {
+            true => Step::OpenOwn { by: pull.author.clone() },
+            false => Step::Ended(Ending::Closed),
+        })
     }
 
     fn heard(&self) -> Vec<(&String, &Heard)> {
@@ -446,7 +457,7 @@ impl Case<'_> {
     }
 
     fn ask_merge(&self, lacks: &[String]) -> Step {
-        let known = policy::summary(self.facts, self.rules.into());
+        let known = policy::summary(self.facts, self.memory, self.rules.into());
         let lacks = match lacks {
             [] => String::new(),
             lacks => format!("; mimir does not merge it by itself: {}", lacks.join(", ")),

@@ -189,6 +189,25 @@ fn what_is_over_is_over() {
 }
 
 #[test]
+fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_all() {
+    let closed_by = |author: &str| {
+        let mut case = Case::new();
+        (case.facts.pull.author, case.facts.pull.state) = (author.into(), OpenState::Closed);
+        case.step()
+    };
+    assert_eq!(closed_by("Mimir-Bot"), Step::Ended(Ending::Closed));
+    assert_eq!(closed_by("ben"), Step::Ended(Ending::Closed));
+    assert_eq!(closed_by("eve"), Step::OpenOwn { by: "eve".into() });
+    // Where nobody says who we are, it was noted whose it was.
+    let mut case = Case::new();
+    (case.facts.own, case.facts.pull.state) = (String::new(), OpenState::Closed);
+    case.facts.pull.author = "eve".into();
+    assert_eq!(case.step(), Step::Ended(Ending::Closed));
+    case.memory.adopted = Some("eve".into());
+    assert_eq!(case.step(), Step::OpenOwn { by: "eve".into() });
+}
+
+#[test]
 fn red_checks_are_worked_on_three_times_and_then_handed_over() {
     let red = vec![check("lint", CheckState::Failed), check("test", CheckState::Passed)];
     let mut case = Case::new().checks(red);
@@ -620,6 +639,7 @@ fn auto_merges_what_is_small_tested_green_and_approved_and_nothing_else() {
             case.facts.reviews.push(review(2, "ben", ReviewState::ChangesRequested, &head(1)));
         }),
         ("anybody can report errors", |case| case.is_reported = true),
+        ("somebody else opened it", |case| case.facts.pull.author = "ben".into()),
         ("somebody else pushed", |case| case.progress.commit = Some(head(5))),
         ("can be merged", |case| case.facts.pull.mergeable = None),
         ("its files are not known", |case| case.facts.change = None),
@@ -802,7 +822,7 @@ impl Case {
                     counted.ended = true;
                     return Ok(());
                 }
-                Step::Ended(_) => {
+                Step::Ended(_) | Step::OpenOwn { .. } => {
                     counted.ended = true;
                     return Ok(());
                 }

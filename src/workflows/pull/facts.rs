@@ -69,6 +69,15 @@ pub async fn look(
     };
     let mut facts = PullFacts { checks_of: pull.head_sha.clone(), own, pull, ..PullFacts::default() };
     if facts.pull.state == OpenState::Closed {
+        let author = facts.pull.author.clone();
+        if !facts.pull.merged && memory.is_of_another(&facts.own, &author) {
+            // Whether it was theirs to close. Of whom nothing is told, it was not.
+            let permission = match forge.permission(&author).await {
+                Err(ForgeError::Auth(_)) => Permission::None,
+                other => other?,
+            };
+            facts.permissions.insert(name(&author), permission);
+        }
         return Ok(facts);
     }
     if forge.kind() == ForgeKind::Gitea && facts.pull.is_draft && facts.pull.mergeable == Some(false) {

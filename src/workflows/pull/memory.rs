@@ -116,6 +116,10 @@ pub struct Memory {
     pub base: Option<String>,
     /// Which branch it was opened for.
     pub opened_for: Option<String>,
+    /// Who opened it in our place.
+    pub adopted: Option<String>,
+    /// It was of somebody else, who closed it: one of our own is opened.
+    pub is_lost: bool,
     /// The newest commit that was seen,
     pub head: String,
     /// and since when (UTC ms).
@@ -206,6 +210,22 @@ impl Memory {
         if !is_same {
             self.green = Some(Green { of, set, since: now });
         }
+    }
+
+    /// Whether somebody else opened it.
+    #[must_use]
+    pub fn is_of_another(&self, own: &str, author: &str) -> bool {
+        self.adopted.is_some() || (!own.is_empty() && !author.is_empty() && name(own) != name(author))
+    }
+
+    /// Its pull request counts no more, and another one is opened from the same branch: what hangs on the one that it was
+    /// goes.
+    pub fn lose_pull(&mut self, progress: &mut RunProgress) {
+        (self.base, self.opened_for, self.adopted, self.is_lost) = (None, None, None, true);
+        (self.refused, self.merge_tries) = (None, 0);
+        self.asked_review.clear();
+        progress.pull = None;
+        progress.handed_over.clear();
     }
 
     /// Since when the same checks of that commit are green (UTC ms), if they are.

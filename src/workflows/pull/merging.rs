@@ -4,7 +4,9 @@ use super::PullDeps;
 use super::memory::Memory;
 use super::outside::of_forge;
 use super::place::Place;
+use super::say::scanner;
 use super::settings::MergeSettings;
+use super::texts;
 use super::words::{one_line, short};
 use super::worker::Worker;
 use crate::forge::{Forge, Merged};
@@ -22,7 +24,13 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
     let method = merge_method(&place.forge, settings.method).await?;
     cx.save("decision", format!("merges {} ({method})", short(head)), Some(place.url.clone())).await?;
     deps.failpoints.hit("workflows.merge.before").await;
-    let wanted = NewMerge { head: head.to_owned(), base: base.to_owned(), method };
+    let run = cx.run().clone();
+    let mut title = texts::merge_title(&run, cx.progress(), place.number);
+    if !scanner(deps).await?.scan(&title).is_empty() {
+        title = texts::plain_merge_title(&run, place.number);
+    }
+    let message = texts::merge_message(&run, head);
+    let wanted = NewMerge { head: head.to_owned(), base: base.to_owned(), method, title, message };
     let merged = place.forge.merge(place.number, &wanted).await.map_err(of_forge)?;
     deps.failpoints.hit("workflows.merge.after").await;
     let mut memory = Memory::of(cx.progress());

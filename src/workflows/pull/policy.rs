@@ -52,6 +52,9 @@ pub fn lacks(
     if let Some(opened) = memory.opened_for.as_ref().filter(|opened| **opened != facts.pull.base_ref) {
         other(format!("it was opened for {}", one_line(opened, 100)));
     }
+    if memory.is_of_another(&facts.own, &facts.pull.author) {
+        other("somebody else opened it".into());
+    }
     if memory.is_foreign(progress, head) {
         other("somebody else pushed its newest commit".into());
     }
@@ -88,7 +91,7 @@ pub fn lacks(
 
 /// What a person is told who is asked to merge it.
 #[must_use]
-pub fn summary(facts: &PullFacts, look: Look<'_>) -> String {
+pub fn summary(facts: &PullFacts, memory: &Memory, look: Look<'_>) -> String {
     let short: String = facts.pull.head_sha.chars().take(7).collect();
     let checks = match facts.checks.state() {
         CheckState::Passed => "checks are green",
@@ -101,6 +104,9 @@ pub fn summary(facts: &PullFacts, look: Look<'_>) -> String {
         if let Some(named) = protected(files, look.protected) {
             text.push_str(&format!(", protected files among them ({named})"));
         }
+    }
+    if memory.is_of_another(&facts.own, &facts.pull.author) {
+        text.push_str(&format!(", opened by {}", one_line(&facts.pull.author, 60)));
     }
     match approvals(facts, look.follow, None) {
         by if by.is_empty() => text.push_str(", no approving review"),

@@ -251,12 +251,17 @@ impl Repo {
         !pull.is_closed && self.tree(pull).is_some()
     }
 
-    /// Merges it in the bare repository and gives the new commit.
+    /// Merges it in the bare repository and gives the new commit, which says what its title says.
     pub fn merge(&mut self, number: u64, method: &str) -> Option<String> {
+        let message = format!("{} (#{number})", self.pull(number)?.title);
+        self.merge_as(number, method, &message)
+    }
+
+    /// The same in other words.
+    pub fn merge_as(&mut self, number: u64, method: &str, message: &str) -> Option<String> {
         let pull = self.pull(number)?.clone();
         let tree = self.tree(&pull)?;
-        let message = format!("{} (#{number})", pull.title);
-        let mut args = vec!["commit-tree", &tree, "-m", &message, "-p", &pull.base_sha];
+        let mut args = vec!["commit-tree", &tree, "-m", message, "-p", &pull.base_sha];
         if method == "merge" {
             args.extend(["-p", &pull.head_sha]);
         }

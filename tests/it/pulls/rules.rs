@@ -714,6 +714,88 @@ async fn a_pull_request_of_somebody_else_is_taken_only_when_it_does_the_same() {
 }
 
 #[tokio::test]
+async fn whoever_opens_our_pull_request_before_us_does_not_write_what_is_merged() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        assert_eq!(world.forge.open(BLOG, "eve", BRANCH, "main"), 1);
+        let run = world.ready().await;
+        let why = run.reason.as_deref().unwrap_or_default();
+        assert!(gate(&run).0 == "merge" && why.contains("opened by eve"), "{run:?}");
+        world.forge.change(BLOG, |repo| {
+            repo.pulls[0].title = "feat!: everything [skip ci], closes #1".into();
+            repo.pulls[0].body = "Closes #1".into();
+        });
+        world.approve().await;
+        world.settle().await;
+        assert_eq!(world.forge.effects().merges, 1, "{kind}");
+        let said = world.blog.git(&["log", "-1", "--format=%B", "main"]);
+        let (title, rest) = said.split_once("\n\n").expect("a title and a text");
+        assert_eq!(title, "Carts may be empty (#1)", "{kind}");
+        assert!(rest.starts_with(&format!("Made by mimir, run {}, up to ", world.run)), "{kind}: {rest}");
+        if kind == "github" {
+            world.forge.assert_as_described();
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
+    let close = |world: &World| world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    let run = world.ready().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(1), "{run:?}");
+    world.approve().await;
+    close(&world);
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{run:?}");
+    let pull = world.forge.pull(BLOG, 2);
+    assert_eq!((pull.author.as_str(), pull.is_draft, run.state.is_end()), (LOGIN, false, false), "{run:?}");
+    // The yes was to the other one.
+    assert_eq!((gate(&run).0, world.forge.effects().merges, world.forge.effects().pulls), ("merge", 0, 1));
+    world.approve().await;
+    assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
+    // Of our own, a close is a no.
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    world.settle().await;
+    close(&world);
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[1].is_closed = true);
+    let run = world.settle().await;
+    assert_eq!((run.state, run.reason.as_deref()), (RunState::Superseded, Some("pull request #2 was closed")));
+    // And so it is of somebody's who may write.
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "ann", BRANCH, "main");
+    world.settle().await;
+    close(&world);
+    assert_eq!(world.settle().await.state, RunState::Superseded);
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_before_it_opens_its_own_opens_it_once() {
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    for place in ["test.save.after", "workflows.pull_request.before", "workflows.pull_request.after"] {
+        let points = Failpoints::default();
+        points.arm(place, 1);
+        let pass = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                _ = points.died() => true,
+                () = async { while world.pass(&points).await.is_ok() {} } => false,
+            }
+        });
+        assert!(pass.await.expect("it comes there"), "{place}");
+    }
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{run:?}");
+    assert_eq!(world.forge.effects().pulls, 1);
+}
+
+#[tokio::test]
 async fn mimir_never_hears_itself_whoever_opened_the_pull_request() {
     let world = World::new("github").await;
     world.forge.allow(BLOG, LOGIN, "write");

@@ -37,7 +37,8 @@ pub struct World {
 
 /// A merge of that commit into the first branch.
 pub fn to_main(head: &str, method: MergeMethod) -> NewMerge {
-    NewMerge { head: head.to_owned(), base: "main".to_owned(), method }
+    let (title, message) = ("Carts may be empty (#1)".to_owned(), "Made by a test.".to_owned());
+    NewMerge { head: head.to_owned(), base: "main".to_owned(), method, title, message }
 }
 
 /// Nothing here takes so long.

@@ -70,6 +70,8 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         };
         assert_eq!(world.blog.head("main"), Some(merged.clone()), "git has it");
         assert_eq!(world.blog.git(&["rev-list", "--count", "main"]), "2", "as one commit");
+        let said = world.blog.git(&["log", "-1", "--format=%B", "main"]);
+        assert_eq!(said, "Carts may be empty (#1)\n\nMade by a test.", "{kind}");
         let again = client.merge(number, &to_main(&newer, MergeMethod::Squash)).await;
         assert_eq!(again, Ok(Merged::Merged { sha: merged.clone() }), "{kind}");
         let closed = client.find_pull("mimir/fix").await.expect("asked").expect("it was there");
