@@ -292,15 +292,22 @@ pub fn wait_no_more_about(tx: &mut Tx<'_>, matter: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How many wait for a rule, whose turn has not come.
+/// How many wait for a rule, whose turn has not come. Of one that has waited itself: those that came before it, since
+/// whoever came later stands behind it.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn waiting_for(ask: &impl Queryable, rule: &str, now_ms: u64) -> Result<usize, StoreError> {
+pub fn waiting_for(
+    ask: &impl Queryable,
+    rule: &str,
+    now_ms: u64,
+    before: Option<&str>,
+) -> Result<usize, StoreError> {
     let count: Option<i64> = ask.maybe_row(
         "SELECT count(*) FROM webhooks_received
-         WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2",
-        (rule, to_sql_int(now_ms)),
+         WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2
+           AND (?3 IS NULL OR (received_at, id) < (SELECT received_at, id FROM webhooks_received WHERE id = ?3))",
+        (rule, to_sql_int(now_ms), before),
         |row| Ok(row.get(0)?),
     )?;
     Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
@@ -323,6 +330,19 @@ pub fn waits_about(
         (matter, rule, but_not),
         |row| Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")? }),
     )
+}
+
+/// Whether it has waited for a rule's turn.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn has_waited(ask: &impl Queryable, id: &str) -> Result<bool, StoreError> {
+    let found = ask.maybe_row(
+        "SELECT 1 FROM webhooks_received WHERE id = ?1 AND state = 'received' AND rule IS NOT NULL",
+        (id,),
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
 }
 
 /// Whether it still waits to be decided.

@@ -191,9 +191,10 @@ pub(super) fn history(
     let ended = before.iter().filter(|run| !is_nobodys(run));
     let ended = ended.filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
     let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS))?;
-    let waiting = rows::waiting_for(ask, &mark, now_ms)?;
+    let has_waited = webhook.map_or(Ok(false), |id| rows::has_waited(ask, id))?;
+    let waiting = rows::waiting_for(ask, &mark, now_ms, webhook.filter(|_| has_waited))?;
     let waits = rows::waits_about(ask, &mark, &matter.key, webhook)?;
-    Ok(History { open, ended, begun, waiting, waits })
+    Ok(History { open, ended, begun, waiting, waits, has_waited })
 }
 
 /// One that was begun for somebody of whom the forge did not say that they may ask: nobody else waits because of it.

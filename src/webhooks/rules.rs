@@ -30,8 +30,10 @@ pub struct History {
     pub ended: Vec<(RunState, u64)>,
     /// When the rule began runs within the last hour (UTC ms), the oldest first.
     pub begun: Vec<u64>,
-    /// How many wait for the rule already.
+    /// How many wait for the rule already, before it.
     pub waiting: usize,
+    /// It has waited itself: it waits on, however late its turn was taken.
+    pub has_waited: bool,
     /// Another message about the same that waits for the rule.
     pub waits: Option<Waits>,
 }
@@ -269,9 +271,12 @@ fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<Refusal> {
         return Some(format!("delivery {id} is about the same, and its turn comes at {at} UTC").into());
     }
     let begun = known.begun.len();
+    let longest = now_ms.saturating_add(LONGEST_WAIT_MS);
     let at_ms = turn(rule, known)?;
+    // Where the limit was lowered, it is looked at once more after a day.
+    let at_ms = if known.has_waited { at_ms.min(longest) } else { at_ms };
     let why = format!("it has begun {begun} runs within the last hour, and {} is its limit", rule.limit);
-    if at_ms > now_ms.saturating_add(LONGEST_WAIT_MS) {
+    if at_ms > longest {
         let waiting = known.waiting;
         return Some(
             format!("{why}; {waiting} wait already, and its turn would not come within a day").into(),

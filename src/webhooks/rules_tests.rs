@@ -188,7 +188,7 @@ fn one_that_goes_on_is_joined_whatever_stands_against_a_new_one() {
         ended: vec![(RunState::Failed, NOW)],
         begun: vec![NOW; 100],
         waiting: 100,
-        waits: None,
+        ..History::default()
     };
     assert!(decided(&alert(|_| {}), &[rule(|_| {})], history).is_ok());
 }
@@ -224,6 +224,11 @@ fn what_is_over_the_limit_waits_for_its_turn_behind_others_and_for_a_day_at_most
     }
     let late = turn(&[50, 20], 48).expect_err("a day and ten minutes");
     assert!(late.contains("48 wait already, and its turn would not come within a day"), "{late}");
+    // Whoever has waited is not told after a day that the day is too long.
+    let begun = vec![NOW - 50 * MINUTE, NOW - 20 * MINUTE];
+    let known = History { begun, waiting: 4_800, has_waited: true, ..History::default() };
+    let waits = refusal(&alert(|_| {}), &[rule(|rule| rule.limit = 2)], known).expect_err("not yet");
+    assert_eq!(waits.turn.map(|turn| turn.at_ms - NOW), Some(24 * HOUR), "{}", waits.why);
 }
 
 #[test]

@@ -131,6 +131,37 @@ async fn what_is_over_the_limit_waits_and_says_until_when() {
 }
 
 #[tokio::test]
+async fn whose_turn_is_taken_late_stays_before_those_that_came_later() {
+    let desk = Desk::new(vec![limited(1)]);
+    let begun = desk.clock.now_ms();
+    for issue in 0..4 {
+        desk.tell(issue, "e1").await;
+        desk.settled().await;
+        desk.clock.advance_ms(1_000);
+    }
+    // Something else rings the bell; time alone is looked at every half minute.
+    let look_at = async |seconds: u64, event: &'static str| {
+        desk.clock.advance_ms(begun + seconds * 1_000 - desk.clock.now_ms());
+        desk.tell(0, event).await;
+        desk.settled().await;
+        let mut keys = desk.runs().await;
+        keys.reverse();
+        keys
+    };
+    let of = |issues: &[u64]| issues.iter().map(|issue| format!("sentry:acme/{issue}")).collect::<Vec<_>>();
+    assert_eq!(look_at(3_620, "e2").await, of(&[0, 1]));
+    // Its hour is not over: it waits for the seconds that are missing, and stays before the third.
+    assert_eq!(look_at(7_205, "e3").await, of(&[0, 1]));
+    let rows = desk.settled().await;
+    let until: Vec<u64> =
+        waiting(&rows).iter().filter_map(|row| row.waits_until).map(|at| (at - begun) / 1_000).collect();
+    assert_eq!(until, [7_220, 10_800]);
+    assert_eq!(look_at(7_230, "e4").await, of(&[0, 1, 2]));
+    assert_eq!(look_at(10_831, "e5").await, of(&[0, 1, 2, 3]));
+    desk.end().await;
+}
+
+#[tokio::test]
 async fn a_rule_that_may_begin_more_takes_up_what_waits_at_once_and_so_does_a_new_gateway() {
     let desk = Desk::new(vec![limited(1)]);
     for issue in 0..4 {
