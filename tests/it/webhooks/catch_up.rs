@@ -15,7 +15,7 @@ use mimir::model::webhook::WebhookState;
 use mimir::outbound::HttpClients;
 use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
 use mimir::store::runs::RunChange;
-use mimir::store::{Store, runs, webhooks as rows};
+use mimir::store::{Store, meta, runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::webhooks::{Headers, Rule, Settings, Untold, Webhooks, WebhooksDeps};
@@ -306,6 +306,36 @@ async fn what_no_rule_is_about_hides_no_alert_that_was_missed() {
     let found = times.matters().await;
     assert_eq!(found, ["sentry:acme/3 catch_up.created", "sentry:acme/3 issue.created"], "and that once");
     times.end().await;
+}
+
+#[tokio::test]
+async fn a_tracker_that_answers_few_questions_at_a_time_is_asked_to_the_end() {
+    // It asks for a second, or for more patience than a pass has.
+    for (patience, passes) in [(1, 3), (60, 6)] {
+        let times = Times::new().await;
+        let webhooks = times.gateway();
+        times.pass(&webhooks, 90).await;
+        drop(webhooks);
+        let went = times.now();
+        times.tracker.has_pages_of(100);
+        times.tracker.answers_at_once(5, patience);
+        for id in 1..=10 {
+            // They came back long ago and go on.
+            times.tracker.add(id, 1_000, went + 200 * MINUTE + id, "regressed");
+            times.tracker.regressed(id, went - 600 * MINUTE);
+        }
+        times.tracker.add(11, went + 5 * MINUTE, went + 6 * MINUTE, "new");
+        times.clock.advance_ms(30 * MINUTE);
+        let webhooks = times.gateway();
+        times.pass(&webhooks, 1).await;
+        assert_eq!(times.matters().await, ["sentry:acme/11 catch_up.created"], "{patience}");
+        times.pass(&webhooks, passes).await;
+        let gaps = times.store.read(|db| meta::find(db, "webhooks.gaps.errors")).await.expect("read");
+        assert_eq!(gaps.as_deref(), Some("[]"), "{patience}: everything was looked at");
+        let senders = webhooks.senders().await.expect("senders");
+        assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+        times.end().await;
+    }
 }
 
 #[tokio::test]
