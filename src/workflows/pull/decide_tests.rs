@@ -321,6 +321,27 @@ fn checks_that_have_just_become_green_may_not_be_all_there_are() {
 }
 
 #[test]
+fn whoever_has_the_same_checks_run_again_does_not_begin_the_time_anew() {
+    let mut case = Case::auto();
+    case.look();
+    for _ in 0..3 {
+        case.now += 15_000;
+        case.facts.checks.all.push(check("test", CheckState::Pending));
+        case.look();
+        assert!(why(&case.decided()).contains("it waits for checks"), "what runs again is not green");
+        case.now += 15_000;
+        case.facts.checks.all.iter_mut().for_each(|check| check.state = CheckState::Passed);
+        case.look();
+    }
+    assert_eq!(case.memory.green_since(&head(1)), Some(START), "{:?}", case.facts.checks);
+    assert_eq!(case.decided(), merge_of(1));
+    // One that failed meanwhile is another matter.
+    case.facts.checks.all[0].state = CheckState::Failed;
+    case.look();
+    assert_eq!(case.memory.green_since(&head(1)), None);
+}
+
+#[test]
 fn runs_that_may_still_come_are_waited_for() {
     let mut case = Case::auto();
     case.facts.checks.is_running = true;

@@ -84,7 +84,7 @@ pub async fn look(
         // It says so of every draft.
         facts.pull.mergeable = None;
     }
-    facts.checks = forge.checks(&facts.checks_of).await?;
+    facts.checks = forge.checks(&facts.checks_of, &facts.pull.head_ref).await?;
     facts.reviews = unless_too_much(forge.reviews(number).await, &mut facts.too_much)?.unwrap_or_default();
     facts.comments = unless_too_much(forge.comments(number).await, &mut facts.too_much)?.unwrap_or_default();
     let all = to_ask(&facts, memory, answered, now);

@@ -194,15 +194,22 @@ impl Memory {
         }
     }
 
-    /// How the checks of the newest commit are now: from then on, if they are green and were not.
+    /// How the checks of the newest commit are now: from then on, if they are green and others were or none. Meanwhile they
+    /// may have been run again.
     pub fn note_checks(&mut self, checks: &Checks, now: u64) {
-        if checks.state() != CheckState::Passed {
-            self.green = None;
-            return;
+        match checks.state() {
+            CheckState::Passed => {}
+            CheckState::Pending => return,
+            CheckState::Failed => {
+                self.green = None;
+                return;
+            }
         }
-        // One that was run again is the same.
+        // One that was run again is the same, however often it stands there: whoever can begin one again would begin the
+        // time anew that others are waited for.
         let mut all: Vec<_> = checks.all.iter().map(|check| (&check.name, check.kind)).collect();
         all.sort_unstable_by_key(|(name, kind)| (*name, <&str>::from(*kind)));
+        all.dedup();
         let mut hasher = DefaultHasher::new();
         all.hash(&mut hasher);
         let (of, set) = (self.head.clone(), hasher.finish());

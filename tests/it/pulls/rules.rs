@@ -613,6 +613,21 @@ async fn a_program_that_goes_on_is_waited_for_however_long_it_makes_no_run() {
 }
 
 #[tokio::test]
+async fn checks_that_a_stranger_begins_for_a_branch_of_theirs_keep_nobody_waiting() {
+    let world = World::new("github").await;
+    world.settle().await;
+    let head = world.head();
+    world.forge.suite_for(BLOG, &head, BRANCH, "test", Some("success"));
+    for (branch, conclusion) in [("eve-1", None), ("eve-2", Some("failure")), ("eve-3", Some("success"))] {
+        world.forge.suite_for(BLOG, &head, branch, "test", conclusion);
+    }
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("merge", to_main(&head).as_str()), "{run:?}");
+    assert!(world.told.lock().wanted.is_empty(), "nothing of theirs was worked on");
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
 async fn long_comments_of_a_stranger_end_no_run_and_hide_nobody() {
     let world = World::new("github").await;
     world.settle().await;

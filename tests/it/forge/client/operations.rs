@@ -247,7 +247,7 @@ async fn every_check_counts_also_behind_the_first_hundred() {
     for kind in KINDS {
         let world = World::new(kind).await;
         let sha = world.branch("mimir/fix");
-        assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Pending, "none yet");
+        assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Pending, "none yet");
         if kind == "github" {
             for n in 0..130 {
                 world.forge.check(BLOG, &sha, &format!("job {n}"), Some("success"));
@@ -256,7 +256,7 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         for n in 0..120 {
             world.forge.status(BLOG, &sha, &format!("status {n}"), "success");
         }
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         let wanted = if kind == "github" { 250 } else { 120 };
         assert_eq!(
             (checks.all.len(), checks.is_cut, checks.state()),
@@ -265,9 +265,9 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         );
 
         world.forge.status(BLOG, &sha, "status 118", "pending");
-        assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Pending);
+        assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Pending);
         world.forge.status(BLOG, &sha, "status 118", "failure");
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         assert_eq!(checks.state(), CheckState::Failed);
         let failed: Vec<_> = checks.failed().map(|check| (check.kind, check.name.as_str())).collect();
         assert_eq!(failed, [(CheckKind::Status, "status 118")]);
@@ -276,10 +276,10 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         if kind == "github" {
             world.forge.status(BLOG, &sha, "status 118", "success");
             world.forge.check(BLOG, &sha, "job 129", Some("timed_out"));
-            assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Failed);
+            assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Failed);
             world.forge.check(BLOG, &sha, "job 129", None);
             assert_eq!(
-                world.client.checks(&sha).await.expect("checks").state(),
+                world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
                 CheckState::Pending,
                 "it runs again"
             );
@@ -292,7 +292,7 @@ async fn every_check_counts_also_behind_the_first_hundred() {
 async fn runs_that_a_program_has_not_begun_yet_are_waited_for() {
     let world = World::new("github").await;
     let sha = world.branch("mimir/fix");
-    let state = async || world.client.checks(&sha).await.expect("checks").state();
+    let state = async || world.client.checks(&sha, "mimir/fix").await.expect("checks").state();
     world.forge.check(BLOG, &sha, "lint", Some("success"));
     assert_eq!(state().await, CheckState::Passed);
     // A job waits for that one: it has no run, and its suite goes on.
@@ -315,7 +315,7 @@ async fn checks_that_were_not_read_are_not_taken_for_good_ones() {
     for n in 0..101 {
         world.forge.check(BLOG, &sha, &format!("job {n}"), Some("success"));
     }
-    let checks = world.client.checks(&sha).await.expect("checks");
+    let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
     assert_eq!((checks.all.len(), checks.is_cut, checks.state()), (100, true, CheckState::Pending));
 }
 
@@ -340,7 +340,7 @@ async fn a_failed_check_is_told_with_what_it_marked_and_the_end_of_its_log() {
             ..CheckRun::default()
         },
     );
-    let checks = world.client.checks(&sha).await.expect("checks");
+    let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
     let told = world.client.check_log_excerpt(&checks.all[0]).await.expect("told");
     assert_eq!(
         told,

@@ -89,14 +89,14 @@ async fn a_page_that_is_too_long_is_read_in_smaller_ones() {
             let context = format!("{number} {}", "x".repeat(size));
             world.forge.status(BLOG, &sha, &context, "success");
         }
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         let names: Vec<&str> = checks.all.iter().filter_map(|check| check.name.split(' ').next()).collect();
         let wanted: Vec<String> = (0..130).map(|number| number.to_string()).collect();
         assert_eq!(names, wanted, "{kind}: each of them once");
         assert!(!checks.is_cut, "{kind}");
         // One of them alone is too long.
         world.forge.status(BLOG, &sha, &"y".repeat(70_000), "failure");
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         assert!(checks.is_cut, "{kind}");
         world.forge.assert_as_described();
     }
@@ -133,7 +133,7 @@ async fn a_list_that_is_none_is_no_list_without_anything() {
                 "/reviews" => client.reviews(number).await.map(drop),
                 "/comments" => client.comments(number).await.map(drop),
                 "/files" => client.changed_files(number).await.map(drop),
-                _ => client.checks(sha).await.map(drop),
+                _ => client.checks(sha, "mimir/fix").await.map(drop),
             };
             assert!(
                 matches!(&error, Err(ForgeError::Transient(text)) if text.contains("is no list")),
