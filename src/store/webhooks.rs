@@ -150,22 +150,24 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewWebhook) -> Result<Stored, StoreErr
     Ok(Stored::New(new.id.clone()))
 }
 
-/// What is to be decided now, the oldest first.
+/// What is to be decided now, the oldest first; also what would have to wait for longer than that, which it was not told
+/// to do by this clock.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn to_decide(
     ask: &impl Queryable,
     now_ms: u64,
+    longest_ms: u64,
     limit: u32,
 ) -> Result<Vec<(Webhook, Content)>, StoreError> {
     ask.rows(
         &format!(
             "SELECT {COLUMNS}, headers, body FROM webhooks_received
-             WHERE state = 'received' AND (not_before IS NULL OR not_before <= ?1)
-             ORDER BY received_at, id LIMIT ?2"
+             WHERE state = 'received' AND (not_before IS NULL OR not_before <= ?1 OR not_before > ?2)
+             ORDER BY received_at, id LIMIT ?3"
         ),
-        (to_sql_int(now_ms), limit),
+        (to_sql_int(now_ms), to_sql_int(now_ms.saturating_add(longest_ms)), limit),
         |row| Ok((webhook(row)?, content(row)?)),
     )
 }
@@ -409,24 +411,31 @@ pub fn turn_away(tx: &mut Tx<'_>, run: &Run) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// When a rule began runs since then (UTC ms), the oldest first.
+/// When a rule began runs since then (UTC ms), the oldest first. What was begun while the clock was ahead of now counts
+/// for nothing: nobody knows when that was.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn begun_since(ask: &impl Queryable, rule: &str, since_ms: u64) -> Result<Vec<u64>, StoreError> {
+pub fn begun_since(
+    ask: &impl Queryable,
+    rule: &str,
+    since_ms: u64,
+    now_ms: u64,
+) -> Result<Vec<u64>, StoreError> {
     ask.rows(
-        "SELECT at FROM webhook_runs_begun WHERE rule = ?1 AND at > ?2 ORDER BY at",
-        (rule, to_sql_int(since_ms)),
+        "SELECT at FROM webhook_runs_begun WHERE rule = ?1 AND at > ?2 AND at <= ?3 ORDER BY at",
+        (rule, to_sql_int(since_ms), to_sql_int(now_ms)),
         |row| unsigned(row, "at"),
     )
 }
 
-/// Forgets which rule began what before that. Says how many rows went.
+/// Forgets which rule began what before that, or in a time that has not come. Says how many rows went.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn forget_begun(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError> {
-    tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1", (to_sql_int(before_ms),))
+    let now = tx.now();
+    tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1 OR at > ?2", (to_sql_int(before_ms), now))
 }
 
 /// Whether anything about that came since then. Of two kinds (patterns of events) only what a rule was about counts.

@@ -105,6 +105,7 @@ impl Webhooks {
         if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()).filter(|_| is_wanted) {
             let since = gaps.iter().map(|gap| gap.looks_back_to()).min().unwrap_or(last);
             let since = since.min(last.saturating_sub(millis(OVERLAP)));
+            let since = since.clamp(reach::looks_back_at_most(now), now);
             let look = Look { name, source, organization, sentry, since, now, gaps, wants_all };
             seen = self.take_up(&look, told).await;
         }

@@ -19,7 +19,7 @@ const LONGEST_COOLDOWN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub(super) const LIMITED_WITHIN_MS: u64 = 60 * 60 * 1_000;
 /// Whose turn would come later than that does not wait: what is that old is no alert any more, and whoever can write
 /// alerts could fill weeks.
-const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(super) const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What is known of runs about the same, and of what a rule began.
 #[derive(Clone, Debug, Default)]

@@ -339,6 +339,31 @@ async fn a_tracker_that_answers_few_questions_at_a_time_is_asked_to_the_end() {
 }
 
 #[tokio::test]
+async fn a_clock_that_began_in_another_year_makes_nothing_missed_that_is_long_ago() {
+    let times = Times::new().await;
+    let now = times.now();
+    // No battery: it begins in 1970, is here for a while, and hears the time.
+    times.clock.set_ms(1_000);
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 3).await;
+    times.clock.set_ms(now);
+    let day = 24 * 60 * MINUTE;
+    times.tracker.add(1, now - 30 * day, now + 60 * MINUTE, "new");
+    times.tracker.add(2, now - day, now - day + MINUTE, "new");
+    times.pass(&webhooks, 5).await;
+    assert_eq!(times.matters().await, ["sentry:acme/2 catch_up.created"]);
+    // A month ahead for an hour: what begins after that was not missed for a month.
+    times.clock.advance_ms(30 * day);
+    times.pass(&webhooks, 5).await;
+    times.clock.set_ms(now + 60 * MINUTE);
+    times.pass(&webhooks, 5).await;
+    times.tracker.add(3, times.now() + 10 * MINUTE, times.now() + 20 * MINUTE, "new");
+    times.pass(&webhooks, 30).await;
+    assert_eq!(times.matters().await, ["sentry:acme/2 catch_up.created"]);
+    times.end().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
     let times = Times::new().await;
     let webhooks = times.gateway();
