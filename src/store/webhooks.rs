@@ -249,6 +249,14 @@ pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreE
     Ok(changed == 1)
 }
 
+/// It is not known by anything any more: what comes with the same keys is new.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn forget_keys(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
+    tx.change("DELETE FROM webhook_keys WHERE delivery = ?1", (id,)).map(drop)
+}
+
 /// Lets it wait for its turn, unless somebody decided about it meanwhile.
 ///
 /// # Errors
@@ -438,7 +446,8 @@ pub fn forget_begun(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError
     tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1 OR at > ?2", (to_sql_int(before_ms), now))
 }
 
-/// Whether anything about that came since then. Of two kinds (patterns of events) only what a rule was about counts.
+/// Whether anything about that came since then that a rule was about, or anything of these kinds (the first words of
+/// events).
 ///
 /// # Errors
 /// Whatever the database says.
@@ -446,12 +455,14 @@ pub fn came_about(
     ask: &impl Queryable,
     matter: &str,
     since_ms: u64,
-    [one, other]: [&str; 2],
+    kinds: &[&str],
 ) -> Result<bool, StoreError> {
+    let kinds = to_json(&kinds, "kinds")?;
     let found = ask.maybe_row(
         "SELECT 1 FROM webhooks_received WHERE matter = ?1 AND received_at >= ?2
-            AND (state <> 'ignored' OR rule IS NOT NULL OR (event NOT LIKE ?3 AND event NOT LIKE ?4)) LIMIT 1",
-        (matter, to_sql_int(since_ms), one, other),
+            AND (state <> 'ignored' OR rule IS NOT NULL
+                 OR EXISTS (SELECT 1 FROM json_each(?3) AS kind WHERE event LIKE kind.value || '.%')) LIMIT 1",
+        (matter, to_sql_int(since_ms), kinds),
         |_| Ok(()),
     )?;
     Ok(found.is_some())

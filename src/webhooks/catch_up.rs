@@ -12,8 +12,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::reach::{self, AT_REST_MS, Gap};
+use super::rules;
 use super::sentry_says::{CATCH_UP, UNTOLD, domain_key, name_of};
-use super::settings::Untold;
+use super::settings::{Rule, Untold};
 use super::{Headers, IntakeError, Source, Webhooks, millis};
 use crate::clock;
 use crate::model::ids::DeliveryId;
@@ -34,8 +35,6 @@ const MOST_ASKED: usize = 100;
 const IN_TIME: Duration = Duration::from_secs(5);
 /// After so many that were not answered it is tried again at the next pass.
 const MOST_TROUBLES: usize = 5;
-/// What trackers send besides alerts. Where no rule is about that, the alert may have been missed all the same.
-const NO_ALERTS: [&str; 2] = ["issue.%", "error%"];
 /// What of an event is kept: what its reader looks at.
 const FIELDS: &[&str] = &[
     "eventID",
@@ -106,7 +105,8 @@ impl Webhooks {
             let since = gaps.iter().map(|gap| gap.looks_back_to()).min().unwrap_or(last);
             let since = since.min(last.saturating_sub(millis(OVERLAP)));
             let since = since.clamp(reach::looks_back_at_most(now), now);
-            let look = Look { name, source, organization, sentry, since, now, gaps, wants_all };
+            let rules = &settings.rules;
+            let look = Look { name, source, organization, sentry, since, now, gaps, wants_all, rules };
             seen = self.take_up(&look, told).await;
         }
         // From here on again, where something was left.
@@ -182,8 +182,9 @@ impl Webhooks {
             (Some(at), 0)
         } else if issue.has_regressed() {
             // When that was is one more question for each: only after a gap it is asked of all.
-            let lately = if look.gaps.is_empty() { millis(NEWS) } else { AT_REST_MS };
-            if self.is_known(matter, look.now.saturating_sub(lately)).await? {
+            let (lately, news) =
+                if look.gaps.is_empty() { (millis(NEWS), UNTOLD) } else { (AT_REST_MS, CATCH_UP) };
+            if self.is_known(matter, look.now.saturating_sub(lately), news).await? {
                 return Ok(None);
             }
             match self.came_back(look, issue, matter, asking).await? {
@@ -195,10 +196,12 @@ impl Webhooks {
             return Ok(None);
         };
         let is_missed = look.gaps.iter().any(|gap| gap.may_hide(began, issue.last_seen));
-        if !(is_missed || look.wants_all) || self.is_known(matter, known_since).await? {
+        let news = if is_missed { CATCH_UP } else { UNTOLD };
+        let is_wanted = look.rules.iter().any(|rule| rules::may_take(rule, look.name, news, issue));
+        if !is_wanted || self.is_known(matter, known_since, news).await? {
             return Ok(None);
         }
-        Ok(Some(if is_missed { CATCH_UP } else { UNTOLD }))
+        Ok(Some(news))
     }
 
     /// When it came back, as the tracker says of it alone. What it said since the last whole look it is not asked again, unless
@@ -228,11 +231,15 @@ impl Webhooks {
         Ok(came_back)
     }
 
-    /// Whether something came about it since then that a rule could follow, or a run sees to it.
-    async fn is_known(&self, matter: &str, since: u64) -> Result<bool, StoreError> {
+    /// Whether something came about it since then that a rule followed or something kept it from, or a run sees to it; or
+    /// whether it was told as that before, whatever came of it. What no rule was about (an alert of another environment, a
+    /// message that is no alert) hides no alert that was missed.
+    async fn is_known(&self, matter: &str, since: u64, news: &'static str) -> Result<bool, StoreError> {
         let matter = matter.to_owned();
+        let of_ours = if news == CATCH_UP { vec![CATCH_UP] } else { vec![CATCH_UP, UNTOLD] };
         let look = self.inner.store.read(move |db| {
-            Ok(rows::came_about(db, &matter, since, NO_ALERTS)? || runs::open_of_key(db, &matter)?.is_some())
+            let is_told = rows::came_about(db, &matter, since, &of_ours)?;
+            Ok(is_told || runs::open_of_key(db, &matter)?.is_some())
         });
         look.await
     }
@@ -306,6 +313,7 @@ struct Look<'a> {
     gaps: Vec<Gap>,
     /// Some rule also wants what nobody missed.
     wants_all: bool,
+    rules: &'a [Rule],
 }
 
 impl Look<'_> {

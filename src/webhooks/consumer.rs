@@ -260,6 +260,10 @@ fn carry_out(
                 let waiting = Waiting { event, reason, matter, rule: turn.rule, until_ms: turn.at_ms };
                 return Ok(Outcome::Waits(waiting));
             }
+            if rules::is_of_ours(&ending.event) && refusal.fits.is_none() {
+                // Nobody followed it: the alert itself, should it come late, is no repeat of it.
+                rows::forget_keys(tx, &webhook.id)?;
+            }
             ending.fits = refusal.fits;
             let why = refusal.why;
             ending.reason = match wakes.first() {

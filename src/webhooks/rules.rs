@@ -11,6 +11,7 @@ use crate::model::loose;
 use crate::model::origin::Origin;
 use crate::model::run::{NewRun, RunInput, RunState, RunSubject};
 use crate::model::webhook::AuthorRight;
+use crate::sentry::Issue;
 use crate::store::webhooks::Waits;
 
 /// No cooldown is longer, however often it was doubled.
@@ -220,6 +221,24 @@ fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether a rule may take an issue that is told as that, as far as the tracker's list says what it is.
+pub(super) fn may_take(rule: &Rule, source: &str, news: &str, issue: &Issue) -> bool {
+    let is_told = match rule.catch_up {
+        Untold::All => true,
+        Untold::Missed => news == CATCH_UP,
+        Untold::Off => false,
+    };
+    let from = rule.from.as_deref();
+    let is_from =
+        || from.is_none_or(|from| issue.project.as_deref().is_some_and(|said| matches(from, said)));
+    rule.source == source && is_told && is_from()
+}
+
+/// Whether we told it ourselves, after the tracker did not.
+pub(super) fn is_of_ours(event: &str) -> bool {
+    matches!(event.split('.').next(), Some(CATCH_UP | UNTOLD))
 }
 
 fn matches(pattern: &str, text: &str) -> bool {

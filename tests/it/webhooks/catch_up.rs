@@ -364,6 +364,55 @@ async fn a_clock_that_began_in_another_year_makes_nothing_missed_that_is_long_ag
 }
 
 #[tokio::test]
+async fn an_alert_of_another_environment_hides_none_that_was_missed() {
+    let mut times = Times::new().await;
+    times.settings.rules[0].environment = vec!["production".into()];
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    let mut staged = alert(3, "staged");
+    staged["data"]["event"]["environment"] = "staging".into();
+    staged["data"]["event"]["tags"] = json!([["environment", "staging"]]);
+    let staged = staged.to_string();
+    take(&webhooks, "errors", sentry_headers("event_alert", &staged), &staged).await;
+    assert_eq!(times.matters().await, ["sentry:acme/3 event_alert.triggered"]);
+    let went = times.now();
+    drop(webhooks);
+    times.tracker.add(3, went - 10 * MINUTE, went + 20 * MINUTE, "new");
+    times.clock.advance_ms(30 * MINUTE);
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 10).await;
+    let found = times.matters().await;
+    assert_eq!(found, ["sentry:acme/3 catch_up.created", "sentry:acme/3 event_alert.triggered"], "that once");
+    times.end().await;
+}
+
+#[tokio::test]
+async fn what_one_rule_wants_untold_is_no_repeat_for_another_that_hears_the_alert() {
+    let mut times = Times::new().await;
+    // All of one project, and of another what was missed; of a third only what is fatal.
+    let all = |from: &str| Rule { from: Some(from.into()), catch_up: Untold::All, ..rule("errors") };
+    let fatal = Rule { level: "fatal".parse().ok(), ..all("shop") };
+    times.settings.rules.insert(0, all("tools"));
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    times.tracker.add(3, times.now(), times.now() + 10 * MINUTE, "new");
+    times.pass(&webhooks, 10).await;
+    assert!(times.matters().await.is_empty(), "it is of the shop, and no rule wants it untold");
+    times.settings.rules.insert(0, fatal);
+    webhooks.configure(times.settings.clone());
+    times.tracker.add(4, times.now(), times.now() + 10 * MINUTE, "new");
+    times.pass(&webhooks, 10).await;
+    assert_eq!(times.matters().await, ["sentry:acme/4 untold.created"], "once, and it is not fatal");
+    // The alert about that very event comes after all.
+    let late = alert(4, "e4").to_string();
+    let received = take(&webhooks, "errors", sentry_headers("event_alert", &late), &late).await;
+    assert!(!received.is_duplicate);
+    let rows = all_decided(&times.store).await;
+    assert!(rows.iter().any(|row| row.id == received.id && row.state == WebhookState::Decided), "{rows:?}");
+    times.end().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
     let times = Times::new().await;
     let webhooks = times.gateway();
