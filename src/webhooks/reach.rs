@@ -234,7 +234,8 @@ impl Webhooks {
         reach.lost_at = Some(now);
         let why = answer.err().unwrap_or_else(|| "somebody else answers there".to_owned());
         let trouble = format!(
-            "webhooks.address ({address}) does not lead here ({why}): what is in front of this gateway may be down"
+            "webhooks.address ({address}) does not lead here ({why}): what is in front of this gateway may be down. Where \
+             senders reach it and this machine alone does not: `mimir config set webhooks.address off`"
         );
         if reach.trouble.is_none() {
             tracing::warn!("{trouble}");
@@ -257,11 +258,11 @@ impl Webhooks {
         }
     }
 
-    /// Whether a request with that header is our own question.
+    /// Whether that is our own question, which waits for an answer.
     #[must_use]
-    pub fn is_its_own(&self, question: Option<&str>) -> bool {
+    pub fn is_its_own(&self, question: &str) -> bool {
         let mut reach = self.inner.reach.lock();
-        let is_own = question.is_some() && reach.asked.as_deref() == question;
+        let is_own = reach.asked.as_deref() == Some(question);
         if is_own {
             reach.asked = None;
         }
