@@ -3,7 +3,7 @@
 use super::facts::PullFacts;
 use super::hearing;
 use super::judged::{approvals, blockers};
-use super::memory::{Heard, Memory, Work, WorkKind};
+use super::memory::{Came, Heard, Memory, Work, WorkKind};
 use super::policy::{self, Lack, Look};
 use super::settings::{Conflicts, FollowSettings, MergePolicy, MergeSettings, NoChecks};
 use super::speakers::{Command, name};
@@ -329,13 +329,26 @@ impl Case<'_> {
         })
     }
 
+    /// What the agent made of this commit's red checks.
+    fn what_came_of_it(&self) -> String {
+        match self.memory.red_came.as_ref().filter(|(head, _)| head == self.head) {
+            Some((_, Came::Failed(why))) => format!("the agent did not mend it: {}", one_line(why, 150)),
+            _ => "the agent found nothing to change".to_owned(),
+        }
+    }
+
     /// A round that no person asked for.
     fn round(&self, kind: WorkKind, evidence: Vec<Evidence>) -> Step {
         let until_now = self.progress.red_heads.len() + self.memory.conflict_heads.len();
         let most = self.rules.follow.check_rounds;
         if until_now >= usize::try_from(most).unwrap_or(usize::MAX) {
+            let now = match kind {
+                WorkKind::Checks => red(&self.facts.checks),
+                WorkKind::Conflict => format!("it cannot be merged with {}", one_line(&self.facts.pull.base_ref, 100)),
+                WorkKind::Review => String::new(),
+            };
             return self.hand_over(format!(
-                "red checks and conflicts were worked on {most} times without a word of yours, which is the limit"
+                "{now}, after red checks and conflicts were worked on {most} times without a word of yours, which is the limit"
             ));
         }
         Step::WorkIn(self.work(kind, evidence))
@@ -367,9 +380,7 @@ impl Case<'_> {
                     return Some(self.wait("the other checks", Some(others)));
                 }
                 if self.progress.red_heads.iter().any(|head| head == self.head) {
-                    return Some(
-                        self.hand_over("checks are red, and the agent found nothing to change".into()),
-                    );
+                    return Some(self.hand_over(format!("{}, and {}", red(checks), self.what_came_of_it())));
                 }
                 Some(self.round(WorkKind::Checks, failed(checks)))
             }
@@ -480,6 +491,16 @@ impl Case<'_> {
         let until = self.now.saturating_add(pause);
         at_most.map_or(until, |most| until.min(most)).max(self.now.saturating_add(1_000))
     }
+}
+
+/// Which checks are red, in words.
+fn red(checks: &Checks) -> String {
+    let mut names: Vec<&str> = checks.failed().map(|check| check.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let is_one = names.len() == 1;
+    let named = policy::named(names.into_iter());
+    if is_one { format!("check {named} is red") } else { format!("checks {named} are red") }
 }
 
 fn failed(checks: &Checks) -> Vec<Evidence> {

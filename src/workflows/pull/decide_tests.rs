@@ -222,7 +222,7 @@ fn red_checks_are_worked_on_three_times_and_then_handed_over() {
     (case.facts.pull.head_sha, case.facts.checks_of) = (head(4), head(4));
     let step = case.step();
     assert!(matches!(&step, Step::HandOver { head: at, .. } if *at == head(4)), "{step:?}");
-    assert!(why(&step).contains("3 times"), "{step:?}");
+    assert!(why(&step).contains("3 times") && why(&step).starts_with("check lint is red, after"), "{step:?}");
     // A word of a person counts from then on.
     case.facts.comments = vec![said(1, "ana", "the linter is set up wrongly, use the other one")];
     let spoken = work(case.step());
@@ -236,7 +236,13 @@ fn red_checks_are_worked_on_three_times_and_then_handed_over() {
 fn a_commit_whose_checks_stay_red_is_not_worked_on_twice() {
     let mut case = Case::new().checks(vec![check("test", CheckState::Failed)]);
     case.progress.red_heads = vec![head(1)];
-    assert!(why(&case.step()).contains("found nothing to change"));
+    let said = "check test is red, and the agent found nothing to change";
+    assert_eq!(why(&case.step()), said);
+    // What it is known to have tried is said, and which they are.
+    case.facts.checks.all.extend(["b", "a", "c", "test"].map(|name| check(name, CheckState::Failed)));
+    case.memory.red_came = Some((head(1), Came::Failed("`make test` stays red".into())));
+    let said = "checks a, b, c and 1 more are red, and the agent did not mend it: `make test` stays red";
+    assert_eq!(why(&case.step()), said);
 }
 
 #[test]

@@ -140,6 +140,8 @@ pub struct Memory {
     pub conflict_since: Option<u64>,
     /// What was pushed last.
     pub pushed: Option<Pushed>,
+    /// A head whose red checks were worked on last, and what came of that.
+    pub red_came: Option<(String, Came)>,
     /// Heads whose conflicts were worked on since a person said something.
     pub conflict_heads: Vec<String>,
     /// Heads for which a review was asked for.
@@ -267,6 +269,9 @@ impl Memory {
             if let Some(pull) = &mut progress.pull {
                 pull.head.clone_from(commit);
             }
+        }
+        if let (WorkKind::Checks, Some(came)) = (work.kind, &work.came) {
+            self.red_came = Some((work.head.clone(), came.clone()));
         }
         self.work = (!work.answers.is_empty()).then(|| work.clone());
     }

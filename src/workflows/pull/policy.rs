@@ -135,7 +135,8 @@ fn protected(files: &[ChangedFile], patterns: &[String]) -> Option<String> {
     (!found.is_empty()).then(|| named(found.into_iter()))
 }
 
-fn named<'a>(all: impl Iterator<Item = &'a str>) -> String {
+/// Some of these names, each on one line.
+pub(super) fn named<'a>(all: impl Iterator<Item = &'a str>) -> String {
     let all: Vec<String> = all.map(|name| one_line(name, 80)).collect();
     let rest = all.len().saturating_sub(MOST_NAMED);
     let shown = all.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
