@@ -80,13 +80,15 @@ pub struct Waiting {
     pub until_ms: u64,
 }
 
-/// One that waits.
+/// Those that wait for the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// Its id.
+    /// The id of the first.
     pub id: String,
     /// Until when (UTC ms).
     pub until_ms: u64,
+    /// How many they are.
+    pub count: usize,
 }
 
 /// So many messages are decided about again when a run was turned away: whoever may not ask can write a thousand.
@@ -302,7 +304,7 @@ pub fn wait_no_more_about(tx: &mut Tx<'_>, matter: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How many wait for a rule, whose turn has not come. Of one that has waited itself: those that came before it, since
+/// About how many matters something waits for a rule, whose turn has not come. Of one that has waited itself: those that came before it, since
 /// whoever came later stands behind it.
 ///
 /// # Errors
@@ -314,7 +316,7 @@ pub fn waiting_for(
     before: Option<&str>,
 ) -> Result<usize, StoreError> {
     let count: Option<i64> = ask.maybe_row(
-        "SELECT count(*) FROM webhooks_received
+        "SELECT count(DISTINCT matter) FROM webhooks_received
          WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2
            AND (?3 IS NULL OR (received_at, id) < (SELECT received_at, id FROM webhooks_received WHERE id = ?3))",
         (rule, to_sql_int(now_ms), before),
@@ -323,7 +325,7 @@ pub fn waiting_for(
     Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
 }
 
-/// Another one about the same that waits for the same rule.
+/// Others about the same that wait for the same rule and came before that one (none: it has not come).
 ///
 /// # Errors
 /// Whatever the database says.
@@ -331,14 +333,18 @@ pub fn waits_about(
     ask: &impl Queryable,
     rule: &str,
     matter: &str,
-    but_not: Option<&str>,
+    before: Option<&str>,
 ) -> Result<Option<Waits>, StoreError> {
     ask.maybe_row(
-        "SELECT id, not_before FROM webhooks_received
-         WHERE matter = ?1 AND rule = ?2 AND state = 'received' AND not_before IS NOT NULL AND id IS NOT ?3
-         ORDER BY received_at LIMIT 1",
-        (matter, rule, but_not),
-        |row| Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")? }),
+        "SELECT id, not_before, count(*) OVER () AS count FROM webhooks_received
+         WHERE matter = ?1 AND rule = ?2 AND state = 'received' AND not_before IS NOT NULL
+           AND (?3 IS NULL OR (received_at, id) < (SELECT received_at, id FROM webhooks_received WHERE id = ?3))
+         ORDER BY received_at, id LIMIT 1",
+        (matter, rule, before),
+        |row| {
+            let count = usize::try_from(unsigned(row, "count")?).unwrap_or(usize::MAX);
+            Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")?, count })
+        },
     )
 }
 

@@ -22,6 +22,9 @@ pub(super) const LIMITED_WITHIN_MS: u64 = 60 * 60 * 1_000;
 /// alerts could fill weeks.
 pub(super) const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// So many messages about the same wait together: whoever can write one can write a thousand.
+const MOST_TOGETHER: usize = 20;
+
 /// What is known of runs about the same, and of what a rule began.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -31,11 +34,11 @@ pub struct History {
     pub ended: Vec<(RunState, u64)>,
     /// When the rule began runs within the last hour (UTC ms), the oldest first.
     pub begun: Vec<u64>,
-    /// How many wait for the rule already, before it.
+    /// About how many matters something waits for the rule already, before it.
     pub waiting: usize,
     /// It has waited itself: it waits on, however late its turn was taken.
     pub has_waited: bool,
-    /// Another message about the same that waits for the rule.
+    /// Other messages about the same that wait for the rule, and came before it.
     pub waits: Option<Waits>,
 }
 
@@ -284,10 +287,16 @@ fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<Refusal> {
         let why = format!("the last run about it did not succeed, and nothing is tried before {at} UTC");
         return Some(why.into());
     }
-    // Its run sees to this one as well.
-    if let Some(Waits { id, until_ms }) = &known.waits {
+    // Its run sees to this one as well. They wait together: by then the first may fit no rule any more, or be of somebody who
+    // may not ask.
+    if let Some(Waits { id, until_ms, count }) = &known.waits {
         let at = crate::clock::utc(*until_ms);
-        return Some(format!("delivery {id} is about the same, and its turn comes at {at} UTC").into());
+        let why = format!("delivery {id} is about the same, and its turn comes at {at} UTC");
+        let turn = Turn { rule: mark(rule), at_ms: *until_ms };
+        return Some(match *count < MOST_TOGETHER {
+            true => Refusal { why, turn: Some(turn), fits: None },
+            false => format!("{why}; {count} wait for it already").into(),
+        });
     }
     let begun = known.begun.len();
     let longest = now_ms.saturating_add(LONGEST_WAIT_MS);

@@ -232,11 +232,16 @@ fn what_is_over_the_limit_waits_for_its_turn_behind_others_and_for_a_day_at_most
 }
 
 #[test]
-fn one_about_the_same_that_waits_is_enough() {
-    let waits = Waits { id: "wh_1".into(), until_ms: NOW + HOUR };
-    let known = History { waits: Some(waits), ..History::default() };
-    let refused = refusal(&alert(|_| {}), &[rule(|_| {})], known).expect_err("one is enough");
-    assert!(refused.why.contains("delivery wh_1 is about the same") && refused.turn.is_none(), "{refused:?}");
+fn those_about_the_same_wait_together_up_to_a_number() {
+    let refused = |count| {
+        let waits = Waits { id: "wh_1".into(), until_ms: NOW + HOUR, count };
+        let known = History { waits: Some(waits), ..History::default() };
+        refusal(&alert(|_| {}), &[rule(|_| {})], known).expect_err("not now")
+    };
+    let (some, many) = (refused(19), refused(20));
+    assert_eq!(some.turn.map(|turn| turn.at_ms), Some(NOW + HOUR));
+    assert!(some.why.contains("delivery wh_1 is about the same"), "{}", some.why);
+    assert!(many.turn.is_none() && many.why.contains("20 wait for it already"), "{many:?}");
 }
 
 #[test]

@@ -111,24 +111,29 @@ async fn what_is_over_the_limit_waits_and_says_until_when() {
     assert!(why.contains("2 runs within the last hour") && why.contains("its turn comes at"), "{why}");
     assert_eq!((waits[0].state, waits[0].matter.as_deref()), (WebhookState::Received, Some("sentry:acme/2")));
 
-    // The same again: its run will see to both.
+    // The same again: they wait together, and one run will see to both. It takes nobody's place.
     desk.tell(4, "e2").await;
+    desk.settled().await;
+    desk.clock.advance_ms(1_000);
+    desk.tell(5, "e1").await;
     let rows = desk.settled().await;
-    let like = rows.iter().find(|row| row.state == WebhookState::Ignored).expect("one is enough");
+    let like = waiting(&rows)[3];
+    assert_eq!((like.matter.as_deref(), like.waits_until), (Some("sentry:acme/4"), waits[2].waits_until));
     assert!(like.reason.as_deref().is_some_and(|why| why.contains(&waits[2].id)), "{like:?}");
+    assert_eq!(waiting(&rows)[4].waits_until, Some(begun + 7_201_000), "one after the run about the fourth");
 
     desk.clock.advance_ms(61 * MINUTE);
     // Something else rings the bell; time alone is looked at every half minute.
     desk.tell(0, "e2").await;
-    assert_eq!(waiting(&desk.settled().await).len(), 1, "two of an hour");
+    assert_eq!(waiting(&desk.settled().await).len(), 3, "two of an hour");
     desk.clock.advance_ms(61 * MINUTE);
     desk.tell(0, "e3").await;
     let rows = desk.settled().await;
     assert!(waiting(&rows).is_empty(), "{rows:?}");
     let mut keys = desk.runs().await;
     keys.sort_unstable();
-    let all: Vec<String> = (0..5).map(|issue| format!("sentry:acme/{issue}")).collect();
-    assert_eq!(keys, all, "each has its run");
+    let all: Vec<String> = (0..6).map(|issue| format!("sentry:acme/{issue}")).collect();
+    assert_eq!(keys, all, "each has its run, and one");
     desk.end().await;
 }
 
@@ -247,6 +252,31 @@ async fn what_waits_for_a_rule_does_not_stop_another_one_that_has_room_and_joins
     let run_of = |id: &str| rows.iter().find(|row| row.id == id).and_then(|row| row.run.clone());
     assert!(run_of(&worse).is_some() && run_of(&worse) == run_of(&waits), "{rows:?}");
     assert_eq!(desk.runs().await.len(), 2, "{rows:?}");
+    desk.end().await;
+}
+
+#[tokio::test]
+async fn what_waits_together_is_each_decided_for_itself() {
+    let desk = Desk::new(vec![limited(1)]);
+    desk.tell(1, "e1").await;
+    desk.settled().await;
+    // The first of two is of staging; then somebody wants production alone.
+    let mut staged = alert(2, "e1");
+    staged["data"]["event"]["environment"] = "staging".into();
+    let staged = staged.to_string();
+    let staged = take(&desk.webhooks, "errors", sentry_headers("event_alert", &staged), &staged).await.id;
+    desk.settled().await;
+    desk.clock.advance_ms(1_000);
+    let second = desk.tell(2, "e2").await;
+    assert_eq!(waiting(&desk.settled().await).len(), 2);
+    let production = Rule { environment: vec!["production".into()], ..limited(2) };
+    desk.webhooks.configure(Settings { rules: vec![production], ..settings() });
+    desk.settled_of(&staged).await;
+    desk.settled_of(&second).await;
+    let rows = desk.settled().await;
+    let of = |id: &str| rows.iter().find(|row| row.id == id).map(|row| (row.state, row.run.is_some()));
+    let found = (of(&staged), of(&second));
+    assert_eq!(found, (Some((WebhookState::Ignored, false)), Some((WebhookState::Decided, true))), "{rows:?}");
     desk.end().await;
 }
 
