@@ -42,7 +42,11 @@ pub(super) async fn register(
     for (one, looked) in unknown.iter().zip(join_all(looks).await) {
         let Unknown { project, is_new } = one.clone();
         let Ok(mut settings) = looked else {
-            tracing::warn!("nothing is learned of project {}: {} does not answer", project.name, project.path);
+            tracing::warn!(
+                "nothing is learned of project {}: {} does not answer",
+                project.name,
+                project.path
+            );
             continue;
         };
         if !is_new {
@@ -58,7 +62,9 @@ pub(super) async fn register(
             false => store::projects::set_settings(tx, &project.id, &settings),
         });
         write.await?;
-        tracing::info!("learned of project {name} from its folder: {said}; `mimir projects set {name}` corrects it");
+        tracing::info!(
+            "learned of project {name} from its folder: {said}; `mimir projects set {name}` corrects it"
+        );
     }
     Ok(())
 }
@@ -99,11 +105,7 @@ fn in_words(settings: &ProjectSettings) -> String {
 }
 
 /// Of one of whose folder nobody looked: that project.
-fn register_one(
-    tx: &mut Tx<'_>,
-    entry: &ProjectEntry,
-    path: &str,
-) -> Result<Option<Unknown>, StoreError> {
+fn register_one(tx: &mut Tx<'_>, entry: &ProjectEntry, path: &str) -> Result<Option<Unknown>, StoreError> {
     let path = path.to_owned();
     if let Some(known) = store::projects::find_by_name(tx, &entry.name)? {
         if known.path != path {
@@ -165,7 +167,8 @@ mod tests {
     async fn a_folder_that_is_not_there_yet_is_looked_at_again() {
         let (home, store) = home();
         let path = home.path().join("shop");
-        let entries = || vec![ProjectEntry { name: ProjectName::parse("shop").expect("a name"), path: path.clone() }];
+        let entries =
+            || vec![ProjectEntry { name: ProjectName::parse("shop").expect("a name"), path: path.clone() }];
         let learn = async |path: String| match std::path::Path::new(&path).is_dir() {
             true => found(),
             false => ProjectSettings::default(),
@@ -182,7 +185,10 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_does_not_answer_keeps_nobody_from_starting() {
         let (home, store) = home();
-        let of = |name: &str| ProjectEntry { name: ProjectName::parse(name).expect("a name"), path: home.path().join(name) };
+        let of = |name: &str| ProjectEntry {
+            name: ProjectName::parse(name).expect("a name"),
+            path: home.path().join(name),
+        };
         let learn = async |path: String| match path.ends_with("slow") {
             true => std::future::pending().await,
             false => found(),

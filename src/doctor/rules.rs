@@ -80,7 +80,9 @@ fn judge_projects(
     let is_of_forge =
         |rule: &Rule| sources.iter().any(|it| it.name == rule.source && it.kind == SenderKind::Github);
     let needs = |rule: &&Rule| {
-        !WITHOUT_REPOSITORY.contains(&rule.workflow.as_str()) && rule.repository.is_none() && !is_of_forge(rule)
+        !WITHOUT_REPOSITORY.contains(&rule.workflow.as_str())
+            && rule.repository.is_none()
+            && !is_of_forge(rule)
     };
     let (mut known, mut lacking) = (BTreeSet::new(), BTreeSet::new());
     for rule in rules.iter().filter(needs) {
@@ -164,7 +166,10 @@ mod tests {
         let sources = [source("errors", SenderKind::Sentry), source("forge", SenderKind::Github)];
         let judged = |rules: &[Rule]| judge_projects(rules, &sources, &all);
         let good = judged(&[rule("shop", |_| {})]);
-        assert_eq!((good.outcome, good.found.as_str()), (Outcome::Ok, "fixes go: of shop to github.com/acme/shop"));
+        assert_eq!(
+            (good.outcome, good.found.as_str()),
+            (Outcome::Ok, "fixes go: of shop to github.com/acme/shop")
+        );
         let said = [
             rule("tools", |rule| rule.repository = shop.clone()),
             // By a label or by a mention.

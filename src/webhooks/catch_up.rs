@@ -329,7 +329,7 @@ impl Look<'_> {
 }
 
 /// What was said of issues, by matter: when it was asked (UTC ms), and when the issue came back.
-pub(super) type Asked = BTreeMap<String, (u64, Option<u64>)>;
+pub(super) type CameBack = BTreeMap<String, (u64, Option<u64>)>;
 
 /// How it goes with questions about single issues.
 struct Asking {

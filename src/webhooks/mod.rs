@@ -113,7 +113,7 @@ struct Inner {
     anew: AtomicBool,
     reach: Mutex<reach::Reach>,
     /// What trackers said of single issues since their last whole look, by source.
-    asked: Mutex<BTreeMap<String, catch_up::Asked>>,
+    asked: Mutex<BTreeMap<String, catch_up::CameBack>>,
     reading: AtomicUsize,
     storing: AtomicUsize,
     /// What is wrong with senders since the start, by name.

@@ -234,8 +234,7 @@ pub(super) fn may_take(rule: &Rule, source: &str, news: &str, issue: &Issue) -> 
         Untold::Off => false,
     };
     let from = rule.from.as_deref();
-    let is_from =
-        || from.is_none_or(|from| issue.project.as_deref().is_some_and(|said| matches(from, said)));
+    let is_from = || from.is_none_or(|from| issue.project.as_deref().is_some_and(|said| matches(from, said)));
     rule.source == source && is_told && is_from()
 }
 

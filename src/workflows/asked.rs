@@ -551,7 +551,9 @@ mod tests {
         let (merge, elsewhere) = (format!("{commit}@main"), format!("{commit}:release"));
         assert!(is_meant(&merge, &merge) && is_meant(&merge, "0123456@main"));
         assert!(is_meant(&elsewhere, "0123456:release"));
-        for other in [commit, "0123456", "0123456@", "0123456@release", "0123456:main", "0123456@mai", "@main"] {
+        for other in
+            [commit, "0123456", "0123456@", "0123456@release", "0123456:main", "0123456@mai", "@main"]
+        {
             assert!(!is_meant(&merge, other), "{other}");
         }
         assert!(!is_meant(commit, &merge) && !is_meant(&elsewhere, "0123456@release"));

@@ -344,7 +344,9 @@ impl Case<'_> {
         if until_now >= usize::try_from(most).unwrap_or(usize::MAX) {
             let now = match kind {
                 WorkKind::Checks => red(&self.facts.checks),
-                WorkKind::Conflict => format!("it cannot be merged with {}", one_line(&self.facts.pull.base_ref, 100)),
+                WorkKind::Conflict => {
+                    format!("it cannot be merged with {}", one_line(&self.facts.pull.base_ref, 100))
+                }
                 WorkKind::Review => String::new(),
             };
             return self.hand_over(format!(

@@ -505,7 +505,10 @@ fn a_yes_to_one_question_is_none_to_another() {
     // What was said of it was said of the branch that it was opened for: a person is asked, whatever the policy.
     let step = case.step();
     assert!(matches!(&step, Step::AskMerge { yes, .. } if *yes == to_merge(&head(1), "release")), "{step:?}");
-    assert!(why(&step).contains("into release?") && why(&step).contains("it was opened for main"), "{step:?}");
+    assert!(
+        why(&step).contains("into release?") && why(&step).contains("it was opened for main"),
+        "{step:?}"
+    );
     for yes in [to_merge(&head(1), "main"), head(1)] {
         case.progress.approved.insert(MERGE_GATE.into(), yes.clone());
         assert!(matches!(case.step(), Step::AskMerge { .. }), "{yes}");

@@ -47,7 +47,8 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
         }
         Merged::HeadMoved => {
             let (head, base) = (short(head), one_line(base, 100));
-            let text = format!("not merged: {head} is not its newest commit any more, or does not go to {base}");
+            let text =
+                format!("not merged: {head} is not its newest commit any more, or does not go to {base}");
             cx.save("merge", text, None).await?;
             Ok(None)
         }

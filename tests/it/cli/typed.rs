@@ -64,7 +64,8 @@ fn wrong(root: &Command, line: &str) -> Option<String> {
             return None;
         }
         if let Some(long) = word.strip_prefix("--") {
-            let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
             let is_meant = |arg: &&clap::Arg| {
                 arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
             };

@@ -778,7 +778,10 @@ async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
     world.settle().await;
     world.forge.change(BLOG, |repo| repo.pulls[1].is_closed = true);
     let run = world.settle().await;
-    assert_eq!((run.state, run.reason.as_deref()), (RunState::Superseded, Some("pull request #2 was closed")));
+    assert_eq!(
+        (run.state, run.reason.as_deref()),
+        (RunState::Superseded, Some("pull request #2 was closed"))
+    );
     // And so it is of somebody's who may write.
     let world = World::new("github").await;
     world.forge.open(BLOG, "ann", BRANCH, "main");

@@ -466,7 +466,11 @@ async fn a_way_that_does_not_lead_here_is_said_and_what_was_sent_meanwhile_is_as
     let client = HttpClients::default().to(&url).expect("a client");
     let asked = client.post(url).header(mimir::webhooks::ASKS_ITSELF, "of another").send().await;
     assert_eq!(asked.expect("an answer").status().as_u16(), 404);
-    assert!(!format!("{:?}", webhooks.senders().await).contains("refused once"), "{:?}", webhooks.senders().await);
+    assert!(
+        !format!("{:?}", webhooks.senders().await).contains("refused once"),
+        "{:?}",
+        webhooks.senders().await
+    );
     let pass = async |minutes: u64| {
         for _ in 0..minutes {
             clock.advance_ms(MINUTE);

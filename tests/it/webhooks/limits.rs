@@ -276,7 +276,11 @@ async fn what_waits_together_is_each_decided_for_itself() {
     let rows = desk.settled().await;
     let of = |id: &str| rows.iter().find(|row| row.id == id).map(|row| (row.state, row.run.is_some()));
     let found = (of(&staged), of(&second));
-    assert_eq!(found, (Some((WebhookState::Ignored, false)), Some((WebhookState::Decided, true))), "{rows:?}");
+    assert_eq!(
+        found,
+        (Some((WebhookState::Ignored, false)), Some((WebhookState::Decided, true))),
+        "{rows:?}"
+    );
     desk.end().await;
 }
 

@@ -201,7 +201,10 @@ impl Tracker {
             ("GET", [id, ""]) => match state.limit {
                 Some((most, patience)) if state.questions == most => {
                     state.questions = 0;
-                    let mut response = reply(429, &json!({"detail": "You are attempting to use this endpoint too frequently."}));
+                    let mut response = reply(
+                        429,
+                        &json!({"detail": "You are attempting to use this endpoint too frequently."}),
+                    );
                     response.headers_mut().insert("retry-after", patience.into());
                     response
                 }

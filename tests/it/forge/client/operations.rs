@@ -64,7 +64,8 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         assert_eq!(client.merge(number, &to_main(&sha, MergeMethod::Squash)).await, Ok(Merged::HeadMoved));
         let elsewhere = NewMerge { base: "release".into(), ..to_main(&newer, MergeMethod::Squash) };
         assert_eq!(client.merge(number, &elsewhere).await, Ok(Merged::HeadMoved), "it goes to main");
-        let Ok(Merged::Merged { sha: merged }) = client.merge(number, &to_main(&newer, MergeMethod::Squash)).await
+        let Ok(Merged::Merged { sha: merged }) =
+            client.merge(number, &to_main(&newer, MergeMethod::Squash)).await
         else {
             panic!("{kind}: it is not merged");
         };
@@ -247,7 +248,11 @@ async fn every_check_counts_also_behind_the_first_hundred() {
     for kind in KINDS {
         let world = World::new(kind).await;
         let sha = world.branch("mimir/fix");
-        assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Pending, "none yet");
+        assert_eq!(
+            world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+            CheckState::Pending,
+            "none yet"
+        );
         if kind == "github" {
             for n in 0..130 {
                 world.forge.check(BLOG, &sha, &format!("job {n}"), Some("success"));
@@ -265,7 +270,10 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         );
 
         world.forge.status(BLOG, &sha, "status 118", "pending");
-        assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Pending);
+        assert_eq!(
+            world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+            CheckState::Pending
+        );
         world.forge.status(BLOG, &sha, "status 118", "failure");
         let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         assert_eq!(checks.state(), CheckState::Failed);
@@ -276,7 +284,10 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         if kind == "github" {
             world.forge.status(BLOG, &sha, "status 118", "success");
             world.forge.check(BLOG, &sha, "job 129", Some("timed_out"));
-            assert_eq!(world.client.checks(&sha, "mimir/fix").await.expect("checks").state(), CheckState::Failed);
+            assert_eq!(
+                world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+                CheckState::Failed
+            );
             world.forge.check(BLOG, &sha, "job 129", None);
             assert_eq!(
                 world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),

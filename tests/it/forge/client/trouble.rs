@@ -232,8 +232,11 @@ async fn who_may_not_merge_is_told_so() {
         [(403, "Refused"), (404, "Refused"), (422, "Refused"), (405, "NotMergeable"), (409, "NotMergeable")]
     {
         world.forge.plan("PUT", "/merge", Trip::Says(status, "No, said the forge".to_owned()));
-        let merge =
-            world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash)).await.expect("an outcome");
+        let merge = world
+            .client
+            .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash))
+            .await
+            .expect("an outcome");
         let text = format!("{merge:?}");
         assert!(text.starts_with(wanted) && text.contains("No, said the forge"), "{status}: {text}");
     }
@@ -315,8 +318,11 @@ async fn what_opens_the_forge_is_in_no_error() {
         without_token(world.client.pull(pull.number).await.expect_err("an error"));
     }
     world.forge.plan("PUT", "/merge", Trip::Says(405, format!("the token {TOKEN} may not do that")));
-    let merge =
-        world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge)).await.expect("an outcome");
+    let merge = world
+        .client
+        .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge))
+        .await
+        .expect("an outcome");
     assert!(!format!("{merge:?}").contains(TOKEN), "{merge:?}");
 }
 
