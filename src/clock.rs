@@ -46,6 +46,13 @@ impl Clock {
             time.fetch_add(by_ms, Ordering::SeqCst);
         }
     }
+
+    /// Sets a manual clock, also back, as a machine's is when somebody sets it. The system's clock ignores it.
+    pub fn set_ms(&self, at_ms: u64) {
+        if let Some(time) = &self.manual {
+            time.store(at_ms, Ordering::SeqCst);
+        }
+    }
 }
 
 /// A time as other programs read it: `2026-11-21T11:49:16.000Z`.

@@ -119,7 +119,8 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let (services, background) = services::build(resources)?;
 
     let frames = services.frames.clone();
-    projects::register(&services.store, configured, async |path: String| frames.learn(&path).await)
+    let learn = async |path: String| frames.learn(&path).await;
+    projects::register(&services.store, configured, projects::WITHIN, learn)
         .await
         .map_err(|error| start_failed("register the configured projects", &error))?;
     // Before anybody can say one.

@@ -187,6 +187,7 @@ fn provider(given: &Provider) -> Result<ProviderSettings, UnknownProviderKind> {
 pub fn senders(config: &Config) -> Vec<SourcePresence> {
     let of = |(name, source): (&String, &webhooks::Source)| SourcePresence {
         name: name.clone(),
+        kind: source.kind,
         has_secret: !source.secrets.is_empty(),
     };
     self::webhooks(config).sources.iter().map(of).collect()

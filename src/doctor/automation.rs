@@ -8,7 +8,7 @@ use super::check::{About, Finding};
 use crate::model::doctor::Check;
 use crate::model::run::{Run, RunHold, RunState};
 use crate::model::schedule::Schedule;
-use crate::model::webhook::WebhookState;
+use crate::model::webhook::{SenderKind, WebhookState};
 use crate::store::runs::RunFilter;
 use crate::store::{StoreError, runs, schedules, webhooks};
 
@@ -45,6 +45,8 @@ fn judge_sources(sources: &[SourcePresence]) -> Finding {
 pub struct SourcePresence {
     /// Its name.
     pub name: String,
+    /// How it speaks.
+    pub kind: SenderKind,
     /// Without one, nothing of it is taken.
     pub has_secret: bool,
 }
@@ -149,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_source_without_a_secret_is_said_with_what_to_set() {
-        let source = |name: &str, has_secret| SourcePresence { name: name.to_owned(), has_secret };
+        let kind = SenderKind::Sentry;
+        let source = |name: &str, has_secret| SourcePresence { name: name.to_owned(), kind, has_secret };
         assert_eq!(judge_sources(&[]).outcome, Outcome::Ok);
         assert_eq!(judge_sources(&[source("errors", true)]).outcome, Outcome::Ok);
         let finding = judge_sources(&[source("errors", true), source("forge", false), source("more", false)]);

@@ -1,12 +1,14 @@
 //! Rules of webhooks that want what there is not, and projects of which is not known what a fix needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Subject;
+use super::automation::SourcePresence;
 use super::check::{About, Finding};
 use crate::model::doctor::Check;
 use crate::model::project::ProjectSettings;
+use crate::model::webhook::SenderKind;
 use crate::store::{StoreError, projects};
 use crate::webhooks::{Rule, astray};
 
@@ -21,8 +23,8 @@ pub(super) async fn look(subject: &Subject) -> Vec<Check> {
     };
     let known = About {
         id: "projects.known",
-        title: "what fixes need is known of projects",
-        why: "a fix needs the repository, and a line that says whether it works",
+        title: "it is known where fixes of projects go",
+        why: "a fix needs a repository",
     };
     let (rules, names) = ((subject.rules)(), subject.workflows.clone());
     let workflows = tokio::task::spawn_blocking(move || names()).await.unwrap_or_default();
@@ -41,7 +43,7 @@ pub(super) async fn look(subject: &Subject) -> Vec<Check> {
     let (rules, known_of) = match &all {
         Ok(all) => {
             let names: Vec<String> = all.keys().cloned().collect();
-            (judge_rules(&rules, &workflows, Some(&names)), judge_projects(&rules, all))
+            (judge_rules(&rules, &workflows, Some(&names)), judge_projects(&rules, &subject.sources, all))
         }
         Err(error) => (unread(error), unread(error)),
     };
@@ -62,39 +64,56 @@ fn judge_rules(rules: &[Rule], workflows: &[String], projects: Option<&[String]>
     }
 }
 
-/// Those that rules name: what they need and is not said.
-fn judge_projects(rules: &[Rule], all: &BTreeMap<String, ProjectSettings>) -> Finding {
-    let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for rule in rules {
+/// Workflows of ours that need no repository.
+const WITHOUT_REPOSITORY: [&str; 3] = ["frame", "prompt", "review"];
+/// So many projects are named.
+const MOST_NAMED: usize = 3;
+
+/// Those that rules name: where their fixes go, and of which that is not said. (Which line says whether a fix works is said
+/// by the workflow, by the project or by its files.)
+fn judge_projects(
+    rules: &[Rule],
+    sources: &[SourcePresence],
+    all: &BTreeMap<String, ProjectSettings>,
+) -> Finding {
+    // A message of a forge says where it is from, and a rule may say it.
+    let is_of_forge =
+        |rule: &Rule| sources.iter().any(|it| it.name == rule.source && it.kind == SenderKind::Github);
+    let needs = |rule: &&Rule| {
+        !WITHOUT_REPOSITORY.contains(&rule.workflow.as_str())
+            && rule.repository.is_none()
+            && !is_of_forge(rule)
+    };
+    let (mut known, mut lacking) = (BTreeSet::new(), BTreeSet::new());
+    for rule in rules.iter().filter(needs) {
         let named = rule.project.as_ref().and_then(|name| all.get_key_value(name.as_str()));
         let Some((name, settings)) = named else { continue };
-        let mut lacks = Vec::new();
-        // A message of a forge says it.
-        let is_said = rule.repository.is_some() || settings.repository.is_some() || !rule.labels.is_empty();
-        if !is_said {
-            lacks.push("repository");
-        }
-        if settings.checks.is_empty() {
-            lacks.push("checks");
-        }
-        if !lacks.is_empty() {
-            let known = lacking.entry(name.as_str()).or_default();
-            known.extend(lacks);
-            known.sort_unstable_by(|one, other| other.cmp(one));
-            known.dedup();
+        if let Some(repository) = &settings.repository {
+            known.insert(format!("{name} to {repository}"));
+        } else {
+            lacking.insert(name.as_str());
         }
     }
-    let Some((first, lacks)) = lacking.first_key_value() else {
-        return Finding::ok("nothing is missing of those that rules name");
+    let Some(first) = lacking.first() else {
+        return Finding::ok(match known.len() {
+            0 => "nothing is missing of those that rules name".to_owned(),
+            count => {
+                let shown: Vec<String> = known.into_iter().take(MOST_NAMED).collect();
+                let more = match count.saturating_sub(MOST_NAMED) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("fixes go: of {}{more}", shown.join(", of "))
+            }
+        });
     };
     let others = match lacking.len() - 1 {
         0 => String::new(),
-        more => format!("; and of {more} more something"),
+        more => format!(", nor those of {more} more"),
     };
-    let fix: Vec<String> = lacks.iter().map(|what| format!("{what}=…")).collect();
     Finding::warning(
-        format!("of {first} is not known: {}{others}", lacks.join(", ")),
-        format!("mimir projects set {first} {}", fix.join(" ")),
+        format!("it is not known where fixes of {first} go{others}"),
+        format!("mimir projects set {first} repository=…"),
     )
 }
 
@@ -143,17 +162,28 @@ mod tests {
             ("shop".to_owned(), known(shop.clone(), &["make test"])),
             ("tools".to_owned(), known(None, &["make test"])),
         ]);
-        let judged = |rules: &[Rule]| judge_projects(rules, &all);
-        assert_eq!(judged(&[rule("shop", |_| {})]).outcome, Outcome::Ok);
+        let source = |name: &str, kind| SourcePresence { name: name.into(), kind, has_secret: true };
+        let sources = [source("errors", SenderKind::Sentry), source("forge", SenderKind::Github)];
+        let judged = |rules: &[Rule]| judge_projects(rules, &sources, &all);
+        let good = judged(&[rule("shop", |_| {})]);
+        assert_eq!(
+            (good.outcome, good.found.as_str()),
+            (Outcome::Ok, "fixes go: of shop to github.com/acme/shop")
+        );
         let said = [
             rule("tools", |rule| rule.repository = shop.clone()),
-            rule("tools", |rule| rule.labels = vec!["mimir".into()]),
+            // By a label or by a mention.
+            rule("tools", |rule| rule.source = "forge".into()),
+            rule("tools", |rule| rule.workflow = "review".into()),
             rule("gone", |_| {}),
         ];
-        assert_eq!(judged(&said).outcome, Outcome::Ok);
+        let found = judged(&said);
+        let nothing = "nothing is missing of those that rules name";
+        assert_eq!((found.outcome, found.found.as_str()), (Outcome::Ok, nothing));
+        // What its checks are may be said by its files.
         let found = judged(&[rule("tools", |_| {}), rule("bare", |_| {}), rule("bare", |_| {})]);
-        assert_eq!(found.found, "of bare is not known: repository, checks; and of 1 more something");
-        assert_eq!(found.fix.as_deref(), Some("mimir projects set bare repository=… checks=…"));
+        assert_eq!(found.found, "it is not known where fixes of bare go, nor those of 1 more");
+        assert_eq!(found.fix.as_deref(), Some("mimir projects set bare repository=…"));
     }
 
     #[test]

@@ -16,11 +16,14 @@ const LINES: usize = 60;
 const ERROR: &str = "##[error]";
 
 impl Forge {
-    /// All checks of a commit. Of one that was run again the last counts.
+    /// All checks of a commit as the newest one of that branch. Of one that was run again the last counts.
+    ///
+    /// Whoever may read a repository can have a program check the same commit for a branch of theirs, again and again:
+    /// what a program says of other branches is left out where it says something of that one.
     ///
     /// # Errors
     /// See [`ForgeError`].
-    pub async fn checks(&self, sha: &str) -> Result<Checks, ForgeError> {
+    pub async fn checks(&self, sha: &str, branch: &str) -> Result<Checks, ForgeError> {
         let mut all = Checks::default();
         if self.transport().kind == ForgeKind::Github {
             // Before the runs: of a suite that has ended all are there then.
@@ -30,9 +33,13 @@ impl Forge {
             let call = Call::get(self.at(&["commits", sha, "check-runs"]), format!("the checks of {sha}"));
             let (runs, is_cut) =
                 self.transport().pages(call.with("filter", "latest"), "/check_runs", |_| true).await?;
-            all.all.extend(runs.iter().filter_map(received::check_run));
-            let with_runs: Vec<u64> = runs.iter().filter_map(received::suite_of).collect();
-            all.is_running = suites.iter().any(|suite| received::is_suite_open(suite, &with_runs));
+            let others = received::suites_of_others(&suites, branch);
+            let is_counted = |suite: Option<u64>| suite.is_none_or(|suite| !others.contains(&suite));
+            let runs = runs.iter().filter(|run| is_counted(received::suite_of(run)));
+            let with_runs: Vec<u64> = runs.clone().filter_map(received::suite_of).collect();
+            all.all.extend(runs.filter_map(received::check_run));
+            let mut suites = suites.iter().filter(|suite| is_counted(received::id_of(suite)));
+            all.is_running = suites.any(|suite| received::is_suite_open(suite, &with_runs));
             all.is_cut |= is_cut || is_suite_cut;
         }
         let call = Call::get(self.at(&["commits", sha, "status"]), format!("the statuses of {sha}"));

@@ -42,6 +42,10 @@ impl Forge {
 
     /// All that was said about a pull request: below it, beside its lines, and as the text of reviews; the oldest first.
     ///
+    /// It is read from its beginning each time, without GitHub's `since`: a list from some time on does not tell what was
+    /// taken away meanwhile, what somebody said before they might write, whether an answer of ours stands there already, nor
+    /// that there is more than is read. Reviews have no such parameter, nor has Gitea's list beside lines.
+    ///
     /// # Errors
     /// See [`ForgeError`]; [`ForgeError::TooMuch`] when there is more than is read.
     pub async fn comments(&self, number: u64) -> Result<Vec<Comment>, ForgeError> {

@@ -74,7 +74,7 @@ pub enum Merged {
         /// Its id.
         sha: String,
     },
-    /// The branch is not what was approved any more: look again.
+    /// It is not what was approved any more: another commit, or it goes to another branch. Look again.
     HeadMoved,
     /// It cannot be merged as it is: a conflict, a draft, a check that is missing.
     NotMergeable(String),

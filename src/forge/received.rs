@@ -231,6 +231,22 @@ pub(super) fn suite_of(run: &Value) -> Option<u64> {
     Json::of(run).at("/check_suite/id").number()
 }
 
+/// The number of a suite.
+pub(super) fn id_of(suite: &Value) -> Option<u64> {
+    Json::of(suite).at("/id").number()
+}
+
+/// The suites that programs made for other branches than that one, as far as the same program made one for it as well. A
+/// program that has one suite for each commit says the branch that it saw first.
+pub(super) fn suites_of_others(suites: &[Value], branch: &str) -> Vec<u64> {
+    let app = |suite: &Value| Json::of(suite).at("/app/id").number();
+    let is_for = |suite: &Value| Json::of(suite).at("/head_branch").some_text().map(|it| it == branch);
+    let with_ours: Vec<u64> =
+        suites.iter().filter(|suite| is_for(suite) == Some(true)).filter_map(app).collect();
+    let others = suites.iter().filter(|suite| is_for(suite) == Some(false));
+    others.filter(|suite| app(suite).is_some_and(|app| with_ours.contains(&app))).filter_map(id_of).collect()
+}
+
 /// Whether a suite of runs has not ended: more of them may come, such as of a job that waits for another. One without any
 /// run is no sign of that: GitHub has one for each app that is told of commits, whether or not it ever runs something.
 pub(super) fn is_suite_open(suite: &Value, with_runs: &[u64]) -> bool {
@@ -379,6 +395,21 @@ mod tests {
         }
         let of = |word: &str| status(&json!({"context": "ci", "status": word})).expect("enough").state;
         assert_eq!((of("success"), of("error"), of("pending"), of("x")), (Passed, Failed, Pending, Pending));
+    }
+
+    #[test]
+    fn suites_for_other_branches_are_known_where_the_program_has_one_for_ours() {
+        let suite = |id: u64, app: u64, branch: Option<&str>| json!({"id": id, "app": {"id": app}, "head_branch": branch});
+        let all = [
+            suite(1, 7, Some("mimir/run_1")),
+            suite(2, 7, Some("eve")),
+            suite(3, 7, None),
+            // Of a program that says nothing of ours all count.
+            suite(4, 8, Some("main")),
+            json!({"id": 5, "head_branch": "eve"}),
+        ];
+        assert_eq!(suites_of_others(&all, "mimir/run_1"), [2]);
+        assert!(suites_of_others(&all, "").is_empty());
     }
 
     #[test]

@@ -122,6 +122,18 @@ impl Sentry {
         Issue::read(&answer.body).ok_or_else(|| strange("the issue has no id"))
     }
 
+    /// The same. Where it asks for patience and for no more than that, it is asked once more.
+    pub async fn issue_in_time(&self, id: &str, most: Duration) -> Result<Issue, SentryError> {
+        let said = self.issue(id).await;
+        let Err(SentryError::RateLimited { until_ms }) = said else { return said };
+        let pause = Duration::from_millis(until_ms.saturating_sub(self.clock.now_ms()));
+        if pause > most {
+            return said;
+        }
+        tokio::time::sleep(pause).await;
+        self.issue(id).await
+    }
+
     /// What happened last of that issue, with its stack trace.
     pub async fn latest_event(&self, id: &str) -> Result<Event, SentryError> {
         let event = Event::read(&self.latest_event_as_said(id).await?);

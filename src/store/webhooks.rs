@@ -80,13 +80,15 @@ pub struct Waiting {
     pub until_ms: u64,
 }
 
-/// One that waits.
+/// Those that wait for the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// Its id.
+    /// The id of the first.
     pub id: String,
     /// Until when (UTC ms).
     pub until_ms: u64,
+    /// How many they are.
+    pub count: usize,
 }
 
 /// So many messages are decided about again when a run was turned away: whoever may not ask can write a thousand.
@@ -150,22 +152,24 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewWebhook) -> Result<Stored, StoreErr
     Ok(Stored::New(new.id.clone()))
 }
 
-/// What is to be decided now, the oldest first.
+/// What is to be decided now, the oldest first; also what would have to wait for longer than that, which it was not told
+/// to do by this clock.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn to_decide(
     ask: &impl Queryable,
     now_ms: u64,
+    longest_ms: u64,
     limit: u32,
 ) -> Result<Vec<(Webhook, Content)>, StoreError> {
     ask.rows(
         &format!(
             "SELECT {COLUMNS}, headers, body FROM webhooks_received
-             WHERE state = 'received' AND (not_before IS NULL OR not_before <= ?1)
-             ORDER BY received_at, id LIMIT ?2"
+             WHERE state = 'received' AND (not_before IS NULL OR not_before <= ?1 OR not_before > ?2)
+             ORDER BY received_at, id LIMIT ?3"
         ),
-        (to_sql_int(now_ms), limit),
+        (to_sql_int(now_ms), to_sql_int(now_ms.saturating_add(longest_ms)), limit),
         |row| Ok((webhook(row)?, content(row)?)),
     )
 }
@@ -247,6 +251,14 @@ pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreE
     Ok(changed == 1)
 }
 
+/// It is not known by anything any more: what comes with the same keys is new.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn forget_keys(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
+    tx.change("DELETE FROM webhook_keys WHERE delivery = ?1", (id,)).map(drop)
+}
+
 /// Lets it wait for its turn, unless somebody decided about it meanwhile.
 ///
 /// # Errors
@@ -292,21 +304,28 @@ pub fn wait_no_more_about(tx: &mut Tx<'_>, matter: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How many wait for a rule, whose turn has not come.
+/// About how many matters something waits for a rule, whose turn has not come. Of one that has waited itself: those that came before it, since
+/// whoever came later stands behind it.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn waiting_for(ask: &impl Queryable, rule: &str, now_ms: u64) -> Result<usize, StoreError> {
+pub fn waiting_for(
+    ask: &impl Queryable,
+    rule: &str,
+    now_ms: u64,
+    before: Option<&str>,
+) -> Result<usize, StoreError> {
     let count: Option<i64> = ask.maybe_row(
-        "SELECT count(*) FROM webhooks_received
-         WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2",
-        (rule, to_sql_int(now_ms)),
+        "SELECT count(DISTINCT matter) FROM webhooks_received
+         WHERE state = 'received' AND not_before IS NOT NULL AND rule = ?1 AND not_before > ?2
+           AND (?3 IS NULL OR (received_at, id) < (SELECT received_at, id FROM webhooks_received WHERE id = ?3))",
+        (rule, to_sql_int(now_ms), before),
         |row| Ok(row.get(0)?),
     )?;
     Ok(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
 }
 
-/// Another one about the same that waits for the same rule.
+/// Others about the same that wait for the same rule and came before that one (none: it has not come).
 ///
 /// # Errors
 /// Whatever the database says.
@@ -314,15 +333,32 @@ pub fn waits_about(
     ask: &impl Queryable,
     rule: &str,
     matter: &str,
-    but_not: Option<&str>,
+    before: Option<&str>,
 ) -> Result<Option<Waits>, StoreError> {
     ask.maybe_row(
-        "SELECT id, not_before FROM webhooks_received
-         WHERE matter = ?1 AND rule = ?2 AND state = 'received' AND not_before IS NOT NULL AND id IS NOT ?3
-         ORDER BY received_at LIMIT 1",
-        (matter, rule, but_not),
-        |row| Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")? }),
+        "SELECT id, not_before, count(*) OVER () AS count FROM webhooks_received
+         WHERE matter = ?1 AND rule = ?2 AND state = 'received' AND not_before IS NOT NULL
+           AND (?3 IS NULL OR (received_at, id) < (SELECT received_at, id FROM webhooks_received WHERE id = ?3))
+         ORDER BY received_at, id LIMIT 1",
+        (matter, rule, before),
+        |row| {
+            let count = usize::try_from(unsigned(row, "count")?).unwrap_or(usize::MAX);
+            Ok(Waits { id: row.get("id")?, until_ms: unsigned(row, "not_before")?, count })
+        },
     )
+}
+
+/// Whether it has waited for a rule's turn.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn has_waited(ask: &impl Queryable, id: &str) -> Result<bool, StoreError> {
+    let found = ask.maybe_row(
+        "SELECT 1 FROM webhooks_received WHERE id = ?1 AND state = 'received' AND rule IS NOT NULL",
+        (id,),
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
 }
 
 /// Whether it still waits to be decided.
@@ -389,27 +425,35 @@ pub fn turn_away(tx: &mut Tx<'_>, run: &Run) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// When a rule began runs since then (UTC ms), the oldest first.
+/// When a rule began runs since then (UTC ms), the oldest first. What was begun while the clock was ahead of now counts
+/// for nothing: nobody knows when that was.
 ///
 /// # Errors
 /// Whatever the database says.
-pub fn begun_since(ask: &impl Queryable, rule: &str, since_ms: u64) -> Result<Vec<u64>, StoreError> {
+pub fn begun_since(
+    ask: &impl Queryable,
+    rule: &str,
+    since_ms: u64,
+    now_ms: u64,
+) -> Result<Vec<u64>, StoreError> {
     ask.rows(
-        "SELECT at FROM webhook_runs_begun WHERE rule = ?1 AND at > ?2 ORDER BY at",
-        (rule, to_sql_int(since_ms)),
+        "SELECT at FROM webhook_runs_begun WHERE rule = ?1 AND at > ?2 AND at <= ?3 ORDER BY at",
+        (rule, to_sql_int(since_ms), to_sql_int(now_ms)),
         |row| unsigned(row, "at"),
     )
 }
 
-/// Forgets which rule began what before that. Says how many rows went.
+/// Forgets which rule began what before that, or in a time that has not come. Says how many rows went.
 ///
 /// # Errors
 /// Whatever the database says.
 pub fn forget_begun(tx: &mut Tx<'_>, before_ms: u64) -> Result<usize, StoreError> {
-    tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1", (to_sql_int(before_ms),))
+    let now = tx.now();
+    tx.change("DELETE FROM webhook_runs_begun WHERE at < ?1 OR at > ?2", (to_sql_int(before_ms), now))
 }
 
-/// Whether anything about that came since then. Of two kinds (patterns of events) only what a rule was about counts.
+/// Whether anything about that came since then that a rule was about, or anything of these kinds (the first words of
+/// events).
 ///
 /// # Errors
 /// Whatever the database says.
@@ -417,12 +461,14 @@ pub fn came_about(
     ask: &impl Queryable,
     matter: &str,
     since_ms: u64,
-    [one, other]: [&str; 2],
+    kinds: &[&str],
 ) -> Result<bool, StoreError> {
+    let kinds = to_json(&kinds, "kinds")?;
     let found = ask.maybe_row(
         "SELECT 1 FROM webhooks_received WHERE matter = ?1 AND received_at >= ?2
-            AND (state <> 'ignored' OR rule IS NOT NULL OR (event NOT LIKE ?3 AND event NOT LIKE ?4)) LIMIT 1",
-        (matter, to_sql_int(since_ms), one, other),
+            AND (state <> 'ignored' OR rule IS NOT NULL
+                 OR EXISTS (SELECT 1 FROM json_each(?3) AS kind WHERE event LIKE kind.value || '.%')) LIMIT 1",
+        (matter, to_sql_int(since_ms), kinds),
         |_| Ok(()),
     )?;
     Ok(found.is_some())

@@ -6,14 +6,15 @@
 //! the others too. Issues that go on as before are no news: how often one is told of those is what alert rules at the
 //! tracker are for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::reach::{self, AT_REST_MS, Gap};
+use super::rules;
 use super::sentry_says::{CATCH_UP, UNTOLD, domain_key, name_of};
-use super::settings::Untold;
+use super::settings::{Rule, Untold};
 use super::{Headers, IntakeError, Source, Webhooks, millis};
 use crate::clock;
 use crate::model::ids::DeliveryId;
@@ -26,10 +27,14 @@ use crate::store::{StoreError, meta, runs};
 const OVERLAP: Duration = Duration::from_secs(120);
 /// Of one that does not say when it came back, something that came within this time is news enough.
 const NEWS: Duration = Duration::from_secs(24 * 60 * 60);
-/// So many issues are taken up in one pass.
+/// So many issues are taken up in one pass,
 const CLOSER: usize = 50;
-/// What trackers send besides alerts. Where no rule is about that, the alert may have been missed all the same.
-const NO_ALERTS: [&str; 2] = ["issue.%", "error%"];
+/// and of so many it is asked when they came back: Sentry answers five such questions a second.
+const MOST_ASKED: usize = 100;
+/// So long one of them may wait for its turn.
+const IN_TIME: Duration = Duration::from_secs(5);
+/// After so many that were not answered it is tried again at the next pass.
+const MOST_TROUBLES: usize = 5;
 /// What of an event is kept: what its reader looks at.
 const FIELDS: &[&str] = &[
     "eventID",
@@ -95,16 +100,19 @@ impl Webhooks {
             |catch_up| settings.rules.iter().any(|rule| rule.source == name && rule.catch_up == catch_up);
         let wants_all = wanted(Untold::All);
         let is_wanted = wants_all || wanted(Untold::Missed);
-        let mut seen = Ok(true);
+        let mut seen = Ok(Some(u64::MAX));
         if let Some(last) = last.and_then(|text| text.parse::<u64>().ok()).filter(|_| is_wanted) {
             let since = gaps.iter().map(|gap| gap.looks_back_to()).min().unwrap_or(last);
             let since = since.min(last.saturating_sub(millis(OVERLAP)));
-            let look = Look { name, source, organization, sentry, since, now, gaps, wants_all };
+            let since = since.clamp(reach::looks_back_at_most(now), now);
+            let rules = &settings.rules;
+            let look = Look { name, source, organization, sentry, since, now, gaps, wants_all, rules };
             seen = self.take_up(&look, told).await;
         }
         // From here on again, where something was left.
-        if seen? {
-            let (at, of) = (now.saturating_sub(AT_REST_MS), name.to_owned());
+        if let Some(until) = seen? {
+            self.inner.asked.lock().remove(name);
+            let (at, of) = (until.min(now.saturating_sub(AT_REST_MS)), name.to_owned());
             let write = self.inner.store.write_soon(move |tx| {
                 reach::leave_gaps(tx, &of, at)?;
                 meta::set(tx, &key, &at.to_string())
@@ -114,30 +122,48 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Takes up what is news. Whether that was all of it. An issue of which nothing can be had does not stand in the way of
-    /// others.
-    async fn take_up(&self, look: &Look<'_>, told: &mut BTreeSet<String>) -> Result<bool, Trouble> {
-        let (mut count, mut trouble) = (0, None);
+    /// Takes up what is news. If that was all of it: until when everything was looked at (UTC ms). An issue of which nothing
+    /// can be had does not stand in the way of others, nor do those of which one more question must be asked.
+    async fn take_up(&self, look: &Look<'_>, told: &mut BTreeSet<String>) -> Result<Option<u64>, Trouble> {
         let (issues, are_all) = look.sentry.unresolved_since(look.since).await?;
-        for issue in issues {
+        let (last, first): (Vec<Issue>, Vec<Issue>) =
+            issues.into_iter().partition(|issue| look.first_seen(issue).is_none() && issue.has_regressed());
+        let (mut count, mut asking, mut troubles) = (0, Asking::default(), Vec::new());
+        for issue in first.into_iter().chain(last) {
             let matter = name_of(look.organization, &issue.id);
             if told.contains(&matter) {
                 continue;
             }
-            let Some(news) = self.news(look, &issue, &matter).await? else { continue };
-            if count == CLOSER {
-                return Ok(false);
+            if count == CLOSER || asking.questions == MOST_ASKED {
+                // The next pass begins where this one is: what was told is known, and what was asked is remembered.
+                return first_of(troubles).map_or(Ok(None), Err);
             }
-            count += 1;
-            match self.tell(look, &issue, news).await {
-                Err(Trouble::Sentry(SentryError::Transient(why))) => {
-                    trouble = trouble.or(Some(SentryError::Transient(why)));
+            let done = match self.news(look, &issue, &matter, &mut asking).await {
+                Ok(None) => continue,
+                Ok(Some(news)) => {
+                    count += 1;
+                    let done = self.tell(look, &issue, news).await;
+                    told.insert(matter);
+                    done
                 }
-                other => other?,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => {}
+                Err(Trouble::Sentry(error)) if error.is_passing() => {
+                    let is_enough = matches!(error, SentryError::RateLimited { .. });
+                    troubles.push(error);
+                    if is_enough || troubles.len() == MOST_TROUBLES {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            told.insert(matter);
         }
-        trouble.map_or(Ok(are_all), |error| Err(Trouble::Sentry(error)))
+        match first_of(troubles) {
+            Some(error) => Err(error),
+            None => Ok(are_all.then_some(asking.until)),
+        }
     }
 
     /// What an issue is told as; none when it is no news, or nobody wants it.
@@ -146,29 +172,23 @@ impl Webhooks {
         look: &Look<'_>,
         issue: &Issue,
         matter: &str,
+        asking: &mut Asking,
     ) -> Result<Option<&'static str>, Trouble> {
         // Nobody wants it, whatever it is: nothing is asked.
         if !look.wants_all && look.gaps.is_empty() {
             return Ok(None);
         }
-        // An alert about it may be on its way.
-        let rests = |at: &u64| *at >= look.since && at.saturating_add(AT_REST_MS) <= look.now;
-        let first = issue.first_seen.filter(rests);
-        let (began, known_since) = if let Some(at) = first {
+        let (began, known_since) = if let Some(at) = look.first_seen(issue) {
             (Some(at), 0)
         } else if issue.has_regressed() {
             // When that was is one more question for each: only after a gap it is asked of all.
-            let lately = if look.gaps.is_empty() { millis(NEWS) } else { AT_REST_MS };
-            if self.is_known(matter, look.now.saturating_sub(lately)).await? {
+            let (lately, news) =
+                if look.gaps.is_empty() { (millis(NEWS), UNTOLD) } else { (AT_REST_MS, CATCH_UP) };
+            if self.is_known(matter, look.now.saturating_sub(lately), news).await? {
                 return Ok(None);
             }
-            let whole = match look.sentry.issue(&issue.id).await {
-                // What the list says is enough to go by.
-                Err(SentryError::NotFound(_) | SentryError::Refused(_)) => None,
-                said => Some(said?),
-            };
-            match whole.and_then(|whole| whole.regressed_at) {
-                Some(at) if rests(&at) => (Some(at), at.saturating_sub(AT_REST_MS)),
+            match self.came_back(look, issue, matter, asking).await? {
+                Some(at) if look.rests(at) => (Some(at), at.saturating_sub(AT_REST_MS)),
                 Some(_) => return Ok(None),
                 None => (None, look.now.saturating_sub(millis(NEWS))),
             }
@@ -176,17 +196,50 @@ impl Webhooks {
             return Ok(None);
         };
         let is_missed = look.gaps.iter().any(|gap| gap.may_hide(began, issue.last_seen));
-        if !(is_missed || look.wants_all) || self.is_known(matter, known_since).await? {
+        let news = if is_missed { CATCH_UP } else { UNTOLD };
+        let is_wanted = look.rules.iter().any(|rule| rules::may_take(rule, look.name, news, issue));
+        if !is_wanted || self.is_known(matter, known_since, news).await? {
             return Ok(None);
         }
-        Ok(Some(if is_missed { CATCH_UP } else { UNTOLD }))
+        Ok(Some(news))
     }
 
-    /// Whether something came about it since then that a rule could follow, or a run sees to it.
-    async fn is_known(&self, matter: &str, since: u64) -> Result<bool, StoreError> {
+    /// When it came back, as the tracker says of it alone. What it said since the last whole look it is not asked again, unless
+    /// we may have been away since.
+    async fn came_back(
+        &self,
+        look: &Look<'_>,
+        issue: &Issue,
+        matter: &str,
+        asking: &mut Asking,
+    ) -> Result<Option<u64>, SentryError> {
+        let known = self.inner.asked.lock().get(look.name).and_then(|asked| asked.get(matter).copied());
+        let is_good = |(at, _): &(u64, Option<u64>)| look.gaps.iter().all(|gap| gap.is_seen_until(*at));
+        if let Some((at, came_back)) = known.filter(is_good) {
+            asking.until = asking.until.min(at);
+            return Ok(came_back);
+        }
+        asking.questions += 1;
+        let at = self.inner.clock.now_ms();
+        let came_back = match look.sentry.issue_in_time(&issue.id, IN_TIME).await {
+            // What the list says is enough to go by.
+            Err(SentryError::NotFound(_) | SentryError::Refused(_)) => None,
+            said => said?.regressed_at,
+        };
+        let mut asked = self.inner.asked.lock();
+        asked.entry(look.name.to_owned()).or_default().insert(matter.to_owned(), (at, came_back));
+        Ok(came_back)
+    }
+
+    /// Whether something came about it since then that a rule followed or something kept it from, or a run sees to it; or
+    /// whether it was told as that before, whatever came of it. What no rule was about (an alert of another environment, a
+    /// message that is no alert) hides no alert that was missed.
+    async fn is_known(&self, matter: &str, since: u64, news: &'static str) -> Result<bool, StoreError> {
         let matter = matter.to_owned();
+        let of_ours = if news == CATCH_UP { vec![CATCH_UP] } else { vec![CATCH_UP, UNTOLD] };
         let look = self.inner.store.read(move |db| {
-            Ok(rows::came_about(db, &matter, since, NO_ALERTS)? || runs::open_of_key(db, &matter)?.is_some())
+            let is_told = rows::came_about(db, &matter, since, &of_ours)?;
+            Ok(is_told || runs::open_of_key(db, &matter)?.is_some())
         });
         look.await
     }
@@ -260,6 +313,41 @@ struct Look<'a> {
     gaps: Vec<Gap>,
     /// Some rule also wants what nobody missed.
     wants_all: bool,
+    rules: &'a [Rule],
+}
+
+impl Look<'_> {
+    /// Whether something of that time is looked at now: an alert about it may be on its way for a while.
+    fn rests(&self, at: u64) -> bool {
+        at >= self.since && at.saturating_add(AT_REST_MS) <= self.now
+    }
+
+    /// When an issue was first seen, if that is looked at now.
+    fn first_seen(&self, issue: &Issue) -> Option<u64> {
+        issue.first_seen.filter(|at| self.rests(*at))
+    }
+}
+
+/// What was said of issues, by matter: when it was asked (UTC ms), and when the issue came back.
+pub(super) type CameBack = BTreeMap<String, (u64, Option<u64>)>;
+
+/// How it goes with questions about single issues.
+struct Asking {
+    /// How many were asked.
+    questions: usize,
+    /// Until when what is known of all of them holds (UTC ms).
+    until: u64,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { questions: 0, until: u64::MAX }
+    }
+}
+
+/// What went wrong first.
+fn first_of(troubles: Vec<SentryError>) -> Option<Trouble> {
+    troubles.into_iter().next().map(Trouble::Sentry)
 }
 
 /// What goes wrong on the way.

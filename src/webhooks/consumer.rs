@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::notice::{Matter, Notice};
 use super::read;
 use super::redeliver::GITEA;
-use super::rules::{self, Decision, History, LIMITED_WITHIN_MS};
+use super::rules::{self, Decision, History, LIMITED_WITHIN_MS, LONGEST_WAIT_MS};
 use super::settings::{Rule, Settings};
 use super::{Headers, Webhooks};
 use crate::clock;
@@ -26,6 +26,8 @@ use crate::supervisor::backoff::Backoff;
 const PAGE: u32 = 16;
 /// A row whose decision fails so often in a row is given up, until a person replays it.
 const ATTEMPTS: u64 = 5;
+/// Nobody is told to wait for so long: the clock was another one.
+const TOO_LONG_MS: u64 = 2 * LONGEST_WAIT_MS;
 /// Without being told, it looks this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// So many runs about the same are looked at.
@@ -75,7 +77,7 @@ impl Webhooks {
             write.inspect_err(|_| self.inner.anew.store(true, Ordering::SeqCst))?;
         }
         let now = self.inner.clock.now_ms();
-        let page = self.inner.store.read(move |db| rows::to_decide(db, now, PAGE)).await?;
+        let page = self.inner.store.read(move |db| rows::to_decide(db, now, TOO_LONG_MS, PAGE)).await?;
         let is_full = page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
         let mut some_failed = false;
         for (webhook, content) in page {
@@ -190,10 +192,11 @@ pub(super) fn history(
     let before = runs::of_key(ask, &matter.key, LOOK_BACK)?;
     let ended = before.iter().filter(|run| !is_nobodys(run));
     let ended = ended.filter_map(|run| Some((how_it_ended(run), run.ended_at?))).collect();
-    let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS))?;
-    let waiting = rows::waiting_for(ask, &mark, now_ms)?;
+    let begun = rows::begun_since(ask, &mark, now_ms.saturating_sub(LIMITED_WITHIN_MS), now_ms)?;
+    let has_waited = webhook.map_or(Ok(false), |id| rows::has_waited(ask, id))?;
+    let waiting = rows::waiting_for(ask, &mark, now_ms, webhook.filter(|_| has_waited))?;
     let waits = rows::waits_about(ask, &mark, &matter.key, webhook)?;
-    Ok(History { open, ended, begun, waiting, waits })
+    Ok(History { open, ended, begun, waiting, waits, has_waited })
 }
 
 /// One that was begun for somebody of whom the forge did not say that they may ask: nobody else waits because of it.
@@ -256,6 +259,10 @@ fn carry_out(
                 let (event, reason) = (ending.event, refusal.why);
                 let waiting = Waiting { event, reason, matter, rule: turn.rule, until_ms: turn.at_ms };
                 return Ok(Outcome::Waits(waiting));
+            }
+            if rules::is_of_ours(&ending.event) && refusal.fits.is_none() {
+                // Nobody followed it: the alert itself, should it come late, is no repeat of it.
+                rows::forget_keys(tx, &webhook.id)?;
             }
             ending.fits = refusal.fits;
             let why = refusal.why;

@@ -112,6 +112,8 @@ struct Inner {
     /// Also what waits for its turn: the rules may be others.
     anew: AtomicBool,
     reach: Mutex<reach::Reach>,
+    /// What trackers said of single issues since their last whole look, by source.
+    asked: Mutex<BTreeMap<String, catch_up::CameBack>>,
     reading: AtomicUsize,
     storing: AtomicUsize,
     /// What is wrong with senders since the start, by name.
@@ -196,6 +198,7 @@ impl Webhooks {
             bell: Notify::new(),
             anew: AtomicBool::new(true),
             reach: Mutex::default(),
+            asked: Mutex::default(),
             reading: AtomicUsize::new(0),
             storing: AtomicUsize::new(0),
             troubles: Mutex::default(),

@@ -35,6 +35,14 @@ const BEFORE_MS: u64 = 60 * 60 * 1_000;
 const AFTER_MS: u64 = 60_000;
 /// More gaps are not told apart.
 const MOST_GAPS: usize = 50;
+/// Longer ago nobody looks: as long as a forge keeps its list of what it sent. A machine that was away for months, or whose
+/// clock began in another year, is not told of all that was ever open.
+const LONGEST_AGO_MS: u64 = 3 * 24 * 60 * 60 * 1_000;
+
+/// From when on issues are looked at, at most.
+pub(super) fn looks_back_at_most(now_ms: u64) -> u64 {
+    now_ms.saturating_sub(LONGEST_AGO_MS + BEFORE_MS)
+}
 
 /// A time in which we may not have been reached (UTC ms, both ends included).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +52,14 @@ pub(super) struct Gap {
 }
 
 impl Gap {
+    /// What of it there can be now: clocks are set, forwards and back, and nothing was missed in a time that has not come.
+    /// None of one that is too long ago.
+    fn known_at(self, now_ms: u64) -> Option<Self> {
+        let oldest = now_ms.saturating_sub(LONGEST_AGO_MS);
+        let known = Self { from: self.from.clamp(oldest, now_ms), until: self.until.min(now_ms) };
+        (known.from <= known.until).then_some(known)
+    }
+
     /// From when on issues must be looked at.
     pub(super) fn looks_back_to(self) -> u64 {
         self.from.saturating_sub(BEFORE_MS)
@@ -165,10 +181,11 @@ impl Webhooks {
             let away = last.filter(is_gap).map(|last| Gap { from: last, until: now });
             for name in &trackers {
                 let refused = missed.get(name).into_iter().flatten().copied();
-                let new: Vec<Gap> = away.into_iter().chain(refused).collect();
-                if !new.is_empty() {
-                    let gaps = new.into_iter().fold(gaps_of(&*tx, name)?, with);
-                    set_gaps(tx, name, &gaps)?;
+                let known = gaps_of(&*tx, name)?;
+                let all = away.into_iter().chain(refused).fold(known.clone(), with);
+                let all: Vec<Gap> = all.into_iter().filter_map(|gap| gap.known_at(now)).collect();
+                if all != known {
+                    set_gaps(tx, name, &all)?;
                 }
             }
             meta::set(tx, UP, &now.to_string())
@@ -217,7 +234,8 @@ impl Webhooks {
         reach.lost_at = Some(now);
         let why = answer.err().unwrap_or_else(|| "somebody else answers there".to_owned());
         let trouble = format!(
-            "webhooks.address ({address}) does not lead here ({why}): what is in front of this gateway may be down"
+            "webhooks.address ({address}) does not lead here ({why}): what is in front of this gateway may be down. Where \
+             senders reach it and this machine alone does not: `mimir config set webhooks.address off`"
         );
         if reach.trouble.is_none() {
             tracing::warn!("{trouble}");
@@ -240,11 +258,11 @@ impl Webhooks {
         }
     }
 
-    /// Whether a request with that header is our own question.
+    /// Whether that is our own question, which waits for an answer.
     #[must_use]
-    pub fn is_its_own(&self, question: Option<&str>) -> bool {
+    pub fn is_its_own(&self, question: &str) -> bool {
         let mut reach = self.inner.reach.lock();
-        let is_own = question.is_some() && reach.asked.as_deref() == question;
+        let is_own = reach.asked.as_deref() == Some(question);
         if is_own {
             reach.asked = None;
         }
@@ -304,6 +322,22 @@ mod tests {
         }
         assert!(away.may_hide(None, Some(900 * MINUTE)) && !away.may_hide(None, Some(597 * MINUTE)));
         assert!(!away.is_seen_until(660 * MINUTE) && away.is_seen_until(661 * MINUTE));
+    }
+
+    #[test]
+    fn a_gap_ends_now_at_the_latest_and_begins_three_days_ago_at_the_earliest() {
+        let day = 24 * 60;
+        let now = 1_000 * day;
+        let known = |from: u64, until: u64| gap(from, until).known_at(now * MINUTE);
+        assert_eq!(known(now - 60, now - 5), Some(gap(now - 60, now - 5)));
+        // The clock was a month ahead, and is set back.
+        assert_eq!(known(now - 60, now + 30 * day), Some(gap(now - 60, now)));
+        assert_eq!(known(now + 29 * day, now + 30 * day), Some(gap(now, now)));
+        // It began in 1970, or was away for months.
+        assert_eq!(known(0, now), Some(gap(now - 3 * day, now)));
+        assert_eq!(known(0, now - 4 * day), None);
+        let back = known(0, now).map_or(0, Gap::looks_back_to);
+        assert_eq!(back, looks_back_at_most(now * MINUTE));
     }
 
     #[test]

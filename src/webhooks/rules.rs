@@ -11,6 +11,7 @@ use crate::model::loose;
 use crate::model::origin::Origin;
 use crate::model::run::{NewRun, RunInput, RunState, RunSubject};
 use crate::model::webhook::AuthorRight;
+use crate::sentry::Issue;
 use crate::store::webhooks::Waits;
 
 /// No cooldown is longer, however often it was doubled.
@@ -19,7 +20,10 @@ const LONGEST_COOLDOWN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub(super) const LIMITED_WITHIN_MS: u64 = 60 * 60 * 1_000;
 /// Whose turn would come later than that does not wait: what is that old is no alert any more, and whoever can write
 /// alerts could fill weeks.
-const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(super) const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// So many messages about the same wait together: whoever can write one can write a thousand.
+const MOST_TOGETHER: usize = 20;
 
 /// What is known of runs about the same, and of what a rule began.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +34,11 @@ pub struct History {
     pub ended: Vec<(RunState, u64)>,
     /// When the rule began runs within the last hour (UTC ms), the oldest first.
     pub begun: Vec<u64>,
-    /// How many wait for the rule already.
+    /// About how many matters something waits for the rule already, before it.
     pub waiting: usize,
-    /// Another message about the same that waits for the rule.
+    /// It has waited itself: it waits on, however late its turn was taken.
+    pub has_waited: bool,
+    /// Other messages about the same that wait for the rule, and came before it.
     pub waits: Option<Waits>,
 }
 
@@ -220,6 +226,23 @@ fn misfit(rule: &Rule, notice: &Notice, matter: &Matter) -> Option<String> {
     None
 }
 
+/// Whether a rule may take an issue that is told as that, as far as the tracker's list says what it is.
+pub(super) fn may_take(rule: &Rule, source: &str, news: &str, issue: &Issue) -> bool {
+    let is_told = match rule.catch_up {
+        Untold::All => true,
+        Untold::Missed => news == CATCH_UP,
+        Untold::Off => false,
+    };
+    let from = rule.from.as_deref();
+    let is_from = || from.is_none_or(|from| issue.project.as_deref().is_some_and(|said| matches(from, said)));
+    rule.source == source && is_told && is_from()
+}
+
+/// Whether we told it ourselves, after the tracker did not.
+pub(super) fn is_of_ours(event: &str) -> bool {
+    matches!(event.split('.').next(), Some(CATCH_UP | UNTOLD))
+}
+
 fn matches(pattern: &str, text: &str) -> bool {
     WildMatch::new_case_insensitive(pattern).matches(text)
 }
@@ -263,15 +286,24 @@ fn hindrance(rule: &Rule, known: &History, now_ms: u64) -> Option<Refusal> {
         let why = format!("the last run about it did not succeed, and nothing is tried before {at} UTC");
         return Some(why.into());
     }
-    // Its run sees to this one as well.
-    if let Some(Waits { id, until_ms }) = &known.waits {
+    // Its run sees to this one as well. They wait together: by then the first may fit no rule any more, or be of somebody who
+    // may not ask.
+    if let Some(Waits { id, until_ms, count }) = &known.waits {
         let at = crate::clock::utc(*until_ms);
-        return Some(format!("delivery {id} is about the same, and its turn comes at {at} UTC").into());
+        let why = format!("delivery {id} is about the same, and its turn comes at {at} UTC");
+        let turn = Turn { rule: mark(rule), at_ms: *until_ms };
+        return Some(match *count < MOST_TOGETHER {
+            true => Refusal { why, turn: Some(turn), fits: None },
+            false => format!("{why}; {count} wait for it already").into(),
+        });
     }
     let begun = known.begun.len();
+    let longest = now_ms.saturating_add(LONGEST_WAIT_MS);
     let at_ms = turn(rule, known)?;
+    // Where the limit was lowered, it is looked at once more after a day.
+    let at_ms = if known.has_waited { at_ms.min(longest) } else { at_ms };
     let why = format!("it has begun {begun} runs within the last hour, and {} is its limit", rule.limit);
-    if at_ms > now_ms.saturating_add(LONGEST_WAIT_MS) {
+    if at_ms > longest {
         let waiting = known.waiting;
         return Some(
             format!("{why}; {waiting} wait already, and its turn would not come within a day").into(),

@@ -188,7 +188,7 @@ fn one_that_goes_on_is_joined_whatever_stands_against_a_new_one() {
         ended: vec![(RunState::Failed, NOW)],
         begun: vec![NOW; 100],
         waiting: 100,
-        waits: None,
+        ..History::default()
     };
     assert!(decided(&alert(|_| {}), &[rule(|_| {})], history).is_ok());
 }
@@ -224,14 +224,24 @@ fn what_is_over_the_limit_waits_for_its_turn_behind_others_and_for_a_day_at_most
     }
     let late = turn(&[50, 20], 48).expect_err("a day and ten minutes");
     assert!(late.contains("48 wait already, and its turn would not come within a day"), "{late}");
+    // Whoever has waited is not told after a day that the day is too long.
+    let begun = vec![NOW - 50 * MINUTE, NOW - 20 * MINUTE];
+    let known = History { begun, waiting: 4_800, has_waited: true, ..History::default() };
+    let waits = refusal(&alert(|_| {}), &[rule(|rule| rule.limit = 2)], known).expect_err("not yet");
+    assert_eq!(waits.turn.map(|turn| turn.at_ms - NOW), Some(24 * HOUR), "{}", waits.why);
 }
 
 #[test]
-fn one_about_the_same_that_waits_is_enough() {
-    let waits = Waits { id: "wh_1".into(), until_ms: NOW + HOUR };
-    let known = History { waits: Some(waits), ..History::default() };
-    let refused = refusal(&alert(|_| {}), &[rule(|_| {})], known).expect_err("one is enough");
-    assert!(refused.why.contains("delivery wh_1 is about the same") && refused.turn.is_none(), "{refused:?}");
+fn those_about_the_same_wait_together_up_to_a_number() {
+    let refused = |count| {
+        let waits = Waits { id: "wh_1".into(), until_ms: NOW + HOUR, count };
+        let known = History { waits: Some(waits), ..History::default() };
+        refusal(&alert(|_| {}), &[rule(|_| {})], known).expect_err("not now")
+    };
+    let (some, many) = (refused(19), refused(20));
+    assert_eq!(some.turn.map(|turn| turn.at_ms), Some(NOW + HOUR));
+    assert!(some.why.contains("delivery wh_1 is about the same"), "{}", some.why);
+    assert!(many.turn.is_none() && many.why.contains("20 wait for it already"), "{many:?}");
 }
 
 #[test]

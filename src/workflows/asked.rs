@@ -434,10 +434,15 @@ fn title_line(text: &str) -> String {
     if title.len() < line.trim().len() { format!("{title}…") } else { title }
 }
 
-/// Whether a yes to that is a yes to what a run is held for.
+/// Whether a yes to that is a yes to what a run is held for. A commit may be cut short; what stands behind it (where it
+/// goes, and by its sign what is asked) must be said as well.
 fn is_meant(subject: &str, said: &str) -> bool {
     const SHORTEST: usize = 7;
-    said == subject || said.len() >= SHORTEST && subject.starts_with(said)
+    fn parts(text: &str) -> (&str, &str) {
+        text.split_at(text.find(['@', ':']).unwrap_or(text.len()))
+    }
+    let ((commit, rest), (begin, said_rest)) = (parts(subject), parts(said));
+    said == subject || rest == said_rest && begin.len() >= SHORTEST && commit.starts_with(begin)
 }
 
 #[cfg(test)]
@@ -538,5 +543,19 @@ mod tests {
             !is_meant(later, shown) && !is_meant(later, "") && !is_meant(shown, "0") && !is_meant("", shown)
         );
         assert!(is_meant("", ""), "a gate that is about nothing else");
+    }
+
+    #[test]
+    fn a_yes_is_for_where_it_goes_and_for_what_was_asked() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let (merge, elsewhere) = (format!("{commit}@main"), format!("{commit}:release"));
+        assert!(is_meant(&merge, &merge) && is_meant(&merge, "0123456@main"));
+        assert!(is_meant(&elsewhere, "0123456:release"));
+        for other in
+            [commit, "0123456", "0123456@", "0123456@release", "0123456:main", "0123456@mai", "@main"]
+        {
+            assert!(!is_meant(&merge, other), "{other}");
+        }
+        assert!(!is_meant(commit, &merge) && !is_meant(&elsewhere, "0123456@release"));
     }
 }

@@ -25,6 +25,7 @@ mod running;
 mod runs;
 mod send;
 pub mod terminal;
+mod typed;
 mod ui;
 mod views;
 pub mod world;

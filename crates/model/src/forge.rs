@@ -427,6 +427,21 @@ pub struct NewPull {
     pub is_draft: bool,
 }
 
+/// A merge that is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewMerge {
+    /// The commit that was approved.
+    pub head: String,
+    /// The branch that it was approved for.
+    pub base: String,
+    /// How.
+    pub method: MergeMethod,
+    /// What the commit is called that it becomes, where one is made for it.
+    pub title: String,
+    /// What that says besides.
+    pub message: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,9 +64,12 @@ pub async fn receive(
     Path(source): Path<String>,
     request: Request,
 ) -> Response {
-    let question = request.headers().get(ASKS_ITSELF).and_then(|value| value.to_str().ok());
-    if webhooks.is_its_own(question) {
-        return StatusCode::NO_CONTENT.into_response();
+    if let Some(question) = request.headers().get(ASKS_ITSELF) {
+        // One that comes too late, or is of another gateway behind the same address, is nobody's message either.
+        return match question.to_str().is_ok_and(|question| webhooks.is_its_own(question)) {
+            true => StatusCode::NO_CONTENT.into_response(),
+            false => request::unknown_route(request).await.into_response(),
+        };
     }
     match take(&webhooks, &source, request).await {
         Ok(taken) => {

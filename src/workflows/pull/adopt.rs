@@ -29,6 +29,11 @@ impl Wanted<'_> {
         is_by_us && pull.body.contains(self.marker)
     }
 
+    /// Whether somebody else opened it; where nobody says who we are, one that does not say that it is the run's.
+    pub(super) fn is_of_another(&self, pull: &PullRequest) -> bool {
+        self.login.map_or_else(|| !self.is_ours(pull), |login| name(login) != name(&pull.author))
+    }
+
     /// Whether it does what ours does, whoever opened it: the same commit, to the same branch.
     pub(super) fn fits(&self, pull: &PullRequest) -> bool {
         pull.state == OpenState::Open
@@ -77,7 +82,9 @@ mod tests {
         let mut ours = pull(1, "Mimir-Bot", &format!("why\n\n{MARKER}"));
         assert!(wanted(Some("mimir-bot")).is_ours(&ours));
         assert!(!wanted(Some("ann")).is_ours(&ours));
-        assert!(!wanted(Some("mimir-bot")).is_ours(&pull(1, "mimir-bot", "")));
+        let edited = pull(1, "mimir-bot", "");
+        assert!(!wanted(Some("mimir-bot")).is_ours(&edited) && wanted(Some("ann")).is_of_another(&edited));
+        assert!(!wanted(Some("Mimir-Bot")).is_of_another(&edited) && wanted(None).is_of_another(&edited));
         // Ours stays so, wherever somebody sends it and whatever is pushed to it.
         (ours.base_ref, ours.head_sha) = ("release".to_owned(), "bb".to_owned());
         assert!(wanted(Some("mimir-bot")).is_ours(&ours) && !wanted(None).is_ours(&ours));

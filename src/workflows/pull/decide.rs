@@ -3,11 +3,12 @@
 use super::facts::PullFacts;
 use super::hearing;
 use super::judged::{approvals, blockers};
-use super::memory::{Heard, Memory, Work, WorkKind};
+use super::memory::{Came, Heard, Memory, Work, WorkKind};
 use super::policy::{self, Lack, Look};
 use super::settings::{Conflicts, FollowSettings, MergePolicy, MergeSettings, NoChecks};
 use super::speakers::{Command, name};
 use super::words::one_line;
+use super::yes;
 use crate::model::forge::{CheckState, Checks, OpenState};
 use crate::model::run::{Evidence, RunProgress};
 
@@ -108,6 +109,8 @@ pub enum Step {
     HandOver {
         /// For which commit.
         head: String,
+        /// What a yes to one more try is for.
+        yes: String,
         /// Why, in a sentence without a full stop.
         why: String,
     },
@@ -118,15 +121,22 @@ pub enum Step {
     },
     /// A person is asked.
     AskMerge {
-        /// Which commit their yes is bound to.
-        head: String,
+        /// What their yes is for.
+        yes: String,
         /// What there is to know, in a sentence.
         why: String,
     },
-    /// It is merged, if it is still that commit.
+    /// It is merged, if it is still that commit and goes there.
     Merge {
         /// Which.
         head: String,
+        /// To which branch.
+        base: String,
+    },
+    /// Somebody who may not write had opened it in our place, and closed it: one of our own is opened.
+    OpenOwn {
+        /// Who.
+        by: String,
     },
     /// It is over.
     Ended(Ending),
@@ -193,16 +203,16 @@ impl Case<'_> {
     }
 
     /// A yes, a review and green checks were for the branch that it went to. Where somebody sent it elsewhere, people have to
-    /// see to it: nothing is merged there with a right of ours. Whoever lets it go on says yes to the other branch as well, and is
-    /// asked once more before the merge.
+    /// see to it: nothing is merged there with a right of ours. Whoever lets it go on says yes to that branch by its name, and
+    /// is asked once more before the merge, whatever the policy.
     fn moved(&self) -> Option<Step> {
         let (was, is) = (self.memory.base.as_ref()?, &self.facts.pull.base_ref);
-        (was != is && !self.is_to_go_on()).then(|| {
-            self.hand_over(format!(
-                "it was sent to {}, and was opened for {}",
-                one_line(is, 100),
-                one_line(was, 100)
-            ))
+        let yes = yes::to_go_on_for(self.head, is);
+        let is_meant = self.progress.approved.get(FOLLOW_GATE) == Some(&yes);
+        (was != is && !is_meant).then(|| Step::HandOver {
+            head: self.head.to_owned(),
+            yes,
+            why: format!("it was sent to {}, and was opened for {}", one_line(is, 100), one_line(was, 100)),
         })
     }
 
@@ -212,7 +222,13 @@ impl Case<'_> {
             let commit = pull.merge_commit.clone().unwrap_or_else(|| pull.head_sha.clone());
             return Some(Step::Ended(Ending::Merged(commit)));
         }
-        (pull.state == OpenState::Closed).then_some(Step::Ended(Ending::Closed))
+        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no.
+        let is_strangers =
+            self.memory.is_of_another(&self.facts.own, &pull.author) && !self.facts.may_write(&pull.author);
+        (pull.state == OpenState::Closed).then(|| match is_strangers {
+            true => Step::OpenOwn { by: pull.author.clone() },
+            false => Step::Ended(Ending::Closed),
+        })
     }
 
     fn heard(&self) -> Vec<(&String, &Heard)> {
@@ -246,8 +262,11 @@ impl Case<'_> {
         self.is_to_go_on().then(|| Step::GoOn { head: self.head.to_owned() })
     }
 
+    /// Whether somebody wants it tried once more with this commit, for the branch that it goes to.
     fn is_to_go_on(&self) -> bool {
-        self.progress.approved.get(FOLLOW_GATE).is_some_and(|head| head == self.head)
+        let base = &self.facts.pull.base_ref;
+        let known = [yes::to_go_on(self.head), yes::to_go_on_for(self.head, base)];
+        self.progress.approved.get(FOLLOW_GATE).is_some_and(|yes| known.contains(yes))
     }
 
     /// The forge has not seen yet what was pushed: what it says is about the old commit.
@@ -310,20 +329,35 @@ impl Case<'_> {
         })
     }
 
+    /// What the agent made of this commit's red checks.
+    fn what_came_of_it(&self) -> String {
+        match self.memory.red_came.as_ref().filter(|(head, _)| head == self.head) {
+            Some((_, Came::Failed(why))) => format!("the agent did not mend it: {}", one_line(why, 150)),
+            _ => "the agent found nothing to change".to_owned(),
+        }
+    }
+
     /// A round that no person asked for.
     fn round(&self, kind: WorkKind, evidence: Vec<Evidence>) -> Step {
         let until_now = self.progress.red_heads.len() + self.memory.conflict_heads.len();
         let most = self.rules.follow.check_rounds;
         if until_now >= usize::try_from(most).unwrap_or(usize::MAX) {
+            let now = match kind {
+                WorkKind::Checks => red(&self.facts.checks),
+                WorkKind::Conflict => {
+                    format!("it cannot be merged with {}", one_line(&self.facts.pull.base_ref, 100))
+                }
+                WorkKind::Review => String::new(),
+            };
             return self.hand_over(format!(
-                "red checks and conflicts were worked on {most} times without a word of yours, which is the limit"
+                "{now}, after red checks and conflicts were worked on {most} times without a word of yours, which is the limit"
             ));
         }
         Step::WorkIn(self.work(kind, evidence))
     }
 
     fn hand_over(&self, why: String) -> Step {
-        Step::HandOver { head: self.head.to_owned(), why }
+        Step::HandOver { head: self.head.to_owned(), yes: yes::to_go_on(self.head), why }
     }
 
     /// Nothing when its checks are green, or there are none and that is fine.
@@ -348,9 +382,7 @@ impl Case<'_> {
                     return Some(self.wait("the other checks", Some(others)));
                 }
                 if self.progress.red_heads.iter().any(|head| head == self.head) {
-                    return Some(
-                        self.hand_over("checks are red, and the agent found nothing to change".into()),
-                    );
+                    return Some(self.hand_over(format!("{}, and {}", red(checks), self.what_came_of_it())));
                 }
                 Some(self.round(WorkKind::Checks, failed(checks)))
             }
@@ -407,10 +439,11 @@ impl Case<'_> {
         if self.memory.merge_tries >= MOST_MERGE_TRIES {
             return self.hand_over("the forge says again and again that it cannot be merged yet".into());
         }
-        let is_approved = self.progress.approved.get(MERGE_GATE).is_some_and(|yes| *yes == head);
+        let base = self.facts.pull.base_ref.clone();
+        let is_approved = self.progress.approved.get(MERGE_GATE) == Some(&yes::to_merge(&head, &base));
         match merge.policy {
             MergePolicy::Never => self.wait("somebody to merge it at the forge", None),
-            MergePolicy::Person | MergePolicy::Auto if is_approved => Step::Merge { head },
+            MergePolicy::Person | MergePolicy::Auto if is_approved => Step::Merge { head, base },
             MergePolicy::Person => {
                 let yes = approvals(self.facts, self.rules.follow, None).len();
                 if yes < usize::try_from(merge.approvals).unwrap_or(usize::MAX) {
@@ -430,19 +463,20 @@ impl Case<'_> {
                 match later {
                     _ if !others.is_empty() => self.ask_merge(&others),
                     Some(what) => self.wait(what, None),
-                    None => Step::Merge { head },
+                    None => Step::Merge { head, base },
                 }
             }
         }
     }
 
     fn ask_merge(&self, lacks: &[String]) -> Step {
-        let known = policy::summary(self.facts, self.rules.into());
+        let known = policy::summary(self.facts, self.memory, self.rules.into());
         let lacks = match lacks {
             [] => String::new(),
             lacks => format!("; mimir does not merge it by itself: {}", lacks.join(", ")),
         };
-        Step::AskMerge { head: self.head.to_owned(), why: format!("{known}{lacks}") }
+        let yes = yes::to_merge(self.head, &self.facts.pull.base_ref);
+        Step::AskMerge { yes, why: format!("{known}{lacks}") }
     }
 
     fn wait(&self, why: &str, at_most: Option<u64>) -> Step {
@@ -459,6 +493,16 @@ impl Case<'_> {
         let until = self.now.saturating_add(pause);
         at_most.map_or(until, |most| until.min(most)).max(self.now.saturating_add(1_000))
     }
+}
+
+/// Which checks are red, in words.
+fn red(checks: &Checks) -> String {
+    let mut names: Vec<&str> = checks.failed().map(|check| check.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let is_one = names.len() == 1;
+    let named = policy::named(names.into_iter());
+    if is_one { format!("check {named} is red") } else { format!("checks {named} are red") }
 }
 
 fn failed(checks: &Checks) -> Vec<Evidence> {

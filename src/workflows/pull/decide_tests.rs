@@ -10,6 +10,7 @@ use super::hearing::take_in;
 use super::memory::{Came, Memory, Work, WorkKind};
 use super::settings::{Conflicts, FollowSettings, MergePolicy, MergeSettings, NoChecks};
 use super::speakers::Command;
+use super::yes::{to_go_on, to_go_on_for, to_merge};
 use crate::model::forge::{
     ChangedFile, Check, CheckKind, CheckState, Checks, Comment, CommentKind, OpenState, Permission,
     PullRequest, Review, ReviewState,
@@ -164,6 +165,10 @@ fn why(step: &Step) -> &str {
     }
 }
 
+fn merge_of(number: u64) -> Step {
+    Step::Merge { head: head(number), base: "main".to_owned() }
+}
+
 fn work(step: Step) -> Work {
     match step {
         Step::WorkIn(work) => work,
@@ -184,6 +189,25 @@ fn what_is_over_is_over() {
 }
 
 #[test]
+fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_all() {
+    let closed_by = |author: &str| {
+        let mut case = Case::new();
+        (case.facts.pull.author, case.facts.pull.state) = (author.into(), OpenState::Closed);
+        case.step()
+    };
+    assert_eq!(closed_by("Mimir-Bot"), Step::Ended(Ending::Closed));
+    assert_eq!(closed_by("ben"), Step::Ended(Ending::Closed));
+    assert_eq!(closed_by("eve"), Step::OpenOwn { by: "eve".into() });
+    // Where nobody says who we are, it was noted whose it was.
+    let mut case = Case::new();
+    (case.facts.own, case.facts.pull.state) = (String::new(), OpenState::Closed);
+    case.facts.pull.author = "eve".into();
+    assert_eq!(case.step(), Step::Ended(Ending::Closed));
+    case.memory.adopted = Some("eve".into());
+    assert_eq!(case.step(), Step::OpenOwn { by: "eve".into() });
+}
+
+#[test]
 fn red_checks_are_worked_on_three_times_and_then_handed_over() {
     let red = vec![check("lint", CheckState::Failed), check("test", CheckState::Passed)];
     let mut case = Case::new().checks(red);
@@ -198,7 +222,7 @@ fn red_checks_are_worked_on_three_times_and_then_handed_over() {
     (case.facts.pull.head_sha, case.facts.checks_of) = (head(4), head(4));
     let step = case.step();
     assert!(matches!(&step, Step::HandOver { head: at, .. } if *at == head(4)), "{step:?}");
-    assert!(why(&step).contains("3 times"), "{step:?}");
+    assert!(why(&step).contains("3 times") && why(&step).starts_with("check lint is red, after"), "{step:?}");
     // A word of a person counts from then on.
     case.facts.comments = vec![said(1, "ana", "the linter is set up wrongly, use the other one")];
     let spoken = work(case.step());
@@ -212,7 +236,13 @@ fn red_checks_are_worked_on_three_times_and_then_handed_over() {
 fn a_commit_whose_checks_stay_red_is_not_worked_on_twice() {
     let mut case = Case::new().checks(vec![check("test", CheckState::Failed)]);
     case.progress.red_heads = vec![head(1)];
-    assert!(why(&case.step()).contains("found nothing to change"));
+    let said = "check test is red, and the agent found nothing to change";
+    assert_eq!(why(&case.step()), said);
+    // What it is known to have tried is said, and which they are.
+    case.facts.checks.all.extend(["b", "a", "c", "test"].map(|name| check(name, CheckState::Failed)));
+    case.memory.red_came = Some((head(1), Came::Failed("`make test` stays red".into())));
+    let said = "checks a, b, c and 1 more are red, and the agent did not mend it: `make test` stays red";
+    assert_eq!(why(&case.step()), said);
 }
 
 #[test]
@@ -294,6 +324,27 @@ fn checks_that_have_just_become_green_may_not_be_all_there_are() {
     (case.facts.pull.head_sha, case.facts.checks_of) = (head(2), head(2));
     case.look();
     assert!(why(&case.decided()).contains("other checks"));
+}
+
+#[test]
+fn whoever_has_the_same_checks_run_again_does_not_begin_the_time_anew() {
+    let mut case = Case::auto();
+    case.look();
+    for _ in 0..3 {
+        case.now += 15_000;
+        case.facts.checks.all.push(check("test", CheckState::Pending));
+        case.look();
+        assert!(why(&case.decided()).contains("it waits for checks"), "what runs again is not green");
+        case.now += 15_000;
+        case.facts.checks.all.iter_mut().for_each(|check| check.state = CheckState::Passed);
+        case.look();
+    }
+    assert_eq!(case.memory.green_since(&head(1)), Some(START), "{:?}", case.facts.checks);
+    assert_eq!(case.decided(), merge_of(1));
+    // One that failed meanwhile is another matter.
+    case.facts.checks.all[0].state = CheckState::Failed;
+    case.look();
+    assert_eq!(case.memory.green_since(&head(1)), None);
 }
 
 #[test]
@@ -430,6 +481,43 @@ fn reviews_are_worked_in_five_times_and_then_handed_over() {
 }
 
 #[test]
+fn a_yes_to_one_question_is_none_to_another() {
+    let mut case = Case::auto();
+    case.look();
+    case.facts.pull.base_ref = "release".into();
+    let elsewhere = |case: &mut Case| match case.step() {
+        Step::HandOver { yes, why, .. } => {
+            assert!(why.contains("it was sent to release, and was opened for main"), "{why}");
+            yes
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(elsewhere(&mut case), to_go_on_for(&head(1), "release"));
+    // One more try, as it was asked for before, or for yet another branch.
+    for yes in [to_go_on(&head(1)), to_go_on_for(&head(1), "prod"), to_merge(&head(1), "release")] {
+        case.progress.approved = [(FOLLOW_GATE.to_owned(), yes.clone())].into();
+        assert_eq!(elsewhere(&mut case), to_go_on_for(&head(1), "release"), "{yes}");
+    }
+    case.progress.approved.insert(FOLLOW_GATE.into(), to_go_on_for(&head(1), "release"));
+    assert_eq!(case.step(), Step::GoOn { head: head(1) });
+    case.memory.base = Some("release".into());
+    case.memory.go_on(&mut case.progress, FOLLOW_GATE, case.now);
+    // What was said of it was said of the branch that it was opened for: a person is asked, whatever the policy.
+    let step = case.step();
+    assert!(matches!(&step, Step::AskMerge { yes, .. } if *yes == to_merge(&head(1), "release")), "{step:?}");
+    assert!(
+        why(&step).contains("into release?") && why(&step).contains("it was opened for main"),
+        "{step:?}"
+    );
+    for yes in [to_merge(&head(1), "main"), head(1)] {
+        case.progress.approved.insert(MERGE_GATE.into(), yes.clone());
+        assert!(matches!(case.step(), Step::AskMerge { .. }), "{yes}");
+    }
+    case.progress.approved.insert(MERGE_GATE.into(), to_merge(&head(1), "release"));
+    assert_eq!(case.step(), Step::Merge { head: head(1), base: "release".into() });
+}
+
+#[test]
 fn commands_are_obeyed_in_the_order_in_which_they_were_said() {
     let mut case = Case::new().with(vec![
         said(2, "ben", "@mimir resume"),
@@ -526,7 +614,8 @@ fn conflicts_are_worked_on_or_handed_over() {
 fn a_person_says_that_it_is_merged_and_as_what() {
     let mut case = Case::new();
     let step = case.step();
-    assert!(matches!(&step, Step::AskMerge { head: at, .. } if *at == head(1)), "{step:?}");
+    assert!(matches!(&step, Step::AskMerge { yes, .. } if *yes == to_merge(&head(1), "main")), "{step:?}");
+    assert!(why(&step).starts_with("merge pull request #7 at 0000000 into main?"), "{step:?}");
     assert!(
         why(&step).contains("13 lines in 2 files") && why(&step).contains("no approving review"),
         "{step:?}"
@@ -536,7 +625,9 @@ fn a_person_says_that_it_is_merged_and_as_what() {
     case.progress.approved.insert(MERGE_GATE.into(), String::new());
     assert!(matches!(case.step(), Step::AskMerge { .. }), "a yes for nothing");
     case.progress.approved.insert(MERGE_GATE.into(), head(1));
-    assert_eq!(case.step(), Step::Merge { head: head(1) });
+    assert!(matches!(case.step(), Step::AskMerge { .. }), "a yes for that commit, wherever it goes");
+    case.progress.approved.insert(MERGE_GATE.into(), to_merge(&head(1), "main"));
+    assert_eq!(case.step(), merge_of(1));
     case.memory.refused = Some((head(1), "a rule says no".into()));
     assert!(why(&case.step()).contains("a rule says no"));
     case.merge = Some(MergeSettings { policy: MergePolicy::Never, ..MergeSettings::default() });
@@ -564,7 +655,7 @@ fn as_many_reviews_as_are_wanted_come_before_the_question() {
 
 #[test]
 fn auto_merges_what_is_small_tested_green_and_approved_and_nothing_else() {
-    assert_eq!(Case::auto().step(), Step::Merge { head: head(1) });
+    assert_eq!(Case::auto().step(), merge_of(1));
     type Change = fn(&mut Case);
     let cases: &[(&str, Change)] = &[
         ("an approving review", |case| case.facts.reviews.clear()),
@@ -578,6 +669,7 @@ fn auto_merges_what_is_small_tested_green_and_approved_and_nothing_else() {
             case.facts.reviews.push(review(2, "ben", ReviewState::ChangesRequested, &head(1)));
         }),
         ("anybody can report errors", |case| case.is_reported = true),
+        ("somebody else opened it", |case| case.facts.pull.author = "ben".into()),
         ("somebody else pushed", |case| case.progress.commit = Some(head(5))),
         ("can be merged", |case| case.facts.pull.mergeable = None),
         ("its files are not known", |case| case.facts.change = None),
@@ -605,7 +697,7 @@ fn auto_merges_what_is_small_tested_green_and_approved_and_nothing_else() {
     let mut case = Case::auto();
     case.is_reported = true;
     case.merge.iter_mut().for_each(|merge| merge.reported_errors = true);
-    assert_eq!(case.step(), Step::Merge { head: head(1) });
+    assert_eq!(case.step(), merge_of(1));
 }
 
 fn change(case: &mut Case, path: &str, added: u64) {
@@ -701,7 +793,7 @@ impl Case {
             Happens::Mergeable(mergeable) => self.facts.pull.mergeable = *mergeable,
             Happens::ApprovesMerge(now) => {
                 let commit = if *now { self.facts.pull.head_sha.clone() } else { head(0) };
-                self.progress.approved.insert(MERGE_GATE.into(), commit);
+                self.progress.approved.insert(MERGE_GATE.into(), to_merge(&commit, "main"));
             }
             Happens::GoesOn => {
                 self.progress.approved.insert(FOLLOW_GATE.into(), self.facts.pull.head_sha.clone());
@@ -745,9 +837,9 @@ impl Case {
                     }
                     return Ok(());
                 }
-                Step::Merge { head: at } => {
-                    prop_assert_eq!(&at, &self.facts.pull.head_sha);
-                    let is_person = self.progress.approved.get(MERGE_GATE) == Some(&at);
+                Step::Merge { head: at, base } => {
+                    prop_assert_eq!((&at, base.as_str()), (&self.facts.pull.head_sha, "main"));
+                    let is_person = self.progress.approved.get(MERGE_GATE) == Some(&to_merge(&at, "main"));
                     let is_reviewed = self.facts.reviews.iter().any(|review| {
                         let has_a_say = ["ana", "ben"].contains(&review.author.as_str());
                         review.state == ReviewState::Approved && review.commit == at && has_a_say
@@ -760,7 +852,7 @@ impl Case {
                     counted.ended = true;
                     return Ok(());
                 }
-                Step::Ended(_) => {
+                Step::Ended(_) | Step::OpenOwn { .. } => {
                     counted.ended = true;
                     return Ok(());
                 }

@@ -69,13 +69,22 @@ pub async fn look(
     };
     let mut facts = PullFacts { checks_of: pull.head_sha.clone(), own, pull, ..PullFacts::default() };
     if facts.pull.state == OpenState::Closed {
+        let author = facts.pull.author.clone();
+        if !facts.pull.merged && memory.is_of_another(&facts.own, &author) {
+            // Whether it was theirs to close. Of whom nothing is told, it was not.
+            let permission = match forge.permission(&author).await {
+                Err(ForgeError::Auth(_)) => Permission::None,
+                other => other?,
+            };
+            facts.permissions.insert(name(&author), permission);
+        }
         return Ok(facts);
     }
     if forge.kind() == ForgeKind::Gitea && facts.pull.is_draft && facts.pull.mergeable == Some(false) {
         // It says so of every draft.
         facts.pull.mergeable = None;
     }
-    facts.checks = forge.checks(&facts.checks_of).await?;
+    facts.checks = forge.checks(&facts.checks_of, &facts.pull.head_ref).await?;
     facts.reviews = unless_too_much(forge.reviews(number).await, &mut facts.too_much)?.unwrap_or_default();
     facts.comments = unless_too_much(forge.comments(number).await, &mut facts.too_much)?.unwrap_or_default();
     let all = to_ask(&facts, memory, answered, now);

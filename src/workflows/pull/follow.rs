@@ -6,8 +6,9 @@ use super::facts::{PullFacts, look};
 use super::hearing::take_in;
 use super::memory::Memory;
 use super::merging::merge;
+use super::open;
 use super::outside::of_forge;
-use super::place::{Place, place};
+use super::place::{Place, place, settings_of};
 use super::rounds::work_in;
 use super::say::{acknowledge, hand_over, say};
 use super::settings::{FollowSettings, MergeSettings};
@@ -56,6 +57,13 @@ pub(super) async fn drive<C: StageContext, W: Worker>(
     cx: &mut C,
     deps: &PullDeps<W>,
 ) -> Result<Driven, StageError> {
+    if cx.progress().pull.is_none() && Memory::of(cx.progress()).is_lost {
+        let opening = settings_of(cx.workflow(), "pull_request")?;
+        match open::perform(&opening, cx, deps).await? {
+            Outcome::Done => {}
+            outcome => return Ok(Driven::Outcome(outcome)),
+        }
+    }
     let place = place(cx, deps).await?;
     for _ in 0..MOST_ACTS {
         let now = cx.now_ms();
@@ -189,18 +197,25 @@ async fn act<C: StageContext, W: Worker>(
             Ok(None)
         }
         Step::WorkIn(work) => Ok(work_in(work, facts, place, cx, deps).await?.map(Driven::Outcome)),
-        Step::HandOver { head, why } => {
-            hand_over(&head, &why, place, cx, deps).await?;
-            outcome(Outcome::Hold { gate: FOLLOW_GATE.to_owned(), subject: head, why })
+        Step::HandOver { head, yes, why } => {
+            hand_over((&head, &yes), &why, place, cx, deps).await?;
+            outcome(Outcome::Hold { gate: FOLLOW_GATE.to_owned(), subject: yes, why })
         }
         Step::Ready { .. } => Ok(Some(Driven::Ready)),
-        Step::AskMerge { head, why } => {
-            outcome(Outcome::Hold { gate: MERGE_GATE.to_owned(), subject: head, why })
+        Step::AskMerge { yes, why } => {
+            outcome(Outcome::Hold { gate: MERGE_GATE.to_owned(), subject: yes, why })
         }
-        Step::Merge { head } => match merging {
-            Some(settings) => Ok(merge(&head, settings, place, cx, deps).await?.map(Driven::Outcome)),
+        Step::Merge { head, base } => match merging {
+            Some(settings) => {
+                Ok(merge((&head, &base), settings, place, cx, deps).await?.map(Driven::Outcome))
+            }
             None => Ok(Some(Driven::Ready)),
         },
+        Step::OpenOwn { by } => {
+            let why = lose(&by, place, cx).await?;
+            // The next pass opens it, and knows it by its number.
+            outcome(Outcome::Wait { until: cx.now_ms(), why })
+        }
         Step::Ended(ending) => end(ending, facts, place, cx, deps).await.map(Some),
     }
 }
@@ -223,6 +238,23 @@ async fn go_on<C: StageContext>(head: &str, base: &str, cx: &mut C) -> Result<()
     memory.go_on(cx.progress(), FOLLOW_GATE, now);
     memory.keep(cx.progress());
     cx.save("decision", format!("tried once more at {}", short(head)), None).await
+}
+
+/// What somebody opened in our place is closed: it is forgotten before another one is opened. Says so.
+async fn lose<C: StageContext>(by: &str, place: &Place, cx: &mut C) -> Result<String, StageError> {
+    let mut memory = Memory::of(cx.progress());
+    memory.lose_pull(cx.progress());
+    memory.keep(cx.progress());
+    for gate in [FOLLOW_GATE, MERGE_GATE] {
+        cx.progress().approved.remove(gate);
+    }
+    let text = format!(
+        "pull request #{}, which {} had opened, was closed: mimir opens one of its own",
+        place.number,
+        one_line(by, 60)
+    );
+    cx.save("decision", text.clone(), Some(place.url.clone())).await?;
+    Ok(text)
 }
 
 /// It is no draft any more, and people are asked.

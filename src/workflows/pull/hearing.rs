@@ -29,7 +29,8 @@ pub fn take_in(
     if !facts.own.is_empty() {
         memory.own.get_or_insert_with(|| facts.own.clone());
     }
-    memory.base.get_or_insert_with(|| facts.pull.base_ref.clone());
+    let base = memory.base.get_or_insert_with(|| facts.pull.base_ref.clone()).clone();
+    memory.opened_for.get_or_insert(base);
     if facts.pull.mergeable == Some(false) {
         memory.conflict_since.get_or_insert(now);
     } else {

@@ -112,8 +112,14 @@ pub struct Green {
 pub struct Memory {
     /// The name that we have at the forge.
     pub own: Option<String>,
-    /// Which branch it goes to, as it was opened.
+    /// Which branch it goes to: as it was opened, or as a person let it go on since.
     pub base: Option<String>,
+    /// Which branch it was opened for.
+    pub opened_for: Option<String>,
+    /// Who opened it in our place.
+    pub adopted: Option<String>,
+    /// It was of somebody else, who closed it: one of our own is opened.
+    pub is_lost: bool,
     /// The newest commit that was seen,
     pub head: String,
     /// and since when (UTC ms).
@@ -134,6 +140,8 @@ pub struct Memory {
     pub conflict_since: Option<u64>,
     /// What was pushed last.
     pub pushed: Option<Pushed>,
+    /// A head whose red checks were worked on last, and what came of that.
+    pub red_came: Option<(String, Came)>,
     /// Heads whose conflicts were worked on since a person said something.
     pub conflict_heads: Vec<String>,
     /// Heads for which a review was asked for.
@@ -188,15 +196,22 @@ impl Memory {
         }
     }
 
-    /// How the checks of the newest commit are now: from then on, if they are green and were not.
+    /// How the checks of the newest commit are now: from then on, if they are green and others were or none. Meanwhile they
+    /// may have been run again.
     pub fn note_checks(&mut self, checks: &Checks, now: u64) {
-        if checks.state() != CheckState::Passed {
-            self.green = None;
-            return;
+        match checks.state() {
+            CheckState::Passed => {}
+            CheckState::Pending => return,
+            CheckState::Failed => {
+                self.green = None;
+                return;
+            }
         }
-        // One that was run again is the same.
+        // One that was run again is the same, however often it stands there: whoever can begin one again would begin the
+        // time anew that others are waited for.
         let mut all: Vec<_> = checks.all.iter().map(|check| (&check.name, check.kind)).collect();
         all.sort_unstable_by_key(|(name, kind)| (*name, <&str>::from(*kind)));
+        all.dedup();
         let mut hasher = DefaultHasher::new();
         all.hash(&mut hasher);
         let (of, set) = (self.head.clone(), hasher.finish());
@@ -204,6 +219,22 @@ impl Memory {
         if !is_same {
             self.green = Some(Green { of, set, since: now });
         }
+    }
+
+    /// Whether somebody else opened it.
+    #[must_use]
+    pub fn is_of_another(&self, own: &str, author: &str) -> bool {
+        self.adopted.is_some() || (!own.is_empty() && !author.is_empty() && name(own) != name(author))
+    }
+
+    /// Its pull request counts no more, and another one is opened from the same branch: what hangs on the one that it was
+    /// goes.
+    pub fn lose_pull(&mut self, progress: &mut RunProgress) {
+        (self.base, self.opened_for, self.adopted, self.is_lost) = (None, None, None, true);
+        (self.refused, self.merge_tries) = (None, 0);
+        self.asked_review.clear();
+        progress.pull = None;
+        progress.handed_over.clear();
     }
 
     /// Since when the same checks of that commit are green (UTC ms), if they are.
@@ -238,6 +269,9 @@ impl Memory {
             if let Some(pull) = &mut progress.pull {
                 pull.head.clone_from(commit);
             }
+        }
+        if let (WorkKind::Checks, Some(came)) = (work.kind, &work.came) {
+            self.red_came = Some((work.head.clone(), came.clone()));
         }
         self.work = (!work.answers.is_empty()).then(|| work.clone());
     }

@@ -3,12 +3,11 @@
 use super::PullDeps;
 use super::follow::{Driven, drive};
 use super::outside::of_forge;
-use super::place::place;
-use super::settings::{FollowSettings, MergeSettings};
+use super::place::{place, settings_of};
+use super::settings::MergeSettings;
 use super::words::one_line;
 use super::worker::Worker;
 use crate::forge::ForgeError;
-use crate::workflows::definition::Workflow;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
 /// Branches that mimir made; no other one is taken away.
@@ -27,7 +26,8 @@ pub async fn perform<C: StageContext, W: Worker>(
 ) -> Result<Outcome, StageError> {
     let is_merged = cx.progress().pull.as_ref().is_some_and(|pull| pull.merged.is_some());
     if !is_merged {
-        let follow = follow_settings(cx.workflow())?;
+        // As the stage `follow` has them: what comes while a person is asked is worked in the same way.
+        let follow = settings_of(cx.workflow(), "follow")?;
         match drive(&follow, Some(settings), cx, deps).await? {
             Driven::Outcome(outcome) => return Ok(outcome),
             Driven::Ready | Driven::Merged => {}
@@ -35,15 +35,6 @@ pub async fn perform<C: StageContext, W: Worker>(
     }
     tidy(settings, cx, deps).await?;
     Ok(Outcome::Done)
-}
-
-/// As the workflow's stage `follow` has them: what comes while a person is asked is worked in the same way.
-fn follow_settings(workflow: &Workflow) -> Result<FollowSettings, StageError> {
-    let Some(stage) = workflow.stages.iter().find(|stage| stage.kind == "follow") else {
-        return Ok(FollowSettings::default());
-    };
-    let read = serde_json::from_value(serde_json::Value::Object(stage.settings.clone()));
-    read.map_err(|error| StageError::Permanent(format!("stage {}: {error}", stage.name)))
 }
 
 /// The branch and the frame are not needed any more.

@@ -4,16 +4,18 @@ use super::PullDeps;
 use super::memory::Memory;
 use super::outside::of_forge;
 use super::place::Place;
+use super::say::scanner;
 use super::settings::MergeSettings;
+use super::texts;
 use super::words::{one_line, short};
 use super::worker::Worker;
 use crate::forge::{Forge, Merged};
-use crate::model::forge::MergeMethod;
+use crate::model::forge::{MergeMethod, NewMerge};
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
-/// Merges exactly that commit. Gives what the stage ends with, if it cannot go on now.
+/// Merges exactly that commit into that branch. Gives what the stage ends with, if it cannot go on now.
 pub(super) async fn merge<C: StageContext, W: Worker>(
-    head: &str,
+    (head, base): (&str, &str),
     settings: &MergeSettings,
     place: &Place,
     cx: &mut C,
@@ -22,7 +24,14 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
     let method = merge_method(&place.forge, settings.method).await?;
     cx.save("decision", format!("merges {} ({method})", short(head)), Some(place.url.clone())).await?;
     deps.failpoints.hit("workflows.merge.before").await;
-    let merged = place.forge.merge(place.number, head, method).await.map_err(of_forge)?;
+    let run = cx.run().clone();
+    let mut title = texts::merge_title(&run, cx.progress(), place.number);
+    if !scanner(deps).await?.scan(&title).is_empty() {
+        title = texts::plain_merge_title(&run, place.number);
+    }
+    let message = texts::merge_message(&run, head);
+    let wanted = NewMerge { head: head.to_owned(), base: base.to_owned(), method, title, message };
+    let merged = place.forge.merge(place.number, &wanted).await.map_err(of_forge)?;
     deps.failpoints.hit("workflows.merge.after").await;
     let mut memory = Memory::of(cx.progress());
     match merged {
@@ -37,8 +46,10 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
             Ok(None)
         }
         Merged::HeadMoved => {
-            cx.save("merge", format!("not merged: {} is not its newest commit any more", short(head)), None)
-                .await?;
+            let (head, base) = (short(head), one_line(base, 100));
+            let text =
+                format!("not merged: {head} is not its newest commit any more, or does not go to {base}");
+            cx.save("merge", text, None).await?;
             Ok(None)
         }
         Merged::NotMergeable(why) => {

@@ -7,7 +7,7 @@
 //!  follow        look ──► decide ──► one act ─┐   until it is ready to be merged
 //!                  ▲                          │
 //!                  └── saved ◄────────────────┘
-//!  merge         the same, and somebody's yes, bound to the commit
+//!  merge         the same, and somebody's yes, bound to the commit and to where it goes
 //!  resolve       where it was reported
 //!  watch         whether it comes back
 //! ```
@@ -43,6 +43,7 @@ mod texts;
 mod watch;
 mod words;
 mod worker;
+mod yes;
 
 #[cfg(test)]
 mod decide_tests;

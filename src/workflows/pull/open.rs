@@ -10,7 +10,7 @@ use super::place::repository;
 use super::preflight::{no_room_until, preflight, wait_for_room};
 use super::say::scanner;
 use super::settings::PullRequestSettings;
-use super::texts::{left_out, pull_body, pull_parts, pull_title};
+use super::texts::{left_out, plain_title, pull_body, pull_parts, pull_title};
 use super::words::{one_line, short};
 use crate::forge::Forge;
 use crate::model::forge::{NewPull, OpenState, PullRequest, marker};
@@ -115,6 +115,9 @@ async fn keep<C: StageContext>(
     };
     let mut memory = Memory::of(cx.progress());
     memory.base = Some(wanted.base.to_owned());
+    memory.opened_for.clone_from(&memory.base);
+    memory.adopted = wanted.is_of_another(pull).then(|| pull.author.clone());
+    memory.is_lost = false;
     let own = wanted.login.map(str::to_owned);
     memory.own = own.or_else(|| wanted.is_ours(pull).then(|| pull.author.clone()));
     memory.keep(cx.progress());
@@ -155,7 +158,7 @@ async fn words<C: StageContext, W: Sync>(
     }
     let mut title = pull_title(&run, &progress);
     if !scanner.scan(&title).is_empty() {
-        title = format!("Change of run {}", run.id);
+        title = plain_title(&run);
     }
     let body = pull_body(&run, &parts);
     match scanner.scan(&body).first() {

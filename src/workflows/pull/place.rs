@@ -1,10 +1,13 @@
 //! Where a run's pull request is.
 
+use serde::de::DeserializeOwned;
+
 use super::PullDeps;
 use super::outside::of_forge;
 use crate::forge::Forge;
 use crate::model::git::Repository;
 use crate::model::run::RunPull;
+use crate::workflows::definition::Workflow;
 use crate::workflows::fix::repository_of;
 use crate::workflows::stage::{StageContext, StageError};
 
@@ -29,6 +32,18 @@ pub(super) fn pull<C: StageContext>(cx: &mut C) -> Result<RunPull, StageError> {
     known.ok_or_else(|| {
         StageError::Permanent("it has no pull request: stage `pull_request` opens one".to_owned())
     })
+}
+
+/// What the workflow says of its stage of that kind: other stages do a part of its work.
+pub(super) fn settings_of<T: DeserializeOwned + Default>(
+    workflow: &Workflow,
+    kind: &str,
+) -> Result<T, StageError> {
+    let Some(stage) = workflow.stages.iter().find(|stage| stage.kind == kind) else {
+        return Ok(T::default());
+    };
+    let read = serde_json::from_value(serde_json::Value::Object(stage.settings.clone()));
+    read.map_err(|error| StageError::Permanent(format!("stage {}: {error}", stage.name)))
 }
 
 /// The way to a run's pull request.

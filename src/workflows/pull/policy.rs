@@ -49,6 +49,12 @@ pub fn lacks(
     if facts.checks.state() != CheckState::Passed || !facts.checks_of.eq_ignore_ascii_case(head) {
         other("it has no green checks".into());
     }
+    if let Some(opened) = memory.opened_for.as_ref().filter(|opened| **opened != facts.pull.base_ref) {
+        other(format!("it was opened for {}", one_line(opened, 100)));
+    }
+    if memory.is_of_another(&facts.own, &facts.pull.author) {
+        other("somebody else opened it".into());
+    }
     if memory.is_foreign(progress, head) {
         other("somebody else pushed its newest commit".into());
     }
@@ -85,18 +91,22 @@ pub fn lacks(
 
 /// What a person is told who is asked to merge it.
 #[must_use]
-pub fn summary(facts: &PullFacts, look: Look<'_>) -> String {
+pub fn summary(facts: &PullFacts, memory: &Memory, look: Look<'_>) -> String {
     let short: String = facts.pull.head_sha.chars().take(7).collect();
     let checks = match facts.checks.state() {
         CheckState::Passed => "checks are green",
         CheckState::Pending | CheckState::Failed => "there are no checks",
     };
-    let mut text = format!("merge pull request #{} at {short}? {checks}", facts.pull.number);
+    let base = one_line(&facts.pull.base_ref, 100);
+    let mut text = format!("merge pull request #{} at {short} into {base}? {checks}", facts.pull.number);
     if let Some(files) = &facts.change {
         text.push_str(&format!(", {} in {}", some(lines(files), "line"), some(count(files), "file")));
         if let Some(named) = protected(files, look.protected) {
             text.push_str(&format!(", protected files among them ({named})"));
         }
+    }
+    if memory.is_of_another(&facts.own, &facts.pull.author) {
+        text.push_str(&format!(", opened by {}", one_line(&facts.pull.author, 60)));
     }
     match approvals(facts, look.follow, None) {
         by if by.is_empty() => text.push_str(", no approving review"),
@@ -125,7 +135,8 @@ fn protected(files: &[ChangedFile], patterns: &[String]) -> Option<String> {
     (!found.is_empty()).then(|| named(found.into_iter()))
 }
 
-fn named<'a>(all: impl Iterator<Item = &'a str>) -> String {
+/// Some of these names, each on one line.
+pub(super) fn named<'a>(all: impl Iterator<Item = &'a str>) -> String {
     let all: Vec<String> = all.map(|name| one_line(name, 80)).collect();
     let rest = all.len().saturating_sub(MOST_NAMED);
     let shown = all.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(", ");

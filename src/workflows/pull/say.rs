@@ -85,22 +85,22 @@ pub(super) async fn acknowledge<C: StageContext, W: Sync>(
     cx.save("decision", format!("{by} said: {command}"), Some(place.url.clone())).await
 }
 
-/// Tells people that they have to see to it, once for each commit.
+/// Tells people that they have to see to it, once for each commit and each branch that it is sent to.
 pub(super) async fn hand_over<C: StageContext, W: Sync>(
-    head: &str,
+    (head, yes): (&str, &str),
     why: &str,
     place: &Place,
     cx: &mut C,
     deps: &PullDeps<W>,
 ) -> Result<(), StageError> {
-    if cx.progress().handed_over.iter().any(|known| known == head) {
+    if cx.progress().handed_over.iter().any(|known| known == yes) {
         return Ok(());
     }
     let run = cx.run().clone();
     let text = texts::hand_over(&run, head, why);
     let without = texts::hand_over(&run, head, "something that cannot be said here stands in its way");
     let text = harmless(&scanner(deps).await?, &text, &without).to_owned();
-    let said = say(&text, &format!("hand-over-{head}"), place, cx, deps).await?;
-    cx.progress().handed_over.push(head.to_owned());
+    let said = say(&text, &format!("hand-over-{yes}"), place, cx, deps).await?;
+    cx.progress().handed_over.push(yes.to_owned());
     cx.save("comment", format!("handed over: {why}"), said.map(|said| said.url)).await
 }

@@ -24,7 +24,37 @@ const ANSWER: usize = 600;
 pub fn pull_title(run: &Run, progress: &RunProgress) -> String {
     let summary = progress.report.as_ref().and_then(|report| report.summary.as_deref());
     let said = title(summary.unwrap_or(&run.title), 100);
-    if said.is_empty() { format!("Change of run {}", run.id) } else { said }
+    if said.is_empty() { plain_title(run) } else { said }
+}
+
+/// What the commit is called that a merge makes: in our words, whatever the pull request is called by then.
+#[must_use]
+pub fn merge_title(run: &Run, progress: &RunProgress, number: u64) -> String {
+    merge_title_of(&pull_title(run, progress), number)
+}
+
+/// The same without words of others.
+#[must_use]
+pub fn plain_merge_title(run: &Run, number: u64) -> String {
+    merge_title_of(&plain_title(run), number)
+}
+
+fn merge_title_of(title: &str, number: u64) -> String {
+    // Some words in brackets keep checks of the branch from running.
+    let title = title.replace('[', "(").replace(']', ")");
+    format!("{title} (#{number})")
+}
+
+/// What that commit says besides.
+#[must_use]
+pub fn merge_message(run: &Run, head: &str) -> String {
+    format!("Made by mimir, run {}, up to {}.", run.id, short(head))
+}
+
+/// What is said instead of a title in which something looks like a secret.
+#[must_use]
+pub fn plain_title(run: &Run) -> String {
+    format!("Change of run {}", run.id)
 }
 
 /// The parts of what a pull request says, each with what it is; each is looked through for secrets on its own.

@@ -113,7 +113,7 @@ fn a_run_is_watched_to_its_end_and_the_exit_code_says_which() {
 fn a_yes_is_for_the_commit_that_was_looked_at() {
     let world = World::new();
     let gateway = world.gateway();
-    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let sha = "0123456789abcdef0123456789abcdef01234567@main";
     let mut held = details("held", &json!([]));
     held["held"] = json!({"gate": "merge", "subject": sha});
     gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held.clone()));
@@ -126,7 +126,7 @@ fn a_yes_is_for_the_commit_that_was_looked_at() {
     gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held.clone()));
     let unsaid = world.run(&["runs", "approve", RUN]);
     assert_eq!(unsaid.code, 2, "{unsaid:?}");
-    assert!(unsaid.stderr.contains("--for COMMIT") && unsaid.stderr.contains(sha), "{unsaid:?}");
+    assert!(unsaid.stderr.contains(&format!("mimir runs approve {RUN} --for {sha}`")), "{unsaid:?}");
     // Who is asked sees it, and says yes to just that.
     gateway.on(&format!("GET /v1/runs/{RUN}"), answer(held));
     gateway.on(&format!("POST /v1/runs/{RUN}/approve"), answer(run("waiting")));

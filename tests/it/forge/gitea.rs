@@ -184,7 +184,8 @@ fn of_pull(state: &mut State, path: &str, asked: &Asked, number: u64, rest: &[&s
             }
             let method = asked.text("Do");
             assert!(["merge", "squash"].contains(&method.as_str()), "{method}");
-            match github::merged(state, path, number, &method) {
+            let words = [asked.text("MergeTitleField"), asked.text("MergeMessageField")];
+            match github::merged(state, path, number, &method, words) {
                 Some(_) => Answer::empty(200),
                 None => Answer::error(405, "Please try again later"),
             }

@@ -322,7 +322,8 @@ fn merge(state: &mut State, path: &str, asked: &Asked, pull: &Pull) -> Answer {
     if asked.body["sha"].as_str().is_some_and(|sha| sha != pull.head_sha) {
         return Answer::error(409, "Head branch was modified. Review and try the merge again.");
     }
-    match merged(state, path, pull.number, &method) {
+    let words = [asked.text("commit_title"), asked.text("commit_message")];
+    match merged(state, path, pull.number, &method, words) {
         Some(sha) => Answer::json(
             200,
             json!({"sha": sha, "merged": true, "message": "Pull Request successfully merged"}),
@@ -331,9 +332,19 @@ fn merge(state: &mut State, path: &str, asked: &Asked, pull: &Pull) -> Answer {
     }
 }
 
-/// Merges it, if that can be done.
-pub fn merged(state: &mut State, path: &str, number: u64, method: &str) -> Option<String> {
-    let sha = state.repo(path)?.merge(number, method)?;
+/// Merges it, if that can be done, with a title and a text where they are given.
+pub fn merged(
+    state: &mut State,
+    path: &str,
+    number: u64,
+    method: &str,
+    [title, text]: [String; 2],
+) -> Option<String> {
+    let repo = state.repo(path)?;
+    let sha = match title.is_empty() {
+        true => repo.merge(number, method)?,
+        false => repo.merge_as(number, method, &format!("{title}\n\n{text}"))?,
+    };
     state.effects.merges += 1;
     hooks::of_pull(state, path, number, "closed", |_| {});
     hooks::pushed(state, path);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mimir::model::forge::App as AppKey;
 
 use super::api::Trip;
-use super::state::{App, CheckRun, Effects, Hook, Issue, Pull, Repo, Reviewed, Said, Status, Suite};
+use super::state::{App, CheckRun, Effects, Hook, Issue, OWN_APP, Pull, Repo, Reviewed, Said, Status, Suite};
 use super::{Bare, Forge, described, github, hooks};
 
 impl Forge {
@@ -138,8 +138,22 @@ impl Forge {
         let id = self.shared.api.state.lock().id();
         self.change(path, |repo| {
             repo.suites.retain(|known| known.sha != sha || known.app != app);
-            repo.suites.push(Suite { id, sha: sha.to_owned(), app: app.to_owned(), is_done, runs });
+            let (sha, app, branch) = (sha.to_owned(), app.to_owned(), repo.default_branch());
+            repo.suites.push(Suite { id, sha, app, is_done, runs, branch });
         });
+    }
+
+    /// One more suite of the app whose checks there are, for a branch: with a run of that name, which goes on without a
+    /// conclusion.
+    pub fn suite_for(&self, path: &str, sha: &str, branch: &str, name: &str, conclusion: Option<&str>) {
+        let mut state = self.shared.api.state.lock();
+        let (id, run) = (state.id(), state.id());
+        let repo = state.repo(path).expect("a repository");
+        let (sha, app, branch) = (sha.to_owned(), OWN_APP.to_owned(), branch.to_owned());
+        let (name, conclusion) = (name.to_owned(), conclusion.map(str::to_owned));
+        let is_done = conclusion.is_some();
+        repo.suites.push(Suite { id, sha: sha.clone(), app, is_done, runs: 1, branch });
+        repo.checks.push(CheckRun { id: run, sha, name, conclusion, suite: Some(id), ..CheckRun::default() });
     }
 
     /// Somebody opens a pull request from a branch of that repository.

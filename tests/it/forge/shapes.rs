@@ -276,7 +276,7 @@ pub fn check_run(root: Root<'_>, repo: &Repo, run: &CheckRun) -> Value {
         "id": run.id, "node_id": format!("CR_{}", run.id), "head_sha": run.sha, "name": run.name, "url": url,
         "html_url": format!("{root}/{}/runs/{}", repo.path, run.id), "details_url": format!("{root}/details/{}", run.id),
         "status": if is_done { "completed" } else { "in_progress" }, "conclusion": run.conclusion, "started_at": time(0),
-        "completed_at": is_done.then(|| time(1)), "external_id": "", "check_suite": {"id": OWN_SUITE},
+        "completed_at": is_done.then(|| time(1)), "external_id": "", "check_suite": {"id": run.suite.unwrap_or(OWN_SUITE)},
         "output": {
             "title": run.name, "summary": run.summary, "text": null, "annotations_count": run.annotations.len(),
             "annotations_url": format!("{url}/annotations"),
@@ -291,7 +291,7 @@ pub fn check_suite(root: Root<'_>, repo: &Repo, suite: &Suite) -> Value {
     app["slug"] = json!(suite.app);
     let who = json!({"name": "Somebody", "email": "somebody@example.org"});
     json!({
-        "id": suite.id, "node_id": format!("CS_{}", suite.id), "head_branch": "main", "head_sha": suite.sha, "url": url,
+        "id": suite.id, "node_id": format!("CS_{}", suite.id), "head_branch": suite.branch, "head_sha": suite.sha, "url": url,
         "status": if suite.is_done { "completed" } else if suite.runs > 0 { "in_progress" } else { "queued" },
         "conclusion": suite.is_done.then_some("success"), "before": null, "after": suite.sha, "pull_requests": [],
         "app": app, "repository": repository(root, repo), "created_at": time(0), "updated_at": time(0),

@@ -117,6 +117,8 @@ pub struct CheckRun {
     pub annotations: Vec<(String, u64, String)>,
     /// Where its log is.
     pub log: Option<String>,
+    /// The suite that it is in, when that is not [`OWN_SUITE`].
+    pub suite: Option<u64>,
 }
 
 /// The runs of one app for a commit.
@@ -128,6 +130,8 @@ pub struct Suite {
     pub app: String,
     pub is_done: bool,
     pub runs: u64,
+    /// For which branch it was made.
+    pub branch: String,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -251,12 +255,17 @@ impl Repo {
         !pull.is_closed && self.tree(pull).is_some()
     }
 
-    /// Merges it in the bare repository and gives the new commit.
+    /// Merges it in the bare repository and gives the new commit, which says what its title says.
     pub fn merge(&mut self, number: u64, method: &str) -> Option<String> {
+        let message = format!("{} (#{number})", self.pull(number)?.title);
+        self.merge_as(number, method, &message)
+    }
+
+    /// The same in other words.
+    pub fn merge_as(&mut self, number: u64, method: &str, message: &str) -> Option<String> {
         let pull = self.pull(number)?.clone();
         let tree = self.tree(&pull)?;
-        let message = format!("{} (#{number})", pull.title);
-        let mut args = vec!["commit-tree", &tree, "-m", &message, "-p", &pull.base_sha];
+        let mut args = vec!["commit-tree", &tree, "-m", message, "-p", &pull.base_sha];
         if method == "merge" {
             args.extend(["-p", &pull.head_sha]);
         }
@@ -277,7 +286,8 @@ impl Repo {
         if !runs.is_empty() && !is_known {
             let is_done = runs.iter().all(|run| run.conclusion.is_some());
             let (sha, app, runs) = (sha.to_owned(), OWN_APP.to_owned(), runs.len() as u64);
-            all.push(Suite { id: OWN_SUITE, sha, app, is_done, runs });
+            let branch = self.default_branch();
+            all.push(Suite { id: OWN_SUITE, sha, app, is_done, runs, branch });
         }
         all
     }

@@ -254,7 +254,7 @@ fn an_alert_becomes_a_merged_pull_request_and_what_comes_back_is_told() {
     let held = shop.is(&run, "held");
     assert_eq!(
         (held["held"]["gate"].as_str(), held["held"]["subject"].as_str()),
-        (Some("merge"), Some(third.as_str())),
+        (Some("merge"), Some(format!("{third}@main").as_str())),
         "{}",
         story(&held)
     );
@@ -262,7 +262,7 @@ fn an_alert_becomes_a_merged_pull_request_and_what_comes_back_is_told() {
         "approval to question",
         &format!("it waits for a person: {}", held["reason"].as_str().unwrap_or_default()),
     );
-    let _ = shop.talk.world.mimir(&["runs", "approve", &run, "--for", &third]).ok();
+    let _ = shop.talk.world.mimir(&["runs", "approve", &run, "--for", &format!("{third}@main")]).ok();
     let merged = scene.until(&run, "the merge", || forge.pull(SHOP, number).merge_commit);
     teller.done("yes to merge", &format!("mimir runs approve: merged as {}", &merged[..10]));
     let resolved =

@@ -20,6 +20,11 @@ fn gate(run: &Run) -> (&str, &str) {
     (held.gate.as_str(), held.subject.as_str())
 }
 
+/// What a yes to a merge of that commit is for.
+fn to_main(commit: &str) -> String {
+    format!("{commit}@main")
+}
+
 fn set(stages: &mut [StageDefinition], kind: &str, name: &str, value: serde_json::Value) {
     let stage = stages.iter_mut().find(|stage| stage.kind == kind).expect("a stage");
     stage.settings.insert(name.to_owned(), value);
@@ -127,7 +132,7 @@ async fn what_is_closed_or_settled_elsewhere_is_superseded() {
 async fn people_let_it_pause_go_on_and_stop() {
     let world = World::new("github").await;
     let run = world.ready().await;
-    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    assert_eq!(gate(&run), ("merge", to_main(&world.head()).as_str()));
     world.forge.say(BLOG, 1, "eve", "@mimir stop");
     world.forge.say(BLOG, 1, "ann", "@mimir pause");
     let run = world.later().await;
@@ -224,7 +229,7 @@ async fn a_yes_holds_for_the_commit_that_was_shown_and_for_no_other() {
     let later = world.blog.add(BRANCH, "later.txt", "something else");
     world.checks("success");
     let run = world.later().await;
-    assert_eq!(gate(&run), ("merge", later.as_str()));
+    assert_eq!(gate(&run), ("merge", to_main(&later).as_str()));
     assert_eq!(world.forge.effects().merges, 0);
 
     // It moves between the yes and the merge.
@@ -234,7 +239,7 @@ async fn a_yes_holds_for_the_commit_that_was_shown_and_for_no_other() {
     assert_eq!(world.forge.effects().merges, 0);
     world.checks("success");
     let run = world.later().await;
-    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    assert_eq!(gate(&run), ("merge", to_main(&world.head()).as_str()));
     assert_eq!(world.forge.effects().merges, 0);
     assert_eq!(world.forge.planned(), 0);
     world.approve().await;
@@ -252,15 +257,45 @@ async fn a_yes_is_for_the_branch_that_it_goes_to() {
     let run = world.settle().await;
     assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "follow"), "{run:?}");
     assert!(world.said().iter().any(|said| said.contains("it was sent to release")), "{:?}", world.said());
-    // Whoever lets it go on there is asked anew before the merge.
+    let head = world.head();
+    assert_eq!(gate(&run).1, format!("{head}:release"));
+    // A yes to one more try names the branch, and holds for no other that it is sent to meanwhile.
+    world.change(|progress| drop(progress.approved.insert("follow".into(), head.clone()))).await;
+    assert_eq!(gate(&world.settle().await), ("follow", format!("{head}:release").as_str()));
     world.approve().await;
+    world.blog.git(&["branch", "prod", "main"]);
+    world.forge.change(BLOG, |repo| repo.pulls[0].base = "prod".into());
+    assert_eq!(gate(&world.settle().await), ("follow", format!("{head}:prod").as_str()));
+    world.forge.change(BLOG, |repo| repo.pulls[0].base = "release".into());
+    // It goes on there now; before the merge there is another question.
     let run = world.settle().await;
     assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "merge"), "{run:?}");
+    assert_eq!(gate(&run).1, format!("{head}@release"));
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("into release?")), "{run:?}");
     // Sent back, people see to it once more.
     world.forge.change(BLOG, |repo| repo.pulls[0].base = "main".into());
     assert_eq!(gate(&world.settle().await).0, "follow");
     world.approve().await;
     assert_eq!(gate(&world.settle().await).0, "merge");
+    world.approve().await;
+    assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
+}
+
+#[tokio::test]
+async fn what_was_sent_elsewhere_is_merged_by_nobody_but_a_person_who_was_told_where() {
+    let auto = |stages: &mut Vec<StageDefinition>| set(stages, "merge", "policy", json!("auto"));
+    let (world, _) = asked_for_at_the_forge(auto).await;
+    world.blog.add(BRANCH, "test_cart.py", "assert total([]) == 0\n");
+    world.change(|progress| progress.commit = Some(world.head())).await;
+    world.ready().await;
+    world.forge.review(BLOG, 2, "ann", "APPROVED", "", &[]);
+    world.blog.git(&["branch", "release", "main"]);
+    world.forge.change(BLOG, |repo| repo.pulls[0].base = "release".into());
+    assert_eq!(gate(&world.settle().await).0, "follow");
+    world.approve().await;
+    let run = world.settle().await;
+    assert_eq!((world.forge.effects().merges, gate(&run).0), (0, "merge"), "{run:?}");
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("it was opened for main")), "{run:?}");
     world.approve().await;
     assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
 }
@@ -573,7 +608,22 @@ async fn a_program_that_goes_on_is_waited_for_however_long_it_makes_no_run() {
     }
     world.forge.suite(BLOG, &world.head(), "mimir-test", true, 1);
     let run = world.later().await;
-    assert_eq!(gate(&run), ("merge", world.head().as_str()));
+    assert_eq!(gate(&run), ("merge", to_main(&world.head()).as_str()));
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn checks_that_a_stranger_begins_for_a_branch_of_theirs_keep_nobody_waiting() {
+    let world = World::new("github").await;
+    world.settle().await;
+    let head = world.head();
+    world.forge.suite_for(BLOG, &head, BRANCH, "test", Some("success"));
+    for (branch, conclusion) in [("eve-1", None), ("eve-2", Some("failure")), ("eve-3", Some("success"))] {
+        world.forge.suite_for(BLOG, &head, branch, "test", conclusion);
+    }
+    let run = world.later().await;
+    assert_eq!(gate(&run), ("merge", to_main(&head).as_str()), "{run:?}");
+    assert!(world.told.lock().wanted.is_empty(), "nothing of theirs was worked on");
     world.forge.assert_as_described();
 }
 
@@ -676,6 +726,91 @@ async fn a_pull_request_of_somebody_else_is_taken_only_when_it_does_the_same() {
     assert_eq!((world.forge.effects().pulls, world.forge.pull(BLOG, 1).body.as_str()), (0, ""));
     world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
     assert_eq!(world.settle().await.progress.pull.map(|pull| pull.number), Some(2));
+}
+
+#[tokio::test]
+async fn whoever_opens_our_pull_request_before_us_does_not_write_what_is_merged() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        assert_eq!(world.forge.open(BLOG, "eve", BRANCH, "main"), 1);
+        let run = world.ready().await;
+        let why = run.reason.as_deref().unwrap_or_default();
+        assert!(gate(&run).0 == "merge" && why.contains("opened by eve"), "{run:?}");
+        world.forge.change(BLOG, |repo| {
+            repo.pulls[0].title = "feat!: everything [skip ci], closes #1".into();
+            repo.pulls[0].body = "Closes #1".into();
+        });
+        world.approve().await;
+        world.settle().await;
+        assert_eq!(world.forge.effects().merges, 1, "{kind}");
+        let said = world.blog.git(&["log", "-1", "--format=%B", "main"]);
+        let (title, rest) = said.split_once("\n\n").expect("a title and a text");
+        assert_eq!(title, "Carts may be empty (#1)", "{kind}");
+        assert!(rest.starts_with(&format!("Made by mimir, run {}, up to ", world.run)), "{kind}: {rest}");
+        if kind == "github" {
+            world.forge.assert_as_described();
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
+    let close = |world: &World| world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    let run = world.ready().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(1), "{run:?}");
+    world.approve().await;
+    close(&world);
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{run:?}");
+    let pull = world.forge.pull(BLOG, 2);
+    assert_eq!((pull.author.as_str(), pull.is_draft, run.state.is_end()), (LOGIN, false, false), "{run:?}");
+    // The yes was to the other one.
+    assert_eq!((gate(&run).0, world.forge.effects().merges, world.forge.effects().pulls), ("merge", 0, 1));
+    world.approve().await;
+    assert_eq!((world.settle().await.stage.as_str(), world.forge.effects().merges), ("watch", 1));
+    // Of our own, a close is a no.
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    world.settle().await;
+    close(&world);
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[1].is_closed = true);
+    let run = world.settle().await;
+    assert_eq!(
+        (run.state, run.reason.as_deref()),
+        (RunState::Superseded, Some("pull request #2 was closed"))
+    );
+    // And so it is of somebody's who may write.
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "ann", BRANCH, "main");
+    world.settle().await;
+    close(&world);
+    assert_eq!(world.settle().await.state, RunState::Superseded);
+    world.forge.assert_as_described();
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_before_it_opens_its_own_opens_it_once() {
+    let world = World::new("github").await;
+    world.forge.open(BLOG, "eve", BRANCH, "main");
+    world.settle().await;
+    world.forge.change(BLOG, |repo| repo.pulls[0].is_closed = true);
+    for place in ["test.save.after", "workflows.pull_request.before", "workflows.pull_request.after"] {
+        let points = Failpoints::default();
+        points.arm(place, 1);
+        let pass = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                _ = points.died() => true,
+                () = async { while world.pass(&points).await.is_ok() {} } => false,
+            }
+        });
+        assert!(pass.await.expect("it comes there"), "{place}");
+    }
+    let run = world.settle().await;
+    assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{run:?}");
+    assert_eq!(world.forge.effects().pulls, 1);
 }
 
 #[tokio::test]

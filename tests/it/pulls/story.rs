@@ -43,8 +43,11 @@ async fn people(world: &World, run: &Run) -> bool {
         world.forge.review(BLOG, number, "ann", "APPROVED", "Good.", &[]);
         return true;
     }
-    let is_asked =
-        run.progress.held.as_ref().is_some_and(|held| held.gate == "merge" && held.subject == head);
+    let is_asked = run
+        .progress
+        .held
+        .as_ref()
+        .is_some_and(|held| held.gate == "merge" && held.subject == format!("{head}@main"));
     if run.state == RunState::Held && reviews == 2 && is_asked {
         world.approve().await;
         return true;

@@ -15,7 +15,7 @@ use mimir::model::webhook::WebhookState;
 use mimir::outbound::HttpClients;
 use mimir::sentry::{ResolveIn, Sentries, Sentry, SentryError};
 use mimir::store::runs::RunChange;
-use mimir::store::{Store, runs, webhooks as rows};
+use mimir::store::{Store, meta, runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::webhooks::{Headers, Rule, Settings, Untold, Webhooks, WebhooksDeps};
@@ -309,6 +309,110 @@ async fn what_no_rule_is_about_hides_no_alert_that_was_missed() {
 }
 
 #[tokio::test]
+async fn a_tracker_that_answers_few_questions_at_a_time_is_asked_to_the_end() {
+    // It asks for a second, or for more patience than a pass has.
+    for (patience, passes) in [(1, 3), (60, 6)] {
+        let times = Times::new().await;
+        let webhooks = times.gateway();
+        times.pass(&webhooks, 90).await;
+        drop(webhooks);
+        let went = times.now();
+        times.tracker.has_pages_of(100);
+        times.tracker.answers_at_once(5, patience);
+        for id in 1..=10 {
+            // They came back long ago and go on.
+            times.tracker.add(id, 1_000, went + 200 * MINUTE + id, "regressed");
+            times.tracker.regressed(id, went - 600 * MINUTE);
+        }
+        times.tracker.add(11, went + 5 * MINUTE, went + 6 * MINUTE, "new");
+        times.clock.advance_ms(30 * MINUTE);
+        let webhooks = times.gateway();
+        times.pass(&webhooks, 1).await;
+        assert_eq!(times.matters().await, ["sentry:acme/11 catch_up.created"], "{patience}");
+        times.pass(&webhooks, passes).await;
+        let gaps = times.store.read(|db| meta::find(db, "webhooks.gaps.errors")).await.expect("read");
+        assert_eq!(gaps.as_deref(), Some("[]"), "{patience}: everything was looked at");
+        let senders = webhooks.senders().await.expect("senders");
+        assert!(!format!("{senders:?}").contains("could not be asked"), "{senders:?}");
+        times.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_began_in_another_year_makes_nothing_missed_that_is_long_ago() {
+    let times = Times::new().await;
+    let now = times.now();
+    // No battery: it begins in 1970, is here for a while, and hears the time.
+    times.clock.set_ms(1_000);
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 3).await;
+    times.clock.set_ms(now);
+    let day = 24 * 60 * MINUTE;
+    times.tracker.add(1, now - 30 * day, now + 60 * MINUTE, "new");
+    times.tracker.add(2, now - day, now - day + MINUTE, "new");
+    times.pass(&webhooks, 5).await;
+    assert_eq!(times.matters().await, ["sentry:acme/2 catch_up.created"]);
+    // A month ahead for an hour: what begins after that was not missed for a month.
+    times.clock.advance_ms(30 * day);
+    times.pass(&webhooks, 5).await;
+    times.clock.set_ms(now + 60 * MINUTE);
+    times.pass(&webhooks, 5).await;
+    times.tracker.add(3, times.now() + 10 * MINUTE, times.now() + 20 * MINUTE, "new");
+    times.pass(&webhooks, 30).await;
+    assert_eq!(times.matters().await, ["sentry:acme/2 catch_up.created"]);
+    times.end().await;
+}
+
+#[tokio::test]
+async fn an_alert_of_another_environment_hides_none_that_was_missed() {
+    let mut times = Times::new().await;
+    times.settings.rules[0].environment = vec!["production".into()];
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    let mut staged = alert(3, "staged");
+    staged["data"]["event"]["environment"] = "staging".into();
+    staged["data"]["event"]["tags"] = json!([["environment", "staging"]]);
+    let staged = staged.to_string();
+    take(&webhooks, "errors", sentry_headers("event_alert", &staged), &staged).await;
+    assert_eq!(times.matters().await, ["sentry:acme/3 event_alert.triggered"]);
+    let went = times.now();
+    drop(webhooks);
+    times.tracker.add(3, went - 10 * MINUTE, went + 20 * MINUTE, "new");
+    times.clock.advance_ms(30 * MINUTE);
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 10).await;
+    let found = times.matters().await;
+    assert_eq!(found, ["sentry:acme/3 catch_up.created", "sentry:acme/3 event_alert.triggered"], "that once");
+    times.end().await;
+}
+
+#[tokio::test]
+async fn what_one_rule_wants_untold_is_no_repeat_for_another_that_hears_the_alert() {
+    let mut times = Times::new().await;
+    // All of one project, and of another what was missed; of a third only what is fatal.
+    let all = |from: &str| Rule { from: Some(from.into()), catch_up: Untold::All, ..rule("errors") };
+    let fatal = Rule { level: "fatal".parse().ok(), ..all("shop") };
+    times.settings.rules.insert(0, all("tools"));
+    let webhooks = times.gateway();
+    times.pass(&webhooks, 90).await;
+    times.tracker.add(3, times.now(), times.now() + 10 * MINUTE, "new");
+    times.pass(&webhooks, 10).await;
+    assert!(times.matters().await.is_empty(), "it is of the shop, and no rule wants it untold");
+    times.settings.rules.insert(0, fatal);
+    webhooks.configure(times.settings.clone());
+    times.tracker.add(4, times.now(), times.now() + 10 * MINUTE, "new");
+    times.pass(&webhooks, 10).await;
+    assert_eq!(times.matters().await, ["sentry:acme/4 untold.created"], "once, and it is not fatal");
+    // The alert about that very event comes after all.
+    let late = alert(4, "e4").to_string();
+    let received = take(&webhooks, "errors", sentry_headers("event_alert", &late), &late).await;
+    assert!(!received.is_duplicate);
+    let rows = all_decided(&times.store).await;
+    assert!(rows.iter().any(|row| row.id == received.id && row.state == WebhookState::Decided), "{rows:?}");
+    times.end().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
     let times = Times::new().await;
     let webhooks = times.gateway();
@@ -357,6 +461,16 @@ async fn a_way_that_does_not_lead_here_is_said_and_what_was_sent_meanwhile_is_as
     at(format!("http://{}/", world.tcp));
     webhooks.check_the_way().await;
     assert!(troubles().await.iter().all(|is_bad| !is_bad), "{:?}", webhooks.senders().await);
+    // A question that comes too late, or is of another gateway behind the same address: no message, and no refusal.
+    let url = format!("http://{}/webhooks/errors", world.tcp).parse().expect("an address");
+    let client = HttpClients::default().to(&url).expect("a client");
+    let asked = client.post(url).header(mimir::webhooks::ASKS_ITSELF, "of another").send().await;
+    assert_eq!(asked.expect("an answer").status().as_u16(), 404);
+    assert!(
+        !format!("{:?}", webhooks.senders().await).contains("refused once"),
+        "{:?}",
+        webhooks.senders().await
+    );
     let pass = async |minutes: u64| {
         for _ in 0..minutes {
             clock.advance_ms(MINUTE);

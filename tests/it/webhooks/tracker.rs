@@ -39,6 +39,10 @@ struct State {
     without_event: Vec<String>,
     /// How many issues are on a page, when it is not [`PAGE`].
     page: Option<usize>,
+    /// After so many questions about single issues the next is too many: so many seconds of patience.
+    limit: Option<(usize, u64)>,
+    /// How many were asked since.
+    questions: usize,
 }
 
 /// What its documentation says of these words, and its description does not.
@@ -135,6 +139,11 @@ impl Tracker {
         self.0.lock().page = Some(issues);
     }
 
+    /// After so many questions about single issues one is refused, with so many seconds of patience.
+    pub fn answers_at_once(&self, questions: usize, patience: u64) {
+        self.0.lock().limit = Some((questions, patience));
+    }
+
     /// Its events are past their time.
     pub fn forgets_events_of(&self, id: u64) {
         self.0.lock().without_event.push(id.to_string());
@@ -189,7 +198,21 @@ impl Tracker {
                         .collect();
                 listed(&mut state, &query, &base)
             }
-            ("GET", [id, ""]) => found(&state, id),
+            ("GET", [id, ""]) => match state.limit {
+                Some((most, patience)) if state.questions == most => {
+                    state.questions = 0;
+                    let mut response = reply(
+                        429,
+                        &json!({"detail": "You are attempting to use this endpoint too frequently."}),
+                    );
+                    response.headers_mut().insert("retry-after", patience.into());
+                    response
+                }
+                _ => {
+                    state.questions += 1;
+                    found(&state, id)
+                }
+            },
             ("GET", [id, "events", "latest", ""]) => match state.issues.get(*id) {
                 Some(_) if state.without_event.iter().any(|gone| gone == id) => {
                     reply(404, &json!({"detail": "Event not found"}))

@@ -223,8 +223,8 @@ async fn who_said_the_same_while_a_stranger_waited_is_heard_when_that_one_is_tur
     assert_eq!(world.end_of(&first).await.state, RunState::Succeeded);
     let strangers = world.comments(3, "eve", "@mimir please").await;
     world.until(&strangers, "waiting", |row| row.waits_until.is_some()).await;
-    let owners = world.tells("bob", "@mimir yes, do").await;
-    assert_eq!(owners.state, WebhookState::Ignored, "one waits already: {owners:#?}");
+    let owners = world.comments(3, "bob", "@mimir yes, do").await;
+    world.until(&owners, "waiting beside it", |row| row.waits_until.is_some()).await;
 
     // There is room for one more.
     let rule = Rule { limit: 2, ..world.rule.clone() };
@@ -233,7 +233,7 @@ async fn who_said_the_same_while_a_stranger_waited_is_heard_when_that_one_is_tur
     assert_eq!(world.end_of(&strangers).await.state, RunState::Superseded);
     // Something else rings the bell; time alone is looked at every half minute.
     world.comments(9, "eve", "what does that mean?").await;
-    let own = world.until(&owners.id, "decided anew", |row| row.run.is_some()).await;
+    let own = world.until(&owners, "decided anew", |row| row.run.is_some()).await;
     let run = world.end_of(&own).await;
     assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
     assert_eq!(world.agent.user_messages(), 2);

@@ -129,8 +129,8 @@ pub struct StartRun {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveRun {
-    /// What the yes is for, as `held.subject` says it; the beginning is enough when it has 7 signs. A run that is held for
-    /// something takes no other yes: it may be held for another commit by the time that the yes arrives.
+    /// What the yes is for, as `held.subject` says it; of a commit in it 7 signs are enough. A run that is held for something
+    /// takes no other yes: by the time that the yes arrives it may be held for another commit, another branch or at another gate.
     #[schema(max_length = 200)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

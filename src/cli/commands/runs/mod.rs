@@ -63,8 +63,8 @@ pub struct ShowArgs {
 pub struct ApproveArgs {
     #[command(flatten)]
     run: Which,
-    /// The commit that you say yes to, as `mimir runs show` says it; without it you are asked
-    #[arg(long = "for", value_name = "COMMIT")]
+    /// What you say yes to, as `mimir runs show` says it (COMMIT, COMMIT@BRANCH); without it you are asked
+    #[arg(long = "for", value_name = "WHAT")]
     subject: Option<String>,
 }
 
@@ -149,10 +149,15 @@ async fn approve(args: ApproveArgs, gateway: &GatewayClient, context: &Context) 
                     let question =
                         format!("{} is held{because}. Yes, for {}?", short(&details.run.id), held.subject);
                     if !ask::can_ask(&context.out) {
-                        return Err(usage("say which commit the yes is for: the run may be held for another one by now")
-                            .detail(format!("it is held for {}", held.subject))
-                            .hint(format!("look at it with `mimir runs show {id}`, then `mimir runs approve {id} --for COMMIT`"))
-                            .into());
+                        return Err(usage(
+                            "say what the yes is for: the run may be held for something else by now",
+                        )
+                        .detail(format!("it is held for {}", held.subject))
+                        .hint(format!(
+                            "look at it with `mimir runs show {id}`, then `mimir runs approve {id} --for {}`",
+                            held.subject
+                        ))
+                        .into());
                     }
                     if !ask::yes_or_no(&context.out, &question, false) {
                         context.out.say("nothing was said");

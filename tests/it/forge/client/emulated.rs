@@ -25,7 +25,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::{forges, new_pull, settings};
+use super::{forges, new_pull, settings, to_main};
 use crate::podman::support::skip;
 
 const TOKEN: &str = "ghp_canary_of_the_emulator_0123456789";
@@ -194,10 +194,10 @@ async fn a_pull_request_goes_its_way_at_an_emulator_of_others() {
     assert!(kinds.contains(&CommentKind::Issue) && kinds.contains(&CommentKind::Review), "{comments:?}");
 
     let stale = "0123456789012345678901234567890123456789";
-    assert_eq!(client.merge(pull.number, stale, MergeMethod::Merge).await, Ok(Merged::HeadMoved));
-    let merged = client.merge(pull.number, &sha, MergeMethod::Merge).await.expect("an outcome");
+    assert_eq!(client.merge(pull.number, &to_main(stale, MergeMethod::Merge)).await, Ok(Merged::HeadMoved));
+    let merged = client.merge(pull.number, &to_main(&sha, MergeMethod::Merge)).await.expect("an outcome");
     let Merged::Merged { sha: commit } = merged.clone() else { panic!("{merged:?}") };
-    assert_eq!(client.merge(pull.number, &sha, MergeMethod::Merge).await, Ok(merged), "once");
+    assert_eq!(client.merge(pull.number, &to_main(&sha, MergeMethod::Merge)).await, Ok(merged), "once");
     let seen = client.pull(pull.number).await.expect("there");
     assert_eq!((seen.merged, seen.merge_commit), (true, Some(commit)));
     client.delete_branch("mimir/fix").await.expect("gone");

@@ -14,7 +14,7 @@ use mimir::config::Live;
 use mimir::config::schema::{Git, GitCredential, TokenSource};
 use mimir::forge::{Apps, Forge as Client, ForgeError, Forges, Settings};
 use mimir::git::Credentials;
-use mimir::model::forge::{NewPull, PullRequest};
+use mimir::model::forge::{MergeMethod, NewMerge, NewPull, PullRequest};
 use mimir::model::git::{ForgeHost, Repository};
 use mimir::model::secret::Secret;
 use mimir::outbound::HttpClients;
@@ -33,6 +33,12 @@ pub struct World {
     pub client: Client,
     pub clock: Clock,
     pub forges: Forges,
+}
+
+/// A merge of that commit into the first branch.
+pub fn to_main(head: &str, method: MergeMethod) -> NewMerge {
+    let (title, message) = ("Carts may be empty (#1)".to_owned(), "Made by a test.".to_owned());
+    NewMerge { head: head.to_owned(), base: "main".to_owned(), method, title, message }
 }
 
 /// Nothing here takes so long.

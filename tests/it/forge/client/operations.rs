@@ -2,10 +2,10 @@
 
 use mimir::forge::{ForgeError, Merged};
 use mimir::model::forge::{
-    CheckKind, CheckState, CommentKind, MergeMethod, OpenState, Permission, ReviewState,
+    CheckKind, CheckState, CommentKind, MergeMethod, NewMerge, OpenState, Permission, ReviewState,
 };
 
-use super::{BLOG, KINDS, World, new_pull, settings};
+use super::{BLOG, KINDS, World, new_pull, settings, to_main};
 use crate::forge::{CheckRun, Effects, Forge, LOGIN, described};
 use crate::podman::support::skip;
 
@@ -33,7 +33,7 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         let number = opened.number;
 
         assert_eq!(
-            client.merge(number, &sha, MergeMethod::Squash).await,
+            client.merge(number, &to_main(&sha, MergeMethod::Squash)).await,
             Ok(Merged::NotMergeable("it is a draft".into()))
         );
         let edited = client.edit_pull(number, Some("Mend it well"), Some("More.")).await.expect("edited");
@@ -61,14 +61,19 @@ async fn a_pull_request_goes_its_whole_way_on_both_faces() {
         assert_eq!(reviews[0].commit, sha);
 
         let newer = world.blog.add("mimir/fix", "more.txt", "x");
-        assert_eq!(client.merge(number, &sha, MergeMethod::Squash).await, Ok(Merged::HeadMoved));
-        let Ok(Merged::Merged { sha: merged }) = client.merge(number, &newer, MergeMethod::Squash).await
+        assert_eq!(client.merge(number, &to_main(&sha, MergeMethod::Squash)).await, Ok(Merged::HeadMoved));
+        let elsewhere = NewMerge { base: "release".into(), ..to_main(&newer, MergeMethod::Squash) };
+        assert_eq!(client.merge(number, &elsewhere).await, Ok(Merged::HeadMoved), "it goes to main");
+        let Ok(Merged::Merged { sha: merged }) =
+            client.merge(number, &to_main(&newer, MergeMethod::Squash)).await
         else {
             panic!("{kind}: it is not merged");
         };
         assert_eq!(world.blog.head("main"), Some(merged.clone()), "git has it");
         assert_eq!(world.blog.git(&["rev-list", "--count", "main"]), "2", "as one commit");
-        let again = client.merge(number, &newer, MergeMethod::Squash).await;
+        let said = world.blog.git(&["log", "-1", "--format=%B", "main"]);
+        assert_eq!(said, "Carts may be empty (#1)\n\nMade by a test.", "{kind}");
+        let again = client.merge(number, &to_main(&newer, MergeMethod::Squash)).await;
         assert_eq!(again, Ok(Merged::Merged { sha: merged.clone() }), "{kind}");
         let closed = client.find_pull("mimir/fix").await.expect("asked").expect("it was there");
         assert_eq!(
@@ -118,7 +123,7 @@ async fn a_pull_request_is_closed_without_a_merge_and_another_may_be_opened() {
         world.client.close_pull(first.number).await.expect("closed already");
         let known = world.client.pull(first.number).await.expect("there");
         assert_eq!((known.state, known.merged, known.merge_commit), (OpenState::Closed, false, None));
-        let merge = world.client.merge(first.number, &first.head_sha, MergeMethod::Merge).await;
+        let merge = world.client.merge(first.number, &to_main(&first.head_sha, MergeMethod::Merge)).await;
         assert_eq!(merge, Ok(Merged::NotMergeable("it is closed".into())));
         let second = world.client.open_pull(&new_pull("mimir/fix", false)).await.expect("opened");
         assert_ne!(second.number, first.number);
@@ -135,7 +140,7 @@ async fn what_cannot_be_merged_is_said() {
         let world = World::new(kind).await;
         let pull = world.opened("mimir/fix").await;
         world.blog.add("main", "fix.txt", "something else\n");
-        let conflict = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Merge).await;
+        let conflict = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge)).await;
         assert!(matches!(conflict, Ok(Merged::NotMergeable(_))), "{kind}: {conflict:?}");
         assert_eq!(world.client.pull(pull.number).await.expect("there").mergeable, Some(false));
         assert_eq!(world.forge.effects().merges, 0);
@@ -243,7 +248,11 @@ async fn every_check_counts_also_behind_the_first_hundred() {
     for kind in KINDS {
         let world = World::new(kind).await;
         let sha = world.branch("mimir/fix");
-        assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Pending, "none yet");
+        assert_eq!(
+            world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+            CheckState::Pending,
+            "none yet"
+        );
         if kind == "github" {
             for n in 0..130 {
                 world.forge.check(BLOG, &sha, &format!("job {n}"), Some("success"));
@@ -252,7 +261,7 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         for n in 0..120 {
             world.forge.status(BLOG, &sha, &format!("status {n}"), "success");
         }
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         let wanted = if kind == "github" { 250 } else { 120 };
         assert_eq!(
             (checks.all.len(), checks.is_cut, checks.state()),
@@ -261,9 +270,12 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         );
 
         world.forge.status(BLOG, &sha, "status 118", "pending");
-        assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Pending);
+        assert_eq!(
+            world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+            CheckState::Pending
+        );
         world.forge.status(BLOG, &sha, "status 118", "failure");
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         assert_eq!(checks.state(), CheckState::Failed);
         let failed: Vec<_> = checks.failed().map(|check| (check.kind, check.name.as_str())).collect();
         assert_eq!(failed, [(CheckKind::Status, "status 118")]);
@@ -272,10 +284,13 @@ async fn every_check_counts_also_behind_the_first_hundred() {
         if kind == "github" {
             world.forge.status(BLOG, &sha, "status 118", "success");
             world.forge.check(BLOG, &sha, "job 129", Some("timed_out"));
-            assert_eq!(world.client.checks(&sha).await.expect("checks").state(), CheckState::Failed);
+            assert_eq!(
+                world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
+                CheckState::Failed
+            );
             world.forge.check(BLOG, &sha, "job 129", None);
             assert_eq!(
-                world.client.checks(&sha).await.expect("checks").state(),
+                world.client.checks(&sha, "mimir/fix").await.expect("checks").state(),
                 CheckState::Pending,
                 "it runs again"
             );
@@ -288,7 +303,7 @@ async fn every_check_counts_also_behind_the_first_hundred() {
 async fn runs_that_a_program_has_not_begun_yet_are_waited_for() {
     let world = World::new("github").await;
     let sha = world.branch("mimir/fix");
-    let state = async || world.client.checks(&sha).await.expect("checks").state();
+    let state = async || world.client.checks(&sha, "mimir/fix").await.expect("checks").state();
     world.forge.check(BLOG, &sha, "lint", Some("success"));
     assert_eq!(state().await, CheckState::Passed);
     // A job waits for that one: it has no run, and its suite goes on.
@@ -311,7 +326,7 @@ async fn checks_that_were_not_read_are_not_taken_for_good_ones() {
     for n in 0..101 {
         world.forge.check(BLOG, &sha, &format!("job {n}"), Some("success"));
     }
-    let checks = world.client.checks(&sha).await.expect("checks");
+    let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
     assert_eq!((checks.all.len(), checks.is_cut, checks.state()), (100, true, CheckState::Pending));
 }
 
@@ -336,7 +351,7 @@ async fn a_failed_check_is_told_with_what_it_marked_and_the_end_of_its_log() {
             ..CheckRun::default()
         },
     );
-    let checks = world.client.checks(&sha).await.expect("checks");
+    let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
     let told = world.client.check_log_excerpt(&checks.all[0]).await.expect("told");
     assert_eq!(
         told,
@@ -443,7 +458,7 @@ async fn webhooks_of_the_test_forge_are_as_github_describes_them() {
     world.forge.say(BLOG, pull.number, "ann", "and another thing");
     world.forge.check(BLOG, &pull.head_sha, "test", Some("failure"));
     let head = world.forge.pull(BLOG, pull.number).head_sha;
-    let merged = world.client.merge(pull.number, &head, MergeMethod::Merge).await;
+    let merged = world.client.merge(pull.number, &to_main(&head, MergeMethod::Merge)).await;
     assert!(matches!(merged, Ok(Merged::Merged { .. })), "{merged:?}");
     let told = world.forge.told(BLOG, hook, 14).await;
     let words: Vec<String> = told

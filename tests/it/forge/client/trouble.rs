@@ -6,7 +6,7 @@ use mimir::forge::{ForgeError, Merged, Settings};
 use mimir::model::forge::MergeMethod;
 use mimir::model::git::Repository;
 
-use super::{BLOG, KINDS, World, new_pull, repository, settings, without_token};
+use super::{BLOG, KINDS, World, new_pull, repository, settings, to_main, without_token};
 use crate::forge::{Effects, Forge, TOKEN, Trip};
 
 /// Whether it is the error that is to come of it.
@@ -89,14 +89,14 @@ async fn a_page_that_is_too_long_is_read_in_smaller_ones() {
             let context = format!("{number} {}", "x".repeat(size));
             world.forge.status(BLOG, &sha, &context, "success");
         }
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         let names: Vec<&str> = checks.all.iter().filter_map(|check| check.name.split(' ').next()).collect();
         let wanted: Vec<String> = (0..130).map(|number| number.to_string()).collect();
         assert_eq!(names, wanted, "{kind}: each of them once");
         assert!(!checks.is_cut, "{kind}");
         // One of them alone is too long.
         world.forge.status(BLOG, &sha, &"y".repeat(70_000), "failure");
-        let checks = world.client.checks(&sha).await.expect("checks");
+        let checks = world.client.checks(&sha, "mimir/fix").await.expect("checks");
         assert!(checks.is_cut, "{kind}");
         world.forge.assert_as_described();
     }
@@ -133,7 +133,7 @@ async fn a_list_that_is_none_is_no_list_without_anything() {
                 "/reviews" => client.reviews(number).await.map(drop),
                 "/comments" => client.comments(number).await.map(drop),
                 "/files" => client.changed_files(number).await.map(drop),
-                _ => client.checks(sha).await.map(drop),
+                _ => client.checks(sha, "mimir/fix").await.map(drop),
             };
             assert!(
                 matches!(&error, Err(ForgeError::Transient(text)) if text.contains("is no list")),
@@ -185,9 +185,9 @@ async fn what_was_done_and_not_heard_of_is_not_done_twice() {
 
             if !(kind == "gitea" && trip == Trip::Half) {
                 lost(if kind == "github" { "PUT" } else { "POST" }, "/merge");
-                is_lost(&client.merge(number, &sha, MergeMethod::Squash).await.expect_err("lost"));
+                is_lost(&client.merge(number, &to_main(&sha, MergeMethod::Squash)).await.expect_err("lost"));
             }
-            let merged = client.merge(number, &sha, MergeMethod::Squash).await;
+            let merged = client.merge(number, &to_main(&sha, MergeMethod::Squash)).await;
             let head = world.blog.head("main").expect("a branch");
             assert_eq!(merged, Ok(Merged::Merged { sha: head }), "{kind} {trip:?}");
 
@@ -217,7 +217,7 @@ async fn a_head_that_moves_in_the_last_moment_is_not_merged() {
         let pull = world.opened("mimir/fix").await;
         let method = if kind == "github" { "PUT" } else { "POST" };
         world.forge.plan(method, "/merge", Trip::HeadMoves("mimir/fix".to_owned()));
-        let merge = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Squash).await;
+        let merge = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash)).await;
         assert_eq!((merge, world.forge.planned()), (Ok(Merged::HeadMoved), 0), "{kind}");
         assert_eq!(world.forge.effects().merges, 0);
         world.forge.assert_as_described();
@@ -232,12 +232,15 @@ async fn who_may_not_merge_is_told_so() {
         [(403, "Refused"), (404, "Refused"), (422, "Refused"), (405, "NotMergeable"), (409, "NotMergeable")]
     {
         world.forge.plan("PUT", "/merge", Trip::Says(status, "No, said the forge".to_owned()));
-        let merge =
-            world.client.merge(pull.number, &pull.head_sha, MergeMethod::Squash).await.expect("an outcome");
+        let merge = world
+            .client
+            .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Squash))
+            .await
+            .expect("an outcome");
         let text = format!("{merge:?}");
         assert!(text.starts_with(wanted) && text.contains("No, said the forge"), "{status}: {text}");
     }
-    let rebase = world.client.merge(pull.number, &pull.head_sha, MergeMethod::Rebase).await;
+    let rebase = world.client.merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Rebase)).await;
     assert!(matches!(rebase, Ok(Merged::NotMergeable(_))), "{rebase:?}");
     assert_eq!(world.forge.effects().merges, 0);
 }
@@ -278,7 +281,7 @@ async fn a_credential_stays_at_its_host() {
                 "GET" => world.client.pull(pull.number).await.expect_err("elsewhere"),
                 _ => world
                     .client
-                    .merge(pull.number, &pull.head_sha, MergeMethod::Merge)
+                    .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge))
                     .await
                     .expect_err("elsewhere"),
             };
@@ -315,8 +318,11 @@ async fn what_opens_the_forge_is_in_no_error() {
         without_token(world.client.pull(pull.number).await.expect_err("an error"));
     }
     world.forge.plan("PUT", "/merge", Trip::Says(405, format!("the token {TOKEN} may not do that")));
-    let merge =
-        world.client.merge(pull.number, &pull.head_sha, MergeMethod::Merge).await.expect("an outcome");
+    let merge = world
+        .client
+        .merge(pull.number, &to_main(&pull.head_sha, MergeMethod::Merge))
+        .await
+        .expect("an outcome");
     assert!(!format!("{merge:?}").contains(TOKEN), "{merge:?}");
 }
 
