@@ -6,6 +6,7 @@ use mimir_model::names::FrameName;
 use mimir_model::wire::approvals::ApprovalView;
 use mimir_model::wire::frames::FrameSummary;
 use mimir_model::wire::messages::{SessionDetails, TurnView};
+use mimir_model::wire::runs::RunDetails;
 
 /// An event of a frame.
 pub fn event(frame: &str, what: EventKind) -> Event {
@@ -94,4 +95,13 @@ pub fn question(frame: &str, questions: &[(&str, &[&str], bool)]) -> ApprovalVie
         questions,
         ..permission(frame, "apr_q", "")
     }
+}
+
+/// A run and its timeline, of which there is none yet.
+pub fn run(id: &str, title: &str) -> RunDetails {
+    from_json(serde_json::json!({
+        "id": id, "workflow": "review", "title": title, "state": "running", "stage": "ask", "attempt": 0,
+        "origin": "person", "key": id, "priority": 0, "cost_microusd": 0, "created_at": 0,
+        "given": {"matter": {"kind": "none"}}, "checks": [], "timeline": [],
+    }))
 }

@@ -60,6 +60,9 @@ pub enum UiError {
     /// Standard input or output is no terminal, or it is gone.
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] io::Error),
+    /// A part of it failed; what it said stands above.
+    #[error("a part of the dashboard failed")]
+    Broken,
     /// A signal; its number.
     #[error("ended by signal {0}")]
     Signal(u8),
@@ -91,7 +94,9 @@ async fn show(settings: Settings) -> Result<(), UiError> {
     let worker = Worker::new(settings.gateway.clone(), tell, settings.key);
     worker.follow();
     let kept = Kept::default();
-    let mut ui = Ui { settings, app, kept, screen, keyboard, worker, signals, keys, heard, deaf_until: 0 };
+    let drawn_at = Instant::now();
+    let mut ui =
+        Ui { settings, app, kept, screen, keyboard, worker, signals, keys, heard, drawn_at, deaf_until: 0 };
     let begin = ui.app.read_all();
     ui.perform(begin).await?;
     let mut ticks = interval(TICK);
@@ -117,7 +122,7 @@ async fn show(settings: Settings) -> Result<(), UiError> {
             }
             Some(first) = ui.heard.recv() => {
                 if ui.is_shown(&first) {
-                    due.get_or_insert_with(|| Instant::now() + FRAME);
+                    due.get_or_insert(ui.drawn_at + FRAME);
                 }
                 ui.on_heard(first).await?
             }
@@ -129,6 +134,10 @@ async fn show(settings: Settings) -> Result<(), UiError> {
         };
         if is_over {
             return Ok(());
+        }
+        // A task panicked: what it was to read would be missing for ever, and its words stand where the screen was.
+        if ui.screen.was_given_away() {
+            return Err(UiError::Broken);
         }
     }
 }
@@ -159,14 +168,20 @@ struct Ui {
     signals: Signals,
     keys: UnboundedReceiver<Event>,
     heard: UnboundedReceiver<Heard>,
+    /// When it was drawn last.
+    drawn_at: Instant,
     /// Until when keys are not for us (UTC ms): they were typed for another program.
     deaf_until: u64,
 }
 
 impl Ui {
     fn draw(&mut self) -> io::Result<()> {
+        self.app.waits_ms = u64::try_from(self.worker.waits().as_millis()).unwrap_or(u64::MAX);
         let (app, kept) = (&mut self.app, &mut self.kept);
         self.screen.terminal.draw(|frame| draw(app, kept, frame))?;
+        // A terminal may take its time, and what is asked was not seen before it is there.
+        self.app.now_ms = (self.settings.now_ms)();
+        self.drawn_at = Instant::now();
         let is_asked = is_asked_shown(&self.app);
         self.app.drawn(is_asked);
         Ok(())
@@ -232,7 +247,10 @@ impl Ui {
                 Effect::Quit => return Ok(true),
                 Effect::Suspend => self.suspend()?,
                 Effect::StepAside { arguments, wait } => self.step_aside(&arguments, wait).await?,
-                Effect::Change(change) => self.worker.change(change),
+                Effect::Change(change) => {
+                    self.app.asked_for(&change);
+                    self.worker.change(change);
+                }
                 Effect::Read(read) => self.worker.read(read),
                 Effect::ReadSoon(read) => self.worker.read_soon(read),
                 Effect::FollowLog(frame) => self.worker.follow_log(frame),
@@ -293,6 +311,7 @@ impl Ui {
             while !self.keyboard.was_pressed()? {
                 tokio::select! {
                     () = sleep(Duration::from_millis(30)) => {}
+                    Some(heard) = self.heard.recv() => self.hear_aside(heard),
                     number = self.signals.next() => return Err(UiError::Signal(number)),
                 }
             }
@@ -311,19 +330,31 @@ impl Ui {
         Ok(())
     }
 
+    /// Takes in what was heard while another program has the terminal. Everything is read when the screen comes back.
+    fn hear_aside(&mut self, heard: Heard) {
+        for effect in self.app.hear(heard) {
+            if let Effect::FollowLog(frame) = effect {
+                self.worker.follow_log(frame);
+            }
+        }
+    }
+
     /// Waits for a program that has the terminal; says whether it ended well.
     async fn attend(&mut self, mut child: Child) -> Result<bool, UiError> {
         loop {
             tokio::select! {
                 ended = child.wait() => return Ok(ended.is_ok_and(|status| status.success())),
-                Some(heard) = self.heard.recv() => drop(self.app.hear(heard)),
+                Some(heard) = self.heard.recv() => self.hear_aside(heard),
                 number = self.signals.next() => {
                     // It is to give the terminal back as well as it can.
                     let id = child.id().and_then(|id| i32::try_from(id).ok());
                     if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
                         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                     }
-                    let _ = timeout(TO_END, child.wait()).await;
+                    if timeout(TO_END, child.wait()).await.is_err() {
+                        let _ = child.start_kill();
+                        let _ = timeout(TO_END, child.wait()).await;
+                    }
                     return Err(UiError::Signal(number));
                 }
             }

@@ -22,12 +22,17 @@ impl App {
         match heard {
             Heard::Frames(mut frames) => {
                 frames.sort_by(|a, b| a.name.cmp(&b.name));
+                let before = self.frame().map(|frame| frame.id.clone());
                 self.facts.frames = frames;
                 if self.facts.link == Link::New {
                     self.facts.link = Link::Up;
                 }
                 self.facts.is_read = true;
-                let mut effects = self.keep_choice();
+                let now = self.frame().map(|frame| frame.id.clone());
+                let mut effects = match before.is_some() && now.is_some() && before != now {
+                    true => self.choose_anew(),
+                    false => self.keep_choice(),
+                };
                 effects.extend(self.follow_log());
                 effects
             }
@@ -74,14 +79,17 @@ impl App {
             Heard::Log(frame, line) => {
                 if Some(&frame) == self.chosen.as_ref() {
                     self.log.push_back(line);
+                    self.log_problem = None;
                     while self.log.len() > LOG {
                         self.log.pop_front();
+                        self.log_of.1 += 1;
                     }
                 }
                 Vec::new()
             }
-            Heard::LogEnded(frame) => {
+            Heard::LogEnded(frame, problem) => {
                 if self.followed.as_ref() == Some(&frame) {
+                    self.log_problem = problem.as_deref().map(words_of);
                     self.followed = None;
                     self.ended = Some(frame);
                 }
@@ -89,14 +97,16 @@ impl App {
                 vec![Effect::Read(Read::Frames)]
             }
             Heard::Did { change, is_over } => {
+                self.is_answered(&change);
                 let later = if is_over { "" } else { " (it takes longer; the list shows it)" };
                 self.say(format!("$ {}{later}", change.command()), false);
                 self.after(&change)
             }
             Heard::Failed { change, problem } => {
+                self.is_answered(&change);
                 if let Change::Send { frame, text, .. } = &change {
-                    let begun = self.drafts.entry(frame.clone()).or_default();
-                    *begun = if begun.is_empty() { text.clone() } else { format!("{text}\n\n{begun}") };
+                    let (frame, text) = (frame.clone(), text.clone());
+                    self.keep_draft(&frame, &text);
                 }
                 self.say(format!("{} ($ {})", words_of(&problem), change.command()), true);
                 self.after(&change)
@@ -190,6 +200,25 @@ impl App {
             }
         };
         reads.into_iter().map(Effect::Read).collect()
+    }
+
+    /// The gateway was asked to change that.
+    pub fn asked_for(&mut self, change: &Change) {
+        self.changing.push((change.command(), self.now_ms));
+    }
+
+    fn is_answered(&mut self, change: &Change) {
+        let command = change.command();
+        if let Some(at) = self.changing.iter().position(|(known, _)| *known == command) {
+            self.changing.remove(at);
+        }
+    }
+
+    /// Another frame has the chosen one's name now: nothing of the one before is its.
+    fn choose_anew(&mut self) -> Vec<Effect> {
+        let name = self.chosen.take();
+        self.moved_at = self.now_ms;
+        self.choose(name)
     }
 
     fn keep_choice(&mut self) -> Vec<Effect> {

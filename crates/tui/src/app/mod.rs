@@ -3,6 +3,8 @@
 
 mod hear;
 mod shown;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -130,8 +132,16 @@ pub struct App {
     pub notice: Option<Notice>,
     /// The conversation.
     pub talk: Conversation,
+    /// Changes that the gateway has not answered: the command, and since when (UTC ms).
+    pub changing: Vec<(String, u64)>,
+    /// For how long the gateway has not answered what it was asked (ms).
+    pub waits_ms: u64,
     /// The log, newest last.
     pub log: VecDeque<FrameLogLine>,
+    /// Which log it is, and how many of its lines were kept no longer: for whoever keeps what was drawn of it.
+    pub log_of: (u64, u64),
+    /// Why the log cannot be read.
+    pub log_problem: Option<String>,
     /// All of the frame.
     pub details: Option<FrameDetails>,
     /// What it uses.
@@ -175,7 +185,11 @@ impl App {
             overlay: None,
             notice: None,
             talk: Conversation::default(),
+            changing: Vec::new(),
+            waits_ms: 0,
             log: VecDeque::new(),
+            log_of: (0, 0),
+            log_problem: None,
             details: None,
             stats: None,
             scroll: 0,
@@ -248,6 +262,15 @@ impl App {
         self.facts.schedules.get(self.schedule)
     }
 
+    /// Keeps a message for later, behind what was kept of the same frame before.
+    pub fn keep_draft(&mut self, frame: &str, text: &str) {
+        let kept = self.drafts.entry(frame.to_owned()).or_default();
+        if !kept.is_empty() {
+            kept.push_str("\n\n");
+        }
+        kept.push_str(text);
+    }
+
     /// Chooses another frame.
     pub fn choose(&mut self, name: Option<String>) -> Vec<Effect> {
         if self.chosen == name {
@@ -276,6 +299,7 @@ impl App {
         // What is followed from now on begins with its last lines.
         if wanted.is_some() {
             self.log.clear();
+            self.log_of = (self.log_of.0 + 1, 0);
             self.ended = None;
         }
         self.followed.clone_from(&wanted);

@@ -4,8 +4,9 @@ use mimir_model::visible;
 
 use super::{App, Notice, Screen, Tab};
 
-/// How long a notice stands.
+/// How long a notice stands, and how much longer for each of its letters.
 const NOTICE_MS: u64 = 8_000;
+const LETTER_MS: u64 = 60;
 /// Who asks for less time than this cannot have been read.
 pub const UNREAD_MS: u64 = 400;
 
@@ -26,7 +27,9 @@ impl App {
     /// Says something at the bottom.
     pub fn say(&mut self, text: impl Into<String>, is_bad: bool) {
         let text = visible::line(&text.into());
-        self.notice = Some(Notice { text, is_bad, until: self.now_ms + NOTICE_MS });
+        let letters = u64::try_from(text.chars().count()).unwrap_or(0).min(1_000);
+        let until = self.now_ms + NOTICE_MS + letters.saturating_sub(80) * LETTER_MS;
+        self.notice = Some(Notice { text, is_bad, until });
     }
 
     /// It was drawn; `is_asked` when what is asked was on it, uncovered. Remembers since when.
@@ -39,18 +42,19 @@ impl App {
         }
     }
 
-    /// Keeps the text in place when more comes below it, and what is scrolled within what there is.
-    pub fn hold_place(&mut self, lines: usize, rows: u16, width: u16, is_from_end: bool) {
+    /// Keeps the text in place when more comes below it, and what is scrolled within what there is. `gone` lines stood
+    /// before the first one and are kept no longer.
+    pub fn hold_place(&mut self, lines: usize, gone: usize, rows: u16, width: u16, is_from_end: bool) {
         let shown = (self.screen, self.tab, self.chosen.clone(), width);
         if let Some((before, had)) = &self.extent
             && is_from_end
             && self.scroll > 0
             && *before == shown
         {
-            self.scroll += lines.saturating_sub(*had);
+            self.scroll += (lines + gone).saturating_sub(*had);
         }
         self.scroll = self.scroll.min(lines.saturating_sub(usize::from(rows)));
-        self.extent = Some((shown, lines));
+        self.extent = Some((shown, lines + gone));
     }
 
     /// Whether something goes away by itself at its time. Says whether the screen is another one.

@@ -27,7 +27,7 @@ type MadeOf = (String, u64, u16, bool, usize);
 
 /// Lines that need not be made again.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct KeptTalk {
     made_of: Option<MadeOf>,
     lines: Vec<Line<'static>>,
     of_history: usize,
@@ -35,7 +35,7 @@ pub struct Kept {
     pub made: u64,
 }
 
-impl Kept {
+impl KeptTalk {
     /// The conversation's lines: those of the history as they were, and the others anew.
     pub fn lines(&mut self, app: &App, width: u16) -> &[Line<'static>] {
         let talk = &app.talk;
