@@ -77,8 +77,7 @@ pub async fn run(settings: Settings) -> Result<(), UiError> {
 }
 
 async fn show(settings: Settings) -> Result<(), UiError> {
-    let signals =
-        Signals { terminated: signal(SignalKind::terminate())?, hung_up: signal(SignalKind::hangup())? };
+    let signals = Signals::listen()?;
     // Of a program that has the terminal for a while; ours comes as a key.
     let _interrupts = signal(SignalKind::interrupt())?;
     let _quits = signal(SignalKind::quit())?;
@@ -143,14 +142,22 @@ async fn show(settings: Settings) -> Result<(), UiError> {
 }
 
 /// What ends the program from outside.
-struct Signals {
+pub struct Signals {
     terminated: Signal,
     hung_up: Signal,
 }
 
 impl Signals {
+    /// Takes them from now on.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { terminated: signal(SignalKind::terminate())?, hung_up: signal(SignalKind::hangup())? })
+    }
+
     /// The number of the next one.
-    async fn next(&mut self) -> u8 {
+    pub async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminated.recv() => 15,
             _ = self.hung_up.recv() => 1,

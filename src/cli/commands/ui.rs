@@ -36,12 +36,19 @@ pub async fn run(commands: Vec<CommandLine>, context: &Context) -> Outcome {
     };
     match mimir_tui::run(settings).await {
         Ok(()) => Ok(DONE),
-        Err(UiError::Signal(number)) => Ok(128 + number),
-        Err(UiError::Broken) => Err(Problem::new(500, "internal", "a part of the dashboard failed")
+        Err(error) => ended(error),
+    }
+}
+
+/// What is said when it ended before somebody wanted it to.
+pub(super) fn ended(error: UiError) -> Outcome {
+    match error {
+        UiError::Signal(number) => Ok(128 + number),
+        UiError::Broken => Err(Problem::new(500, "internal", "a part of the dashboard failed")
             .detail("what it said stands above")
             .hint("`mimir ui` begins again; the gateway and all frames go on")
             .into()),
-        Err(UiError::Terminal(error)) => {
+        UiError::Terminal(error) => {
             Err(Problem::new(400, "terminal.none", "this terminal cannot be handed over")
                 .detail(error.to_string())
                 .hint("run it in a terminal")
