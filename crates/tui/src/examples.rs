@@ -4,7 +4,7 @@ use mimir_model::approval::{ApprovalState, AskedOption, AskedQuestion, RequestFo
 use mimir_model::event::{Event, EventKind, Subject};
 use mimir_model::names::FrameName;
 use mimir_model::wire::approvals::ApprovalView;
-use mimir_model::wire::frames::FrameSummary;
+use mimir_model::wire::frames::{FrameDetails, FrameStats, FrameSummary};
 use mimir_model::wire::messages::{SessionDetails, TurnView};
 use mimir_model::wire::runs::RunDetails;
 
@@ -104,4 +104,30 @@ pub fn run(id: &str, title: &str) -> RunDetails {
         "origin": "person", "key": id, "priority": 0, "cost_microusd": 0, "created_at": 0,
         "given": {"matter": {"kind": "none"}}, "checks": [], "timeline": [],
     }))
+}
+
+/// All of a frame.
+pub fn details(name: &str) -> FrameDetails {
+    let mut all = serde_json::to_value(frame(name, "running", "idle")).expect("json");
+    let more = serde_json::json!({
+        "image": "localhost/mimir-frame:latest", "image_id": "sha256:0", "container": "c", "generation": 1,
+        "limits": {"cpus_milli": 2000, "memory_bytes": 1 << 30, "pids": 100}, "limits_enforced": true, "allow": [],
+        "env": [], "owner": "1000:1000", "observed": "running", "state_changed_at": 0, "notes": [], "config_yaml": "",
+    });
+    let fields = all.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("an object").clone());
+    from_json(all)
+}
+
+/// What a frame uses.
+pub fn stats(name: &str, cpu_cores: f64, memory_bytes: u64) -> FrameStats {
+    FrameStats {
+        frame: name.to_owned(),
+        cpu_cores,
+        cpu_ms: 1_000,
+        memory_bytes,
+        memory_limit_bytes: 1 << 30,
+        pids: 3,
+        home_bytes: 0,
+    }
 }

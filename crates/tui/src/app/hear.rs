@@ -3,11 +3,12 @@
 use mimir_client::Followed;
 use mimir_model::approval::ApprovalState;
 use mimir_model::event::EventKind;
+use mimir_model::wire::frames::FrameStats;
 use mimir_model::wire::problem::Problem;
 use mimir_model::wire::runs::RunView;
 use mimir_model::wire::schedules::ScheduleView;
 
-use super::{App, Screen};
+use super::{App, Sample, Screen};
 use crate::conversation::Next;
 use crate::effect::{Change, Effect, Heard, Read};
 use crate::facts::Link;
@@ -15,6 +16,8 @@ use crate::overlay::Overlay;
 
 /// So many lines of a log are kept.
 const LOG: usize = 2_000;
+/// So many moments of what a frame uses: ten minutes, at a look every two seconds.
+const SAMPLES: usize = 300;
 
 impl App {
     /// Takes in what was heard; says what is to be done.
@@ -72,6 +75,7 @@ impl App {
             }
             Heard::Stats(stats) => {
                 if Some(&stats.frame) == self.chosen.as_ref() {
+                    self.sample(&stats);
                     self.stats = Some(stats);
                 }
                 Vec::new()
@@ -202,6 +206,19 @@ impl App {
         reads.into_iter().map(Effect::Read).collect()
     }
 
+    fn sample(&mut self, stats: &FrameStats) {
+        let sample = Sample {
+            cpu_milli: (stats.cpu_cores * 1000.0).max(0.0).round() as u64,
+            memory: stats.memory_bytes,
+            cost: self.frame().map_or(0, |frame| frame.cost_microusd),
+        };
+        let used = self.used.entry(stats.frame.clone()).or_default();
+        used.push_back(sample);
+        while used.len() > SAMPLES {
+            used.pop_front();
+        }
+    }
+
     /// The gateway was asked to change that.
     pub fn asked_for(&mut self, change: &Change) {
         self.changing.push((change.command(), self.now_ms));
@@ -217,6 +234,7 @@ impl App {
     /// Another frame has the chosen one's name now: nothing of the one before is its.
     fn choose_anew(&mut self) -> Vec<Effect> {
         let name = self.chosen.take();
+        name.as_ref().map(|name| self.used.remove(name));
         self.moved_at = self.now_ms;
         self.choose(name)
     }

@@ -99,6 +99,17 @@ pub struct CommandLine {
     pub about: String,
 }
 
+/// What a frame used at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Thousandths of a core.
+    pub cpu_milli: u64,
+    /// Bytes.
+    pub memory: u64,
+    /// All that it cost until then, in millionths of a US dollar.
+    pub cost: u64,
+}
+
 /// The whole screen.
 #[derive(Debug)]
 pub struct App {
@@ -146,6 +157,8 @@ pub struct App {
     pub details: Option<FrameDetails>,
     /// What it uses.
     pub stats: Option<FrameStats>,
+    /// What frames used while somebody looked, by frame, newest last.
+    used: BTreeMap<String, VecDeque<Sample>>,
     /// Lines between the end and what is shown; from the begin where nothing grows.
     pub scroll: usize,
     /// What was scrolled when it was drawn last, and how many lines it had.
@@ -192,6 +205,7 @@ impl App {
             log_problem: None,
             details: None,
             stats: None,
+            used: BTreeMap::new(),
             scroll: 0,
             extent: None,
             followed: None,
@@ -245,6 +259,11 @@ impl App {
     pub fn frame(&self) -> Option<&FrameSummary> {
         let name = self.chosen.as_deref()?;
         self.facts.frames.iter().find(|frame| frame.name == name)
+    }
+
+    /// What the chosen frame used while somebody looked.
+    pub fn samples(&self) -> Option<&VecDeque<Sample>> {
+        self.used.get(self.chosen.as_deref()?)
     }
 
     /// What the chosen frame's agent waits for.

@@ -9,7 +9,7 @@ use mimir_model::wire::problem::Problem;
 
 use super::{App, Screen};
 use crate::effect::{Change, Effect, Heard, Read};
-use crate::examples::{event, frame, run};
+use crate::examples::{details, event, frame, run, stats};
 use crate::view::Kept;
 use crate::view_tests::{drawn_with, key, keys, lived_in, shown};
 
@@ -133,4 +133,28 @@ fn a_log_that_cannot_be_read_says_why() {
     key(&mut app, KeyCode::Tab);
     app.hear(Heard::LogEnded("blog".into(), Some(away())));
     assert!(shown(&mut app).contains("it is away: wait for it"), "{}", shown(&mut app));
+}
+
+#[test]
+fn what_a_frame_uses_is_a_graph_while_somebody_looks() {
+    let mut app = lived_in((100, 30));
+    app.tab = super::Tab::About;
+    for moment in 0..20_u64 {
+        let mut now = frame("blog", "running", "busy");
+        now.cost_microusd = 1_000_000 + moment / 10 * 20_000;
+        app.hear(Heard::Frames(vec![now, frame("shop", "running", "busy")]));
+        app.hear(Heard::Stats(stats("blog", 0.1 * moment as f64, (moment * 50) << 20)));
+    }
+    app.hear(Heard::Details(Box::new(details("blog"))));
+    let screen = shown(&mut app);
+    let line = |name: &str| screen.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    assert!(line("most 1.90 cores").contains("▃▃▄▄▅▅▅▆▆▇▇█"), "{screen}");
+    assert!(line("most 950 MiB").contains("▄▄▅▅▅▆▆▇▇"), "{screen}");
+    assert!(line("$0.0200 in all").contains('█'), "{screen}");
+    assert!(screen.contains("/srv/blog") && screen.contains("state"), "the list stands below: {screen}");
+    // Another one with the name begins anew.
+    let mut anew = frame("blog", "running", "idle");
+    anew.id = "frm_other".into();
+    app.hear(Heard::Frames(vec![anew]));
+    assert!(app.samples().is_none());
 }

@@ -6,6 +6,7 @@ pub mod areas;
 mod bars;
 mod conversation;
 mod frames;
+mod graphs;
 mod lines;
 mod over;
 mod scroll;
@@ -76,6 +77,7 @@ fn frame_screen(app: &mut App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_
         }
         Tab::Events => end_of(&lines::events(app, body.width), 0, app, body, to),
         Tab::About => {
+            let body = graphs::draw(app, body, to);
             let lines = about::lines(app, body.width);
             app.hold_place(lines.len(), 0, body.height, body.width, false);
             from_begin(&lines, app.scroll, body, to);
