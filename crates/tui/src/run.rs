@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossterm::event::Event;
 use mimir_client::{Followed, GatewayClient};
 use mimir_model::event::EventKind;
+use mimir_model::look::Look;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub elsewhere: Option<String>,
     /// Whether there is colour.
     pub color: bool,
+    /// Which.
+    pub look: Look,
     /// This program, for what has a command of its own.
     pub program: PathBuf,
     /// The folder that a new frame is for.
@@ -83,8 +86,11 @@ async fn show(settings: Settings) -> Result<(), UiError> {
     let _quits = signal(SignalKind::quit())?;
     let (tell_key, keys) = unbounded_channel();
     let (tell, heard) = unbounded_channel();
-    let mut app =
-        App::new(Theme { color: settings.color }, settings.folder.clone(), settings.commands.clone());
+    let mut app = App::new(
+        Theme::new(&settings.look, settings.color),
+        settings.folder.clone(),
+        settings.commands.clone(),
+    );
     app.elsewhere.clone_from(&settings.elsewhere);
     app.now_ms = (settings.now_ms)();
     app.size = crossterm::terminal::size()?;

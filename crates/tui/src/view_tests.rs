@@ -4,6 +4,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, Mous
 use mimir_client::Followed;
 use mimir_model::agent::ToolStatus;
 use mimir_model::event::EventKind;
+use mimir_model::look::Look;
 use mimir_model::message::DeliveryState;
 use mimir_model::wire::approvals::Say;
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ use crate::view::{Kept, draw, is_asked_shown};
 fn app(size: (u16, u16)) -> App {
     let commands = ["frame create", "frame list", "runs show"]
         .map(|words| CommandLine { words: words.to_owned(), about: format!("what {words} does") });
-    let mut app = App::new(Theme { color: false }, "/srv/blog".to_owned(), commands.to_vec());
+    let mut app = App::new(Theme::new(&Look::default(), false), "/srv/blog".to_owned(), commands.to_vec());
     app.size = size;
     app.now_ms = 60_000;
     app

@@ -158,7 +158,8 @@ async fn which(gateway: &GatewayClient, is_asked_for: bool, context: &Context) -
         return here::of_folder(&frames, &here, &command).map(Picked::Frame);
     }
     let here = context.elsewhere.is_none().then(|| here.display().to_string());
-    let picking = Picking { frames, here, color: context.out.paint.is_on(), now_ms: context.clock.now_ms() };
+    let (color, look) = (context.out.paint.is_on(), ui::look(context));
+    let picking = Picking { frames, here, color, look, now_ms: context.clock.now_ms() };
     Ok(match mimir_tui::pick(picking).await {
         Ok(Some(name)) => Picked::Frame(name),
         Ok(None) => Picked::Nothing,

@@ -8,6 +8,9 @@ use mimir_tui::{CommandLine, Settings, UiError};
 use crate::cli::context::{Context, own_program};
 use crate::cli::exit::{DONE, Outcome, usage};
 use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::config::schema::Ui;
+use crate::model::look::Look;
 use crate::wire::problem::Problem;
 
 /// All frames on one screen: what each agent does, which one waits for you, what it costs
@@ -28,6 +31,7 @@ pub async fn run(commands: Vec<CommandLine>, context: &Context) -> Outcome {
         gateway,
         elsewhere: context.elsewhere.as_ref().map(|there| there.url.clone()),
         color: context.out.paint.is_on(),
+        look: look(context),
         program: own_program()?,
         folder: std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default(),
         commands,
@@ -38,6 +42,13 @@ pub async fn run(commands: Vec<CommandLine>, context: &Context) -> Outcome {
         Ok(()) => Ok(DONE),
         Err(error) => ended(error),
     }
+}
+
+/// As it is configured here. What is wrong with a file is said by whoever needs it; colours are no reason to stop.
+pub(super) fn look(context: &Context) -> Look {
+    let Ok(loaded) = Config::load(&context.load) else { return Look::default() };
+    let Ui { theme, accent, good, warn, bad, faint } = loaded.config.ui;
+    Look { theme, accent, good, warn, bad, faint }
 }
 
 /// What is said when it ended before somebody wanted it to.

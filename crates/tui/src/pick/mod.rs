@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
+use mimir_model::look::Look;
 use mimir_model::quantity::age;
 use mimir_model::status::StatusWord;
 use mimir_model::visible;
@@ -36,6 +37,8 @@ pub struct Picking {
     pub here: Option<String>,
     /// Whether there is colour.
     pub color: bool,
+    /// Which.
+    pub look: Look,
     /// UTC milliseconds.
     pub now_ms: u64,
 }
@@ -98,7 +101,7 @@ struct Picker {
 
 impl Picker {
     fn new(picking: Picking) -> Self {
-        let Picking { mut frames, here, color, now_ms } = picking;
+        let Picking { mut frames, here, color, look, now_ms } = picking;
         let is_here = |frame: &FrameSummary| {
             here.as_deref().is_some_and(|here| {
                 !frame.workspace.is_empty() && std::path::Path::new(here).starts_with(&frame.workspace)
@@ -110,7 +113,7 @@ impl Picker {
             (!is_here(frame), !waits, Reverse(frame.last_active_at), frame.name.clone())
         });
         let mut picker = Self {
-            theme: Theme { color },
+            theme: Theme::new(&look, color),
             now_ms,
             size: (80, 24),
             frames,

@@ -18,7 +18,13 @@ fn picker(here: Option<&str>) -> Picker {
         frame.last_active_at = 1_000 * u64::try_from(at).expect("few");
     }
     frames[2].project = Some("customers".to_owned());
-    Picker::new(Picking { frames, here: here.map(str::to_owned), color: false, now_ms: 60_000 })
+    Picker::new(Picking {
+        frames,
+        here: here.map(str::to_owned),
+        color: false,
+        look: Look::default(),
+        now_ms: 60_000,
+    })
 }
 
 fn names(picker: &Picker) -> Vec<&str> {
