@@ -86,6 +86,8 @@ impl Drop for Screen {
 }
 
 fn enter() -> io::Result<()> {
+    // Raw mode that is known to be on is not set again, whatever another program has made of it.
+    let _ = disable_raw_mode();
     as_before();
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, Print(CLICKS), EnableBracketedPaste).inspect_err(|_| leave())

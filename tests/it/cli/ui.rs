@@ -115,6 +115,7 @@ fn a_command_has_the_terminal_and_the_screen_comes_back() {
     screen.press("xyA");
     screen.until_shown("rm -rf build");
     std::thread::sleep(DEAF);
+    assert!(!screen.echoes(), "raw mode again");
     assert!(!gateway.asked().iter().any(|asked| asked.line.starts_with("POST")), "{:?}", gateway.asked());
     // Into the frame's terminal: it is not there for the stand-in, which is read before the screen covers it.
     screen.press("\r");
