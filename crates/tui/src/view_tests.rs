@@ -270,7 +270,7 @@ fn an_answer_that_grows_leaves_what_is_over_as_it_was_made() {
         tell(&mut app, EventKind::Text { delta: "word ".into(), part: "p".into() });
         drawn_with(&mut app, &mut kept);
     }
-    assert_eq!(kept.talk.made, 1);
+    assert_eq!(kept.talk.made.0, 1);
 }
 
 #[test]

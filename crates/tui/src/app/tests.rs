@@ -9,7 +9,7 @@ use mimir_model::wire::problem::Problem;
 
 use super::{App, Screen};
 use crate::effect::{Change, Effect, Heard, Read};
-use crate::examples::{details, event, frame, run, stats};
+use crate::examples::{details, event, frame, run, session, stats, turn};
 use crate::view::Kept;
 use crate::view_tests::{drawn_with, key, keys, lived_in, shown};
 
@@ -125,6 +125,36 @@ fn of_a_long_log_only_what_is_new_is_laid_out() {
     assert_eq!(kept.log.made, 2_050);
     key(&mut app, KeyCode::End);
     assert!(drawn_with(&mut app, &mut kept).contains("n2049"));
+}
+
+#[test]
+fn a_long_conversation_is_laid_out_as_far_as_it_is_looked_at() {
+    let mut app = lived_in((80, 24));
+    let turns: Vec<_> = (0..1_000).map(|at| turn("assistant", &format!("number {at}"), true)).collect();
+    let tell = |app: &mut App, turns: &[_]| {
+        let details = Some(Box::new(session("blog", turns)));
+        app.hear(Heard::Talk { frame: "blog".into(), ends: 0, details, waiting: Vec::new() });
+    };
+    tell(&mut app, &turns[..990]);
+    let mut kept = Kept::default();
+    assert!(drawn_with(&mut app, &mut kept).contains("number 989"));
+    assert!(kept.talk.made.1 <= 40, "{:?}", kept.talk.made);
+    for _ in 0..10 {
+        key(&mut app, KeyCode::PageUp);
+        drawn_with(&mut app, &mut kept);
+    }
+    // What came meanwhile moves nothing.
+    let before = drawn_with(&mut app, &mut kept);
+    tell(&mut app, &turns);
+    assert_eq!(drawn_with(&mut app, &mut kept), before);
+    assert!(kept.talk.made.1 < 500, "{:?}", kept.talk.made);
+    for _ in 0..1_000 {
+        key(&mut app, KeyCode::PageUp);
+    }
+    let top = drawn_with(&mut app, &mut kept);
+    assert!(top.contains("about the blog") && top.contains("number 0"), "{top}");
+    key(&mut app, KeyCode::End);
+    assert!(drawn_with(&mut app, &mut kept).contains("number 999"));
 }
 
 #[test]

@@ -70,7 +70,11 @@ fn frame_screen(app: &mut App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_
     bars::tabs(app, areas, to);
     let body = areas.body;
     match app.tab {
-        Tab::Talk => end_of(kept.talk.lines(app, body.width), 0, app, body, to),
+        Tab::Talk => {
+            let least = app.scroll.saturating_add(usize::from(body.height));
+            let (lines, gone) = kept.talk.lines(app, body.width, least);
+            end_of(lines, gone, app, body, to);
+        }
         Tab::Log => {
             let (lines, gone) = kept.log.lines(app, body.width);
             end_of(lines, gone, app, body, to);
