@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Open a frame's terminal in a tab of the terminal program you use
 #[derive(Debug, Args)]
 pub struct OpenArgs {
-    /// Which frame; the one of this folder when absent, or one that you pick where the folder does not tell
+    /// Which frame; the one of this folder when absent, or one that you pick
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: Option<FrameName>,
-    /// Pick the frame from a list, whatever folder this is: for a hotkey
+    /// Pick the frame from a list, in any folder
     #[arg(long, conflicts_with = "name")]
     pick: bool,
     /// Which terminal program
