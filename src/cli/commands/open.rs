@@ -30,7 +30,7 @@ pub struct OpenArgs {
     /// Which frame; the one of this folder when absent, or one that you pick
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: Option<FrameName>,
-    /// Pick the frame from a list, in any folder
+    /// Pick it from a list, in any folder
     #[arg(long, conflicts_with = "name")]
     pick: bool,
     /// Which terminal program
