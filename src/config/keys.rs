@@ -20,7 +20,8 @@ use crate::model::quantity::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Owner {
-    /// It shapes one request, and goes along with it from the environment of whoever asks. The file is obeyed at once.
+    /// It shapes one request, and goes along with it from the environment of whoever asks, or is used there. The file is obeyed
+    /// at once.
     Request,
     /// The gateway's; a changed file is obeyed at once.
     Live,

@@ -11,6 +11,7 @@ use strum::VariantNames;
 use super::values;
 use crate::model::agent::ModelRef;
 use crate::model::git::{BranchRule, ForgeHost, GitMode, Repository};
+use crate::model::look::{ThemeName, Tint};
 use crate::model::names::{FrameName, ProjectName, ScheduleName};
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
@@ -123,6 +124,10 @@ kinds! {
     GitModeOrAuto => Option<GitMode>: values::git_mode_or_auto, {"enum": ["auto", "direct", "gate"]};
     /// What becomes of a push.
     GitWord => GitMode: values::git_mode, {"enum": ["direct", "gate"]};
+    /// How the dashboard looks.
+    Theme => ThemeName: values::theme, {"enum": ["terminal", "dark", "light", "mono"]};
+    /// A colour of a terminal.
+    Color => Tint: Tint::parse, {"type": ["string", "integer", "null"]};
     /// A repository at a forge.
     Repo => Repository: values::repository, {"type": "string"};
     /// A host name, with or without a port.

@@ -47,7 +47,7 @@ macro_rules! sections {
 }
 
 sections! {
-    refused: server, database, events, audit, backup, engine, frames, network, git, turn, budget, queue, workflows, opencode, models, providers, notify, webhooks, projects, schedules;
+    refused: server, database, events, audit, backup, engine, frames, network, git, turn, budget, queue, workflows, opencode, models, providers, notify, webhooks, ui, projects, schedules;
     obeyed in part: approvals
 }
 

@@ -49,6 +49,7 @@ section! {
         approvals: Approvals, "What agents may do without asking";
         notify: Notify, restart, "Who is told what agents ask";
         webhooks: Webhooks, live, "Who may tell us something over HTTP, and what follows from it";
+        ui: Ui, request, "How `mimir ui` and the list of `mimir open` look";
         projects: Vec<ProjectEntry>, restart, "Projects to register at start";
         schedules: Vec<ScheduleEntry>, live, "What is done again and again; `mimir cron add` makes others";
     }
@@ -247,6 +248,19 @@ section! {
         per_frame: Whole<1, 100_000, u64>, "How many messages may wait in one frame";
         parallel: Whole<1, 64, usize>, "How many conversations of a frame run at the same time";
         wait: Time, "How long a message may wait before it fails";
+    }
+}
+
+section! {
+    /// How the dashboard looks.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Ui {
+        theme: Theme, "Its colours: the terminal's own, some for a dark or a light background, or none";
+        accent: Optional<Color>, "The colour of keys and links, instead of the theme's: a name, a number or #rrggbb";
+        good: Optional<Color>, "The colour of what goes well";
+        warn: Optional<Color>, "The colour of what somebody should look at";
+        bad: Optional<Color>, "The colour of what went wrong";
+        faint: Optional<Color>, "The colour of what is there for completeness";
     }
 }
 

@@ -8,6 +8,7 @@ use strum::VariantNames;
 use crate::model::agent::ModelRef;
 use crate::model::allow::{AllowGroups, canonical};
 use crate::model::git::{GitMode, Repository};
+use crate::model::look::ThemeName;
 use crate::model::network::NetworkMode;
 use crate::model::policy::Action;
 use crate::model::port::PortRange;
@@ -133,6 +134,11 @@ pub(super) fn git_mode_or_auto(text: &str) -> Result<Option<GitMode>, Refusal> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| format!("must be auto, direct or gate, not `{text}`"))
+}
+
+/// How the dashboard looks.
+pub(super) fn theme(text: &str) -> Result<ThemeName, Refusal> {
+    text.parse().map_err(|_| format!("must be terminal, dark, light or mono, not `{text}`"))
 }
 
 /// A repository at a forge.

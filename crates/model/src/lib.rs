@@ -21,6 +21,7 @@ pub mod git;
 pub mod ids;
 pub mod isolation;
 pub mod kit;
+pub mod look;
 pub mod loose;
 pub mod message;
 pub mod names;

@@ -178,8 +178,8 @@ pub enum Heard {
     Stats(FrameStats),
     /// A line of a frame's log.
     Log(String, FrameLogLine),
-    /// That frame's log ended, as it does with its container or with the gateway.
-    LogEnded(String),
+    /// That frame's log ended, as it does with its container or with the gateway; or why it could not be read.
+    LogEnded(String, Option<Box<Problem>>),
     /// It was done, or begun when it takes longer than anybody waits.
     Did {
         /// What.

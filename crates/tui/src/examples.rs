@@ -4,8 +4,9 @@ use mimir_model::approval::{ApprovalState, AskedOption, AskedQuestion, RequestFo
 use mimir_model::event::{Event, EventKind, Subject};
 use mimir_model::names::FrameName;
 use mimir_model::wire::approvals::ApprovalView;
-use mimir_model::wire::frames::FrameSummary;
+use mimir_model::wire::frames::{FrameDetails, FrameStats, FrameSummary};
 use mimir_model::wire::messages::{SessionDetails, TurnView};
+use mimir_model::wire::runs::RunDetails;
 
 /// An event of a frame.
 pub fn event(frame: &str, what: EventKind) -> Event {
@@ -93,5 +94,40 @@ pub fn question(frame: &str, questions: &[(&str, &[&str], bool)]) -> ApprovalVie
         patterns: Vec::new(),
         questions,
         ..permission(frame, "apr_q", "")
+    }
+}
+
+/// A run and its timeline, of which there is none yet.
+pub fn run(id: &str, title: &str) -> RunDetails {
+    from_json(serde_json::json!({
+        "id": id, "workflow": "review", "title": title, "state": "running", "stage": "ask", "attempt": 0,
+        "origin": "person", "key": id, "priority": 0, "cost_microusd": 0, "created_at": 0,
+        "given": {"matter": {"kind": "none"}}, "checks": [], "timeline": [],
+    }))
+}
+
+/// All of a frame.
+pub fn details(name: &str) -> FrameDetails {
+    let mut all = serde_json::to_value(frame(name, "running", "idle")).expect("json");
+    let more = serde_json::json!({
+        "image": "localhost/mimir-frame:latest", "image_id": "sha256:0", "container": "c", "generation": 1,
+        "limits": {"cpus_milli": 2000, "memory_bytes": 1 << 30, "pids": 100}, "limits_enforced": true, "allow": [],
+        "env": [], "owner": "1000:1000", "observed": "running", "state_changed_at": 0, "notes": [], "config_yaml": "",
+    });
+    let fields = all.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("an object").clone());
+    from_json(all)
+}
+
+/// What a frame uses.
+pub fn stats(name: &str, cpu_cores: f64, memory_bytes: u64) -> FrameStats {
+    FrameStats {
+        frame: name.to_owned(),
+        cpu_cores,
+        cpu_ms: 1_000,
+        memory_bytes,
+        memory_limit_bytes: 1 << 30,
+        pids: 3,
+        home_bytes: 0,
     }
 }

@@ -2,8 +2,8 @@
 //! command.
 //!
 //! In reading order: [`facts`] and [`conversation`] are what the gateway says, [`app`] is what the screen shows, [`press`] and
-//! [`typing`] are the keys, [`view`] draws, [`work`] does what the keys ask for. Only this file, `work`, `terminal` and
-//! `keyboard` touch anything outside.
+//! [`typing`] are the keys, [`view`] draws, [`work`] does what the keys ask for. [`mod@pick`] is a list of its own, for `mimir open`.
+//! Only `run`, `pick`, `work`, `terminal` and `keyboard` touch anything outside.
 
 mod app;
 mod conversation;
@@ -16,6 +16,7 @@ mod keys;
 mod markdown;
 mod overlay;
 mod palette;
+mod pick;
 mod press;
 mod run;
 mod terminal;
@@ -29,4 +30,5 @@ mod work;
 mod wrap;
 
 pub use app::CommandLine;
+pub use pick::{Picking, pick};
 pub use run::{Settings, UiError, run};

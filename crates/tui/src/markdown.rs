@@ -71,9 +71,10 @@ pub fn lines(text: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mimir_model::look::Look;
 
     fn texts(text: &str) -> Vec<String> {
-        lines(text, Theme { color: false }, 40).iter().map(ToString::to_string).collect()
+        lines(text, Theme::new(&Look::default(), false), 40).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -98,7 +99,7 @@ mod tests {
             "# ", "- ", "1. ", "> ", "```", "`", "**", "_", "|", "\n", "\n\n", "    ", "[a](b)", "![x](y)", "<b>", "&amp;", "$x$", "$$",
             "[^1]", "[^1]: ", "---", "- [ ] ", "> [!NOTE]\n", "a", "日本", "\u{202e}", "\u{1b}[31m", "\t", "|-|-|\n", "~~", "\\", "<!--",
         ][..]), 0..60)) {
-            let all = lines(&pieces.concat(), Theme { color: false }, 40);
+            let all = lines(&pieces.concat(), Theme::new(&Look::default(), false), 40);
             let shown: String = all.iter().map(ToString::to_string).collect();
             proptest::prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\t'), "{shown:?}");
         }
@@ -106,7 +107,11 @@ mod tests {
 
     #[test]
     fn without_colour_there_is_none() {
-        let all = lines("# x\n\n> [!WARNING]\n> y\n\n[a](https://example.org)", Theme { color: false }, 40);
+        let all = lines(
+            "# x\n\n> [!WARNING]\n> y\n\n[a](https://example.org)",
+            Theme::new(&Look::default(), false),
+            40,
+        );
         let styles = all.iter().flat_map(|line| line.spans.iter().map(|span| span.style).chain([line.style]));
         assert!(styles.into_iter().all(|style| style.fg.is_none() && style.bg.is_none()), "{all:?}");
     }

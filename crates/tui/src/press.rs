@@ -142,7 +142,7 @@ fn on_frames(app: &mut App, key: KeyCode) -> Vec<Effect> {
         KeyCode::Char('P') => verb(FrameVerb::Pause),
         KeyCode::Char('s' | 'i') => {
             let session = app.talk.session.as_ref().map(|session| session.id.clone());
-            let begin = typed(app.drafts.get(&name).map_or("", String::as_str));
+            let begin = typed(&app.drafts.remove(&name).unwrap_or_default());
             over(app, Overlay::Compose { frame: name, session, typed: begin })
         }
         KeyCode::Char('b') => match app.talk.session.as_ref().map(|session| session.id.clone()) {

@@ -1,7 +1,8 @@
 //! The terminal, handed over and given back: at the end, at a panic, and while something else has it.
 
-use std::io::{self, Stdout, stdout};
+use std::io::{self, Stdout, stdin, stdout};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste};
 use crossterm::execute;
@@ -9,12 +10,19 @@ use crossterm::style::Print;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use parking_lot::Mutex;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Clicks and the wheel, in the form that has no largest column. Not what crossterm would ask for: it wants every movement,
 /// and each would be a reason to look whether something has to be drawn.
 const CLICKS: &str = "\x1b[?1000h\x1b[?1006h";
+
+/// How the terminal was set before we took it. A program that had it meanwhile and was killed leaves it as it liked it.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// Whether a panic gave it away: whatever panicked, and in whatever task.
+static GIVEN_AWAY: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours.
 pub struct Screen {
@@ -33,9 +41,11 @@ impl Screen {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
                 leave();
+                GIVEN_AWAY.store(true, Ordering::Relaxed);
                 before(panic);
             }));
         });
+        *BEFORE.lock() = tcgetattr(stdin()).ok();
         enter()?;
         match Terminal::new(CrosstermBackend::new(stdout())) {
             Ok(terminal) => Ok(Self { terminal }),
@@ -44,6 +54,11 @@ impl Screen {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a panic gave it away.
+    pub fn was_given_away(&self) -> bool {
+        GIVEN_AWAY.load(Ordering::Relaxed)
     }
 
     /// Gives it back for a while.
@@ -71,6 +86,9 @@ impl Drop for Screen {
 }
 
 fn enter() -> io::Result<()> {
+    // Raw mode that is known to be on is not set again, whatever another program has made of it.
+    let _ = disable_raw_mode();
+    as_before();
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, Print(CLICKS), EnableBracketedPaste).inspect_err(|_| leave())
 }
@@ -85,4 +103,12 @@ fn leave() {
         crossterm::cursor::Show
     );
     let _ = disable_raw_mode();
+    as_before();
+}
+
+/// Sets it as it was set before we took it.
+fn as_before() {
+    if let Some(before) = &*BEFORE.lock() {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+    }
 }

@@ -12,10 +12,8 @@ use crate::palette;
 pub fn close(app: &mut App) {
     if let Some(Overlay::Compose { frame, typed, .. }) = app.overlay.take() {
         let text = text_of(&typed);
-        if text.trim().is_empty() {
-            app.drafts.remove(&frame);
-        } else {
-            app.drafts.insert(frame, text);
+        if !text.trim().is_empty() {
+            app.keep_draft(&frame, &text);
         }
     }
 }
@@ -171,7 +169,6 @@ fn compose(app: &mut App, frame: String, session: Option<String>, mut typed: Typ
             if text.trim().is_empty() {
                 return (None, Vec::new());
             }
-            app.drafts.remove(&frame);
             app.scroll = 0;
             (None, vec![Effect::Change(Change::Send { frame, session, text })])
         }

@@ -1,7 +1,8 @@
 //! Does what the screen asks for: calls to the gateway, each in a task of its own.
 //!
 //! The same thing is not asked for twice at once. What is asked for while it is on its way is asked for once more when it
-//! has come: the answer may be older than the reason.
+//! has come: the answer may be older than the reason. After each answer there is a pause, so that much that happens is one
+//! look; the first one is at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use mimir_model::wire::approvals::AnswerApproval;
 use mimir_model::wire::messages::SendMessage;
 use mimir_model::wire::runs::{ApproveRun, EndRun};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::effect::{Change, Heard, Read};
 
@@ -31,22 +33,54 @@ const AWAY: Duration = Duration::from_secs(2);
 /// Runs that are shown.
 const RUNS: u32 = 200;
 
-/// What is being read, and what is wanted of the same once more.
-type OnTheirWay = Vec<(Read, Option<Read>)>;
+/// Something that is looked at, from the first wish to the end of the pause behind the last answer.
+struct Look {
+    what: Read,
+    /// The pause behind the answer: the shortest that anybody wanted.
+    pause: Duration,
+    /// Wanted once more, as it was wanted last.
+    again: Option<(Read, Duration)>,
+    /// Since when the gateway is asked.
+    asked_at: Option<Instant>,
+    /// Whether it was asked at all.
+    is_begun: bool,
+    /// Told when the pause became shorter.
+    hurry: Arc<Notify>,
+}
+
+impl Look {
+    fn new(what: Read, pause: Duration) -> Self {
+        Self { what, pause, again: None, asked_at: None, is_begun: false, hurry: Arc::default() }
+    }
+
+    /// It is wanted, too, while it is looked at.
+    fn want(&mut self, what: Read, pause: Duration) {
+        if self.is_begun {
+            let soonest = self.again.as_ref().map_or(pause, |(_, known)| pause.min(*known));
+            self.again = Some((what, soonest));
+        } else {
+            self.what = what;
+        }
+        if pause < self.pause {
+            self.pause = pause;
+            self.hurry.notify_one();
+        }
+    }
+}
 
 /// Who does it.
 pub struct Worker {
     gateway: GatewayClient,
     tell: UnboundedSender<Heard>,
     key: fn() -> String,
-    reads: Arc<Mutex<OnTheirWay>>,
+    looks: Arc<Mutex<Vec<Look>>>,
     log: Option<AbortHandle>,
 }
 
 impl Worker {
     /// For that gateway; `key` gives a key that is like no other.
     pub fn new(gateway: GatewayClient, tell: UnboundedSender<Heard>, key: fn() -> String) -> Self {
-        Self { gateway, tell, key, reads: Arc::default(), log: None }
+        Self { gateway, tell, key, looks: Arc::default(), log: None }
     }
 
     /// Follows what happens, for as long as the program runs.
@@ -84,42 +118,54 @@ impl Worker {
 
     /// Looks at something.
     pub fn read(&self, what: Read) {
-        let wait = if what == Read::Frames { FRAMES_TOGETHER } else { TOGETHER };
-        self.read_after(what, wait);
+        let pause = if what == Read::Frames { FRAMES_TOGETHER } else { TOGETHER };
+        self.look(what, pause);
     }
 
     /// Looks at something that changes all the time.
     pub fn read_soon(&self, what: Read) {
-        self.read_after(what, SOON);
+        self.look(what, SOON);
     }
 
-    fn read_after(&self, what: Read, wait: Duration) {
-        let mut reads = self.reads.lock();
-        // What is on its way is asked for once more when it has come, as it was wanted last.
-        if let Some((_, again)) = reads.iter_mut().find(|(known, _)| known.is_same(&what)) {
-            *again = Some(what);
-            return;
+    /// For how long the slowest answer has not come.
+    pub fn waits(&self) -> Duration {
+        let looks = self.looks.lock();
+        looks.iter().filter_map(|look| look.asked_at).map(|at| at.elapsed()).max().unwrap_or_default()
+    }
+
+    fn look(&self, what: Read, pause: Duration) {
+        {
+            let mut looks = self.looks.lock();
+            if let Some(look) = looks.iter_mut().find(|look| look.what.is_same(&what)) {
+                look.want(what, pause);
+                return;
+            }
+            looks.push(Look::new(what.clone(), pause));
         }
-        reads.push((what.clone(), None));
-        drop(reads);
-        let (gateway, tell, reads) = (self.gateway.clone(), self.tell.clone(), Arc::clone(&self.reads));
+        let (gateway, tell, looks) = (self.gateway.clone(), self.tell.clone(), Arc::clone(&self.looks));
         spawn_local(async move {
-            let mut what = what;
-            loop {
-                sleep(wait).await;
-                let heard = match read(&gateway, &what).await {
+            while let Some(wanted) = with(&looks, &what, |look| {
+                look.is_begun = true;
+                look.asked_at = Some(Instant::now());
+                look.what.clone()
+            }) {
+                let heard = match read(&gateway, &wanted).await {
                     Ok(heard) => heard,
-                    Err(error) => Heard::Unread(what.clone(), Box::new(error.into())),
+                    Err(error) => Heard::Unread(wanted, Box::new(error.into())),
                 };
+                with(&looks, &what, |look| look.asked_at = None);
                 let is_over = tell.send(heard).is_err();
-                let mut reads = reads.lock();
-                let Some(at) = reads.iter().position(|(known, _)| known.is_same(&what)) else { return };
-                match reads[at].1.take() {
-                    Some(next) if !is_over => what = next,
-                    _ => {
-                        reads.remove(at);
-                        return;
+                rest(&looks, &what).await;
+                let goes_on = with(&looks, &what, |look| match look.again.take() {
+                    Some((next, pause)) => {
+                        (look.what, look.pause) = (next, pause);
+                        true
                     }
+                    None => false,
+                });
+                if is_over || goes_on != Some(true) {
+                    looks.lock().retain(|look| !look.what.is_same(&what));
+                    return;
                 }
             }
         });
@@ -145,18 +191,38 @@ impl Worker {
         let Some(frame) = frame else { return };
         let (gateway, tell) = (self.gateway.clone(), self.tell.clone());
         let task = spawn_local(async move {
-            if let Ok(mut lines) = gateway.logs(&frame, true, None, Some(500)).await {
-                while let Ok(Some(line)) = lines.next().await {
-                    if tell.send(Heard::Log(frame.clone(), line)).is_err() {
-                        return;
+            let problem = match gateway.logs(&frame, true, None, Some(500)).await {
+                Ok(mut lines) => {
+                    while let Ok(Some(line)) = lines.next().await {
+                        if tell.send(Heard::Log(frame.clone(), line)).is_err() {
+                            return;
+                        }
                     }
+                    None
                 }
-            }
+                Err(error) => Some(Box::new(error.into())),
+            };
             // Whoever follows it again at once would do so all the time.
             sleep(AWAY).await;
-            drop(tell.send(Heard::LogEnded(frame)));
+            drop(tell.send(Heard::LogEnded(frame, problem)));
         });
         self.log = Some(task.abort_handle());
+    }
+}
+
+/// Does something with a look that goes on; the lock is held for that long only.
+fn with<T>(looks: &Mutex<Vec<Look>>, what: &Read, work: impl FnOnce(&mut Look) -> T) -> Option<T> {
+    looks.lock().iter_mut().find(|look| look.what.is_same(what)).map(work)
+}
+
+/// The pause behind an answer, which may become shorter meanwhile.
+async fn rest(looks: &Mutex<Vec<Look>>, what: &Read) {
+    let begun = Instant::now();
+    while let Some((pause, hurry)) = with(looks, what, |look| (look.pause, Arc::clone(&look.hurry))) {
+        tokio::select! {
+            () = sleep_until(begun + pause) => return,
+            () = hurry.notified() => {}
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! `mimir open`
 
+use std::io::IsTerminal;
 use std::process::Stdio;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use mimir_tui::{Picking, UiError};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::guake;
+use super::{guake, ui};
 use crate::cli::context::{Context, own_program};
-use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::exit::{DONE, Failure, INTERRUPTED, Outcome, usage};
 use crate::cli::json::{Opened, Printed};
 use crate::cli::{here, names};
+use crate::client::GatewayClient;
 use crate::model::names::FrameName;
 use crate::model::shell::quoted;
 use crate::wire::problem::Problem;
@@ -24,9 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Open a frame's terminal in a tab of the terminal program you use
 #[derive(Debug, Args)]
 pub struct OpenArgs {
-    /// Which frame; the one of this folder when absent
+    /// Which frame; the one of this folder when absent, or one that you pick
     #[arg(value_parser = FrameName::parse, add = names::frames())]
     name: Option<FrameName>,
+    /// Pick it from a list, in any folder
+    #[arg(long, conflicts_with = "name")]
+    pick: bool,
     /// Which terminal program
     #[arg(
         long,
@@ -69,8 +75,14 @@ pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
         Some(name) if args.print => (name.to_string(), None),
         name => {
             let gateway = context.gateway().await?;
-            let command = |name: &str| format!("mimir open {name}");
-            let name = here::frame(&gateway, name.as_ref(), &command, context).await?;
+            let name = match name {
+                Some(name) => name.to_string(),
+                None => match which(&gateway, args.pick, context).await? {
+                    Picked::Frame(name) => name,
+                    Picked::Ended(error) => return ui::ended(error),
+                    Picked::Nothing => return Ok(INTERRUPTED),
+                },
+            };
             // A tab that closes at once with an error would be a poor answer to a typing mistake.
             let id = gateway.frame(&name).await?.summary.id;
             (name, Some(id))
@@ -112,6 +124,47 @@ pub async fn run(args: &OpenArgs, context: &Context) -> Outcome {
         context.out.say(format!("opened {name} in {}", word(chosen)));
     }
     Ok(DONE)
+}
+
+/// What somebody wants opened.
+enum Picked {
+    Frame(String),
+    /// They left.
+    Nothing,
+    /// Something else ended it.
+    Ended(UiError),
+}
+
+/// The frame of this folder; where that does not tell, or a list is asked for, the one that somebody picks at the terminal.
+async fn which(gateway: &GatewayClient, is_asked_for: bool, context: &Context) -> Result<Picked, Failure> {
+    let command = |name: &str| format!("mimir open {name}");
+    let can_pick = !context.out.json && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if is_asked_for && !can_pick {
+        return Err(usage("a frame is picked at a terminal, and this is none")
+            .hint("say which: `mimir open NAME`; `mimir frame list` shows them")
+            .into());
+    }
+    if !is_asked_for {
+        match here::frame(gateway, None, &command, context).await {
+            Ok(name) => return Ok(Picked::Frame(name)),
+            // The folder does not tell; whatever else is wrong would be so for a list, too.
+            Err(unclear) if can_pick && unclear.problem.status == 400 => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let frames = gateway.frames().await?;
+    let here = here::current();
+    if frames.is_empty() {
+        return here::of_folder(&frames, &here, &command).map(Picked::Frame);
+    }
+    let here = context.elsewhere.is_none().then(|| here.display().to_string());
+    let (color, look) = (context.out.paint.is_on(), ui::look(context));
+    let picking = Picking { frames, here, color, look, now_ms: context.clock.now_ms() };
+    Ok(match mimir_tui::pick(picking).await {
+        Ok(Some(name)) => Picked::Frame(name),
+        Ok(None) => Picked::Nothing,
+        Err(error) => Picked::Ended(error),
+    })
 }
 
 /// Selects the window that was made for the frame of that id, if tmux has one: a window's name is whatever anybody

@@ -97,10 +97,14 @@ impl Screen {
         self.master.resize(size).expect("resized");
     }
 
+    /// The id of the command that runs in it.
+    pub fn pid(&self) -> i32 {
+        self.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("an id")
+    }
+
     /// Sends the command that runs in it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = self.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("an id");
-        let pid = rustix::process::Pid::from_raw(pid).expect("an id");
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("an id");
         rustix::process::kill_process(pid, signal).expect("signalled");
     }
 

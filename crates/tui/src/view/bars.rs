@@ -3,13 +3,18 @@
 use mimir_model::quantity::money;
 use ratatui::Frame;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Clear, Paragraph};
 
 use super::areas::Areas;
 use crate::app::{App, Screen};
 use crate::facts::Link;
 use crate::time::utc_day;
-use crate::wrap::fit;
+use crate::wrap::{fit, wrap};
+
+/// So many lines of what went wrong: never over what an agent asks, below which there are at least as many.
+const NOTICE_ROWS: usize = 4;
+/// A gateway that takes longer than this for an answer is waited for, and that is said.
+const SLOW_MS: u64 = 1_000;
 
 /// Screens on the left, the state of everything on the right.
 pub fn top(app: &App, areas: &Areas, to: &mut Frame<'_>) {
@@ -21,8 +26,13 @@ pub fn top(app: &App, areas: &Areas, to: &mut Frame<'_>) {
     }
     let mut parts = Vec::new();
     match &app.facts.link {
-        Link::New => parts.push(Span::styled("asking …", theme.accent())),
         Link::Away => parts.push(Span::styled("gateway away, waiting", theme.bad())),
+        // It is there and takes its time: keys work, what is shown is old.
+        _ if app.waits_ms >= SLOW_MS => {
+            let text = format!("the gateway is slow: {} s", app.waits_ms / 1_000);
+            parts.push(Span::styled(text, theme.warn()));
+        }
+        Link::New => parts.push(Span::styled("asking …", theme.accent())),
         Link::Up => {}
     }
     let waiting = app.facts.approvals.len();
@@ -60,19 +70,40 @@ pub fn top(app: &App, areas: &Areas, to: &mut Frame<'_>) {
     to.render_widget(Paragraph::new(line), place);
 }
 
-/// The notice, and the keys that do something here.
+/// The notice, or what is waited for. What went wrong is shown whole, over what stands above the line.
+pub fn notice(app: &App, areas: &Areas, to: &mut Frame<'_>) {
+    let (theme, width) = (app.theme, usize::from(areas.notice.width));
+    if let Some(notice) = &app.notice {
+        if !notice.is_bad {
+            to.render_widget(Span::styled(fit(&notice.text, width), theme.accent()), areas.notice);
+            return;
+        }
+        let mut lines = wrap(Line::from(Span::styled(notice.text.clone(), theme.bad())), width, 2);
+        lines.truncate(NOTICE_ROWS);
+        let rows = u16::try_from(lines.len()).unwrap_or(1);
+        let place = ratatui::layout::Rect {
+            y: areas.notice.y.saturating_sub(rows.saturating_sub(1)),
+            height: rows,
+            ..areas.notice
+        };
+        to.render_widget(Clear, place);
+        to.render_widget(Paragraph::new(lines), place);
+        return;
+    }
+    let text = match app.changing.last() {
+        Some((command, since)) => {
+            let seconds = app.now_ms.saturating_sub(*since) / 1_000;
+            format!("$ {command} … {seconds} s")
+        }
+        None if !app.filter.is_empty() => format!("only `{}` (/ Esc shows all)", app.filter),
+        None => return,
+    };
+    to.render_widget(Span::styled(fit(&text, width), theme.accent()), areas.notice);
+}
+
+/// The keys that do something here.
 pub fn bottom(app: &App, areas: &Areas, to: &mut Frame<'_>) {
     let theme = app.theme;
-    if let Some(notice) = &app.notice {
-        let style = if notice.is_bad { theme.bad() } else { theme.accent() };
-        let text = fit(&notice.text, usize::from(areas.notice.width));
-        to.render_widget(Span::styled(text, style), areas.notice);
-    } else if !app.filter.is_empty() {
-        to.render_widget(
-            Span::styled(format!("only `{}` (/ Esc shows all)", app.filter), theme.accent()),
-            areas.notice,
-        );
-    }
     let keys: &[(&str, &str)] = match app.screen {
         Screen::Frames if app.asked().is_some() => &[
             ("y", "allow"),

@@ -1,7 +1,7 @@
 //! A conversation as lines.
 //!
 //! Lines of what is over are kept until the conversation, the width or the folding changes: drawing them again for each piece of
-//! an answer would cost more with every turn.
+//! an answer would cost more with every turn. And what nobody scrolls to is not laid out at all.
 
 use mimir_model::agent::ToolStatus;
 use mimir_model::quantity::{money, took};
@@ -22,57 +22,80 @@ use crate::wrap::{fit, wrap};
 /// So many lines of a tool's output are shown when it is unfolded.
 const OUTPUT: usize = 40;
 
-/// What kept lines were made of: the frame, the history's version, the width, whether it is unfolded, and how many turns.
-type MadeOf = (String, u64, u16, bool, usize);
+/// So many turns are laid out at first, and as many again as there are whenever somebody scrolls above them.
+const TURNS: usize = 40;
+/// Where lines are counted from, so that those laid out above others later change no count.
+const ANCHOR: usize = usize::MAX / 4;
+
+/// What kept lines were made of: the history's version, the width, whether it is unfolded, and how many turns.
+type MadeOf = (u64, u16, bool, usize);
 
 /// Lines that need not be made again.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct KeptTalk {
+    /// Whose: the frame and the conversation.
+    whose: Option<(String, Option<String>)>,
     made_of: Option<MadeOf>,
+    /// Of the history, and behind it of what goes on.
     lines: Vec<Line<'static>>,
     of_history: usize,
-    /// How often the history was laid out.
-    pub made: u64,
+    /// The first turn that is laid out.
+    from: usize,
+    /// How many lines were put above those that were there at first.
+    above: usize,
+    /// How often the history was laid out, and how many turns in all.
+    pub made: (u64, usize),
 }
 
-impl Kept {
-    /// The conversation's lines: those of the history as they were, and the others anew.
-    pub fn lines(&mut self, app: &App, width: u16) -> &[Line<'static>] {
+impl KeptTalk {
+    /// The conversation's last lines, at least so many where there are so many: those of the history as they were, and the
+    /// others anew. And a number that grows with every line that is kept no longer.
+    pub fn lines(&mut self, app: &App, width: u16, least: usize) -> (&[Line<'static>], usize) {
         let talk = &app.talk;
-        let wanted = (talk.frame.clone(), talk.version, width, app.unfolded, talk.told().len());
-        let mut page =
-            Page { theme: app.theme, width: usize::from(width), unfolded: app.unfolded, lines: Vec::new() };
-        if self.made_of.as_ref() == Some(&wanted) {
-            self.lines.truncate(self.of_history);
-            page.lines = std::mem::take(&mut self.lines);
-        } else {
-            history(app, &mut page);
-            self.of_history = page.lines.len();
-            self.made_of = Some(wanted);
-            self.made += 1;
+        let told = talk.told();
+        let whose = (talk.frame.clone(), talk.session.as_ref().map(|session| session.id.clone()));
+        if self.whose.as_ref() != Some(&whose) || self.from > told.len() {
+            let from = told.len().saturating_sub(TURNS);
+            *self = Self { whose: Some(whose), from, made: self.made, ..Self::default() };
         }
+        self.lines.truncate(self.of_history);
+        let wanted = (talk.version, width, app.unfolded, told.len());
+        if self.made_of.as_ref() != Some(&wanted) {
+            self.lines = self.lay_out(app, width, self.from, told.len());
+            self.made_of = Some(wanted);
+            self.made.0 += 1;
+        }
+        let mut page = Page::new(app, width);
         if talk.is_read {
             rest(app, &mut page);
         }
-        self.lines = page.lines;
-        &self.lines
+        while self.from > 0 && self.lines.len() + page.lines.len() < least {
+            let (end, from) = (self.from, self.from.saturating_sub(TURNS.max(told.len() - self.from)));
+            let before = self.lay_out(app, width, from, end);
+            self.from = from;
+            self.above += before.len();
+            self.lines.splice(0..0, before);
+        }
+        self.of_history = self.lines.len();
+        self.lines.append(&mut page.lines);
+        (&self.lines, ANCHOR - self.above)
+    }
+
+    fn lay_out(&mut self, app: &App, width: u16, from: usize, end: usize) -> Vec<Line<'static>> {
+        let talk = &app.talk;
+        let mut page = Page::new(app, width);
+        if !talk.is_read {
+            page.line("the conversation is being read", app.theme.faint());
+        } else if let (0, Some(session)) = (from, &talk.session) {
+            page.line(&visible::line(&session.title), app.theme.faint());
+        }
+        talk.told()[from..end].iter().for_each(|turn| page.turn(turn));
+        self.made.1 += end - from;
+        page.lines
     }
 }
 
-fn history(app: &App, page: &mut Page) {
-    let (theme, talk) = (app.theme, &app.talk);
-    if !talk.is_read {
-        page.line("the conversation is being read", theme.faint());
-        return;
-    }
-    if let Some(session) = &talk.session {
-        page.line(&visible::line(&session.title), theme.faint());
-    }
-    for turn in talk.told() {
-        page.turn(turn);
-    }
-}
-
+/// What goes on, and what waits.
 fn rest(app: &App, page: &mut Page) {
     let (theme, talk) = (app.theme, &app.talk);
     let mut is_first = true;
@@ -86,7 +109,7 @@ fn rest(app: &App, page: &mut Page) {
         page.heading("you", message.state.as_str(), theme.faint());
         page.words(&message.text, theme.faint());
     }
-    if page.lines.len() <= 1 {
+    if talk.told().is_empty() && page.lines.is_empty() {
         page.line("nothing was said yet; s sends a message", theme.faint());
     }
 }
@@ -100,6 +123,10 @@ struct Page {
 }
 
 impl Page {
+    fn new(app: &App, width: u16) -> Self {
+        Self { theme: app.theme, width: usize::from(width), unfolded: app.unfolded, lines: Vec::new() }
+    }
+
     fn line(&mut self, text: &str, style: Style) {
         self.lines.extend(wrap(Line::from(Span::styled(text.to_owned(), style)), self.width, 2));
     }

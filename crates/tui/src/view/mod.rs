@@ -6,6 +6,7 @@ pub mod areas;
 mod bars;
 mod conversation;
 mod frames;
+mod graphs;
 mod lines;
 mod over;
 mod scroll;
@@ -16,11 +17,18 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-pub use conversation::Kept;
-
 use crate::app::{App, Screen, Tab};
 use areas::{Areas, LEAST, areas};
 use scroll::{from_begin, from_end};
+
+/// Lines that need not be made again for each draw.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Of the conversation.
+    pub talk: conversation::KeptTalk,
+    /// Of the log.
+    pub log: lines::KeptLog,
+}
 
 /// Draws everything. `kept` holds lines that need not be made again.
 pub fn draw(app: &mut App, kept: &mut Kept, to: &mut Frame<'_>) {
@@ -38,6 +46,7 @@ pub fn draw(app: &mut App, kept: &mut Kept, to: &mut Frame<'_>) {
         Screen::Schedules => tables::schedules(app, &areas, to),
         Screen::Money => tables::money(app, &areas, to),
     }
+    bars::notice(app, &areas, to);
     if let Some(overlay) = &app.overlay {
         over::draw(app, overlay, to);
     }
@@ -61,18 +70,26 @@ fn frame_screen(app: &mut App, areas: &Areas, kept: &mut Kept, to: &mut Frame<'_
     bars::tabs(app, areas, to);
     let body = areas.body;
     match app.tab {
-        Tab::Talk => end_of(kept.lines(app, body.width), app, body, to),
-        Tab::Log => end_of(&lines::log(app, body.width), app, body, to),
-        Tab::Events => end_of(&lines::events(app, body.width), app, body, to),
+        Tab::Talk => {
+            let least = app.scroll.saturating_add(usize::from(body.height));
+            let (lines, gone) = kept.talk.lines(app, body.width, least);
+            end_of(lines, gone, app, body, to);
+        }
+        Tab::Log => {
+            let (lines, gone) = kept.log.lines(app, body.width);
+            end_of(lines, gone, app, body, to);
+        }
+        Tab::Events => end_of(&lines::events(app, body.width), 0, app, body, to),
         Tab::About => {
+            let body = graphs::draw(app, body, to);
             let lines = about::lines(app, body.width);
-            app.hold_place(lines.len(), body.height, body.width, false);
+            app.hold_place(lines.len(), 0, body.height, body.width, false);
             from_begin(&lines, app.scroll, body, to);
         }
     }
 }
 
-fn end_of(lines: &[Line<'static>], app: &mut App, area: Rect, to: &mut Frame<'_>) {
-    app.hold_place(lines.len(), area.height, area.width, true);
+fn end_of(lines: &[Line<'static>], gone: usize, app: &mut App, area: Rect, to: &mut Frame<'_>) {
+    app.hold_place(lines.len(), gone, area.height, area.width, true);
     from_end(lines, app.scroll, area, to);
 }

@@ -94,7 +94,7 @@ pub fn runs(app: &mut App, areas: &Areas, to: &mut Frame<'_>) {
             );
         }
     }
-    app.hold_place(lines.len(), areas.body.height, areas.body.width, false);
+    app.hold_place(lines.len(), 0, areas.body.height, areas.body.width, false);
     from_begin(&lines, app.scroll, areas.body, to);
 }
 
@@ -194,6 +194,6 @@ pub fn money_lines(app: &App, width: usize) -> Vec<Line<'static>> {
 /// Draws them.
 pub fn money(app: &mut App, areas: &Areas, to: &mut Frame<'_>) {
     let lines = money_lines(app, usize::from(areas.list.width));
-    app.hold_place(lines.len(), areas.list.height, areas.list.width, false);
+    app.hold_place(lines.len(), 0, areas.list.height, areas.list.width, false);
     from_begin(&lines, app.scroll, areas.list, to);
 }

@@ -1,18 +1,19 @@
 //! The loop: what is heard changes the screen, keys become effects, effects are done.
 
-use std::io::{self, Write};
+mod aside;
+
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use crossterm::event::Event;
 use mimir_client::{Followed, GatewayClient};
 use mimir_model::event::EventKind;
-use tokio::process::{Child, Command};
+use mimir_model::look::Look;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::app::{App, CommandLine};
 use crate::effect::{Effect, Heard, Read};
@@ -25,10 +26,6 @@ use crate::work::Worker;
 
 /// What is heard is drawn so soon, and no sooner: thirty times a second are enough.
 const FRAME: Duration = Duration::from_millis(33);
-/// Keys that come so soon after another program had the terminal were meant for that.
-const DEAF_MS: u64 = 300;
-/// How long a program that has the terminal may take to end.
-const TO_END: Duration = Duration::from_secs(3);
 /// Ages, and what nobody tells, are looked at so often.
 const TICK: Duration = Duration::from_secs(1);
 /// So many ticks between two looks at everything, for what no event tells.
@@ -42,6 +39,8 @@ pub struct Settings {
     pub elsewhere: Option<String>,
     /// Whether there is colour.
     pub color: bool,
+    /// Which.
+    pub look: Look,
     /// This program, for what has a command of its own.
     pub program: PathBuf,
     /// The folder that a new frame is for.
@@ -60,6 +59,9 @@ pub enum UiError {
     /// Standard input or output is no terminal, or it is gone.
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] io::Error),
+    /// A part of it failed; what it said stands above.
+    #[error("a part of the dashboard failed")]
+    Broken,
     /// A signal; its number.
     #[error("ended by signal {0}")]
     Signal(u8),
@@ -74,15 +76,17 @@ pub async fn run(settings: Settings) -> Result<(), UiError> {
 }
 
 async fn show(settings: Settings) -> Result<(), UiError> {
-    let signals =
-        Signals { terminated: signal(SignalKind::terminate())?, hung_up: signal(SignalKind::hangup())? };
+    let signals = Signals::listen()?;
     // Of a program that has the terminal for a while; ours comes as a key.
     let _interrupts = signal(SignalKind::interrupt())?;
     let _quits = signal(SignalKind::quit())?;
     let (tell_key, keys) = unbounded_channel();
     let (tell, heard) = unbounded_channel();
-    let mut app =
-        App::new(Theme { color: settings.color }, settings.folder.clone(), settings.commands.clone());
+    let mut app = App::new(
+        Theme::new(&settings.look, settings.color),
+        settings.folder.clone(),
+        settings.commands.clone(),
+    );
     app.elsewhere.clone_from(&settings.elsewhere);
     app.now_ms = (settings.now_ms)();
     app.size = crossterm::terminal::size()?;
@@ -91,7 +95,9 @@ async fn show(settings: Settings) -> Result<(), UiError> {
     let worker = Worker::new(settings.gateway.clone(), tell, settings.key);
     worker.follow();
     let kept = Kept::default();
-    let mut ui = Ui { settings, app, kept, screen, keyboard, worker, signals, keys, heard, deaf_until: 0 };
+    let drawn_at = Instant::now();
+    let mut ui =
+        Ui { settings, app, kept, screen, keyboard, worker, signals, keys, heard, drawn_at, deaf_until: 0 };
     let begin = ui.app.read_all();
     ui.perform(begin).await?;
     let mut ticks = interval(TICK);
@@ -117,7 +123,7 @@ async fn show(settings: Settings) -> Result<(), UiError> {
             }
             Some(first) = ui.heard.recv() => {
                 if ui.is_shown(&first) {
-                    due.get_or_insert_with(|| Instant::now() + FRAME);
+                    due.get_or_insert(ui.drawn_at + FRAME);
                 }
                 ui.on_heard(first).await?
             }
@@ -130,18 +136,30 @@ async fn show(settings: Settings) -> Result<(), UiError> {
         if is_over {
             return Ok(());
         }
+        // A task panicked: what it was to read would be missing for ever, and its words stand where the screen was.
+        if ui.screen.was_given_away() {
+            return Err(UiError::Broken);
+        }
     }
 }
 
 /// What ends the program from outside.
-struct Signals {
+pub struct Signals {
     terminated: Signal,
     hung_up: Signal,
 }
 
 impl Signals {
+    /// Takes them from now on.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { terminated: signal(SignalKind::terminate())?, hung_up: signal(SignalKind::hangup())? })
+    }
+
     /// The number of the next one.
-    async fn next(&mut self) -> u8 {
+    pub async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminated.recv() => 15,
             _ = self.hung_up.recv() => 1,
@@ -159,14 +177,20 @@ struct Ui {
     signals: Signals,
     keys: UnboundedReceiver<Event>,
     heard: UnboundedReceiver<Heard>,
+    /// When it was drawn last.
+    drawn_at: Instant,
     /// Until when keys are not for us (UTC ms): they were typed for another program.
     deaf_until: u64,
 }
 
 impl Ui {
     fn draw(&mut self) -> io::Result<()> {
+        self.app.waits_ms = u64::try_from(self.worker.waits().as_millis()).unwrap_or(u64::MAX);
         let (app, kept) = (&mut self.app, &mut self.kept);
         self.screen.terminal.draw(|frame| draw(app, kept, frame))?;
+        // A terminal may take its time, and what is asked was not seen before it is there.
+        self.app.now_ms = (self.settings.now_ms)();
+        self.drawn_at = Instant::now();
         let is_asked = is_asked_shown(&self.app);
         self.app.drawn(is_asked);
         Ok(())
@@ -232,101 +256,15 @@ impl Ui {
                 Effect::Quit => return Ok(true),
                 Effect::Suspend => self.suspend()?,
                 Effect::StepAside { arguments, wait } => self.step_aside(&arguments, wait).await?,
-                Effect::Change(change) => self.worker.change(change),
+                Effect::Change(change) => {
+                    self.app.asked_for(&change);
+                    self.worker.change(change);
+                }
                 Effect::Read(read) => self.worker.read(read),
                 Effect::ReadSoon(read) => self.worker.read_soon(read),
                 Effect::FollowLog(frame) => self.worker.follow_log(frame),
             }
         }
         Ok(false)
-    }
-
-    fn suspend(&mut self) -> io::Result<()> {
-        self.keyboard.hold();
-        self.screen.step_aside();
-        let stopped = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
-        self.come_back()?;
-        stopped.map_err(Into::into)
-    }
-
-    /// Takes the terminal again. What was typed until now was for another program.
-    fn come_back(&mut self) -> io::Result<()> {
-        self.screen.come_back()?;
-        self.app.size = crossterm::terminal::size()?;
-        self.keyboard.forget()?;
-        while self.keys.try_recv().is_ok() {}
-        self.app.now_ms = (self.settings.now_ms)();
-        self.deaf_until = self.app.now_ms + DEAF_MS;
-        self.keyboard.go_on();
-        Ok(())
-    }
-
-    /// Runs `mimir` with these arguments in this terminal. What happens meanwhile is taken in, and not drawn.
-    async fn step_aside(&mut self, arguments: &[String], wait: bool) -> Result<(), UiError> {
-        self.keyboard.hold();
-        self.screen.step_aside();
-        if wait {
-            let words = shlex::try_join(arguments.iter().map(String::as_str)).unwrap_or_default();
-            let _ = writeln!(io::stdout(), "$ mimir {words}");
-        }
-        let begun = Command::new(&self.settings.program)
-            .args(arguments)
-            .stdin(Stdio::inherit())
-            .stdout(Stdio::inherit())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(false)
-            .spawn();
-        let is_good = match begun {
-            Ok(child) => self.attend(child).await?,
-            Err(error) => {
-                let program = self.settings.program.display();
-                let _ = writeln!(io::stdout(), "{program} cannot be run: {error}");
-                false
-            }
-        };
-        // What failed is read before the screen covers it.
-        if wait || !is_good {
-            let _ = write!(io::stdout(), "\n(back with any key) ");
-            let _ = io::stdout().flush();
-            crossterm::terminal::enable_raw_mode()?;
-            self.keyboard.forget()?;
-            while !self.keyboard.was_pressed()? {
-                tokio::select! {
-                    () = sleep(Duration::from_millis(30)) => {}
-                    number = self.signals.next() => return Err(UiError::Signal(number)),
-                }
-            }
-        }
-        self.come_back()?;
-        // Much may have happened.
-        self.app.talk.forget_live();
-        for effect in self.app.read_all() {
-            if let Effect::Read(read) = effect {
-                self.worker.read(read);
-            }
-        }
-        if let Some(Effect::FollowLog(frame)) = self.app.follow_log() {
-            self.worker.follow_log(frame);
-        }
-        Ok(())
-    }
-
-    /// Waits for a program that has the terminal; says whether it ended well.
-    async fn attend(&mut self, mut child: Child) -> Result<bool, UiError> {
-        loop {
-            tokio::select! {
-                ended = child.wait() => return Ok(ended.is_ok_and(|status| status.success())),
-                Some(heard) = self.heard.recv() => drop(self.app.hear(heard)),
-                number = self.signals.next() => {
-                    // It is to give the terminal back as well as it can.
-                    let id = child.id().and_then(|id| i32::try_from(id).ok());
-                    if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
-                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-                    }
-                    let _ = timeout(TO_END, child.wait()).await;
-                    return Err(UiError::Signal(number));
-                }
-            }
-        }
     }
 }
