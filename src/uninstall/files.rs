@@ -18,6 +18,8 @@ const FILES: &[&str] = &[
     "gateway.log",
     "gateway.token",
     "config.edit.yaml",
+    "audit.heads",
+    "audit.key",
     "mimir.salt",
     "db.salt",
     "mimir.db",
@@ -25,7 +27,9 @@ const FILES: &[&str] = &[
     "gateway.lock",
 ];
 /// Folders in a home in which mimir writes, and somebody else may have before.
-const FOLDERS: &[&str] = &["backups", "tls"];
+const FOLDERS: &[&str] = &["backups", "tls", "git", "workflows"];
+/// What `mimir init` writes into `workflows`; as soon as it says something else it is somebody's own.
+const EXAMPLE: &str = include_str!("../../config/examples/workflow.yaml");
 /// By one of these a folder is known as a home.
 const MARKS: &[&str] = &["mimir.db", "gateway.lock", "gateway.token"];
 /// Where the folders of frames are.
@@ -60,7 +64,7 @@ pub(super) fn ours(home: &Path) -> Vec<PathBuf> {
         |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut ours: Vec<PathBuf> = Vec::new();
     for folder in FOLDERS.iter().map(|folder| home.join(folder)) {
-        ours.extend(entries(&folder).into_iter().filter(|path| is_made(path) && !is_folder(path)));
+        ours.extend(entries(&folder).into_iter().filter(|path| is_made(path)));
     }
     // One that leads elsewhere goes as a link.
     ours.extend(
@@ -82,13 +86,21 @@ pub(super) fn ours(home: &Path) -> Vec<PathBuf> {
     ours
 }
 
-/// A copy of the database, or a certificate of ours with its key.
+/// A copy of the database, a certificate of ours with its key, repositories as forges have them and what was pushed, the
+/// example of a workflow.
 fn is_made(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if path.parent().is_some_and(|folder| folder.ends_with("tls")) {
+    let is_in = |folder: &str| path.parent().is_some_and(|parent| parent.ends_with(folder));
+    if is_folder(path) {
+        return is_in("git") && matches!(name.as_str(), "mirrors" | "pushes" | "home");
+    }
+    if is_in("tls") {
         return matches!(name.as_str(), "certificate.pem" | "key.pem");
     }
-    let copy = name.trim_end_matches(".part").strip_suffix(".db");
+    if is_in("workflows") {
+        return name == "changes.yaml" && fs::read_to_string(path).is_ok_and(|text| text == EXAMPLE);
+    }
+    let copy = name.trim_end_matches(".part").strip_suffix(".db").filter(|_| is_in("backups"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|one| one.is_ascii_digit());
     copy.and_then(|name| name.split_once("-schema-"))
         .is_some_and(|(at, schema)| is_number(at) && is_number(schema))

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use crate::cli::world::World;
 
 const FRAME: &str = "frm_01m8kym0t7s07f1cnds0af4kss";
+/// What `mimir init` writes.
+const EXAMPLE: &str = include_str!("../../config/examples/workflow.yaml");
 const STORAGE: &str = "[storage]\ndriver = \"overlay\"\n";
 
 /// A machine on which mimir was used, without a container engine.
@@ -79,6 +81,11 @@ impl Used {
             ("me/.mimir/config.yaml.before-1", "{}"),
             ("me/.mimir/known_gateways", "x"),
             ("me/.mimir/tls/key.pem", "x"),
+            ("me/.mimir/audit.key", "x"),
+            ("me/.mimir/audit.heads", "x"),
+            ("me/.mimir/git/mirrors/0123/HEAD", "ref: refs/heads/main"),
+            ("me/.mimir/git/pushes/psh_1/pack", "x"),
+            ("me/.mimir/workflows/changes.yaml", EXAMPLE),
             ("me/.mimir/backups/000000000000001-schema-3.db", "copy"),
             ("run/mimir/0123456789ab/engine.log", "words"),
             ("me/.config/containers/storage.conf", STORAGE),
@@ -218,12 +225,21 @@ async fn a_folder_that_is_no_home_is_refused_and_strangers_in_a_home_stay() {
     // Names that other programs use too: of these folders only what mimir writes goes.
     write(&used.place.home.join("backups/photos.tar"), "mine");
     write(&used.place.home.join("config.yaml-prod"), "mine");
+    write(&used.place.home.join("git/mimirs-own/HEAD"), "mine");
+    write(&used.place.home.join("workflows/changes.yaml"), &EXAMPLE.replace("changes", "mine"));
     let found = survey(&used.place).await.expect("looks");
     let stays = found.stays.join("\n");
     assert!(stays.contains("notes.txt: mimir did not make it") && stays.contains("frames/mine"), "{stays}");
     used.take_all().await;
     let left: Vec<String> = used.files().into_iter().filter(|path| path.starts_with("me/.mimir")).collect();
-    let mine = ["backups/photos.tar", "config.yaml-prod", "frames/mine/x", "notes.txt"];
+    let mine = [
+        "backups/photos.tar",
+        "config.yaml-prod",
+        "frames/mine/x",
+        "git/mimirs-own/HEAD",
+        "notes.txt",
+        "workflows/changes.yaml",
+    ];
     assert_eq!(left, mine.map(|name| format!("me/.mimir/{name}")));
 }
 

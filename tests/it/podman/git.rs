@@ -153,6 +153,7 @@ fn what_a_throwaway_frame_pushes_waits_for_a_look() {
     );
     let _ = world.mimir(&["frame", "destroy", "fix", "--yes"]).ok();
     assert_eq!(machine.pushes().len(), 2, "what was pushed outlives its frame");
+    world.knows_its_home();
 }
 
 /// `kill -9` when the forge has it and nobody has written that down.

@@ -77,4 +77,5 @@ fn story(world: &World) {
     });
     let sessions = world.json(&["sessions", "list"]);
     assert_eq!(sessions.as_array().map(Vec::len), Some(1), "history outlives the frame: {sessions}");
+    world.knows_its_home();
 }

@@ -328,6 +328,14 @@ impl World {
         self.json(&["status"])["instance"].as_str().expect("an instance id").to_owned()
     }
 
+    /// Fails unless `mimir uninstall` knows everything in this home as mimir's own.
+    pub fn knows_its_home(&self) {
+        let report = self.json(&["uninstall", "--dry-run"]);
+        let stays = report["stays"].as_array().expect("a list");
+        let strange: Vec<_> = stays.iter().filter(|line| line.to_string().contains("did not make")).collect();
+        assert!(strange.is_empty(), "{strange:?}");
+    }
+
     /// The containers of this home, by name.
     pub fn containers(&self) -> Vec<String> {
         let ours = format!("label=io.mimir.instance={}", self.instance());
