@@ -94,6 +94,7 @@ async fn start(subject: &Subject, folders: &Folders, spec: &ContainerSpec, info:
         env: String::new(),
         git_config: String::new(),
         secrets: Vec::new(),
+        trusted: None,
     };
     let done = async {
         subject.runtime.ensure_created(spec).await?;

@@ -129,7 +129,9 @@ impl Inner {
         let standing = self.standing(&folder).await?;
         let left_out = match project::obeys_unseen(env) || self.config.now().trust_project {
             true => None,
-            false => project::left_out(&folder, &standing.found, standing.trust),
+            false => {
+                project::left_out(&folder, &standing.found, standing.trust, &standing.changed_in_words())
+            }
         };
         let remarks = project::remarks(name, workspace, &place, &HostGit::read().await, env, left_out);
         let origin = git_config::origin(&git_folder::config_of(workspace, &place));

@@ -26,6 +26,7 @@ fn contents(start: u64, password: &str) -> StartContents {
         env: "A=b\n".to_owned(),
         git_config: String::new(),
         secrets: Vec::new(),
+        trusted: None,
     }
 }
 
