@@ -96,6 +96,7 @@ async fn start(subject: &Subject, folders: &Folders, spec: &ContainerSpec, info:
         git_config: String::new(),
         secrets: Vec::new(),
         certificates: outbound::trusted_certificates(),
+        trusted: None,
     };
     let done = async {
         subject.runtime.ensure_created(spec).await?;

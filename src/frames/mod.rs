@@ -47,6 +47,7 @@ mod ports;
 mod probes;
 mod processes;
 pub mod project;
+pub mod project_bound;
 pub mod project_trust;
 mod provision;
 mod readiness;

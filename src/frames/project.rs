@@ -113,11 +113,13 @@ pub(super) fn remarks(
     remarks
 }
 
-/// What of a project is left out, and how it gets in.
-pub(super) fn left_out(workspace: &str, found: &Found, trust: Trust) -> Option<Remark> {
+/// What of a project is left out, and how it gets in. `changed`: what is not as it was when somebody said yes.
+pub(super) fn left_out(workspace: &str, found: &Found, trust: Trust, changed: &str) -> Option<Remark> {
     let since = match trust {
-        Trust::Untrusted => "left out until you trust the project",
-        Trust::Changed => "left out: the project's configuration of the agent is not the one you trusted",
+        Trust::Untrusted => "left out until you trust the project".to_owned(),
+        Trust::Changed => format!(
+            "left out: the project's configuration of the agent is not the one you trusted, {changed} changed"
+        ),
         Trust::Nothing | Trust::Trusted => return None,
     };
     let mut there = project_trust::in_short(found);
@@ -200,14 +202,18 @@ mod tests {
     fn what_is_left_out_is_said_in_one_line_with_the_way_in() {
         let folder = project(&[("opencode.json", "{}"), (".opencode/plugin/x.js", ""), ("AGENTS.md", "x")]);
         let found = project_trust::look(folder.path());
-        let said = |trust| left_out("/my project", &found, trust).map(|(_, text)| text);
+        let said = |trust| {
+            left_out("/my project", &found, trust, ".opencode/plugin/x.js (new)").map(|(_, text)| text)
+        };
         assert_eq!(
             said(Trust::Untrusted).expect("something"),
             "left out until you trust the project: .opencode/plugin, opencode.json; \
              `mimir projects trust '/my project'` shows what would run and asks"
         );
         assert!(
-            said(Trust::Changed).expect("something").contains("is not the one you trusted: .opencode/plugin")
+            said(Trust::Changed).expect("something").contains(
+                "is not the one you trusted, .opencode/plugin/x.js (new) changed: .opencode/plugin"
+            )
         );
         assert_eq!(said(Trust::Trusted), None);
         assert_eq!(said(Trust::Nothing), None);

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::project_bound::{Bound, without_schema};
 use crate::model::container::inside;
 use crate::model::trust::{AgentSettings, Trust, TrustItem, TrustKind, TrustedFiles};
 use crate::store::trusted_folders::TrustedFolder;
@@ -38,6 +39,8 @@ pub struct Found {
     pub items: Vec<TrustItem>,
     /// What a yes would be bound to.
     pub files: TrustedFiles,
+    /// The same, file by file, for the frame itself to compare.
+    pub bound: Bound,
     /// Why nobody can say yes to it, if so.
     pub obstacles: Vec<String>,
 }
@@ -128,15 +131,19 @@ impl Look {
             Ok(_) => return self.obstacle(path, "it is a link, or no file"),
             Err(error) => return self.obstacle(path, error),
         }
-        let text = match self.read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        let bytes = match self.read(path) {
+            Ok(bytes) => bytes,
             Err(why) => return self.obstacle(path, why),
         };
-        match AgentSettings::read(&path.to_string_lossy(), &text) {
+        let name = path.to_string_lossy().into_owned();
+        self.found.bound.files.remove(&name);
+        self.found.bound.settings.insert(name.clone(), hex::encode(Sha256::digest(without_schema(&bytes))));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        match AgentSettings::read(&name, &text) {
             Ok(settings) => {
                 // Bound to what it says: opencode adds the place of its schema to a file that lacks it.
                 let says = hex::encode(Sha256::digest(settings.says.as_bytes()));
-                self.found.files.insert(path.to_string_lossy().into_owned(), says);
+                self.found.files.insert(name, says);
                 self.found.items.extend(settings.items);
                 let base = path.parent().unwrap_or(Path::new("")).to_owned();
                 let name = |of: Named| {
@@ -156,8 +163,9 @@ impl Look {
         let file = open(&self.root.join(path)).map_err(|error| error.to_string())?;
         self.count(file.metadata().map_err(|error| error.to_string())?.len())?;
         file.take(MOST_BYTES).read_to_end(&mut content).map_err(|error| error.to_string())?;
-        let hash = hex::encode(Sha256::digest(&content));
-        self.found.files.insert(path.to_string_lossy().into_owned(), hash);
+        let (name, hash) = (path.to_string_lossy().into_owned(), hex::encode(Sha256::digest(&content)));
+        self.found.bound.files.insert(name.clone(), hash.clone());
+        self.found.files.insert(name, hash);
         Ok(content)
     }
 
@@ -273,6 +281,10 @@ impl Look {
             }
         }
         (self.files, self.bytes) = (inner.files, inner.bytes);
+        self.found.bound.take_in(&mut inner.found.bound);
+        if !folder.starts_with(FOLDER) {
+            self.found.bound.folders.insert(folder.to_string_lossy().into_owned());
+        }
         if !inner.found.files.is_empty() {
             let what = format!("{} files of packages that plugins may load", inner.found.files.len());
             self.found.files.insert(folder.to_string_lossy().into_owned(), inner.found.hash());
@@ -294,7 +306,9 @@ impl Look {
         if is_unbound(inside) || inside == Path::new(FOLDER) {
             return Err("it is a link to what nobody says yes to".to_owned());
         }
-        Ok(format!("-> {}", target.to_string_lossy()))
+        let (name, target) = (path.to_string_lossy().into_owned(), target.to_string_lossy().into_owned());
+        self.found.bound.links.insert(name, target.clone());
+        Ok(format!("-> {target}"))
     }
 
     /// Files of the project that its settings name belong to them.
@@ -316,6 +330,8 @@ impl Look {
     }
 
     fn named_file(&mut self, place: &Path, how: Named, may_be_package: bool) {
+        let word = (place.to_string_lossy().into_owned(), how == Named::Start, may_be_package);
+        self.found.bound.named.insert(word);
         let Ok(real) = fs::canonicalize(self.root.join(place)) else { return };
         let Ok(path) = real.strip_prefix(&self.root).map(Path::to_owned) else { return };
         let is_known = self.found.files.contains_key(&*path.to_string_lossy());

@@ -131,7 +131,9 @@ impl Inner {
         let standing = self.standing(&folder).await?;
         let left_out = match project::obeys_unseen(env) || self.config.now().trust_project {
             true => None,
-            false => project::left_out(&folder, &standing.found, standing.trust),
+            false => {
+                project::left_out(&folder, &standing.found, standing.trust, &standing.changed_in_words())
+            }
         };
         let host = HostGit::ask(&self.deps.settings.git).await;
         let committer = host.clone().unwrap_or_default();

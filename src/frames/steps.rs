@@ -10,13 +10,14 @@ use super::git_config;
 use super::host::HostFacts;
 use super::plan::{self, Step};
 use super::settings::{AttendError, SecretsGiven};
+use super::trust::Obeys;
 use super::{Inner, ports, project, provision};
 use crate::clock;
 use crate::model::container::Observation;
 use crate::model::frame::{Desired, Frame, FrameEvent, FrameState, Observed};
 use crate::model::port::PortPurpose;
 use crate::model::secret::Secret;
-use crate::runtime::{RuntimeError, StartContents};
+use crate::runtime::{RuntimeError, StartContents, TrustedProject};
 use crate::store::frames;
 use crate::supervisor::keyed::Next;
 
@@ -118,13 +119,17 @@ impl Driver {
 
     /// A new password and the newest configuration, once per start.
     async fn write_start_files(&self, frame: &Frame) -> Result<(), FrameError> {
-        let obeyed = self.obeys_project(frame).await?;
+        let obeys = self.obeys_project(frame).await?;
         let mut given = self.inner.deps.start_files.secrets(frame).await;
         for why in std::mem::take(&mut given.missing) {
             self.note("secret_missing", why).await?;
         }
         let host = self.inner.host_facts().await;
-        let contents = self.inner.start_contents(frame, obeyed, given, &host).await;
+        let mut contents = self.inner.start_contents(frame, obeys != Obeys::Nothing, given, &host).await;
+        if let Obeys::Bound(list) = obeys {
+            let left_out_config = provision::config_file(&self.inner.agent_config(frame, false).await);
+            contents.trusted = Some(TrustedProject { list, left_out_config });
+        }
         self.inner.note_warm_files(frame, &contents).await?;
         let spec = provision::container(frame, &self.inner.deps.settings.instance, &self.folders);
         Ok(self.inner.deps.runtime.put_start_files(&spec, &contents).await?)
@@ -140,9 +145,7 @@ impl Inner {
         given: SecretsGiven,
         host: &HostFacts,
     ) -> StartContents {
-        let mut agent_config = self.deps.start_files.agent_config(frame).await;
-        agent_config["instructions"] =
-            project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
+        let agent_config = self.agent_config(frame, obeyed).await;
         let git = git_config::environment(frame.network);
         let env: Vec<_> = git
             .into_iter()
@@ -164,7 +167,15 @@ impl Inner {
             ),
             secrets: given.files,
             certificates: host.certificates.clone(),
+            trusted: None,
         }
+    }
+
+    async fn agent_config(&self, frame: &Frame, obeyed: bool) -> serde_json::Value {
+        let mut config = self.deps.start_files.agent_config(frame).await;
+        config["instructions"] =
+            project::instructions(Path::new(&frame.workspace), &frame.env, obeyed).into();
+        config
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a frame obeys what its project brings, and people's yes and no to that.
 //!
-//! Decided once for each start, before the agent runs: what changes later is obeyed or left out from the next start on.
+//! Decided once for each start, before the agent runs. When the agent alone begins again inside, the frame itself compares
+//! (`project_bound`): what is not the same by then is left out until the next start.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use super::project_trust::{self, Found};
 use super::{Frames, Inner, project};
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
-use crate::model::trust::{Trust, changed};
+use crate::model::trust::{Trust, changed, changed_in_words};
 use crate::runtime::podman::PROJECT_LABEL;
 use crate::store::trusted_folders::{self, TrustedFolder};
 use crate::store::{StoreError, frames};
@@ -34,7 +35,27 @@ impl Standing {
     pub fn changed(&self) -> Vec<String> {
         self.yes.as_ref().map(|yes| changed(&yes.files, &self.found.files)).unwrap_or_default()
     }
+
+    /// The same, for a sentence.
+    #[must_use]
+    pub fn changed_in_words(&self) -> String {
+        self.yes.as_ref().map(|yes| changed_in_words(&yes.files, &self.found.files)).unwrap_or_default()
+    }
 }
+
+/// What a start obeys of its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obeys {
+    /// Nothing.
+    Nothing,
+    /// Whatever is there.
+    All,
+    /// What is on this list, for as long as that is what is there.
+    Bound(String),
+}
+
+/// The notes on a project that is not the one that was trusted any more.
+const CHANGED: &str = "project_changed";
 
 impl Frames {
     /// What is in a folder and whether frames obey it.
@@ -127,31 +148,57 @@ impl Inner {
 }
 
 impl Driver {
-    /// Whether the start that is being prepared obeys the project.
-    pub(super) async fn obeys_project(&self, frame: &Frame) -> Result<bool, FrameError> {
+    /// What the start that is being prepared obeys of the project.
+    pub(super) async fn obeys_project(&self, frame: &Frame) -> Result<Obeys, FrameError> {
         let standing = self.inner.standing(&frame.workspace).await?;
         if standing.trust == Trust::Nothing {
-            return Ok(false);
+            return Ok(Obeys::Nothing);
         }
-        let trusts_all = self.inner.config.now().trust_project || project::obeys_unseen(&frame.env);
         // A throwaway frame is for what nobody has looked at.
-        if !frame.is_throwaway() && (trusts_all || standing.trust == Trust::Trusted) {
-            return Ok(true);
+        if !frame.is_throwaway() {
+            if self.trusts_all(frame) {
+                return Ok(Obeys::All);
+            }
+            if standing.trust == Trust::Trusted {
+                return Ok(Obeys::Bound(standing.found.bound.to_json()));
+            }
         }
         if standing.trust == Trust::Changed {
-            let files = standing.changed().join(", ");
-            let text = format!(
-                "it does not obey its project any more: {files} changed since somebody trusted it; \
-                 `mimir projects trust {}` shows what is there now and asks",
-                crate::model::shell::quoted(&frame.workspace)
-            );
-            self.note("project_changed", text).await?;
+            self.tell_changed(frame, &standing).await?;
         }
         if standing.found.runs() && !self.leaves_projects_out(frame).await? {
             let name = frame.name.to_string();
             return Err(FrameError::WouldObey { name, path: frame.workspace.clone() });
         }
-        Ok(false)
+        Ok(Obeys::Nothing)
+    }
+
+    fn trusts_all(&self, frame: &Frame) -> bool {
+        self.inner.config.now().trust_project || project::obeys_unseen(&frame.env)
+    }
+
+    async fn tell_changed(&self, frame: &Frame, standing: &Standing) -> Result<(), FrameError> {
+        let text = format!(
+            "it does not obey its project any more: {} changed since somebody trusted it; \
+             `mimir projects trust {}` shows what is there now and asks",
+            standing.changed_in_words(),
+            crate::model::shell::quoted(&frame.workspace)
+        );
+        self.note(CHANGED, text).await
+    }
+
+    /// Its agent began again, and the frame has compared: says what it left out, unless this start said so already.
+    pub(super) async fn tell_left_out_since(&self, frame: &Frame) -> Result<(), FrameError> {
+        if frame.is_throwaway() || self.trusts_all(frame) {
+            return Ok(());
+        }
+        let standing = self.inner.standing(&frame.workspace).await?;
+        if standing.trust != Trust::Changed {
+            return Ok(());
+        }
+        let (id, since) = (self.id.clone(), frame.state_changed_at);
+        let told = self.inner.deps.store.read(move |db| frames::notes_since(db, &id, CHANGED, since)).await?;
+        if told == 0 { self.tell_changed(frame, &standing).await } else { Ok(()) }
     }
 
     /// Whether the frame's image can be told to leave a project out. Older ones run its plugins all the same.

@@ -117,14 +117,20 @@ impl FrameFiles {
             ("env", contents.env.as_str()),
             ("gitconfig", contents.git_config.as_str()),
         ];
-        let probe = probes.then_some((PROBE, ""));
-        if !probes {
-            let path = self.start().join(PROBE);
-            remove_if_there(&path).map_err(|error| failed(&path, error))?;
-        }
-        for (name, text) in files.into_iter().chain(probe) {
+        let trusted = contents.trusted.as_ref();
+        // What an earlier start had of these and this one has not is gone.
+        let may_be = [
+            (PROBE, probes.then_some("")),
+            ("trusted", trusted.map(|trusted| trusted.list.as_str())),
+            ("left-out.json", trusted.map(|trusted| trusted.left_out_config.as_str())),
+        ];
+        for (name, text) in files.map(|(name, text)| (name, Some(text))).into_iter().chain(may_be) {
             let path = self.start().join(name);
-            replace(&path, text, Some((uid, gid))).map_err(|error| failed(&path, error))?;
+            match text {
+                Some(text) => replace(&path, text, Some((uid, gid))),
+                None => remove_if_there(&path),
+            }
+            .map_err(|error| failed(&path, error))?;
         }
         self.put_secrets(&contents.secrets, uid, gid)?;
         let path = self.start().join("certificates.crt");

@@ -279,6 +279,17 @@ pub struct StartContents {
     pub secrets: Vec<(String, Secret)>,
     /// The certificates that it trusts; none leaves it those of its image.
     pub certificates: Option<String>,
+    /// What of its project it obeys; none where it obeys nothing, or whatever is there.
+    pub trusted: Option<TrustedProject>,
+}
+
+/// A project that is obeyed as long as it is the one that somebody said yes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedProject {
+    /// By what the frame compares it before its agent begins again.
+    pub list: String,
+    /// opencode's configuration when it is another one by then.
+    pub left_out_config: String,
 }
 
 /// A command to run inside a frame.

@@ -1,7 +1,11 @@
 //! Link, host ports, broker and models: what stands between a frame and the world.
 
+#[cfg(feature = "test-support")]
+mod agents;
 mod broker;
 mod echoes;
+#[cfg(feature = "test-support")]
+mod ledger;
 mod link;
 mod money;
 mod outside;

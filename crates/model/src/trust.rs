@@ -104,6 +104,29 @@ pub fn changed(then: &TrustedFiles, now: &TrustedFiles) -> Vec<String> {
     changed
 }
 
+/// The most of them that are named in a sentence.
+const MOST_NAMED: usize = 5;
+
+/// The same, for a sentence: which are new or gone, and which is a folder of packages.
+#[must_use]
+pub fn changed_in_words(then: &TrustedFiles, now: &TrustedFiles) -> String {
+    let all = changed(then, now);
+    let name = |path: &String| {
+        let how = match (then.contains_key(path), now.contains_key(path)) {
+            (false, _) => " (new)",
+            (_, false) => " (gone)",
+            _ if path.ends_with("node_modules") => " (its packages)",
+            _ => "",
+        };
+        format!("{path}{how}")
+    };
+    let mut words: Vec<String> = all.iter().take(MOST_NAMED).map(name).collect();
+    if all.len() > MOST_NAMED {
+        words.push(format!("{} more", all.len() - MOST_NAMED));
+    }
+    words.join(", ")
+}
+
 /// What a file of settings (opencode.json, opencode.jsonc) says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentSettings {
@@ -247,6 +270,21 @@ const STARTS: [&str; 5] = ["plugin", "plugins", "mcp", "formatter", "lsp"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changed_is_said_with_names_and_not_with_all_of_them() {
+        let files = |all: &[(&str, &str)]| -> TrustedFiles {
+            all.iter().map(|(path, hash)| ((*path).to_owned(), (*hash).to_owned())).collect()
+        };
+        let then = files(&[("a.js", "1"), ("b.js", "1"), (".opencode/node_modules", "1"), ("same.js", "1")]);
+        let now = files(&[("a.js", "2"), (".opencode/node_modules", "2"), ("same.js", "1"), ("z.js", "1")]);
+        let said = ".opencode/node_modules (its packages), a.js, b.js (gone), z.js (new)";
+        assert_eq!(changed_in_words(&then, &now), said);
+        let many: TrustedFiles = (0..9).map(|n| (format!("{n}.js"), String::new())).collect();
+        let said = "0.js (new), 1.js (new), 2.js (new), 3.js (new), 4.js (new), 4 more";
+        assert_eq!(changed_in_words(&files(&[]), &many), said);
+        assert_eq!(changed_in_words(&now, &now), "");
+    }
 
     #[test]
     fn everything_that_runs_is_named_with_its_command() {

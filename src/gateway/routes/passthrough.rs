@@ -144,6 +144,9 @@ async fn running(frames: &Frames, frame: Frame, wake: bool) -> Answer<Frame> {
 }
 
 /// Whatever may change something is in the audit log; what only looks keeps the frame awake at most.
+///
+/// The entry is there before anything is carried, whatever becomes of this process. Nobody waits for the disk: a power cut
+/// may take the entry, with what the frame did in the same moment.
 async fn remember(
     store: &Store,
     principal: &Principal,

@@ -43,6 +43,7 @@ pub(super) const INPUTS: &[Input] = &[
     input!("images/frame/mimir-run", 0o755),
     input!("images/frame/mimir-sh", 0o755),
     input!("images/frame/mimir-supervisor", 0o755),
+    input!("images/frame/mimir-trusted", 0o755),
     input!("images/frame/tmux.conf", 0o644),
     input!("scripts/base-image", 0o755),
 ];

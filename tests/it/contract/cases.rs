@@ -27,6 +27,7 @@ fn contents(start: u64, password: &str) -> StartContents {
         git_config: String::new(),
         secrets: Vec::new(),
         certificates: None,
+        trusted: None,
     }
 }
 

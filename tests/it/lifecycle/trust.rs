@@ -69,6 +69,44 @@ async fn a_yes_is_for_what_was_shown_and_ends_with_the_first_change() {
 }
 
 #[tokio::test]
+async fn packages_that_are_installed_in_a_trusted_project_change_it_and_the_note_says_which_files() {
+    let world = World::new().await;
+    let folder = world.project("blog");
+    put(&folder, ".opencode/plugins/a.js", "1");
+    put(&folder, ".opencode/package.json", r#"{"dependencies": {"x": "1"}}"#);
+    put(&folder, ".opencode/node_modules/x/index.js", "x");
+    let frame = world.running("blog").await;
+    trust(&world, &frame).await.expect("a yes");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+    // The frame has by what it compares before its agent begins again, and what it is configured with if it must not.
+    let start = world.engine.start_folder(&frame.id);
+    let list = fs::read_to_string(start.join("trusted")).expect("a list");
+    assert!(list.contains(".opencode/node_modules/x/index.js"), "{list}");
+    let config = |name: &str| fs::read_to_string(start.join(name)).expect("a configuration");
+    assert!(config("left-out.json").contains("AGENTS.md") && !config("opencode.json").contains("AGENTS.md"));
+
+    // `npm install y`.
+    put(&folder, ".opencode/package.json", r#"{"dependencies": {"x": "1", "y": "1"}}"#);
+    put(&folder, ".opencode/package-lock.json", "{}");
+    put(&folder, ".opencode/node_modules/y/index.js", "y");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(!obeyed(&world, &frame), "what is installed there runs in the agent too");
+    assert!(!start.join("trusted").exists() && !start.join("left-out.json").exists());
+    let notes = world.frames.notes(&frame.id, 10).await.expect("notes");
+    let told = notes.iter().find(|note| note.code == "project_changed").expect("it is told");
+    let files =
+        ".opencode/node_modules (its packages), .opencode/package-lock.json (new), .opencode/package.json";
+    assert!(told.text.contains(&format!("{files} changed since somebody trusted it")), "{}", told.text);
+    let again = format!("`mimir projects trust {}` shows what is there now and asks", frame.workspace);
+    assert!(told.text.contains(&again), "{}", told.text);
+
+    trust(&world, &frame).await.expect("another yes");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame) && start.join("trusted").exists());
+}
+
+#[tokio::test]
 async fn nobody_says_yes_to_what_was_not_shown_or_cannot_be_bound() {
     let world = World::new().await;
     let frame = world.create("blog").await;

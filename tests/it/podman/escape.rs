@@ -13,11 +13,8 @@ const ATTEMPTS: usize = 200;
 /// Where neither kernel nor file system can show root's folder as another's, the agent has root's number, and says so.
 const OF_ROOTS_FOLDERS: &str = "the agent is not root of the host";
 
-fn on(engine: Engine, areas: &[&str]) {
-    let world = match World::alone(engine) {
-        Ok(world) => world,
-        Err(why) => return skip(&format!("escape ({engine:?})"), &why),
-    };
+/// Lays the attempts into the project.
+pub(super) fn plant(world: &World) {
     let place = world.project.join(".escape");
     fs::create_dir(&place).expect("a folder");
     let attempts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escape");
@@ -26,6 +23,14 @@ fn on(engine: Engine, areas: &[&str]) {
             fs::copy(file.path(), place.join(file.file_name())).expect("copied");
         }
     }
+}
+
+fn on(engine: Engine, areas: &[&str]) {
+    let world = match World::alone(engine) {
+        Ok(world) => world,
+        Err(why) => return skip(&format!("escape ({engine:?})"), &why),
+    };
+    plant(&world);
     let plugins = world.project.join(".opencode/plugins");
     fs::create_dir_all(&plugins).expect("a folder");
     let plugin = "export const Escape = async () => { await Bun.write(`${process.env.HOME}/.escape-plugin-ran`, 'ran'); return {} }\n";

@@ -110,6 +110,12 @@ fn a_frame_pushes_to_its_own_repository_and_finds_no_key_inside() {
         found.stdout.lines().filter(|line| !line.starts_with("/proc/self") && *line != "0").collect();
     // The search's own words are in its own command line, and nowhere else.
     assert!(lines.iter().all(|line| line.ends_with("/cmdline")), "{found:?}");
+    let planted =
+        machine.inside("blog", &format!("printf %s {TOKEN} >/tmp/planted; {search}; rm /tmp/planted"));
+    assert!(
+        planted.stdout.lines().any(|line| line == "/tmp/planted"),
+        "one that lay there is found: {planted:?}"
+    );
     let log = std::fs::read_to_string(world.home.join("gateway.log")).unwrap_or_default();
     assert!(!log.contains(TOKEN), "the log");
 }

@@ -12,6 +12,7 @@ mod approvals;
 mod attach;
 mod canary;
 mod commands;
+mod controls;
 mod crash;
 mod echo;
 mod escape;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::talk::prepared;
+use super::talk::{Agent, prepared};
 use crate::podman::scripted::Scripted;
 use crate::podman::support::eventually;
 
@@ -82,17 +82,30 @@ fn a_pause_ends_the_turn_that_runs_and_keeps_what_waits() {
 fn the_books_say_what_the_agent_says_of_its_own_messages() {
     let Some(talk) = priced("the books and the agent") else { return };
     let _ = talk.world.mimir(&["restart", "talk"]).ok();
-    for text in ["@@text@@", "@@reasoning@@", "@@default@@"] {
+    // Whatever agents do: think, use tools, begin agents of their own, hear a refusal.
+    for text in ["@@text@@", "@@reasoning@@", "@@default@@", "@@bash@@", "@@task@@"] {
         let _ = talk.send(text, &[]).ok();
     }
+    let _ = talk.send("@@http401@@", &[]).code(1);
     let session = talk.world.json(&["sessions", "show", "last"]);
     let turns = session["turns"].as_array().expect("a conversation");
-    let said: u64 = turns.iter().filter_map(|turn| turn["cost_microusd"].as_u64()).sum();
+    let told: u64 = turns.iter().filter_map(|turn| turn["cost_microusd"].as_u64()).sum();
+    let (mut said, mut sessions) = (0, 0);
+    let agent = Agent::of(&talk.world);
+    for session in agent.ask("GET", "/session", "").as_array().expect("sessions") {
+        sessions += 1;
+        let id = session["id"].as_str().expect("an id");
+        let messages = agent.ask("GET", &format!("/session/{id}/message"), "");
+        let costs =
+            messages.as_array().expect("messages").iter().filter_map(|one| one["info"]["cost"].as_f64());
+        said += costs.map(|dollars| (dollars * 1e6).round() as u64).sum::<u64>();
+    }
+    assert_eq!(sessions, 2, "a sub-agent has one of its own");
+    assert!(told > 0 && said > told, "{told} of {said} without the sub-agent's");
     let titles = talk.model.seen().iter().filter(|call| call.scenario == "_title").count() as u64;
     // 7 in, 3 out.
     let title = 7 * 3 + 3 * 15;
     let booked = talk.world.json(&["frame", "show", "talk"])["cost_microusd"].as_u64().expect("a cost");
-    assert!(said > 0, "{session}");
     assert_eq!(booked, said + titles * title, "{session}");
 }
 

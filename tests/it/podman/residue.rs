@@ -126,7 +126,7 @@ fn thirty_lives_five_of_them_broken_off_leave_nothing() {
 }
 
 /// What is left of frames. Images are the machine's, and older builds of them may well lie around.
-fn leftovers(world: &World) -> Vec<String> {
+pub(super) fn leftovers(world: &World) -> Vec<String> {
     let found = world.mimir(&["frame", "gc", "--dry-run", "--json"]).json();
     let found = found.as_array().expect("a list").iter();
     found.filter(|one| one["kind"] != "image").map(ToString::to_string).collect()

@@ -101,6 +101,13 @@ fn the_key_of_a_provider_is_nowhere_inside() {
                 | grep -c 'sk-scripte[d]'";
     let found = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", look]);
     assert_eq!(found.stdout.trim(), "0", "{found:?}");
+    // One that lay there would be found: in a file, and in an environment.
+    let planted = format!(
+        "printf sk-scripte%s d >/tmp/planted; export PLANTED=$(cat /tmp/planted); {look}; rm /tmp/planted"
+    );
+    let found = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", &planted]);
+    let count: u32 = found.stdout.trim().parse().expect("a number");
+    assert!(count >= 2, "{found:?}");
     // And the agent's own API, which gives keys away in clear (docs/traps.md, 9).
     let ask = "curl -s --noproxy '*' -u \"mimir:$(cat /run/mimir/start/password)\" http://127.0.0.1:4096/config/providers";
     let told = talk.world.mimir(&["frame", "exec", "talk", "--", "sh", "-c", ask]).ok();
@@ -208,13 +215,13 @@ fn trap_2_a_prompt_is_one_message_and_one_call_however_it_is_sent_and_ends() {
 }
 
 /// The agent's own API, past the gateway.
-struct Agent {
+pub(super) struct Agent {
     base: String,
     login: String,
 }
 
 impl Agent {
-    fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World) -> Self {
         let show = world.json(&["frame", "show", "talk"]);
         let folder = world.home.join("frames").join(show["id"].as_str().expect("an id"));
         let password = fs::read_to_string(folder.join("start/password")).expect("a password");
@@ -224,7 +231,7 @@ impl Agent {
         }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
+    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
         let mut curl = std::process::Command::new("curl");
         curl.args(["-sS", "-m", "20", "-u", &self.login, "-X", method]);
         if !body.is_empty() {

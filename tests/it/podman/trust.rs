@@ -65,6 +65,23 @@ fn exercise(world: &World) {
     assert!(answer.stdout.contains("hi-from-bash"), "{answer:?}");
 }
 
+/// The agent dies, its supervisor starts another, and that one reads its configuration.
+fn begin_again(world: &World) {
+    let script = r#"
+        pw=$(cat /run/mimir/start/password) pattern='^[^ ]*opencode serve'
+        ask() { curl -fs -m 60 -o /dev/null -u "mimir:$pw" "http://127.0.0.1:4096/$1"; }
+        old=$(pgrep -o -f "$pattern"); kill -KILL "$old"
+        for n in $(seq 300); do
+            new=$(pgrep -o -f "$pattern")
+            if [ -n "$new" ] && [ "$new" != "$old" ] && ask global/health; then break; fi
+            sleep 0.2
+        done
+        for path in config session agent experimental/tool/ids mcp api/session api/model; do ask "$path" || echo "no answer: $path"; done
+    "#;
+    let asked = world.mimir(&["frame", "exec", "shop", "--", "bash", "-c", script]).ok();
+    assert_eq!(asked.stdout, "", "every question was answered");
+}
+
 fn ran(world: &World) -> Vec<String> {
     let entries = fs::read_dir(world.project.join("ran")).into_iter().flatten().flatten();
     let mut names: Vec<String> =
@@ -114,6 +131,28 @@ fn nothing_of_a_hostile_project_runs_until_somebody_says_yes_and_nothing_after_a
     // What opencode itself leaves in the project is no change of it.
     let still = world.json(&["projects", "trust", "--show"]);
     assert_eq!(still["trust"], "trusted", "{still}");
+
+    // The agent alone begins again: with the project as it was trusted, and with another one.
+    forget(world);
+    begin_again(world);
+    eventually("it is obeyed as before", Duration::from_secs(60), || {
+        let ran = ran(world);
+        if ran.iter().any(|name| name == "plugins") { Ok(()) } else { Err(format!("{ran:?}")) }
+    });
+    let trusted = fs::read_to_string(world.project.join(".opencode/plugins/a.js")).expect("there");
+    put(world, ".opencode/plugins/a.js", &marker("plugins", "export const Other = async () => ({});"));
+    forget(world);
+    begin_again(world);
+    assert_eq!(ran(world), [""; 0], "nobody said yes to this");
+    let logs = world.mimir(&["frame", "logs", "shop"]).ok().stdout;
+    let told = "the project is left out: .opencode/plugins/a.js changed since somebody trusted it";
+    assert!(logs.contains(told), "{logs}");
+    put(world, ".opencode/plugins/a.js", &trusted);
+    begin_again(world);
+    eventually("it is obeyed once it is what it was", Duration::from_secs(60), || {
+        let ran = ran(world);
+        if ran.iter().any(|name| name == "plugins") { Ok(()) } else { Err(format!("{ran:?}")) }
+    });
 
     // A file that is only named in the settings changes.
     put(world, "scripts/c.js", &marker("entry", "export const Other = async () => ({});"));
