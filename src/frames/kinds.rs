@@ -220,6 +220,7 @@ mod tests {
             git_config: String::new(),
             secrets: vec![("TOKEN".to_owned(), Secret::new("x"))],
             certificates: None,
+            trusted: None,
         };
         let known = digest_of(&contents("A=b\n"), "word");
         assert_eq!(known, digest_of(&StartContents { start: 2, ..contents("A=b\n") }, "word"));
