@@ -42,7 +42,7 @@ pub struct Agent {
     /// How often it was asked in vain whether it is well.
     unanswered: AtomicUsize,
     /// How often it said that it is well.
-    answered: AtomicUsize,
+    said_well: AtomicUsize,
     /// Cancelled when its process ends.
     run: Mutex<CancellationToken>,
 }
@@ -55,7 +55,7 @@ impl Default for Agent {
             events,
             silent: AtomicBool::default(),
             unanswered: AtomicUsize::default(),
-            answered: AtomicUsize::default(),
+            said_well: AtomicUsize::default(),
             run: Mutex::default(),
         }
     }
@@ -143,8 +143,8 @@ impl Agent {
     }
 
     /// How often it said that it is well.
-    pub fn answered(&self) -> usize {
-        self.answered.load(Ordering::SeqCst)
+    pub fn said_well(&self) -> usize {
+        self.said_well.load(Ordering::SeqCst)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -163,7 +163,7 @@ impl Agent {
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (method.as_str(), segments.as_slice()) {
             ("GET", ["global", "health"]) => {
-                self.answered.fetch_add(1, Ordering::SeqCst);
+                self.said_well.fetch_add(1, Ordering::SeqCst);
                 reply(200, json!({"healthy": true, "version": "1.18.33"}))
             }
             ("GET", ["event"]) => streamed(lines(&self.events)),

@@ -93,12 +93,12 @@ async fn an_agent_at_rest_whose_heart_beats_is_asked_seldom_and_noticed_all_the_
     let agent = world.agent(&frame.id);
     let pause = Duration::from_millis(50);
     let asked_again = async || {
-        let before = agent.answered();
+        let before = agent.said_well();
         world
             .until("it is asked again", LIMIT, async || {
                 tokio::time::sleep(pause).await;
                 agent.beat();
-                if agent.answered() > before { Ok(()) } else { Err("not asked".to_owned()) }
+                if agent.said_well() > before { Ok(()) } else { Err("not asked".to_owned()) }
             })
             .await;
         Instant::now()
