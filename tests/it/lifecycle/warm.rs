@@ -317,12 +317,13 @@ async fn one_that_a_dying_gateway_gave_away_is_looked_at_by_the_next() {
     let _first = world.take(wanted("run-1")).await.expect("made");
     let ready = world.one_ready(&[]).await;
     let container = world.container(&ready);
+    // Before it is given away: whoever drives it may be faster than the end.
+    world.engine.set_isolation(Some(Isolation::default()));
     world.failpoints.arm("warm.after_claim", 1);
     tokio::select! {
         _ = world.failpoints.died() => {}
         taken = world.take(wanted("run-2")) => panic!("it did not die: {taken:?}"),
     }
-    world.engine.set_isolation(Some(Isolation::default()));
     world.restart_gateway().await;
     let second = world.frames.get(&named("run-2")).await.expect("the run's");
     assert_eq!(second.id, ready.id);
