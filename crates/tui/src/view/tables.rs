@@ -164,7 +164,7 @@ pub fn money_lines(app: &App, width: usize) -> Vec<Line<'static>> {
     }
     if spending.budgets.is_empty() {
         lines.push(Line::from(Span::styled(
-            "No budgets; `mimir budget set 5 --period day` makes one.",
+            "No budgets; `mimir budget set 5 --per day` makes one.",
             theme.faint(),
         )));
     }
