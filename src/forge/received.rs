@@ -237,13 +237,14 @@ pub(super) fn id_of(suite: &Value) -> Option<u64> {
 }
 
 /// The suites that programs made for other branches than that one, as far as the same program made one for it as well. A
-/// program that has one suite for each commit says the branch that it saw first.
+/// program that has one suite for each commit says the branch that it saw first. Of forks GitHub says no branch
+/// (docs.github.com, "Check suites": null for a push to a fork).
 pub(super) fn suites_of_others(suites: &[Value], branch: &str) -> Vec<u64> {
     let app = |suite: &Value| Json::of(suite).at("/app/id").number();
     let is_for = |suite: &Value| Json::of(suite).at("/head_branch").some_text().map(|it| it == branch);
     let with_ours: Vec<u64> =
         suites.iter().filter(|suite| is_for(suite) == Some(true)).filter_map(app).collect();
-    let others = suites.iter().filter(|suite| is_for(suite) == Some(false));
+    let others = suites.iter().filter(|suite| is_for(suite) != Some(true));
     others.filter(|suite| app(suite).is_some_and(|app| with_ours.contains(&app))).filter_map(id_of).collect()
 }
 
@@ -408,7 +409,7 @@ mod tests {
             suite(4, 8, Some("main")),
             json!({"id": 5, "head_branch": "eve"}),
         ];
-        assert_eq!(suites_of_others(&all, "mimir/run_1"), [2]);
+        assert_eq!(suites_of_others(&all, "mimir/run_1"), [2, 3]);
         assert!(suites_of_others(&all, "").is_empty());
     }
 

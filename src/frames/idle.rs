@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::Frames;
 use super::error::FrameError;
+use super::{Frames, Inner};
 use crate::model::frame::{Desired, FrameState};
 use crate::model::ids::FrameId;
 use crate::model::principal::Principal;
@@ -82,6 +82,13 @@ impl Drop for Visit {
     }
 }
 
+impl Inner {
+    /// How many are in the frame.
+    pub(super) fn visitors_of(&self, frame: &FrameId) -> usize {
+        self.visitors.count(frame) + self.deps.attendant.connections(frame)
+    }
+}
+
 impl Frames {
     /// Says that somebody is in the frame, until the guard goes: it is not stopped for having nothing to do.
     #[must_use]
@@ -92,7 +99,7 @@ impl Frames {
     /// How many are in the frame: at its terminal, with commands, through its own API, over its host ports.
     #[must_use]
     pub fn visitors(&self, frame: &FrameId) -> usize {
-        self.inner.visitors.count(frame) + self.inner.deps.attendant.connections(frame)
+        self.inner.visitors_of(frame)
     }
 
     /// Whether somebody is in the frame, or left it within that time. A run's own scripts are nobody.

@@ -104,13 +104,19 @@ impl Driver {
         }
     }
 
-    /// Whether its heart beats and nothing is expected of it: no message is open, and it has said nothing for a while.
+    /// Whether its heart beats and nothing is expected of it: nobody is in its frame, no message is open, and it has said
+    /// nothing for a while.
     async fn is_quiet(&self, frame: &Frame) -> Result<bool, FrameError> {
         let tick = self.inner.deps.settings.tick;
         let is_well = self.memory.unresponsive_since.is_none() && self.memory.restarting_since.is_none();
         let said_lately =
             |ago| Instant::now().checked_sub(ago).and_then(|since| self.handle.output_after(since));
-        if !is_well || !self.handle.beats_within(tick * 5 / 2) || said_lately(tick * QUIET_TICKS).is_some() {
+        let has_visitors = self.inner.visitors_of(&frame.id) > 0;
+        if !is_well
+            || has_visitors
+            || !self.handle.beats_within(tick * 5 / 2)
+            || said_lately(tick * QUIET_TICKS).is_some()
+        {
             return Ok(false);
         }
         let id = frame.id.clone();

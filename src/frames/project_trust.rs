@@ -301,9 +301,11 @@ impl Look {
         if !real.starts_with(self.root.join(FOLDER)) {
             return Err(format!("it is a link out of {FOLDER}"));
         }
-        // What the agent writes itself is bound to nothing.
+        // What the agent writes itself is bound to nothing, nor is a folder in which it does: by another name plans would be
+        // agents and commands.
         let inside = real.strip_prefix(&self.root).unwrap_or(&real);
-        if is_unbound(inside) || inside == Path::new(FOLDER) {
+        let is_of_plans = inside.starts_with(Path::new(FOLDER).join(PLANS));
+        if is_of_plans || is_unbound(inside) || inside == Path::new(FOLDER) {
             return Err("it is a link to what nobody says yes to".to_owned());
         }
         let (name, target) = (path.to_string_lossy().into_owned(), target.to_string_lossy().into_owned());
@@ -570,6 +572,13 @@ mod tests {
         assert!(link("opencode.json", "/etc/passwd").contains("opencode.json: it is a link"));
         assert!(link(".opencode/plugins/b.js", "../../src/evil.js").contains("a link out of .opencode"));
         assert!(link(".opencode/plugins/b.js", "gone.js").contains("leads nowhere"));
+        // Agents that would be the agent's to write.
+        let plans = project(&[(".opencode/plans/team/build.md", "1"), (".opencode/command/go.md", "2")]);
+        let place = plans.path().join(".opencode");
+        std::os::unix::fs::symlink("command", place.join("commands")).expect("a link");
+        assert!(look(plans.path()).obstacles.is_empty(), "to what is bound");
+        std::os::unix::fs::symlink("plans/team", place.join("agents")).expect("a link");
+        assert!(look(plans.path()).obstacles.join("; ").contains("nobody says yes to"));
         assert!(
             look(project(&[("opencode.json", "{ \"plugin\": ")]).path()).obstacles[0]
                 .contains("cannot be read")

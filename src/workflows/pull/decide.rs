@@ -222,9 +222,11 @@ impl Case<'_> {
             let commit = pull.merge_commit.clone().unwrap_or_else(|| pull.head_sha.clone());
             return Some(Step::Ended(Ending::Merged(commit)));
         }
-        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no.
-        let is_strangers =
-            self.memory.is_of_another(&self.facts.own, &pull.author) && !self.facts.may_write(&pull.author);
+        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no. Twice it may be
+        // somebody's who does not want it, and it must have an end.
+        let is_strangers = !self.memory.is_lost
+            && self.memory.is_of_another(&self.facts.own, &pull.author)
+            && !self.facts.may_write(&pull.author);
         (pull.state == OpenState::Closed).then(|| match is_strangers {
             true => Step::OpenOwn { by: pull.author.clone() },
             false => Step::Ended(Ending::Closed),

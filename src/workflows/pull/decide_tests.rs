@@ -205,6 +205,8 @@ fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_
     assert_eq!(case.step(), Step::Ended(Ending::Closed));
     case.memory.adopted = Some("eve".into());
     assert_eq!(case.step(), Step::OpenOwn { by: "eve".into() });
+    case.memory.is_lost = true;
+    assert_eq!(case.step(), Step::Ended(Ending::Closed), "a second time it is an end");
 }
 
 #[test]
