@@ -137,9 +137,8 @@ async fn what_strangers_write_is_not_read_and_what_people_write_does_nothing_but
     world.ready().await;
     let texts = texts();
     assert!(texts.len() >= 60, "{}", texts.len());
-    for text in &texts {
-        world.forge.say(BLOG, 1, "eve", text);
-        world.forge.say(BLOG, 1, "lint[bot]", text);
+    for (text, who) in texts.iter().zip(["eve", "lint[bot]"].into_iter().cycle()) {
+        world.forge.say(BLOG, 1, who, text);
     }
     world.later().await;
     assert!(world.told.lock().wanted.is_empty() && world.said().is_empty(), "strangers were heard");
