@@ -59,7 +59,9 @@ impl Used {
             user_home: Some(at("me")),
             etc: at("etc"),
             reserved_ports: at("proc/ports"),
+            linger: at("linger"),
             scratch: at("var/tmp"),
+            cache: Some(at("me/.cache/mimir")),
             engine: None,
             keyring: Some(Arc::new(ring)),
             program: Some(at("me/src/mimir/target/release/mimir")),
@@ -338,6 +340,49 @@ async fn what_builds_left_goes_when_none_of_them_can_run_any_more() {
     assert_eq!(scratch(survey(&used.place).await.expect("looks")), 1);
     used.take_all().await;
     assert!(!used.at("var/tmp/mimir-build-0123").exists() && used.at("var/tmp/somebody-else/x").exists());
+}
+
+/// What other programs may live by is named, and a person decides.
+#[tokio::test]
+async fn what_setup_and_scripts_changed_for_others_too_is_named() {
+    const LINGER: &str = "sudo loginctl disable-linger me   # if nothing else of yours needs it";
+    let mut used = Used::new(4711);
+    let is_typed = |found: &Survey| found.by_hand.iter().any(|command| command == LINGER);
+    let before = survey(&used.place).await.expect("looks");
+    let stays = before.stays.join("\n");
+    assert!(!before.by_hand.iter().any(|command| command.contains("linger")), "{:?}", before.by_hand);
+    assert!(!stays.contains("subgid") && !stays.contains("packages") && !stays.contains(".cache"), "{stays}");
+
+    let users =
+        format!("root:x:0:0::/nonexistent:/bin/sh\nme:x:4711:4711::{}:/bin/sh\n", used.at("me").display());
+    write(&used.at("etc/passwd"), &users);
+    write(&used.at("etc/subuid"), "you:100000:65536\nme:165536:65536\n");
+    write(&used.at("etc/debian_version"), "12.5\n");
+    write(&used.at("linger/me"), "");
+    write(&used.at("me/.cache/mimir/frame-0123456789abcdef.tar"), "an archive");
+    let found = survey(&used.place).await.expect("looks");
+    assert!(is_typed(&found), "{:?}", found.by_hand);
+    let stays = found.stays.join("\n");
+    for words in
+        ["the ids for me in", "etc/subuid and subgid", "Debian's packages", ".cache/mimir: 10 B that"]
+    {
+        assert!(stays.contains(words), "{words}: {stays}");
+    }
+    // The home that stays needs it.
+    let named = used.at("me/.mimir-test");
+    write(&named.join("mimir.db"), "x");
+    let usual = std::mem::replace(&mut used.place.home, named);
+    assert!(!is_typed(&survey(&used.place).await.expect("looks")));
+    used.place.home = usual;
+    used.take_all().await;
+    for file in ["linger/me", "etc/subuid", "me/.cache/mimir/frame-0123456789abcdef.tar"] {
+        assert!(used.at(file).exists(), "{file}");
+    }
+
+    // Of root's nothing was lent, and nothing of it ends with a session.
+    used.place.uid = 0;
+    let of_root = survey(&used.place).await.expect("looks");
+    assert!(!is_typed(&of_root) && !of_root.stays.iter().any(|line| line.contains("subuid")), "{of_root:?}");
 }
 
 #[tokio::test]
