@@ -449,3 +449,48 @@ fn setup_without_the_repository_says_what_its_script_says() {
     assert_eq!(ended["exit_code"], json.code);
     assert!(json.stderr.contains("What mimir needs on this machine") || json.code == 69, "{json:?}");
 }
+
+/// A shell of `sudo -iu NAME` still carries the name of whoever called it.
+#[test]
+fn setup_believes_sudo_only_where_it_made_us_root() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+    const SCRIPT: &str = include_str!("../../scripts/setup");
+
+    // Who it is about is its first line; what it would ask these two is not of this test.
+    let tools = tempfile::tempdir().expect("a folder");
+    for program in ["podman", "sudo"] {
+        write(&tools.path().join(program), "#!/bin/sh\nexit 1\n");
+        fs::set_permissions(tools.path().join(program), fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", tools.path().display());
+    let first_line = |words: &[&str], sudo_user: &str| {
+        let (program, rest) = words.split_first().expect("a command");
+        let ran = Command::new(program)
+            .args(rest)
+            .args(["-c", SCRIPT, "setup", "--check", "--run-only"])
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("HOME", "/nonexistent"), ("SUDO_USER", sudo_user)])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&ran.stdout).lines().next().unwrap_or_default().to_owned();
+        (ran.status.code() != Some(69)).then_some((said, String::from_utf8_lossy(&ran.stderr).into_owned()))
+    };
+    let about = |user: &str| format!("What mimir needs on this machine (user {user}):");
+    let is_root = rustix::process::geteuid().is_root();
+    let ordinary: &[&str] = if is_root { &["runuser", "-u", "nobody", "--", "bash"] } else { &["bash"] };
+    let Some((said, trouble)) = first_line(ordinary, "root") else {
+        let test = "setup_believes_sudo_only_where_it_made_us_root";
+        return crate::podman::support::skip(test, "this is not a Debian machine");
+    };
+    let id = Command::new("id").arg("-un").output().expect("runs");
+    let me = String::from_utf8_lossy(&id.stdout).trim().to_owned();
+    assert_eq!(said, about(if is_root { "nobody" } else { me.as_str() }), "{trouble}");
+    if is_root {
+        let (said, trouble) = first_line(&["bash"], "nobody").expect("a Debian machine");
+        assert_eq!(said, about("nobody"), "{trouble}");
+    }
+}
