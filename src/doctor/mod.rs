@@ -11,6 +11,7 @@ mod git;
 mod host;
 mod network;
 mod probe;
+mod reserved;
 mod rules;
 mod storage;
 
@@ -110,7 +111,15 @@ fn steps(subject: &Arc<Subject>) -> Vec<Step> {
     steps.push(async move { vec![storage::database(&s).await, storage::integrity(&s).await] }.boxed());
     let s = with(subject);
     steps.push(
-        async move { vec![host::clock(&s).await, host::socket_path(&s), host::ports(&s).await] }.boxed(),
+        async move {
+            vec![
+                host::clock(&s).await,
+                host::socket_path(&s),
+                host::ports(&s).await,
+                reserved::ports(&s).await,
+            ]
+        }
+        .boxed(),
     );
     let s = with(subject);
     steps.push(async move { vec![host::subordinate_ids().await, host::linger().await] }.boxed());

@@ -24,8 +24,12 @@ pub struct Place {
     pub etc: PathBuf,
     /// The kernel's list of ports that are kept from outgoing connections.
     pub reserved_ports: PathBuf,
+    /// Where systemd notes whose programs go on after logout: `/var/lib/systemd/linger`.
+    pub linger: PathBuf,
     /// Where builds leave their temporary files: `/var/tmp`.
     pub scratch: PathBuf,
+    /// What the repository's scripts keep between runs: `~/.cache/mimir`.
+    pub cache: Option<PathBuf>,
     /// The engine's program; none when it is not installed.
     pub engine: Option<EngineCommand>,
     /// The desktop's keyring; none without a session.

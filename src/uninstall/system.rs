@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::files;
 use super::item::{Action, Item, Kind, Place, Survey};
+use crate::model::quantity::size;
 
 /// What setup writes for a user without a store, byte for byte.
 const STORAGE: &str = "[storage]\ndriver = \"overlay\"\n";
@@ -58,6 +59,11 @@ fn is_usual(place: &Place) -> bool {
     place.of_user(".mimir").is_some_and(|usual| fs::canonicalize(&usual).unwrap_or(usual) == place.home)
 }
 
+/// Whether the folder that is used where nothing names another is a home.
+fn usual_home_is_used(place: &Place) -> bool {
+    place.of_user(".mimir").is_some_and(|usual| files::has_mark(&usual))
+}
+
 /// Ends what the unit runs and forgets it. Without systemd only the files go.
 pub(super) fn remove_unit(place: &Place, file: Option<&Path>, link: &Path) -> Result<(), String> {
     systemctl(place, &["disable", "--now", "mimir.service"]);
@@ -101,7 +107,48 @@ pub(super) fn files(place: &Place, uses_store: bool, others: bool, survey: &mut 
         }
     }
     scratch(place, survey);
+    shared(place, survey);
     program(place, survey);
+}
+
+/// What setup changed for other programs too, and what only who works on mimir has: named, not taken.
+fn shared(place: &Place, survey: &mut Survey) {
+    let another_is_usual = !is_usual(place) && usual_home_is_used(place);
+    if let Some(user) = user_name(place).filter(|_| !place.is_root()) {
+        if place.linger.join(&user).exists() && !another_is_usual {
+            survey
+                .by_hand
+                .push(format!("sudo loginctl disable-linger {user}   # if nothing else of yours needs it"));
+        }
+        let ids = place.etc.join("subuid");
+        let is_lent = |line: &str| line.split(':').next() == Some(user.as_str());
+        if fs::read_to_string(&ids).unwrap_or_default().lines().any(is_lent) {
+            survey.stays.push(format!(
+                "the ids for {user} in {} and subgid: all containers without root use them",
+                ids.display()
+            ));
+        }
+    }
+    if place.etc.join("debian_version").is_file() {
+        survey
+            .stays
+            .push("Debian's packages that `mimir setup` asks for: other programs may use them".into());
+    }
+    if let Some(cache) = place.cache.as_deref().filter(|cache| files::is_folder(cache)) {
+        survey.stays.push(format!(
+            "{}: {} that scripts of mimir's repository keep between runs",
+            cache.display(),
+            size(files::size_at(cache))
+        ));
+    }
+}
+
+/// Our user's name.
+fn user_name(place: &Place) -> Option<String> {
+    let users = fs::read_to_string(place.etc.join("passwd")).unwrap_or_default();
+    let uid = place.uid.to_string();
+    let line = users.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 /// Whether somebody else on this machine has a home where it usually is; what is the system's is theirs too.
@@ -149,7 +196,7 @@ fn program(place: &Place, survey: &mut Survey) {
         let leads_to_us = fs::read_link(&own).is_ok_and(|to| to.file_name() == own.file_name());
         let inode = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let runs = place.program.as_deref().and_then(inode);
-        if !is_usual(place) && place.of_user(".mimir").is_some_and(|usual| files::has_mark(&usual)) {
+        if !is_usual(place) && usual_home_is_used(place) {
             survey.stays.push(format!("{}: the home ~/.mimir uses it", own.display()));
         } else if (is_link && leads_to_us) || (runs.is_some() && runs == inode(&own)) {
             survey.items.push(Item::file(Kind::Program, own));

@@ -59,7 +59,9 @@ impl Used {
             user_home: Some(at("me")),
             etc: at("etc"),
             reserved_ports: at("proc/ports"),
+            linger: at("linger"),
             scratch: at("var/tmp"),
+            cache: Some(at("me/.cache/mimir")),
             engine: None,
             keyring: Some(Arc::new(ring)),
             program: Some(at("me/src/mimir/target/release/mimir")),
@@ -340,6 +342,49 @@ async fn what_builds_left_goes_when_none_of_them_can_run_any_more() {
     assert!(!used.at("var/tmp/mimir-build-0123").exists() && used.at("var/tmp/somebody-else/x").exists());
 }
 
+/// What other programs may live by is named, and a person decides.
+#[tokio::test]
+async fn what_setup_and_scripts_changed_for_others_too_is_named() {
+    const LINGER: &str = "sudo loginctl disable-linger me   # if nothing else of yours needs it";
+    let mut used = Used::new(4711);
+    let is_typed = |found: &Survey| found.by_hand.iter().any(|command| command == LINGER);
+    let before = survey(&used.place).await.expect("looks");
+    let stays = before.stays.join("\n");
+    assert!(!before.by_hand.iter().any(|command| command.contains("linger")), "{:?}", before.by_hand);
+    assert!(!stays.contains("subgid") && !stays.contains("packages") && !stays.contains(".cache"), "{stays}");
+
+    let users =
+        format!("root:x:0:0::/nonexistent:/bin/sh\nme:x:4711:4711::{}:/bin/sh\n", used.at("me").display());
+    write(&used.at("etc/passwd"), &users);
+    write(&used.at("etc/subuid"), "you:100000:65536\nme:165536:65536\n");
+    write(&used.at("etc/debian_version"), "12.5\n");
+    write(&used.at("linger/me"), "");
+    write(&used.at("me/.cache/mimir/frame-0123456789abcdef.tar"), "an archive");
+    let found = survey(&used.place).await.expect("looks");
+    assert!(is_typed(&found), "{:?}", found.by_hand);
+    let stays = found.stays.join("\n");
+    for words in
+        ["the ids for me in", "etc/subuid and subgid", "Debian's packages", ".cache/mimir: 10 B that"]
+    {
+        assert!(stays.contains(words), "{words}: {stays}");
+    }
+    // The home that stays needs it.
+    let named = used.at("me/.mimir-test");
+    write(&named.join("mimir.db"), "x");
+    let usual = std::mem::replace(&mut used.place.home, named);
+    assert!(!is_typed(&survey(&used.place).await.expect("looks")));
+    used.place.home = usual;
+    used.take_all().await;
+    for file in ["linger/me", "etc/subuid", "me/.cache/mimir/frame-0123456789abcdef.tar"] {
+        assert!(used.at(file).exists(), "{file}");
+    }
+
+    // Of root's nothing was lent, and nothing of it ends with a session.
+    used.place.uid = 0;
+    let of_root = survey(&used.place).await.expect("looks");
+    assert!(!is_typed(&of_root) && !of_root.stays.iter().any(|line| line.contains("subuid")), "{of_root:?}");
+}
+
 #[tokio::test]
 async fn with_keep_data_the_home_stays_whole() {
     let mut used = Used::new(0);
@@ -403,4 +448,49 @@ fn setup_without_the_repository_says_what_its_script_says() {
     let ended: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(ended["exit_code"], json.code);
     assert!(json.stderr.contains("What mimir needs on this machine") || json.code == 69, "{json:?}");
+}
+
+/// A shell of `sudo -iu NAME` still carries the name of whoever called it.
+#[test]
+fn setup_believes_sudo_only_where_it_made_us_root() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+    const SCRIPT: &str = include_str!("../../scripts/setup");
+
+    // Who it is about is its first line; what it would ask these two is not of this test.
+    let tools = tempfile::tempdir().expect("a folder");
+    for program in ["podman", "sudo"] {
+        write(&tools.path().join(program), "#!/bin/sh\nexit 1\n");
+        fs::set_permissions(tools.path().join(program), fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", tools.path().display());
+    let first_line = |words: &[&str], sudo_user: &str| {
+        let (program, rest) = words.split_first().expect("a command");
+        let ran = Command::new(program)
+            .args(rest)
+            .args(["-c", SCRIPT, "setup", "--check", "--run-only"])
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("HOME", "/nonexistent"), ("SUDO_USER", sudo_user)])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&ran.stdout).lines().next().unwrap_or_default().to_owned();
+        (ran.status.code() != Some(69)).then_some((said, String::from_utf8_lossy(&ran.stderr).into_owned()))
+    };
+    let about = |user: &str| format!("What mimir needs on this machine (user {user}):");
+    let is_root = rustix::process::geteuid().is_root();
+    let ordinary: &[&str] = if is_root { &["runuser", "-u", "nobody", "--", "bash"] } else { &["bash"] };
+    let Some((said, trouble)) = first_line(ordinary, "root") else {
+        let test = "setup_believes_sudo_only_where_it_made_us_root";
+        return crate::podman::support::skip(test, "this is not a Debian machine");
+    };
+    let id = Command::new("id").arg("-un").output().expect("runs");
+    let me = String::from_utf8_lossy(&id.stdout).trim().to_owned();
+    assert_eq!(said, about(if is_root { "nobody" } else { me.as_str() }), "{trouble}");
+    if is_root {
+        let (said, trouble) = first_line(&["bash"], "nobody").expect("a Debian machine");
+        assert_eq!(said, about("nobody"), "{trouble}");
+    }
 }

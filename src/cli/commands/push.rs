@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::approvals::words;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome};
 use crate::cli::names;
@@ -162,7 +163,7 @@ fn facts(push: &PushView, now: u64) -> Vec<(&'static str, String)> {
         ("secret?", format!("{}, line {}: {}", finding.rule, finding.line, exact(&finding.text)))
     }));
     facts.extend(push.remarks.iter().map(|remark| ("note", exact(remark))));
-    facts.extend(push.by.clone().map(|by| ("decided by", by)));
+    facts.extend(push.by.as_deref().map(|by| ("decided by", words::by(Some(by), None))));
     facts.extend(push.reason.as_deref().map(|why| ("because", prose(why))));
     facts
 }

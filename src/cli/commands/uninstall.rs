@@ -95,7 +95,9 @@ fn place(args: &UninstallArgs, context: &Context) -> Place {
         user_home: std::env::home_dir().filter(|home| home.is_absolute()),
         etc: PathBuf::from("/etc"),
         reserved_ports: PathBuf::from("/proc/sys/net/ipv4/ip_local_reserved_ports"),
+        linger: PathBuf::from("/var/lib/systemd/linger"),
         scratch: PathBuf::from("/var/tmp"),
+        cache: cache_of_scripts(),
         engine: EngineCommand::find(&engine),
         keyring: keyring.map(|keyring| Arc::new(keyring) as Arc<dyn Keyring>),
         program: std::env::current_exe().ok(),
@@ -104,6 +106,13 @@ fn place(args: &UninstallArgs, context: &Context) -> Place {
         uid: engine.uid,
         keep_data: args.keep_data,
     }
+}
+
+/// As scripts/lib.sh finds it.
+fn cache_of_scripts() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = || set("XDG_CACHE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    set("MIMIR_CACHE").or_else(|| caches().map(|folder| folder.join("mimir")))
 }
 
 fn refused(error: Refused) -> Failure {

@@ -29,7 +29,7 @@ const LEFT_OUT: [(&str, &str); 5] = [
     ("GET", "/v1/frames/{name}/logs"),
     // It would knock at whatever address was made up: `external`.
     ("POST", "/v1/frames/{name}/connect"),
-    // It needs the engine's own program: `podman::commands`.
+    // It needs the engine's own program: `podman::tools::a_project_has_an_image_of_its_own`.
     ("POST", "/v1/images/build"),
 ];
 

@@ -195,10 +195,11 @@ fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/approvals", json!([approval("question")]));
     on("GET /v1/approvals/apr_1", approval("question"));
     on("POST /v1/approvals/apr_1/answer", approval("permission"));
+    let you = format!("owner:{}", rustix::process::geteuid().as_raw());
     let push = json!({"id": 3, "frame": "blog", "message": MESSAGE, "repository": "github.com/me/blog", "state": "waiting",
         "updates": [{"name": "refs/heads/mimir/x", "from": "aa", "to": "bb"}], "held_because": ["as everything"],
         "commit_count": 1, "file_count": 1, "size_bytes": 1, "protected": [".gitmodules"],
-        "findings": [{"rule": "a token", "line": 3, "text": "…"}], "remarks": ["x is a link"], "by": "owner:0",
+        "findings": [{"rule": "a token", "line": 3, "text": "…"}], "remarks": ["x is a link"], "by": you,
         "reason": "not now", "asked_at": 1, "decided_at": 2, "ended_at": 3});
     let mut with_patches = push.clone();
     with_patches["patches"] = json!("commit bb\n\u{1b}[2Jdiff --git a/x b/x\n");
@@ -543,9 +544,14 @@ fn what_was_pushed_is_shown_with_everything_that_is_unseen() {
     let shown = world.run(&["push", "show", "3"]);
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(!shown.stdout.contains('\u{1b}'), "{shown:?}");
-    for words in
-        ["\\u{1b}[2Jdiff --git", "protected", ".gitmodules", "a token, line 3", "mimir/x from aa to bb"]
-    {
+    for words in [
+        "\\u{1b}[2Jdiff --git",
+        "protected",
+        ".gitmodules",
+        "a token, line 3",
+        "mimir/x from aa to bb",
+        "decided by  you\n",
+    ] {
         assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
     }
     assert!(shown.stderr.contains("mimir push approve 3"), "{shown:?}");

@@ -160,6 +160,8 @@ fn doctor_names_what_stands_still_with_what_lets_it_go_on() {
         }
         let paused = world.run(&["cron", "pause", "nightly", "--why", "the shop is closed"]);
         assert_eq!(paused.code, 0, "{}", paused.stderr);
+        let shown = world.run(&["cron", "show", "nightly"]);
+        assert!(shown.stdout.contains("  by you: the shop is closed\n"), "{shown:?}");
     }
     // Nothing but a mistake of ours makes a webhook fail, so its row is written here.
     let paths = world.paths();

@@ -355,6 +355,37 @@ fn inside_another_tmux_attach_says_how_to_leave_the_inner_one() {
     assert_eq!(screen.end(), 0);
 }
 
+/// Over ssh, say: no program with a window is started, and nothing of Gtk is printed.
+#[test]
+fn without_a_display_a_sentence_comes_instead_of_a_window() {
+    let mut world = World::new();
+    let tools = world.folder.path().join("tools");
+    std::fs::create_dir(&tools).expect("made");
+    let ran = tools.join("ran");
+    for program in ["guake", "gnome-terminal"] {
+        let script = format!("#!/bin/sh\necho Gtk: cannot open display >&2\n: >{}\n", ran.display());
+        std::fs::write(tools.join(program), script).expect("written");
+        std::process::Command::new("chmod")
+            .arg("+x")
+            .arg(tools.join(program))
+            .status()
+            .expect("made executable");
+    }
+    // Whoever runs the tests may have a Guake that runs.
+    let no_bus = format!("unix:path={}", tools.join("no-bus").display());
+    world.set("PATH", &format!("{}:/usr/bin:/bin", tools.display())).set("DBUS_SESSION_BUS_ADDRESS", &no_bus);
+    let gateway = world.gateway();
+    gateway.on("GET /v1/frames/blog", answer(details("blog", "running")));
+    for (terminal, name) in [("guake", "Guake"), ("gnome", "GNOME Terminal")] {
+        let refused = world.run(&["open", "blog", "--terminal", terminal]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
+        let sentence = format!("{name} needs a display, and there is none");
+        assert!(refused.stderr.contains(&sentence), "{refused:?}");
+        assert!(refused.stderr.contains("mimir frame attach"), "what to do instead: {refused:?}");
+        assert!(!refused.stderr.contains("Gtk") && !ran.exists(), "{refused:?}");
+    }
+}
+
 /// The real Guake on a screen that nobody sees.
 #[test]
 fn guake_makes_one_tab_for_a_frame_and_shows_it_again() {

@@ -129,8 +129,8 @@ fn a_server_in_the_background_does_not_hold_the_turn_and_lives_on() {
     let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
     let begun = Instant::now();
     let answer = world.mimir(&["send", "--frame", "shop", "@@background@@"]).ok();
-    // opencode kills after two minutes; a busy machine takes its time for the rest.
-    assert!(begun.elapsed() < Duration::from_secs(100), "it took {:?}: {answer:?}", begun.elapsed());
+    // opencode kills after two minutes. A still machine needs a dozen seconds for the whole message; a busy one more.
+    assert!(begun.elapsed() < Duration::from_secs(40), "it took {:?}: {answer:?}", begun.elapsed());
     assert!(answer.stdout.contains("begun") && answer.stdout.contains("/tmp/background-"), "{answer:?}");
     eventually_previewed(world, "200", "README.md");
     assert_eq!(inside(world, "pgrep -fxc 'sleep 4714'").ok().stdout.trim(), "1");

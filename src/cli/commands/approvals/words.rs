@@ -9,9 +9,8 @@ use crate::wire::approvals::ApprovalView;
 /// Who decided, and by which rule.
 pub fn by(by: Option<&str>, rule: Option<&str>) -> String {
     let Some(by) = by else { return String::new() };
-    let you = format!("owner:{}", rustix::process::geteuid().as_raw());
     let by = match by {
-        by if by == you => "you",
+        by if by == you() => "you",
         "agent" => "the agent itself",
         by => by,
     };
@@ -19,6 +18,19 @@ pub fn by(by: Option<&str>, rule: Option<&str>) -> String {
         Some(rule) => format!("{by}: {rule}"),
         None => by.to_owned(),
     }
+}
+
+/// A sentence that was kept with who did it, such as why a schedule is paused.
+pub fn said_by(text: &str) -> String {
+    match text.strip_prefix("by ").and_then(|rest| rest.strip_prefix(you().as_str())) {
+        Some(rest) if rest.is_empty() || rest.starts_with(':') => format!("by you{rest}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Who types, as the gateway calls them.
+fn you() -> String {
+    format!("owner:{}", rustix::process::geteuid().as_raw())
 }
 
 /// Who asks for what, in one line.
@@ -147,6 +159,18 @@ mod tests {
             text: "Which database?".into(),
             options: vec![option("Postgres"), option("SQLite"), option("None, thanks")],
             multiple,
+        }
+    }
+
+    #[test]
+    fn whoever_types_is_you() {
+        let you = you();
+        assert_eq!(by(Some(&you), None), "you");
+        assert_eq!(by(Some("token:ci"), Some("r")), "token:ci: r");
+        assert_eq!(said_by(&format!("by {you}")), "by you");
+        assert_eq!(said_by(&format!("by {you}: by {you}, too")), format!("by you: by {you}, too"));
+        for other in [format!("by {you}0: why"), format!("its job of {you}"), "by token:ci: why".to_owned()] {
+            assert_eq!(said_by(&other), other);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Schedules, and what became of their times, on the screen.
 
+use crate::cli::commands::approvals::words;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::paint::Ink;
@@ -66,7 +67,7 @@ pub fn whole(schedule: &ScheduleView, context: &Context) -> Result<(), Failure> 
         }
     }
     match &schedule.paused_because {
-        Some(why) => row("paused", why.clone())?,
+        Some(why) => row("paused", words::said_by(why))?,
         None => {
             for (n, next) in schedule.next.iter().enumerate() {
                 row(if n == 0 { "next" } else { "" }, at(schedule, *next))?;

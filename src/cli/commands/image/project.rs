@@ -16,6 +16,10 @@ const CONTAINERFILE: &str = ".mimir/Containerfile";
 /// Where the gateway puts projects' images.
 pub const IMAGE: &str = "localhost/mimir-project";
 
+/// The ports on which a frame's preview finds a server by itself: its own, and what images/frame/mimir-preview tries.
+const FOUND: [u16; 17] =
+    [3000, 5173, 8000, 8080, 4200, 5000, 4321, 1313, 4000, 8888, 3001, 5174, 4173, 8001, 8081, 9000, 6006];
+
 /// An image to be built.
 pub struct Wanted {
     /// What the gateway is asked for. Its name is the project's, or that of its tools.
@@ -113,10 +117,11 @@ fn remarks(file: &str, found: &Devcontainer) -> Vec<String> {
             quoted(command)
         ));
     }
-    let other: Vec<String> = found.ports.iter().filter(|port| **port != 3000).map(u16::to_string).collect();
-    if !other.is_empty() {
+    let other: Vec<String> =
+        found.ports.iter().filter(|port| !FOUND.contains(port)).map(u16::to_string).collect();
+    if let Some(first) = other.first() {
         remarks.push(format!(
-            "{file} forwards {}; a frame's preview shows port 3000, so start the server there (often `PORT=3000`)",
+            "{file} forwards {}: `mimir frame ports NAME --preview {first}` leads a frame's preview there",
             other.join(", ")
         ));
     }
@@ -159,13 +164,16 @@ mod tests {
 
     #[test]
     fn a_devcontainer_is_taken_as_far_as_it_can_be_and_proposed() {
-        let text =
-            r#"{"features": {"x/go:1": {}}, "forwardPorts": [8080], "postCreateCommand": "make deps"}"#;
+        let text = r#"{"features": {"x/go:1": {}}, "forwardPorts": [8080, 7000, 9229], "postCreateCommand": "make deps"}"#;
         let project = folder(&[(".devcontainer/devcontainer.json", text)]);
         let found = wanted(&[], Some(project.path())).expect("good").expect("wanted");
         assert_eq!(found.image.with, ["go"]);
         let remarks = found.remarks.join("\n");
-        assert!(remarks.contains("sh -c 'make deps'") && remarks.contains("8080"), "{remarks}");
+        assert!(remarks.contains("sh -c 'make deps'"), "{remarks}");
+        assert!(
+            remarks.contains("forwards 7000, 9229: `mimir frame ports NAME --preview 7000`"),
+            "{remarks}"
+        );
         let line = proposal(project.path()).expect("a proposal");
         assert!(line.contains("devcontainer.json") && line.contains("image build --project"), "{line}");
 
@@ -174,6 +182,20 @@ mod tests {
         assert_eq!(proposal(plain.path()), None);
         assert!(wanted(&[], Some(folder(&[]).path())).is_err(), "nothing is said at all");
         assert!(wanted(&[], None).expect("good").is_none());
+    }
+
+    #[test]
+    fn what_the_preview_finds_by_itself_needs_no_command() {
+        let script = include_str!("../../../../images/frame/mimir-preview");
+        let line = script.lines().find_map(|line| line.strip_prefix("readonly USUAL=("));
+        let tried = line.and_then(|line| line.strip_suffix(')')).expect("the ports that it tries");
+        let tried: Vec<u16> = tried.split(' ').map(|port| port.parse().expect("a port")).collect();
+        assert_eq!((FOUND[0], &FOUND[1..]), (3000, tried.as_slice()), "the script's own");
+
+        let usual = Devcontainer { ports: FOUND.to_vec(), ..Devcontainer::default() };
+        assert_eq!(remarks("x", &usual), Vec::<String>::new());
+        let one = Devcontainer { ports: vec![3000, 7000], ..Devcontainer::default() };
+        assert_eq!(remarks("x", &one).len(), 1);
     }
 
     #[test]
