@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mimir::backups::{Backups, Settings};
 use mimir::clock::Clock;
@@ -12,6 +12,8 @@ use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::store::events::{self, Filter};
 use mimir::store::{CheckedPart, OpenOptions, Store, StoreError, audit, backup};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::cli::world::World;
 
@@ -165,13 +167,8 @@ fn a_lost_database_is_not_taken_for_a_new_home_and_comes_back_from_its_copy() {
     // A file system that a crash left cuts files to nothing.
     fs::write(&database, "").expect("cut");
     let lost = world.run(&["projects", "list", "--json"]);
-    let error: serde_json::Value = serde_json::from_str(&lost.stderr).expect("json");
-    assert_eq!(
-        (lost.code, &error["error"]["code"]),
-        (6, &serde_json::json!("store.lost")),
-        "{}",
-        lost.stderr
-    );
+    let error: Value = serde_json::from_str(&lost.stderr).expect("json");
+    assert_eq!((lost.code, &error["error"]["code"]), (6, &json!("store.lost")), "{}", lost.stderr);
     assert!(lost.stderr.contains("mimir backup restore"), "{}", lost.stderr);
     assert_eq!(fs::metadata(&database).expect("there").len(), 0, "nothing was begun over it");
 
@@ -196,4 +193,89 @@ fn a_lost_database_is_not_taken_for_a_new_home_and_comes_back_from_its_copy() {
     let keyless = world.run(&["backup", "verify"]);
     assert_eq!(keyless.code, 4, "{}", keyless.stderr);
     assert!(!world.paths().home().join("db.key").exists(), "no new key is made for an old copy");
+}
+
+/// Ends the gateway of a test, also when the test fails.
+struct Gateway<'a>(&'a World);
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["serve", "--stop"]);
+    }
+}
+
+/// What `mimir status` says once it is so.
+fn status_once(world: &World, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let ran = world.run(&["status", "--json"]);
+        // Of a gateway that is dying nothing may be said.
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        if is_so(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {ran:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What `mimir doctor` finds of the database's pages.
+fn examined(world: &World) -> Value {
+    let ran = world.run(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let checks = report["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["id"] == "store.whole").expect("it is looked at").clone()
+}
+
+#[tokio::test]
+async fn a_database_that_a_crash_damaged_is_named_until_a_copy_is_put_back() {
+    let mut world = home();
+    world.set("MIMIR_DB_KEY", KEY);
+    let _gateway = Gateway(&world);
+    let starts = || {
+        let ran = world.run(&["serve", "--detach"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    let ends = || {
+        let ran = world.run(&["serve", "--stop"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    starts();
+    let copied = world.run(&["backup", "create"]);
+    assert_eq!(copied.code, 0, "{}", copied.stderr);
+    ends();
+    drop(filled(world.paths().home()).await);
+
+    starts();
+    let well = status_once(&world, "it runs", |status| status["running"] == true);
+    assert_eq!(well["database_damage"], Value::Null);
+    let pid = well["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    kill_process(pid.expect("a process"), Signal::KILL).expect("killed");
+    status_once(&world, "it is dead", |status| status["running"] == false);
+    damage(&world.paths().home().join("mimir.db"));
+
+    let is_damaged = |status: &Value| status["database_damage"].is_string();
+    starts();
+    status_once(&world, "the damage is found", is_damaged);
+    let shown = world.run(&["status"]);
+    assert!(shown.stdout.contains("; damaged: "), "{shown:?}");
+    assert!(shown.stderr.contains("`mimir backup restore`"), "{shown:?}");
+    let found = examined(&world);
+    assert_eq!(found["outcome"], json!("failed"), "{found}");
+    assert!(found["found"].as_str().is_some_and(|text| text.contains("is damaged")), "{found}");
+    assert!(found["fix"].as_str().is_some_and(|text| text.contains("mimir backup restore")), "{found}");
+
+    // A gateway that is stopped well makes nothing whole.
+    ends();
+    starts();
+    status_once(&world, "the damage is remembered", is_damaged);
+
+    ends();
+    let restored = world.run(&["backup", "restore", "--yes"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    starts();
+    let found = examined(&world);
+    assert_eq!(found["outcome"], json!("ok"), "{found}");
+    let status = status_once(&world, "it runs", |status| status["running"] == true);
+    assert_eq!(status["database_damage"], Value::Null);
 }
