@@ -3,14 +3,16 @@
 //! A copy that cannot be made, or that is not whole, takes no older one away. Putting one back needs no gateway (see
 //! `daemon`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::model::backup::Backup;
 use crate::model::principal::Principal;
-use crate::store::{Store, StoreError, backup};
+use crate::store::{CheckedPart, Store, StoreError, backup, meta};
 use crate::supervisor::Service;
 
 /// How soon after the start it is looked at whether a copy is due, and how often then.
@@ -19,6 +21,8 @@ pub const FIRST_LOOK: Duration = Duration::from_secs(60);
 pub const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long a large database that a crash left is read.
 const CHECK: Duration = Duration::from_secs(60);
+/// Where it is remembered that the database is damaged: a gateway that is stopped well does not make it whole.
+const DAMAGE: &str = "damage";
 
 /// When copies are made, and which are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +41,20 @@ pub struct Backups {
     store: Store,
     clock: Clock,
     settings: Settings,
+    damage: Arc<Mutex<Option<String>>>,
 }
 
 impl Backups {
     /// Makes the service.
     #[must_use]
     pub fn new(store: Store, clock: Clock, settings: Settings) -> Self {
-        Self { store, clock, settings }
+        Self { store, clock, settings, damage: Arc::default() }
+    }
+
+    /// What is wrong with the database, where a crash left it damaged.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        self.damage.lock().clone()
     }
 
     /// All copies, oldest first.
@@ -95,18 +106,48 @@ impl Backups {
     }
 }
 
+impl Backups {
+    /// Reads what a crash left behind; what was damaged at the last start too, until it is whole.
+    async fn look_for_damage(&self) {
+        let known = match self.store.read(|db| meta::find(db, DAMAGE)).await {
+            Ok(known) => known.filter(|text| !text.is_empty()),
+            Err(StoreError::Damaged(why)) => Some(why),
+            Err(_) => None,
+        };
+        if known.is_none() && !self.store.was_left_open() {
+            return;
+        }
+        *self.damage.lock() = known.clone();
+        let found = match self.store.check(CHECK).await {
+            Ok(CheckedPart::Whole) => None,
+            // What was found before may be in a part that was not read now.
+            Ok(CheckedPart::Tables(..)) => known.clone(),
+            Err(StoreError::Damaged(why)) => Some(why),
+            Err(error) => {
+                tracing::warn!(%error, "the database cannot be read to its end: {error}");
+                known.clone()
+            }
+        };
+        *self.damage.lock() = found.clone();
+        if let Some(why) = &found {
+            let path = self.store.path().display();
+            tracing::error!("{path} is not whole: {why}; `mimir doctor` says what to do");
+        }
+        if found != known {
+            let text = found.unwrap_or_default();
+            if let Err(error) = self.store.write(move |tx| meta::set(tx, DAMAGE, &text)).await {
+                tracing::warn!(%error, "what is wrong with the database cannot be remembered: {error}");
+            }
+        }
+    }
+}
+
 impl Service for Backups {
     const NAME: &'static str = "backups";
 
-    /// Reads what a crash left behind, once.
+    /// Looks once.
     async fn run(&self, stop: CancellationToken) {
-        if self.store.was_left_open() {
-            let checked = stop.run_until_cancelled(self.store.check(CHECK)).await;
-            if let Some(Err(error)) = checked {
-                let path = self.store.path().display();
-                tracing::error!(%error, "{path} was not closed by the gateway before, and is not whole: {error}; `mimir doctor` says what to do");
-            }
-        }
+        let _ = stop.run_until_cancelled(self.look_for_damage()).await;
         stop.cancelled().await;
     }
 }

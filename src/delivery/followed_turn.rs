@@ -19,8 +19,6 @@ use crate::store::{StoreError, approvals, messages};
 
 /// How often the limits of a turn are checked, at least.
 const TICK: Duration = Duration::from_secs(1);
-/// The word of the note about a tool call that shows no sign.
-const SILENT: &str = "tool_silent";
 /// How soon an agent that was told to stop is asked again whether it is idle.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long it may take to read what a stopped turn has said, and to store it.
@@ -174,7 +172,7 @@ impl Delivery {
         *told = Some(call.clone());
         let text = format!("{call} (`mimir queue cancel {}` stops it)", message.id);
         let subject = messages::subject(message);
-        let note = EventKind::FrameNote { code: SILENT.into(), text };
+        let note = EventKind::FrameNote { code: ToolCall::SILENT.into(), text };
         deps.store.write_soon(move |tx| tx.emit(&subject, &note)).await.map(drop)
     }
 

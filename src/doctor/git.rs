@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::Subject;
 use super::check::{About, Finding};
 use crate::frames::git_config::HostGit;
+use crate::frames::git_folder::{self, GitPlace};
+use crate::frames::project;
 use crate::frames::workspace::OffLimits;
-use crate::frames::{git_folder, project};
 use crate::model::doctor::Check;
+use crate::model::frame::GitFolder;
 use crate::store;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -53,20 +55,104 @@ pub(super) async fn frames(subject: &Subject) -> Check {
         .attempt_blocking(WITHIN, move || {
             let user_home = std::env::home_dir();
             let off_limits = OffLimits { mimir_home: &home, user_home: user_home.as_deref() };
-            let local = || frames.iter().filter(|frame| frame.engine.is_local());
-            let wrong = local().find_map(|frame| {
+            let local = frames.iter().filter(|frame| frame.engine.is_local());
+            let seen = local.map(|frame| {
                 let place = git_folder::look(Path::new(&frame.workspace), off_limits);
-                let stays =
-                    matches!(&place, git_folder::GitPlace::Elsewhere(git) if frame.git.as_ref() == Some(git));
-                Some((frame, project::about(&place).filter(|_| !stays)?))
+                let mounted = matches!(&place, GitPlace::Elsewhere(git) if frame.git.as_ref() == Some(git));
+                Seen { name: frame.name.to_string(), place, mounted }
             });
-            match wrong {
-                None => Finding::ok(format!("nothing is in its way in {} of them", local().count())),
-                Some((frame, why)) => {
-                    let fix = format!("mimir frame move {} PATH", frame.name);
-                    Finding::warning(format!("frame {}: {why}", frame.name), fix)
-                }
-            }
+            judge(&seen.collect::<Vec<_>>())
         })
         .await
+}
+
+/// What git is to the folder of a frame.
+struct Seen {
+    name: String,
+    place: GitPlace,
+    /// Whether the frame has the git folder that is elsewhere.
+    mounted: bool,
+}
+
+/// Names every frame that git does not work in, and those where it reads only.
+fn judge(frames: &[Seen]) -> Finding {
+    let (mut wrong, mut fixes, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for Seen { name, place, mounted } in frames {
+        match (place, project::about(place)) {
+            (GitPlace::Elsewhere(GitFolder::Worktree { .. }), _) if *mounted => {}
+            (GitPlace::Elsewhere(_), _) if *mounted => {
+                notes
+                    .push(format!("frame {name}: a submodule, which git reads there and commits nothing to"));
+            }
+            (_, Some(why)) => {
+                wrong.push(format!("frame {name}: {why}"));
+                fixes.push(format!("mimir frame move {name} PATH"));
+            }
+            (_, None) => {}
+        }
+    }
+    if wrong.is_empty() {
+        let mut found = format!("nothing is in its way in {} of them", frames.len());
+        for note in &notes {
+            found = format!("{found}; {note}");
+        }
+        return Finding::ok(found);
+    }
+    wrong.append(&mut notes);
+    Finding::warning(wrong.join("; "), fixes.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::model::doctor::Outcome;
+
+    fn seen(name: &str, place: GitPlace, mounted: bool) -> Seen {
+        Seen { name: name.to_owned(), place, mounted }
+    }
+
+    #[test]
+    fn every_frame_without_git_is_named_and_a_submodule_is_said_to_be_one() {
+        let submodule =
+            || GitPlace::Elsewhere(GitFolder::Submodule { folder: PathBuf::from("/src/.git/sub") });
+        let worktree = GitFolder::Worktree { common: PathBuf::from("/src/.git"), name: "tree".to_owned() };
+        let well = [
+            seen("blog", GitPlace::Own, false),
+            seen("notes", GitPlace::Nowhere, false),
+            seen("tree", GitPlace::Elsewhere(worktree), true),
+            seen("sub", submodule(), true),
+        ];
+        let finding = judge(&well);
+        assert_eq!(finding.outcome, Outcome::Ok);
+        assert_eq!(
+            finding.found,
+            "nothing is in its way in 4 of them; frame sub: a submodule, which git reads there and commits nothing to"
+        );
+
+        let ill = [
+            seen("app", GitPlace::Within(PathBuf::from("/src")), false),
+            seen("blog", GitPlace::Own, false),
+            seen("moved", submodule(), false),
+            seen("linked", GitPlace::Unusable("its .git is a link".to_owned()), false),
+            seen("sub", submodule(), true),
+        ];
+        let finding = judge(&ill);
+        assert_eq!(finding.outcome, Outcome::Warning);
+        for part in [
+            "frame app: git does not work in it: it is a part of the repository /src",
+            "frame moved: it is a submodule",
+            "frame linked: git does not work in it: its .git is a link",
+            "frame sub: a submodule, which git reads",
+        ] {
+            assert!(finding.found.contains(part), "{part}: {}", finding.found);
+        }
+        assert!(!finding.found.contains("frame blog"), "{}", finding.found);
+        let fix = finding.fix.expect("a fix");
+        assert_eq!(
+            fix,
+            "mimir frame move app PATH; mimir frame move moved PATH; mimir frame move linked PATH"
+        );
+    }
 }

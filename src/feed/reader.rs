@@ -20,7 +20,7 @@ use super::tracking::Command;
 use crate::frames::PlaceError;
 use crate::model::agent::{AgentEvent, AgentSessionId, AgentStatus};
 use crate::model::ids::FrameId;
-use crate::model::status::AgentFacts;
+use crate::model::status::{AgentFacts, ToolCall};
 use crate::opencode::{EventStream, OpencodeError};
 use crate::supervisor::backoff::Backoff;
 
@@ -100,6 +100,16 @@ impl Feed {
     /// Whether any session works.
     pub(super) fn is_working(&self) -> bool {
         !self.known.lock().facts().sessions.is_empty()
+    }
+
+    /// The tool call of a conversation, or of a sub-agent of it, that shows no sign.
+    pub(super) fn silent_call(&self, session: &AgentSessionId, now_ms: u64) -> Option<ToolCall> {
+        self.known.lock().facts().silent_call(Some(session), now_ms).cloned()
+    }
+
+    /// Whether any tool call runs.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.known.lock().facts().calls.is_empty()
     }
 
     /// Asks the reconciler for something.

@@ -117,6 +117,21 @@ impl<'a> SessionReconciler<'a> {
         Ok(())
     }
 
+    /// Names tool calls that may never end, in turns that somebody began past mimir: of those of messages delivery does.
+    pub(super) fn tell_silence(&mut self, now: Instant) {
+        if !self.feed.has_calls() {
+            return;
+        }
+        let now_ms = self.now_ms();
+        for (session, state) in &mut self.sessions {
+            let id = state.id.clone();
+            let Some(turn) = state.current().filter(|turn| turn.is_past_us()) else { continue };
+            if let Some(call) = self.feed.silent_call(session, now_ms) {
+                turn.fell_silent(call, &id, now);
+            }
+        }
+    }
+
     /// Tells of the gap when everything has been looked at.
     pub(super) async fn close_gap(&mut self, now: Instant) -> Result<(), StoreError> {
         if !(self.roots.is_complete() && self.inquiries.is_quiet(now)) {

@@ -18,6 +18,9 @@ use super::tracking::Command;
 use crate::store::StoreError;
 use crate::supervisor::backoff::Backoff;
 
+/// How often it is looked at whether a tool call that runs shows a sign: of silence nothing is heard.
+const LOOK_AT_CALLS: Duration = Duration::from_secs(5);
+
 type Commands = mpsc::UnboundedReceiver<Command>;
 
 /// Runs until the feed has ended.
@@ -75,13 +78,16 @@ impl SessionReconciler<'_> {
             }
             let now = Instant::now();
             self.adopt_ripe(now).await?;
+            self.tell_silence(now);
             self.close_gap(now).await?;
         }
     }
 
     fn next_due(&self) -> Instant {
         let due = self.inquiries.next_due(&self.sessions);
-        self.roots.next_due().into_iter().chain(self.gaps.next_due()).fold(due, Instant::min)
+        let calls = self.feed.has_calls().then(|| Instant::now() + LOOK_AT_CALLS);
+        let others = self.roots.next_due().into_iter().chain(self.gaps.next_due()).chain(calls);
+        others.fold(due, Instant::min)
     }
 
     async fn lost(&mut self, why: String) -> Result<(), StoreError> {

@@ -12,8 +12,9 @@ use super::turn::Turn;
 use super::verdict::{Patience, Verdict};
 use crate::model::agent::{AgentEvent, AgentMessage, AgentSessionId};
 use crate::model::approval::AgentRequest;
-use crate::model::event::Subject;
-use crate::model::ids::MessageId;
+use crate::model::event::{EventKind, Subject};
+use crate::model::ids::{MessageId, SessionId};
+use crate::model::status::ToolCall;
 
 /// A turn with what of it waits to be stored.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct TrackedTurn {
     pub owner: Option<Owner>,
     /// The connection was lost in it: what is found when it is read again had been missed.
     pub was_cut: bool,
+    /// The tool call that was named last because it shows no sign.
+    silent: Option<ToolCall>,
     /// Everything is known of it.
     is_over: bool,
     /// What is to be stored last.
@@ -67,6 +70,7 @@ impl TrackedTurn {
             subject,
             owner: None,
             was_cut: false,
+            silent: None,
             is_over: false,
             over: None,
         }
@@ -113,6 +117,22 @@ impl TrackedTurn {
     /// Whether more may come of it.
     pub(super) fn is_open(&self) -> bool {
         !self.is_over
+    }
+
+    /// Whether somebody began it past mimir.
+    pub(super) fn is_past_us(&self) -> bool {
+        self.owner.is_none()
+    }
+
+    /// Names a tool call that may never end, once for each time that it falls silent, with the way to stop it. One that
+    /// waits for a person is silent for good reason.
+    pub(super) fn fell_silent(&mut self, call: ToolCall, conversation: &SessionId, now: Instant) {
+        if self.turn.transcript().waits_for_person() || self.silent.as_ref() == Some(&call) {
+            return;
+        }
+        let text = format!("{call} (`mimir sessions abort {conversation}` stops it)");
+        self.batch.add(vec![EventKind::FrameNote { code: ToolCall::SILENT.into(), text }], now);
+        self.silent = Some(call);
     }
 
     /// Whether its message is still being handed over: nothing is stored before the row says that it was.

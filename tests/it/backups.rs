@@ -1,17 +1,26 @@
 //! Copies of the database: made under load, looked at, put back; and a home whose database was lost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mimir::backups::{Backups, Settings};
 use mimir::clock::Clock;
 use mimir::model::event::{EventKind, Subject};
+use mimir::model::ids::{FrameId, MessageId, SessionId};
+use mimir::model::names::FrameName;
+use mimir::model::origin::Origin;
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 use mimir::store::events::{self, Filter};
-use mimir::store::{CheckedPart, OpenOptions, Store, StoreError, audit, backup};
+use mimir::store::messages::{self, NewMessage};
+use mimir::store::sessions::{self, NewSession};
+use mimir::store::{CheckedPart, OpenOptions, Store, StoreError, Tx, audit, backup};
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::cli::world::World;
 
@@ -31,15 +40,68 @@ async fn rows(store: &Store) -> Vec<(u64, String)> {
     read.into_iter().map(|event| (event.id, serde_json::to_string(&event).expect("json"))).collect()
 }
 
+/// Every row of every table, as it is stored.
+fn contents(database: &Path) -> BTreeMap<String, Vec<String>> {
+    let connection = Connection::open(database).expect("opens");
+    connection.pragma_update(None, "key", format!("x'{KEY}'")).expect("the key fits");
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let mut tables = connection.prepare(tables).expect("a question");
+    let names = tables.query_map((), |row| row.get::<_, String>(0)).expect("names");
+    let names = names.map(|name| name.expect("a name"));
+    names.map(|name| (name.clone(), table(&connection, &name))).collect()
+}
+
+fn table(connection: &Connection, name: &str) -> Vec<String> {
+    let mut question = connection.prepare(&format!("SELECT * FROM \"{name}\"")).expect("a question");
+    let columns = question.column_count();
+    let mut rows = question.query(()).expect("rows");
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().expect("a row") {
+        let values = (0..columns).map(|at| row.get::<_, rusqlite::types::Value>(at).expect("a value"));
+        all.push(format!("{:?}", values.collect::<Vec<_>>()));
+    }
+    all
+}
+
+/// One change in several tables: a copy has all of it, or nothing.
+fn change(tx: &mut Tx<'_>, number: u64) -> Result<(), StoreError> {
+    let frame = FrameId::from_parts(number, 1);
+    let frame_name = FrameName::parse("blog").expect("a name");
+    let talk = NewSession {
+        id: SessionId::from_parts(number, 1),
+        frame: frame.clone(),
+        frame_name: frame_name.clone(),
+        title: format!("talk {number}"),
+    };
+    sessions::insert(tx, &talk)?;
+    let message = NewMessage {
+        id: MessageId::from_parts(number, 1),
+        idempotency_key: None,
+        frame,
+        frame_name,
+        session: talk.id.clone(),
+        origin: Origin::Person,
+        run: None,
+        text: format!("{number} {}", "y".repeat(200)),
+        model: None,
+        agent: None,
+        urgent: false,
+    };
+    messages::insert_once(tx, &message)?;
+    tx.audit(&Principal::GATEWAY, "message.send", message.id.as_str(), &json!({"number": number}))?;
+    let text = EventKind::Text { delta: format!("{number} {}", "x".repeat(500)), part: "p".into() };
+    tx.emit(&Subject::default(), &text)?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_copy_made_under_load_holds_what_was_there_row_by_row_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(options(folder.path()), Clock::system()).expect("a database");
     let copies = service(&store, &Clock::system(), None);
     let writing = async {
-        for number in 0..400 {
-            let text = EventKind::Text { delta: format!("{number} {}", "x".repeat(500)), part: "p".into() };
-            store.write_soon(move |tx| tx.emit(&Subject::default(), &text)).await.expect("written");
+        for number in 1..=400 {
+            store.write_soon(move |tx| change(tx, number)).await.expect("written");
         }
     };
     let copying = async {
@@ -51,17 +113,37 @@ async fn a_copy_made_under_load_holds_what_was_there_row_by_row_and_nothing_else
         made
     };
     let ((), made) = tokio::join!(writing, copying);
-    let all = rows(&store).await;
-    assert_eq!(all.len(), 400);
-    for copy in made {
+    let last = store.back_up(Clock::system().now_ms() + 1000).await.expect("a copy at the end");
+    let all = contents(&folder.path().join("mimir.db"));
+    assert_eq!((all["sessions"].len(), all["messages"].len(), all["events"].len()), (400, 400, 1200));
+    assert!(all["audit"].len() == 403 && all.len() > 20, "{:?}", all.keys());
+    let restored = |copy: &Path| {
         let there = tempfile::tempdir().expect("an empty home");
-        let aside =
-            backup::restore(&options(there.path()), &store.backups().join(&copy.name), 1).expect("restored");
+        let aside = backup::restore(&options(there.path()), copy, 1).expect("restored");
         assert_eq!(aside, None, "nothing was there");
-        let restored = Store::open(options(there.path()), Clock::system()).expect("opens");
-        assert!(!restored.was_left_open() || !rows(&restored).await.is_empty());
-        let kept = rows(&restored).await;
-        assert_eq!(kept, all[..kept.len()], "a prefix of the events, each as it was");
+        let kept = contents(&there.path().join("mimir.db"));
+        (there, kept)
+    };
+
+    // Nothing was written since: every table is what it is there.
+    let (_there, kept) = restored(&last);
+    assert_eq!(kept.keys().collect::<Vec<_>>(), all.keys().collect::<Vec<_>>());
+    for (name, rows) in &all {
+        assert!(kept[name] == *rows, "{name}: {} rows, and {} in the copy", rows.len(), kept[name].len());
+    }
+
+    let events = rows(&store).await;
+    for copy in made {
+        let (there, kept) = restored(&store.backups().join(&copy.name));
+        for name in ["audit", "events", "messages", "sessions"] {
+            let (rows, kept) = (&all[name], &kept[name]);
+            assert!(rows.starts_with(kept), "{name}: {} rows, and others among {}", rows.len(), kept.len());
+        }
+        let whole = kept["sessions"].len();
+        assert_eq!((kept["messages"].len(), kept["events"].len()), (whole, 3 * whole), "no change is cut");
+        let opened = Store::open(options(there.path()), Clock::system()).expect("opens");
+        let kept = rows(&opened).await;
+        assert_eq!((kept.len(), &kept[..]), (3 * whole, &events[..kept.len()]), "each event as it was");
     }
 }
 
@@ -165,13 +247,8 @@ fn a_lost_database_is_not_taken_for_a_new_home_and_comes_back_from_its_copy() {
     // A file system that a crash left cuts files to nothing.
     fs::write(&database, "").expect("cut");
     let lost = world.run(&["projects", "list", "--json"]);
-    let error: serde_json::Value = serde_json::from_str(&lost.stderr).expect("json");
-    assert_eq!(
-        (lost.code, &error["error"]["code"]),
-        (6, &serde_json::json!("store.lost")),
-        "{}",
-        lost.stderr
-    );
+    let error: Value = serde_json::from_str(&lost.stderr).expect("json");
+    assert_eq!((lost.code, &error["error"]["code"]), (6, &json!("store.lost")), "{}", lost.stderr);
     assert!(lost.stderr.contains("mimir backup restore"), "{}", lost.stderr);
     assert_eq!(fs::metadata(&database).expect("there").len(), 0, "nothing was begun over it");
 
@@ -196,4 +273,89 @@ fn a_lost_database_is_not_taken_for_a_new_home_and_comes_back_from_its_copy() {
     let keyless = world.run(&["backup", "verify"]);
     assert_eq!(keyless.code, 4, "{}", keyless.stderr);
     assert!(!world.paths().home().join("db.key").exists(), "no new key is made for an old copy");
+}
+
+/// Ends the gateway of a test, also when the test fails.
+struct Gateway<'a>(&'a World);
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["serve", "--stop"]);
+    }
+}
+
+/// What `mimir status` says once it is so.
+fn status_once(world: &World, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let ran = world.run(&["status", "--json"]);
+        // Of a gateway that is dying nothing may be said.
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        if is_so(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {ran:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What `mimir doctor` finds of the database's pages.
+fn examined(world: &World) -> Value {
+    let ran = world.run(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let checks = report["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["id"] == "store.whole").expect("it is looked at").clone()
+}
+
+#[tokio::test]
+async fn a_database_that_a_crash_damaged_is_named_until_a_copy_is_put_back() {
+    let mut world = home();
+    world.set("MIMIR_DB_KEY", KEY);
+    let _gateway = Gateway(&world);
+    let starts = || {
+        let ran = world.run(&["serve", "--detach"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    let ends = || {
+        let ran = world.run(&["serve", "--stop"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    starts();
+    let copied = world.run(&["backup", "create"]);
+    assert_eq!(copied.code, 0, "{}", copied.stderr);
+    ends();
+    drop(filled(world.paths().home()).await);
+
+    starts();
+    let well = status_once(&world, "it runs", |status| status["running"] == true);
+    assert_eq!(well["database_damage"], Value::Null);
+    let pid = well["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    kill_process(pid.expect("a process"), Signal::KILL).expect("killed");
+    status_once(&world, "it is dead", |status| status["running"] == false);
+    damage(&world.paths().home().join("mimir.db"));
+
+    let is_damaged = |status: &Value| status["database_damage"].is_string();
+    starts();
+    status_once(&world, "the damage is found", is_damaged);
+    let shown = world.run(&["status"]);
+    assert!(shown.stdout.contains("; damaged: "), "{shown:?}");
+    assert!(shown.stderr.contains("`mimir backup restore`"), "{shown:?}");
+    let found = examined(&world);
+    assert_eq!(found["outcome"], json!("failed"), "{found}");
+    assert!(found["found"].as_str().is_some_and(|text| text.contains("is damaged")), "{found}");
+    assert!(found["fix"].as_str().is_some_and(|text| text.contains("mimir backup restore")), "{found}");
+
+    // A gateway that is stopped well makes nothing whole.
+    ends();
+    starts();
+    status_once(&world, "the damage is remembered", is_damaged);
+
+    ends();
+    let restored = world.run(&["backup", "restore", "--yes"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    starts();
+    let found = examined(&world);
+    assert_eq!(found["outcome"], json!("ok"), "{found}");
+    let status = status_once(&world, "it runs", |status| status["running"] == true);
+    assert_eq!(status["database_damage"], Value::Null);
 }

@@ -12,11 +12,13 @@ mod taken_back;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mimir::clock::Clock;
 use mimir::feed::{FeedError, FeedItem};
 use mimir::model::agent::{AgentSessionId, AgentStatus};
 use mimir::model::event::{Event, EventKind};
 use mimir::model::message::DeliveryState::{Answered, Queued, Running};
 use mimir::model::message::Session;
+use mimir::model::status::ToolCall;
 use mimir::opencode::OpencodeClient;
 use mimir::store::{agent_messages, approvals, events, sessions};
 
@@ -149,6 +151,36 @@ async fn what_somebody_types_in_the_terminal_is_told_and_kept() {
     let told = world.told_past_us(&session).await;
     assert!(kinds(&told).contains(&"message.tool") && kinds(&told).contains(&"message.retry"), "{told:?}");
     world.assert_same_history(&session).await;
+}
+
+#[tokio::test]
+async fn a_tool_call_that_shows_no_sign_is_named_once_in_a_turn_that_somebody_typed() {
+    let clock = Clock::manual(1_700_000_000_000);
+    let world = World::at(clock.clone()).await;
+    world.connected().await;
+    let session = world.agent.make_session("typed");
+    world.agent.type_in(&session, "wait for it", Play::ToolHangs);
+    let runs = async || kinds(&world.told_past_us(&session).await).contains(&"message.tool");
+    world.eventually("the call is told", runs).await;
+    let named = async || -> Vec<String> {
+        let told = world.told_past_us(&session).await;
+        let notes = told.into_iter().filter_map(|happening| match happening {
+            EventKind::FrameNote { code, text } if code == ToolCall::SILENT => Some(text),
+            _ => None,
+        });
+        notes.collect()
+    };
+    assert!(named().await.is_empty(), "it began just now");
+    clock.advance_ms(61_000);
+    world.eventually("it is named", async || !named().await.is_empty()).await;
+    clock.advance_ms(61_000);
+    // It is looked at several times meanwhile.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let conversation = world.conversation(&session).await.expect("a row").id;
+    let wanted = format!(
+        "bash shows no sign for a minute: sleep 1000 (`mimir sessions abort {conversation}` stops it)"
+    );
+    assert_eq!(named().await, [wanted]);
 }
 
 #[tokio::test]

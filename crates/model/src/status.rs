@@ -46,6 +46,9 @@ const SILENT_MS: u64 = 60_000;
 const SHOWN: usize = 80;
 
 impl ToolCall {
+    /// The word of the note about one that shows no sign.
+    pub const SILENT: &'static str = "tool_silent";
+
     fn of(part: &AgentPart, now_ms: u64) -> Option<Self> {
         let PartBody::Tool { tool, status: ToolStatus::Running, title, input, .. } = &part.body else {
             return None;

@@ -52,6 +52,21 @@ fn today(status: &Status) -> String {
     format!("{}{paused}", money(status.cost_today_microusd))
 }
 
+/// Where it is, and what is wrong with it.
+fn database(status: &Status, context: &Context) -> String {
+    let damage = status.database_damage.as_deref().map(|why| {
+        let word = context.out.paint.ink(Ink::Red, "damaged");
+        format!("; {word}: {}", clean(why))
+    });
+    format!(
+        "{}, schema {}, key from {}{}",
+        clean(&status.database),
+        status.schema,
+        status.key_source,
+        damage.unwrap_or_default()
+    )
+}
+
 fn print(status: &Status, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     let engine = if status.engine_ok {
@@ -89,10 +104,7 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
         ("http", http),
         ("home", format!("{} ({})", clean(&status.home), status.instance)),
         ("engine", engine),
-        (
-            "database",
-            format!("{}, schema {}, key from {}", clean(&status.database), status.schema, status.key_source),
-        ),
+        ("database", database(status, context)),
         ("model", status.default_model.clone()),
         ("frames", frames),
         ("agents", counts(&status.agents_by_status)),
@@ -101,6 +113,9 @@ fn print(status: &Status, context: &Context) -> Result<(), Failure> {
     ];
     for (label, text) in lines {
         out.line(format!("{} {text}", out.paint.ink(Ink::Dim, &format!("{label:<9}"))))?;
+    }
+    if status.database_damage.is_some() {
+        out.say("the way back: `mimir serve --stop`, then `mimir backup restore`; what is newer than the copy is lost");
     }
     if !status.engine_ok {
         out.say("`mimir doctor` says what is wrong with the engine");

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use strum::IntoEnumIterator;
 use tokio_util::sync::CancellationToken;
 
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::gateway::extract::Caller;
 use crate::gateway::problem::Answer;
@@ -35,6 +36,7 @@ pub async fn status(
     State(store): State<Store>,
     State(clock): State<Clock>,
     State(runtime): State<Arc<dyn Runtime>>,
+    State(backups): State<Backups>,
     State(about): State<Arc<About>>,
 ) -> Answer<Json<Status>> {
     let glance = glance(statuses, &store, clock.now_ms()).await?;
@@ -56,6 +58,7 @@ pub async fn status(
         engine_ok: engine.is_ok(),
         engine: engine.map_or_else(|why| why, |info| engine::line(&info)),
         database: about.database.clone(),
+        database_damage: backups.damage(),
         schema: about.schema,
         key_source: about.key_source.clone(),
         frames_by_state: frames,

@@ -44,6 +44,8 @@ pub enum Play {
     Answer(String),
     /// A retry, a tool call, an answer.
     Tool,
+    /// A tool call that never ends.
+    ToolHangs,
     /// The provider refuses.
     Refused,
     /// It refuses with that sentence.
@@ -631,6 +633,7 @@ impl TurnOf {
                 self.say("Late but once.", false).await;
             }
             Play::Tool => self.use_a_tool().await,
+            Play::ToolHangs => self.hang_in_a_tool(),
             Play::Refused => self.refuse("Incorrect API key provided").await,
             Play::RefusedFor(why) => self.refuse(&why).await,
             Play::Slow => drop(self.begin("Hello ", false)),
@@ -753,6 +756,17 @@ impl TurnOf {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.end(text, mute);
+    }
+
+    fn hang_in_a_tool(&self) {
+        self.busy();
+        let head = self.head(0);
+        let part = json!({"id": "prt_hangs", "sessionID": self.session, "messageID": self.answer_id(0),
+                          "type": "tool", "tool": "bash", "callID": "call_hangs",
+                          "state": {"status": "running", "input": {"command": "sleep 1000"}}});
+        self.store(&json!({"info": head, "parts": [part]}));
+        self.tell("message.updated", "info", &head);
+        self.tell("message.part.updated", "part", &part);
     }
 
     async fn use_a_tool(&self) {

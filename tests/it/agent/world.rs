@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mimir::clock::entropy_128;
+use mimir::clock::{Clock, entropy_128};
 use mimir::daemon::Resources;
 use mimir::delivery::{Accepted, Delivery, Limits, SendError, SendRequest, Settings};
 use mimir::feed::{self, Feeds, Patience};
@@ -99,6 +99,16 @@ impl World {
         let _ = world.tasks.stop(LIMIT).await;
         change(&mut world.settings);
         let builder = world.machine.gateway_on(world.store.clone());
+        world.take(start(builder, world.locator.clone(), world.settings.clone()));
+        world
+    }
+
+    /// A world whose time is moved by hand.
+    pub async fn at(clock: Clock) -> Self {
+        let mut world = Self::new().await;
+        let _ = world.tasks.stop(LIMIT).await;
+        let builder = world.machine.gateway_on(world.store.clone());
+        let builder = builder.change(|resources| resources.clock = clock);
         world.take(start(builder, world.locator.clone(), world.settings.clone()));
         world
     }

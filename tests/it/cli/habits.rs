@@ -66,6 +66,76 @@ fn the_frame_of_this_folder_is_meant_when_nobody_names_one() {
 }
 
 #[test]
+fn hosts_are_allowed_and_images_renewed_for_the_frame_of_this_folder() {
+    let world = World::new();
+    let gateway = with_frames(&world);
+    let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "lent": [], "providers": ["demo"],
+        "asked": [], "hosts": []});
+    for name in ["blog", "api"] {
+        for verb in ["allow", "deny"] {
+            gateway.on(&format!("POST /v1/frames/{name}/{verb}"), answer(network.clone()));
+        }
+    }
+    for (words, frame, hosts) in [
+        (&["allow", "example.org"][..], "blog", json!(["example.org"])),
+        (
+            &["allow", "*.example.org:8443", "GET+HEAD a.test/b/*"],
+            "blog",
+            json!(["*.example.org:8443", "GET+HEAD a.test/b/*"]),
+        ),
+        // A group, and no frame is called so.
+        (&["allow", "npm", "pypi", "--for", "1h"], "blog", json!(["npm", "pypi"])),
+        (&["allow", "--provider", "openai"], "blog", Value::Null),
+        (&["deny", "example.org"], "blog", json!(["example.org"])),
+        (&["deny", "npm"], "blog", json!(["npm"])),
+        (&["allow", "api", "npm"], "api", json!(["npm"])),
+        (&["deny", "api", "example.org"], "api", json!(["example.org"])),
+    ] {
+        let before = gateway.asked().len();
+        let ran = world.run(&[&["frame"], words].concat());
+        assert_eq!(ran.code, 0, "{words:?}: {ran:?}");
+        assert_eq!(
+            ran.stderr.contains("blog, the frame of this folder"),
+            frame == "blog",
+            "{words:?}: {ran:?}"
+        );
+        let asked = &gateway.asked()[before..];
+        let call = asked.iter().find(|asked| asked.line.starts_with("POST ")).expect("asked for");
+        assert_eq!(call.line, format!("POST /v1/frames/{frame}/{}", words[0]), "{words:?}");
+        let body: Value = serde_json::from_str(&call.body).expect("JSON");
+        assert_eq!(body["hosts"], hosts, "{words:?}");
+    }
+    for nothing in
+        [&["frame", "allow"][..], &["frame", "allow", "blog"], &["frame", "deny"], &["frame", "deny", "blog"]]
+    {
+        let ran = world.run(nothing);
+        assert!(
+            ran.code == 2 && ran.stderr.contains("no host, group, provider or branch"),
+            "{nothing:?}: {ran:?}"
+        );
+    }
+    // A name that is mistyped is no host, and nothing is allowed to another frame.
+    let before = gateway.asked().len();
+    assert_ne!(world.run(&["frame", "allow", "blgo", "example.org"]).code, 0);
+    let calls = &gateway.asked()[before..];
+    assert!(calls.iter().all(|call| !call.line.starts_with("POST /v1/frames/blog/")), "{}", calls.len());
+
+    let mut upgraded = frame("blog", "stopped");
+    for (name, value) in [("upgraded", json!(true)), ("from", json!("1eb2")), ("to", json!("6b1c"))] {
+        upgraded[name] = value;
+    }
+    upgraded["desired"] = json!("stopped");
+    gateway.on("POST /v1/frames/blog/upgrade", answer(upgraded));
+    let ran = world.run(&["frame", "upgrade"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("blog, the frame of this folder"), "{ran:?}");
+    assert!(
+        asked(&gateway, "POST /v1/frames/blog/upgrade") && ran.stdout.contains("will start on"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn what_destroys_names_the_frame_that_it_found_and_yes_needs_a_name() {
     let world = World::new();
     let gateway = with_frames(&world);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::terminal::Screen;
-use super::world::{Ran, World};
+use super::world::{Ran, World, finish};
 use crate::replies::Body;
 
 const KEY: &str = "sk-ant-api03-0123456789abcdefghij";
@@ -289,4 +289,53 @@ fn a_gateway_elsewhere_keeps_its_own_keys() {
         ran.stderr
     );
     assert!(!world.paths().config_file().exists());
+}
+
+#[test]
+fn what_git_is_to_the_folder_is_said() {
+    let world = World::new();
+    let at = |path: &str| world.work().join(path);
+    let write = |path: &str, text: &str| {
+        std::fs::create_dir_all(at(path).parent().expect("a parent")).expect("made");
+        std::fs::write(at(path), text).expect("written");
+    };
+    // A repository `main` as git lays it out, with a worktree `tree` and a submodule `main/sub`.
+    for git in ["main/.git", "main/.git/modules/sub"] {
+        for folder in ["objects", "refs"] {
+            std::fs::create_dir_all(at(git).join(folder)).expect("made");
+        }
+        write(&format!("{git}/HEAD"), "ref: refs/heads/main\n");
+    }
+    write("main/.git/modules/sub/config", "[core]\n\tworktree = ../../../sub\n");
+    write("main/sub/.git", "gitdir: ../.git/modules/sub\n");
+    write("main/.git/worktrees/tree/gitdir", &format!("{}\n", at("tree/.git").display()));
+    write("tree/.git", &format!("gitdir: {}\n", at("main/.git/worktrees/tree").display()));
+    write("gone/.git", "gitdir: ../main/.git/worktrees/pruned\n");
+    for folder in ["main/packages/app", "linked", "plain"] {
+        std::fs::create_dir_all(at(folder)).expect("made");
+    }
+    std::os::unix::fs::symlink(at("main/.git"), at("linked/.git")).expect("linked");
+
+    let root = format!("`--workspace {}`", at("main").display());
+    for (folder, word, about) in [
+        ("main", "a git repository\n", None),
+        ("plain", "no git repository\n", None),
+        ("tree", "a worktree of a git repository\n", Some("it is a worktree of ")),
+        ("main/sub", "a submodule of a git repository\n", Some("it is a submodule: ")),
+        ("main/packages/app", "a part of a git repository\n", Some(root.as_str())),
+        ("linked", "a git repository that a frame cannot use\n", Some("its .git is a link")),
+        ("gone", "a git repository that a frame cannot use\n", Some("which cannot be used")),
+    ] {
+        let ran = world.command(&["init", "--dry-run"]).current_dir(at(folder)).spawn();
+        let ran = finish(ran.expect("starts"));
+        assert_eq!(ran.code, 0, "{folder}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("no known kind of project, {word}")),
+            "{folder}: {}",
+            ran.stderr
+        );
+        let says = ["it is a ", "git does not work"].iter().any(|words| ran.stderr.contains(words));
+        assert_eq!(says, about.is_some(), "{folder}: {}", ran.stderr);
+        assert!(about.is_none_or(|about| ran.stderr.contains(about)), "{folder}: {}", ran.stderr);
+    }
 }

@@ -354,7 +354,7 @@ fn play(world: &World) -> super::gateway::Gateway {
         "GET /v1/status",
         json!({"version": "0.1.0", "pid": 1, "home": "/h", "instance": "ins_1", "started_at": 1,
         "socket": "/s", "http": "off", "fingerprint": "sha256:1", "engine": "podman", "engine_ok": true, "database": "/d",
-        "schema": 1, "key_source": "key file", "frames_by_state": {"running": 2}, "frames_warm": 1, "agents_by_status": {"idle": 2},
+        "database_damage": "page 7", "schema": 1, "key_source": "key file", "frames_by_state": {"running": 2}, "frames_warm": 1, "agents_by_status": {"idle": 2},
         "messages_open": 1, "default_model": "demo/demo", "cost_today_microusd": 1, "memory_bytes": 1,
         "spending_paused": true}),
     );

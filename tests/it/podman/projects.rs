@@ -91,7 +91,6 @@ fn git_works_in(world: &World) {
     ] {
         assert_ne!(inside(world, "sub", attack).code, 0, "a superproject's git obeys it: {attack}");
     }
-    let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
 
     // A part of a repository: said in one sentence, with what to use.
     let _ = host(world, "mkdir -p main/packages/app");
@@ -100,7 +99,9 @@ fn git_works_in(world: &World) {
     assert!(made.stderr.contains("git does not work in it") && made.stderr.contains(&root), "{made:?}");
     let doctor = world.mimir(&["doctor"]);
     assert!(doctor.stdout.contains("frame app: git does not work in it"), "{doctor:?}");
+    assert!(doctor.stdout.contains("frame sub: a submodule, which git reads there"), "{doctor:?}");
     let _ = world.mimir(&["frame", "destroy", "app", "--yes"]).ok();
+    let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
 }
 
 #[test]

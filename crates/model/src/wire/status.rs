@@ -41,6 +41,9 @@ pub struct Status {
     pub engine_ok: bool,
     /// The database file.
     pub database: String,
+    /// What is wrong with it, where a crash left it damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_damage: Option<String>,
     /// Its schema.
     pub schema: i64,
     /// Where its key came from.

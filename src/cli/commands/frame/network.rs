@@ -33,13 +33,14 @@ pub struct NetworkArgs {
 
 /// Let a frame reach hosts, or use a model provider; holds at once, also while it runs
 #[derive(Debug, Args)]
+#[command(override_usage = "mimir frame allow [OPTIONS] [NAME] [HOST]...")]
 pub struct AllowArgs {
-    /// Which frame
-    #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    /// Which frame; the one of this folder when the first word is a host or a group
+    #[arg(add = names::frames())]
+    name: Option<String>,
     /// Hosts, or groups such as `npm`. With a port (`git.example.org:22`) anything may be spoken there, else HTTP and TLS;
     /// with methods or a path (`"GET+HEAD example.org/debian/*"`) plain HTTP that fits
-    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
+    #[arg(value_name = "HOST")]
     hosts: Vec<String>,
     /// A model provider that it may use; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
@@ -60,12 +61,13 @@ pub struct AllowArgs {
 
 /// Take hosts or a model provider from a frame; holds at once, and stands above what is allowed
 #[derive(Debug, Args)]
+#[command(override_usage = "mimir frame deny [OPTIONS] [NAME] [HOST]...")]
 pub struct DenyArgs {
-    /// Which frame
-    #[arg(value_parser = FrameName::parse, add = names::frames())]
-    name: FrameName,
+    /// Which frame; the one of this folder when the first word is a host or a group
+    #[arg(add = names::frames())]
+    name: Option<String>,
     /// Hosts or groups
-    #[arg(value_name = "HOST", required_unless_present_any = ["providers", "branches"])]
+    #[arg(value_name = "HOST")]
     hosts: Vec<String>,
     /// A model provider; may be repeated
     #[arg(long = "provider", value_name = "PROVIDER")]
@@ -101,9 +103,13 @@ pub async fn run(args: &NetworkArgs, context: &Context) -> Outcome {
 }
 
 /// They are part of the program, so no gateway is asked.
+fn built_in() -> Result<AllowGroups, Problem> {
+    let unreadable = |error: String| Problem::new(500, "internal", "the groups cannot be read").detail(error);
+    AllowGroups::built_in().map_err(unreadable)
+}
+
 fn groups(context: &Context) -> Outcome {
-    let built_in = |error: String| Problem::new(500, "internal", "the groups cannot be read").detail(error);
-    let groups = AllowGroups::built_in().map_err(built_in)?;
+    let groups = built_in()?;
     if context.out.json {
         context.out.document(&groups.described().to_vec())?;
         return Ok(DONE);
@@ -124,32 +130,87 @@ pub async fn allow(args: AllowArgs, context: &Context) -> Outcome {
             .hint("leave out --once and --for; `mimir frame deny NAME --provider PROVIDER` takes it back")
             .into());
     }
+    let words: Vec<String> = args.name.into_iter().chain(args.hosts).collect();
+    named(&words, is_for_good, ALLOW)?;
     let gateway = context.gateway().await?;
+    let (name, hosts) = meant(&gateway, words, "allow", context).await?;
+    named(&hosts, is_for_good, ALLOW)?;
     let is_about_providers = !args.providers.is_empty();
     let request = AllowFrame {
-        hosts: args.hosts,
+        hosts,
         providers: args.providers,
         branches: args.branches,
         once: args.once,
         for_seconds: args.for_time.map(|time| time.as_secs()),
     };
-    let network = gateway.allow_frame(args.name.as_str(), &request).await?;
+    let network = gateway.allow_frame(&name, &request).await?;
     told(&network, context)?;
     if is_about_providers {
-        context.out.say(format!(
-            "its agent hears of a new provider when it starts: `mimir frame restart {}`",
-            args.name
-        ));
+        context
+            .out
+            .say(format!("its agent hears of a new provider when it starts: `mimir frame restart {name}`"));
     }
     Ok(DONE)
 }
 
 pub async fn deny(args: DenyArgs, context: &Context) -> Outcome {
+    let is_more = !args.providers.is_empty() || !args.branches.is_empty();
+    let words: Vec<String> = args.name.into_iter().chain(args.hosts).collect();
+    named(&words, is_more, DENY)?;
     let gateway = context.gateway().await?;
-    let request = DenyFrame { hosts: args.hosts, providers: args.providers, branches: args.branches };
-    let network = gateway.deny_frame(args.name.as_str(), &request).await?;
+    let (name, hosts) = meant(&gateway, words, "deny", context).await?;
+    named(&hosts, is_more, DENY)?;
+    let request = DenyFrame { hosts, providers: args.providers, branches: args.branches };
+    let network = gateway.deny_frame(&name, &request).await?;
     told(&network, context)?;
     Ok(DONE)
+}
+
+/// What to type, for whoever named nothing.
+const ALLOW: &str =
+    "`mimir frame allow NAME HOST`, or --provider, --branch; `mimir frame network --groups` lists groups";
+/// See [`ALLOW`].
+const DENY: &str = "`mimir frame deny NAME HOST`, or --provider, --branch";
+
+/// Whether something is named besides the frame.
+fn named(hosts: &[String], is_more: bool, hint: &str) -> Result<(), Problem> {
+    if hosts.is_empty() && !is_more {
+        return Err(usage("no host, group, provider or branch is named").hint(hint));
+    }
+    Ok(())
+}
+
+/// Which frame is meant, and which hosts: the first word is its name, or else it is the frame of this folder.
+async fn meant(
+    gateway: &GatewayClient,
+    mut words: Vec<String>,
+    verb: &str,
+    context: &Context,
+) -> Result<(String, Vec<String>), Failure> {
+    let has_name = match words.first() {
+        Some(first) => is_frame(gateway, first).await?,
+        None => false,
+    };
+    if has_name {
+        let name = words.remove(0);
+        return Ok((name, words));
+    }
+    let again = |name: &str| format!("mimir frame {verb} {name} {}", words.join(" "));
+    let name = here::frame(gateway, None, &again, context).await?;
+    Ok((name, words))
+}
+
+/// Whether a word is a frame's name. A host has a dot or a colon, so a name that is mistyped is never taken for one; a
+/// group may be called as a frame is.
+async fn is_frame(gateway: &GatewayClient, word: &str) -> Result<bool, Failure> {
+    if FrameName::parse(word).is_err() {
+        return Ok(false);
+    }
+    if !built_in()?.names().iter().any(|group| group == word) {
+        return Ok(true);
+    }
+    let frames = gateway.frames().await?;
+    Ok(frames.iter().any(|frame| frame.name == word))
 }
 
 fn told(network: &FrameNetwork, context: &Context) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use super::verbs;
 use crate::cli::context::Context;
 use crate::cli::exit::{CONFLICT, DONE, Failure, Outcome};
 use crate::cli::json::FrameLeftOut;
-use crate::cli::names;
+use crate::cli::{here, names};
 use crate::client::{FrameVerb, GatewayClient};
 use crate::model::frame::Desired;
 use crate::model::names::FrameName;
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Move frames to the newest build of their image; homes and conversations stay
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
-    /// Which frames
-    #[arg(required_unless_present = "all", value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
+    /// Which frames; the one of this folder when absent
+    #[arg(value_name = "NAME", value_parser = FrameName::parse, add = names::frames())]
     names: Vec<FrameName>,
     /// All that are on an older image; leaves out those that are busy, and names them
     #[arg(long, conflicts_with = "names")]
@@ -39,6 +39,8 @@ pub async fn run(args: &UpgradeArgs, context: &Context) -> Outcome {
         // Each is asked: what the list says of images may be a minute old.
         let frames = gateway.frames().await?;
         frames.into_iter().filter(|frame| frame.engine.is_local()).map(|frame| frame.name).collect()
+    } else if args.names.is_empty() {
+        vec![here::frame(&gateway, None, &|name| format!("mimir frame upgrade {name}"), context).await?]
     } else {
         args.names.iter().map(ToString::to_string).collect()
     };

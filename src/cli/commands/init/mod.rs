@@ -24,6 +24,8 @@ use crate::cli::paint::Ink;
 use crate::cli::table::clean;
 use crate::clock;
 use crate::config::{Config, ConfigError, LoadOptions, edit};
+use crate::frames::project;
+use crate::frames::workspace::OffLimits;
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
 use detect::Folder;
@@ -78,7 +80,10 @@ pub fn run(args: &InitArgs, context: &Context) -> Outcome {
     }
     let options = LoadOptions::of_process().map_err(|error| failure(&error))?;
     let loaded = Config::load(&options).map_err(|error| failure(&error))?;
-    let folder = Folder::look(&std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")));
+    let user_home = std::env::home_dir();
+    let off_limits = OffLimits { mimir_home: options.paths.home(), user_home: user_home.as_deref() };
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let folder = Folder::look(&here, off_limits);
     context.wait_for(async { tell(&folder, context).await })?;
 
     let mut wishes = propose::wishes(&loaded.config, &folder, &options.env);
@@ -142,15 +147,15 @@ fn read(file: &Path) -> Result<Option<String>, Failure> {
 /// What this folder is, and what is on this machine.
 async fn tell(folder: &Folder, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
-    let git = match &folder.repository {
-        None => "no git repository".to_owned(),
-        Some(root) if *root == folder.path => "a git repository".to_owned(),
-        Some(root) => format!(
-            "a part of the git repository {root}; git does not work in a frame of a part: use `--workspace {root}`",
-            root = clean(&root.display().to_string())
-        ),
-    };
-    out.say(format!("folder   {}: {}, {git}", folder.path.display(), folder.kinds_in_words()));
+    out.say(format!(
+        "folder   {}: {}, {}",
+        folder.path.display(),
+        folder.kinds_in_words(),
+        folder.git_in_words()
+    ));
+    if let Some(about) = project::about(&folder.git) {
+        out.say(format!("         {}", clean(&about)));
+    }
     let needed = [
         ("git", "without it neither you nor the agent can take a change back"),
         ("podman", "frames run in it: `sudo apt install podman`"),
