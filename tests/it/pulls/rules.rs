@@ -59,6 +59,14 @@ async fn what_the_forge_does_not_allow_is_said_before_anything_is_done() {
     let ended = world.pass(&Failpoints::default()).await;
     assert!(matches!(&ended, Err(StageError::Auth(_) | StageError::Permanent(_))), "{ended:?}");
     assert_eq!(world.forge.effects().pulls, 0);
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.forge.reads_only(true);
+        let ended = world.pass(&Failpoints::default()).await;
+        assert!(matches!(&ended, Err(StageError::Auth(why)) if why.contains("push to me/blog")), "{ended:?}");
+        let run = world.get().await;
+        assert_eq!((run.stage.as_str(), run.state), ("preflight", RunState::Failed), "{kind}");
+    }
 }
 
 #[tokio::test]
