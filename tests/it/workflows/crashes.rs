@@ -89,11 +89,11 @@ async fn what_people_ask_of_a_run_holds_when_the_gateway_dies_right_after_it() {
     world.agent.plays([says("hi"), says("hi again")]);
     let run = world.start("asks", &[]).await;
     world.reaches(&run.id, Held).await;
-    let points = world.failpoints();
+    let (owner, points) = (OWNER, world.failpoints());
     points.arm("workflows.cancel.after_row", 1);
     tokio::select! {
         at = points.died() => assert_eq!(at, "workflows.cancel.after_row"),
-        ended = world.services().workflows.cancel(&OWNER, &run.id, None) => panic!("it lives: {ended:?}"),
+        ended = world.services().workflows.cancel(&owner, &run.id, None) => panic!("it lives: {ended:?}"),
     }
     world.restart().await;
     world.is_tidy().await;
@@ -104,7 +104,7 @@ async fn what_people_ask_of_a_run_holds_when_the_gateway_dies_right_after_it() {
     points.arm("workflows.retry.after_row", 1);
     tokio::select! {
         at = points.died() => assert_eq!(at, "workflows.retry.after_row"),
-        made = world.services().workflows.retry(&OWNER, &run.id) => panic!("it lives: {made:?}"),
+        made = world.services().workflows.retry(&owner, &run.id) => panic!("it lives: {made:?}"),
     }
     world.restart().await;
     // Nobody heard that it was made: it goes on all the same, and asking once more makes no second one.
