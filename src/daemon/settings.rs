@@ -89,6 +89,7 @@ pub fn webhooks(config: &Config) -> webhooks::Settings {
         keep: DAY * wanted.keep_days,
         catch_up: wanted.catch_up,
         address: wanted.address.clone(),
+        ..webhooks::Settings::default()
     }
 }
 

@@ -24,6 +24,11 @@ pub(super) fn graphql(host: &ForgeHost) -> Result<Url, ForgeError> {
     }
 }
 
+/// Where git asks whether it may push.
+pub(super) fn push(host: &ForgeHost, repository: &Repository) -> Result<Url, ForgeError> {
+    parsed(&format!("{}/info/refs?service=git-receive-pack", repository.address(host)))
+}
+
 /// A repository's two names. GitHub and Gitea have no groups in groups.
 pub(super) fn owner_and_name(repository: &Repository) -> Result<(&str, &str), ForgeError> {
     let names = repository.path().split_once('/').filter(|(_, name)| !name.contains('/'));
@@ -86,6 +91,9 @@ mod tests {
         assert_eq!(of("github.com", ForgeKind::Github), "https://api.github.com/");
         assert_eq!(of("ghe.example.org", ForgeKind::Github), "https://ghe.example.org/api/v3");
         assert_eq!(of("http://10.0.0.7:3000", ForgeKind::Gitea), "http://10.0.0.7:3000/api/v1");
+        let (host, blog) = (ForgeHost::parse("github.com"), Repository::parse("github.com/me/blog"));
+        let place = push(&host.expect("a host"), &blog.expect("a repository")).expect("a place");
+        assert_eq!(place.as_str(), "https://github.com/me/blog.git/info/refs?service=git-receive-pack");
         let deep = Repository::parse("git.example.org/group/sub/app").expect("a repository");
         assert!(owner_and_name(&deep).is_err());
     }

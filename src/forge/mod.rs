@@ -103,6 +103,8 @@ pub struct Forge(Arc<Inner>);
 struct Inner {
     transport: Transport,
     graphql: Url,
+    /// Where git asks whether it may push.
+    push: Url,
     repository: Repository,
     /// Who the key says that it is of, and until when it holds.
     key: (Option<String>, Option<u64>),
@@ -137,8 +139,9 @@ impl Forges {
         let (keys, repository_of, alone) = (self.keys.clone(), repository.clone(), Default::default());
         transport.renewal = Some(Renewal { keys, host: host.clone(), repository: repository_of, alone });
         let key = key.map_or((None, None), |key| (key.login, key.expires_at));
-        let (graphql, login) = (endpoints::graphql(&host)?, OnceCell::new());
-        Ok(Forge(Arc::new(Inner { transport, graphql, repository: repository.clone(), key, login })))
+        let (graphql, push) = (endpoints::graphql(&host)?, endpoints::push(&host, repository)?);
+        let (repository, login) = (repository.clone(), OnceCell::new());
+        Ok(Forge(Arc::new(Inner { transport, graphql, push, repository, key, login })))
     }
 
     async fn kind(&self, host: &ForgeHost) -> Result<ForgeKind, ForgeError> {
@@ -204,6 +207,10 @@ impl Forge {
 
     fn graphql(&self) -> Url {
         self.0.graphql.clone()
+    }
+
+    fn push(&self) -> &Url {
+        &self.0.push
     }
 
     fn key_login(&self) -> Option<String> {

@@ -68,6 +68,9 @@ impl Forge {
             found.missing.push(format!("the credential has expired on {}: make a new one", rfc3339(at)));
         }
         self.look_at_rights(&mut found, answer.header(SCOPES));
+        if found.repository.permission >= Permission::Write && !found.repository.is_archived {
+            self.look_at_push(&mut found).await?;
+        }
         let branch = found.repository.default_branch.clone();
         let mut reads = vec![("pull requests", self.at(&["pulls"]))];
         if self.transport().kind == ForgeKind::Github {
@@ -116,6 +119,23 @@ impl Forge {
                 found.missing.push("the token lacks the scope `repo`: make one that has it".to_owned());
             }
         }
+    }
+
+    /// Of a token with rights of its own the API says what its owner may do; git is told what the token may.
+    async fn look_at_push(&self, found: &mut Preflight) -> Result<(), ForgeError> {
+        if !matches!(self.transport().status_of_a_push(self.push()).await?, 401 | 403) {
+            return Ok(());
+        }
+        let grant = match self.transport().kind {
+            ForgeKind::Github => "grant it `Contents: read and write`",
+            ForgeKind::Gitea => "give the token write access to repositories (`write:repository`)",
+        };
+        found.missing.push(format!(
+            "{} does not let the credential push to {}: {grant}",
+            self.transport().host(),
+            self.name()
+        ));
+        Ok(())
     }
 
     fn grant(&self, thing: &str) -> String {

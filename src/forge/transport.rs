@@ -5,6 +5,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, LOCATION};
@@ -216,6 +218,36 @@ impl Transport {
         let deadline = self.settings.deadline;
         let late = || ForgeError::Transient(format!("it took longer than {} s", deadline.as_secs_f32()));
         tokio::time::timeout(deadline, self.follow(call)).await.map_err(|_| late())?
+    }
+
+    /// How the forge answers git when it asks at that place whether it may push. Nothing is moved by that.
+    pub(super) async fn status_of_a_push(&self, place: &Url) -> Result<u16, ForgeError> {
+        let opener = self.opener();
+        let mut status = self.ask_to_push(place).await?;
+        if status == 401 && self.renewed(&opener).await? {
+            status = self.ask_to_push(place).await?;
+        }
+        if status == 429 || status >= 500 {
+            return Err(ForgeError::Transient(format!("it answered {status} to git")));
+        }
+        Ok(status)
+    }
+
+    async fn ask_to_push(&self, place: &Url) -> Result<u16, ForgeError> {
+        let client = self.http.to(place).map_err(|error| self.broken(error))?;
+        let mut request = client.get(place.clone());
+        if let Some(token) = &self.opener().token {
+            // To git it is a password, whatever name stands beside it.
+            let encoded = Secret::new(STANDARD.encode(format!("x-access-token:{}", token.reveal())));
+            let value = HeaderValue::from_str(&format!("Basic {}", encoded.reveal()));
+            let mut value = value.map_err(|_| ForgeError::Auth(self.not_opened()))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let late = || ForgeError::Transient("it took too long to say whether git may push".to_owned());
+        let sent = tokio::time::timeout(self.settings.deadline, request.send());
+        let response = sent.await.map_err(|_| late())?.map_err(|error| self.broken(error))?;
+        Ok(response.status().as_u16())
     }
 
     fn opener(&self) -> Arc<Opener> {

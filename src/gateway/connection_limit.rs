@@ -17,12 +17,13 @@ use tokio::sync::Semaphore;
 use crate::access::neighbourhood;
 
 /// So many at once are told why they are turned away; the others are only let go of.
-const FAREWELLS: usize = 8;
+const FAREWELLS: usize = 64;
 /// How long that may take.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
-/// For whoever has all the connections that one address may have.
-const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\nconnection: close\r\n\r\n\
-{\"code\":\"connections.too_many\",\"title\":\"this address holds as many connections as one may\",\"hint\":\"close some, or raise server.connections_per_address in the gateway's configuration\",\"status\":429}";
+/// For whoever has all the connections that one address may have. Not 429: what sends webhooks through a tunnel shares its
+/// address with others, takes a status below 500 for a last word, and would never send the message again.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\nconnection: close\r\n\r\n\
+{\"code\":\"connections.too_many\",\"title\":\"this address holds as many connections as one may\",\"hint\":\"close some, or raise server.connections_per_address in the gateway's configuration\",\"status\":503}";
 
 /// The places of one listener, by who holds them. Clones share them.
 #[derive(Clone)]

@@ -34,11 +34,15 @@ const REFUSALS: &[(u16, &str, &str)] = &[
     (415, "NoJson", "the body is not `application/json`"),
     (421, "WrongHost", "this gateway does not answer to that host name"),
     (424, "Failed", "what it needs failed: the frame's start, the engine, a folder of mimir's own"),
-    (429, "TooMany", "that address has too many connections, or too many messages wait"),
+    (429, "TooMany", "too many messages wait"),
     (500, "Internal", "a bug; the gateway's log has more under the request's id"),
     (501, "Unsupported", "the engine cannot do that"),
     (502, "BadAgent", "the frame's agent refused it, or cannot be reached"),
-    (503, "Unavailable", "the gateway stops, or the engine cannot be reached"),
+    (
+        503,
+        "Unavailable",
+        "the gateway stops, the engine cannot be reached, or that address has too many connections",
+    ),
     (507, "DiskFull", "there is no space left"),
 ];
 

@@ -413,5 +413,6 @@ fn tell_its_run(tx: &mut Tx<'_>, by: &Principal, id: u64, what: &str) -> Result<
     if matches!(by, Principal::Service { .. }) {
         return Ok(());
     }
-    runs::wake_named(tx, &pushes::run_name(id), &format!("{by} {what} push {id}")).map(drop)
+    let (why, link) = (format!("{by} {what} push {id}"), format!("mimir push show {id}"));
+    runs::wake_named_with(tx, &pushes::run_name(id), &why, Some(link.as_str())).map(drop)
 }

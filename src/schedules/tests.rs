@@ -154,6 +154,39 @@ async fn each_time_is_one_tick_with_one_run() {
     }
 }
 
+#[cfg(feature = "test-support")]
+#[tokio::test]
+async fn a_time_around_which_the_gateway_dies_is_seen_to_once() {
+    for point in ["schedules.before_tick", "schedules.after_tick"] {
+        for nth in 1..=3 {
+            let mut world = World::new();
+            world.add("hourly", ScheduleSpec { overlap: Overlap::Replace, ..spec("0 * * * *") }).await;
+            let mut points = world.schedules.inner.failpoints.clone();
+            points.arm(point, nth);
+            let mut deaths = 0;
+            for hour in 1..=4 {
+                let has_died = tokio::select! {
+                    at = points.died() => at == point,
+                    () = world.at(START + hour * HOUR) => false,
+                };
+                if has_died {
+                    deaths += 1;
+                    points = Failpoints::default();
+                    let (store, clock) = (world.store.clone(), world.clock.clone());
+                    let failpoints = points.clone();
+                    world.schedules =
+                        Schedules::new(SchedulesDeps { store, clock, failpoints, configured: Vec::new() });
+                    world.at(START + hour * HOUR).await;
+                }
+            }
+            assert_eq!(deaths, 1, "{point}, {nth}");
+            let expected: Vec<_> = (1..=4).map(|hour| (START + hour * HOUR, TickOutcome::Run)).collect();
+            assert_eq!(world.outcomes("hourly").await, expected, "{point}, {nth}");
+            assert_eq!(world.runs().await.len(), 4, "{point}, {nth}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn however_long_nobody_was_there_it_is_made_up_for_once() {
     let world = World::new();

@@ -9,6 +9,7 @@ use super::{Queryable, StoreError, Tx, timers};
 use crate::model::event::{EventKind, EventRef, Subject};
 use crate::model::ids::RunId;
 use crate::model::names::ProjectName;
+use crate::model::origin::Origin;
 use crate::model::run::{NewRun, Run, RunLogEntry, RunPlace, RunProgress, RunState};
 
 /// The kind of the timers that wake runs; they are about the run's id.
@@ -73,7 +74,7 @@ fn run(row: &Row<'_>) -> Result<Run, StoreError> {
 pub fn enqueue(tx: &mut Tx<'_>, id: RunId, new: &NewRun) -> Result<Enqueued, StoreError> {
     if let Some(open) = open_of_key(tx, &new.key)? {
         let text = format!("the same again: {}", new.title);
-        log(tx, &open.id, &open.stage, "delivery", &text, None)?;
+        log(tx, &open.id, &open.stage, "delivery", &text, link_of(new).as_deref())?;
         return Ok(Enqueued::Joined(open.id));
     }
     let not_before = new.not_before.unwrap_or(tx.now_ms());
@@ -96,11 +97,18 @@ pub fn enqueue(tx: &mut Tx<'_>, id: RunId, new: &NewRun) -> Result<Enqueued, Sto
             tx.now(),
         ],
     )?;
-    log(tx, &id, "", "state", &format!("queued for workflow {}", new.workflow), None)?;
+    let text = format!("queued for workflow {}", new.workflow);
+    log(tx, &id, "", "state", &text, link_of(new).as_deref())?;
     timers::set(tx, TIMER, id.as_str(), not_before)?;
     let made = get(tx, &id)?;
     emit(tx, &made, None)?;
     Ok(Enqueued::New(Box::new(made)))
+}
+
+/// Where it can be looked at what wants the run.
+fn link_of(new: &NewRun) -> Option<String> {
+    let wanted_by = new.origin_ref.as_deref()?;
+    (new.origin == Origin::Webhook).then(|| format!("mimir webhooks show {wanted_by}"))
 }
 
 fn emit(tx: &mut Tx<'_>, run: &Run, from: Option<RunState>) -> Result<(), StoreError> {
@@ -500,6 +508,19 @@ pub fn name(tx: &mut Tx<'_>, id: &RunId, name: &str) -> Result<(), StoreError> {
 /// # Errors
 /// Whatever the database says.
 pub fn wake_named(tx: &mut Tx<'_>, name: &str, why: &str) -> Result<Vec<RunId>, StoreError> {
+    wake_named_with(tx, name, why, None)
+}
+
+/// The same, with a link to what told of it.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn wake_named_with(
+    tx: &mut Tx<'_>,
+    name: &str,
+    why: &str,
+    link: Option<&str>,
+) -> Result<Vec<RunId>, StoreError> {
     let woken: Vec<(RunId, String)> = tx.rows(
         "SELECT runs.id, runs.stage FROM run_names JOIN runs ON runs.id = run_names.run_id
          WHERE name = ?1 AND state IN ('queued', 'running', 'waiting', 'held')",
@@ -508,7 +529,7 @@ pub fn wake_named(tx: &mut Tx<'_>, name: &str, why: &str) -> Result<Vec<RunId>, 
     )?;
     let now = tx.now_ms();
     for (id, stage) in &woken {
-        log(tx, id, stage, "delivery", why, None)?;
+        log(tx, id, stage, "delivery", why, link)?;
         tx.change("UPDATE runs SET woken = 1 WHERE id = ?1", (id,))?;
         timers::set(tx, TIMER, id.as_str(), now)?;
     }
@@ -523,6 +544,19 @@ pub fn spent(ask: &impl Queryable, id: &RunId) -> Result<u64, StoreError> {
     let sum = ask.maybe_row(
         "SELECT coalesce(sum(cost_microusd), 0) AS cost FROM usage WHERE run_id = ?1",
         (id,),
+        |row| unsigned(row, "cost"),
+    )?;
+    Ok(sum.unwrap_or(0))
+}
+
+/// What those of its calls cost that ended since then (UTC ms, inclusive).
+///
+/// # Errors
+/// Whatever the database says.
+pub fn spent_since(ask: &impl Queryable, id: &RunId, since_ms: u64) -> Result<u64, StoreError> {
+    let sum = ask.maybe_row(
+        "SELECT coalesce(sum(cost_microusd), 0) AS cost FROM usage WHERE run_id = ?1 AND at >= ?2",
+        (id, to_sql_int(since_ms)),
         |row| unsigned(row, "cost"),
     )?;
     Ok(sum.unwrap_or(0))

@@ -225,9 +225,10 @@ fn carry_out(
     let Decision { wakes, run } = rules::decide(notice, source, &settings.rules, now, |rule, matter| {
         history(asked, Some(&webhook.id), rule, matter, now)
     })?;
+    let link = format!("mimir webhooks show {}", webhook.id);
     let mut woken = Vec::new();
     for name in &wakes {
-        woken.extend(runs::wake_named(tx, name, &notice.why)?);
+        woken.extend(runs::wake_named_with(tx, name, &notice.why, Some(link.as_str()))?);
     }
     let mut ending = ended(WebhookState::Ignored, notice.event.clone(), String::new());
     ending.matter = notice.matter.as_ref().map(|matter| matter.key.clone());
@@ -244,7 +245,7 @@ fn carry_out(
             ending.reason = match made {
                 Enqueued::New(_) => {
                     let text = format!("{}: rule {} of webhooks.rules wants it", notice.why, wanted.rule);
-                    runs::log(tx, &id, "", "decision", &text, None)?;
+                    runs::log(tx, &id, "", "decision", &text, Some(link.as_str()))?;
                     let detail = json!({"webhook": webhook.id, "source": source, "rule": wanted.rule});
                     tx.audit(&Principal::service("webhooks"), "run.begin", id.as_str(), &detail)?;
                     ending.began_by = Some(wanted.mark);

@@ -135,6 +135,8 @@ pub struct Admission {
     source: Source,
     /// The largest body that is taken, in bytes.
     pub body_limit: usize,
+    /// How long it may take to arrive.
+    pub body_within: Duration,
     _seat: Seat,
 }
 
@@ -225,7 +227,8 @@ impl Webhooks {
             self.note_missed(name);
             IntakeError::Busy
         })?;
-        Ok(Admission { name: name.to_owned(), source, body_limit: settings.body_limit, _seat: seat })
+        let (body_limit, body_within) = (settings.body_limit, settings.body_within);
+        Ok(Admission { name: name.to_owned(), source, body_limit, body_within, _seat: seat })
     }
 
     /// How a sender signs and speaks.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// The largest body that is taken, in bytes.
     pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_within: Duration,
     /// How many are taken at the same time.
     pub parallel: usize,
     /// How long what came is kept.
@@ -34,6 +36,8 @@ impl Default for Settings {
             sources: BTreeMap::new(),
             rules: Vec::new(),
             body_limit: 1 << 20,
+            // Senders wait a second or ten.
+            body_within: Duration::from_secs(10),
             parallel: 64,
             keep: Duration::from_secs(30 * 24 * 60 * 60),
             catch_up: Some(Duration::from_secs(300)),

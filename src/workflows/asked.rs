@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Workflows;
+use super::cost;
 use super::definition::Workflow;
 use super::error::RunError;
 use super::kind::StageKind;
@@ -286,6 +287,7 @@ impl Workflows {
             };
             let after = runs::change(tx, &run, &change)?;
             runs::log(tx, &run.id, &run.stage, "decision", &reason, None)?;
+            cost::say(tx, &run)?;
             tx.audit(&by, action, run.id.as_str(), &json!({ "was": state, "why": why }))?;
             Ok::<_, RunError>(after)
         };
@@ -330,9 +332,11 @@ impl Workflows {
             let run = enqueued(runs::enqueue(tx, new_id, &new)?)?;
             runs::carry_over(tx, &run.id, &stage, &progress)?;
             let text = format!("tries again what run {} did not do, from stage {stage}", old.id);
-            runs::log(tx, &run.id, &stage, "decision", &text, None)?;
-            let text = format!("tried again by run {}", run.id);
-            runs::log(tx, &old.id, &old.stage, "decision", &text, None)?;
+            let link = format!("mimir runs show {}", old.id);
+            runs::log(tx, &run.id, &stage, "decision", &text, Some(link.as_str()))?;
+            let (text, link) =
+                (format!("tried again by run {}", run.id), format!("mimir runs show {}", run.id));
+            runs::log(tx, &old.id, &old.stage, "decision", &text, Some(link.as_str()))?;
             tx.audit(&by, "run.retry", old.id.as_str(), &json!({ "run": run.id, "stage": stage }))?;
             Ok::<_, RunError>(runs::get(tx, &run.id)?)
         };

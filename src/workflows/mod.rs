@@ -16,6 +16,7 @@ mod begin;
 mod clean_up;
 mod command;
 pub mod context;
+mod cost;
 pub mod definition;
 pub mod deps;
 pub mod engine;

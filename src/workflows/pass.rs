@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Workflows;
 use super::begin::{self, Begun, Found};
 use super::context::RowContext;
+use super::cost;
 use super::definition::Workflow;
 use super::engine;
 use super::gated;
@@ -138,6 +139,9 @@ impl Workflows {
             let after = runs::change(tx, &run, &settled.change)?;
             if let Some((kind, text)) = &settled.line {
                 runs::log(tx, &run.id, &run.stage, kind, text, None)?;
+            }
+            if after.state.is_end() || after.stage != run.stage {
+                cost::say(tx, &run)?;
             }
             if after.state.is_end() && after.progress.asker() == Some(Asker::MayNot) {
                 webhooks::turn_away(tx, &after)?;

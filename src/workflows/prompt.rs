@@ -121,7 +121,7 @@ pub async fn perform<C: StageContext>(
         progress.session = Some(message.session.clone());
         progress.message = Some(message.id.clone());
         let text = format!("frame {} is asked: {}", frame.name, shown(&message.text));
-        cx.save("prompt", text, Some(format!("mimir queue show {}", message.id))).await?;
+        cx.save("prompt", text, Some(format!("mimir send --follow {}", message.id))).await?;
     }
     let ended = deps.delivery.wait_for_end(&message.id, LOOK).await.map_err(trouble::of_store)?;
     deps.failpoints.hit("workflows.prompt.after_answer").await;
@@ -132,7 +132,8 @@ pub async fn perform<C: StageContext>(
             note.is_answered = true;
             note.said = cut(&answer, KEPT).to_owned();
             keep(cx, &stage, &note);
-            cx.save("answer", shown(&answer), None).await?;
+            let link = format!("mimir send --follow {}", message.id);
+            cx.save("answer", shown(&answer), Some(link)).await?;
             Ok(Outcome::Done)
         }
         DeliveryState::Cancelled if ended.stop.is_some() => {

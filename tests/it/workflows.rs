@@ -5,6 +5,7 @@
 mod asked;
 mod asker;
 mod crashes;
+mod links;
 mod mends;
 mod mends_again;
 mod mends_world;

@@ -1,7 +1,5 @@
 //! What other programs tell us: where they send it, and what came of it.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
@@ -28,8 +26,6 @@ routes! {
     post "/v1/webhooks/test" Send All => test;
 }
 
-/// A body that is not here by then does not come: senders wait a second or ten.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// When a sender whom we cannot serve shall come again.
 const COME_AGAIN: &str = "10";
 /// Deliveries in a list that asks for no number, and in the longest one.
@@ -56,7 +52,6 @@ pub struct WebhookQuery {
         (status = 202, body = WebhookTaken, description = "It is new."),
         (status = 200, body = WebhookTaken, description = "It had come before."),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "It is not signed as its source signs."),
-        (status = 408, body = Problem, content_type = "application/problem+json", description = "Its body took too long to arrive."),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "It is larger than webhooks.body_limit."),
     ))]
 pub async fn receive(
@@ -105,11 +100,13 @@ async fn take(webhooks: &Webhooks, source: &str, request: Request) -> Answer<Web
         webhooks.not_taken(&admission);
         return Err(too_large());
     }
-    let read = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, limit)).await {
+    let read = match tokio::time::timeout(admission.body_within, to_bytes(body, limit)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) if is_over(&error) => Err(too_large()),
         Ok(Err(_)) => Err(refusals::cut_off()),
-        Err(_) => Err(Reply(refusals::of_status(StatusCode::REQUEST_TIMEOUT))),
+        // Not 408: whoever is told so does not send it again.
+        Err(_) => Err(Reply::unavailable("webhook.slow", "the message took too long to arrive")
+            .hint("send it again later")),
     };
     let body = read.inspect_err(|_| webhooks.not_taken(&admission))?;
     let received = webhooks.receive(&admission, &headers(&parts.headers), &body).await.map_err(refused)?;

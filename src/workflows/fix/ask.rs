@@ -80,7 +80,7 @@ pub(super) async fn ask<C: StageContext>(
         progress.session = Some(message.session.clone());
         progress.message = Some(message.id.clone());
         let text = format!("frame {} is asked {what}", frame.name);
-        cx.save("prompt", text, Some(format!("mimir queue show {}", message.id))).await?;
+        cx.save("prompt", text, Some(format!("mimir send --follow {}", message.id))).await?;
     }
     let ended = deps.delivery.wait_for_end(&message.id, within).await.map_err(trouble::of_store)?;
     deps.failpoints.hit("workflows.fix.after_answer").await;

@@ -202,6 +202,14 @@ pub async fn repository_of(run: &Run, store: &Store) -> Result<Repository, Stage
     Ok(about_in(run, store).await?.repository)
 }
 
+/// The files and folders that a run's project protects, besides those of the configuration.
+///
+/// # Errors
+/// As [`repository_of`].
+pub async fn protected_by(run: &Run, store: &Store) -> Result<Vec<String>, StageError> {
+    Ok(about_in(run, store).await?.settings.protected)
+}
+
 async fn about_in(run: &Run, store: &Store) -> Result<About, StageError> {
     let project = run.project.clone();
     let settings = store.read(move |db| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::frame::{self, Begin, Ready, Role};
 use super::settings::PushSettings;
 use super::{FixDeps, inside};
-use crate::model::git::{Push, PushState, is_protected};
+use crate::model::git::{Push, PushState, Repository, is_protected};
 use crate::model::run::RunState;
 use crate::pushes::{GATE, PushError};
 use crate::store::{pushes, runs};
@@ -90,15 +90,27 @@ pub(super) async fn send<C: StageContext>(
         PushState::Pushed | PushState::Rejected | PushState::Replaced => push,
     };
     deps.failpoints.hit("workflows.push.after_forge").await;
-    became(&push, commit, cx).await
+    became(&push, commit, cx, deps).await
 }
 
-async fn became<C: StageContext>(push: &Push, commit: &str, cx: &mut C) -> Result<Sent, StageError> {
+/// Where the forge shows a commit that it has, as all of them name it; none for a host that is no forge any more.
+pub(super) fn address_of(commit: &str, repository: &Repository, deps: &FixDeps) -> Option<String> {
+    let forge = deps.pushes.forge(repository.host())?;
+    let scheme = if forge.is_plain { "http" } else { "https" };
+    Some(format!("{scheme}://{repository}/commit/{commit}"))
+}
+
+async fn became<C: StageContext>(
+    push: &Push,
+    commit: &str,
+    cx: &mut C,
+    deps: &FixDeps,
+) -> Result<Sent, StageError> {
     let why = push.reason.clone().unwrap_or_else(|| "nobody knows why".to_owned());
     match push.state {
         PushState::Pushed => {
             let text = format!("{} is at {} now, {commit}", frame::branch_of(cx.run()), push.repository);
-            cx.save("push", text, None).await?;
+            cx.save("push", text, address_of(commit, &push.repository, deps)).await?;
             Ok(Sent::AtForge)
         }
         PushState::Rejected => {

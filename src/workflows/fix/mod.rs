@@ -47,7 +47,7 @@ use crate::supervisor::failpoint::Failpoints;
 use crate::workflows::stage::{StageContext, StageError};
 
 pub use analyse::perform as analyse;
-pub use frame::{reject_left, repository_of};
+pub use frame::{protected_by, reject_left, repository_of};
 pub use hand_out::perform as push;
 pub use resume::{Instructions, Resumed, resume};
 pub use rounds::{perform as fix, proof};

@@ -177,7 +177,10 @@ async fn again<C: StageContext>(
             Ok(Sent::Outcome(outcome)) => return Ok(Resumed::Outcome(outcome)),
             Ok(Sent::AtForge) => {
                 cx.progress().commit = Some(commit.clone());
-                cx.save("commit", format!("{} stands at {commit}", frame::branch_of(cx.run())), None).await?;
+                let text = format!("{} stands at {commit}", frame::branch_of(cx.run()));
+                let about = frame::about(cx.run(), deps).await?;
+                let link = hand_out::address_of(&commit, &about.repository, deps);
+                cx.save("commit", text, link).await?;
                 return Ok(Resumed::Pushed { commit });
             }
             Err(why) if note.moves >= MOST_MOVES => {
@@ -277,10 +280,11 @@ async fn round<C: StageContext>(
             return sent_back(fix, Next::Conflicts, "there are conflicts left", note, cx).await;
         }
     };
-    cx.save("commit", format!("commit {id}: {size}"), None).await?;
+    let link = format!("mimir frame attach {}", ready.frame.name);
+    cx.save("commit", format!("commit {id}: {size}"), Some(link.clone())).await?;
     let results = checks::run(deps, &ready.frame, fix, &checks).await?;
     cx.progress().checks = results.each.clone();
-    cx.save("check", results.in_words(), None).await?;
+    cx.save("check", results.in_words(), Some(link)).await?;
     if !results.are_green() {
         return sent_back(fix, Next::Red, &results.in_words(), note, cx).await;
     }

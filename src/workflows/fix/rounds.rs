@@ -122,6 +122,7 @@ async fn round<C: StageContext>(
         Next::Conflicts => (prompts::unresolved(), "to resolve conflicts"),
     };
     let branch = frame::branch_of(cx.run());
+    let link = format!("mimir frame attach {}", ready.frame.name);
     let id = if let Some(id) = note.made.clone() {
         checks::put_back(deps, &ready.frame, &id, &branch).await?;
         id
@@ -152,12 +153,12 @@ async fn round<C: StageContext>(
         };
         note.made = Some(id.clone());
         keep(cx, &note);
-        cx.save("commit", format!("commit {id}: {size}"), None).await?;
+        cx.save("commit", format!("commit {id}: {size}"), Some(link.clone())).await?;
         id
     };
     let results = checks::run(deps, &ready.frame, settings, &note.checks).await?;
     cx.progress().checks = results.each.clone();
-    cx.save("check", results.in_words(), None).await?;
+    cx.save("check", results.in_words(), Some(link.clone())).await?;
     if !results.are_green() {
         let why = results.in_words();
         return again(settings, Next::Red, &why, note, cx).await;
@@ -174,7 +175,7 @@ async fn round<C: StageContext>(
     let progress = cx.progress();
     progress.notes.insert(PROOF.to_owned(), json!(proof));
     progress.commit = Some(id);
-    cx.save("check", format!("what is proved: {proof}"), None).await?;
+    cx.save("check", format!("what is proved: {proof}"), Some(link)).await?;
     Ok(Some(Outcome::Done))
 }
 

@@ -19,6 +19,7 @@ use super::worker::Worker;
 use crate::forge::ForgeError;
 use crate::model::forge::OpenState;
 use crate::model::run::{RunState, RunSubject};
+use crate::workflows::fix::protected_by;
 use crate::workflows::stage::{Outcome, StageContext, StageError};
 
 /// So many acts in a row; the next ones come with the next pass.
@@ -79,7 +80,8 @@ pub(super) async fn drive<C: StageContext, W: Worker>(
         facts.settled = settled(&facts, &place, cx, deps).await?;
         take_in(&mut memory, &facts, settings, &answered, now);
         memory.keep(cx.progress());
-        let step = next(&facts, settings, merging, cx, deps);
+        let protected = protected_paths(cx, deps).await?;
+        let step = next(&facts, settings, merging, cx, &protected);
         if let Some(driven) = act(step, &facts, &place, merging, cx, deps).await? {
             return Ok(driven);
         }
@@ -105,26 +107,30 @@ fn away<C: StageContext>(
     Ok(Outcome::Wait { until, why: error.to_string() })
 }
 
-fn next<C: StageContext, W>(
+/// What a person looks at before it is merged: others than the run may have pushed to the branch as well.
+async fn protected_paths<C: StageContext, W: Sync>(
+    cx: &C,
+    deps: &PullDeps<W>,
+) -> Result<Vec<String>, StageError> {
+    let mut all = deps.git.now().protected.clone();
+    all.extend(protected_by(cx.run(), &deps.store).await?);
+    Ok(all)
+}
+
+fn next<C: StageContext>(
     facts: &PullFacts,
     follow: &FollowSettings,
     merge: Option<&MergeSettings>,
     cx: &mut C,
-    deps: &PullDeps<W>,
+    protected: &[String],
 ) -> Step {
     let subject = cx.run().input.subject.clone();
     let requester = match &subject {
         RunSubject::Issue { asked_by, .. } => Some(asked_by.as_str()),
         RunSubject::None | RunSubject::Sentry { .. } => None,
     };
-    let git = deps.git.now();
-    let rules = Rules {
-        follow,
-        merge,
-        requester,
-        is_reported: matches!(subject, RunSubject::Sentry { .. }),
-        protected: &git.protected,
-    };
+    let is_reported = matches!(subject, RunSubject::Sentry { .. });
+    let rules = Rules { follow, merge, requester, is_reported, protected };
     let now = cx.now_ms();
     let memory = Memory::of(cx.progress());
     decide(facts, &memory, cx.progress(), &rules, now)

@@ -49,20 +49,21 @@ pub(super) async fn merge<C: StageContext, W: Worker>(
             let (head, base) = (short(head), one_line(base, 100));
             let text =
                 format!("not merged: {head} is not its newest commit any more, or does not go to {base}");
-            cx.save("merge", text, None).await?;
+            cx.save("merge", text, Some(place.url.clone())).await?;
             Ok(None)
         }
         Merged::NotMergeable(why) => {
             memory.merge_tries = memory.merge_tries.saturating_add(1);
             memory.keep(cx.progress());
             let why = format!("the forge cannot merge it yet: {}", one_line(&why, 200));
-            cx.save("merge", why.clone(), None).await?;
+            cx.save("merge", why.clone(), Some(place.url.clone())).await?;
             Ok(Some(Outcome::Wait { until: cx.now_ms().saturating_add(30_000), why }))
         }
         Merged::Refused(why) => {
             memory.refused = Some((head.to_owned(), one_line(&why, 200)));
             memory.keep(cx.progress());
-            cx.save("merge", format!("the forge did not merge it: {}", one_line(&why, 200)), None).await?;
+            let text = format!("the forge did not merge it: {}", one_line(&why, 200));
+            cx.save("merge", text, Some(place.url.clone())).await?;
             Ok(None)
         }
     }

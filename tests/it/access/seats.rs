@@ -40,7 +40,8 @@ async fn one_address_holds_so_many_connections_and_the_next_is_told_so() {
     }
     for _ in 0..20 {
         let refused = said(&world).await;
-        assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("connections.too_many"), "{refused}");
+        assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("connections.too_many"), "{refused}");
+        assert!(refused.contains("retry-after: 5"), "whoever sends a webhook sends it again: {refused}");
         assert!(refused.contains("server.connections_per_address"), "{refused}");
     }
     assert_eq!(world.get("/v1/frames").await.status, 200, "the owner's socket has places of its own");

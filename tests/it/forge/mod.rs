@@ -74,6 +74,7 @@ struct Shared {
     public: Mutex<Vec<String>>,
     seen: Mutex<Vec<Seen>>,
     fault: Mutex<Option<Fault>>,
+    reads_only: Mutex<bool>,
     api: Arc<api::Api>,
 }
 
@@ -88,6 +89,7 @@ impl Forge {
             public: Mutex::default(),
             seen: Mutex::default(),
             fault: Mutex::default(),
+            reads_only: Mutex::default(),
             api: Arc::default(),
         });
         {
@@ -136,6 +138,11 @@ impl Forge {
     /// How often somebody pushed objects to it.
     pub fn pushes(&self) -> usize {
         self.seen().iter().filter(|it| it.method == "POST" && it.path.ends_with("/git-receive-pack")).count()
+    }
+
+    /// Whether git may read and not push with what opens it, whatever the API says of whose it is.
+    pub fn reads_only(&self, is_so: bool) {
+        *self.shared.reads_only.lock() = is_so;
     }
 
     /// From now on, or not any more.
@@ -311,11 +318,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     }
     let is_push = query == "service=git-receive-pack" || path.ends_with("/git-receive-pack");
     let is_public = shared.public.lock().iter().any(|known| path.starts_with(known.as_str()));
-    let is_known = authorization.as_deref().is_some_and(is_token);
+    let is_known = authorization.as_deref().is_some_and(|header| opens(&shared, header));
     if !is_known && (is_push || !is_public) {
         let mut refused = empty(401);
         refused.headers_mut().insert("www-authenticate", "Basic realm=\"forge\"".parse().expect("a value"));
         return Ok(refused);
+    }
+    if is_push && *shared.reads_only.lock() {
+        return Ok(empty(403));
     }
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let mut git = Command::from(set_up(BlockingCommand::new("git")));
@@ -362,10 +372,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     Ok(response)
 }
 
-fn is_token(header: &str) -> bool {
+/// Whether that is the token, or one of the app's that holds.
+fn opens(shared: &Shared, header: &str) -> bool {
     let decoded =
         header.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-    String::from_utf8_lossy(&decoded).split_once(':').is_some_and(|(_, token)| token == TOKEN)
+    let decoded = String::from_utf8_lossy(&decoded);
+    let Some((_, token)) = decoded.split_once(':') else { return false };
+    let state = shared.api.state.lock();
+    token == TOKEN || state.tokens.get(token).is_some_and(|(_, until)| state.now_ms() < *until)
 }
 
 fn empty(status: u16) -> Response<Full<Bytes>> {

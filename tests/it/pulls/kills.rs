@@ -1,7 +1,9 @@
 //! A gateway that dies anywhere: what was done outside was done once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use mimir::model::run::RunState;
 use mimir::supervisor::failpoint::Failpoints;
 
 use super::story::{assert_once, live, live_on};
@@ -77,6 +79,36 @@ async fn whatever_dies_at_its_second_time_is_done_once() {
 async fn whatever_dies_at_its_third_time_is_done_once() {
     let tried = dies_at(3).await;
     assert!(tried >= 1, "only {tried} deaths");
+}
+
+#[tokio::test]
+async fn a_hand_over_is_said_once_wherever_the_gateway_dies() {
+    for place in ["workflows.comment.before", "workflows.comment.after"] {
+        let (world, points) = (World::new("github").await, Failpoints::default());
+        world.told.lock().says = Some("The runner has no disk.".into());
+        world.settle().await;
+        world.checks("failure");
+        points.arm(place, 1);
+        let goes_on = async {
+            while world.pass(&points).await.is_ok() {
+                world.clock.advance_ms(10_000);
+            }
+        };
+        let pass = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                at = points.died() => Some(at),
+                () = goes_on => None,
+            }
+        });
+        assert_eq!(pass.await.expect("it comes there"), Some(place));
+        for _ in 0..2 {
+            let run = world.later().await;
+            let held = run.progress.held.as_ref().map(|held| held.gate.as_str());
+            assert_eq!((run.state, held), (RunState::Held, Some("follow")), "{place}: {run:?}");
+            assert_eq!((world.said().len(), world.forge.effects().comments), (1, 1), "{place}");
+        }
+        world.forge.assert_as_described();
+    }
 }
 
 #[tokio::test]

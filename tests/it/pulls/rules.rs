@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use mimir::model::ids::RunId;
+use mimir::model::ids::{ProjectId, RunId};
+use mimir::model::names::ProjectName;
+use mimir::model::project::{Project, ProjectSettings};
 use mimir::model::run::{Run, RunInput, RunLogEntry, RunState, RunSubject};
-use mimir::store::runs;
+use mimir::store::{projects, runs};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::workflows::definition::StageDefinition;
 use mimir::workflows::stage::{Outcome, StageError};
@@ -57,6 +59,14 @@ async fn what_the_forge_does_not_allow_is_said_before_anything_is_done() {
     let ended = world.pass(&Failpoints::default()).await;
     assert!(matches!(&ended, Err(StageError::Auth(_) | StageError::Permanent(_))), "{ended:?}");
     assert_eq!(world.forge.effects().pulls, 0);
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.forge.reads_only(true);
+        let ended = world.pass(&Failpoints::default()).await;
+        assert!(matches!(&ended, Err(StageError::Auth(why)) if why.contains("push to me/blog")), "{ended:?}");
+        let run = world.get().await;
+        assert_eq!((run.stage.as_str(), run.state), ("preflight", RunState::Failed), "{kind}");
+    }
 }
 
 #[tokio::test]
@@ -462,6 +472,35 @@ async fn a_small_change_with_a_strangers_yes_is_merged_by_itself_where_that_was_
     let run = world.later().await;
     assert_eq!(gate(&run).0, "merge");
     assert!(run.reason.as_deref().is_some_and(|why| why.contains(".github/workflows/ci.yml")), "{run:?}");
+    assert_eq!(world.forge.effects().merges, 0);
+}
+
+#[tokio::test]
+async fn what_the_project_protects_is_merged_by_no_policy_whoever_pushed_it() {
+    let auto = |stages: &mut Vec<StageDefinition>| set(stages, "merge", "policy", json!("auto"));
+    let (world, _) = asked_for_at_the_forge(auto).await;
+    let project = Project {
+        id: ProjectId::from_parts(1, 1),
+        name: ProjectName::parse("shop").expect("a name"),
+        path: "/srv/shop".into(),
+        created_at: 1,
+    };
+    let settings = ProjectSettings { protected: vec!["deploy.sh".into()], ..ProjectSettings::default() };
+    let written = world.store.write(move |tx| {
+        projects::insert(tx, &project)?;
+        projects::set_settings(tx, &project.id, &settings)?;
+        tx.change("UPDATE runs SET project = 'shop'", ()).map(drop)
+    });
+    written.await.expect("written");
+    // Somebody who may write, and what the run does about it on top.
+    world.blog.add(BRANCH, "deploy.sh", "exit 1\n");
+    world.blog.add(BRANCH, "test_cart.py", "assert total([]) == 0\n");
+    world.change(|progress| progress.commit = Some(world.head())).await;
+    world.ready().await;
+    world.forge.review(BLOG, 2, "ann", "APPROVED", "", &[]);
+    let run = world.later().await;
+    assert_eq!(gate(&run).0, "merge", "{run:?}");
+    assert!(run.reason.as_deref().is_some_and(|why| why.contains("deploy.sh")), "{run:?}");
     assert_eq!(world.forge.effects().merges, 0);
 }
 

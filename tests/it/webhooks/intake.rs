@@ -184,6 +184,67 @@ async fn who_cannot_be_served_is_asked_to_come_again() {
 }
 
 #[tokio::test]
+async fn what_arrives_too_slowly_is_asked_to_come_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let within = std::time::Duration::from_millis(50);
+    let world = world(Settings { body_within: within, ..settings() }).await;
+    let (host, body) = (world.tcp.to_string(), alert(7, "e1").to_string());
+    let headers = sentry_headers("event_alert", &body);
+    let mut text =
+        format!("POST /webhooks/errors HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in &headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    text.push_str(&body[..body.len() / 2]);
+    let mut stream = tokio::net::TcpStream::connect(world.tcp).await.expect("connects");
+    stream.write_all(text.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(super::PATIENCE, stream.read_to_end(&mut answer)).await;
+    read.expect("in time").expect("read");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("webhook.slow"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("retry-after: 10"), "{answer}");
+
+    world.services.webhooks.configure(settings());
+    assert_eq!(bare(&world).post("/webhooks/errors", &host, &headers, &body).await, 202);
+}
+
+#[tokio::test]
+async fn whoever_shares_an_address_with_many_is_served_or_asked_to_come_again() {
+    let world = World::seated(4, false).await;
+    world.services.webhooks.configure(settings());
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(tokio::net::TcpStream::connect(world.tcp).await.expect("connects"));
+    }
+    let bodies: Vec<String> = (0..40).map(|n| alert(7, &format!("e{n}")).to_string()).collect();
+    let host = world.tcp.to_string();
+    let http = bare(&world);
+    let (http, host) = (&http, host.as_str());
+    let send = |body: String| async move {
+        let status = http.post("/webhooks/errors", host, &sentry_headers("event_alert", &body), &body).await;
+        (body, status)
+    };
+    let sent = futures_util::future::join_all(bodies.into_iter().map(send)).await;
+    let statuses: Vec<u16> = sent.iter().map(|(_, status)| *status).collect();
+    assert!(statuses.iter().all(|status| matches!(status, 202 | 503)), "{statuses:?}");
+    assert!(statuses.contains(&202), "one place is free: {statuses:?}");
+
+    drop(held);
+    let end = tokio::time::Instant::now() + super::PATIENCE;
+    for (body, mut status) in sent {
+        while status != 202 {
+            assert!(status == 503 && tokio::time::Instant::now() < end, "{status}");
+            let headers = sentry_headers("event_alert", &body);
+            status = http.post("/webhooks/errors", host, &headers, &body).await;
+        }
+    }
+    let listed = world.get("/v1/webhooks/deliveries?limit=100").await.json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(40), "each once: {listed}");
+}
+
+#[tokio::test]
 async fn a_storm_of_three_errors_is_three_runs() {
     let world = world(settings()).await;
     let began = std::time::Instant::now();

@@ -145,7 +145,7 @@ async fn a_run_has_a_budget_from_its_beginning_and_stops_when_it_is_used_up() {
     assert_eq!(spent, 25_000);
 }
 
-fn call(payer: Payer, cost_microusd: u64) -> ModelCall {
+pub fn call(payer: Payer, cost_microusd: u64) -> ModelCall {
     ModelCall {
         payer,
         agent_session: None,

@@ -3,9 +3,10 @@
 
 use futures_util::StreamExt as _;
 use mimir::model::ids::RunId;
-use mimir::model::run::RunState::{Held, Succeeded};
-use mimir::workflows::NewManualRun;
+use mimir::model::run::RunState::{Cancelled, Held, Succeeded};
+use mimir::workflows::{NewManualRun, RunError};
 
+use super::stages::blog;
 use super::world::{OWNER, World, manual, says, shop};
 
 /// Every point on the way of a run that asks twice, looks, and waits for a yes.
@@ -76,6 +77,65 @@ async fn dies_at(point: &'static str, nth: u32) {
     let made = timeline.iter().filter(|entry| entry.text.ends_with("works for it")).count();
     assert_eq!(made, 1, "{point}, {nth}: {timeline:#?}");
     assert!(world.machine.engine.containers().is_empty(), "{point}, {nth}");
+}
+
+#[tokio::test]
+async fn what_people_ask_of_a_run_holds_when_the_gateway_dies_right_after_it() {
+    let mut world = World::new().await;
+    world.workflow(
+        "asks",
+        "stages:\n- { name: ask, kind: prompt, text: hello }\n- { name: sure, kind: gate }\n",
+    );
+    world.agent.plays([says("hi"), says("hi again")]);
+    let run = world.start("asks", &[]).await;
+    world.reaches(&run.id, Held).await;
+    let (owner, points) = (OWNER, world.failpoints());
+    points.arm("workflows.cancel.after_row", 1);
+    tokio::select! {
+        at = points.died() => assert_eq!(at, "workflows.cancel.after_row"),
+        ended = world.services().workflows.cancel(&owner, &run.id, None) => panic!("it lives: {ended:?}"),
+    }
+    world.restart().await;
+    world.is_tidy().await;
+    let ended = world.run(&run.id).await;
+    assert_eq!((ended.state, ended.reason.as_deref()), (Cancelled, Some("cancelled by owner:0")));
+
+    let points = world.failpoints();
+    points.arm("workflows.retry.after_row", 1);
+    tokio::select! {
+        at = points.died() => assert_eq!(at, "workflows.retry.after_row"),
+        made = world.services().workflows.retry(&owner, &run.id) => panic!("it lives: {made:?}"),
+    }
+    world.restart().await;
+    // Nobody heard that it was made: it goes on all the same, and asking once more makes no second one.
+    let again = world.services().workflows.retry(&OWNER, &run.id).await.expect_err("there is one");
+    let RunError::Joined(next) = &again else { panic!("{again:?}") };
+    let next: RunId = next.parse().expect("an id");
+    to_its_end(&world, &next).await;
+    assert_eq!(world.run(&next).await.state, Succeeded);
+    let found = world.services().workflows.runs(Default::default(), 10).await.expect("runs");
+    assert_eq!(found.len(), 2, "{found:?}");
+    world.is_tidy().await;
+}
+
+#[tokio::test]
+async fn a_frame_is_restarted_once_wherever_the_gateway_dies() {
+    for point in ["workflows.frame.before_wish", "workflows.frame.after_wish"] {
+        let mut world = World::new().await;
+        let frame = blog(&world).await;
+        let before = world.frames().await.remove(0);
+        let points = world.failpoints();
+        points.arm(point, 1);
+        let wanted = NewManualRun { frame: Some(frame), ..manual("frame", &[("action", "restart")]) };
+        let run = world.services().workflows.start(&OWNER, wanted).await.expect("started");
+        let at = tokio::time::timeout(std::time::Duration::from_secs(60), points.died()).await;
+        assert_eq!(at.expect("it comes there"), point);
+        world.restart().await;
+        let ended = world.end_of(&run.id).await;
+        assert_eq!(ended.state, Succeeded, "{point}: {ended:?}");
+        let after = world.frames().await.remove(0);
+        assert_eq!(after.generation, before.generation + 1, "{point}");
+    }
 }
 
 async fn whole(world: &World) {

@@ -75,6 +75,13 @@ async fn assert_once(world: &World, context: &str) {
     assert_eq!(ours, "3", "{context}: the head of main is in it, and nothing else");
     assert_eq!(world.bare.git(&["show", &format!("{branch}:cart.txt")]), "rebuilt, and whole", "{context}");
     assert_eq!(world.bare.head(&branch), run.progress.commit, "{context}");
+    let commit = run.progress.commit.as_deref().expect("a commit");
+    let link = format!("{}/me/shop/commit/{commit}", world.forge.host());
+    let timeline = world.timeline().await;
+    let linked = |kind: &str| {
+        timeline.iter().any(|line| line.kind == kind && line.link.as_deref() == Some(link.as_str()))
+    };
+    assert!(linked("push") && linked("commit"), "{context}: {link} is not in {timeline:#?}");
     let pushed = world.pushes().await.iter().filter(|push| push.state == PushState::Pushed).count();
     let open = world.open().await;
     assert!(pushed == 3 && open.is_empty(), "{context}: {pushed} pushed, {open:#?}");

@@ -16,7 +16,7 @@ use mimir::model::git::{ForgeHost, Push, PushState, Repository};
 use mimir::model::ids::{FrameId, RunId};
 use mimir::model::names::FrameName;
 use mimir::model::origin::Origin;
-use mimir::model::run::{NewRun, Run, RunInput, RunProgress, RunState};
+use mimir::model::run::{NewRun, Run, RunInput, RunLogEntry, RunProgress, RunState};
 use mimir::model::secret::Secret;
 use mimir::runtime::{ExecOutput, ExecSpec};
 use mimir::store::runs::{self, RunChange};
@@ -139,6 +139,11 @@ impl World {
     pub async fn get(&self) -> Run {
         let id = self.run.clone();
         self.gateway.services.store.read(move |db| runs::get(db, &id)).await.expect("the run")
+    }
+
+    pub async fn timeline(&self) -> Vec<RunLogEntry> {
+        let id = self.run.clone();
+        self.gateway.services.store.read(move |db| runs::timeline(db, &id)).await.expect("a timeline")
     }
 
     pub async fn pushes(&self) -> Vec<Push> {

@@ -6,7 +6,7 @@ use mimir::model::forge::{
 };
 
 use super::{BLOG, KINDS, World, new_pull, settings, to_main};
-use crate::forge::{CheckRun, Effects, Forge, LOGIN, described};
+use crate::forge::{CheckRun, Effects, Fault, Forge, LOGIN, described};
 use crate::podman::support::skip;
 
 #[tokio::test]
@@ -204,6 +204,31 @@ async fn before_anything_is_spent_it_is_known_whether_the_credential_suffices() 
         world.forge.change(BLOG, |repo| repo.path = "me/other".to_owned());
         let missing = world.client.preflight().await.expect("looked").missing;
         assert!(missing[0].contains("shows the credential no repository me/blog"), "{missing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_may_read_only_is_known_before_anything_is_pushed() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        world.forge.reads_only(true);
+        let found = world.client.preflight().await.expect("looked");
+        let own = if kind == "github" { Permission::Write } else { Permission::Admin };
+        assert_eq!(found.repository.permission, own, "{kind}: the API says what its owner may do");
+        let wanted = if kind == "github" { "Contents: read and write" } else { "write:repository" };
+        assert!(
+            matches!(found.missing.as_slice(), [text] if text.contains("push to me/blog") && text.contains(wanted)),
+            "{kind}: {:?}",
+            found.missing
+        );
+        world.forge.reads_only(false);
+        let fine = world.client.preflight().await.expect("looked");
+        assert!(fine.is_fine(), "{kind}: {:?}", fine.missing);
+        assert_eq!(world.forge.pushes(), 0, "{kind}: it is asked, and not tried");
+        world.forge.fault(Some(Fault::Status(500)));
+        let error = world.client.preflight().await.expect_err("it is not well");
+        assert!(error.is_passing(), "{kind}: {error:?}");
+        world.forge.assert_as_described();
     }
 }
 
