@@ -77,7 +77,7 @@ async fn what_came_from_outside_is_linked_to_the_run_that_it_began_or_woke() {
         runs::name(tx, &of, "pull:x")?;
         runs::wake_named_with(tx, "pull:x", "a review came", Some("mimir webhooks show whk_three"))
     };
-    assert_eq!(world.write(told).await, [id.clone()]);
+    assert_eq!(world.write(told).await, std::slice::from_ref(&id));
     let timeline = world.timeline(&id).await;
     let linked = commands(&timeline);
     let wanted = [
