@@ -69,8 +69,8 @@ fn the_frame_of_this_folder_is_meant_when_nobody_names_one() {
 fn hosts_are_allowed_and_images_renewed_for_the_frame_of_this_folder() {
     let world = World::new();
     let gateway = with_frames(&world);
-    let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "lent": [], "providers": ["demo"],
-        "asked": [], "hosts": []});
+    let network = json!({"frame": "blog", "network": "allow", "allow": ["npm"], "deny": [], "lent": [], "providers": ["demo"],
+        "asked": [], "repository": null, "git": "direct", "branches": [], "hosts": []});
     for name in ["blog", "api"] {
         for verb in ["allow", "deny"] {
             gateway.on(&format!("POST /v1/frames/{name}/{verb}"), answer(network.clone()));
