@@ -66,7 +66,7 @@ fn exercise(world: &World) {
 }
 
 /// The agent dies, its supervisor starts another, and that one reads its configuration.
-fn begin_again(world: &World) {
+fn begin_again(world: &World, paths: &str) {
     let script = r#"
         pw=$(cat /run/mimir/start/password) pattern='^[^ ]*opencode serve'
         ask() { curl -fs -m 60 -o /dev/null -u "mimir:$pw" "http://127.0.0.1:4096/$1"; }
@@ -76,9 +76,9 @@ fn begin_again(world: &World) {
             if [ -n "$new" ] && [ "$new" != "$old" ] && ask global/health; then break; fi
             sleep 0.2
         done
-        for path in config session agent experimental/tool/ids mcp api/session api/model; do ask "$path" || echo "no answer: $path"; done
+        for path in $0; do ask "$path" || echo "no answer: $path"; done
     "#;
-    let asked = world.mimir(&["frame", "exec", "shop", "--", "bash", "-c", script]).ok();
+    let asked = world.mimir(&["frame", "exec", "shop", "--", "bash", "-c", script, paths]).ok();
     assert_eq!(asked.stdout, "", "every question was answered");
 }
 
@@ -134,7 +134,8 @@ fn nothing_of_a_hostile_project_runs_until_somebody_says_yes_and_nothing_after_a
 
     // The agent alone begins again: with the project as it was trusted, and with another one.
     forget(world);
-    begin_again(world);
+    // All that is obeyed is begun with the first question; a server that speaks no MCP is waited for longest.
+    begin_again(world, "config session");
     eventually("it is obeyed as before", Duration::from_secs(60), || {
         let ran = ran(world);
         if ran.iter().any(|name| name == "plugins") { Ok(()) } else { Err(format!("{ran:?}")) }
@@ -142,13 +143,13 @@ fn nothing_of_a_hostile_project_runs_until_somebody_says_yes_and_nothing_after_a
     let trusted = fs::read_to_string(world.project.join(".opencode/plugins/a.js")).expect("there");
     put(world, ".opencode/plugins/a.js", &marker("plugins", "export const Other = async () => ({});"));
     forget(world);
-    begin_again(world);
+    begin_again(world, "config session agent experimental/tool/ids mcp api/session api/model");
     assert_eq!(ran(world), [""; 0], "nobody said yes to this");
     let logs = world.mimir(&["frame", "logs", "shop"]).ok().stdout;
     let told = "the project is left out: .opencode/plugins/a.js changed since somebody trusted it";
     assert!(logs.contains(told), "{logs}");
     put(world, ".opencode/plugins/a.js", &trusted);
-    begin_again(world);
+    begin_again(world, "config session");
     eventually("it is obeyed once it is what it was", Duration::from_secs(60), || {
         let ran = ran(world);
         if ran.iter().any(|name| name == "plugins") { Ok(()) } else { Err(format!("{ran:?}")) }
