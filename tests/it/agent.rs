@@ -309,6 +309,7 @@ async fn a_turn_that_somebody_stops_in_the_terminal_is_cancelled_here_too() {
     world.agent.plays([Play::Slow]);
     let sent = world.send("hi").await;
     world.reaches(&sent, Running).await;
+    world.eventually("it answers", async || world.agent.is_answering()).await;
     world.agent.abort_all();
     assert_eq!(world.end_of(&sent).await.state, Cancelled);
 }

@@ -290,6 +290,7 @@ async fn facts_follow_the_agent_and_end_with_the_frame() {
     world.eventually("it is busy", async || status() == Some(AgentStatus::Busy)).await;
     assert!(changes.has_changed().expect("a sender"));
     changes.borrow_and_update();
+    world.eventually("it answers", async || world.agent.is_answering()).await;
     world.agent.abort_all();
     world.eventually("it is idle", async || status().is_none()).await;
     world.until_ended(&session, 1).await;

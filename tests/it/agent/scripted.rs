@@ -291,6 +291,14 @@ impl ScriptedAgent {
         self.state().permissions.clear();
     }
 
+    /// Whether an answer has begun that has not ended. A turn that is stopped before that leaves nothing to see of it.
+    pub fn is_answering(&self) -> bool {
+        let state = self.state();
+        state.messages.values().flatten().any(|message| {
+            message["info"]["role"] == "assistant" && message["info"]["time"]["completed"].is_null()
+        })
+    }
+
     /// Aborts what every session does.
     pub fn abort_all(self: &Arc<Self>) {
         self.abort(None);
