@@ -14,6 +14,7 @@ use super::live;
 use super::paint::{ColorChoice, Ink, Paint};
 use super::table::{Table, clean};
 use super::wrap::wrapped;
+use crate::model::principal::told_to;
 use crate::model::visible;
 use crate::wire::problem::Problem;
 
@@ -272,10 +273,16 @@ pub fn as_json(problem: &Problem) -> String {
     visible::json(&serde_json::to_string(&error).unwrap_or_default())
 }
 
+/// A sentence of the gateway about who did something: whoever types is `you`.
+pub fn told(text: &str) -> String {
+    told_to(rustix::process::geteuid().as_raw(), text)
+}
+
 /// Three lines at most, and the request's id when somebody will have to look it up.
 pub fn for_people(problem: &Problem, paint: Paint) -> String {
-    let mut text = format!("{} {}", paint.ink(Ink::Red, "error:"), clean(&problem.title));
+    let mut text = format!("{} {}", paint.ink(Ink::Red, "error:"), clean(&told(&problem.title)));
     if let Some(detail) = &problem.detail {
+        let detail = told(detail);
         let detail = detail.trim_end().lines().map(clean).collect::<Vec<_>>().join("\n       ");
         text.push_str(&format!("\n  {} {detail}", paint.ink(Ink::Dim, "why:")));
     }

@@ -12,6 +12,7 @@ use mimir_model::wire::runs::{RunDetails, RunView};
 use mimir_model::wire::schedules::ScheduleView;
 
 use crate::effect::Read;
+use crate::told::told;
 
 /// So many events are kept for the list.
 const EVENTS: usize = 500;
@@ -186,10 +187,10 @@ fn line_of(what: &EventKind) -> Option<String> {
         EventKind::ConnectionRefused { host, port, why } => format!("{host}:{port}: {why}"),
         EventKind::KeyRedacted { provider, place } => format!("{provider}, in {place}"),
         EventKind::RunMoved { run, workflow, to, stage, reason, .. } => {
-            let reason = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let reason = reason.as_ref().map(|why| format!(": {}", told(why))).unwrap_or_default();
             format!("{run} {workflow} {to} at {stage}{reason}")
         }
-        EventKind::SchedulePaused { schedule, reason } => format!("{schedule}: {reason}"),
+        EventKind::SchedulePaused { schedule, reason } => format!("{schedule}: {}", told(reason)),
         EventKind::AgentGap { why, repaired, .. } => format!("{why}; {repaired} repaired"),
         EventKind::SessionRenamed { title } | EventKind::SessionCreated { title } => title.clone(),
         EventKind::SessionTakenBack { messages, .. } | EventKind::SessionRestored { messages } => {
@@ -198,7 +199,7 @@ fn line_of(what: &EventKind) -> Option<String> {
         EventKind::TurnStarted { text, .. } | EventKind::MessageEdited { text } => text.clone(),
         EventKind::TurnEnded { answer, error, .. } => error.clone().unwrap_or_else(|| last_line(answer)),
         EventKind::MessageMoved { to, reason } => match reason {
-            Some(reason) => format!("{to}: {reason}"),
+            Some(reason) => format!("{to}: {}", told(reason)),
             None => to.to_string(),
         },
         EventKind::Tool { tool, status, input, title, .. } => {
@@ -215,7 +216,7 @@ fn line_of(what: &EventKind) -> Option<String> {
         EventKind::PromptAsked { text, .. } => text.clone(),
         EventKind::PromptAnswered { text, state, by, .. } => {
             let state = state.map(|state| state.to_string()).unwrap_or_else(|| "over".to_owned());
-            let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+            let by = by.as_ref().map(|by| format!(" by {}", told(by))).unwrap_or_default();
             format!("{state}{by}: {}", text.as_deref().unwrap_or_default())
         }
         EventKind::Answered { answer, .. } => last_line(answer),
@@ -252,6 +253,26 @@ mod tests {
         let (from, to) = (FrameState::Running, FrameState::Stopped);
         facts.hear(&event("blog", EventKind::FrameMoved { from, to, reason: None }));
         assert_eq!(doing(&facts), None, "what does not run does nothing");
+    }
+
+    #[test]
+    fn whoever_looks_is_you() {
+        let by = format!("owner:{}", rustix::process::geteuid().as_raw());
+        let mut facts = Facts::default();
+        for what in [
+            EventKind::SchedulePaused {
+                schedule: "nightly".into(),
+                reason: format!("by {by}: the shop is closed"),
+            },
+            EventKind::MessageMoved {
+                to: DeliveryState::Cancelled,
+                reason: Some(format!("cancelled by {by}")),
+            },
+        ] {
+            facts.hear(&event("blog", what));
+        }
+        let lines: Vec<&str> = facts.events.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(lines, ["nightly: by you: the shop is closed", "cancelled: cancelled by you"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod run;
 mod terminal;
 mod theme;
 mod time;
+mod told;
 mod typing;
 mod view;
 #[cfg(test)]

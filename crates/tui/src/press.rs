@@ -12,6 +12,7 @@ use mimir_model::wire::approvals::{AnswerApproval, Say};
 use crate::app::{App, Screen, Tab};
 use crate::effect::{Change, Effect};
 use crate::overlay::{Create, Overlay, Question, typed};
+use crate::told::told;
 use crate::typing;
 use crate::view::approval;
 use crate::view::areas::{Areas, areas};
@@ -209,7 +210,7 @@ fn on_runs(app: &mut App, key: KeyCode) -> Vec<Effect> {
             let Some(details) = app.facts.run.as_ref().filter(|details| details.run.id == id) else {
                 return nothing(app, "it is being read; press the key again");
             };
-            let reason = details.run.reason.clone().unwrap_or_default();
+            let reason = details.run.reason.as_deref().map(told).unwrap_or_default();
             let subject =
                 details.held.as_ref().map(|held| held.subject.clone()).filter(|subject| !subject.is_empty());
             let bound =

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use super::config::problem;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FINDINGS, Failure, Outcome};
+use crate::cli::output::told;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
 use crate::cli::wrap::wrapped;
@@ -95,7 +96,7 @@ fn print(check: &Check, verbose: bool, context: &Context) -> Result<(), Failure>
         Found::Skipped => ("skipped", Ink::Dim),
     };
     let word = out.paint.ink(ink, &format!("{word:<8}"));
-    out.paragraph(&format!("{word} {}: {}", clean(&check.title), clean(&check.found)), 9)?;
+    out.paragraph(&format!("{word} {}: {}", clean(&check.title), clean(&told(&check.found))), 9)?;
     if verbose || matches!(check.outcome, Found::Warning | Found::Failed) {
         let why = wrapped(&format!("         {}", clean(&check.why)), out.width(), 0);
         out.line(out.paint.ink(Ink::Dim, &why))?;

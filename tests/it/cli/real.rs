@@ -216,6 +216,9 @@ fn doctor_names_what_stands_still_with_what_lets_it_go_on() {
         "{}",
         people.stdout
     );
+    // Wrapped as the terminal is wide.
+    let people: Vec<&str> = people.stdout.split_whitespace().collect();
+    assert!(people.join(" ").contains("nightly: by you: the shop is closed"), "{people:?}");
 
     // What it says to type is right.
     assert_eq!(world.run(&["cron", "resume", "nightly"]).code, 0);

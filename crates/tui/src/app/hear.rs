@@ -13,6 +13,7 @@ use crate::conversation::Next;
 use crate::effect::{Change, Effect, Heard, Read};
 use crate::facts::Link;
 use crate::overlay::Overlay;
+use crate::told::told;
 
 /// So many lines of a log are kept.
 const LOG: usize = 2_000;
@@ -284,10 +285,10 @@ impl App {
 
 /// A problem in one line: what failed, why, what to type.
 fn words_of(problem: &Problem) -> String {
-    let mut words = problem.title.clone();
+    let mut words = told(&problem.title);
     for more in [&problem.detail, &problem.hint].into_iter().flatten() {
         words.push_str(": ");
-        words.push_str(more);
+        words.push_str(&told(more));
     }
     words
 }

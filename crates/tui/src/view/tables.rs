@@ -13,6 +13,7 @@ use super::areas::Areas;
 use super::scroll::from_begin;
 use crate::app::App;
 use crate::time::{clock_of, day_of};
+use crate::told::told;
 use crate::wrap::{fit, wrap};
 
 /// Cells of a line, each in its room.
@@ -78,13 +79,13 @@ pub fn runs(app: &mut App, areas: &Areas, to: &mut Frame<'_>) {
         let mut add = |line: Line<'static>, indent| lines.extend(wrap(line, width, indent));
         add(Line::from(Span::styled(visible::line(&details.run.title), theme.strong())), 2);
         if let Some(reason) = &details.run.reason {
-            add(Line::from(Span::styled(visible::line(reason), theme.run(details.run.state))), 2);
+            add(Line::from(Span::styled(visible::line(&told(reason)), theme.run(details.run.state))), 2);
         }
         if let Some(pull) = &details.pull {
             add(Line::from(Span::styled(visible::line(&pull.url), theme.accent())), 2);
         }
         for entry in &details.timeline {
-            let what = visible::line(&entry.text);
+            let what = visible::line(&told(&entry.text));
             add(
                 Line::from(vec![
                     Span::styled(format!("{} ", clock_of(entry.at)), theme.faint()),
@@ -108,7 +109,7 @@ pub fn schedules(app: &App, areas: &Areas, to: &mut Frame<'_>) {
     };
     let rows = app.facts.schedules.iter().map(|schedule| {
         let (next, style) = match (&schedule.paused_because, schedule.next.first()) {
-            (Some(why), _) => (format!("paused: {why}"), theme.warn()),
+            (Some(why), _) => (format!("paused: {}", told(why)), theme.warn()),
             (None, Some(at)) => (format!("{} (in {})", day_of(*at), left(*at, app.now_ms)), plain),
             (None, None) => ("never".to_owned(), theme.faint()),
         };
@@ -118,7 +119,7 @@ pub fn schedules(app: &App, areas: &Areas, to: &mut Frame<'_>) {
                 format!(
                     "{} {}",
                     day_of(tick.seen_at),
-                    tick.reason.clone().unwrap_or_else(|| tick.outcome.to_string())
+                    tick.reason.as_deref().map_or_else(|| tick.outcome.to_string(), told)
                 )
             },
         );

@@ -1,8 +1,8 @@
 //! Schedules, and what became of their times, on the screen.
 
-use crate::cli::commands::approvals::words;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use crate::cli::output::told;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::clock;
@@ -67,7 +67,7 @@ pub fn whole(schedule: &ScheduleView, context: &Context) -> Result<(), Failure> 
         }
     }
     match &schedule.paused_because {
-        Some(why) => row("paused", words::said_by(why))?,
+        Some(why) => row("paused", told(why))?,
         None => {
             for (n, next) in schedule.next.iter().enumerate() {
                 row(if n == 0 { "next" } else { "" }, at(schedule, *next))?;
@@ -118,14 +118,14 @@ pub fn history(schedule: &ScheduleView, ticks: &[TickView]) -> Table {
             TickCause::Person => "hand",
         };
         let why = tick.run_reason.as_deref().filter(|_| tick.outcome == TickOutcome::Run);
-        let why = why.or(tick.reason.as_deref()).unwrap_or("-");
+        let why = told(why.or(tick.reason.as_deref()).unwrap_or("-"));
         table.row(vec![
             at(schedule, tick.instant).into(),
             by.into(),
             inked(ink, &word),
             if tick.cost_microusd > 0 { money(tick.cost_microusd).into() } else { "-".into() },
             tick.run.as_deref().unwrap_or("-").into(),
-            clean(why).into(),
+            clean(&why).into(),
         ]);
     }
     table

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use crate::cli::commands::approvals::words;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::output::told;
 use crate::cli::table::clean;
 use crate::cli::{here, names};
 use crate::client::{EventFilter, Followed};
@@ -92,10 +93,12 @@ fn describe(what: &EventKind) -> Option<String> {
         EventKind::BudgetWarning { text, .. } => text.clone(),
         EventKind::RunMoved { run, workflow, title, to, stage, reason, .. } => {
             let place = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
-            let why = reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let why = reason.as_ref().map(|why| format!(": {}", told(why))).unwrap_or_default();
             format!("run {run} ({workflow}, {title}) is {to}{place}{why}")
         }
-        EventKind::SchedulePaused { schedule, reason } => format!("schedule {schedule} is paused: {reason}"),
+        EventKind::SchedulePaused { schedule, reason } => {
+            format!("schedule {schedule} is paused: {}", told(reason))
+        }
         EventKind::AgentGap { why, repaired, .. } => {
             format!("the connection to the agent was away ({why}); {repaired} missing events were added")
         }
@@ -120,7 +123,7 @@ fn describe(what: &EventKind) -> Option<String> {
         EventKind::MessageEdited { .. } => "a waiting message was changed".to_owned(),
         EventKind::MessageQueued {} => "a message was queued".to_owned(),
         EventKind::MessageMoved { to, reason } => match reason {
-            Some(reason) => format!("message {to}: {reason}"),
+            Some(reason) => format!("message {to}: {}", told(reason)),
             None => format!("message {to}"),
         },
         EventKind::Text { .. } | EventKind::Reasoning { .. } | EventKind::Rewritten { .. } => return None,

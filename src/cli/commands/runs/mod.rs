@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::output::told;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::cli::{ask, names};
@@ -145,7 +146,7 @@ async fn approve(args: ApproveArgs, gateway: &GatewayClient, context: &Context) 
                 None => None,
                 Some(held) => {
                     let because =
-                        details.run.reason.map(|why| format!(": {}", clean(&why))).unwrap_or_default();
+                        details.run.reason.map(|why| format!(": {}", clean(&told(&why)))).unwrap_or_default();
                     let question =
                         format!("{} is held{because}. Yes, for {}?", short(&details.run.id), held.subject);
                     if !ask::can_ask(&context.out) {
@@ -207,7 +208,7 @@ async fn list(args: ListArgs, gateway: &GatewayClient, context: &Context) -> Out
             age(run.created_at, context.now_ms()).into(),
             money(run.cost_microusd).into(),
             clean(&run.title).into(),
-            clean(run.reason.as_deref().unwrap_or_default()).into(),
+            clean(&told(run.reason.as_deref().unwrap_or_default())).into(),
         ]);
     }
     context.out.table(&table)?;
@@ -230,7 +231,7 @@ fn moved(run: &RunView, context: &Context) -> Result<u8, Failure> {
         context.out.document(run)?;
         return Ok(DONE);
     }
-    let why = run.reason.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+    let why = run.reason.as_deref().map(|why| format!(": {}", clean(&told(why)))).unwrap_or_default();
     context.out.line(format!("run {} is {}{why}", short(&run.id), run.state))?;
     Ok(DONE)
 }

@@ -3,6 +3,7 @@
 use super::{ink_of, short};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
+use crate::cli::output::told;
 use crate::cli::paint::Ink;
 use crate::cli::table::clean;
 use crate::clock::utc;
@@ -41,7 +42,7 @@ pub fn run(details: &RunDetails, context: &Context) -> Outcome {
 /// A line of the timeline, with what stands below it further in.
 pub(super) fn line(entry: &RunLogEntry, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
-    let text = prose(&entry.text);
+    let text = prose(&told(&entry.text));
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
     let (at, kind) = (out.paint.ink(Ink::Dim, &utc(entry.at)), format!("{:<8}", entry.kind));
@@ -92,7 +93,7 @@ fn facts(details: &RunDetails, now: u64) -> Vec<(&'static str, String)> {
         let code = check.exit_code.map_or_else(|| "was ended".to_owned(), |code| format!("exit code {code}"));
         ("check", format!("{}: {code}", check.command))
     }));
-    facts.extend(run.reason.clone().map(|why| ("because", why)));
+    facts.extend(run.reason.clone().map(|why| ("because", told(&why))));
     let waits = run.next_at.filter(|at| run.state == RunState::Waiting && *at > now);
     facts.extend(waits.map(|at| ("next look", format!("in {}", left(at, now)))));
     facts

@@ -9,6 +9,7 @@ use super::{ink_of, short};
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome};
 use crate::cli::names;
+use crate::cli::output::told;
 use crate::cli::table::clean;
 use crate::client::{EventFilter, Followed, GatewayClient};
 use crate::clock::utc;
@@ -104,7 +105,7 @@ fn moved(event: &Event, context: &Context) -> Result<(), Failure> {
         return Ok(());
     };
     let place = if stage.is_empty() { String::new() } else { format!(" at {stage}") };
-    let why = reason.as_deref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+    let why = reason.as_deref().map(|why| format!(": {}", clean(&told(why)))).unwrap_or_default();
     let state = context.out.paint.ink(ink_of(*to), to.as_str());
     context.out.line(format!(
         "{}  {}  {state}{place}  {} ({}){why}",
