@@ -34,6 +34,7 @@ mod remote;
 mod residue;
 mod resumed;
 mod runs;
+mod runtime_folder;
 mod story;
 mod talk;
 mod terminal;
