@@ -16,6 +16,7 @@ mod controls;
 mod crash;
 mod echo;
 mod escape;
+mod examined;
 mod fix;
 mod full_disk;
 mod git;
