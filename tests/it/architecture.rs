@@ -3,6 +3,7 @@
 
 mod circles;
 mod doors;
+mod readme;
 mod source;
 mod words;
 
