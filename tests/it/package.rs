@@ -177,3 +177,24 @@ fn the_package_and_the_archive_hold_a_program_that_needs_no_repository() {
     let unit = fs::read_to_string(unpacked.join("share/systemd/user/mimir.service")).expect("the unit");
     assert!(unit.contains("\nExecStart=%h/.local/bin/mimir serve\n"), "{unit}");
 }
+
+/// What the release of a tag types is there, and so is each option of it.
+#[test]
+fn the_release_of_a_tag_makes_the_program_and_its_image() {
+    let text = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).expect("a file");
+    let workflow = text(".github/workflows/release.yml");
+    assert!(workflow.contains("\n  release:\n    needs: package\n"), "{workflow}");
+    assert!(workflow.contains("\n  package:\n    needs: program\n"), "{workflow}");
+    let calls: Vec<&str> =
+        workflow.lines().map(str::trim).filter(|line| line.starts_with("scripts/")).collect();
+    for call in &calls {
+        let (script, rest) = call.split_once(' ').unwrap_or((*call, ""));
+        let own = text(script);
+        for option in rest.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(own.contains(&format!("{option})")), "{script} knows no {option}");
+        }
+    }
+    let makes = |words: &[&str]| calls.iter().any(|call| words.iter().all(|word| call.contains(word)));
+    assert!(makes(&["scripts/frame-image", "frame.tar"]), "{calls:?}");
+    assert!(makes(&["scripts/package", "--image-archive", "frame.tar"]), "{calls:?}");
+}
