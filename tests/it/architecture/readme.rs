@@ -1,4 +1,4 @@
-//! What the README shows of `scripts/test` is what that prints.
+//! What the README shows of `scripts/test` is what that prints, and what that names is there.
 
 use std::fs;
 use std::path::Path;
@@ -35,6 +35,20 @@ fn the_headings_of_the_tests_are_in_the_readme() {
     for heading in headings {
         let is_shown = sample.lines().any(|line| line == format!("== {heading}"));
         assert!(is_shown || words.contains(&format!("`{heading}`")), "`{heading}` is not in the README");
+    }
+}
+
+/// A name that is none runs nothing, and nobody would notice.
+#[test]
+fn what_is_run_without_root_is_there() {
+    let script = fs::read_to_string(root().join("scripts/test")).expect("the script");
+    let (_, list) = script.split_once("\nWITHOUT_ROOT=(\n").expect("the list");
+    let (list, _) = list.split_once("\n)").expect("its end");
+    for name in list.split_whitespace() {
+        let (file, test) = name.trim_start_matches("podman::").split_once("::").expect("a file and a test");
+        let path = root().join("tests/it/podman").join(file).with_extension("rs");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(test.is_empty() || text.contains(&format!("fn {test}()")), "there is no test {name}");
     }
 }
 

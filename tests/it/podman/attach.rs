@@ -8,7 +8,7 @@ use super::terminal::Terminal;
 const SCREEN: Duration = Duration::from_secs(60);
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     match World::new(engine) {
         Ok(world) => {
             let _ = world.mimir(&["frame", "create", "term", "--start"]).ok();

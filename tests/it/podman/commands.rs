@@ -7,7 +7,7 @@ use super::support::{Engine, World, eventually, skip};
 /// A trap of Podman (docs/traps.md): the engine leaves a command running whose stream was dropped.
 #[test]
 fn trap_an_exec_whose_process_stays_behind() {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     let world = match World::new(engine) {
         Ok(world) => world,
         Err(why) => return skip("exec stays behind", &why),

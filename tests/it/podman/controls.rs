@@ -49,7 +49,7 @@ for area, names in json.loads(sys.argv[1]):
 ";
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     World::alone(engine).map_err(|why| skip(test, &why)).ok()
 }
 

@@ -13,7 +13,7 @@ use super::support::{Engine, World, eventually, skip};
 const RECOVERY: Duration = Duration::from_secs(60);
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     match World::new(engine) {
         Ok(world) => Some(world),
         Err(why) => {

@@ -17,7 +17,7 @@ struct Machine {
 
 impl Machine {
     fn new(test: &str) -> Option<Self> {
-        let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+        let engine = Engine::usual();
         let world = match World::new(engine) {
             Ok(world) => world,
             Err(why) => {

@@ -130,7 +130,7 @@ fn without_walls(world: &World) -> Run {
 
 #[test]
 fn a_frame_tries_its_own_walls_and_does_not_run_without_them() {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     let world = match World::new(engine) {
         Ok(world) => world,
         Err(why) => return skip("a frame's own walls", &why),
@@ -170,7 +170,7 @@ fn what_leads_out_of_containers_is_refused_and_set_id_bits_cannot_be_made() {
 /// What an agent does all day, under the same rules.
 #[test]
 fn real_work_goes_on() {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     let world = match World::new(engine) {
         Ok(world) => world,
         Err(why) => return skip("real work", &why),

@@ -6,7 +6,7 @@ use super::support::{Engine, World, eventually, skip};
 
 #[test]
 fn two_gateways_leave_each_other_and_strangers_alone() {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     let world = match World::alone(engine) {
         Ok(world) => world,
         Err(why) => return skip("two gateways", &why),

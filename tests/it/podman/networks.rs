@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::support::{Engine, Run, World, eventually, skip};
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     match World::new(engine) {
         Ok(world) => Some(world),
         Err(why) => {

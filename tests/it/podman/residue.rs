@@ -87,7 +87,7 @@ fn processes(world: &World, frames: &[String]) -> Vec<String> {
 
 #[test]
 fn thirty_lives_five_of_them_broken_off_leave_nothing() {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     let world = match World::alone(engine) {
         Ok(world) => world,
         Err(why) => return skip("zero residue", &why),

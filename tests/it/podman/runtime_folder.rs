@@ -17,7 +17,7 @@ const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A world with a frame that runs.
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     match World::new(engine) {
         Ok(world) => {
             let _ = world.mimir(&["frame", "create", "stays", "--start"]).ok();

@@ -19,7 +19,7 @@ pub struct Scripted {
 impl Scripted {
     /// With `more` in the configuration. Nothing runs yet. `None` where this machine has no engine.
     pub fn new(test: &str, more: &str) -> Option<Self> {
-        let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+        let engine = Engine::usual();
         let world = match World::new(engine) {
             Ok(world) => world,
             Err(why) => {

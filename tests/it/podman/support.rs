@@ -23,6 +23,14 @@ pub enum Engine {
     Rootless,
 }
 
+impl Engine {
+    /// The one of whoever runs the tests. As root also an ordinary user's: `MIMIR_TEST_ENGINE=rootless`.
+    pub fn usual() -> Self {
+        let is_asked_for = std::env::var("MIMIR_TEST_ENGINE").is_ok_and(|engine| engine == "rootless");
+        if rustix::process::getuid().is_root() && !is_asked_for { Self::Rootful } else { Self::Rootless }
+    }
+}
+
 /// A temporary home with a gateway of its own. Dropping it removes every trace.
 pub struct World {
     pub engine: Engine,

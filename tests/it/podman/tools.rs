@@ -7,7 +7,7 @@ use super::scripted::Scripted;
 use super::support::{Engine, Run, World, eventually, skip};
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     World::new(engine).map_err(|why| skip(test, &why)).ok()
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::support::{Engine, Run, World, eventually, kill, skip};
 
 fn world(test: &str) -> Option<World> {
-    let engine = if rustix::process::getuid().is_root() { Engine::Rootful } else { Engine::Rootless };
+    let engine = Engine::usual();
     match World::new(engine) {
         Ok(world) => Some(world),
         Err(why) => {
