@@ -14,6 +14,7 @@ mod canary;
 mod commands;
 mod controls;
 mod crash;
+mod devcontainer;
 mod echo;
 mod escape;
 mod examined;
