@@ -55,7 +55,8 @@ pub fn told_to(uid: u32, text: &str) -> String {
         let did = before
             .strip_suffix("by ")
             .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_')));
-        is_whole && (begins || did)
+        let is_aside = before.ends_with('(') && after.starts_with(')');
+        is_whole && (begins || did || is_aside)
     };
     match text.match_indices(owner.as_str()).find(is_theirs) {
         Some((at, _)) => format!("{}you{}", &text[..at], &text[at + owner.len()..]),
@@ -74,6 +75,7 @@ mod tests {
             ("owner:7 said yes", "you said yes"),
             ("by owner:7: by owner:7, too", "by you: by owner:7, too"),
             ("it is denied already (by owner:7)", "it is denied already (by you)"),
+            ("somebody said no (owner:7): use the mirror", "somebody said no (you): use the mirror"),
             ("paused: nightly; nightly: by owner:7: why", "paused: nightly; nightly: by you: why"),
         ] {
             assert_eq!(told_to(7, said), told);

@@ -184,7 +184,7 @@ fn line_of(what: &EventKind) -> Option<String> {
         },
         EventKind::FrameNote { text, .. } | EventKind::BudgetWarning { text, .. } => text.clone(),
         EventKind::PortExchanged { from, to, .. } => format!("{from} → {to}"),
-        EventKind::ConnectionRefused { host, port, why } => format!("{host}:{port}: {why}"),
+        EventKind::ConnectionRefused { host, port, why } => format!("{host}:{port}: {}", told(why)),
         EventKind::KeyRedacted { provider, place } => format!("{provider}, in {place}"),
         EventKind::RunMoved { run, workflow, to, stage, reason, .. } => {
             let reason = reason.as_ref().map(|why| format!(": {}", told(why))).unwrap_or_default();

@@ -86,7 +86,7 @@ fn describe(what: &EventKind) -> Option<String> {
         EventKind::PortExchanged { purpose, from, to } => {
             format!("the {} port moved from {from} to {to}: somebody else uses {from}", purpose.as_str())
         }
-        EventKind::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {why}"),
+        EventKind::ConnectionRefused { host, port, why } => format!("refused {host}:{port}: {}", told(why)),
         EventKind::KeyRedacted { provider, place } => {
             format!("provider {provider} repeated a key in {place}; it was taken out")
         }
