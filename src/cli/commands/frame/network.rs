@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome, usage};
-use crate::cli::output::told;
+use crate::cli::output;
 use crate::cli::paint::Ink;
 use crate::cli::table::{Table, clean, column, inked};
 use crate::cli::{here, names};
@@ -285,7 +285,7 @@ fn table(hosts: &[HostTraffic], now_ms: u64) -> Table {
             size(host.sent_bytes).into(),
             size(host.received_bytes).into(),
             age(host.last_at, now_ms).into(),
-            told(host.reason.as_deref().unwrap_or("-")).into(),
+            output::told(host.reason.as_deref().unwrap_or("-")).into(),
         ]);
     }
     table
