@@ -24,7 +24,8 @@ const POLL: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub struct Service {
     settings: EngineSettings,
-    started: Mutex<Option<Child>>,
+    /// The newest last. One whose socket vanished lives on for the terminals that it holds.
+    started: Mutex<Vec<Child>>,
 }
 
 /// A service that answers.
@@ -40,7 +41,7 @@ impl Service {
     /// Nothing is looked for yet.
     #[must_use]
     pub fn new(settings: EngineSettings) -> Self {
-        Self { settings, started: Mutex::new(None) }
+        Self { settings, started: Mutex::default() }
     }
 
     /// Where it was told to look.
@@ -81,19 +82,25 @@ impl Service {
         };
         if answers(&own).await.is_err() {
             engine.ensure_usable().await;
-            *started = Some(self.start(&engine, &own).await?);
+            let child = self.start(&engine, &own).await?;
+            started.retain_mut(|older| matches!(older.try_wait(), Ok(None)));
+            started.push(child);
         }
         Ok(Reached { notes: notes(), socket: own })
     }
 
-    /// Ends the service if it is one that we started. Frames run on; others on the same socket find none any more.
+    /// Ends the services that we started. Frames run on; others on the same socket find none any more.
     pub async fn close(&self) {
-        if let Some(mut child) = self.started.lock().await.take() {
+        let started = std::mem::take(&mut *self.started.lock().await);
+        if started.is_empty() {
+            return;
+        }
+        for mut child in started {
             // It may have ended by itself, which is as good.
             let _ = child.start_kill();
             let _ = tokio::time::timeout(ANSWER_DEADLINE, child.wait()).await;
-            let _ = std::fs::remove_file(self.settings.own_socket());
         }
+        let _ = std::fs::remove_file(self.settings.own_socket());
     }
 
     /// Starts the service in a process group of its own, so that a Ctrl-C meant for us does not reach it.
@@ -109,8 +116,6 @@ impl Service {
         let log = File::create(self.settings.own_log()).map_err(failed)?;
         let mut child = engine
             .command()
-            // When memory runs out in a frame its monitor leaves a file `oom` where the service was started.
-            .current_dir(socket.parent().unwrap_or(Path::new("/")))
             .args(["system", "service", "--time", &IDLE_SECONDS.to_string()])
             .arg(format!("unix://{}", socket.display()))
             // On cgroup v1 conmon leaves a file `oom` in the folder it was started in, when a container runs out of memory.

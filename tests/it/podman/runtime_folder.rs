@@ -63,6 +63,10 @@ fn a_frame_is_reached_again_after_the_runtime_folder_vanished() {
     let (gateway, before) = (world.gateway_pid(), began(&world));
     assert!(gateway.is_some(), "a gateway runs");
 
+    let shell = ["frame", "attach", "stays", "--window", "shell"];
+    let mut open_before = Terminal::open(&world, &shell, 100, 30);
+    open_before.wait_for_text("2:shell", RECOVERY);
+
     // Each after a loss of its own: no step makes the sockets anew for the next one.
     vanish(&world);
     assert_eq!(world.state("stays"), "running");
@@ -72,10 +76,14 @@ fn a_frame_is_reached_again_after_the_runtime_folder_vanished() {
     vanish(&world);
     answered(&world);
     vanish(&world);
-    let mut terminal = Terminal::open(&world, &["frame", "attach", "stays", "--window", "shell"], 100, 30);
+    let mut terminal = Terminal::open(&world, &shell, 100, 30);
     terminal.wait_for_text("2:shell", RECOVERY);
     terminal.detach();
     assert_eq!(terminal.exit_code(RECOVERY), 0, "{}", terminal.text());
+    open_before.type_text("echo still-$((40+2))\r");
+    open_before.wait_for_text("still-42", RECOVERY);
+    open_before.detach();
+    assert_eq!(open_before.exit_code(RECOVERY), 0, "{}", open_before.text());
     vanish(&world);
     let _ = world.mimir(&["frame", "stop", "stays"]).ok();
     vanish(&world);
