@@ -77,7 +77,7 @@ async fn the_executable_leaves_nothing_out_and_repeats_nothing_where_clocks_chan
         let now = i128::from(Clock::system().now_ms() / 1000);
         clock.is(&format!("{:+}", i128::from(instant - seconds) - now));
     };
-    comes_to(SPRING, 8);
+    comes_to(SPRING, 15);
     gateway.start();
     let client = gateway.answers().await;
     let nightly = AddSchedule { zone: Some("Europe/Berlin".into()), ..looks("nightly", "30 2 * * *") };
@@ -105,7 +105,7 @@ async fn the_executable_leaves_nothing_out_and_repeats_nothing_where_clocks_chan
     assert_eq!(client.schedule("nightly").await.expect("there").next[0], (SPRING + 47 * HOUR / 2) * 1000);
 
     // What lies between is made up for once. 02:30 comes twice that night, and the gateway is killed in between.
-    comes_to(AUTUMN, 8);
+    comes_to(AUTUMN, 15);
     let autumn = until(&client, "nightly", &gateway, at(AUTUMN)).await;
     let causes: Vec<TickCause> = autumn.iter().map(|tick| tick.cause).collect();
     assert_eq!(causes, [TickCause::Time, TickCause::CatchUp, TickCause::Time], "{autumn:#?}");
