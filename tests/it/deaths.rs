@@ -60,7 +60,9 @@ impl Deaths {
             assert!(never.is_empty(), "nobody comes to {never:?}");
             open.clear();
         }
-        self.left.lock().splice(0..0, open);
+        let mut left = self.left.lock();
+        open.append(&mut left);
+        *left = open;
     }
 }
 
