@@ -25,15 +25,19 @@ def configure(world):
         out.write(f"webhooks: {{sources: {{errors: {{kind: sentry, organization: acme, secret: '{SECRET}'}}}}}}\n")
 
 
-def message(name):
-    """A body of about four kilobytes, as alerts with a short trace have."""
+def message(name, size=0):
+    """A body of about four kilobytes, as alerts with a short trace have, or of a larger size."""
     frames = [{"filename": f"shop/part{n}.py", "function": "total", "lineno": n, "in_app": True,
                "context_line": "    return sum(items) / len(items)", "pre_context": ["def total(items):"] * 2}
               for n in range(14)]
     event = {"event_id": name, "issue_id": name, "title": "ZeroDivisionError: division by zero", "level": "error",
              "environment": "production", "tags": [["runtime", "CPython 3.12"]],
              "exception": {"values": [{"type": "ZeroDivisionError", "value": "x", "stacktrace": {"frames": frames}}]}}
-    return json.dumps({"action": "triggered", "data": {"event": event, "triggered_rule": "all"}}).encode()
+    body = json.dumps({"action": "triggered", "data": {"event": event, "triggered_rule": "all"}})
+    if len(body) < size:
+        event["extra"] = {"dump": "x" * (size - len(body))}
+        body = json.dumps({"action": "triggered", "data": {"event": event, "triggered_rule": "all"}})
+    return body.encode()
 
 
 class Connection:
@@ -41,7 +45,14 @@ class Connection:
         self.path, self.stream = path, None
 
     def send(self, body):
-        """One message; how long its answer took."""
+        """One message that is taken; how long its answer took."""
+        took, answer = self.exchange(body)
+        if not answer.startswith(b"HTTP/1.1 202 "):
+            raise SystemExit(f"not taken: {answer[:400]!r}")
+        return took
+
+    def exchange(self, body):
+        """One message; how long its answer took, and the answer."""
         tag = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         request = (f"POST /webhooks/errors HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                    f"sentry-hook-resource: event_alert\r\nsentry-hook-signature: {tag}\r\n"
@@ -57,10 +68,7 @@ class Connection:
             if not piece:
                 raise SystemExit(f"the gateway hung up: {answer!r}")
             answer += piece
-        took = time.monotonic() - begun
-        if not answer.startswith(b"HTTP/1.1 202 "):
-            raise SystemExit(f"not taken: {answer[:400]!r}")
-        return took
+        return time.monotonic() - begun, answer
 
     @staticmethod
     def whole(answer):
@@ -122,7 +130,7 @@ def bare(folder, name, seconds):
     return count / (time.monotonic() - begun)
 
 
-def paced(path, seconds, rate):
+def paced(path, seconds, rate, size=0):
     """So many a second, whether the one before was answered or not; each waits for its own moment."""
     import threading
     times, lock, begun = [], threading.Lock(), time.monotonic() + 0.5
@@ -133,7 +141,7 @@ def paced(path, seconds, rate):
         for number in range(worker, int(seconds * rate), workers):
             due = begun + number / rate
             time.sleep(max(0.0, due - time.monotonic()))
-            body = message(f"paced-{number}")
+            body = message(f"paced-{size}-{number}", size)
             link.send(body)
             # From when it was due: who comes late waits for those before it as well.
             own.append(time.monotonic() - due)

@@ -215,7 +215,7 @@ pub fn build(resources: Resources) -> Result<(Services, Background), Problem> {
     }));
     let git = Live::new(config.git.clone());
     let to_forges = forge::Settings::default();
-    let apps = Apps::new(http.clone(), clock.clone(), to_forges);
+    let apps = Apps::new(http.clone(), clock.clone(), to_forges).with_failpoints(failpoints.clone());
     let credentials = Credentials::new(git.clone(), apps);
     let forges = Forges::new(Arc::new(credentials.clone()), http.clone(), clock.clone(), to_forges);
     let webhooks = background.of(Webhooks::new(WebhooksDeps {

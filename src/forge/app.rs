@@ -24,6 +24,7 @@ use crate::model::forge::App;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
+use crate::supervisor::failpoint::Failpoints;
 
 /// A token is not used for the last minutes that it holds: what is begun with it must end.
 const LAST_MS: u64 = 5 * 60 * 1000;
@@ -56,6 +57,7 @@ pub struct Apps {
     http: HttpClients,
     clock: Clock,
     settings: Settings,
+    failpoints: Failpoints,
     kept: Arc<Mutex<HashMap<(App, Repository), Key>>>,
 }
 
@@ -63,7 +65,13 @@ impl Apps {
     /// Without a token yet.
     #[must_use]
     pub fn new(http: HttpClients, clock: Clock, settings: Settings) -> Self {
-        Self { http, clock, settings, kept: Arc::default() }
+        Self { http, clock, settings, failpoints: Failpoints::default(), kept: Arc::default() }
+    }
+
+    /// The same in a gateway that may die there.
+    #[must_use]
+    pub fn with_failpoints(self, failpoints: Failpoints) -> Self {
+        Self { failpoints, ..self }
     }
 
     /// What opens that repository and nothing else.
@@ -100,7 +108,9 @@ impl Apps {
             Some(number) => number,
             None => self.installation(&transport, app, repository, (owner, name)).await?,
         };
+        self.failpoints.hit("forge.token.before").await;
         let key = self.made(&transport, app, installation, name).await?;
+        self.failpoints.hit("forge.token.after").await;
         let key = Key { login, ..key };
         self.kept.lock().insert(mine, key.clone());
         Ok(key)

@@ -71,7 +71,10 @@ impl Webhooks {
         let mut refused = None;
         for id in missed(&attempts, self.inner.clock.now_ms()) {
             tracing::info!("{}: delivery {id} was missed, and is asked for again", hook.repository);
-            match forge.redeliver(hook.hook, id).await {
+            self.inner.failpoints.hit("webhooks.redeliver.before").await;
+            let asked = forge.redeliver(hook.hook, id).await;
+            self.inner.failpoints.hit("webhooks.redeliver.after").await;
+            match asked {
                 // That is one of them; others may be had.
                 Err(error @ (ForgeError::Refused(_) | ForgeError::NotFound(_))) => {
                     let why = format!("delivery {id} of hook {}: {error}", hook.hook);

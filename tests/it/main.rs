@@ -13,6 +13,8 @@ mod backups;
 mod cli;
 mod configuration;
 mod contract;
+#[cfg(feature = "test-support")]
+mod deaths;
 mod delivery;
 mod feed;
 mod forge;

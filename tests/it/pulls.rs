@@ -4,6 +4,7 @@
 pub(crate) mod errors;
 mod hostile;
 mod kills;
+mod kills_aside;
 mod rules;
 mod story;
 pub(crate) mod world;

@@ -1,5 +1,7 @@
 //! Schedules of the executable, with its own database and clock: killed around their times, and with a clock that jumps.
 
+mod clocks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -211,6 +213,41 @@ fn faketime() -> Option<PathBuf> {
     folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|path| path.is_file())
 }
 
+/// The clock of a gateway that is not the machine's.
+struct FakeClock {
+    offset: PathBuf,
+}
+
+impl FakeClock {
+    /// As the machine's, until something else is said. None where no library plays clocks, which is said for that test.
+    fn of(gateway: &mut Gateway, test: &'static str) -> Option<Self> {
+        let Some(library) = faketime() else {
+            let why = "libfaketime is not installed; `apt-get install libfaketime`";
+            crate::podman::support::skip(test, why);
+            return None;
+        };
+        let clock = Self { offset: gateway.path("offset") };
+        clock.is("+0");
+        for (name, value) in [
+            ("LD_PRELOAD", library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.offset.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ] {
+            gateway.env.insert(name.to_owned(), value);
+        }
+        Some(clock)
+    }
+
+    /// From now on it goes so much before the machine's, or behind it.
+    fn is(&self, to: &str) {
+        let new = self.offset.with_extension("new");
+        std::fs::write(&new, format!("{to}\n")).expect("written");
+        std::fs::rename(new, &self.offset).expect("in its place");
+    }
+}
+
 async fn until(
     client: &GatewayClient,
     name: &str,
@@ -231,28 +268,9 @@ async fn until(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_repeats_nothing_and_is_made_up_for_once() {
-    let Some(library) = faketime() else {
-        let why = "libfaketime is not installed; `apt-get install libfaketime`";
-        crate::podman::support::skip("a_clock_that_jumps_repeats_nothing_and_is_made_up_for_once", why);
-        return;
-    };
     let mut gateway = Gateway::new();
-    let offset = gateway.path("offset");
-    let jump = |to: &str| {
-        let new = offset.with_extension("new");
-        std::fs::write(&new, format!("{to}\n")).expect("written");
-        std::fs::rename(new, &offset).expect("in its place");
-    };
-    jump("+0");
-    for (name, value) in [
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME_TIMESTAMP_FILE", offset.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ] {
-        gateway.env.insert(name.to_owned(), value);
-    }
+    let test = "a_clock_that_jumps_repeats_nothing_and_is_made_up_for_once";
+    let Some(clock) = FakeClock::of(&mut gateway, test) else { return };
     gateway.start();
     let client = gateway.answers().await;
     client.add_schedule(&looks("often", "*/2 * * * * *")).await.expect("added");
@@ -267,14 +285,14 @@ async fn a_clock_that_jumps_repeats_nothing_and_is_made_up_for_once() {
 
     // Two hours back. What is made next says by its own time that the gateway has seen it: by a schedule of which no run
     // can still go on.
-    jump("-2h");
+    clock.is("-2h");
     let back = client.run_schedule("witness").await.expect("made").seen_at;
     assert!(back < before[0].instant, "{back} is not before {}", before[0].instant);
     let quiet = client.schedule("often").await.expect("there");
     assert!(quiet.next[0] >= next, "a time comes again: {} after {next}", quiet.next[0]);
 
     // From there 28 hours ahead, so that a midnight lies between.
-    jump("+26h");
+    clock.is("+26h");
     let after = until(&client, "often", &gateway, |ticks| {
         ticks
             .iter()

@@ -320,7 +320,9 @@ async fn end<C: StageContext, W: Worker>(
             say(&texts::settled(&how), "settled", place, cx, deps).await?;
             if facts.pull.is_draft {
                 // Nobody looks at it yet.
+                deps.failpoints.hit("workflows.close.before").await;
                 place.forge.close_pull(place.number).await.map_err(of_forge)?;
+                deps.failpoints.hit("workflows.close.after").await;
             }
             (RunState::Superseded, how)
         }

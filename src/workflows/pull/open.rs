@@ -84,7 +84,9 @@ pub async fn perform<C: StageContext, W: Sync>(
     if pull.state == OpenState::Open && !wanted.is_ours(&pull) {
         // Somebody else opened it from our branch: it says what ours says all the same.
         let (title, body) = words(cx, deps).await?;
+        deps.failpoints.hit("workflows.edit.before").await;
         forge.edit_pull(pull.number, Some(&title), Some(&body)).await.map_err(of_forge)?;
+        deps.failpoints.hit("workflows.edit.after").await;
     }
     keep(&pull, &wanted, cx).await?;
     deps.failpoints.hit("workflows.pull_request.noted").await;

@@ -119,7 +119,7 @@ pub struct World {
     /// How many pages of a list are read.
     pub pages: Mutex<usize>,
     source: Mutex<TokenSource>,
-    apps: Apps,
+    apps: Mutex<Apps>,
     kind: &'static str,
     folder: tempfile::TempDir,
 }
@@ -127,6 +127,10 @@ pub struct World {
 fn settings(pages: usize) -> Settings {
     let deadline = Duration::from_secs(10);
     Settings { deadline, between_changes: Duration::ZERO, pages, ..Settings::default() }
+}
+
+fn no_tokens(clock: &Clock) -> Apps {
+    Apps::new(HttpClients::default(), clock.clone(), settings(1))
 }
 
 pub fn stage(kind: &str, settings: Value) -> StageDefinition {
@@ -203,7 +207,7 @@ impl World {
         });
         let told = Arc::default();
         let run = RunId::from_parts(clock.now_ms(), 1);
-        let apps = Apps::new(HttpClients::default(), clock.clone(), settings(1));
+        let apps = Mutex::new(no_tokens(&clock));
         let source = Mutex::new(TokenSource::Here(Some(Secret::new(TOKEN))));
         let pages = Mutex::new(Settings::default().pages);
         let world = Self {
@@ -299,7 +303,8 @@ impl World {
         let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
         let protected = vec![".github/workflows".to_owned()];
         let git = Live::new(Git { hosts: vec![host], credentials, protected, ..Git::default() });
-        let credentials = Arc::new(Credentials::new(git.clone(), self.apps.clone()));
+        let apps = self.apps.lock().clone().with_failpoints(points.clone());
+        let credentials = Arc::new(Credentials::new(git.clone(), apps));
         let forges = Forges::new(credentials, HttpClients::default(), self.clock.clone(), settings);
         let source = SentrySource {
             name: "errors".into(),
@@ -324,6 +329,11 @@ impl World {
         let app = self.forge.app(self.folder.path(), &[BLOG], &granted);
         self.forge.ends_tokens_by(&self.clock);
         *self.source.lock() = TokenSource::App(app);
+    }
+
+    /// A gateway that died took the tokens of apps with it.
+    pub fn forgets_tokens(&self) {
+        *self.apps.lock() = no_tokens(&self.clock);
     }
 
     /// One pass of a stage, and what becomes of the run, as the engine does it. Says how the stage ended.

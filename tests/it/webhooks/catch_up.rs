@@ -622,7 +622,8 @@ fn forges(forge: &Forge, clock: &Clock) -> Forges {
     let source = TokenSource::Here(Some(Secret::new(crate::forge::TOKEN)));
     let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
     let git = Live::new(Git { hosts: vec![host], credentials, ..Git::default() });
-    let settings = mimir::forge::Settings::default();
+    let settings =
+        mimir::forge::Settings { between_changes: std::time::Duration::ZERO, ..Default::default() };
     let apps = Apps::new(HttpClients::default(), clock.clone(), settings);
     Forges::new(Arc::new(Credentials::new(git, apps)), HttpClients::default(), clock.clone(), settings)
 }
@@ -699,4 +700,61 @@ async fn what_a_forge_could_not_hand_over_is_asked_for_again_and_comes_once() {
     ] {
         assert!(said.contains(what), "{what}: {said}");
     }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_comes_once_wherever_the_gateway_dies() {
+    for before in 0..3 {
+        comes_once("webhooks.redeliver.before", before, before).await;
+        comes_once("webhooks.redeliver.after", before, before + 1).await;
+    }
+}
+
+/// Three messages are missed. The gateway dies there when it came past so many times; so many were asked for again by then.
+async fn comes_once(point: &'static str, before: u32, asked: u32) {
+    const SHOP: &str = "acme/shop";
+    let (context, asked) = (format!("{point}, behind {before}"), usize::try_from(asked).expect("small"));
+    let forge = Forge::start().await;
+    let shop = forge.repository(SHOP);
+    let clock = Clock::manual(1_700_000_000_000 + MINUTE);
+    let forges = forges(&forge, &clock);
+    let (known, moment) = (forges.clone(), clock.clone());
+    let world = World::changed(move |services| {
+        let deps = deps(&services.store, moment, super::no_trackers(), settings());
+        services.webhooks = Webhooks::new(WebhooksDeps { forges: Some(known), ..deps });
+        services.tasks.run(&services.webhooks);
+    })
+    .await;
+    let (webhooks, store) = (&world.services.webhooks, &world.services.store);
+    let hook = forge.hook(SHOP, &format!("http://{}/webhooks/forge", world.tcp), super::SECRET);
+    forge.told(SHOP, hook, 1).await;
+    all_decided(store).await;
+    webhooks.configure(Settings { parallel: 0, ..settings() });
+    for number in 1..=3 {
+        shop.add(&format!("mimir/run_{number}"), "fix.txt", "what it mends");
+        forge.pushed();
+        assert_eq!(forge.told(SHOP, hook, 1 + number).await[number].2, 503, "{context}");
+    }
+    webhooks.configure(settings());
+    clock.advance_ms(10 * MINUTE);
+
+    let points = Failpoints::default();
+    points.arm(point, before + 1);
+    let deps = deps(store, clock.clone(), super::no_trackers(), settings());
+    let doomed = Webhooks::new(WebhooksDeps { forges: Some(forges), failpoints: points.clone(), ..deps });
+    tokio::select! {
+        at = points.died() => assert_eq!(at, point),
+        lived = doomed.catch_up() => panic!("{context}: it lives: {lived:?}"),
+    }
+    assert_eq!(forge.told(SHOP, hook, 4 + asked).await.len(), 4 + asked, "{context}");
+
+    // The next one asks for the others, and for none of them again.
+    for _ in 0..2 {
+        clock.advance_ms(10 * MINUTE);
+        webhooks.catch_up().await.expect("asked");
+        assert_eq!(forge.told(SHOP, hook, 7).await.len(), 7, "{context}");
+    }
+    let rows = all_decided(store).await;
+    let pushes = rows.iter().filter(|row| row.event == "push" && row.duplicates == 0).count();
+    assert_eq!((rows.len(), pushes), (4, 3), "{context}: {rows:?}");
 }

@@ -1,4 +1,4 @@
-//! The same three times, each time with other headers that nobody signed: one effect.
+//! The same three times, each time with other headers that nobody signed, and once more later: one effect.
 
 use futures_util::StreamExt as _;
 use mimir::clock::Clock;
@@ -61,6 +61,17 @@ async fn a_thousand_messages_that_come_three_times_have_a_thousand_effects() {
     let rows = desk.all_decided().await;
     assert_eq!(u64::try_from(rows.len()).expect("a number"), MESSAGES);
     assert!(rows.iter().all(|row| row.state == WebhookState::Decided && row.duplicates == TIMES - 1));
+    // Once more when everything was decided, as senders do who did not hear the answer.
+    let sends = (0..MESSAGES).map(|n| {
+        let webhooks = desk.webhooks.clone();
+        let (source, headers, body) = message(n, TIMES, now);
+        async move { take(&webhooks, source, headers, &body).await.is_duplicate }
+    });
+    let late: Vec<bool> = futures_util::stream::iter(sends).buffer_unordered(16).collect().await;
+    assert!(late.iter().all(|is_duplicate| *is_duplicate));
+    let rows = desk.all_decided().await;
+    assert_eq!(u64::try_from(rows.len()).expect("a number"), MESSAGES);
+    assert!(rows.iter().all(|row| row.state == WebhookState::Decided && row.duplicates == TIMES));
     let made = desk.store.read(|db| runs::newest(db, u32::MAX)).await.expect("runs");
     assert_eq!(u64::try_from(made.len()).expect("a number"), MESSAGES);
     assert!(tasks.stop(super::PATIENCE).await);

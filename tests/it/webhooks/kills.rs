@@ -1,12 +1,13 @@
 //! A gateway that is killed again and again while it is told of things: everything that it said yes to is there once,
-//! and was decided.
+//! was decided, and what followed from it came to its end; its database and its audit log are whole after each death that
+//! is looked behind.
 //!
 //! The gateway is the executable with its own database and socket. The client keeps a ledger of its own, a file that it
 //! syncs after each yes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,18 +18,27 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use mimir::audit::{Audit, HEADS_FILE};
+use mimir::client::RunList;
 use mimir::clock::{self, Clock};
 use mimir::config::Paths;
+use mimir::model::run::RunState;
 use mimir::model::secret::Secret;
 use mimir::model::webhook::WebhookState;
-use mimir::store::{OpenOptions, Store, runs, webhooks as rows};
+use mimir::store::audit_chain::KEY_FILE;
+use mimir::store::{CheckedPart, OpenOptions, Queryable as _, Store, runs, webhooks as rows};
 use mimir::supervisor::Tasks;
 use parking_lot::Mutex;
 
 use super::{SECRET, alert, sentry_headers};
 
 /// `MIMIR_TEST_WEBHOOK_KILLS` says another number.
-const KILLS: u64 = 40;
+const KILLS: u64 = 200;
+/// After so many of them the files are read to the end.
+const LOOK_EVERY: u64 = 10;
+/// What follows from a message: a run that needs nobody and nothing.
+const WORKFLOW: &str =
+    "name: noted\ndescription: Ends at once\nstages:\n  - {name: open, kind: gate, when: auto}\n";
 /// So many clients send at the same time, each this often a second: about fifty a second.
 const CLIENTS: u64 = 10;
 const PAUSE: Duration = Duration::from_millis(190);
@@ -63,8 +73,10 @@ impl Gateway {
              opencode: {{default_model: demo/demo}}\n\
              webhooks:\n  \
                sources: {{errors: {{kind: sentry, organization: acme, secret: '{SECRET}'}}}}\n  \
-               rules: [{{source: errors, workflow: sentry-fix, limit: 1000000}}]\n"
+               rules: [{{source: errors, workflow: noted, limit: 1000000}}]\n"
         );
+        at("home/.mimir/workflows");
+        std::fs::write(folder.path().join("home/.mimir/workflows/noted.yaml"), WORKFLOW).expect("written");
         std::fs::write(folder.path().join("home/.mimir/config.yaml"), config).expect("written");
         Self { folder, env, child: None }
     }
@@ -93,6 +105,41 @@ impl Gateway {
             child.kill().expect("SIGKILL");
             child.wait().expect("gone");
         }
+    }
+
+    /// As it lies there when the gateway is dead: every page, every reference and the whole chain of the audit log. A copy
+    /// is looked at, so that the next gateway finds what the killed one left.
+    async fn is_whole(&self, when: &str) {
+        let (paths, copy) = (self.paths(), tempfile::tempdir().expect("a folder"));
+        let database = paths.database();
+        for ending in ["", "-wal"] {
+            let from = PathBuf::from(format!("{}{ending}", database.display()));
+            if from.exists() {
+                std::fs::copy(from, copy.path().join(format!("mimir.db{ending}"))).expect("copied");
+            }
+        }
+        for file in [KEY_FILE, HEADS_FILE] {
+            let from = paths.home().join(file);
+            if from.exists() {
+                std::fs::copy(from, copy.path().join(file)).expect("copied");
+            }
+        }
+        let options = OpenOptions {
+            path: copy.path().join("mimir.db"),
+            key: Secret::new("ab".repeat(32)),
+            backups: copy.path().join("backups"),
+        };
+        let store = Store::open(options, Clock::system()).unwrap_or_else(|error| panic!("{when}: {error}"));
+        let read = store.check(super::PATIENCE).await.unwrap_or_else(|error| panic!("{when}: {error}"));
+        assert_eq!(read, CheckedPart::Whole, "{when}");
+        let lost = store
+            .read(|db| db.rows("PRAGMA foreign_key_check", (), |row| Ok(row.get::<_, String>(0)?)))
+            .await
+            .expect("read");
+        assert!(lost.is_empty(), "{when}: rows of {lost:?} refer to what is not there");
+        let heads = copy.path().join(HEADS_FILE);
+        let log = Audit::new(store, Clock::system(), copy.path(), heads).verify(None).await.expect("read");
+        assert!(log.ok && log.recomputed, "{when}: {log:?}");
     }
 
     fn log(&self) -> String {
@@ -201,9 +248,12 @@ async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
     for number in 0..kills {
         let dice = u64::from_le_bytes(clock::entropy::<8>());
         // Now and then before it has come up: what was left is decided then.
-        let moment = if number % 5 == 4 { 10 + dice % 150 } else { 100 + dice % 500 };
+        let moment = if number % 5 == 4 { 10 + dice % 150 } else { 100 + dice % 400 };
         tokio::time::sleep(Duration::from_millis(moment)).await;
         gateway.kill();
+        if number % LOOK_EVERY == LOOK_EVERY - 1 {
+            gateway.is_whole(&format!("after {} kills", number + 1)).await;
+        }
         gateway.start();
         if number % 5 != 3 {
             gateway.answers().await;
@@ -214,17 +264,29 @@ async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
     assert!(clients.stop(Duration::from_secs(60)).await, "clients end");
     let took = begun.elapsed();
 
-    let until = Instant::now() + super::PATIENCE;
     let client = mimir::client::GatewayClient::new(socket);
+    // As long as there are fewer and fewer, they come to their end.
+    let (mut fewest, mut until) = (usize::MAX, Instant::now() + super::PATIENCE);
     loop {
-        let open = client.webhooks(None, Some(WebhookState::Received), 1000).await.expect("a list");
-        if open.is_empty() {
+        let undecided = client.webhooks(None, Some(WebhookState::Received), 1000).await.expect("a list");
+        let open = RunList { open: true, limit: Some(1000), ..RunList::default() };
+        let open = undecided.len() + client.runs(&open).await.expect("a list").len();
+        if open == 0 {
             break;
         }
-        assert!(Instant::now() < until, "{} are not decided\n{}", open.len(), gateway.log());
+        if open < fewest {
+            (fewest, until) = (open, Instant::now() + super::PATIENCE);
+        }
+        let undecided = undecided.len();
+        assert!(
+            Instant::now() < until,
+            "{undecided} of {open} are not decided, the others go on\n{}",
+            gateway.log()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     gateway.kill();
+    gateway.is_whole("in the end").await;
     let options = OpenOptions {
         path: gateway.paths().database(),
         key: Secret::new("ab".repeat(32)),
@@ -256,5 +318,7 @@ async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
     }
     assert!(times.values().all(|count| *count == 1), "{times:?}");
     assert_eq!(made.len(), found.len(), "one run for each");
+    let unfinished: Vec<_> = made.iter().filter(|run| run.state != RunState::Succeeded).collect();
+    assert!(unfinished.is_empty(), "{unfinished:#?}");
     assert!(u64::try_from(acknowledged.len()).expect("a number") > kills, "hardly anything was taken");
 }
