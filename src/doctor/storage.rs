@@ -77,7 +77,8 @@ fn try_disk(home: &PathBuf) -> Finding {
         }
         Ok(found) => {
             if let Some(left) = space::last_files(home) {
-                let text = format!("only {left} files more can be made at {shown}, however much space is free");
+                let text =
+                    format!("only {left} files more can be made at {shown}, however much space is free");
                 return Finding::failed(text, format!("df -i {shown}; mimir frame gc --dry-run"));
             }
             let free = found.f_bavail.saturating_mul(found.f_frsize);
