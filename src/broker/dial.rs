@@ -105,22 +105,12 @@ impl Dialer {
             return connect(*address).await.map_err(unreachable);
         }
         let found = resolve(host, port).await.map_err(unreachable)?;
-        let (mut public, mut refused) = (Vec::new(), None);
-        for at in found {
-            match judge(at.ip(), &is_listed) {
-                Verdict::Fine => public.push(at),
-                bad => refused = Some((bad, at.ip())),
-            }
-        }
-        if let (true, Some((verdict, address))) = (public.is_empty(), refused) {
-            let host = host.to_owned();
-            return Err(match verdict {
-                Verdict::Ourselves => DialError::Ourselves { host, address },
-                _ => DialError::Private { host, address },
-            });
-        }
+        let fit = fit(found, &is_listed).map_err(|(verdict, address)| match verdict {
+            Verdict::Ourselves => DialError::Ourselves { host: host.to_owned(), address },
+            _ => DialError::Private { host: host.to_owned(), address },
+        })?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in public.into_iter().take(ADDRESSES) {
+        for address in fit.into_iter().take(ADDRESSES) {
             match connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
@@ -136,6 +126,25 @@ enum Verdict {
     Fine,
     Private,
     Ourselves,
+}
+
+/// Those of a name's addresses that may be dialled, in their order; when there are others alone, the last of them and why not.
+/// Nobody asks for the name again, so what it says next time changes nothing.
+fn fit(
+    found: Vec<SocketAddr>,
+    is_listed: &impl Fn(IpAddr) -> bool,
+) -> Result<Vec<SocketAddr>, (Verdict, IpAddr)> {
+    let (mut fit, mut refused) = (Vec::new(), None);
+    for at in found {
+        match judge(at.ip(), is_listed) {
+            Verdict::Fine => fit.push(at),
+            bad => refused = Some((bad, at.ip())),
+        }
+    }
+    match refused {
+        Some(refused) if fit.is_empty() => Err(refused),
+        _ => Ok(fit),
+    }
 }
 
 fn judge(ip: IpAddr, is_listed: &impl Fn(IpAddr) -> bool) -> Verdict {
@@ -328,6 +337,21 @@ mod tests {
             assert_eq!(judge(ip(never), &|_| true), Verdict::Private, "{never}");
             assert_eq!(listable(&ip(never)), "", "{never}");
         }
+    }
+
+    /// What a resolver of an attacker's answers: something of ours beside, or in the place of, an address of its own.
+    #[test]
+    fn a_name_is_dialled_at_its_public_addresses_alone() {
+        let at = |text: &str| -> SocketAddr { format!("{text}:80").parse().expect("an address") };
+        let all = |texts: &[&str]| texts.iter().map(|text| at(text)).collect::<Vec<_>>();
+        let mixed =
+            all(&["127.0.0.1", "203.0.113.9", "[::1]", "169.254.169.254", "10.0.0.1", "[2606:4700::1]"]);
+        assert_eq!(fit(mixed.clone(), &|_| false), Ok(all(&["203.0.113.9", "[2606:4700::1]"])));
+        let listed = |ip: IpAddr| ip == at("10.0.0.1").ip() || ip.is_loopback();
+        assert_eq!(fit(mixed, &listed), Ok(all(&["203.0.113.9", "10.0.0.1", "[2606:4700::1]"])));
+        let ours = all(&["10.0.0.1", "127.0.0.1"]);
+        assert_eq!(fit(ours, &|_| false), Err((Verdict::Private, at("127.0.0.1").ip())));
+        assert_eq!(fit(Vec::new(), &|_| false), Ok(Vec::new()));
     }
 
     #[test]

@@ -2,10 +2,8 @@
 //!
 //! One listener per frame, made by its engine; who calls is
 //! known by the socket alone, so there is no token to steal. A frame speaks HTTP
-//! to it: `/models/<provider>/…` are model calls, `/https/<host>/…` requests with secrets, CONNECT and absolute addresses
-//! ask for other hosts. Everything a frame sends is a stranger's.
-//! to it: `/models/<provider>/…` are model calls, `/git/<host>/<repository>/…` is git's,
-//! CONNECT and absolute addresses ask for other hosts. Everything a frame sends is a stranger's.
+//! to it: `/models/<provider>/…` are model calls, `/https/<host>/…` requests with secrets, `/git/<host>/<repository>/…` is
+//! git's, CONNECT and absolute addresses ask for other hosts. Everything a frame sends is a stranger's.
 //!
 //! Not here: keys and providers (see `models`), secrets (see `secrets`), rules of the list (see `model::allow`).
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -32,6 +33,10 @@ const FIRST_BYTE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How long it may take until TLS is agreed on.
 const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// How much of an answer is read at once, as in a tunnel. hyper would go up to 408 KiB, each time of new memory, which is
+/// more than the processor's nearer caches hold. A head must fit into it as well.
+const PIECE: usize = 64 * 1024;
 
 /// Headers between two neighbours, not for the host.
 const HOP_BY_HOP: &[HeaderName] = &[
@@ -148,7 +153,7 @@ async fn pass_on(
         false => Box::pin(outside),
         true => Box::pin(begin_tls(served, host, outside).await.map_err(|error| failed(&error))?),
     };
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(outside)).await;
+    let handshake = http1::Builder::new().max_buf_size(PIECE).handshake(TokioIo::new(outside)).await;
     let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
     let idle = served.shared.idle;
     let job: Job = Box::pin(async move {

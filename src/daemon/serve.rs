@@ -57,6 +57,7 @@ pub fn serve(options: ServeOptions) -> Result<(), Problem> {
         // Fails only for the leader of a group, which is apart already.
         let _ = rustix::process::setsid();
     }
+    leave_no_core();
     let outcome = match runtime() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(options));
@@ -71,6 +72,14 @@ pub fn serve(options: ServeOptions) -> Result<(), Problem> {
         detach::announce(Err(problem));
     }
     outcome
+}
+
+/// A crash leaves no copy of our memory on a disk: every key is in it. What we start inherits that, and may raise it.
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    // Nobody is refused to lower it.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// Few threads: a gateway waits most of the time, and each thread costs memory.

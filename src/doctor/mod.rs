@@ -4,6 +4,7 @@
 //! can be tried: a frame is run, a file is written, a port is bound. Every try
 //! has a deadline. Whatever is made for a try is removed after it.
 
+mod apart;
 mod automation;
 mod check;
 mod engine;
@@ -145,6 +146,7 @@ async fn engine_steps(subject: &Subject) -> Vec<Check> {
     let (image_check, image) = engine::image(subject).await;
     checks.push(image_check);
     checks.push(engine::frames(subject).await);
+    checks.push(apart::users(subject).await);
     match image {
         Some(image) => {
             checks.push(engine::image_age(subject, &image));

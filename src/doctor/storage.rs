@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Subject;
 use super::check::{About, Finding};
+use crate::frames::space;
 use crate::model::doctor::Check;
 use crate::model::quantity::age;
 use crate::store::{self, CheckedPart, StoreError, backup};
@@ -75,6 +76,11 @@ fn try_disk(home: &PathBuf) -> Finding {
             Finding::failed(format!("cannot ask for the space at {shown}: {error}"), format!("df -h {shown}"))
         }
         Ok(found) => {
+            if let Some(left) = space::last_files(home) {
+                let text =
+                    format!("only {left} files more can be made at {shown}, however much space is free");
+                return Finding::failed(text, format!("df -i {shown}; mimir frame gc --dry-run"));
+            }
             let free = found.f_bavail.saturating_mul(found.f_frsize);
             judge_space(free, &shown.to_string())
         }

@@ -170,6 +170,14 @@ pub enum FrameError {
         /// Bytes.
         keep: u64,
     },
+    /// The same of files, however much space is free.
+    #[error("only {left} files more can be made on the disk of {}, and an agent would take them", path.display())]
+    NoFiles {
+        /// A path on that disk.
+        path: PathBuf,
+        /// How many.
+        left: u64,
+    },
     /// The agent inside cannot be reached.
     #[error("the agent of frame {name} cannot be reached: {why}")]
     AgentUnreachable {

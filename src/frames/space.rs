@@ -17,6 +17,19 @@ pub fn free(path: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// How many files may still be made on the disk of a path, when they are nearly used up: their number is limited on most
+/// disks, and a file without contents takes one and no space.
+#[must_use]
+pub fn last_files(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    are_few(found.f_favail, found.f_files).then_some(found.f_favail)
+}
+
+/// Less than a fiftieth of all. Some file systems have as many as are wanted, and say none.
+fn are_few(left: u64, all: u64) -> bool {
+    left < all / 50
+}
+
 fn twentieth(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(found.f_blocks.saturating_mul(found.f_frsize) / 20)
@@ -41,7 +54,22 @@ impl Frames {
             if let Some(free) = free(place).filter(|free| *free < keep) {
                 return Err(FrameError::NoRoom { path: place.to_owned(), free, keep });
             }
+            if let Some(left) = last_files(place) {
+                return Err(FrameError::NoFiles { path: place.to_owned(), left });
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fiftieth_of_all_files_is_few_and_where_they_are_not_counted_nothing_is() {
+        assert!(are_few(0, 1000) && are_few(19, 1000));
+        assert!(!are_few(20, 1000) && !are_few(1000, 1000));
+        assert!(!are_few(0, 0), "btrfs says none of none");
     }
 }

@@ -116,6 +116,8 @@ impl From<FrameError> for Reply {
             FrameError::Folder { ref source, .. } if is_full(source) => disk_full(title),
             FrameError::Folder { .. } => Self(Problem::new(424, "frame.folder", title))
                 .hint("`mimir doctor` checks mimir's own folders"),
+            FrameError::NoFiles { .. } => Self(Problem::new(507, "disk.full", title))
+                .hint("remove what holds many files (`df -i`, `mimir frame gc --dry-run`), then try again"),
             FrameError::DiskFull(_) | FrameError::NoRoom { .. } => disk_full(title),
             FrameError::StoppedFor { name, .. } => Self::conflict("frame.stopped_for", title)
                 .hint(format!("when that is done, `mimir frame start {name}`")),
@@ -599,8 +601,9 @@ mod tests {
         let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let folder = FrameError::Folder { path: "/x".into(), source };
         let low = FrameError::NoRoom { path: "/x".into(), free: 1, keep: 2 };
-        for error in [folder, low, FrameError::DiskFull("/x".into()), FrameError::Store(StoreError::DiskFull)]
-        {
+        let files = FrameError::NoFiles { path: "/x".into(), left: 3 };
+        let full = FrameError::DiskFull("/x".into());
+        for error in [folder, low, files, full, FrameError::Store(StoreError::DiskFull)] {
             let Reply(problem) = error.into();
             assert_eq!((problem.status, problem.code.as_str()), (507, "disk.full"));
         }

@@ -3,11 +3,13 @@
 //! Most file systems here know no quota for a folder, so this looks: at the free space every few seconds, which costs
 //! nothing, and into the frames' own folders when it has fallen, or now and then. A frame whose folder holds more than
 //! `frames.disk` is stopped; with less than `frames.disk_free` left those are stopped whose folders grew, and when none
-//! did (the project's folder, a file without a name) those that work, and if none works, all.
+//! did (the project's folder, a file without a name) those that work, and if none works, all. The number of files that a
+//! disk can hold is looked after in the same way: files without contents take no space, and nobody else can make one then.
 //!
 //! Between two looks a disk takes what it can write in that time; `frames.disk_free` is there for that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +36,8 @@ const FELL: u64 = 128 << 20;
 const LOOK_INSIDE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// A folder that grew by that much between two looks is one that is written to.
 const GREW: u64 = 64 << 20;
+/// Or by so many files.
+const GREW_FILES: u64 = 20_000;
 /// A look into a folder ends here; what was counted until then counts.
 const LOOK_ENDS_AFTER: Duration = Duration::from_secs(20);
 
@@ -78,6 +82,7 @@ struct Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Held {
     bytes: u64,
+    files: u64,
     /// Folders that could not be read.
     unread: u64,
     /// The look ended before everything was counted.
@@ -85,6 +90,18 @@ struct Held {
 }
 
 impl Held {
+    /// By how much it grew since then, if that is much. Without an earlier look nobody knows; the next one is soon.
+    fn growth(self, before: Option<Self>) -> Option<Growth> {
+        let before = before?;
+        let (bytes, files) =
+            (self.bytes.saturating_sub(before.bytes), self.files.saturating_sub(before.files));
+        match (bytes >= GREW, files >= GREW_FILES) {
+            (true, _) => Some(Growth::Bytes(bytes)),
+            (false, true) => Some(Growth::Files(files)),
+            (false, false) => None,
+        }
+    }
+
     /// What is not known of it, if anything.
     fn unknown(self) -> Option<String> {
         match self {
@@ -100,6 +117,22 @@ impl Held {
     }
 }
 
+/// By how much a folder grew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    Bytes(u64),
+    Files(u64),
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => f.write_str(&size(*bytes)),
+            Self::Files(files) => write!(f, "{files} files"),
+        }
+    }
+}
+
 /// What is to be done about one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -109,7 +142,7 @@ enum Verdict {
     /// It holds more than it may.
     TooMuch(u64),
     /// The disk is nearly full, and it grew by that much.
-    Fills(u64),
+    Fills(Growth),
 }
 
 impl Service for DiskWatch {
@@ -149,7 +182,12 @@ impl DiskWatch {
         let deps = &self.inner.deps;
         let Some(free) = space::free(&deps.home) else { return Ok(()) };
         let config = self.inner.config.now();
-        let is_low = free < config.disk_free;
+        let last_files = space::last_files(&deps.home);
+        let is_low = free < config.disk_free || last_files.is_some();
+        let lack = match last_files {
+            Some(left) => format!("only {left} files more can be made on the disk"),
+            None => format!("only {} are free on the disk", size(free)),
+        };
         {
             let mut seen = self.inner.seen.lock();
             let fell = seen.free.is_some_and(|before| before.saturating_sub(free) >= FELL);
@@ -169,16 +207,15 @@ impl DiskWatch {
         let (mut grew, mut all_known) = (false, true);
         for frame in &running {
             let now = held.get(&frame.id).copied().unwrap_or_default();
-            let before = self.inner.seen.lock().held.get(&frame.id).map(|before| before.bytes);
+            let before = self.inner.seen.lock().held.get(&frame.id).copied();
             self.tell_unknown(frame, now).await?;
-            let now = now.bytes;
             all_known &= before.is_some();
             let verdict = judge(now, before, config.disk, is_low);
             grew |= matches!(verdict, Verdict::Fills(_) | Verdict::TooMuch(_));
-            self.act(frame, &verdict, free).await?;
+            self.act(frame, &verdict, &lack).await?;
         }
         if is_low && all_known && !grew {
-            self.stop_workers(&running, free).await?;
+            self.stop_workers(&running, &lack).await?;
         }
         let mut seen = self.inner.seen.lock();
         seen.warned.retain(|id| held.contains_key(id));
@@ -209,7 +246,7 @@ impl DiskWatch {
         self.note(frame, "disk_unknown", text).await
     }
 
-    async fn act(&self, frame: &Frame, verdict: &Verdict, free: u64) -> Result<(), FrameError> {
+    async fn act(&self, frame: &Frame, verdict: &Verdict, lack: &str) -> Result<(), FrameError> {
         let limit = size(self.inner.config.now().disk);
         let folder = self.inner.deps.frames.own_folder(&frame.id);
         let folder = folder.join("home");
@@ -241,10 +278,7 @@ impl DiskWatch {
             }
             Verdict::Fills(by) => {
                 let text = format!(
-                    "only {} are free on the disk and its own folder grew by {}: it was stopped. Make room, then \
-                     `mimir frame start {}`",
-                    size(free),
-                    size(*by),
+                    "{lack} and its own folder grew by {by}: it was stopped. Make room, then `mimir frame start {}`",
                     frame.name
                 );
                 self.stop(frame, "disk_full", text).await
@@ -253,16 +287,14 @@ impl DiskWatch {
     }
 
     /// Somebody fills the disk, and no folder shows who: whoever works may.
-    async fn stop_workers(&self, running: &[Frame], free: u64) -> Result<(), FrameError> {
+    async fn stop_workers(&self, running: &[Frame], lack: &str) -> Result<(), FrameError> {
         let all = self.inner.deps.statuses.all().await?;
         let mine = || all.iter().filter(|now| running.iter().any(|frame| frame.id == now.frame.id));
         // A program that was left running writes as well: when no agent works, it may be any of them.
         let nobody_works = mine().all(|now| now.occupied.is_none());
         for now in mine().filter(|now| nobody_works || now.occupied.is_some()) {
             let text = format!(
-                "only {} are free on the disk and nobody knows who fills it: it was stopped. Make room, then `mimir frame \
-                 start {}`",
-                size(free),
+                "{lack} and nobody knows who fills it: it was stopped. Make room, then `mimir frame start {}`",
                 now.frame.name
             );
             self.stop(&now.frame, "disk_full", text).await?;
@@ -301,19 +333,18 @@ fn writes(frame: &Frame) -> bool {
         && matches!(frame.state, FrameState::Running | FrameState::Starting)
 }
 
-fn judge(held: u64, before: Option<u64>, limit: u64, is_low: bool) -> Verdict {
-    if held > limit {
-        return Verdict::TooMuch(held);
+fn judge(held: Held, before: Option<Held>, limit: u64, is_low: bool) -> Verdict {
+    if held.bytes > limit {
+        return Verdict::TooMuch(held.bytes);
     }
-    // Without an earlier look nobody knows; the next one is soon.
-    let grew = held.saturating_sub(before.unwrap_or(held));
-    if is_low && grew >= GREW {
-        return Verdict::Fills(grew);
+    match held.growth(before) {
+        Some(growth) if is_low => Verdict::Fills(growth),
+        _ if held.bytes >= limit / 5 * 4 => Verdict::Warn(held.bytes),
+        _ => Verdict::Fine,
     }
-    if held >= limit / 5 * 4 { Verdict::Warn(held) } else { Verdict::Fine }
 }
 
-/// Bytes on the disk beneath a folder that a stranger changes meanwhile. Links are not followed, other file systems not
+/// Bytes and files on the disk beneath a folder that a stranger changes meanwhile. Links are not followed, other file systems not
 /// entered, a file with several names counts once.
 fn held_in(folder: &Path) -> Held {
     let ends_at = Instant::now() + LOOK_ENDS_AFTER;
@@ -338,6 +369,7 @@ fn held_in(folder: &Path) -> Held {
                 continue;
             }
             held.bytes = held.bytes.saturating_add(found.blocks().saturating_mul(512));
+            held.files += 1;
             if found.is_dir() {
                 folders.push(entry.path());
             }
@@ -356,20 +388,36 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
+    fn bytes(bytes: u64) -> Held {
+        Held { bytes, ..Held::default() }
+    }
+
+    fn files(files: u64) -> Held {
+        Held { files, ..Held::default() }
+    }
+
     #[test]
     fn a_frame_is_warned_at_80_percent_and_stopped_above_its_limit() {
-        assert_eq!(judge(7 * GIB, Some(7 * GIB), 10 * GIB, false), Verdict::Fine);
-        assert_eq!(judge(8 * GIB, Some(8 * GIB), 10 * GIB, false), Verdict::Warn(8 * GIB));
-        assert_eq!(judge(10 * GIB, None, 10 * GIB, false), Verdict::Warn(10 * GIB));
-        assert_eq!(judge(10 * GIB + 1, None, 10 * GIB, false), Verdict::TooMuch(10 * GIB + 1));
+        let judged = |held: u64, before| judge(bytes(held), before, 10 * GIB, false);
+        assert_eq!(judged(7 * GIB, Some(bytes(7 * GIB))), Verdict::Fine);
+        assert_eq!(judged(8 * GIB, Some(bytes(8 * GIB))), Verdict::Warn(8 * GIB));
+        assert_eq!(judged(10 * GIB, None), Verdict::Warn(10 * GIB));
+        assert_eq!(judged(10 * GIB + 1, None), Verdict::TooMuch(10 * GIB + 1));
     }
 
     #[test]
     fn on_a_full_disk_who_grows_is_stopped_and_who_does_not_is_left_alone() {
-        assert_eq!(judge(GIB, Some(GIB), 10 * GIB, true), Verdict::Fine);
-        assert_eq!(judge(2 * GIB, Some(GIB), 10 * GIB, true), Verdict::Fills(GIB));
-        assert_eq!(judge(2 * GIB, Some(GIB), 10 * GIB, false), Verdict::Fine);
-        assert_eq!(judge(2 * GIB, None, 10 * GIB, true), Verdict::Fine, "nobody knows yet whether it grew");
+        let judged = |held, before, is_low| judge(held, before, 10 * GIB, is_low);
+        let grew = Verdict::Fills(Growth::Bytes(GIB));
+        assert_eq!(judged(bytes(GIB), Some(bytes(GIB)), true), Verdict::Fine);
+        assert_eq!(judged(bytes(2 * GIB), Some(bytes(GIB)), true), grew);
+        assert_eq!(judged(bytes(2 * GIB), Some(bytes(GIB)), false), Verdict::Fine);
+        assert_eq!(judged(bytes(2 * GIB), None, true), Verdict::Fine, "nobody knows yet whether it grew");
+        // Files without contents.
+        let bomb = Verdict::Fills(Growth::Files(GREW_FILES));
+        assert_eq!(judged(files(GREW_FILES + 7), Some(files(7)), true), bomb);
+        assert_eq!(judged(files(GREW_FILES + 7), Some(files(8)), true), Verdict::Fine);
+        assert_eq!(Growth::Files(7).to_string(), "7 files");
     }
 
     #[test]
@@ -384,7 +432,8 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), home.path().join("link")).unwrap();
         let held = held_in(home.path());
         assert!(((1 << 20)..(2 << 20)).contains(&held.bytes), "{held:?}");
-        assert_eq!((held.unread, held.is_cut), (0, false));
+        // Two folders, a file with two names, a link.
+        assert_eq!((held.files, held.unread, held.is_cut), (4, 0, false));
         assert_eq!(held_in(&home.path().join("nothing")), Held::default());
     }
 

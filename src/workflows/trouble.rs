@@ -25,6 +25,7 @@ pub fn of_frame(error: FrameError) -> StageError {
         error @ (FrameError::NoFreePort(_)
         | FrameError::NameTaken(_)
         | FrameError::NoRoom { .. }
+        | FrameError::NoFiles { .. }
         | FrameError::DiskFull(_)
         | FrameError::TooSlow { .. }
         | FrameError::Failed { .. }

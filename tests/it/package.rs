@@ -41,10 +41,12 @@ fn name_of(out: &Path, ending: &str) -> String {
     names.find(|name| name.ends_with(ending)).unwrap_or_else(|| panic!("no {ending}"))
 }
 
-/// An archive as the engine saves an image of those inputs.
-fn save(folder: &Path, inputs: &str) -> std::path::PathBuf {
+/// An archive as the engine saves an image of those inputs for that processor.
+fn save(folder: &Path, inputs: &str, architecture: &str) -> std::path::PathBuf {
     fs::create_dir_all(folder).expect("made");
-    let config = serde_json::json!({"config": {"Labels": {"io.mimir.inputs": inputs}}});
+    let config = serde_json::json!({
+        "architecture": architecture, "config": {"Labels": {"io.mimir.inputs": inputs}},
+    });
     fs::write(folder.join("config.json"), config.to_string()).expect("written");
     let manifest =
         serde_json::json!([{"Config": "config.json", "RepoTags": ["localhost/mimir-frame:x"], "Layers": []}]);
@@ -70,13 +72,17 @@ fn the_image_is_packed_for_the_program_that_will_load_it_and_for_no_other() {
     let inputs = run(Command::new(&program).args(["image", "inputs"]).env("HOME", folder.path())).stdout;
     let inputs = String::from_utf8(inputs).expect("text").trim().to_owned();
 
-    let foreign = save(&folder.path().join("foreign"), &"0".repeat(64));
-    let refused = packing(&program, &out).arg("--no-man").arg("--image-archive").arg(&foreign).output();
-    let refused = refused.expect("runs");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("is not the frame image of"), "{said}");
+    let architecture = run(Command::new("dpkg").arg("--print-architecture")).stdout;
+    let architecture = String::from_utf8(architecture).expect("text").trim().to_owned();
+    for (inputs, architecture) in [("0".repeat(64), architecture.as_str()), (inputs.clone(), "s390x")] {
+        let foreign = save(&folder.path().join("foreign"), &inputs, architecture);
+        let refused = packing(&program, &out).arg("--no-man").arg("--image-archive").arg(&foreign).output();
+        let refused = refused.expect("runs");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("is not the frame image of"), "{said}");
+    }
 
-    let image = save(&folder.path().join("image"), &inputs);
+    let image = save(&folder.path().join("image"), &inputs, &architecture);
     run(packing(&program, &out).arg("--no-man").arg("--image-archive").arg(&image));
     run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&out));
     let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("sums");

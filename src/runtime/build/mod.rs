@@ -249,18 +249,36 @@ async fn from_archive(
     }
     let archive = archive.display().to_string();
     let Some(id) = existing(runner, tag, hash).await? else {
-        runner.say(&format!("{archive} holds another image; building it instead")).await;
+        let processor = std::env::consts::ARCH;
+        let text = format!("{archive} holds another image, or none for {processor}; building it instead");
+        runner.say(&text).await;
         return Ok(None);
     };
     Ok(Some((id, archive)))
 }
 
-/// The image of that tag, if its label agrees: tags can be moved.
+/// The image of that tag, if its label agrees and this machine can run it: tags can be moved, archives be another machine's.
 async fn existing(runner: &Runner<'_>, tag: &str, hash: &str) -> Result<Option<String>, BuildError> {
-    let format = r#"{{.Id}} {{index .Labels "io.mimir.inputs"}}"#;
+    let format = r#"{{.Id}} {{index .Labels "io.mimir.inputs"}} {{.Architecture}}"#;
     let Ok(told) = runner.ask(&["image", "inspect", "--format", format, tag]).await? else { return Ok(None) };
-    let (id, label) = told.trim().split_once(' ').unwrap_or_default();
-    Ok((label == hash).then(|| id.trim_start_matches("sha256:").to_owned()))
+    let mut words = told.split_whitespace();
+    let (id, label, architecture) = (words.next(), words.next(), words.next());
+    let runs_here = match (architecture, our_architecture()) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        // Nobody said it: it was made here.
+        _ => true,
+    };
+    let ours = id.filter(|_| label == Some(hash) && runs_here);
+    Ok(ours.map(|id| id.trim_start_matches("sha256:").to_owned()))
+}
+
+/// This machine's kind of processor as engines call it; none where we do not know.
+fn our_architecture() -> Option<&'static str> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some("amd64"),
+        "aarch64" => Some("arm64"),
+        _ => None,
+    }
 }
 
 fn build_arguments(

@@ -66,7 +66,8 @@ fn base_argument(calls: &str) -> &str {
 
 #[tokio::test]
 async fn an_image_of_the_same_inputs_is_not_built_again() {
-    let part = format!("'image inspect') echo '77aa {}';; tag*) ;; *) exit 9;;", inputs_hash());
+    let told = [inputs_hash(), our_architecture().unwrap_or_default().to_owned()].join(" ");
+    let part = format!("'image inspect') echo 'sha256:77aa {told}';; tag*) ;; *) exit 9;;");
     let stage = Stage::new(&part);
     let (built, _) = stage.build(None).await;
     let built = built.unwrap();
@@ -115,6 +116,19 @@ async fn an_archive_that_is_of_no_use_is_said_and_the_image_is_built() {
             |it: &BuildProgress| matches!(it, BuildProgress::Output { text } if text.contains(said));
         assert!(told.iter().any(is_said), "{told:?}");
     }
+    // One that another machine could run.
+    let part = format!(
+        "'image inspect') [ -e $0.loaded ] || exit 125; echo '77aa {} s390x';; 'image exists') ;; load*) : >$0.loaded;; \
+         {BUILDS}",
+        inputs_hash()
+    );
+    let stage = Stage::new(&part);
+    ship(&stage, &inputs_hash());
+    let (built, told) = stage.build(None).await;
+    let is_said =
+        |it: &BuildProgress| matches!(it, BuildProgress::Output { text } if text.contains("or none for"));
+    assert_eq!(built.unwrap().built, our_architecture().is_some(), "{told:?}");
+    assert_eq!(told.iter().any(is_said), our_architecture().is_some(), "{told:?}");
     // One for other inputs is not looked at.
     let stage = Stage::new(&format!("'image inspect') exit 125;; 'image exists') ;; {BUILDS}"));
     ship(&stage, &"0".repeat(64));

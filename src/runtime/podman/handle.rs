@@ -12,10 +12,10 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2};
 use rustix::io::Errno;
 
-/// What stays the same of a file or folder that is renamed: device and inode.
-pub(super) type Identity = (u64, u64);
+/// What stays the same of a file or folder that is renamed: the file system, and its number there where it keeps one.
+pub(super) type Identity = (u64, Option<u64>);
 
-/// File systems of programs: the same folder may have another number the next time.
+/// File systems of programs: the same folder may have another number the next time. The file system is the same one.
 const FUSE: u64 = 0x6573_5546;
 /// How often the kernel is asked again when somebody renames folders meanwhile.
 const TRIES: u32 = 16;
@@ -71,11 +71,11 @@ pub(super) fn open_here(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, PLACE, Mode::empty())?)
 }
 
-/// Which file or folder that is; none where this cannot be told.
-pub(super) fn identity(open: &OwnedFd) -> io::Result<Option<Identity>> {
+/// Which file or folder that is, as far as this can be told.
+pub(super) fn identity(open: &OwnedFd) -> io::Result<Identity> {
     let system = u64::try_from(fstatfs(open)?.f_type).ok();
     let found = fstat(open)?;
-    Ok((system != Some(FUSE)).then_some((found.st_dev, found.st_ino)))
+    Ok((found.st_dev, (system != Some(FUSE)).then_some(found.st_ino)))
 }
 
 pub(super) fn is_folder(open: &OwnedFd) -> io::Result<bool> {
@@ -106,8 +106,8 @@ mod tests {
         fs::create_dir_all(root.join("secret/project/deep")).expect("made");
         let elsewhere = root.join("nowhere");
         let project = root.join("around/project");
-        let before = identity(&open(&project, &elsewhere).expect("opened")).expect("told");
-        assert!(before.is_none_or(|(_, inode)| inode > 0));
+        let (_, number) = identity(&open(&project, &elsewhere).expect("opened")).expect("told");
+        assert!(number.is_none_or(|inode| inode > 0));
 
         // The folder itself, and one around it.
         fs::rename(&project, root.join("around/kept")).expect("moved");
@@ -140,6 +140,9 @@ mod tests {
         let one = of("one");
         fs::rename(root.join("one"), root.join("moved")).expect("moved");
         assert_eq!(of("moved"), one);
-        assert!(one.is_none() || of("other") != one);
+        assert!(one.1.is_none() || of("other") != one);
+        // Of another file system it is told everywhere.
+        let kernels = identity(&open(Path::new("/proc"), &root).expect("opened")).expect("told");
+        assert_ne!(kernels.0, one.0);
     }
 }

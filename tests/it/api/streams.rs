@@ -5,6 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use mimir::model::ids::RunId;
+use mimir::model::isolation::Isolation;
 use mimir::model::origin::Origin;
 use mimir::model::run::{NewRun, RunInput, RunState};
 use mimir::store::runs::{self, RunChange};
@@ -104,6 +105,37 @@ async fn a_log_has_what_was_printed_and_what_was_done() {
     assert_eq!(found.expect("the line")["source"], "opencode", "{}", answer.text);
     let none = world.get("/v1/frames/one/logs?tail=0").await;
     assert_eq!((none.status, none.text.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn doctor_names_frames_that_have_users_of_this_machine() {
+    let world = World::new().await;
+    let _ = world.frame("one").await;
+    let found = async || {
+        let answer = world.get("/v1/doctor").await.text;
+        let line = answer.lines().find(|line| line.contains(r#""id":"frames.users""#));
+        line.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    assert!(found().await.contains("0 run"), "{}", found().await);
+    let locked = Isolation {
+        host_user: 1000,
+        no_new_privileges: true,
+        filtered: true,
+        read_only_root: true,
+        interfaces: vec!["lo".to_owned()],
+        memory_bytes: Some(1),
+        pids: Some(1),
+        machines_users: Some("something is mounted in it".to_owned()),
+        ..Isolation::default()
+    };
+    world.engine.set_isolation(Some(locked));
+    assert_eq!(world.post("/v1/frames/one/start?wait=8", None).await.status, 200);
+    let told = found().await;
+    assert!(told.contains(r#""outcome":"warning""#), "{told}");
+    assert!(
+        told.contains("one (something is mounted in it)") && told.contains("mimir frame restart one"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

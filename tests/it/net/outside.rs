@@ -143,6 +143,28 @@ async fn plain_http_goes_to_the_host_that_was_checked_without_the_proxys_headers
     assert!(other.contains("403"), "what counts is the address, not the header: {other}");
 }
 
+/// Larger than every buffer on the way, so it is read, passed on and counted in pieces.
+#[tokio::test]
+async fn a_large_answer_of_plain_http_comes_whole_and_is_counted() {
+    const SIZE: usize = 3 << 20;
+    let body: String = (0..SIZE).map(|at| char::from(b'a' + u8::try_from(at % 23).unwrap_or(0))).collect();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let (address, _heard, _server) = host(format!("{head}{body}").leak()).await;
+    let world = World::new(Vec::new(), Dialer::default().pin("plain.example.org", 80, address));
+    let frame = frame(1, NetworkMode::Allow, &["plain.example.org"]);
+    world.insert(&frame).await;
+    world.open(&frame);
+    let answer = world
+        .ask(&frame, b"GET http://plain.example.org/big HTTP/1.1\r\nHost: plain.example.org\r\n\r\n")
+        .await;
+    let (told, got) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(told.starts_with("HTTP/1.1 200 OK"), "{told}");
+    assert!(got == body, "{} of {SIZE} bytes came, and not as they were sent", got.len());
+    let all = u64::try_from(head.len() + SIZE).expect("a number");
+    let counted = world.traffic(&frame, "plain.example.org", |it| it.received_bytes >= all).await;
+    assert_eq!((counted.received_bytes, counted.request_count), (all, 1), "{counted:?}");
+}
+
 #[tokio::test]
 async fn a_host_that_is_down_is_not_a_refusal() {
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");

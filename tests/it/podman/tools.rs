@@ -259,6 +259,17 @@ fn what_the_allow_list_promises_can_be_built() {
             ~/.local/bin/uv pip install -q six==1.17.0 && python -c 'import six; print(six.__version__)'",
         ),
         (
+            // As one more index, so that the pages of names are enough: some mirrors have nothing else.
+            "pypi, with poetry",
+            "pypi.org",
+            "python3 -m venv ~/p && ~/p/bin/pip install -q --no-compile poetry==2.1.4 2>&1 && \
+            mkdir -p /workspace/poem && cd /workspace/poem && \
+            printf '[project]\\nname = \"poem\"\\nversion = \"1.0.0\"\\nrequires-python = \">=3.11\"\\n\\n[tool.poetry]\\npackage-mode = false\\n\\n\
+            [[tool.poetry.source]]\\nname = \"index\"\\nurl = \"https://pypi.org/simple/\"\\npriority = \"primary\"\\n' >pyproject.toml && \
+            export POETRY_VIRTUALENVS_IN_PROJECT=true POETRY_KEYRING_ENABLED=false && ~/p/bin/poetry add -n six==1.17.0 2>&1 && \
+            .venv/bin/python -c 'import six; print(six.__version__)' | grep -x 1.17.0",
+        ),
+        (
             "debian, with apt-get and wget",
             "deb.debian.org",
             "mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial && cd /tmp/apt && \
@@ -302,9 +313,10 @@ fn reaches(url: &str) -> Result<(), String> {
     }
 }
 
-/// What each kit's own client fetches through the frame's broker, and from where.
-const FETCHED: &[(&str, &[&str], &str, &str)] = &[
+/// What each kit's own clients fetch through the frame's broker, and from where.
+const FETCHED: &[(&str, &str, &[&str], &str, &str)] = &[
     (
+        "go",
         "go",
         &[
             "https://proxy.golang.org/github.com/google/uuid/@v/v1.6.0.info",
@@ -317,13 +329,29 @@ const FETCHED: &[(&str, &[&str], &str, &str)] = &[
     ),
     (
         "java",
+        "maven",
         &["https://repo.maven.apache.org/maven2/org/hamcrest/hamcrest/2.2/hamcrest-2.2.pom"],
         "mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get -Dartifact=org.hamcrest:hamcrest:2.2 && \
          ls ~/.m2/repository/org/hamcrest/hamcrest/2.2",
         "hamcrest-2.2.jar",
     ),
     (
+        "java",
+        "gradle",
+        &[
+            "https://services.gradle.org/versions/current",
+            "https://repo.maven.apache.org/maven2/org/hamcrest/hamcrest/2.2/hamcrest-2.2.pom",
+        ],
+        "mkdir gradled && cd gradled && curl -fsSL -o gradle.zip \
+         https://services.gradle.org/distributions/gradle-8.10.2-bin.zip && unzip -q gradle.zip && \
+         printf 'plugins { id \"java\" }\\nrepositories { mavenCentral() }\\ndependencies { implementation \"org.hamcrest:hamcrest:2.2\" }\\n\
+         tasks.register(\"seen\") { def found = configurations.runtimeClasspath; doLast { println found.files*.name } }\\n' \
+         >build.gradle && touch settings.gradle && gradle-8.10.2/bin/gradle -q --no-daemon --console=plain seen",
+        "hamcrest-2.2.jar",
+    ),
+    (
         "php",
+        "composer",
         &["https://repo.packagist.org/p2/psr/log.json", "https://api.github.com/repos/php-fig/log"],
         "mkdir fetched && cd fetched && composer require -q -n psr/log:3.0.2 && \
          php -r 'require \"vendor/autoload.php\"; echo Psr\\Log\\LogLevel::ALERT;'",
@@ -331,6 +359,7 @@ const FETCHED: &[(&str, &[&str], &str, &str)] = &[
     ),
     (
         "ruby",
+        "bundler",
         &["https://index.rubygems.org/info/rainbow", "https://rubygems.org/gems/rainbow-3.1.1.gem"],
         "mkdir fetched && cd fetched && printf 'source \"https://rubygems.org\"\ngem \"rainbow\", \"3.1.1\"\n' >Gemfile && \
          bundle config set --local path gems && bundle install --quiet && \
@@ -339,6 +368,7 @@ const FETCHED: &[(&str, &[&str], &str, &str)] = &[
     ),
     (
         "rust",
+        "cargo",
         &[
             "https://index.crates.io/cf/g-/cfg-if",
             "https://static.crates.io/crates/cfg-if/cfg-if-1.0.0.crate",
@@ -416,15 +446,15 @@ fn the_kits_build_and_test_a_project() {
         let done = inside(&world, &format!("mkdir -p /workspace/{kit} && cd /workspace/{kit} && {script}"));
         assert!(done.code == 0 && done.stdout.contains(expected), "{kit}: {}\n{}", done.stdout, done.stderr);
     }
-    for (kit, urls, script, expected) in FETCHED.iter().filter(|(kit, ..)| kits.contains(kit)) {
+    for (kit, tool, urls, script, expected) in FETCHED.iter().filter(|(kit, ..)| kits.contains(kit)) {
         if let Err(why) = urls.iter().try_for_each(|url| reaches(url)) {
-            skip(&format!("what the kit {kit} fetches"), &why);
+            skip(&format!("what {tool} of the kit {kit} fetches"), &why);
             continue;
         }
         let done = inside(&world, &format!("cd /workspace/{kit} && {script}"));
         assert!(
             done.code == 0 && done.stdout.contains(expected),
-            "{kit} fetches: {}\n{}",
+            "{tool} of the kit {kit} fetches: {}\n{}",
             done.stdout,
             done.stderr
         );

@@ -171,3 +171,37 @@ async fn on_a_disk_that_is_nearly_full_no_frame_is_made_or_started() {
     world.services.frames.ask(&OWNER, &frame.name, Desired::Running).await.expect("there is room");
     said(&world, &frame.id, StatusWord::Idle).await;
 }
+
+/// A small disk that has room for a hundred files; gone with this value.
+struct FewFiles(std::path::PathBuf);
+
+impl FewFiles {
+    fn at(folder: &std::path::Path) -> Option<Self> {
+        let mount = ["-t", "tmpfs", "-o", "nr_inodes=100,mode=755", "tmpfs"];
+        let done = std::process::Command::new("mount").args(mount).arg(folder).output().ok()?;
+        done.status.success().then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for FewFiles {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_disk_that_can_hold_hardly_a_file_more_no_frame_is_made() {
+    let world = World::with(&[]).await;
+    let folder = world.machine.project("small");
+    let Some(_disk) = FewFiles::at(&folder) else {
+        return crate::podman::support::skip("a disk without files", "nothing can be mounted here");
+    };
+    let taken = (0..200).take_while(|number| std::fs::write(folder.join(number.to_string()), "").is_ok());
+    assert!((90..100).contains(&taken.count()));
+    let refused = world.create("small", false).await.expect_err("no file more");
+    assert!(refused.to_string().contains("only 0 files more can be made on the disk of"), "{refused}");
+    for number in 0..50 {
+        std::fs::remove_file(folder.join(number.to_string())).expect("removed");
+    }
+    let _ = world.create("small", false).await.expect("there is room");
+}

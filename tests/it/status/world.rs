@@ -35,7 +35,7 @@ pub struct World {
     agents: Agents,
     frames_config: FramesConfig,
     core: Tasks,
-    machine: Machine,
+    pub machine: Machine,
 }
 
 impl World {
