@@ -5,5 +5,6 @@ pub(crate) mod errors;
 mod hostile;
 mod kills;
 mod rules;
+mod shuffled;
 mod story;
 pub(crate) mod world;

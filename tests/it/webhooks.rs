@@ -12,6 +12,7 @@ mod kills;
 mod limits;
 pub mod published;
 mod samples;
+pub mod shuffled;
 pub mod tracker;
 
 use std::collections::BTreeMap;
