@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mimir::outbound::HttpClients;
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -24,7 +25,8 @@ pub struct Emulator {
     pub url: Url,
     /// `/repos/me/…`
     pub repository: String,
-    _child: Child,
+    /// It ends with this value, which may be looked at from several threads.
+    _child: Mutex<Child>,
 }
 
 impl Emulator {
@@ -36,7 +38,7 @@ impl Emulator {
             return None;
         };
         let (child, url) = run(Path::new(&folder), repository).await;
-        Some(Self { url, repository: format!("/repos/me/{repository}"), _child: child })
+        Some(Self { url, repository: format!("/repos/me/{repository}"), _child: Mutex::new(child) })
     }
 
     /// What somebody does there; it must be possible.

@@ -183,11 +183,8 @@ async fn in_whatever_order_messages_come_the_same_runs_see_to_them() {
         let mut dice = Dice::new(seed);
         let mut all = messages(Clock::system().now_ms());
         // Some come twice, and not behind each other.
-        for at in 0..all.len() {
-            if dice.below(3) == 0 {
-                all.push(all[at].clone());
-            }
-        }
+        let twice: Vec<Message> = all.iter().filter(|_| dice.below(3) == 0).cloned().collect();
+        all.extend(twice);
         dice.shuffle(&mut all);
         let order: Vec<String> = all.iter().map(|(name, ..)| name.clone()).collect();
         let at_once = if seed % 2 == 0 { 1 } else { 4 };
