@@ -6,5 +6,6 @@ mod hostile;
 mod kills;
 mod kills_aside;
 mod rules;
+mod shuffled;
 mod story;
 pub(crate) mod world;

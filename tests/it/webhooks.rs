@@ -4,13 +4,16 @@
 mod catch_up;
 mod corpus;
 mod crashes;
+pub mod documented;
 mod duplicates;
 mod full_disk;
 mod intake;
 mod kills;
 mod limits;
-mod published;
-mod tracker;
+pub mod published;
+mod samples;
+pub mod shuffled;
+pub mod tracker;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,8 +101,15 @@ pub fn tag(body: &[u8]) -> String {
     hex::encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body).as_ref())
 }
 
-/// The headers of a message of the tracker.
+/// The headers of a message of the tracker, which is as its documentation says.
 pub fn sentry_headers(resource: &str, body: &str) -> Vec<(String, String)> {
+    let wrong = documented::wrong(resource, body);
+    assert!(wrong.is_empty(), "Sentry sends no such message: {}\n{body}", wrong.join("\n"));
+    sentry_headers_of_any(resource, body)
+}
+
+/// The same for what it would not send.
+pub fn sentry_headers_of_any(resource: &str, body: &str) -> Vec<(String, String)> {
     vec![
         ("content-type".to_owned(), "application/json".to_owned()),
         ("sentry-hook-resource".to_owned(), resource.to_owned()),
@@ -130,41 +140,73 @@ pub fn standard_headers(id: &str, at_ms: u64, body: &str) -> Vec<(String, String
     ]
 }
 
-/// An alert about an event of an issue, with a stack trace.
-pub fn alert(issue: u64, event: &str) -> Value {
+/// A message of the tracker, about which it says itself that it happened.
+pub fn sentry_says(action: &str, data: &Value) -> Value {
     json!({
-        "action": "triggered",
+        "action": action, "data": data,
         "installation": {"uuid": "7a485448-a9e2-4c85-8a3c-4f44175783c9"},
         "actor": {"id": "sentry", "name": "Sentry", "type": "application"},
-        "data": {
-            "triggered_rule": "Send errors to mimir",
-            "event": {
-                "event_id": event, "issue_id": issue.to_string(), "title": "ZeroDivisionError: division by zero",
-                "culprit": "shop.cart in total", "level": "error", "platform": "python", "environment": "production",
-                "release": "shop@1.2.3", "project": 17, "fingerprint": ["{{ default }}"],
-                "web_url": format!("https://sentry.example/organizations/acme/issues/{issue}/events/{event}/"),
-                "url": format!("https://sentry.example/api/0/projects/acme/shop/events/{event}/"),
-                "tags": [["environment", "production"], ["runtime", "CPython 3.12"]],
-                "exception": {"values": [{"type": "ZeroDivisionError", "value": "division by zero", "stacktrace": {
-                    "frames": [{"filename": "shop/cart.py", "abs_path": "/app/shop/cart.py", "function": "total",
-                        "lineno": 17, "in_app": true, "context_line": "    return sum(items) / len(items)",
-                        "pre_context": ["def total(items):"], "post_context": [""]}]}}]},
-            },
-        },
     })
+}
+
+/// The same of what a person did there.
+pub fn ada_says(action: &str, data: &Value) -> Value {
+    let mut said = sentry_says(action, data);
+    said["actor"] = json!({"id": 1, "name": "Ada", "type": "user"});
+    said
+}
+
+/// An alert about an event of an issue, with a stack trace.
+pub fn alert(issue: u64, event: &str) -> Value {
+    let event = json!({
+        "event_id": event, "issue_id": issue.to_string(), "title": "ZeroDivisionError: division by zero",
+        "culprit": "shop.cart in total", "level": "error", "platform": "python", "environment": "production",
+        "release": "shop@1.2.3", "project": 17, "fingerprint": ["{{ default }}"], "type": "error", "version": "7",
+        "datetime": "2026-11-28T10:00:00.000000Z", "timestamp": 1_795_860_000.0, "received": 1_795_860_000.5,
+        "metadata": {"filename": "shop/cart.py", "type": "ZeroDivisionError", "value": "division by zero"},
+        "web_url": format!("https://sentry.example/organizations/acme/issues/{issue}/events/{event}/"),
+        "issue_url": format!("https://sentry.example/api/0/organizations/acme/issues/{issue}/"),
+        "url": format!("https://sentry.example/api/0/projects/acme/shop/events/{event}/"),
+        "tags": [["environment", "production"], ["runtime", "CPython 3.12"]],
+        "exception": {"values": [{"type": "ZeroDivisionError", "value": "division by zero", "stacktrace": {
+            "frames": [{"filename": "shop/cart.py", "abs_path": "/app/shop/cart.py", "function": "total",
+                "lineno": 17, "in_app": true, "context_line": "    return sum(items) / len(items)",
+                "pre_context": ["def total(items):"], "post_context": [""]}]}}]},
+    });
+    sentry_says("triggered", &json!({"triggered_rule": "Send errors to mimir", "event": event}))
+}
+
+/// The error of an alert, told by itself.
+pub fn error(of: &Value) -> Value {
+    sentry_says("created", &json!({"error": of["data"]["event"]}))
 }
 
 /// What became of an issue.
 pub fn issue(action: &str, id: u64) -> Value {
+    ada_says(action, &json!({"issue": issue_of(action, id)}))
+}
+
+/// An issue as messages have it, after that.
+pub fn issue_of(action: &str, id: u64) -> Value {
+    let (status, substatus) = match action {
+        "resolved" => ("resolved", Value::Null),
+        "archived" => ("ignored", json!("archived_until_escalating")),
+        "unresolved" => ("unresolved", json!("regressed")),
+        _ => ("unresolved", json!("new")),
+    };
     json!({
-        "action": action, "actor": {"id": 1, "name": "Ada", "type": "user"},
-        "installation": {"uuid": "7a485448-a9e2-4c85-8a3c-4f44175783c9"},
-        "data": {"issue": {
-            "id": id.to_string(), "shortId": format!("SHOP-{id}"), "title": "boom", "culprit": "cart", "level": "error",
-            "status": if action == "resolved" { "resolved" } else { "unresolved" }, "substatus": "new",
-            "project": {"id": "17", "slug": "shop"}, "metadata": {"type": "Error", "value": "boom"},
-            "count": "3", "firstSeen": "2026-11-28T10:00:00Z", "lastSeen": "2026-11-28T10:00:00Z",
-        }},
+        "url": format!("https://sentry.example/api/0/organizations/acme/issues/{id}/"),
+        "web_url": format!("https://acme.sentry.example/issues/{id}/"),
+        "project_url": "https://acme.sentry.example/issues/?project=17",
+        "permalink": format!("https://acme.sentry.example/issues/{id}/"),
+        "id": id.to_string(), "shareId": null, "shortId": format!("SHOP-{id}"), "title": "boom", "culprit": "cart",
+        "logger": null, "level": "error", "status": status, "statusDetails": {}, "substatus": substatus,
+        "isPublic": false, "platform": "python", "type": "error", "metadata": {"type": "Error", "value": "boom"},
+        "project": {"id": "17", "name": "Shop", "slug": "shop", "platform": "python"}, "numComments": 0,
+        "assignedTo": null, "isBookmarked": false, "isSubscribed": false, "subscriptionDetails": null, "hasSeen": false,
+        "annotations": [], "issueType": "error", "issueCategory": "error", "priority": "high", "priorityLockedAt": null,
+        "seerFixabilityScore": null, "seerAutofixLastTriggered": null, "isUnhandled": true, "count": "3", "userCount": 1,
+        "firstSeen": "2026-11-28T10:00:00Z", "lastSeen": "2026-11-28T10:00:00Z",
     })
 }
 

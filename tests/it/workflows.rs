@@ -5,6 +5,8 @@
 mod asked;
 mod asker;
 mod crashes;
+mod emulated;
+mod emulated_forge;
 mod links;
 mod mends;
 mod mends_again;

@@ -7,6 +7,7 @@
 mod api;
 mod client;
 mod described;
+pub mod emulator;
 mod gitea;
 mod github;
 mod hooks;

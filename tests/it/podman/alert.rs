@@ -13,7 +13,7 @@ use url::Url;
 use super::fix::{Shop, WHOLE, story};
 use super::support::eventually;
 use crate::forge::{CheckRun, Effects};
-use crate::pulls::errors::Errors;
+use crate::pulls::errors::{Errors, TOKEN};
 use crate::webhooks::{SECRET, alert, forge_headers, issue, sentry_headers};
 
 const SHOP: &str = "me/shop";
@@ -66,7 +66,7 @@ impl Scene {
         let mut shop = Shop::with(test, |forge| {
             format!(
                 "webhooks:\n  catch_up: off\n  sources:\n    \
-                 errors: {{kind: sentry, organization: acme, secret: '{SECRET}', url: 'http://{}', token: sntrys_secret}}\n    \
+                 errors: {{kind: sentry, organization: acme, secret: '{SECRET}', url: 'http://{}', token: {TOKEN}}}\n    \
                  forge: {{kind: github, secret: '{SECRET}'}}\n  rules:\n    \
                  - {{source: errors, on: [event_alert.triggered], level: error, environment: [production], \
                  workflow: sentry-fix, repository: '{}', budget: 5}}\n",

@@ -13,7 +13,7 @@ const MOST: usize = 300;
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// What people and programs at the forge do next, by what they see there. Says whether they did something.
-async fn people(world: &World, run: &Run) -> bool {
+pub async fn people(world: &World, run: &Run) -> bool {
     let number = world.number();
     if number == 0 {
         return false;

@@ -310,7 +310,7 @@ impl World {
             name: "errors".into(),
             url: format!("http://{}", self.errors.address).parse().expect("an address"),
             organization: "acme".into(),
-            token: Secret::new("sntrys_secret"),
+            token: Secret::new(super::errors::TOKEN),
         };
         let sentries = Sentries::new(HttpClients::default(), self.clock.clone(), vec![source]);
         let keys = vec![("the key of a provider".to_owned(), Secret::new(SECRET))];

@@ -22,7 +22,10 @@ use mimir::webhooks::{Headers, Rule, Settings, Untold, Webhooks, WebhooksDeps};
 use serde_json::json;
 
 use super::tracker::{TOKEN, Tracker};
-use super::{alert, all, all_decided, deps, open, open_at, rule, sentry_headers, service, settings, take};
+use super::{
+    alert, all, all_decided, deps, open, open_at, rule, sentry_headers, sentry_headers_of_any, service,
+    settings, take,
+};
 use crate::api::world::World;
 use crate::forge::{Forge, Trip};
 
@@ -419,7 +422,7 @@ async fn what_was_refused_is_asked_for_and_a_machine_that_slept_was_away() {
     times.pass(&webhooks, 90).await;
     let told = alert(1, "e1").to_string();
     let admission = webhooks.admit("errors").expect("it is known");
-    let unsigned = Headers::new(sentry_headers("event_alert", "something else"));
+    let unsigned = Headers::new(sentry_headers_of_any("event_alert", "something else"));
     webhooks.receive(&admission, &unsigned, told.as_bytes()).await.expect_err("not signed so");
     drop(admission);
     times.tracker.add(1, times.now() - 1_000, times.now() + MINUTE, "new");
@@ -606,7 +609,7 @@ async fn an_error_that_no_rule_is_about_does_not_swallow_the_alert_of_the_same_e
     let webhooks = service(&store, &Failpoints::default(), sentries, settings);
     tasks.run(&webhooks);
     let told = alert(7, "e7");
-    let error = json!({"action": "created", "data": {"error": told["data"]["event"]}}).to_string();
+    let error = super::error(&told).to_string();
     take(&webhooks, "errors", sentry_headers("error", &error), &error).await;
     let told = told.to_string();
     let received = take(&webhooks, "errors", sentry_headers("event_alert", &told), &told).await;

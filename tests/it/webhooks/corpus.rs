@@ -13,12 +13,12 @@ use mimir::store::runs;
 use mimir::webhooks::Headers;
 use serde_json::{Value, json};
 
-use super::{alert, all_decided, forge_headers, issue, pull, sentry_headers, settings, tag};
+use super::{all_decided, forge_headers, pull, samples, sentry_headers_of_any, settings, tag};
 use crate::api::world::World;
 use crate::podman::support::skip;
 
-/// So many of the whole messages are made here.
-const OURS: usize = 19;
+/// So many of the whole messages are made here, besides those of the tracker.
+const OTHERS: usize = 10;
 
 /// A message: its sender, what its header calls it, and its bytes.
 type Message = (&'static str, String, Vec<u8>);
@@ -29,16 +29,9 @@ fn whole() -> Vec<(&'static str, String, Value)> {
         value["repository"] = repository.clone();
         value
     };
-    let mut all = vec![
-        ("errors", "event_alert", alert(7, "e1")),
-        ("errors", "issue", issue("created", 7)),
-        ("errors", "issue", issue("resolved", 7)),
-        ("errors", "issue", issue("unresolved", 7)),
-        ("errors", "error", json!({"action": "created", "data": {"error": alert(9, "e2")["data"]["event"]}})),
-        ("errors", "seer", json!({"action": "pr_created", "data": {"group_id": 7, "run_id": 3}})),
-        ("errors", "comment", json!({"action": "created", "data": {"comment": "hello", "issue_id": 7}})),
-        ("errors", "installation", json!({"action": "deleted", "data": {"installation": {"uuid": "x"}}})),
-        ("errors", "metric_alert", json!({"action": "critical", "data": {"metric_alert": {"id": 1}}})),
+    let mut all: Vec<(&str, &str, Value)> =
+        samples::all().into_iter().map(|(resource, said)| ("errors", resource, said)).collect();
+    all.extend([
         ("forge", "ping", with(json!({"zen": "Keep it logically awesome.", "hook_id": 1}))),
         ("forge", "pull_request", pull("closed", 7)),
         ("forge", "push", with(json!({"ref": "refs/heads/main", "commits": [{"id": "a"}]}))),
@@ -77,7 +70,7 @@ fn whole() -> Vec<(&'static str, String, Value)> {
             "",
             json!({"id": "1", "title": "t", "message": "m", "level": "error", "url": "https://a.example"}),
         ),
-    ];
+    ]);
     all.extend(examples().into_iter().map(|(event, value)| ("forge", event.leak() as &str, value)));
     all.into_iter().map(|(source, event, value)| (source, event.to_owned(), value)).collect()
 }
@@ -167,7 +160,7 @@ fn headers(source: &str, event: &str, body: &[u8]) -> Vec<(String, String)> {
     let own = |name: &str, value: String| (name.to_owned(), value);
     match source {
         "errors" => {
-            let mut all = sentry_headers(event, "");
+            let mut all = sentry_headers_of_any(event, "");
             all.retain(|(name, _)| name != "sentry-hook-signature");
             all.push(own("sentry-hook-signature", tag(body)));
             all
@@ -185,10 +178,11 @@ fn headers(source: &str, event: &str, body: &[u8]) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_sent_is_no_error_of_ours_and_comes_to_an_end() {
     let mut messages: Vec<Message> = Vec::new();
+    let ours = samples::all().len() + OTHERS;
     for (number, (source, event, value)) in whole().into_iter().enumerate() {
         messages.push((source, event.clone(), value.to_string().into_bytes()));
         // Of ours every way, of the many examples every sixth, each time others.
-        let share = if number < OURS { 1 } else { 6 };
+        let share = if number < ours { 1 } else { 6 };
         let some = broken(&value).into_iter().enumerate().filter(|(way, _)| way % share == number % share);
         messages.extend(some.map(|(_, bytes)| (source, event.clone(), bytes)));
     }

@@ -9,7 +9,9 @@ use mimir::supervisor::{Service as _, Tasks};
 use mimir::webhooks::Headers;
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, alert, all, all_decided, no_trackers, open, sentry_headers, service, settings, take};
+use super::{
+    Desk, alert, all, all_decided, no_trackers, open, samples, sentry_headers, service, settings, take,
+};
 
 #[tokio::test]
 async fn whatever_the_moment_what_was_taken_is_decided_once() {
@@ -71,8 +73,8 @@ async fn what_cannot_be_decided_is_given_up_and_keeps_nobody_else_waiting() {
     let tasks = Tasks::default();
     let bad = alert(1, "e1").to_string();
     let first = take(&desk.webhooks, "errors", sentry_headers("event_alert", &bad), &bad).await;
-    let good = r#"{"action":"created","data":{"comment":"x"}}"#;
-    let second = take(&desk.webhooks, "errors", sentry_headers("comment", good), good).await;
+    let good = samples::comment("created").to_string();
+    let second = take(&desk.webhooks, "errors", sentry_headers("comment", &good), &good).await;
     // A run about it can be made, and not be named: each try fails as a whole.
     desk.store
         .write(|tx| tx.change("ALTER TABLE run_names RENAME TO run_names_gone", ()))

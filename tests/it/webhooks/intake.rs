@@ -9,7 +9,8 @@ use mimir::webhooks::{Rule, Settings};
 use serde_json::{Value, json};
 
 use super::{
-    alert, all_decided, forge_headers, issue, pull, rule, sentry_headers, settings, standard_headers,
+    alert, all_decided, forge_headers, issue, pull, rule, samples, sentry_headers, sentry_headers_of_any,
+    settings, standard_headers,
 };
 use crate::api::world::{Answer, TOKEN, World};
 
@@ -141,7 +142,7 @@ async fn what_is_refused_says_nothing_of_what_was_sent_or_of_what_there_is() {
 async fn what_is_too_large_is_refused_before_it_is_read_or_as_soon_as_it_is() {
     let world = world(Settings { body_limit: 2_000, ..settings() }).await;
     let large = json!({ "x": "y".repeat(3_000) }).to_string();
-    let refused = send(&world, "errors", &sentry_headers("event_alert", &large), &large).await;
+    let refused = send(&world, "errors", &sentry_headers_of_any("event_alert", &large), &large).await;
     assert_eq!((refused.status, refused.code()), (413, "request.too_large"));
 
     // Announced, and never sent: the answer does not wait for it.
@@ -360,7 +361,7 @@ async fn an_issue_that_is_resolved_elsewhere_wakes_its_run_and_begins_none() {
     all_decided(&world.services.store).await;
     let resolved = issue("resolved", 7).to_string();
     send(&world, "errors", &sentry_headers("issue", &resolved), &resolved).await;
-    let seer = json!({"action": "pr_created", "data": {"group_id": 7, "run_id": 1}}).to_string();
+    let seer = samples::pr_created(7).to_string();
     send(&world, "errors", &sentry_headers("seer", &seer), &seer).await;
     let rows = all_decided(&world.services.store).await;
     assert!(rows.iter().all(|row| row.state == WebhookState::Decided), "{rows:?}");

@@ -58,6 +58,30 @@ fn issue_schema() -> Value {
     })
 }
 
+/// An open issue as the API writes one alone; lists say less of it.
+pub fn written(id: &str, short_id: &str, first_ms: u64, last_ms: u64) -> Value {
+    let (first, last) = (mimir::clock::rfc3339(first_ms), mimir::clock::rfc3339(last_ms));
+    json!({
+        "id": id, "shareId": "", "shortId": short_id, "title": "it fails", "culprit": "cart in total", "logger": null,
+        "level": "error", "status": "unresolved", "statusDetails": {}, "substatus": "new", "isPublic": false,
+        "platform": "python", "priority": "high", "priorityLockedAt": null, "seerFixabilityScore": null,
+        "seerAutofixLastTriggered": null, "type": "error", "issueType": "error", "issueCategory": "error",
+        "project": {"id": "17", "name": "Shop", "slug": "shop", "platform": "python"},
+        "metadata": {"type": "Error", "value": "boom", "filename": "shop/cart.py"}, "numComments": 0,
+        "assignedTo": {"type": "team", "id": "3", "name": "shop"}, "isBookmarked": false, "isSubscribed": false,
+        "subscriptionDetails": null, "hasSeen": false, "annotations": [], "isUnhandled": true,
+        "permalink": format!("https://sentry.example/organizations/acme/issues/{id}/"), "count": "3", "userCount": 1,
+        "firstSeen": first, "lastSeen": last, "stats": {}, "lifetime": {}, "filtered": null, "sessionCount": 0,
+        "owners": {"type": "ownershipRule", "owner": "team:3", "date_added": "2026-11-28T10:00:00Z"},
+        "inbox": {"reason": 0, "reason_details": null, "date_added": "2026-11-28T10:00:00Z"}, "pluginActions": [],
+        "pluginIssues": [], "integrationIssues": [], "sentryAppIssues": [], "latestEventHasAttachments": false,
+        // Of one alone.
+        "activity": [{"id": "1", "type": "first_seen", "dateCreated": first, "user": null, "data": {}}],
+        "firstRelease": null, "lastRelease": null, "participants": [], "pluginContexts": [], "seenBy": [], "tags": [],
+        "userReportCount": 0,
+    })
+}
+
 fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     let validator = jsonschema::validator_for(schema).expect("a schema");
     let found: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
@@ -99,26 +123,9 @@ impl Tracker {
 
     /// An issue that was first and last seen then.
     pub fn add(&self, id: u64, first_ms: u64, last_ms: u64, substatus: &str) {
-        let issue = json!({
-            "id": id.to_string(), "shareId": "", "shortId": format!("SHOP-{id}"), "title": format!("boom {id}"),
-            "culprit": "cart in total", "logger": null, "level": "error", "status": "unresolved", "statusDetails": {},
-            "substatus": substatus, "isPublic": false, "platform": "python", "priority": "high", "priorityLockedAt": null,
-            "seerFixabilityScore": null, "seerAutofixLastTriggered": null, "type": "error", "issueType": "error",
-            "issueCategory": "error", "project": {"id": "17", "name": "Shop", "slug": "shop", "platform": "python"},
-            "metadata": {"type": "Error", "value": "boom", "filename": "shop/cart.py"}, "numComments": 0,
-            "assignedTo": {"type": "team", "id": "3", "name": "shop"}, "isBookmarked": false, "isSubscribed": false,
-            "subscriptionDetails": null, "hasSeen": false, "annotations": [], "isUnhandled": true,
-            "permalink": format!("https://sentry.example/organizations/acme/issues/{id}/"), "count": "3", "userCount": 1,
-            "firstSeen": mimir::clock::rfc3339(first_ms), "lastSeen": mimir::clock::rfc3339(last_ms), "stats": {},
-            "lifetime": {}, "filtered": null, "sessionCount": 0, "owners": {"type": "ownershipRule", "owner": "team:3",
-            "date_added": "2026-11-28T10:00:00Z"}, "inbox": {"reason": 0, "reason_details": null,
-            "date_added": "2026-11-28T10:00:00Z"}, "pluginActions": [], "pluginIssues": [], "integrationIssues": [],
-            "sentryAppIssues": [], "latestEventHasAttachments": false,
-            // Of one alone.
-            "activity": [{"id": "1", "type": "first_seen", "dateCreated": mimir::clock::rfc3339(first_ms), "user": null, "data": {}}],
-            "firstRelease": null, "lastRelease": null, "participants": [], "pluginContexts": [], "seenBy": [], "tags": [],
-            "userReportCount": 0,
-        });
+        let mut issue = written(&id.to_string(), &format!("SHOP-{id}"), first_ms, last_ms);
+        issue["title"] = json!(format!("boom {id}"));
+        issue["substatus"] = json!(substatus);
         fits(&issue_schema(), &issue).expect("an issue as they write it");
         self.0.lock().issues.insert(id.to_string(), issue);
     }

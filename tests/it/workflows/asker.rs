@@ -47,7 +47,7 @@ impl World {
             forge.allow(SHOP, who, right);
         }
         let (agent, agents) = (ScriptedAgent::start(), Tasks::default());
-        let machine = machine(&agent, &agents, &forge);
+        let machine = machine(&agent, &agents, forge.address);
         let folder = machine.paths.home().join("workflows");
         std::fs::create_dir_all(&folder).expect("made");
         let text =

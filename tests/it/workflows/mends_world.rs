@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::clock::Clock;
+use mimir::config::Config;
 use mimir::config::schema::{Git, GitCredential, TokenSource};
 use mimir::daemon::Resources;
 use mimir::model::git::{ForgeHost, Push, PushState, Repository};
@@ -42,7 +43,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What goes on by itself.
 const RUNNING: &[&str] = &["frames", "feeds", "queue", "timers", "pushes"];
 /// Green when the fix is whole.
-const CHECK: &str = "grep -q whole cart.txt";
+pub(super) const CHECK: &str = "grep -q whole cart.txt";
 
 /// Where the broker of each frame is reached by TCP.
 type Doors = Arc<Mutex<BTreeMap<FrameId, SocketAddr>>>;
@@ -57,6 +58,13 @@ pub struct World {
     gateway: Gateway,
     workflow: Arc<Workflow>,
     agents: Tasks,
+}
+
+/// What an agent says that found out why the cart is empty.
+pub(super) fn report() -> String {
+    let report = json!({"cause": "nothing is in the cart", "evidence": [{"file": "cart.txt", "line": 1}],
+        "confidence": 0.9, "plan": ["put it in"], "summary": "The cart is whole"});
+    report.to_string()
 }
 
 /// The stages of the story, with what the agent is wanted for in each that goes on.
@@ -88,10 +96,8 @@ impl World {
         let bare = forge.repository(SHOP);
         bare.add("main", "cart.txt", "nothing\n");
         let (agent, agents) = (ScriptedAgent::start(), Tasks::default());
-        let machine = machine(&agent, &agents, &forge);
-        let report = json!({"cause": "nothing is in the cart", "evidence": [{"file": "cart.txt", "line": 1}],
-            "confidence": 0.9, "plan": ["put it in"], "summary": "The cart is whole"});
-        let report = report.to_string();
+        let machine = machine(&agent, &agents, forge.address);
+        let report = report();
         // No report, a report; a fix that is red, and one that is not; the same after a review; once more elsewhere.
         agent.plays(["It is the database.", &report, "Done.", "Done.", "Done.", "Done.", "Done."].map(says));
         let workflow = Arc::new(Workflow {
@@ -265,8 +271,8 @@ pub fn wanted(stage: &str) -> Instructions {
     }
 }
 
-/// A machine whose frames have the agent, and do on this machine what mimir has them do.
-pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: &Forge) -> Machine {
+/// A machine whose frames have the agent, and do on this machine what mimir has them do, with a forge there.
+pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: SocketAddr) -> Machine {
     let (machine, doors) = (Machine::with(&[("frames.network", "sealed")]), Doors::default());
     let (owner, known) = (agents.clone(), doors.clone());
     machine.engine.on_start(move |started| {
@@ -285,10 +291,10 @@ pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: &Forge)
         });
         owner.spawn_once("agent", move |stop| crate::api::echo::serve(started, stop));
     });
-    let (frames, at, working) = (machine.paths.frames(), forge.address, agent.clone());
+    let (frames, working) = (machine.paths.frames(), agent.clone());
     machine.engine.on_exec(move |frame, command| {
         let door = doors.lock().get(frame).copied()?;
-        runs_here(&frames.join(frame.as_str()), door, at, &working, command)
+        runs_here(&frames.join(frame.as_str()), door, forge, &working, command)
     });
     machine
 }
@@ -312,6 +318,18 @@ pub(super) fn built(
     token: &'static str,
     running: &'static [&'static str],
 ) -> Gateway {
+    built_with(machine, agent, host, token, running, |_| ())
+}
+
+/// The same with more in the configuration.
+pub(super) fn built_with(
+    machine: &Machine,
+    agent: &Arc<ScriptedAgent>,
+    host: &str,
+    token: &'static str,
+    running: &'static [&'static str],
+    more: impl FnOnce(&mut Config),
+) -> Gateway {
     let locator = Arc::new(OneAgent(agent.clone()));
     let host = ForgeHost::parse(host).expect("a host");
     let source = TokenSource::Here(Some(Secret::new(token)));
@@ -319,6 +337,7 @@ pub(super) fn built(
     let git = Git { hosts: vec![host], credentials, refresh: Duration::from_millis(1), ..Git::default() };
     let change = move |resources: &mut Resources| {
         resources.config.git = git;
+        more(&mut resources.config);
         resources.stand_ins.locator = Some(locator);
         resources.settings.delivery = crate::agent::world::settings();
         resources.settings.feed.first_pause = Duration::from_millis(20);

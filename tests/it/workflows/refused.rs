@@ -54,7 +54,7 @@ impl World {
             "confidence": 0.9, "plan": ["put it in"], "summary": "The cart is whole"});
         // A report, and a fix; in each run behind it a fix that is red, and one that is not.
         agent.plays([&report.to_string(), "Done.", "Done.", "Done.", "Done.", "Done."].map(says));
-        let machine = machine(&agent, &agents, &forge);
+        let machine = machine(&agent, &agents, forge.address);
         let folder = machine.paths.home().join("workflows");
         std::fs::create_dir_all(&folder).expect("made");
         std::fs::write(folder.join("fix.yaml"), WORKFLOW).expect("written");

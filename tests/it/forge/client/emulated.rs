@@ -1,10 +1,6 @@
-//! An emulator of GitHub that others wrote (`scripts/emulate`), as a second opinion: what the test forge and mimir agree
-//! about might be wrong in both.
+//! mimir's client against the emulator of GitHub that others wrote.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -18,105 +14,23 @@ use mimir::model::forge::{CommentKind, MergeMethod, OpenState, ReviewState};
 use mimir::model::git::Repository;
 use mimir::model::secret::Secret;
 use mimir::outbound::HttpClients;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use reqwest::Method;
+use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::{forges, new_pull, settings, to_main};
-use crate::podman::support::skip;
+use crate::forge::TOKEN;
+use crate::forge::emulator::{ANNS, Emulator};
 
-const TOKEN: &str = "ghp_canary_of_the_emulator_0123456789";
-const ANNS: &str = "ghp_canary_of_ann_0123456789";
-
-/// A running emulator behind the place where GitHub Enterprise has its API.
-struct Emulator {
-    address: SocketAddr,
-    inside: Url,
-    _child: Child,
-    _front: JoinSet<()>,
-}
-
-impl Emulator {
-    async fn start(folder: &Path) -> Self {
-        let (child, inside) = run(folder).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut front = JoinSet::new();
-        front.spawn(pass_on(listener, inside.clone()));
-        Self { address, inside, _child: child, _front: front }
-    }
-
-    /// What somebody else does there.
-    async fn call(&self, token: &str, method: reqwest::Method, path: &str, body: Value) -> Value {
-        let url = self.inside.join(path).expect("an address");
-        let client = HttpClients::default().to(&url).expect("a client");
-        let request = client.request(method, url).bearer_auth(token).timeout(Duration::from_secs(20));
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status();
-        let value: Value = answer.json().await.expect("JSON");
-        assert!(status.is_success(), "{path}: {status} {value}");
-        value
-    }
-
-    /// A branch with a commit of its own, and its id.
-    async fn branch(&self, name: &str) -> String {
-        let text = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).expect(pointer).to_owned()
-        };
-        let (get, post) = (reqwest::Method::GET, reqwest::Method::POST);
-        let main = self.call(TOKEN, get.clone(), "/repos/me/blog/git/ref/heads/main", Value::Null).await;
-        let main = text(&main, "/object/sha");
-        let path = format!("/repos/me/blog/git/commits/{main}");
-        let tree = text(&self.call(TOKEN, get, &path, Value::Null).await, "/commit/tree/sha");
-        let commit = json!({"message": "mend it", "tree": tree, "parents": [main]});
-        let commit =
-            text(&self.call(TOKEN, post.clone(), "/repos/me/blog/git/commits", commit).await, "/sha");
-        let name = json!({"ref": format!("refs/heads/{name}"), "sha": commit});
-        self.call(TOKEN, post, "/repos/me/blog/git/refs", name).await;
-        commit
-    }
-}
-
-/// It takes a port and no other: somebody may have been faster.
-async fn run(folder: &Path) -> (Child, Url) {
-    let api = folder.join("dist/api.js");
-    for _ in 0..5 {
-        let port = {
-            let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            free.local_addr().expect("an address").port()
-        };
-        let seed = json!({
-            "tokens": {TOKEN: {"login": "me", "scopes": ["repo", "user"]}, ANNS: {"login": "ann", "scopes": ["repo"]}},
-            "github": {
-                "users": [{"login": "me", "name": "Me", "email": "me@example.org"}, {"login": "ann", "name": "Ann", "email": "ann@example.org"}],
-                "repos": [{"owner": "me", "name": "blog", "auto_init": true}],
-            },
-        });
-        let script = format!(
-            "import {{ createEmulator }} from {};\nconst it = await createEmulator({{ service: 'github', port: {port}, seed: {seed} }});\nconsole.log(it.url);",
-            json!(api.display().to_string())
-        );
-        let mut child = Command::new("node")
-            .args(["--input-type=module", "--eval", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("node");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line())
-            .await
-            .expect("it starts in time");
-        if first.expect("its first line").is_some() {
-            return (child, Url::parse(&format!("http://localhost:{port}")).expect("an address"));
-        }
-    }
-    panic!("it does not start");
+/// The emulator behind the place where GitHub Enterprise has its API.
+async fn front(emulator: &Emulator) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut front = JoinSet::new();
+    front.spawn(pass_on(listener, emulator.url.clone()));
+    (address, front)
 }
 
 /// It has no `/api/v3`, as every GitHub has that is not github.com.
@@ -156,14 +70,12 @@ async fn passed_on(to: Url, request: Request<Incoming>) -> Result<Response<Full<
 #[tokio::test]
 async fn a_pull_request_goes_its_way_at_an_emulator_of_others() {
     let test = "a_pull_request_goes_its_way_at_an_emulator_of_others";
-    let Some(folder) = std::env::var_os("MIMIR_TEST_EMULATE").filter(|path| Path::new(path).exists()) else {
-        return skip(test, "the emulator is not here: scripts/emulate fetches it");
-    };
-    let emulator = Emulator::start(Path::new(&folder)).await;
+    let Some(emulator) = Emulator::start("blog", test).await else { return };
+    let (address, _front) = front(&emulator).await;
     let source = TokenSource::Here(Some(Secret::new(TOKEN)));
-    let host = format!("github:http://{}", emulator.address);
+    let host = format!("github:http://{address}");
     let (forges, _) = forges(&host, source, settings(), &Clock::system());
-    let repository = Repository::parse(&format!("{}/me/blog", emulator.address)).expect("a repository");
+    let repository = Repository::parse(&format!("{address}/me/blog")).expect("a repository");
     let client = forges.of(&repository).await.expect("a client");
 
     let info = client.repository().await.expect("a repository");
@@ -183,9 +95,9 @@ async fn a_pull_request_goes_its_way_at_an_emulator_of_others() {
     let said = client.comment(pull.number, "Look at this.", "run-1/look").await.expect("said");
     let again = client.comment(pull.number, "Look at this.", "run-1/look").await.expect("said before");
     assert_eq!((said.id, said.kind), (again.id, CommentKind::Issue));
-    let path = format!("/repos/me/blog/pulls/{}/reviews", pull.number);
+    let path = format!("/pulls/{}/reviews", pull.number);
     let review = json!({"event": "APPROVE", "body": "Good.", "commit_id": sha});
-    emulator.call(ANNS, reqwest::Method::POST, &path, review).await;
+    emulator.of(ANNS, Method::POST, &path, review).await;
     let reviews = client.reviews(pull.number).await.expect("reviews");
     assert_eq!(reviews.len(), 1, "{reviews:?}");
     assert_eq!((reviews[0].author.as_str(), reviews[0].state), ("ann", ReviewState::Approved));
