@@ -4,6 +4,8 @@
 pub(crate) mod errors;
 mod hostile;
 mod kills;
+mod matrix;
+mod obeying;
 mod rules;
 mod story;
 pub(crate) mod world;
