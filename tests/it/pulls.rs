@@ -5,7 +5,7 @@ pub(crate) mod errors;
 mod hostile;
 mod kills;
 mod matrix;
-mod obeying;
+pub(crate) mod obeying;
 mod rules;
 mod story;
 pub(crate) mod world;

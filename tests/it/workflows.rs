@@ -8,6 +8,7 @@ mod crashes;
 mod links;
 mod mends;
 mod mends_again;
+mod mends_obeyed;
 mod mends_world;
 mod refused;
 mod rows;

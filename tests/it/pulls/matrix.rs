@@ -117,7 +117,8 @@ impl Tried {
 
     async fn audited(&self) -> Vec<String> {
         let all = self.world.store.read(|db| audit::list(db, None, 10_000)).await.expect("entries");
-        let of_people = all.into_iter().filter(|entry| !entry.principal.starts_with("service:"));
+        let is_person = |by: &str| by.starts_with("owner:") || by.starts_with("token:");
+        let of_people = all.into_iter().filter(|entry| is_person(&entry.principal));
         of_people.map(|entry| format!("{} {} {}", entry.principal, entry.action, entry.subject)).collect()
     }
 

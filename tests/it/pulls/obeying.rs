@@ -5,6 +5,9 @@
 //! (`podman/obeyed`).
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -105,6 +108,44 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Does in a clone what it says of a file.
+    pub fn leave(&self, clone: &Path) {
+        let put = |name: &str, text: &str, mode: u32| {
+            let path = made_room(clone, name);
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        };
+        match self.verb.as_str() {
+            "write" => put(&self.path, &self.text.repeat(self.times.unwrap_or(1)), 0o644),
+            "run" => put(&self.path, &self.text, 0o755),
+            "link" => symlink(&self.text, made_room(clone, &self.path)).expect("a link"),
+            "remove" => drop(made_room(clone, &self.path)),
+            "rename" => {
+                let was = fs::read_to_string(clone.join(&self.path)).unwrap_or_default();
+                let _ = made_room(clone, &self.path);
+                put(&self.text, &was, 0o644);
+            }
+            other => panic!("{}: nobody knows how to {other} in a clone", self.name),
+        }
+    }
+}
+
+/// Where something goes: nothing is there, and its folders are.
+fn made_room(clone: &Path, name: &str) -> PathBuf {
+    let path = clone.join(name);
+    let above: Vec<&Path> = path.ancestors().take_while(|at| *at != clone).collect();
+    for at in above.into_iter().rev() {
+        match fs::symlink_metadata(at) {
+            Ok(there) if there.is_dir() && at == path => fs::remove_dir_all(at).expect("removed"),
+            Ok(there) if !there.is_dir() => fs::remove_file(at).expect("removed"),
+            _ => {}
+        }
+    }
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    path
+}
+
 /// All of them.
 pub fn orders() -> Vec<Order> {
     let mut all: Vec<Order> = serde_json::from_str(ORDERS).expect("orders");
@@ -116,9 +157,16 @@ pub fn orders() -> Vec<Order> {
     all
 }
 
-/// The blog as these are tried on it: with a workflow and owners, those names of files and those messages of commits; and
-/// the run's branch on top of it. Gives that branch's commit.
+/// The blog as these are tried on it, and the run's branch on top of it. Gives that branch's commit.
 pub fn prepare(blog: &Bare, files: &[String], messages: &[String]) -> String {
+    let branch = format!("{}from refs/heads/main\n{}", commit(BRANCH, "The cart is whole"), clean());
+    let stream = format!("{}reset refs/heads/{BRANCH}\n{branch}", on_main(files, messages));
+    let _ = blog.git_with(&["fast-import", "--quiet", "--force"], stream.as_bytes());
+    blog.head(BRANCH).expect("the branch")
+}
+
+/// What `git fast-import` makes main of: a workflow and owners, those names of files and those messages of commits.
+pub fn on_main(files: &[String], messages: &[String]) -> String {
     let mut stream = format!(
         "{}from refs/heads/main^0\nM 100644 inline .github/workflows/build.yml\n{}M 100644 inline CODEOWNERS\n{}",
         commit("main", "a blog"),
@@ -131,10 +179,7 @@ pub fn prepare(blog: &Bare, files: &[String], messages: &[String]) -> String {
     for message in messages {
         stream.push_str(&commit("main", &format!("a note\n\n{message}\n")));
     }
-    let branch = format!("{}from refs/heads/main\n{}", commit(BRANCH, "The cart is whole"), clean());
-    stream.push_str(&format!("reset refs/heads/{BRANCH}\n{branch}"));
-    let _ = blog.git_with(&["fast-import", "--quiet", "--force"], stream.as_bytes());
-    blog.head(BRANCH).expect("the branch")
+    stream
 }
 
 /// What the run itself changes: a file, and a test.
@@ -161,14 +206,17 @@ fn commit(branch: &str, message: &str) -> String {
 /// messages of commits.
 fn read(blog: &Bare, run: &Run, wanted: &Instructions) -> Vec<Order> {
     let said = wanted.evidence.iter().chain(&run.input.evidence).map(|it| it.text.clone());
-    let mut commands: Vec<String> = said.flat_map(|text| instructions(&text)).collect();
-    commands.extend(instructions(&blog.git(&["log", "--format=%B", BRANCH])));
-    let names = blog.git(&["ls-tree", "-r", "--name-only", "main"]);
+    let said: Vec<String> = said.chain([blog.git(&["log", "--format=%B", BRANCH])]).collect();
+    found(&said, &blog.git(&["ls-tree", "-r", "--name-only", "main"]))
+}
+
+/// The orders in these texts, and in these names of files.
+pub fn found(texts: &[String], names: &str) -> Vec<Order> {
+    let mut commands: Vec<String> = texts.iter().flat_map(|text| instructions(text)).collect();
     let hidden = names.lines().filter_map(|name| name.strip_prefix(FILE));
-    let hidden = hidden.filter_map(|name| String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok());
-    commands.extend(hidden);
-    let orders = commands.iter().filter_map(|command| command.strip_prefix(VERB));
-    orders.filter_map(|order| serde_json::from_str(order).ok()).collect()
+    commands.extend(hidden.filter_map(|name| String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()));
+    let orders = commands.iter().filter_map(|command| command.split_once(VERB));
+    orders.filter_map(|(_, order)| serde_json::from_str(order).ok()).collect()
 }
 
 /// Does those of these numbers that it finds, and notes which they were. Everything else of the branch is as it should be.
