@@ -133,7 +133,8 @@ async fn what_opencode_itself_writes_into_a_project_is_told_while_the_frame_runs
     // The agent begins anew, by itself.
     world.frames.stands(&frame.id);
     world.until("it is told", || async { !told().await.is_empty() }, &frame.id).await;
-    let [text] = &told().await[..] else { panic!("told more than once") };
+    let all = told().await;
+    let [text] = &all[..] else { panic!("told more than once: {all:#?}") };
     for part in [
         ".opencode/node_modules",
         "changed since somebody trusted it",
