@@ -238,6 +238,7 @@ pub(super) async fn run(feeds: &Inner, feed: &Feed) {
                 delays.reset();
                 heads = std::iter::once(LATER_HEADS[0]).chain(LATER_HEADS.into_iter().cycle());
                 let connection = feed.stands(feeds.deps.clock.now_ms());
+                feeds.deps.locator.stands(&feed.frame);
                 let mut intake = Intake::new(Instant::now());
                 let mut is_flooding = false;
                 loop {

@@ -71,8 +71,16 @@ impl Forge {
     /// # Errors
     /// See [`ForgeError`]; [`ForgeError::Refused`] when the branch is not there or has nothing new.
     pub async fn open_pull(&self, new: &NewPull) -> Result<PullRequest, ForgeError> {
+        Ok(self.open_or_find_pull(new).await?.0)
+    }
+
+    /// The same, and whether this call opened it. One whose answer is lost is found by the next call, which did not.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_or_find_pull(&self, new: &NewPull) -> Result<(PullRequest, bool), ForgeError> {
         if let Some(open) = self.open_as(new).await? {
-            return Ok(open);
+            return Ok((open, false));
         }
         let transport = self.transport();
         let call = |is_draft: bool| {
@@ -91,13 +99,13 @@ impl Forge {
             answer = transport.send(&call(false)).await?;
         }
         if answer.is_fine() {
-            return received::pull(&answer.value()?);
+            return Ok((received::pull(&answer.value()?)?, true));
         }
         // Somebody else was faster, or we were, and did not hear of it.
         if matches!(answer.status, 409 | 422)
             && let Some(open) = self.open_as(new).await?
         {
-            return Ok(open);
+            return Ok((open, false));
         }
         Err(transport.no(&answer))
     }
@@ -220,5 +228,33 @@ impl Forge {
             return Ok(());
         }
         self.change_pull(number, json!({"state": "closed"})).await.map(drop)
+    }
+
+    /// Who closed it last; none where the forge does not tell.
+    ///
+    /// # Errors
+    /// See [`ForgeError`].
+    pub async fn closed_by(&self, number: u64) -> Result<Option<String>, ForgeError> {
+        let n = number.to_string();
+        let what = format!("who closed pull request {number}");
+        let told = match self.transport().kind {
+            ForgeKind::Github => {
+                let call = Call::get(self.at(&["issues", &n]), what);
+                let said = self.transport().value(&call).await;
+                said.map(|said| Json::of(&said).at("/closed_by/login").some_text())
+            }
+            // It says so in the list of all that happened, the oldest first.
+            ForgeKind::Gitea => {
+                let all = self.all(Call::get(self.at(&["issues", &n, "timeline"]), what)).await;
+                all.map(|all| {
+                    let close = all.iter().rev().map(Json::of).find(|it| it.at("/type").text() == "close")?;
+                    close.at("/user/login").some_text()
+                })
+            }
+        };
+        match told {
+            Err(ForgeError::Auth(_) | ForgeError::NotFound(_) | ForgeError::TooMuch(_)) => Ok(None),
+            told => told,
+        }
     }
 }

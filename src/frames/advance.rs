@@ -121,6 +121,7 @@ impl Driver {
                     tmux::reap_views(self.inner.deps.runtime.as_ref(), &self.id).await;
                 }
                 self.tell_of_memory(frame, seen).await?;
+                self.tell_of_changes(frame).await?;
                 self.recycle_if_asked(frame).await?;
                 match self.look_after_agent(frame).await? {
                     None => {

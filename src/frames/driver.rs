@@ -6,6 +6,7 @@
 //! Not here: what it does in a pass (see `advance`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -48,6 +49,8 @@ pub(super) struct Handle {
     last_output: Mutex<Option<Instant>>,
     /// When its event stream brought a heartbeat last.
     last_beat: Mutex<Option<Instant>>,
+    /// Whether that stream began since somebody looked: its agent may have begun anew.
+    has_new_stream: AtomicBool,
     /// Kept between two passes.
     memory: Mutex<Option<Memory>>,
 }
@@ -61,6 +64,16 @@ impl Handle {
     /// Its heart beats.
     pub(super) fn note_beat(&self) {
         *self.last_beat.lock() = Some(Instant::now());
+    }
+
+    /// Its event stream stands anew.
+    pub(super) fn note_stream(&self) {
+        self.has_new_stream.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does since this was asked last.
+    pub(super) fn takes_new_stream(&self) -> bool {
+        self.has_new_stream.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it beat within that time.
@@ -99,6 +112,8 @@ pub(super) struct Memory {
     pub(super) was_warm: bool,
     /// What was noted about whose its users are.
     pub(super) told_of_users: Option<String>,
+    /// When its project was last compared with the one that somebody trusted, while it runs.
+    pub(super) compared_at: Option<Instant>,
     /// What has shown itself of a starting frame.
     pub(super) readiness: ReadinessProbe,
     /// The end that was counted last: container and when its run began.
@@ -129,6 +144,7 @@ impl Memory {
             kept_apart: false,
             was_warm: false,
             told_of_users: None,
+            compared_at: None,
             readiness: ReadinessProbe::default(),
             counted_end: None,
             not_before: None,

@@ -44,6 +44,9 @@ pub trait AgentLocator: Send + Sync {
     /// The frame's event stream brought a heartbeat: the agent's process lives, whatever else it does.
     fn beats(&self, _frame: &FrameId) {}
 
+    /// The frame's event stream stands, for the first time or again: its agent may have begun anew.
+    fn stands(&self, _frame: &FrameId) {}
+
     /// Whether somebody outside may have just done something in the frame past us: at its terminal, with a command,
     /// or through its own API. `true` where nobody can know.
     fn is_attended(&self, _frame: &FrameId) -> bool {
@@ -76,6 +79,13 @@ impl AgentLocator for Frames {
     fn beats(&self, frame: &FrameId) {
         if let Some(handle) = self.inner.drivers.get(frame) {
             handle.note_beat();
+        }
+    }
+
+    fn stands(&self, frame: &FrameId) {
+        if let Some(handle) = self.inner.drivers.get(frame) {
+            handle.note_stream();
+            self.inner.wake_driver(frame);
         }
     }
 

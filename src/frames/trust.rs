@@ -1,9 +1,13 @@
 //! Whether a frame obeys what its project brings, and people's yes and no to that.
 //!
 //! Decided once for each start, before the agent runs. When the agent alone begins again inside, the frame itself compares
-//! (`project_bound`): what is not the same by then is left out until the next start.
+//! (`project_bound`): what is not the same by then is left out until the next start. opencode itself writes into a project that
+//! it obeys: it installs the package of its plugins into `.opencode`, and moves keys of its settings into `tui.json`. Both can
+//! run code, so nobody tells them from what an agent plants there: they are a change like others, and are told as soon as they
+//! are seen.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::driver::Driver;
 use super::error::FrameError;
@@ -56,6 +60,10 @@ pub(super) enum Obeys {
 
 /// The notes on a project that is not the one that was trusted any more.
 const CHANGED: &str = "project_changed";
+/// So many notes are looked at for one that says the same.
+const NOTES: u32 = 200;
+/// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
+const COMPARED_EVERY: Duration = Duration::from_secs(60);
 
 impl Frames {
     /// What is in a folder and whether frames obey it.
@@ -187,18 +195,44 @@ impl Driver {
         self.note(CHANGED, text).await
     }
 
-    /// Its agent began again, and the frame has compared: says what it left out, unless this start said so already.
+    /// A project may become another one while its frame runs. That is told when it is seen, and not when somebody misses what
+    /// the next agent inside leaves out.
+    pub(super) async fn tell_of_changes(&mut self, frame: &Frame) -> Result<(), FrameError> {
+        let has_new_stream = self.handle.takes_new_stream();
+        let is_due = self.memory.compared_at.is_none_or(|at| at.elapsed() >= COMPARED_EVERY);
+        if !is_due && !has_new_stream {
+            return Ok(());
+        }
+        self.memory.compared_at = Some(Instant::now());
+        self.tell_left_out_since(frame).await
+    }
+
+    /// What an agent that begins anew inside leaves out, or has left out, unless that was told since somebody said yes.
     pub(super) async fn tell_left_out_since(&self, frame: &Frame) -> Result<(), FrameError> {
         if frame.is_throwaway() || self.trusts_all(frame) {
             return Ok(());
         }
+        let (store, path) = (&self.inner.deps.store, frame.workspace.clone());
+        let Some(yes) = store.read(move |db| trusted_folders::find(db, &path)).await? else { return Ok(()) };
         let standing = self.inner.standing(&frame.workspace).await?;
         if standing.trust != Trust::Changed {
             return Ok(());
         }
-        let (id, since) = (self.id.clone(), frame.state_changed_at);
-        let told = self.inner.deps.store.read(move |db| frames::notes_since(db, &id, CHANGED, since)).await?;
-        if told == 0 { self.tell_changed(frame, &standing).await } else { Ok(()) }
+        let (id, files) = (self.id.clone(), standing.changed_in_words());
+        let notes = store.read(move |db| frames::notes(db, &id, NOTES)).await?;
+        let is_told = notes
+            .iter()
+            .any(|note| note.code == CHANGED && note.at >= yes.trusted_at && note.text.contains(&files));
+        if is_told {
+            return Ok(());
+        }
+        let text = format!(
+            "an agent that begins anew does not obey its project: {files} changed since somebody trusted it; \
+             `mimir projects trust {}` shows what is there now and asks, and `mimir frame restart {}` then begins with it",
+            crate::model::shell::quoted(&frame.workspace),
+            frame.name
+        );
+        self.note(CHANGED, text).await
     }
 
     /// Whether the frame's image can be told to leave a project out. Older ones run its plugins all the same.

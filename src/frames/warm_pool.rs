@@ -27,8 +27,10 @@ use crate::store::frames::{self, NewFrame};
 use crate::store::{approvals, warm_frames};
 use crate::supervisor::keyed::Next;
 
-/// How long one may take to go whose ports somebody needs.
+/// How long those may take to go whose ports somebody needs, after the last one of them was asked to.
 const GOES_WITHIN: Duration = Duration::from_secs(20);
+/// After so long the next one is asked to go as well: the engine may be stuck with the one before.
+const GOES_SOON: Duration = Duration::from_secs(2);
 
 /// What a look at what is kept goes by; asked once for all of them.
 #[derive(Default)]
@@ -257,19 +259,26 @@ impl Inner {
         Ok(())
     }
 
-    /// Has the newest of them go, and waits until it is gone. Says whether one went, or became somebody's.
+    /// Has the newest of them go, and waits until one of them is gone. One whose removal is stuck holds nobody up: then the
+    /// next one goes too. Says whether one went, or became somebody's.
     pub(super) async fn a_warm_one_makes_way(self: &Arc<Self>) -> Result<bool, FrameError> {
-        let rows = self.deps.store.read(|db| frames::list_warm(db)).await?;
-        let goes_already = rows.iter().find(|row| row.desired == Desired::Removed);
-        let Some(row) = goes_already.or_else(|| rows.last()) else { return Ok(false) };
-        self.give_up_warm(row, Why::Unneeded("somebody needs its ports")).await?;
-        let end = Instant::now() + GOES_WITHIN;
-        while self.row(&row.id).await?.is_some_and(|row| row.warm.is_some()) {
-            if Instant::now() >= end {
-                return Ok(false);
+        let before = self.deps.store.read(|db| frames::list_warm(db)).await?;
+        let mut asked_at = before.iter().any(|row| row.desired == Desired::Removed).then(Instant::now);
+        loop {
+            let rows = self.deps.store.read(|db| frames::list_warm(db)).await?;
+            if before.iter().any(|was| !rows.iter().any(|row| row.id == was.id)) {
+                return Ok(true);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            let next = rows.iter().rfind(|row| row.desired != Desired::Removed);
+            let waited = asked_at.map_or(GOES_WITHIN, |at| at.elapsed());
+            match next {
+                Some(row) if waited >= GOES_SOON => {
+                    self.give_up_warm(row, Why::Unneeded("somebody needs its ports")).await?;
+                    asked_at = Some(Instant::now());
+                }
+                None if waited >= GOES_WITHIN => return Ok(false),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
         }
-        Ok(true)
     }
 }

@@ -13,6 +13,7 @@ use crate::model::ids::FrameId;
 /// Files in a home, by how their names begin. The last one goes last: by these a home is known that was half removed.
 const FILES: &[&str] = &[
     ".doctor",
+    "images.made",
     "known_gateways",
     "gateway.err",
     "gateway.log",

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::item::{Action, Item, Kind};
-use crate::runtime::build::{BASE_NAME, IMAGE_NAME, PROJECT_IMAGE, is_of_our_recipe};
+use crate::runtime::build::{BASE_NAME, IMAGE_NAME, LABEL_PROJECT, PROJECT_IMAGE, is_of_our_recipe};
 use crate::runtime::podman::IMAGE_LABEL;
+
+/// What a frame image says in the place of a project's recipe; whatever anybody builds on one says so too.
+const NO_PROJECT: &str = "left-out";
 
 /// An image, as the engine lists it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,6 +33,26 @@ impl Image {
 
     fn has_label(&self) -> bool {
         self.labels.as_ref().is_some_and(|labels| labels.contains_key(IMAGE_LABEL))
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Whether it has a name that mimir gives, and the label that goes with it: anybody can give a name.
+    fn is_as_made(&self) -> bool {
+        let fits = |name: &String| match name.rsplit_once(':') {
+            Some((IMAGE_NAME, tag)) => {
+                self.label(IMAGE_LABEL).is_some_and(|inputs| tag == "latest" || inputs.starts_with(tag))
+            }
+            Some((PROJECT_IMAGE, _)) => self.label(LABEL_PROJECT).is_some_and(|recipe| recipe != NO_PROJECT),
+            _ => false,
+        };
+        self.our_names().iter().any(fits)
+    }
+
+    fn is_base(&self) -> bool {
+        self.our_names().iter().any(|name| name.starts_with(BASE_NAME))
     }
 
     fn has_name(&self) -> bool {
@@ -58,17 +81,35 @@ pub(super) struct Decision {
     pub(super) stays: Vec<String>,
 }
 
+/// What this home made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Made {
+    /// The images that were noted; none when none ever was: then it is by their labels, unless there are others.
+    pub(super) ids: Option<BTreeSet<String>>,
+    /// Whether there is another home, whose they may be.
+    pub(super) are_others: bool,
+}
+
+impl Made {
+    fn has(&self, image: &Image) -> bool {
+        match &self.ids {
+            Some(ids) => ids.contains(image.id.trim_start_matches("sha256:")),
+            None => !self.are_others && image.is_as_made(),
+        }
+    }
+}
+
 /// The ids of the images that are ours.
-pub(super) fn ids_of_ours(images: &[Image]) -> BTreeSet<&str> {
+pub(super) fn ids_of_ours<'a>(images: &'a [Image], made: &Made) -> BTreeSet<&'a str> {
     let by_id: BTreeMap<&str, &Image> = images.iter().map(|image| (image.id.as_str(), image)).collect();
-    ours(images, &|image: &Image| by_id.get(image.parent_id.as_str()).copied())
+    ours(images, made, &|image: &Image| by_id.get(image.parent_id.as_str()).copied())
 }
 
 /// `used` says which images containers are made from that stay.
-pub(super) fn decide(images: &[Image], used: &BTreeMap<String, String>) -> Decision {
+pub(super) fn decide(images: &[Image], made: &Made, used: &BTreeMap<String, String>) -> Decision {
     let by_id: BTreeMap<&str, &Image> = images.iter().map(|image| (image.id.as_str(), image)).collect();
     let parent = |image: &Image| by_id.get(image.parent_id.as_str()).copied();
-    let ours = ours(images, &parent);
+    let ours = ours(images, made, &parent);
 
     let mut decision = Decision::default();
     // What somebody else's container or image stands on stays with it.
@@ -78,10 +119,16 @@ pub(super) fn decide(images: &[Image], used: &BTreeMap<String, String>) -> Decis
         let (named, our_names) = (image.names().count(), image.our_names());
         let user = used.get(&image.id);
         let stays = match user {
-            Some(user) if is_ours => Some(format!("image {}: {user} is made from it", shown(image))),
+            Some(user) if is_ours || !our_names.is_empty() => {
+                Some(format!("image {}: {user} is made from it", shown(image)))
+            }
             None if is_ours && named > our_names.len() => {
                 Some(format!("image {}: it has a name that mimir did not give it", shown(image)))
             }
+            None if !is_ours && !our_names.is_empty() => Some(format!(
+                "image {}: it has a name of mimir's, and this home did not make it",
+                shown(image)
+            )),
             _ => None,
         };
         let is_kept = user.is_some() || stays.is_some() || !is_ours;
@@ -110,13 +157,19 @@ pub(super) fn decide(images: &[Image], used: &BTreeMap<String, String>) -> Decis
     decision
 }
 
-/// Ours by name; without a name, by label, by the recipe, or because one that is ours stands on it or it on one.
-fn ours<'a>(images: &'a [Image], parent: &impl Fn(&Image) -> Option<&'a Image>) -> BTreeSet<&'a str> {
+/// Ours because this home made it; without a name, because one that is ours stands on it or it on one. What builds left of
+/// which nobody knows whose it is goes with the last home: by its label or the recipe.
+fn ours<'a>(
+    images: &'a [Image],
+    made: &Made,
+    parent: &impl Fn(&Image) -> Option<&'a Image>,
+) -> BTreeSet<&'a str> {
     let is_nameless = |image: &Image| !image.has_name();
-    let by_itself = |image: &&Image| {
-        !image.our_names().is_empty()
-            || (is_nameless(image) && (image.has_label() || is_of_our_recipe(&image.made_by)))
+    let is_last = !made.are_others && !images.iter().any(|image| image.is_as_made() && !made.has(image));
+    let is_left = |image: &Image| {
+        is_last && is_nameless(image) && (image.has_label() || is_of_our_recipe(&image.made_by))
     };
+    let by_itself = |image: &&Image| made.has(image) || is_left(image);
     let mut ours: BTreeSet<&str> = images.iter().filter(by_itself).map(|image| image.id.as_str()).collect();
     loop {
         let before = ours.len();
@@ -126,7 +179,8 @@ fn ours<'a>(images: &'a [Image], parent: &impl Fn(&Image) -> Option<&'a Image>) 
                 ours.insert(&image.id);
             }
             // One that was fetched or imported stands on nothing, and is whoever's who named it.
-            if ours.contains(image.id.as_str()) && is_nameless(below) && !below.parent_id.is_empty() {
+            let is_step = is_nameless(below) && !below.parent_id.is_empty();
+            if ours.contains(image.id.as_str()) && (is_step || below.is_base()) {
                 ours.insert(&below.id);
             }
         }
@@ -149,7 +203,9 @@ mod tests {
     use super::*;
 
     fn image(id: &str, parent: &str, names: &[&str], labelled: bool, size: u64) -> Image {
-        let labels = [(IMAGE_LABEL.to_owned(), "x".to_owned())];
+        let project = if id == "project" { "0123456789abcdef" } else { NO_PROJECT };
+        let labels =
+            [(IMAGE_LABEL.to_owned(), "abcdef".to_owned()), (LABEL_PROJECT.to_owned(), project.to_owned())];
         Image {
             id: id.into(),
             parent_id: parent.into(),
@@ -182,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_a_build_made_goes_and_what_others_have_stays() {
-        let decision = decide(&machine(), &BTreeMap::new());
+        let decision = decide(&machine(), &Made::default(), &BTreeMap::new());
         assert_eq!(
             gone(&decision),
             [
@@ -200,7 +256,7 @@ mod tests {
     #[test]
     fn an_image_that_a_container_of_another_home_is_made_from_stays_with_what_it_stands_on() {
         let used = BTreeMap::from([("frame".to_owned(), "mimir-frm_x of another home".to_owned())]);
-        let decision = decide(&machine(), &used);
+        let decision = decide(&machine(), &Made::default(), &used);
         let left: Vec<&str> = gone(&decision).into_iter().map(|(what, _)| what).collect();
         assert_eq!(left, ["localhost/mimir-project:go", "old", "stage"]);
         assert_eq!(decision.stays.len(), 1, "{decision:?}");
@@ -212,9 +268,39 @@ mod tests {
         let mut images = machine();
         images.push(image("mine", "frame", &["localhost/mine:1"], true, 300));
         images[4].names = Some(vec!["localhost/mimir-project:go".into(), "localhost/kept:1".into()]);
-        let decision = decide(&images, &BTreeMap::new());
+        let decision = decide(&images, &Made::default(), &BTreeMap::new());
         let left: Vec<&str> = gone(&decision).into_iter().map(|(what, _)| what).collect();
         assert_eq!(left, ["old", "stage"], "the frame image carries both");
         assert_eq!(decision.stays.len(), 1, "{decision:?}");
+    }
+
+    /// Whatever it is called: what another home made, or a person.
+    #[test]
+    fn what_this_home_did_not_make_stays_whatever_its_name() {
+        let made = |ids: &[&str]| Made {
+            ids: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+            are_others: false,
+        };
+        let gone_of = |images: &[Image], made: &Made| {
+            let decision = decide(images, made, &BTreeMap::new());
+            let gone: Vec<String> = gone(&decision).into_iter().map(|(what, _)| what.to_owned()).collect();
+            (gone, decision.stays.join("\n"))
+        };
+        let (gone, stays) = gone_of(&machine(), &made(&["project"]));
+        assert_eq!(gone, ["localhost/mimir-project:go"]);
+        assert!(
+            stays.contains("mimir-frame:latest") && stays.contains("this home did not make it"),
+            "{stays}"
+        );
+        // Nothing was noted, and there is another home: then nobody knows.
+        let (gone, _) = gone_of(&machine(), &Made { ids: None, are_others: true });
+        assert_eq!(gone, [""; 0]);
+        // A person's own: with a name of mimir's and without its label, or built on a frame image.
+        let mut images = machine();
+        images.push(image("named", "debian", &["localhost/mimir-project:mine"], false, 99));
+        images.push(image("built", "frame", &["localhost/mimir-project:theirs"], true, 170));
+        let (gone, stays) = gone_of(&images, &Made::default());
+        assert!(!gone.iter().any(|what| what.contains("mine") || what.contains("theirs")), "{gone:?}");
+        assert!(stays.contains("mimir-project:mine") && stays.contains("mimir-project:theirs"), "{stays}");
     }
 }

@@ -14,10 +14,12 @@ mod item;
 mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 pub use item::{Item, Kind, Place, Survey};
 
+use crate::runtime::build::{MADE, read_made};
 use item::Action;
 
 /// Why nothing is removed at all.
@@ -77,8 +79,13 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
     survey.stays.extend(projects.iter().map(|folder| format!("the project in {folder}")));
     survey.items.extend(sorted.ours.iter().map(|container| container.item(Kind::Container)));
     let images = engine::images(podman).await.map_err(Refused::Engine)?;
+    let made = images::Made {
+        ids: read_made(&place.home.join(MADE)).unwrap_or_else(|_| Some(BTreeSet::new())),
+        are_others: sorted.others.iter().any(engine::Container::is_of_mimir)
+            || system::is_another_usual(place),
+    };
     // Others build here as well, and work for hours in what the engine does not know.
-    let mine = images::ids_of_ours(&images);
+    let mine = images::ids_of_ours(&images, &made);
     let (left, foreign): (Vec<_>, Vec<_>) = sorted.left.into_iter().partition(|it| mine.contains(it.image()));
     survey.items.extend(left.iter().map(|container| container.item(Kind::Build)));
     let others: Vec<engine::Container> = sorted.others.into_iter().chain(foreign).collect();
@@ -91,7 +98,7 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
             (container.image().to_owned(), format!("container {who}{of}"))
         })
         .collect();
-    let decision = images::decide(&images, &used);
+    let decision = images::decide(&images, &made, &used);
     let uses_store = !others.is_empty() || decision.goes.len() < images.len();
     survey.items.extend(decision.goes);
     survey.stays.extend(decision.stays);
@@ -130,7 +137,9 @@ fn runtime_folders(place: &Place) -> Vec<PathBuf> {
     let name = place.runtime.file_name().unwrap_or_default();
     let of_tmp = Path::new("/tmp").join(format!("mimir-{}", place.uid)).join(name);
     let mut folders = vec![place.runtime.clone()];
-    folders.extend((of_tmp != place.runtime).then_some(of_tmp));
+    // Anybody can make a folder there.
+    let is_own = std::fs::symlink_metadata(&of_tmp).is_ok_and(|found| found.uid() == place.uid);
+    folders.extend((of_tmp != place.runtime && is_own).then_some(of_tmp));
     folders.into_iter().filter(|folder| files::is_folder(folder)).collect()
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::files;
 use super::item::{Action, Item, Kind, Place, Survey};
 use crate::model::quantity::size;
+use crate::runtime::build::LABEL_PROJECT;
 
 /// What setup writes for a user without a store, byte for byte.
 const STORAGE: &str = "[storage]\ndriver = \"overlay\"\n";
@@ -64,6 +65,11 @@ fn usual_home_is_used(place: &Place) -> bool {
     place.of_user(".mimir").is_some_and(|usual| files::has_mark(&usual))
 }
 
+/// Whether another home is the one that is used where nothing names one.
+pub(super) fn is_another_usual(place: &Place) -> bool {
+    !is_usual(place) && usual_home_is_used(place)
+}
+
 /// Ends what the unit runs and forgets it. Without systemd only the files go.
 pub(super) fn remove_unit(place: &Place, file: Option<&Path>, link: &Path) -> Result<(), String> {
     systemctl(place, &["disable", "--now", "mimir.service"]);
@@ -113,7 +119,7 @@ pub(super) fn files(place: &Place, uses_store: bool, others: bool, survey: &mut 
 
 /// What setup changed for other programs too, and what only who works on mimir has: named, not taken.
 fn shared(place: &Place, survey: &mut Survey) {
-    let another_is_usual = !is_usual(place) && usual_home_is_used(place);
+    let another_is_usual = is_another_usual(place);
     if let Some(user) = user_name(place).filter(|_| !place.is_root()) {
         if place.linger.join(&user).exists() && !another_is_usual {
             survey
@@ -180,12 +186,21 @@ fn scratch(place: &Place, survey: &mut Survey) {
         let Ok(found) = fs::symlink_metadata(path) else { return false };
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(place.clock.now_ms());
         let is_old = found.modified().is_ok_and(|at| at + LONGEST_BUILD < now);
-        name.starts_with("mimir-build-") && found.is_dir() && found.uid() == place.uid && is_old
+        let is_called_so = name.starts_with("mimir-build-") && found.is_dir();
+        is_called_so && found.uid() == place.uid && is_old && is_of_a_build(path)
     };
     for folder in files::entries(&place.scratch).into_iter().filter(is_left) {
         let size = files::size_at(&folder);
         survey.items.push(Item::new(Kind::Scratch, folder.display().to_string(), size, Action::Tree(folder)));
     }
+}
+
+/// Whether a folder holds what a build writes there first; one without anything may go as well.
+fn is_of_a_build(folder: &Path) -> bool {
+    let recipe = read(&folder.join("Containerfile")).unwrap_or_default();
+    folder.join("Containerfile.frame").is_file()
+        || recipe.contains(&format!("LABEL {LABEL_PROJECT}="))
+        || files::entries(folder).is_empty()
 }
 
 /// The program: in the user's own folder it goes; where a package put it, the package goes.
@@ -196,7 +211,7 @@ fn program(place: &Place, survey: &mut Survey) {
         let leads_to_us = fs::read_link(&own).is_ok_and(|to| to.file_name() == own.file_name());
         let inode = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let runs = place.program.as_deref().and_then(inode);
-        if !is_usual(place) && usual_home_is_used(place) {
+        if is_another_usual(place) {
             survey.stays.push(format!("{}: the home ~/.mimir uses it", own.display()));
         } else if (is_link && leads_to_us) || (runs.is_some() && runs == inode(&own)) {
             survey.items.push(Item::file(Kind::Program, own));

@@ -5,6 +5,8 @@ pub(crate) mod errors;
 mod hostile;
 mod kills;
 mod kills_aside;
+mod matrix;
+pub(crate) mod obeying;
 mod rules;
 mod shuffled;
 mod story;

@@ -84,6 +84,7 @@ impl Used {
             ("me/.mimir/known_gateways", "x"),
             ("me/.mimir/tls/key.pem", "x"),
             ("me/.mimir/audit.key", "x"),
+            ("me/.mimir/images.made", "0123\n"),
             ("me/.mimir/audit.heads", "x"),
             ("me/.mimir/git/mirrors/0123/HEAD", "ref: refs/heads/main"),
             ("me/.mimir/git/pushes/psh_1/pack", "x"),
@@ -330,8 +331,12 @@ async fn what_somebody_changed_stays() {
 #[tokio::test]
 async fn what_builds_left_goes_when_none_of_them_can_run_any_more() {
     let mut used = Used::new(rustix::process::getuid().as_raw());
-    for path in ["var/tmp/mimir-build-0123/Containerfile", "var/tmp/somebody-else/x"] {
-        write(&used.at(path), "x");
+    for (path, text) in [
+        ("var/tmp/mimir-build-0123/Containerfile", "FROM x\nLABEL io.mimir.project=\"ab\"\n"),
+        ("var/tmp/mimir-build-notes/x", "a person's own"),
+        ("var/tmp/somebody-else/x", "x"),
+    ] {
+        write(&used.at(path), text);
     }
     let scratch = |found: Survey| found.items.into_iter().filter(|it| it.kind == Kind::Scratch).count();
     assert_eq!(scratch(survey(&used.place).await.expect("looks")), 0, "it may run");
@@ -340,6 +345,7 @@ async fn what_builds_left_goes_when_none_of_them_can_run_any_more() {
     assert_eq!(scratch(survey(&used.place).await.expect("looks")), 1);
     used.take_all().await;
     assert!(!used.at("var/tmp/mimir-build-0123").exists() && used.at("var/tmp/somebody-else/x").exists());
+    assert!(used.at("var/tmp/mimir-build-notes/x").exists(), "it is only called so");
 }
 
 /// What other programs may live by is named, and a person decides.

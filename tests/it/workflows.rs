@@ -10,6 +10,7 @@ mod emulated_forge;
 mod links;
 mod mends;
 mod mends_again;
+mod mends_obeyed;
 mod mends_world;
 mod refused;
 mod rows;

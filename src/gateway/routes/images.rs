@@ -1,5 +1,6 @@
 //! Frame images.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ pub async fn build(
     let (counters, stop) = (services.counters.clone(), services.stop.clone());
     let (tell, told) = mpsc::channel(64);
     let work = Box::pin(async move {
-        let request = BuildRequest { base: request.base, force: request.force, project, ..BuildRequest::default() };
+        let made = Some(Path::new(&services.about.home).join(build::MADE));
+        let request = BuildRequest { base: request.base, force: request.force, project, made, ..BuildRequest::default() };
         match build::build(&engine, request, tell).await {
             Ok(built) => done(&services, built).await,
             Err(error) => BuildLine::Failed { problem: failed(&error) },

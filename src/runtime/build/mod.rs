@@ -2,6 +2,7 @@
 
 mod base;
 mod inputs;
+mod made;
 mod project;
 mod run;
 mod shipped;
@@ -17,6 +18,7 @@ use crate::clock::entropy;
 use crate::outbound::{certificates_file, trusted_certificates};
 pub use base::BASE_NAME;
 pub use inputs::{inputs_hash, is_of_our_recipe};
+pub use made::{MADE, read as read_made};
 pub use project::{LABEL_PROJECT, LABEL_TOOLS, PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
 pub use shipped::is_shipped;
@@ -41,6 +43,8 @@ pub struct BuildRequest {
     pub scratch: Option<PathBuf>,
     /// The search path of the programs that are called; ours when absent.
     pub search_path: Option<OsString>,
+    /// The file of the home in which it is noted what was made for it.
+    pub made: Option<PathBuf>,
 }
 
 /// How far it is.
@@ -159,9 +163,19 @@ pub async fn build(
     engine.ensure_usable().await;
     let runner = Runner::new(engine, request.search_path.clone(), progress);
     let frame_image = build_frame_image(&runner, &request).await?;
-    match &request.project {
-        Some(project) => build_on(&runner, &request, project, frame_image).await,
-        None => Ok(frame_image),
+    note(&request, &frame_image);
+    let Some(project) = &request.project else { return Ok(frame_image) };
+    let image = build_on(&runner, &request, project, frame_image).await?;
+    note(&request, &image);
+    Ok(image)
+}
+
+/// Whose it is, for the day on which the home is taken away. One that was there may be another home's.
+fn note(request: &BuildRequest, image: &BuiltImage) {
+    if let Some(file) = request.made.as_deref().filter(|_| image.built || image.loaded)
+        && let Err(error) = made::note(file, &image.id)
+    {
+        tracing::warn!("image {} cannot be noted in {}: {error}", image.id, file.display());
     }
 }
 

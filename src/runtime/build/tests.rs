@@ -42,6 +42,7 @@ impl Stage {
             shipped: Some(self.folder.path().join("shipped")),
             scratch: Some(scratch.clone()),
             search_path: Some(format!("{}:/usr/bin:/bin", self.folder.path().display()).into()),
+            made: Some(self.folder.path().join(MADE)),
         };
         let built = build(&self.engine, request, sender).await;
         assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "temporary files are left");
@@ -272,9 +273,11 @@ async fn a_projects_image_is_built_on_the_frame_image_and_named_after_it() {
         with: Vec::new(),
         containerfile: Some("FROM mimir-frame".into()),
     };
+    let made = stage.folder.path().join(MADE);
     let request = BuildRequest {
         project: Some(project),
         scratch: Some(stage.folder.path().to_owned()),
+        made: Some(made.clone()),
         ..BuildRequest::default()
     };
     let (sender, _progress) = mpsc::channel(1000);
@@ -284,4 +287,5 @@ async fn a_projects_image_is_built_on_the_frame_image_and_named_after_it() {
     let calls = stage.calls();
     assert!(calls.contains("tag 77aa localhost/mimir-project:blog"), "{calls}");
     assert_eq!(calls.matches("build --format").count(), 1, "the frame image was there: {calls}");
+    assert_eq!(std::fs::read_to_string(made).unwrap(), "77aa\n", "and may be another home's");
 }

@@ -16,22 +16,28 @@ pub(super) struct Wanted<'a> {
     pub(super) base: &'a str,
     /// The commit that was pushed.
     pub(super) commit: &'a str,
+    /// The one that was opened just now, as the answer to our own call says.
+    pub(super) opened: Option<u64>,
 }
 
 impl Wanted<'_> {
     /// Whether it was opened for this run. Anybody can write a marker, so it counts with who opened it; where nobody says
-    /// who we are, it must do what ours does.
+    /// who we are, it counts for nothing.
     pub(super) fn is_ours(&self, pull: &PullRequest) -> bool {
-        let is_by_us = match self.login {
-            Some(login) => name(login) == name(&pull.author),
-            None => self.fits(pull),
-        };
-        is_by_us && pull.body.contains(self.marker)
+        self.was_opened_now(pull) || (self.is_by_us(pull) && pull.body.contains(self.marker))
     }
 
-    /// Whether somebody else opened it; where nobody says who we are, one that does not say that it is the run's.
+    /// Whether somebody else opened it, as far as anybody knows.
     pub(super) fn is_of_another(&self, pull: &PullRequest) -> bool {
-        self.login.map_or_else(|| !self.is_ours(pull), |login| name(login) != name(&pull.author))
+        !self.was_opened_now(pull) && !self.is_by_us(pull)
+    }
+
+    fn was_opened_now(&self, pull: &PullRequest) -> bool {
+        self.opened == Some(pull.number)
+    }
+
+    fn is_by_us(&self, pull: &PullRequest) -> bool {
+        self.login.is_some_and(|login| name(login) == name(&pull.author))
     }
 
     /// Whether it does what ours does, whoever opened it: the same commit, to the same branch.
@@ -63,7 +69,7 @@ mod tests {
     const MARKER: &str = "<!-- mimir:run=run_1 -->";
 
     fn wanted(login: Option<&str>) -> Wanted<'_> {
-        Wanted { marker: MARKER, login, base: "main", commit: "aa" }
+        Wanted { marker: MARKER, login, base: "main", commit: "aa", opened: None }
     }
 
     fn pull(number: u64, author: &str, body: &str) -> PullRequest {
@@ -90,7 +96,18 @@ mod tests {
         assert!(wanted(Some("mimir-bot")).is_ours(&ours) && !wanted(None).is_ours(&ours));
         ours.state = OpenState::Closed;
         assert!(wanted(Some("mimir-bot")).is_ours(&ours));
-        assert!(wanted(None).is_ours(&pull(1, "x", MARKER)));
+    }
+
+    #[test]
+    fn where_nobody_says_who_we_are_a_marker_makes_nothing_ours() {
+        let copied = pull(1, "eve", &format!("why\n\n{MARKER}"));
+        assert!(!wanted(None).is_ours(&copied) && wanted(None).is_of_another(&copied));
+        assert_eq!(wanted(None).ours(std::slice::from_ref(&copied)), None);
+        assert!(wanted(None).fits(&copied), "it may do the same, and stays somebody else's");
+        // What the answer to our own call says is known all the same.
+        let opened = Wanted { opened: Some(1), ..wanted(None) };
+        assert!(opened.is_ours(&copied) && !opened.is_of_another(&copied));
+        assert!(!opened.is_ours(&pull(2, "eve", MARKER)));
     }
 
     #[test]

@@ -198,6 +198,16 @@ fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_
     assert_eq!(closed_by("Mimir-Bot"), Step::Ended(Ending::Closed));
     assert_eq!(closed_by("ben"), Step::Ended(Ending::Closed));
     assert_eq!(closed_by("eve"), Step::OpenOwn { by: "eve".into() });
+    // Whoever may write says no with the first close, whoever opened it.
+    let by_a_person = |closer: &str| {
+        let mut case = Case::new();
+        (case.facts.pull.author, case.facts.pull.state) = ("eve".into(), OpenState::Closed);
+        case.facts.closed_by = Some(closer.into());
+        case.step()
+    };
+    assert_eq!(by_a_person("Ben"), Step::Ended(Ending::Closed));
+    assert_eq!(by_a_person("eve"), Step::OpenOwn { by: "eve".into() });
+    assert_eq!(by_a_person("mallory"), Step::OpenOwn { by: "eve".into() });
     // Where nobody says who we are, it was noted whose it was.
     let mut case = Case::new();
     (case.facts.own, case.facts.pull.state) = (String::new(), OpenState::Closed);

@@ -36,6 +36,8 @@ pub struct PullFacts {
     pub untold: Option<(String, String)>,
     /// The name that we have there; empty when nobody says so.
     pub own: String,
+    /// Who closed what somebody else had opened; none where the forge does not tell.
+    pub closed_by: Option<String>,
     /// What it changes; none when nobody asked.
     pub change: Option<Vec<ChangedFile>>,
     /// How its matter was settled elsewhere, in a sentence.
@@ -72,11 +74,14 @@ pub async fn look(
         let author = facts.pull.author.clone();
         if !facts.pull.merged && memory.is_of_another(&facts.own, &author) {
             // Whether it was theirs to close. Of whom nothing is told, it was not.
-            let permission = match forge.permission(&author).await {
-                Err(ForgeError::Auth(_)) => Permission::None,
-                other => other?,
-            };
-            facts.permissions.insert(name(&author), permission);
+            facts.closed_by = forge.closed_by(number).await?;
+            for who in BTreeSet::from([Some(author), facts.closed_by.clone()]).into_iter().flatten() {
+                let permission = match forge.permission(&who).await {
+                    Err(ForgeError::Auth(_) | ForgeError::NotFound(_)) => Permission::None,
+                    other => other?,
+                };
+                facts.permissions.insert(name(&who), permission);
+            }
         }
         return Ok(facts);
     }

@@ -49,8 +49,10 @@ pub async fn perform<C: StageContext, W: Sync>(
     };
     let login = forge.login().await.map_err(of_forge)?;
     let marker = marker(&format!("run={}", cx.run().id));
-    let wanted = Wanted { marker: &marker, login: login.as_deref(), base: &base, commit: &commit };
-    let pull = match find(&wanted, &branch, &forge).await? {
+    let login = login.as_deref();
+    let mut wanted = Wanted { marker: &marker, login, base: &base, commit: &commit, opened: None };
+    let found = find(&wanted, &branch, &forge).await?;
+    let pull = match found {
         Some(found) => found,
         None => {
             let (title, body) = words(cx, deps).await?;
@@ -60,8 +62,9 @@ pub async fn perform<C: StageContext, W: Sync>(
             let (head, is_draft) = (branch.clone(), settings.draft);
             let new = NewPull { head, base: base.clone(), title, body, is_draft };
             deps.failpoints.hit("workflows.pull_request.before").await;
-            let opened = forge.open_pull(&new).await.map_err(of_forge)?;
+            let (opened, is_new) = forge.open_or_find_pull(&new).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.pull_request.after").await;
+            wanted.opened = is_new.then_some(opened.number);
             if !wanted.is_ours(&opened) && !wanted.fits(&opened) {
                 // Forges have one from a branch to another. What is pushed is not seen everywhere at once.
                 return Err(StageError::Infrastructure(format!(

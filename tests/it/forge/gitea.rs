@@ -13,6 +13,9 @@ pub fn answer(state: &mut State, asked: &Asked) -> Answer {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     match (asked.method.as_str(), path.as_slice()) {
         ("GET", ["version"]) => Answer::json(200, json!({"version": "1.24.0"})),
+        ("GET", ["user"]) if state.tells_nobody => {
+            Answer::error(403, "token does not have at least one of required scope(s)")
+        }
         ("GET", ["user"]) => Answer::json(200, user(&asked.login)),
         (_, ["repos", owner, name, rest @ ..]) => {
             let path = format!("{owner}/{name}");
@@ -84,6 +87,15 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
         ("PATCH", ["issues", n]) => {
             github::edit_issue(state, path, asked, number(n));
             issue(state.repo(path).expect("known"), number(n), 201)
+        }
+        ("GET", ["issues", n, "timeline"]) => {
+            let pull = repo.pull(number(n)).filter(|pull| pull.is_closed);
+            let close =
+                |who: &String| json!({"id": 1, "type": "close", "user": user(who), "created_at": time(0)});
+            let pushed =
+                json!({"id": 0, "type": "pull_push", "user": user("somebody"), "created_at": time(0)});
+            let closed = pull.and_then(|pull| pull.closed_by.as_ref()).map(close);
+            asked.page(PAGE, [pushed].into_iter().chain(closed).collect(), bare_list)
         }
         // It knows no pages.
         ("GET", ["issues", n, "comments"]) => {

@@ -14,7 +14,7 @@ pub fn answer(state: &mut State, asked: &Asked) -> Answer {
     let method = asked.method.as_str();
     match (method, path.as_slice()) {
         ("GET", ["meta"]) => Answer::json(200, json!({"verifiable_password_authentication": false})),
-        ("GET", ["user"]) if asked.only.is_some() => {
+        ("GET", ["user"]) if asked.only.is_some() || state.tells_nobody => {
             Answer::error(403, "Resource not accessible by integration")
         }
         ("GET", ["user"]) => Answer::json(200, shapes::own_user(&asked.root, &asked.login)),
@@ -392,6 +392,7 @@ pub fn as_issue(pull: &Pull) -> super::state::Issue {
         body: pull.body.clone(),
         labels: Vec::new(),
         is_closed: pull.is_closed,
+        closed_by: pull.closed_by.clone(),
         at: pull.at,
     }
 }

@@ -170,6 +170,19 @@ impl Forge {
         number
     }
 
+    /// Somebody closes a pull request without a merge.
+    pub fn close(&self, path: &str, user: &str, number: u64) {
+        self.change(path, |repo| {
+            let pull = repo.pull_mut(number).expect("a pull request");
+            (pull.is_closed, pull.closed_by) = (true, Some(user.to_owned()));
+        });
+    }
+
+    /// From now on nobody is told whose a token is.
+    pub fn tells_nobody_who_we_are(&self) {
+        self.shared.api.state.lock().tells_nobody = true;
+    }
+
     /// The tokens of the app end by that clock.
     pub fn ends_tokens_by(&self, clock: &mimir::clock::Clock) {
         self.shared.api.state.lock().clock = Some(clock.clone());
@@ -207,7 +220,8 @@ impl Forge {
         let number = repo.next_number;
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
         let (author, title, body) = (user.to_owned(), title.to_owned(), body.to_owned());
-        repo.issues.push(Issue { number, author, title, body, labels: labels.clone(), is_closed: false, at });
+        let labelled = labels.clone();
+        repo.issues.push(Issue { number, author, title, body, labels: labelled, at, ..Issue::default() });
         hooks::of_issue(&mut state, path, number, "opened", None);
         labels.iter().for_each(|label| hooks::of_issue(&mut state, path, number, "labeled", Some(label)));
         self.shared.api.wake.notify_one();

@@ -178,6 +178,9 @@ pub fn issue(root: Root<'_>, repo: &Repo, issue: &Issue, is_pull: bool) -> Value
         "comments_url": format!("{api}/comments"), "events_url": format!("{api}/events"),
         "html_url": format!("{root}/{}/issues/{n}", repo.path), "reactions": reactions(&api),
     });
+    if let Some(closer) = issue.closed_by.as_ref().filter(|_| issue.is_closed) {
+        value["closed_by"] = user(root, closer);
+    }
     if is_pull {
         let url = format!("{root}/api/v3/repos/{}/pulls/{n}", repo.path);
         value["pull_request"] = json!({"url": url, "html_url": url, "diff_url": url, "patch_url": url});

@@ -63,6 +63,8 @@ pub struct Pull {
     pub base_sha: String,
     pub is_draft: bool,
     pub is_closed: bool,
+    /// Who did it, as far as anybody says.
+    pub closed_by: Option<String>,
     pub merge_commit: Option<String>,
     pub reviewers: Vec<String>,
     pub at: u64,
@@ -76,6 +78,7 @@ pub struct Issue {
     pub body: String,
     pub labels: Vec<String>,
     pub is_closed: bool,
+    pub closed_by: Option<String>,
     pub at: u64,
 }
 
@@ -178,6 +181,8 @@ pub struct State {
     /// The public key of the app, if there is one.
     pub app: Option<App>,
     pub blobs: BTreeMap<String, String>,
+    /// Whether it does not tell whose a token is.
+    pub tells_nobody: bool,
     /// What it says of the token that it was asked with.
     pub of_token: Vec<(&'static str, String)>,
     pub next_id: u64,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use mimir::frames::FrameError;
+use mimir::frames::{AgentLocator as _, FrameError};
 use mimir::model::frame::{Desired, Frame};
 use mimir::model::trust::Trust;
 use mimir::wire::frames::CreateFrame;
@@ -104,6 +104,54 @@ async fn packages_that_are_installed_in_a_trusted_project_change_it_and_the_note
     trust(&world, &frame).await.expect("another yes");
     world.restart_frame(&frame).await.expect("it runs");
     assert!(obeyed(&world, &frame) && start.join("trusted").exists());
+}
+
+/// opencode installs the package of its plugins into a project that it obeys, and moves keys of its settings. Code that
+/// an agent plants looks the same, so it counts; and whoever can say yes is told at once, once.
+#[tokio::test]
+async fn what_opencode_itself_writes_into_a_project_is_told_while_the_frame_runs() {
+    let world = World::new().await;
+    let folder = world.project("blog");
+    put(&folder, ".opencode/plugins/a.js", "1");
+    put(&folder, "opencode.json", r#"{"theme": "system"}"#);
+    let frame = world.running("blog").await;
+    trust(&world, &frame).await.expect("a yes");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+    let told = || async {
+        let notes = world.frames.notes(&frame.id, 50).await.expect("notes");
+        let told = notes.into_iter().filter(|note| note.code == "project_changed");
+        told.map(|note| note.text).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [""; 0], "nothing has changed");
+
+    put(&folder, "opencode.json", "{}");
+    put(&folder, "tui.json", r#"{"theme": "system"}"#);
+    put(&folder, ".opencode/package.json", r#"{"dependencies": {"@opencode-ai/plugin": "1.18.33"}}"#);
+    put(&folder, ".opencode/bun.lock", "{}");
+    put(&folder, ".opencode/node_modules/@opencode-ai/plugin/index.js", "export {}");
+    // The agent begins anew, by itself.
+    world.frames.stands(&frame.id);
+    world.until("it is told", || async { !told().await.is_empty() }, &frame.id).await;
+    let all = told().await;
+    let [text] = &all[..] else { panic!("told more than once: {all:#?}") };
+    for part in [
+        ".opencode/node_modules",
+        "changed since somebody trusted it",
+        "`mimir projects trust ",
+        "`mimir frame restart blog`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // A gateway that begins anew, and an agent that does, say nothing twice.
+    world.frames.stands(&frame.id);
+    world.frames.reconcile_once().await.expect("looks");
+    assert_eq!(told().await.len(), 1);
+
+    trust(&world, &frame).await.expect("another yes");
+    world.restart_frame(&frame).await.expect("it runs");
+    assert!(obeyed(&world, &frame));
+    assert_eq!(told().await.len(), 1, "nothing is left out any more");
 }
 
 #[tokio::test]

@@ -299,6 +299,36 @@ async fn nobody_is_refused_for_want_of_ports_that_nobody_uses() {
     world.check_nothing_left().await;
 }
 
+/// The engine does not come back from removing the first of them; the ports of the others are as good.
+#[tokio::test]
+async fn one_whose_removal_is_stuck_holds_nobody_up() {
+    let mut world = World::with(|settings| {
+        settings.config.warm = 3;
+        settings.config.ports = crate::ports::own(12);
+    })
+    .await;
+    let mut made = vec![world.take(wanted("run-1")).await.expect("made")];
+    world.so_many_ready(3).await;
+    for name in ["two", "three"] {
+        made.push(world.try_create(world.request(name)).await.expect("there are ports"));
+    }
+    // Longer than anybody waits for one to go.
+    world.engine.set_deadline(Duration::from_secs(120));
+    world.engine.next(Op::Remove, Fault::HangBefore);
+    made.push(world.try_create(world.request("four")).await.expect("another one goes"));
+    let left = world.warm().await;
+    assert!(left.iter().any(|row| row.desired == Desired::Removed), "none is stuck: {left:#?}");
+
+    world.engine.set_deadline(Duration::from_millis(300));
+    world.restart_gateway().await;
+    world.keep(0);
+    world.none_kept().await;
+    for frame in made {
+        world.end(&frame).await;
+    }
+    world.check_nothing_left().await;
+}
+
 #[tokio::test]
 async fn people_start_first() {
     let world = World::with(|settings| {

@@ -105,9 +105,13 @@ async fn this_homes_containers_and_the_images_go_and_another_homes_stay() {
     let frame =
         |word: &str| format!("FROM {base}\nCOPY a /{word}\nENV X={word}\nLABEL io.mimir.inputs={word}\n");
     let _ = store.build(&context, &frame("older"), Some("localhost/mimir-frame:older"));
-    let _ = store.build(&context, &frame("newer"), Some("localhost/mimir-frame:latest"));
+    let newer = store.build(&context, &frame("newer"), Some("localhost/mimir-frame:latest"));
     let project = "FROM localhost/mimir-frame:latest\nCOPY a /p\nLABEL io.mimir.project=x\n";
-    let _ = store.build(&context, project, Some("localhost/mimir-project:blog"));
+    let project = store.build(&context, project, Some("localhost/mimir-project:blog"));
+    // What a person called like one of ours.
+    let mine = "FROM localhost/mimir-frame:older\nCOPY a /mine\nLABEL io.mimir.project=left-out\n";
+    let _ = store.build(&context, mine, Some("localhost/mimir-project:mine"));
+    write(&used.place.home.join("images.made"), &format!("{newer}\n{project}\n"));
     // A build of somebody else that left an image without a name, and one of ours.
     let theirs = store.build(&context, "FROM docker.io/library/other:1\nCOPY a /theirs\n", None);
     let _ = store.build(&context, &format!("FROM {base}\nENV STAGE=1\n"), None);
@@ -143,7 +147,8 @@ async fn this_homes_containers_and_the_images_go_and_another_homes_stay() {
             "<none>:<none>",
             "docker.io/library/other:1",
             "localhost/mimir-base:bookworm",
-            "localhost/mimir-frame:older"
+            "localhost/mimir-frame:older",
+            "localhost/mimir-project:mine"
         ]
     );
     assert!(store.run(&["image", "inspect", "--format", "{{.Id}}", &theirs]).starts_with(&theirs));
@@ -151,6 +156,7 @@ async fn this_homes_containers_and_the_images_go_and_another_homes_stay() {
 
     // The other home goes as well: then nothing is left of any.
     let _ = store.run(&["rm", &format!("mimir-{THEIRS}")]);
+    let _ = store.run(&["rmi", "localhost/mimir-project:mine"]);
     let found = survey(&used.place).await.expect("looks");
     let rest = take(&used.place, found.items, |_| {}).await;
     assert!(rest.iter().all(|taken| taken.problem.is_none()), "{rest:?}");

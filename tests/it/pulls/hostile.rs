@@ -76,7 +76,7 @@ fn texts() -> Vec<String> {
 }
 
 /// What a forge makes something of in a text of mimir's, with its own words and all that is code taken out.
-fn does_something(text: &str) -> Option<String> {
+pub(super) fn does_something(text: &str) -> Option<String> {
     let (mut outside, mut fence) = (String::new(), None::<String>);
     for line in text.lines() {
         let ticks: String = line.chars().take_while(|c| *c == '`').collect();

@@ -831,6 +831,70 @@ async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
 }
 
 #[tokio::test]
+async fn whoever_may_write_ends_the_run_by_the_first_close_whoever_opened_it() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.forge.open(BLOG, "eve", BRANCH, "main");
+        world.settle().await;
+        world.forge.close(BLOG, "bob", 1);
+        let run = world.settle().await;
+        assert_eq!(
+            (run.state, run.reason.as_deref()),
+            (RunState::Superseded, Some("pull request #1 was closed")),
+            "{kind}"
+        );
+        assert_eq!(world.forge.effects().pulls, 0, "{kind}");
+        // Of whoever may not, it is nobody's no.
+        let world = World::new(kind).await;
+        world.forge.open(BLOG, "eve", BRANCH, "main");
+        world.settle().await;
+        world.forge.close(BLOG, "eve", 1);
+        let run = world.settle().await;
+        assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{kind}: {run:?}");
+        world.forge.assert_as_described();
+    }
+}
+
+/// With a token of nobody's.
+#[tokio::test]
+async fn where_nobody_says_who_we_are_a_copied_marker_makes_nothing_ours() {
+    for kind in ["github", "gitea"] {
+        let copies = |world: &World, base: &str| {
+            let number = world.forge.open(BLOG, "eve", BRANCH, base);
+            let body = format!("Closes #1\n\n<!-- mimir:run={} -->", world.run);
+            world.forge.change(BLOG, |repo| repo.pull_mut(number).expect("it is open").body = body);
+        };
+        // There can be no second one: it says what ours says, and stays eve's.
+        let world = World::new(kind).await;
+        world.forge.tells_nobody_who_we_are();
+        copies(&world, "main");
+        let run = world.ready().await;
+        let why = run.reason.as_deref().unwrap_or_default();
+        assert!(gate(&run).0 == "merge" && why.contains("opened by eve"), "{kind}: {run:?}");
+        assert!(!world.forge.pull(BLOG, 1).body.contains("Closes"), "{kind}");
+        world.forge.close(BLOG, "eve", 1);
+        let run = world.settle().await;
+        assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{kind}: {run:?}");
+
+        // To another branch, or closed: it counts for nothing.
+        let world = World::new(kind).await;
+        world.forge.tells_nobody_who_we_are();
+        world.blog.git(&["branch", "release", "main"]);
+        copies(&world, "release");
+        copies(&world, "main");
+        world.forge.close(BLOG, "eve", 2);
+        let run = world.settle().await;
+        assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(3), "{kind}: {run:?}");
+        world.checks("success");
+        let run = world.later().await;
+        let why = run.reason.as_deref().unwrap_or_default();
+        assert!(gate(&run).0 == "merge" && !why.contains("opened by"), "{kind}: ours is ours: {run:?}");
+        assert_eq!(world.forge.effects().pulls, 1, "{kind}");
+        world.forge.assert_as_described();
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_that_dies_before_it_opens_its_own_opens_it_once() {
     let world = World::new("github").await;
     world.forge.open(BLOG, "eve", BRANCH, "main");

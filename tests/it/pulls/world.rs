@@ -1,6 +1,6 @@
 //! A run with its forge, its error tracker and its agent, and gateways that come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::errors::Errors;
+use super::obeying::obey;
 use crate::forge::{Bare, Forge, TOKEN};
 
 pub const BLOG: &str = "me/blog";
@@ -62,10 +63,18 @@ pub struct Told {
     pub is_red: bool,
     /// How long it works (ms).
     pub takes: u64,
+    /// It does what it reads: those orders of it.
+    pub obeys: Option<BTreeSet<usize>>,
+    /// Which it did.
+    pub obeyed: BTreeSet<usize>,
 }
 
 impl Worker for Agent {
-    async fn resume<C: StageContext>(&self, _: &mut C, wanted: &Instructions) -> Result<Resumed, StageError> {
+    async fn resume<C: StageContext>(
+        &self,
+        cx: &mut C,
+        wanted: &Instructions,
+    ) -> Result<Resumed, StageError> {
         self.points.hit("test.agent.before").await;
         let resumed = {
             let mut told = self.told.lock();
@@ -75,6 +84,14 @@ impl Worker for Agent {
             let again = told.made.get(&wanted.key).cloned();
             match (again, says) {
                 (Some(commit), _) => Resumed::Pushed { commit },
+                (None, _) if told.obeys.is_some() => {
+                    let orders = told.obeys.clone().unwrap_or_default();
+                    let resumed = obey(&self.blog, cx.run(), wanted, &orders, &mut told.obeyed);
+                    if let Resumed::Pushed { commit } = &resumed {
+                        told.made.insert(wanted.key.clone(), commit.clone());
+                    }
+                    resumed
+                }
                 (None, _) if is_red => Resumed::Red { why: "`make test` stays red".into() },
                 (None, Some(answer)) => Resumed::Unchanged { answer },
                 (None, None) => {
@@ -118,6 +135,8 @@ pub struct World {
     pub workflow: Arc<Workflow>,
     /// How many pages of a list are read.
     pub pages: Mutex<usize>,
+    /// Which files people look at.
+    pub protected: Mutex<Vec<String>>,
     source: Mutex<TokenSource>,
     apps: Mutex<Apps>,
     kind: &'static str,
@@ -210,6 +229,7 @@ impl World {
         let apps = Mutex::new(no_tokens(&clock));
         let source = Mutex::new(TokenSource::Here(Some(Secret::new(TOKEN))));
         let pages = Mutex::new(Settings::default().pages);
+        let protected = Mutex::new(vec![".github/workflows".to_owned()]);
         let world = Self {
             forge,
             blog,
@@ -220,6 +240,7 @@ impl World {
             run,
             workflow,
             pages,
+            protected,
             source,
             apps,
             kind,
@@ -301,7 +322,7 @@ impl World {
         let host = ForgeHost::parse(&self.forge.host_of_kind(self.kind)).expect("a host");
         let source = self.source.lock().clone();
         let credentials = vec![GitCredential { host: host.clone(), user: None, source }];
-        let protected = vec![".github/workflows".to_owned()];
+        let protected = self.protected.lock().clone();
         let git = Live::new(Git { hosts: vec![host], credentials, protected, ..Git::default() });
         let apps = self.apps.lock().clone().with_failpoints(points.clone());
         let credentials = Arc::new(Credentials::new(git.clone(), apps));

@@ -17,7 +17,7 @@ use mimir::model::git::{ForgeHost, Push, PushState, Repository};
 use mimir::model::ids::{FrameId, RunId};
 use mimir::model::names::FrameName;
 use mimir::model::origin::Origin;
-use mimir::model::run::{NewRun, Run, RunInput, RunLogEntry, RunProgress, RunState};
+use mimir::model::run::{Evidence, NewRun, Run, RunInput, RunLogEntry, RunProgress, RunState};
 use mimir::model::secret::Secret;
 use mimir::runtime::{ExecOutput, ExecSpec};
 use mimir::store::runs::{self, RunChange};
@@ -45,6 +45,34 @@ const RUNNING: &[&str] = &["frames", "feeds", "queue", "timers", "pushes"];
 /// Green when the fix is whole.
 pub(super) const CHECK: &str = "grep -q whole cart.txt";
 
+/// What the agent does by itself when it has answered; none: what the story says.
+pub(super) type Turn = Arc<Mutex<Option<Box<dyn Fn(&AgentClone<'_>) + Send + Sync>>>>;
+
+/// A frame's clone, as the agent has it.
+pub(super) struct AgentClone<'a> {
+    /// The frame's folder.
+    frame: &'a Path,
+    /// Where its broker is, and the forge.
+    door: SocketAddr,
+    forge: SocketAddr,
+    /// Everything that the agent was asked until now.
+    pub texts: Vec<String>,
+}
+
+impl AgentClone<'_> {
+    pub fn folder(&self) -> PathBuf {
+        self.frame.join("workspace")
+    }
+
+    /// Runs git there, which may fail.
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.args(["-c", "core.quotePath=false"]).args(args);
+        let done = as_inside(&mut git, self.frame, self.door, self.forge).output().expect("git");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+}
+
 /// Where the broker of each frame is reached by TCP.
 type Doors = Arc<Mutex<BTreeMap<FrameId, SocketAddr>>>;
 
@@ -54,6 +82,7 @@ pub struct World {
     pub bare: Bare,
     pub agent: Arc<ScriptedAgent>,
     pub run: RunId,
+    pub(super) turn: Turn,
     machine: Machine,
     gateway: Gateway,
     workflow: Arc<Workflow>,
@@ -92,11 +121,17 @@ fn left(answers: usize) -> &'static str {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(|_| (), Vec::new()).await
+    }
+
+    /// With more in the repository, and something that strangers said.
+    pub async fn with(fill: impl FnOnce(&Bare), evidence: Vec<Evidence>) -> Self {
         let forge = Forge::start().await;
         let bare = forge.repository(SHOP);
         bare.add("main", "cart.txt", "nothing\n");
-        let (agent, agents) = (ScriptedAgent::start(), Tasks::default());
-        let machine = machine(&agent, &agents, forge.address);
+        fill(&bare);
+        let (agent, agents, turn) = (ScriptedAgent::start(), Tasks::default(), Turn::default());
+        let machine = machine_with(&agent, &agents, forge.address, &turn);
         let report = report();
         // No report, a report; a fix that is red, and one that is not; the same after a review; once more elsewhere.
         agent.plays(["It is the database.", &report, "Done.", "Done.", "Done.", "Done.", "Done."].map(says));
@@ -109,12 +144,12 @@ impl World {
         });
         let run = RunId::from_parts(Clock::system().now_ms(), mimir::clock::entropy_128());
         let gateway = start(&machine, &agent, &forge.host(), TOKEN, RUNNING);
-        let world = Self { forge, bare, agent, run, machine, gateway, workflow, agents };
-        world.begin().await;
+        let world = Self { forge, bare, agent, run, turn, machine, gateway, workflow, agents };
+        world.begin(evidence).await;
         world
     }
 
-    async fn begin(&self) {
+    async fn begin(&self, evidence: Vec<Evidence>) {
         let repository = Repository::parse(&self.forge.name_of(SHOP)).expect("a repository");
         let new = NewRun {
             workflow: "fix".into(),
@@ -123,7 +158,7 @@ impl World {
             origin_ref: None,
             project: None,
             title: "it is not whole".into(),
-            input: RunInput { repository: Some(repository), ..RunInput::default() },
+            input: RunInput { repository: Some(repository), evidence, ..RunInput::default() },
             priority: 0,
             budget_microusd: None,
             not_before: None,
@@ -154,6 +189,19 @@ impl World {
 
     pub async fn pushes(&self) -> Vec<Push> {
         self.gateway.services.pushes.list(None, true).await.expect("rows")
+    }
+
+    /// A person says no to a push.
+    pub async fn reject(&self, id: u64) {
+        let _ = self.gateway.services.pushes.reject(&OWNER, id, None).await.expect("a no");
+    }
+
+    /// What people did, as the audit log has it.
+    pub async fn people_did(&self) -> Vec<String> {
+        let store = &self.gateway.services.store;
+        let all = store.read(|db| mimir::store::audit::list(db, None, 10_000)).await.expect("entries");
+        let of_people = all.into_iter().filter(|entry| entry.principal.starts_with("owner:"));
+        of_people.map(|entry| format!("{} {}", entry.principal, entry.action)).collect()
     }
 
     /// Its branch at the forge.
@@ -273,6 +321,10 @@ pub fn wanted(stage: &str) -> Instructions {
 
 /// A machine whose frames have the agent, and do on this machine what mimir has them do, with a forge there.
 pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: SocketAddr) -> Machine {
+    machine_with(agent, agents, forge, &Turn::default())
+}
+
+fn machine_with(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: SocketAddr, turn: &Turn) -> Machine {
     let (machine, doors) = (Machine::with(&[("frames.network", "sealed")]), Doors::default());
     let (owner, known) = (agents.clone(), doors.clone());
     machine.engine.on_start(move |started| {
@@ -291,10 +343,10 @@ pub(super) fn machine(agent: &Arc<ScriptedAgent>, agents: &Tasks, forge: SocketA
         });
         owner.spawn_once("agent", move |stop| crate::api::echo::serve(started, stop));
     });
-    let (frames, working) = (machine.paths.frames(), agent.clone());
+    let (frames, working, turn) = (machine.paths.frames(), agent.clone(), turn.clone());
     machine.engine.on_exec(move |frame, command| {
         let door = doors.lock().get(frame).copied()?;
-        runs_here(&frames.join(frame.as_str()), door, forge, &working, command)
+        runs_here(&frames.join(frame.as_str()), (door, forge), &working, &turn, command)
     });
     machine
 }
@@ -361,9 +413,9 @@ async fn forward(listener: TcpListener, socket: PathBuf) {
 /// Runs a script of mimir's in the frame's clone; none for what is no script of these stages.
 fn runs_here(
     frame: &Path,
-    door: SocketAddr,
-    forge: SocketAddr,
+    (door, forge): (SocketAddr, SocketAddr),
     agent: &ScriptedAgent,
+    turn: &Turn,
     command: &ExecSpec,
 ) -> Option<ExecOutput> {
     let [wrapper, bash, option, script, rest @ ..] = &command.argv[..] else { return None };
@@ -376,8 +428,14 @@ fn runs_here(
         let answers = agent.user_messages();
         let marker = frame.join(format!("changed-{answers}"));
         if !marker.exists() {
+            if let Some(act) = &*turn.lock() {
+                let texts = agent.people_wrote().into_iter().flat_map(|(_, parts)| parts).collect();
+                let clone = AgentClone { frame, door, forge, texts };
+                tokio::task::block_in_place(|| act(&clone));
+            }
             std::fs::create_dir_all(workspace.join("tests")).expect("a folder");
-            let text = left(answers);
+            let more = if turn.lock().is_some() { answers.to_string() } else { String::new() };
+            let text = &format!("{}{more}", left(answers));
             std::fs::write(workspace.join("cart.txt"), text).expect("written");
             std::fs::write(workspace.join("tests/cart.txt"), text).expect("written");
             std::fs::write(marker, "").expect("written");
@@ -385,15 +443,8 @@ fn runs_here(
     }
     let script = script.replace("/tmp/mimir-clone.lock", &frame.join("clone.lock").display().to_string());
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).args(rest).current_dir(workspace).env_clear().envs([
-        ("PATH", std::env::var("PATH").unwrap_or_default()),
-        ("HOME", frame.display().to_string()),
-        ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
-        ("GIT_TERMINAL_PROMPT", "0".to_owned()),
-        ("GIT_CONFIG_COUNT", "1".to_owned()),
-        ("GIT_CONFIG_KEY_0", format!("url.http://{door}/git/{forge}/.insteadOf")),
-        ("GIT_CONFIG_VALUE_0", format!("http://{forge}/")),
-    ]);
+    bash.args(["-c", &script]).args(rest);
+    let bash = as_inside(&mut bash, frame, door, forge);
     let done = tokio::task::block_in_place(|| bash.output()).expect("bash");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some(ExecOutput {
@@ -401,4 +452,22 @@ fn runs_here(
         stdout: text(&done.stdout),
         stderr: text(&done.stderr),
     })
+}
+
+/// In the frame's clone, where its git reaches its broker in the forge's place.
+fn as_inside<'a>(
+    command: &'a mut Command,
+    frame: &Path,
+    door: SocketAddr,
+    forge: SocketAddr,
+) -> &'a mut Command {
+    command.current_dir(frame.join("workspace")).env_clear().envs([
+        ("PATH", std::env::var("PATH").unwrap_or_default()),
+        ("HOME", frame.display().to_string()),
+        ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
+        ("GIT_TERMINAL_PROMPT", "0".to_owned()),
+        ("GIT_CONFIG_COUNT", "1".to_owned()),
+        ("GIT_CONFIG_KEY_0", format!("url.http://{door}/git/{forge}/.insteadOf")),
+        ("GIT_CONFIG_VALUE_0", format!("http://{forge}/")),
+    ])
 }

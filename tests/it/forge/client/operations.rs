@@ -135,6 +135,19 @@ async fn a_pull_request_is_closed_without_a_merge_and_another_may_be_opened() {
 }
 
 #[tokio::test]
+async fn who_closed_it_is_told_where_the_forge_knows() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        let pull = world.opened("mimir/fix").await;
+        assert_eq!(world.client.closed_by(pull.number).await, Ok(None), "{kind}: it is open");
+        world.forge.close(BLOG, "ann", pull.number);
+        assert_eq!(world.client.closed_by(pull.number).await, Ok(Some("ann".to_owned())), "{kind}");
+        assert_eq!(world.client.closed_by(404).await, Ok(None), "{kind}: there is none");
+        world.forge.assert_as_described();
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_merged_is_said() {
     for kind in KINDS {
         let world = World::new(kind).await;
