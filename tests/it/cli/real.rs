@@ -306,13 +306,13 @@ fn a_gateway_outlives_its_parent_its_terminal_and_its_pipes() {
     {
         let _gateway = Gateway(&world);
         let script = format!("'{}' frame list >&2; echo; exec /bin/sleep 60", env!("CARGO_BIN_EXE_mimir"));
-        let mut parent = std::process::Command::new("/bin/sh")
+        let mut parent = Command::new("/bin/sh")
             .args(["-c", &script])
             .env_clear()
             .envs(world.env())
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .expect("starts");
