@@ -115,7 +115,7 @@ mod tests {
 
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
-    struct Asked {
+    struct Taken {
         /// Which one.
         name: String,
         way: Option<Way>,
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_plain() {
-        let schema = Value::Object(of_input::<Asked>());
+        let schema = Value::Object(of_input::<Taken>());
         assert_eq!(schema["type"], "object");
         assert_eq!(schema["required"], json!(["name"]));
         assert_eq!(schema["additionalProperties"], false);
@@ -154,7 +154,7 @@ mod tests {
             assert!(!text.contains(word), "{word}: {text}");
         }
         let given = json!({"name": "x", "way": "down", "limit": null});
-        let Asked { name, way, limit } = serde_json::from_value(given).expect("it is taken all the same");
+        let Taken { name, way, limit } = serde_json::from_value(given).expect("it is taken all the same");
         assert_eq!((name.as_str(), way, limit), ("x", Some(Way::Down), None));
         assert_ne!(Way::Up, Way::Down);
     }

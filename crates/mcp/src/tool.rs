@@ -22,12 +22,12 @@ pub trait Verb {
     /// What it does to the world.
     const EFFECT: Effect;
     /// What it takes.
-    type Asked: DeserializeOwned + JsonSchema;
+    type Input: DeserializeOwned + JsonSchema;
     /// What it tells.
-    type Told: Serialize + JsonSchema;
+    type Output: Serialize + JsonSchema;
 
     /// Does it.
-    async fn call(asked: Self::Asked, with: &Call<'_>) -> Result<Self::Told, Problem>;
+    async fn call(asked: Self::Input, with: &Call<'_>) -> Result<Self::Output, Problem>;
 }
 
 /// What a tool has at hand.
@@ -54,13 +54,13 @@ pub struct Known {
 impl Known {
     /// Describes one.
     pub fn of<V: Verb>() -> Self {
-        let (mut result, marked) = schema::of_result::<V::Told>();
+        let (mut result, marked) = schema::of_result::<V::Output>();
         let note = note(&marked);
         if let (Some(_), Some(Value::Object(fields))) = (&note, result.get_mut("properties")) {
             let about = "What of this result are words of somebody else.";
             fields.insert("note".to_owned(), serde_json::json!({ "type": "string", "description": about }));
         }
-        let tool = rmcp::model::Tool::new(V::NAME, V::ABOUT, schema::of_input::<V::Asked>())
+        let tool = rmcp::model::Tool::new(V::NAME, V::ABOUT, schema::of_input::<V::Input>())
             .with_title(V::TITLE)
             .with_raw_output_schema(result.into())
             .with_annotations(V::EFFECT.annotations(V::TITLE));
@@ -82,7 +82,7 @@ fn note(marked: &[String]) -> Option<String> {
 
 /// Runs one with what somebody gave it.
 pub async fn run<V: Verb>(arguments: Value, with: &Call<'_>) -> Result<Value, Problem> {
-    let asked = serde_json::from_value::<V::Asked>(arguments).map_err(|error| {
+    let asked = serde_json::from_value::<V::Input>(arguments).map_err(|error| {
         Problem::new(400, "mcp.arguments", format!("`{}` does not take that", V::NAME))
             .detail(error.to_string())
             .hint("the tool's input schema says what it takes")

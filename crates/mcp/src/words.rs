@@ -31,6 +31,7 @@ impl Words {
     }
 
     /// As text.
+    #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -113,8 +113,8 @@ impl Verb for List {
     const ABOUT: &'static str =
         "What agents ask a person: leave to use a tool or to reach a host, and questions.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Whose;
-    type Told = Open;
+    type Input = Whose;
+    type Output = Open;
 
     async fn call(asked: Whose, with: &Call<'_>) -> Result<Open, Problem> {
         let all = with.gateway.approvals(asked.frame.as_deref(), false).await?;
@@ -162,8 +162,8 @@ impl Verb for Answer {
     const TITLE: &'static str = "Answer an agent";
     const ABOUT: &'static str = "Allows, denies or answers what an agent asks. Only for what the person you work for wants: never decide for them.";
     const EFFECT: Effect = Effect::Decides;
-    type Asked = Answered;
-    type Told = Settled;
+    type Input = Answered;
+    type Output = Settled;
 
     async fn call(asked: Answered, with: &Call<'_>) -> Result<Settled, Problem> {
         let answer = AnswerApproval {

@@ -145,8 +145,8 @@ impl Verb for Tail {
     const TITLE: &'static str = "Read events";
     const ABOUT: &'static str = "What happened lately to frames, messages, approvals and runs; or what happens next, from `after` on.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Wanted;
-    type Told = Events;
+    type Input = Wanted;
+    type Output = Events;
 
     async fn call(asked: Wanted, with: &Call<'_>) -> Result<Events, Problem> {
         if let Some(frame) = &asked.frame {

@@ -95,8 +95,8 @@ impl Verb for List {
     const ABOUT: &'static str =
         "All frames: what each agent does, which one waits for somebody, what it costs.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Nothing;
-    type Told = Frames;
+    type Input = Nothing;
+    type Output = Frames;
 
     async fn call(_: Nothing, with: &Call<'_>) -> Result<Frames, Problem> {
         let frames = with.gateway.frames().await?.into_iter().map(Frame::from).collect();
@@ -158,8 +158,8 @@ impl Verb for Show {
     const ABOUT: &'static str =
         "One frame: state, what to do about an error, what it may reach, what happened to it.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Name;
-    type Told = Details;
+    type Input = Name;
+    type Output = Details;
 
     async fn call(asked: Name, with: &Call<'_>) -> Result<Details, Problem> {
         let details = with.gateway.frame(&asked.name).await?;
@@ -227,8 +227,8 @@ impl Verb for Create {
     const TITLE: &'static str = "Create a frame";
     const ABOUT: &'static str = "A new frame: a container with a coding agent that works in a folder of the gateway's machine. Prefer throwaway frames.";
     const EFFECT: Effect = Effect::Makes;
-    type Asked = New;
-    type Told = Made;
+    type Input = New;
+    type Output = Made;
 
     async fn call(asked: New, with: &Call<'_>) -> Result<Made, Problem> {
         let network = asked.network.map(|network| match network {
@@ -286,8 +286,8 @@ impl Verb for Start {
     const TITLE: &'static str = "Start a frame";
     const ABOUT: &'static str = "Starts a frame. Sending a message starts it by itself.";
     const EFFECT: Effect = Effect::Starts;
-    type Asked = Waiting;
-    type Told = Moved;
+    type Input = Waiting;
+    type Output = Moved;
 
     async fn call(asked: Waiting, with: &Call<'_>) -> Result<Moved, Problem> {
         ask(&asked, FrameVerb::Start, with).await
@@ -300,8 +300,8 @@ impl Verb for Stop {
     const ABOUT: &'static str =
         "Stops a frame, and with it what its agent does. Files and conversations are kept.";
     const EFFECT: Effect = Effect::Ends;
-    type Asked = Waiting;
-    type Told = Moved;
+    type Input = Waiting;
+    type Output = Moved;
 
     async fn call(asked: Waiting, with: &Call<'_>) -> Result<Moved, Problem> {
         ask(&asked, FrameVerb::Stop, with).await
@@ -346,8 +346,8 @@ impl Verb for Logs {
     const ABOUT: &'static str =
         "The newest lines of a frame's log: why it does not start, what its agent's server says.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Tail;
-    type Told = Log;
+    type Input = Tail;
+    type Output = Log;
 
     async fn call(asked: Tail, with: &Call<'_>) -> Result<Log, Problem> {
         let tail = asked.tail.unwrap_or(LINES.0).min(LINES.1);

@@ -128,8 +128,8 @@ impl Verb for Post {
     const ABOUT: &'static str = "Gives a frame's agent something to do and waits for its answer, with progress. A stopped frame is started. \
         What is not over in time goes on, and message_show reads it later.";
     const EFFECT: Effect = Effect::Sends;
-    type Asked = New;
-    type Told = Message;
+    type Input = New;
+    type Output = Message;
 
     async fn call(asked: New, with: &Call<'_>) -> Result<Message, Problem> {
         let send = SendMessage {
@@ -172,8 +172,8 @@ impl Verb for Show {
     const ABOUT: &'static str =
         "How far a message is, its answer, and what its agent asks a person meanwhile.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Which;
-    type Told = Message;
+    type Input = Which;
+    type Output = Message;
 
     async fn call(asked: Which, with: &Call<'_>) -> Result<Message, Problem> {
         let message = with.gateway.message(&asked.message).await?;
@@ -197,8 +197,8 @@ impl Verb for Cancel {
     const TITLE: &'static str = "Cancel a message";
     const ABOUT: &'static str = "Takes a waiting message back, or stops the agent's work on it.";
     const EFFECT: Effect = Effect::Ends;
-    type Asked = Unwanted;
-    type Told = Message;
+    type Input = Unwanted;
+    type Output = Message;
 
     async fn call(asked: Unwanted, with: &Call<'_>) -> Result<Message, Problem> {
         let message = with.gateway.cancel(&asked.message).await?;
@@ -249,8 +249,8 @@ impl Verb for Queue {
     const TITLE: &'static str = "List waiting messages";
     const ABOUT: &'static str = "Messages that wait for a busy agent, and those that are being answered.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Whose;
-    type Told = Open;
+    type Input = Whose;
+    type Output = Open;
 
     async fn call(asked: Whose, with: &Call<'_>) -> Result<Open, Problem> {
         let all = with.gateway.queue(asked.frame.as_deref(), None).await?;

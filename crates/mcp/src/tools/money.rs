@@ -93,8 +93,8 @@ impl Verb for Budgets {
     const TITLE: &'static str = "Show budgets and spending";
     const ABOUT: &'static str = "What model calls may cost, and what they did cost by frame, model and day.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Time;
-    type Told = Money;
+    type Input = Time;
+    type Output = Money;
 
     async fn call(asked: Time, with: &Call<'_>) -> Result<Money, Problem> {
         let spending = with.gateway.spending(asked.days.unwrap_or(DAYS.0).clamp(1, DAYS.1)).await?;

@@ -99,8 +99,8 @@ impl Verb for List {
     const ABOUT: &'static str =
         "Runs of workflows: what goes through stages by itself, how far it is, and what waits for a person.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Wanted;
-    type Told = Runs;
+    type Input = Wanted;
+    type Output = Runs;
 
     async fn call(asked: Wanted, with: &Call<'_>) -> Result<Runs, Problem> {
         let list = RunList {
@@ -216,8 +216,8 @@ impl Verb for Show {
     const ABOUT: &'static str =
         "One run: what it waits for, its branch and pull request, its checks, what happened in it.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Which;
-    type Told = Details;
+    type Input = Which;
+    type Output = Details;
 
     async fn call(asked: Which, with: &Call<'_>) -> Result<Details, Problem> {
         Ok(with.gateway.run(&asked.run).await?.into())

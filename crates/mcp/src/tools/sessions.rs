@@ -73,8 +73,8 @@ impl Verb for List {
     const TITLE: &'static str = "List conversations";
     const ABOUT: &'static str = "Conversations with agents, also of frames that are gone.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Whose;
-    type Told = Sessions;
+    type Input = Whose;
+    type Output = Sessions;
 
     async fn call(asked: Whose, with: &Call<'_>) -> Result<Sessions, Problem> {
         let all = with.gateway.sessions(asked.frame.as_deref()).await?;
@@ -147,8 +147,8 @@ impl Verb for Show {
     const TITLE: &'static str = "Read a conversation";
     const ABOUT: &'static str = "What was said in a conversation, with the tools that the agent called.";
     const EFFECT: Effect = Effect::Looks;
-    type Asked = Which;
-    type Told = Talk;
+    type Input = Which;
+    type Output = Talk;
 
     async fn call(asked: Which, with: &Call<'_>) -> Result<Talk, Problem> {
         let details = with.gateway.session(&asked.session, asked.frame.as_deref()).await?;
