@@ -3,6 +3,7 @@
 mod approvals;
 mod events;
 mod frames;
+mod logs;
 mod messages;
 mod money;
 mod runs;
@@ -38,7 +39,7 @@ tools![
     frames::Create,
     frames::Start,
     frames::Stop,
-    frames::Logs,
+    logs::Logs,
     messages::Post,
     messages::Show,
     messages::Cancel,
