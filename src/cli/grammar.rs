@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::commands::{
-    approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, models, open,
-    prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, ui, uninstall,
-    webhooks, workflows,
+    approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, mcp, models,
+    open, prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, ui,
+    uninstall, webhooks, workflows,
 };
 use super::paint::ColorChoice;
 
@@ -73,6 +73,7 @@ pub enum Command {
     Send(send::SendArgs),
     Ui(ui::UiArgs),
     Open(open::OpenArgs),
+    Mcp(mcp::McpArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
     Setup(setup::SetupArgs),

@@ -59,6 +59,7 @@ pub const WITHOUT: &[(&str, &str)] = &[
         "ui",
         "a screen for a person; `frame list`, `frame events` and `approvals list` say the same to programs",
     ),
+    ("mcp", "it speaks a protocol with whoever started it (docs/mcp.md)"),
     ("init", "it talks with a person; what came of it says `config show`"),
     ("serve", "in the foreground the gateway writes its log; see `serve --detach` and `serve --stop`"),
 ];

@@ -17,6 +17,7 @@ mod gateway;
 mod habits;
 mod init;
 mod live;
+pub mod mcp;
 mod pick;
 mod printed;
 mod prompts;

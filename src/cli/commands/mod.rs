@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guake;
 pub mod image;
 pub mod init;
+pub mod mcp;
 pub mod models;
 pub mod open;
 pub mod prices;
@@ -53,6 +54,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Init(args)) => init::run(&args, context),
         Some(Command::Serve(args)) => serve::run(&args, context),
         Some(Command::Ui(_)) => context.wait_for(ui::run(help::commands(), context)),
+        Some(Command::Mcp(args)) => context.wait_for(mcp::run(&args, context)),
         Some(Command::Open(args)) => context.wait_for(open::run(&args, context)),
         Some(Command::Send(args)) => context.wait_for(send::run(args, context)),
         Some(Command::Status(_)) => context.wait_for(status::run(context)),

@@ -44,6 +44,7 @@ pub fn program() -> Vec<Source> {
         ("src", ""),
         ("crates/model/src", "model"),
         ("crates/client/src", "client"),
+        ("crates/mcp/src", "mcp"),
         ("crates/tui/src", "tui"),
     ];
     crates
@@ -127,9 +128,8 @@ impl Source {
                 "mod" if tokens.get(at + 2).is_some_and(|next| next == "{") => inline.push(depth + 1),
                 _ => {}
             }
-            let begins =
-                matches!(token, "crate" | "super" | "self" | "mimir_model" | "mimir_client" | "mimir_tui")
-                    || children.contains(token);
+            let is_ours = ["mimir_model", "mimir_client", "mimir_mcp", "mimir_tui"].contains(&token);
+            let begins = is_ours || matches!(token, "crate" | "super" | "self") || children.contains(token);
             let is_path = tokens.get(at + 1).is_some_and(|next| next == "::");
             let goes_on = at > 0 && matches!(tokens[at - 1].as_str(), "::" | ".");
             if begins && is_path && !goes_on {
@@ -151,6 +151,7 @@ impl Source {
             "mimir_model" if rest.first().is_some_and(|next| next == "wire") => return from(&[], rest),
             "mimir_model" => return from(&["model".to_owned()], rest),
             "mimir_client" => return from(&["client".to_owned()], rest),
+            "mimir_mcp" => return from(&["mcp".to_owned()], rest),
             "mimir_tui" => return from(&["tui".to_owned()], rest),
             "crate" => from(&[], rest),
             "self" => from(here, rest),
@@ -165,7 +166,7 @@ impl Source {
             Some("model") if inside.first().is_none_or(|first| first != "wire") => {
                 from(&["model".to_owned()], &inside)
             }
-            Some(of @ ("client" | "tui")) => from(&[of.to_owned()], &inside),
+            Some(of @ ("client" | "mcp" | "tui")) => from(&[of.to_owned()], &inside),
             _ => Some(inside),
         }
     }

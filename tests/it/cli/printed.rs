@@ -9,9 +9,9 @@ use super::gateway::{Answer, json as answer, lines, sse};
 use super::world::World;
 use super::{ago, details, frame};
 
-const MESSAGE: &str = "msg_01k0000000000000000000000a";
-const RUN: &str = "run_01k0000000000000000000000a";
-const SESSION: &str = "ssn_01k0000000000000000000000a";
+pub(super) const MESSAGE: &str = "msg_01k0000000000000000000000a";
+pub(super) const RUN: &str = "run_01k0000000000000000000000a";
+pub(super) const SESSION: &str = "ssn_01k0000000000000000000000a";
 
 fn message(state: &str) -> Value {
     json!({
@@ -117,7 +117,7 @@ fn events() -> Vec<Value> {
 }
 
 /// A gateway that has an answer to everything.
-fn play(world: &World) -> super::gateway::Gateway {
+pub(super) fn play(world: &World) -> super::gateway::Gateway {
     let gateway = world.gateway();
     let mut blog = details("blog", "running");
     blog["workspace"] = json!(world.work());

@@ -23,6 +23,7 @@ mod full_disk;
 mod git;
 mod injections;
 mod isolation;
+mod mcp;
 mod money;
 mod neighbours;
 mod networks;

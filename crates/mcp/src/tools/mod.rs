@@ -1,0 +1,92 @@
+//! All tools, by what they are about.
+
+mod approvals;
+mod events;
+mod frames;
+mod logs;
+mod messages;
+mod money;
+mod runs;
+mod sessions;
+
+use mimir_model::wire::problem::Problem;
+use serde_json::Value;
+
+use crate::tool::{Call, Known, Verb, run};
+
+macro_rules! tools {
+    ($($verb:ty),+ $(,)?) => {
+        /// Every tool, described.
+        pub fn all() -> Vec<Known> {
+            vec![$(Known::of::<$verb>()),+]
+        }
+
+        /// Does what the tool of that name does.
+        pub async fn call(name: &str, arguments: Value, with: &Call<'_>) -> Result<Value, Problem> {
+            $(
+                if name == <$verb as Verb>::NAME {
+                    return Box::pin(run::<$verb>(arguments, with)).await;
+                }
+            )+
+            Err(Problem::new(404, "mcp.no_tool", format!("there is no tool `{name}`")).hint("`tools/list` names all"))
+        }
+    };
+}
+
+tools![
+    frames::List,
+    frames::Show,
+    frames::Create,
+    frames::Start,
+    frames::Stop,
+    logs::Logs,
+    messages::Post,
+    messages::Show,
+    messages::Cancel,
+    messages::Queue,
+    sessions::List,
+    sessions::Show,
+    approvals::List,
+    approvals::Answer,
+    runs::List,
+    runs::Show,
+    money::Budgets,
+    events::Tail,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_tool_is_named_once_and_described_shortly() {
+        let all = all();
+        let names: BTreeSet<&str> = all.iter().map(|known| known.tool.name.as_ref()).collect();
+        assert_eq!(names.len(), all.len());
+        for known in &all {
+            let name = &known.tool.name;
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            let about = known.tool.description.as_deref().unwrap_or_default();
+            assert!((20..=400).contains(&about.len()), "{name}: {about}");
+            assert_eq!(known.tool.input_schema["type"], "object", "{name}");
+            assert_eq!(
+                known.tool.input_schema["additionalProperties"], false,
+                "{name} takes what it does not know"
+            );
+            let result = known.tool.output_schema.as_ref().expect("a schema of the result");
+            assert_eq!(result["type"], "object", "{name}");
+            assert_eq!(result["properties"].get("note").is_some(), known.note.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        for known in all() {
+            for (name, field) in known.tool.input_schema["properties"].as_object().expect("fields") {
+                assert!(field.get("description").is_some(), "{} {name}", known.tool.name);
+            }
+        }
+    }
+}
