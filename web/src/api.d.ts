@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The dashboard for browsers on the gateway's machine. */
+        get: operations["page"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/assets/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of it. */
+        get: operations["asset"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1399,7 +1433,8 @@ export interface paths {
         get: operations["current"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Gives back the token that the caller came in with: a browser leaves. What else it holds open ends at once. */
+        delete: operations["give_back"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1436,6 +1471,40 @@ export interface paths {
         post: operations["trust"];
         /** Frames leave it out from their next start on. */
         delete: operations["distrust"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/web/codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a link that lets a browser of this machine in, once. */
+        post: operations["make_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/web/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Exchanges the code of a link for a session. Half of the session comes as a cookie. */
+        post: operations["open_session"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2108,6 +2177,11 @@ export interface components {
             name?: string | null;
             /** @description What it may do. */
             scopes: components["schemas"]["Scope"][];
+        };
+        /** @description `POST /v1/web/codes` */
+        CreateWebCode: {
+            /** @description What the browser may do; when empty `read`, `send`, `approve` and `frames`, as far as the caller may. */
+            scopes?: components["schemas"]["Scope"][];
         };
         /**
          * @description How far a message is.
@@ -2792,6 +2866,11 @@ export interface components {
             session?: string | null;
             /** @description What is asked, in one line. */
             text: string;
+        };
+        /** @description `POST /v1/web/sessions` */
+        OpenWebSession: {
+            /** @description What stands behind `#code=` in the link. */
+            code: string;
         };
         /**
          * @description What began a message or a frame.
@@ -4150,6 +4229,28 @@ export interface components {
             /** @description The first key, 64 hexadecimal digits; the one in the gateway's home when absent. */
             key?: string | null;
         };
+        /** @description The answer to `POST /v1/web/codes`. */
+        WebLink: {
+            /**
+             * Format: int64
+             * @description From then on it opens nothing (UTC ms).
+             */
+            expires_at: number;
+            /** @description To be opened by a browser on the gateway's machine. It opens once. */
+            link: string;
+        };
+        /** @description The answer to `POST /v1/web/sessions`. The other half of it is a cookie that no script can read. */
+        WebSession: {
+            /**
+             * Format: int64
+             * @description From then on it opens nothing (UTC ms).
+             */
+            expires_at: number;
+            /** @description The session's name in `mimir token list`. */
+            name: string;
+            /** @description The page's half, to be sent in the header `mimir-page` with every request. */
+            page: string;
+        };
         /** @description `GET /v1/webhooks/deliveries/{id}`: a stranger's words. Whoever shows them makes visible what is not. */
         WebhookDetails: {
             /** @description What it says; what is no text in it is replaced. */
@@ -4461,6 +4562,60 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    page: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["Malformed"];
+            403: components["responses"]["Forbidden"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    asset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a script, a style or a picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
     health: {
         parameters: {
             query?: never;
@@ -8186,6 +8341,34 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    give_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
     revoke: {
         parameters: {
             query?: never;
@@ -8306,6 +8489,75 @@ export interface operations {
             401: components["responses"]["Unknown"];
             403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    make_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebCode"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebLink"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    open_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenWebSession"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebSession"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
             421: components["responses"]["WrongHost"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Internal"];

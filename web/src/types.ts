@@ -16,7 +16,7 @@ export type StatusWord = Schemas["StatusWord"];
 export type ToolStatus = Schemas["ToolStatus"];
 export type Turn = Schemas["TurnView"];
 export type Whoami = Schemas["Whoami"];
-export type OpenedSession = { page: string; name: string; expires_at: number };
+export type OpenedSession = Schemas["WebSession"];
 
 /** An event of `/v1/events`; the description leaves its data open. */
 export interface Event {

@@ -8,9 +8,9 @@ pub(super) const INDEX: &[u8] = include_bytes!("assets/index.html");
 /// What it is made of. A name holds the hash of what is in it.
 pub(super) const FILES: &[File] = &[
     File {
-        name: "page-42725f2294d6d121.js",
+        name: "page-43e723e6107c3231.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-42725f2294d6d121.js"),
+        bytes: include_bytes!("assets/page-43e723e6107c3231.js"),
     },
     File {
         name: "page-d8ca28c3ee62df4b.svg",
