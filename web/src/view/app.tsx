@@ -8,7 +8,7 @@ import { money } from "../words";
 import { FrameShown } from "./frame";
 import { Frames, matching } from "./frames";
 import { Queue } from "./queue";
-import { useDesk } from "./use";
+import { useDesk, useFocus } from "./use";
 
 type Over = "queue" | "keys" | null;
 
@@ -99,11 +99,12 @@ function Bar(props: { desk: Desk; onQueue: () => void; onKeys: () => void; onLef
 }
 
 function Keys({ onClose }: { onClose: () => void }) {
+  const close = useFocus<HTMLButtonElement>();
   return (
     <aside class="over" aria-label="keys">
       <div class="row">
         <h2 class="grow">Keys</h2>
-        <button type="button" onClick={onClose} autoFocus>
+        <button type="button" ref={close} onClick={onClose}>
           Close
         </button>
       </div>

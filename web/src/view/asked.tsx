@@ -1,11 +1,11 @@
 /** What an agent asks, as it is decided upon: every character that does something unseen is written out. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import type { Approval } from "../types";
 import { exact } from "../visible";
 import { left } from "../words";
 import { Questions } from "./questions";
-import { useNow } from "./use";
+import { useFocus, useNow } from "./use";
 
 /** A yes is for what was read: a key or a click that comes sooner was meant for something else. */
 const READ_MS = 400;
@@ -26,12 +26,13 @@ function diffOf(approval: Approval): string | null {
   return approval.form === "permission" && typeof metadata["diff"] === "string" ? metadata["diff"].trimEnd() : null;
 }
 
-/** One of them; `isFirst` is the one that keys answer. */
-export function Asked({ desk, approval, isFirst }: { desk: Desk; approval: Approval; isFirst: boolean }) {
+/** One of them; keys answer the first. */
+export function Asked({ desk, approval, at }: { desk: Desk; approval: Approval; at: number }) {
   const now = useNow(1000);
-  const shownAt = useRef(performance.now());
+  const isFirst = at === 0;
+  const box = useRef<HTMLElement | null>(null);
+  const shownAt = useRef(0);
   const [isDenying, setDenying] = useState(false);
-  const [why, setWhy] = useState("");
   const [isSent, setSent] = useState(false);
   const may = desk.may("approve");
   const send = (answer: Parameters<Desk["answer"]>[1]) => {
@@ -39,11 +40,17 @@ export function Asked({ desk, approval, isFirst }: { desk: Desk; approval: Appro
     setSent(true);
     void desk.answer(approval, answer).then((done) => setSent(done));
   };
+  // Another one went, and this one moved to where that one was.
+  useLayoutEffect(() => {
+    shownAt.current = performance.now();
+  }, [at]);
   useEffect(() => {
     if (!isFirst) return;
     const act = (event: CustomEvent<string>) => {
       if (approval.form === "question" && event.detail !== "reject") return;
       if (event.detail === "reject") setDenying(true);
+      // What does not fit is shown to its end first.
+      else if (showEnd(box.current)) shownAt.current = performance.now();
       else send({ decision: event.detail === "always" ? "always" : "once" });
     };
     document.addEventListener("mimir:answer", act as EventListener);
@@ -54,7 +61,7 @@ export function Asked({ desk, approval, isFirst }: { desk: Desk; approval: Appro
   const always = approval.always ?? [];
   const diff = diffOf(approval);
   return (
-    <section class="asked" aria-label={`${who} ${what}`}>
+    <section class="asked" ref={box} aria-label={`${who} ${what}`}>
       <h3>
         <span aria-hidden="true">◆ </span>
         {who} {what}
@@ -78,30 +85,11 @@ export function Asked({ desk, approval, isFirst }: { desk: Desk; approval: Appro
       )}
       {!may && <p class="faint">This session may not decide (it lacks the scope `approve`).</p>}
       {may && isDenying && (
-        <form
-          class="row"
-          onSubmit={(event) => {
-            event.preventDefault();
-            send({ decision: "reject", ...(why.trim() === "" ? {} : { why: why.trim() }) });
-          }}
-        >
-          <label class="grow">
-            <span class="hidden">why not</span>
-            <input
-              autoFocus
-              value={why}
-              placeholder="why not (the agent reads it); may be empty"
-              onInput={(event) => setWhy(event.currentTarget.value)}
-              onKeyDown={(event) => event.key === "Escape" && setDenying(false)}
-            />
-          </label>
-          <button type="submit" disabled={isSent}>
-            Deny
-          </button>
-          <button type="button" onClick={() => setDenying(false)}>
-            Back
-          </button>
-        </form>
+        <Deny
+          isOff={isSent}
+          onBack={() => setDenying(false)}
+          onDeny={(why) => send({ decision: "reject", ...(why === "" ? {} : { why }) })}
+        />
       )}
       {may && !isDenying && (
         <div class="row">
@@ -121,6 +109,46 @@ export function Asked({ desk, approval, isFirst }: { desk: Desk; approval: Appro
         </div>
       )}
     </section>
+  );
+}
+
+/** Scrolls to the end of what is asked, if that cannot be seen; says whether it could not. */
+function showEnd(box: HTMLElement | null): boolean {
+  const area = box?.parentElement;
+  if (!box || !area || box.getBoundingClientRect().bottom <= area.getBoundingClientRect().bottom + 2) return false;
+  box.scrollIntoView({ block: "end" });
+  return true;
+}
+
+/** A no, with its reason. */
+function Deny({ isOff, onBack, onDeny }: { isOff: boolean; onBack: () => void; onDeny: (why: string) => void }) {
+  const [why, setWhy] = useState("");
+  const field = useFocus<HTMLInputElement>();
+  return (
+    <form
+      class="row"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onDeny(why.trim());
+      }}
+    >
+      <label class="grow">
+        <span class="hidden">why not</span>
+        <input
+          ref={field}
+          value={why}
+          placeholder="why not (the agent reads it); may be empty"
+          onInput={(event) => setWhy(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Escape" && onBack()}
+        />
+      </label>
+      <button type="submit" disabled={isOff}>
+        Deny
+      </button>
+      <button type="button" onClick={onBack}>
+        Back
+      </button>
+    </form>
   );
 }
 

@@ -17,7 +17,7 @@ export function FrameShown({ desk, frame }: { desk: Desk; frame: Frame }) {
       {asked.length > 0 && (
         <div class="asks-all" aria-live="polite">
           {asked.map((approval, at) => (
-            <Asked key={approval.id} desk={desk} approval={approval} isFirst={at === 0} />
+            <Asked key={approval.id} desk={desk} approval={approval} at={at} />
           ))}
         </div>
       )}
@@ -34,6 +34,8 @@ function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number 
   if (frame.expires_at) facts.push(`gone in ${left(frame.expires_at, now)}`);
   if (frame.preview_port) facts.push(`preview :${frame.preview_port}`);
   const runs = ["running", "starting", "paused"].includes(frame.state);
+  // A server elsewhere is somebody else's to start and to stop.
+  const mayRun = desk.may("frames") && frame.engine !== "external";
   const isBusy = ["busy", "waiting", "retrying"].includes(word);
   return (
     <header class="head">
@@ -64,12 +66,12 @@ function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number 
             Stop turn <kbd>b</kbd>
           </button>
         )}
-        {desk.may("frames") && runs && (
+        {mayRun && runs && (
           <button type="button" onClick={() => void desk.verb("stop")}>
             Stop <kbd>X</kbd>
           </button>
         )}
-        {desk.may("frames") && !runs && (
+        {mayRun && !runs && (
           <button type="button" onClick={() => void desk.verb("start")}>
             Start <kbd>S</kbd>
           </button>

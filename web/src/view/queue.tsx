@@ -1,13 +1,15 @@
 /** Messages of all frames that wait or run. */
 import type { Desk } from "../desk";
 import { line } from "../visible";
+import { useFocus } from "./use";
 
 export function Queue({ desk, onClose }: { desk: Desk; onClose: () => void }) {
+  const close = useFocus<HTMLButtonElement>();
   return (
     <aside class="over" aria-label="queue">
       <div class="row">
         <h2 class="grow">Queue</h2>
-        <button type="button" onClick={onClose} autoFocus>
+        <button type="button" ref={close} onClick={onClose}>
           Close
         </button>
       </div>

@@ -1,5 +1,5 @@
 /** A conversation: its turns, what goes on, and what waits behind it. */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Piece, argument } from "../conversation";
 import type { Desk } from "../desk";
 import type { Message, Part, Turn } from "../types";
@@ -30,9 +30,17 @@ export function Talk({ desk }: { desk: Desk }) {
     const element = box.current;
     if (element !== null && follows.current) element.scrollTop = element.scrollHeight;
   });
-  if (talk === null) return null;
-  const turns = talk.told;
+  const turns = talk?.told ?? [];
   const hidden = Math.max(0, turns.length - shown);
+  // While an answer is written, what was said before is not drawn again and again.
+  const drawn = useMemo(
+    () =>
+      turns.slice(hidden).map((turn, at) => (
+        <TurnShown key={turn.agent_message ?? `${turn.at}-${hidden + at}`} turn={turn} now={now} />
+      )),
+    [talk?.session?.turns, turns.length, hidden, now],
+  );
+  if (talk === null) return null;
   return (
     <div
       class="talk"
@@ -52,9 +60,7 @@ export function Talk({ desk }: { desk: Desk }) {
           {hidden} older messages
         </button>
       )}
-      {turns.slice(hidden).map((turn, at) => (
-        <TurnShown key={turn.agent_message ?? `${turn.at}-${hidden + at}`} turn={turn} now={now} />
-      ))}
+      {drawn}
       {talk.live.length > 0 && (
         <article class="turn agent live" aria-busy="true">
           {talk.live.map((piece, at) => (

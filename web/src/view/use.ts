@@ -1,4 +1,5 @@
-import { useEffect, useReducer } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useReducer, useRef } from "preact/hooks";
 import type { Desk } from "../desk";
 
 /** Draws a component again after changes of the desk. */
@@ -15,4 +16,11 @@ export function useNow(everyMs: number): number {
     return () => clearInterval(timer);
   }, [everyMs]);
   return now;
+}
+
+/** For what is to have the focus as soon as it is there. */
+export function useFocus<T extends HTMLElement>(): RefObject<T | null> {
+  const ref = useRef<T | null>(null);
+  useEffect(() => ref.current?.focus(), []);
+  return ref;
 }
