@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
 use crate::access::Access;
-use crate::clock::Clock;
 use crate::gateway::auth::Ends;
 use crate::gateway::extract::{JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
@@ -66,7 +65,6 @@ pub async fn make_link(
 pub async fn open_session(
     State(access): State<Access>,
     State(about): State<Arc<About>>,
-    State(clock): State<Clock>,
     ends: Option<Extension<Ends>>,
     JsonBody(request): JsonBody<OpenWebSession>,
 ) -> Answer<Response> {
@@ -80,7 +78,7 @@ pub async fn open_session(
     };
     let opened = access.open_session(&request.code, ends.peer).await?;
     let is_tls = about.http.starts_with("https://");
-    let cookie = web::session::cookie(ends.local.port(), is_tls, &opened, clock.now_ms());
+    let cookie = web::session::cookie(ends.local.port(), is_tls, &opened);
     let cookie = cookie.ok_or_else(|| Reply::conflict("web.not_here", "the session fits no cookie"))?;
     let session = WebSession {
         page: opened.page.reveal().to_owned(),

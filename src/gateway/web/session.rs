@@ -32,8 +32,10 @@ fn only<'a>(mut found: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str>
 
 /// The header that gives a browser the cookie's half. It is kept as long as the session lasts.
 #[must_use]
-pub fn cookie(port: u16, is_tls: bool, opened: &OpenedSession, now_ms: u64) -> Option<HeaderValue> {
-    let seconds = opened.token.expires_at.unwrap_or(now_ms).saturating_sub(now_ms) / 1000;
+pub fn cookie(port: u16, is_tls: bool, opened: &OpenedSession) -> Option<HeaderValue> {
+    let token = &opened.token;
+    let lasts_ms = token.expires_at.unwrap_or_default().saturating_sub(token.created_at);
+    let seconds = lasts_ms.div_ceil(1000);
     let secure = if is_tls { "; Secure" } else { "" };
     let (name, half) = (name(port), opened.cookie.reveal());
     let text = format!("{name}={half}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");

@@ -65,7 +65,7 @@ impl Browser {
     }
 
     fn headers(&self) -> [(&str, &str); 2] {
-        [("cookie", &self.cookie), ("mimir-page", &self.page)]
+        [("cookie", self.cookie.as_str()), ("mimir-page", self.page.as_str())]
     }
 
     async fn get(&self, world: &World, path: &str) -> Answer {
@@ -89,7 +89,7 @@ impl Browser {
 
 async fn exchange(world: &World, code: &str) -> Response<Incoming> {
     let body = json!({ "code": code }).to_string();
-    world.open_with("POST", "/v1/web/sessions", &[("origin", &ours(world))], &body).await
+    world.open_with("POST", "/v1/web/sessions", &[("origin", ours(world).as_str())], &body).await
 }
 
 fn ours(world: &World) -> String {
@@ -139,9 +139,12 @@ async fn each_half_alone_opens_nothing_and_both_are_no_bearer_token() {
     for (headers, code) in [
         (vec![("cookie", browser.cookie.as_str())], "auth.required"),
         (vec![("mimir-page", browser.page.as_str())], "auth.required"),
-        (vec![("cookie", &browser.cookie), ("mimir-page", &other.page)], "auth.unknown_token"),
-        (vec![("cookie", &browser.cookie), ("mimir-page", &zero)], "auth.unknown_token"),
-        (vec![("cookie", &browser.cookie), ("mimir-page", "x")], "auth.unknown_token"),
+        (
+            vec![("cookie", browser.cookie.as_str()), ("mimir-page", other.page.as_str())],
+            "auth.unknown_token",
+        ),
+        (vec![("cookie", browser.cookie.as_str()), ("mimir-page", zero.as_str())], "auth.unknown_token"),
+        (vec![("cookie", browser.cookie.as_str()), ("mimir-page", "x")], "auth.unknown_token"),
     ] {
         let answer = whole(world.open_with("GET", "/v1/frames", &headers, "").await).await;
         assert_eq!((answer.status, answer.code()), (401, code), "{headers:?}");
