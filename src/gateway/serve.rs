@@ -120,7 +120,7 @@ where
     let held = leash.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(patience.clone());
-        request.extensions_mut().insert(leash.clone());
+        request.extensions_mut().insert(held.clone());
         if let Some(ends) = admission.ends() {
             request.extensions_mut().insert(ends);
         }
