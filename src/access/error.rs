@@ -28,6 +28,9 @@ pub enum AccessError {
         /// What the caller has.
         own: Scopes,
     },
+    /// A link that was opened already, whose minute is over, or that never was.
+    #[error("this link opens nothing: each opens once, within a minute")]
+    NoCode,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -9,6 +9,7 @@ mod error;
 mod failures;
 mod notes;
 mod registry;
+mod web;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub use failures::neighbourhood;
 use failures::{Failures, Noted};
 use notes::Notes;
 use registry::Registry;
+use web::Codes;
+pub use web::OpenedSession;
 
 use crate::clock::{self, Clock};
 use crate::model::ids::TokenId;
@@ -50,6 +53,7 @@ struct Inner {
     registry: Registry,
     failures: Failures,
     notes: Notes,
+    codes: Codes,
     changed: Notify,
 }
 
@@ -117,6 +121,7 @@ impl Access {
             registry: Registry::default(),
             failures: Failures::default(),
             notes: Notes::default(),
+            codes: Codes::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -127,6 +132,13 @@ impl Access {
     /// # Errors
     /// Why it opens nothing.
     pub async fn admit(&self, secret: &str, from: IpAddr) -> Result<Admitted, Denied> {
+        if secret.starts_with(web::PREFIX) {
+            return Err(self.refused(from, "a browser's session as a token", Denied::Unknown).await);
+        }
+        self.look_up(secret, from).await
+    }
+
+    async fn look_up(&self, secret: &str, from: IpAddr) -> Result<Admitted, Denied> {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
         let now = inner.clock.now_ms();
@@ -184,6 +196,29 @@ impl Access {
     /// # Errors
     /// [`AccessError`].
     pub async fn create(&self, by: &Grant, wish: TokenRequest) -> Result<(Token, Secret), AccessError> {
+        let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));
+        let token = self.make(by, wish, &secret).await?;
+        Ok((token, secret))
+    }
+
+    /// Refuses to give what somebody does not have, and writes that down.
+    async fn check_gift(
+        &self,
+        by: &Grant,
+        scopes: Scopes,
+        frames: Option<&[FrameName]>,
+        action: &str,
+    ) -> Result<(), AccessError> {
+        if by.may_give(scopes, frames) {
+            return Ok(());
+        }
+        let detail = json!({ "code": "auth.scope", "wanted": scopes, "own": by.scopes });
+        self.write_down(Refusal::of_token(by.principal.clone(), action.to_owned(), detail)).await;
+        Err(AccessError::MoreThanOwn { own: by.scopes })
+    }
+
+    /// Makes a token of that secret.
+    async fn make(&self, by: &Grant, wish: TokenRequest, secret: &Secret) -> Result<Token, AccessError> {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
         let now = inner.clock.now_ms();
@@ -208,12 +243,7 @@ impl Access {
         if token.expires_at.is_some_and(|at| at <= now) {
             return Err(AccessError::AlreadyOver);
         }
-        if !by.may_give(token.scopes, token.frames.as_deref()) {
-            let detail = json!({ "code": "auth.scope", "wanted": token.scopes, "own": by.scopes });
-            self.write_down(Refusal::of_token(by.principal.clone(), "token.create".to_owned(), detail)).await;
-            return Err(AccessError::MoreThanOwn { own: by.scopes });
-        }
-        let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));
+        self.check_gift(by, token.scopes, token.frames.as_deref(), "token.create").await?;
         let hash = hash(secret.reveal());
         let (row, key, principal) = (token.clone(), hex::encode(hash), by.principal.clone());
         inner
@@ -229,7 +259,7 @@ impl Access {
             .map_err(|error: StoreError| error)?;
         inner.registry.add(hash, token.clone());
         inner.changed.notify_one();
-        Ok((token, secret))
+        Ok(token)
     }
 
     /// All tokens, oldest first; the last use as it is now.

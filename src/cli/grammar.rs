@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use super::commands::{
     approvals, audit, backup, budget, completions, config, cron, doctor, frame, image, init, mcp, models,
     open, prices, projects, push, queue, runs, secret, send, serve, sessions, setup, status, token, ui,
-    uninstall, webhooks, workflows,
+    uninstall, web, webhooks, workflows,
 };
 use super::paint::ColorChoice;
 
@@ -72,6 +72,7 @@ pub enum Command {
     Init(init::InitArgs),
     Send(send::SendArgs),
     Ui(ui::UiArgs),
+    Web(web::WebArgs),
     Open(open::OpenArgs),
     Mcp(mcp::McpArgs),
     Status(status::StatusArgs),

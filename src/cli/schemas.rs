@@ -30,6 +30,7 @@ use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
+use crate::wire::web::WebLink;
 use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Described> {
         one::<json::GatewayStarted>("serve --detach"),
         one::<json::GatewayStopped>("serve --stop"),
         one::<json::Opened>("open"),
+        one::<WebLink>("web"),
         lines("send", &[of::<Event>(), of::<Noticed>(), of::<json::MessageResult>()]),
         one::<MessageView>("send --no-wait"),
         one::<MessageView>("send --no-stream"),

@@ -384,6 +384,8 @@ impl From<AccessError> for Reply {
                 .hint("`mimir token create --help` shows what is possible"),
             AccessError::MoreThanOwn { .. } => Self(Problem::new(403, "auth.scope", title))
                 .hint("on the gateway's machine, its owner may give everything"),
+            AccessError::NoCode => Self::not_found("web.code", title)
+                .hint("type `mimir web` on the gateway's machine again, and open what it prints"),
             AccessError::Store(error) => error.into(),
         }
     }

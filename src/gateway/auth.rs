@@ -1,6 +1,7 @@
 //! Who may come in: the owner over the Unix socket, a bearer of a token over TCP.
 //!
-//! A web page cannot set a bearer token, but the `Host` and `Origin` headers are checked
+//! A browser of this machine comes in with a session ([`super::web::session`]).
+//! A foreign web page can bring neither, but the `Host` and `Origin` headers are checked
 //! all the same (see [`super::names`]), so that neither DNS rebinding nor a forgotten
 //! check further in becomes a hole.
 
@@ -15,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection_limit::ConnectionLimit;
 use super::names::Names;
+use super::web;
 use crate::access::certificate::Certificate;
 use crate::access::{Access, Admitted, Denied, Refusal};
 use crate::model::principal::Principal;
@@ -117,8 +119,26 @@ impl Authenticator {
             None if asked.method == Method::GET && asked.uri.path() == "/health" => {
                 Ok(Grant::nothing().into())
             }
+            None => self.check_browser(ends, asked).await,
+        }
+    }
+
+    /// Lets a browser of this machine in: to the page, or with the session that it has.
+    async fn check_browser(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
+        let is_near = ends.peer.to_canonical().is_loopback();
+        if is_near && web::is_public(&asked.method, asked.uri.path()) {
+            return Ok(Grant::nothing().into());
+        }
+        match web::session::brought(ends.local.port(), &asked.headers).filter(|_| is_near) {
+            // A browser always says which page changes something; that it is ours was seen above.
+            Some(_) if !asked.method.is_safe() && !asked.headers.contains_key(header::ORIGIN) => {
+                Err(Problem::new(403, "request.foreign_origin", "a browser must say which page asks"))
+            }
+            Some((cookie, page)) => {
+                self.access.admit_browser(cookie, page, ends.peer).await.map_err(problem)
+            }
             None => Err(Problem::new(401, "auth.required", "a token is needed over TCP").hint(
-                "send `Authorization: Bearer TOKEN` with one of `mimir token create`, or use the Unix socket",
+                "send `Authorization: Bearer TOKEN` with one of `mimir token create`, or use the Unix socket; `mimir web` lets a browser in",
             )),
         }
     }

@@ -21,6 +21,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
+use super::web::session::PAGE_HEADER;
 use crate::outbound::Connector;
 
 /// How long a connection may take to stand; the other side is on this machine.
@@ -228,7 +229,15 @@ fn inward(headers: &HeaderMap) -> HeaderMap {
     filtered(headers, |name| {
         !matches!(
             name,
-            "authorization" | "cookie" | "host" | "origin" | "referer" | "expect" | "forwarded" | WAKE_HEADER
+            "authorization"
+                | "cookie"
+                | "host"
+                | "origin"
+                | "referer"
+                | "expect"
+                | "forwarded"
+                | PAGE_HEADER
+                | WAKE_HEADER
         ) && !name.starts_with("sec-fetch-")
             && !name.starts_with("x-forwarded-")
     })

@@ -29,6 +29,7 @@ mod size;
 pub mod state;
 mod tls;
 mod views;
+mod web;
 pub mod write_timeout;
 
 use axum::Router;

@@ -49,12 +49,14 @@ impl Revocable {
         loop {
             let held = self.inner.held.lock().clone().unwrap_or_default();
             tokio::select! {
+                // Whoever gives a token back lets go of it first, and still gets the answer.
+                biased;
                 () = &mut closed => return,
+                () = self.inner.other.notified() => {}
                 () = held.cancelled() => {
                     self.inner.cut.cancel();
                     return;
                 }
-                () = self.inner.other.notified() => {}
             }
         }
     }

@@ -86,6 +86,14 @@ enum Admission {
 }
 
 impl Admission {
+    /// The ends of a connection over TCP.
+    fn ends(&self) -> Option<Ends> {
+        match self {
+            Self::Peer(_) => None,
+            Self::Authenticator(_, ends) => Some(*ends),
+        }
+    }
+
     async fn admit(&self, asked: &Parts) -> Result<Admitted, Problem> {
         match self {
             Self::Peer(who) => who.clone(),
@@ -112,6 +120,10 @@ where
     let held = leash.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(patience.clone());
+        request.extensions_mut().insert(held.clone());
+        if let Some(ends) = admission.ends() {
+            request.extensions_mut().insert(ends);
+        }
         let (admission, held, routes) = (admission.clone(), held.clone(), routes.clone());
         async move {
             let (parts, body) = request.into_parts();

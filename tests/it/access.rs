@@ -1,6 +1,7 @@
-//! Who may do what: scopes, tokens, names, certificates. Over the gateway's real listeners.
+//! Who may do what: scopes, tokens, browsers, names, certificates. Over the gateway's real listeners.
 #![cfg(feature = "test-support")]
 
+pub mod browser;
 mod remote;
 mod scopes;
 mod seats;

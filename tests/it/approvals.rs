@@ -4,7 +4,7 @@ mod desktop;
 mod hooks;
 #[cfg(feature = "test-support")]
 mod http;
-mod prompter;
+pub mod prompter;
 mod world;
 
 use std::time::{Duration, Instant};

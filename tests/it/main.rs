@@ -42,5 +42,7 @@ mod store;
 mod traps;
 mod uninstall;
 mod versions;
+#[cfg(feature = "test-support")]
+mod web;
 mod webhooks;
 mod workflows;

@@ -21,6 +21,7 @@ mod schedules;
 mod secrets;
 mod terminal;
 mod tokens;
+mod web;
 mod webhooks;
 
 pub use error::ClientError;

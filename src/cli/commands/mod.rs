@@ -31,6 +31,7 @@ pub mod token;
 pub mod ui;
 pub mod uninstall;
 pub mod version;
+pub mod web;
 pub mod webhooks;
 pub mod workflows;
 
@@ -55,6 +56,7 @@ pub fn run(command: Option<Command>, context: &Context) -> Outcome {
         Some(Command::Serve(args)) => serve::run(&args, context),
         Some(Command::Ui(_)) => context.wait_for(ui::run(help::commands(), context)),
         Some(Command::Mcp(args)) => context.wait_for(mcp::run(&args, context)),
+        Some(Command::Web(args)) => context.wait_for(web::run(args, context)),
         Some(Command::Open(args)) => context.wait_for(open::run(&args, context)),
         Some(Command::Send(args)) => context.wait_for(send::run(args, context)),
         Some(Command::Status(_)) => context.wait_for(status::run(context)),

@@ -77,7 +77,8 @@ enum Expiry {
     After(Duration),
 }
 
-fn scope(word: &str) -> Result<Scope, String> {
+/// The scope that a word names.
+pub(super) fn scope(word: &str) -> Result<Scope, String> {
     word.trim().parse::<Scope>().map_err(|error| error.to_string())
 }
 

@@ -1,14 +1,17 @@
 //! Tokens for clients elsewhere.
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use crate::access::{Access, TokenRequest};
 use crate::clock::Clock;
 use crate::gateway::extract::{Caller, JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::revocable::Revocable;
 use crate::model::names::{FrameName, TokenName};
+use crate::model::principal::Principal;
 use crate::model::token::Token;
 use crate::wire::tokens::{CreateToken, NewToken, TokenView, Whoami};
 
@@ -16,6 +19,7 @@ routes! {
     get "/v1/tokens" Admin All => list;
     post "/v1/tokens" Admin All => create;
     get "/v1/tokens/current" known NoFrame => current;
+    delete "/v1/tokens/current" known NoFrame => give_back;
     delete "/v1/tokens/{id}" Admin All => revoke;
 }
 
@@ -31,7 +35,8 @@ pub async fn list(State(access): State<Access>, State(clock): State<Clock>) -> A
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = CreateToken,
     responses((status = 201, body = NewToken)))]
 pub async fn create(
-    State(access): State<Access>, State(clock): State<Clock>,
+    State(access): State<Access>,
+    State(clock): State<Clock>,
     Permissions(grant): Permissions,
     JsonBody(request): JsonBody<CreateToken>,
 ) -> Answer<(StatusCode, Json<NewToken>)> {
@@ -63,11 +68,39 @@ pub async fn current(Permissions(grant): Permissions) -> Json<Whoami> {
     })
 }
 
+/// Gives back the token that the caller came in with: a browser leaves. What else it holds open ends at once.
+#[utoipa::path(delete, path = "/v1/tokens/current", tag = "tokens",
+    responses((status = 200, body = TokenView)))]
+pub async fn give_back(
+    State(access): State<Access>,
+    State(clock): State<Clock>,
+    Caller(principal): Caller,
+    held: Option<Extension<Revocable>>,
+) -> Answer<Response> {
+    let name = match &principal {
+        Principal::Token { name } if name != "home" => name.clone(),
+        _ => {
+            return Err(Reply::conflict(
+                "token.not_kept",
+                format!("{principal} came in without a token that can be given back"),
+            )
+            .hint("`mimir token list` shows those that can be taken back"));
+        }
+    };
+    // This connection has the answer to carry; it ends with it.
+    if let Some(Extension(held)) = held {
+        held.hold(None);
+    }
+    let token = access.revoke(&principal, &name).await?;
+    Ok(([(header::CONNECTION, "close")], Json(view(token, clock.now_ms()))).into_response())
+}
+
 /// Takes a token back, by name or id. What it holds open ends at once.
 #[utoipa::path(delete, path = "/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
     responses((status = 200, body = TokenView)))]
 pub async fn revoke(
-    State(access): State<Access>, State(clock): State<Clock>,
+    State(access): State<Access>,
+    State(clock): State<Clock>,
     Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<TokenView>> {

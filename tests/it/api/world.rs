@@ -86,6 +86,11 @@ impl World {
         Self::made(Vec::new(), false, None, change).await
     }
 
+    /// The same with names besides its addresses.
+    pub async fn changed_on(hosts: Vec<String>, change: impl FnOnce(&mut Services)) -> Self {
+        Self::made(hosts, false, None, change).await
+    }
+
     /// A world that finds that database, and whose frames stay as they are in it.
     pub async fn of_database(file: &std::path::Path) -> Self {
         let machine = Machine::new();
@@ -215,6 +220,22 @@ impl World {
         body: &str,
     ) -> Response<Incoming> {
         let request = self.tcp_request(method, path, token, body);
+        send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
+    }
+
+    /// Asks over TCP with these headers besides the right name; the answer's body is still to be read.
+    pub async fn open_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut request = self.tcp_request(method, path, None, body);
+        for (name, value) in headers {
+            let name: hyper::header::HeaderName = name.parse().expect("a header");
+            request.headers_mut().append(name, value.parse().expect("a value"));
+        }
         send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
     }
 

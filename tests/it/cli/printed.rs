@@ -259,6 +259,8 @@ pub(super) fn play(world: &World) -> super::gateway::Gateway {
     on("GET /v1/tokens", json!([token]));
     on("DELETE /v1/tokens/ci", token);
     on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
+    let link = json!({"link": "http://127.0.0.1:8080/#code=00", "expires_at": ago(Duration::ZERO) + 60_000});
+    gateway.on("POST /v1/web/codes", Answer::Json(201, link));
     let granted = json!({"secret": "github", "frame": "blog", "form": "placeholder", "variable": "GITHUB",
         "host": "https://api.github.com", "url": "http://127.0.0.1:8118/https/api.github.com", "granted_at": 1});
     let secret = json!({"name": "github", "comes_from": {"kind": "keyring", "service": "s", "account": "a"}, "set_at": 1,
@@ -491,6 +493,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["token", "list"],
         &["token", "revoke", "ci"],
         &["token", "show"],
+        &["web"],
         &["audit", "show"],
         &["audit", "verify"],
         &["audit", "export"],

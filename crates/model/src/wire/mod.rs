@@ -22,4 +22,5 @@ pub mod sessions;
 pub mod status;
 pub mod terminal;
 pub mod tokens;
+pub mod web;
 pub mod webhooks;

@@ -1,0 +1,214 @@
+//! Browsers on this machine: links that open once, and sessions in two halves.
+//!
+//! A browser sends a cookie to every port of a host (RFC 6265, section 8.5), so also to whatever a frame serves on one.
+//! Therefore a session's secret is split: a cookie that no script can read, and a half that the page keeps for its own
+//! origin (its port included) and sends in a header. Each half alone is random and opens nothing: who gets the cookie
+//! lacks the page's half, and another site can send neither. A session is a token like others: named, listed, revoked.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use parking_lot::Mutex;
+
+use super::{Access, AccessError, Admitted, Denied, TokenRequest};
+use crate::clock;
+use crate::model::names::TokenName;
+use crate::model::scope::{Grant, Scope, Scopes};
+use crate::model::secret::Secret;
+use crate::model::token::Token;
+
+/// So long a link opens something.
+const CODE_MS: u64 = 60_000;
+/// So long a session lasts.
+const SESSION_MS: u64 = 12 * 60 * 60 * 1000;
+/// So many links are open at once; the oldest gives way.
+const OPEN: usize = 16;
+/// What a session's secret begins with. Nothing that does is taken from anybody as it is.
+pub(super) const PREFIX: &str = "mimweb_";
+/// Of each half, in bytes.
+const HALF: usize = 32;
+
+/// What a browser may do unless somebody says otherwise: everything that the page does.
+const USUAL: [Scope; 4] = [Scope::Read, Scope::Send, Scope::Approve, Scope::Frames];
+
+/// A session that was just begun. Its halves are told once.
+#[derive(Debug)]
+pub struct OpenedSession {
+    /// What it is.
+    pub token: Token,
+    /// For the cookie.
+    pub cookie: Secret,
+    /// For the page.
+    pub page: Secret,
+}
+
+impl Access {
+    /// Looks at the two halves that a browser brought.
+    ///
+    /// # Errors
+    /// Why they open nothing.
+    pub async fn admit_browser(&self, cookie: &str, page: &str, from: IpAddr) -> Result<Admitted, Denied> {
+        match joined(cookie, page) {
+            Some(secret) => self.look_up(secret.reveal(), from).await,
+            None => Err(self.refused(from, "no session", Denied::Unknown).await),
+        }
+    }
+
+    /// Makes a code that begins one session of a browser, and says until when. Without scopes, those that the page
+    /// needs and the caller has.
+    ///
+    /// # Errors
+    /// [`AccessError::MoreThanOwn`], [`AccessError::NoScope`].
+    pub async fn make_code(&self, by: &Grant, scopes: Scopes) -> Result<(Secret, u64), AccessError> {
+        let scopes = if scopes.is_empty() { usual(by.scopes) } else { scopes };
+        if scopes.is_empty() {
+            return Err(AccessError::NoScope);
+        }
+        self.check_gift(by, scopes, None, "web.code").await?;
+        Ok(self.inner.codes.make(by.clone(), scopes, self.inner.clock.now_ms()))
+    }
+
+    /// Begins a session for whoever brings the code of a link, which is worth nothing afterwards.
+    ///
+    /// # Errors
+    /// [`AccessError::NoCode`] for one that was used, is over, or never was.
+    pub async fn open_session(&self, code: &str, from: IpAddr) -> Result<OpenedSession, AccessError> {
+        let now = self.inner.clock.now_ms();
+        let Some((by, scopes)) = self.inner.codes.take(code, now) else {
+            // Counted and written down like a wrong token; what to answer is ours to say.
+            self.refused(from, "a link that opens nothing", Denied::Unknown).await;
+            return Err(AccessError::NoCode);
+        };
+        let name = format!("web-{}", hex::encode(clock::entropy::<4>()));
+        let name = TokenName::parse(&name).map_err(|_| AccessError::NotFound(name))?;
+        let expires_at = Some(now.saturating_add(SESSION_MS));
+        let wish = TokenRequest { name: Some(name), scopes, frames: None, expires_at };
+        let halves = Halves::new();
+        let token = self.make(&by, wish, &halves.whole).await?;
+        Ok(OpenedSession { token, cookie: halves.cookie, page: halves.page })
+    }
+}
+
+/// Links that were made and not opened, by the hash of their code.
+#[derive(Default)]
+pub(super) struct Codes {
+    open: Mutex<HashMap<[u8; 32], Code>>,
+}
+
+struct Code {
+    by: Grant,
+    scopes: Scopes,
+    until: u64,
+}
+
+impl Codes {
+    /// Makes one, and says until when it opens something.
+    pub(super) fn make(&self, by: Grant, scopes: Scopes, now_ms: u64) -> (Secret, u64) {
+        let code = Secret::new(hex::encode(clock::entropy::<HALF>()));
+        let until = now_ms.saturating_add(CODE_MS);
+        let mut open = self.open.lock();
+        open.retain(|_, code| code.until > now_ms);
+        if open.len() >= OPEN
+            && let Some(oldest) = open.iter().min_by_key(|(_, code)| code.until).map(|(hash, _)| *hash)
+        {
+            open.remove(&oldest);
+        }
+        open.insert(super::hash(code.reveal()), Code { by, scopes, until });
+        (code, until)
+    }
+
+    /// Whose it is and what for; from now on it is worth nothing.
+    pub(super) fn take(&self, code: &str, now_ms: u64) -> Option<(Grant, Scopes)> {
+        let code = self.open.lock().remove(&super::hash(code))?;
+        (code.until > now_ms).then_some((code.by, code.scopes))
+    }
+}
+
+/// What somebody may give a browser who did not say.
+fn usual(own: Scopes) -> Scopes {
+    USUAL.into_iter().filter(|scope| own.has(*scope)).collect()
+}
+
+/// A secret in two halves, and the whole.
+struct Halves {
+    cookie: Secret,
+    page: Secret,
+    whole: Secret,
+}
+
+impl Halves {
+    fn new() -> Self {
+        let (cookie, page) = (clock::entropy::<HALF>(), clock::entropy::<HALF>());
+        Self {
+            cookie: Secret::new(hex::encode(cookie)),
+            page: Secret::new(hex::encode(page)),
+            whole: whole(cookie, page),
+        }
+    }
+}
+
+/// The secret that two halves are of; none when one of them is no half.
+fn joined(cookie: &str, page: &str) -> Option<Secret> {
+    let half = |text: &str| hex::decode(text).ok().and_then(|bytes| <[u8; HALF]>::try_from(bytes).ok());
+    Some(whole(half(cookie)?, half(page)?))
+}
+
+fn whole(cookie: [u8; HALF], page: [u8; HALF]) -> Secret {
+    let mut mixed = cookie;
+    mixed.iter_mut().zip(page).for_each(|(byte, other)| *byte ^= other);
+    Secret::new(format!("{PREFIX}{}", hex::encode(mixed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::principal::Principal;
+
+    fn owner() -> Grant {
+        Grant::everything(Principal::Owner { uid: 1000 })
+    }
+
+    #[test]
+    fn a_code_opens_once_and_for_a_minute() {
+        let codes = Codes::default();
+        let (code, until) = codes.make(owner(), Scopes::all(), 1_000);
+        assert_eq!((code.reveal().len(), until), (64, 61_000));
+        assert!(codes.take("", 1_000).is_none() && codes.take(&"0".repeat(64), 1_000).is_none());
+        assert_eq!(codes.take(code.reveal(), 60_999).map(|(_, scopes)| scopes), Some(Scopes::all()));
+        assert!(codes.take(code.reveal(), 60_999).is_none(), "once");
+        let (late, _) = codes.make(owner(), Scopes::all(), 1_000);
+        assert!(codes.take(late.reveal(), 61_000).is_none(), "its minute is over");
+    }
+
+    #[test]
+    fn links_that_nobody_opens_take_no_room() {
+        let codes = Codes::default();
+        let made: Vec<Secret> =
+            (0..OPEN as u64 + 1).map(|at| codes.make(owner(), Scopes::all(), at).0).collect();
+        assert_eq!(codes.open.lock().len(), OPEN);
+        assert!(codes.take(made[0].reveal(), 20).is_none(), "the oldest gave way");
+        assert!(codes.take(made[OPEN].reveal(), 20).is_some());
+    }
+
+    #[test]
+    fn halves_make_the_whole_and_nothing_else_does() {
+        let (one, other) = (Halves::new(), Halves::new());
+        let join = |cookie: &Secret, page: &Secret| joined(cookie.reveal(), page.reveal());
+        let whole = |secret: Option<Secret>| secret.map(|secret| secret.reveal().to_owned());
+        assert_eq!(whole(join(&one.cookie, &one.page)).as_deref(), Some(one.whole.reveal()));
+        assert_ne!(whole(join(&one.cookie, &other.page)).as_deref(), Some(one.whole.reveal()));
+        assert_ne!(one.whole.reveal(), other.whole.reveal());
+        assert!(one.whole.reveal().starts_with(PREFIX));
+        for (cookie, page) in [("", ""), (one.cookie.reveal(), ""), ("zz", one.page.reveal())] {
+            assert!(joined(cookie, page).is_none());
+        }
+        assert!(joined(&one.cookie.reveal()[2..], one.page.reveal()).is_none());
+    }
+
+    #[test]
+    fn nobody_gives_a_browser_more_than_the_page_needs_unless_they_say_so() {
+        assert_eq!(usual(Scopes::all()).to_string(), "read, send, approve, frames");
+        let looking: Scopes = [Scope::Read, Scope::Admin].into_iter().collect();
+        assert_eq!(usual(looking).to_string(), "read");
+    }
+}

@@ -1,0 +1,121 @@
+/** The stream of events: read block by block, and begun again where it ended. */
+import { Refused, stream } from "./gateway";
+import type { Event } from "./types";
+
+/** The gateway says something at least every 10 s; a stream that is silent for so long is dead. */
+const SILENT_MS = 25_000;
+const PAUSES_MS = [250, 500, 1000, 2000, 4000];
+
+/** One block of a stream. */
+export interface Block {
+  id: number | null;
+  kind: string | null;
+  data: string | null;
+}
+
+/** Takes bytes, gives blocks. */
+export class BlockReader {
+  #decoder = new TextDecoder();
+  #rest = "";
+
+  /** The blocks that are whole now. */
+  read(bytes: Uint8Array): Block[] {
+    this.#rest += this.#decoder.decode(bytes, { stream: true });
+    const pieces = this.#rest.split("\n\n");
+    this.#rest = pieces.pop() ?? "";
+    return pieces.map(blockOf);
+  }
+}
+
+function blockOf(text: string): Block {
+  const block: Block = { id: null, kind: null, data: null };
+  for (const line of text.split("\n")) {
+    const [, name, value] = /^([a-z]+): ?(.*)$/.exec(line) ?? [];
+    if (name === "id" && /^\d+$/.test(value ?? "")) block.id = Number(value);
+    if (name === "event") block.kind = value ?? null;
+    if (name === "data") block.data = value ?? null;
+  }
+  return block;
+}
+
+/** What is heard. */
+export interface Listener {
+  /** The stream stands; `again` when something may have been missed. */
+  up(again: boolean): void;
+  /** It ended, and is begun again. */
+  away(): void;
+  /** Something happened. */
+  event(event: Event): void;
+}
+
+/** Follows events until `stop` ends it, or until nobody knows who asks. */
+export async function follow(listener: Listener, stop: AbortSignal): Promise<void> {
+  let position: number | null = null;
+  let failures = 0;
+  while (!stop.aborted) {
+    const cut = new AbortController();
+    const end = () => cut.abort();
+    stop.addEventListener("abort", end);
+    let silence = setTimeout(end, SILENT_MS);
+    try {
+      const body = await stream("/v1/events", position, cut.signal);
+      const blocks = new BlockReader();
+      const bytes = body.getReader();
+      let isUp = false;
+      for (;;) {
+        const { done, value } = await bytes.read();
+        if (done) break;
+        clearTimeout(silence);
+        silence = setTimeout(end, SILENT_MS);
+        const read = blocks.read(value);
+        if (!isUp) {
+          // What happened while nobody heard comes as events; what is on the page is read anew all the same.
+          listener.up(position !== null);
+          [isUp, failures] = [true, 0];
+        }
+        for (const block of read) {
+          if (block.kind === "reset") listener.up(true);
+          else if (block.data !== null) tell(listener, block.data);
+          position = block.id ?? position;
+        }
+      }
+    } catch (error) {
+      if (error instanceof Refused && error.isStranger) return;
+    } finally {
+      clearTimeout(silence);
+      stop.removeEventListener("abort", end);
+      cut.abort();
+    }
+    if (stop.aborted) return;
+    listener.away();
+    await pause(PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)] ?? 1000, stop);
+    failures += 1;
+  }
+}
+
+function tell(listener: Listener, data: string): void {
+  let event: Event;
+  try {
+    event = JSON.parse(data) as Event;
+  } catch {
+    return;
+  }
+  listener.event(event);
+}
+
+/** Waits, or until the page is looked at again, or the network is back. */
+function pause(ms: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const over = () => {
+      clearTimeout(timer);
+      window.removeEventListener("online", over);
+      document.removeEventListener("visibilitychange", over);
+      stop.removeEventListener("abort", over);
+      resolve();
+    };
+    const timer = setTimeout(over, ms);
+    window.addEventListener("online", over);
+    document.addEventListener("visibilitychange", over);
+    stop.addEventListener("abort", over);
+  });
+}

@@ -1,0 +1,125 @@
+/** Asks the gateway, as whoever came in with a link of `mimir web`. */
+import type { OpenedSession, Problem } from "./types";
+
+/**
+ * Half of what opens the gateway; the other half is a cookie. A cookie goes to every port of its host, also to
+ * what runs in a frame, so it opens nothing alone. This half is kept by origin, and the port is a part of that.
+ */
+const KEPT = "mimir.page";
+const HEADER = "mimir-page";
+/** An answer takes no longer. */
+const PATIENCE_MS = 30_000;
+
+/** The gateway said no, or nothing. */
+export class Refused extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.title);
+  }
+
+  /** Whether whoever asks must come in again. */
+  get isStranger(): boolean {
+    return this.problem.status === 401;
+  }
+}
+
+/** A problem in one line: what failed, why, what to type. */
+export function wordsOf(error: unknown): string {
+  if (!(error instanceof Refused)) return String(error);
+  const { title, detail, hint } = error.problem;
+  return [title, detail, hint].filter((part) => part !== null && part !== undefined && part !== "").join(": ");
+}
+
+function headers(more: Record<string, string> = {}): Record<string, string> {
+  const half = localStorage.getItem(KEPT);
+  return half === null ? more : { ...more, [HEADER]: half };
+}
+
+/** Whether somebody came in here before. */
+export function isKnown(): boolean {
+  return localStorage.getItem(KEPT) !== null;
+}
+
+/** Forgets it. */
+export function forget(): void {
+  localStorage.removeItem(KEPT);
+}
+
+/** What to do about somebody whose time is over; set by the page. */
+let onStranger: () => void = () => {};
+export function whenStranger(act: () => void): void {
+  onStranger = act;
+}
+
+async function ask(method: string, path: string, body: unknown, more: Record<string, string>): Promise<Response> {
+  const init: RequestInit = {
+    method,
+    headers: headers(body === undefined ? more : { ...more, "content-type": "application/json" }),
+    credentials: "same-origin",
+    cache: "no-store",
+    redirect: "error",
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  let answer: Response;
+  try {
+    answer = await fetch(path, init);
+  } catch (error) {
+    const why = error instanceof DOMException && error.name === "TimeoutError" ? "it took too long" : "nobody answers";
+    throw new Refused({ code: "web.unreachable", status: 0, title: `the gateway cannot be reached: ${why}` });
+  }
+  if (answer.ok) return answer;
+  throw await refusal(answer);
+}
+
+async function refusal(answer: Response): Promise<Refused> {
+  let problem: Problem = { code: "web.unknown", status: answer.status, title: `the gateway answered ${answer.status}` };
+  try {
+    problem = { ...problem, ...((await answer.json()) as Problem) };
+  } catch {
+    // What is no problem's JSON has its status alone.
+  }
+  const refused = new Refused(problem);
+  if (refused.isStranger) onStranger();
+  return refused;
+}
+
+/** Reads something. */
+export async function get<T>(path: string): Promise<T> {
+  return (await (await ask("GET", path, undefined, {})).json()) as T;
+}
+
+/** Changes something. */
+export async function post<T>(path: string, body?: unknown, more: Record<string, string> = {}): Promise<T> {
+  return (await (await ask("POST", path, body, more)).json()) as T;
+}
+
+/** An event stream from a position on; it lasts until `signal` ends it. */
+export async function stream(path: string, after: number | null, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const more: Record<string, string> = after === null ? {} : { "last-event-id": String(after) };
+  const answer = await fetch(path, {
+    headers: headers({ accept: "text/event-stream", ...more }),
+    credentials: "same-origin",
+    cache: "no-store",
+    redirect: "error",
+    signal,
+  });
+  if (!answer.ok) throw await refusal(answer);
+  if (answer.body === null) throw new Error("an empty stream");
+  return answer.body;
+}
+
+/** Comes in with the code of a link, which is worth nothing afterwards. */
+export async function comeIn(code: string): Promise<void> {
+  forget();
+  const opened = await post<OpenedSession>("/v1/web/sessions", { code });
+  localStorage.setItem(KEPT, opened.page);
+}
+
+/** Ends the session, also at the gateway. */
+export async function leave(): Promise<void> {
+  try {
+    await ask("DELETE", "/v1/tokens/current", undefined, {});
+  } finally {
+    forget();
+  }
+}

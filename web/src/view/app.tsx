@@ -1,0 +1,165 @@
+/** Everything on one screen. */
+import { useEffect, useState } from "preact/hooks";
+import type { Desk } from "../desk";
+import { leave } from "../gateway";
+import { KEYS, isTyping } from "../keys";
+import { line } from "../visible";
+import { money } from "../words";
+import { FrameShown } from "./frame";
+import { Frames, matching } from "./frames";
+import { Queue } from "./queue";
+import { useDesk, useFocus } from "./use";
+
+type Over = "queue" | "keys" | null;
+
+/** The frame that the address names. */
+function named(): string | null {
+  const [, name] = /^#\/([a-z0-9-]+)$/.exec(location.hash) ?? [];
+  return name ?? null;
+}
+
+export function App({ desk, onLeft }: { desk: Desk; onLeft: () => void }) {
+  useDesk(desk);
+  const [letters, setLetters] = useState("");
+  const [over, setOver] = useState<Over>(null);
+  useEffect(() => {
+    const look = () => desk.choose(named());
+    look();
+    window.addEventListener("hashchange", look);
+    return () => window.removeEventListener("hashchange", look);
+  }, [desk]);
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+      if (event.key === "Escape" && over !== null) return setOver(null);
+      if (isTyping(event.target)) return;
+      if (act(desk, event.key, letters, over, setOver)) event.preventDefault();
+    };
+    window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
+  });
+  const frame = desk.frame;
+  const waits = desk.approvals.length;
+  useEffect(() => {
+    document.title = waits > 0 ? `(${waits}) mimir` : "mimir";
+  }, [waits]);
+  return (
+    <div class={frame === null ? "page" : "page has-chosen"}>
+      <Bar desk={desk} onQueue={() => setOver("queue")} onKeys={() => setOver("keys")} onLeft={onLeft} />
+      <Frames desk={desk} letters={letters} onFilter={setLetters} />
+      {frame === null ? (
+        <main class="chosen none">
+          <p class="faint">{desk.chosen === null ? "Choose a frame." : desk.isRead ? `There is no frame ${desk.chosen}.` : ""}</p>
+        </main>
+      ) : (
+        <FrameShown desk={desk} frame={frame} />
+      )}
+      {desk.said !== null && (
+        <p class={desk.said.isBad ? "said bad" : "said"} role={desk.said.isBad ? "alert" : "status"}>
+          <span class="grow">{line(desk.said.text)}</span>
+          <button type="button" onClick={() => desk.hush()}>
+            Close
+          </button>
+        </p>
+      )}
+      {over === "queue" && <Queue desk={desk} onClose={() => setOver(null)} />}
+      {over === "keys" && <Keys onClose={() => setOver(null)} />}
+    </div>
+  );
+}
+
+function Bar(props: { desk: Desk; onQueue: () => void; onKeys: () => void; onLeft: () => void }) {
+  const { desk, onQueue, onKeys, onLeft } = props;
+  const link = { new: "connecting…", up: "", away: "The gateway is away; it is asked again and again." }[desk.link];
+  const out = () => {
+    leave().then(onLeft, () => onLeft());
+  };
+  return (
+    <header class="bar">
+      <h1>mimir</h1>
+      <p class={desk.link === "away" ? "link warn" : "link faint"} role="status">
+        {desk.link === "away" && <span aria-hidden="true">▲ </span>}
+        {link}
+        {desk.link === "up" && desk.changing > 0 && "…"}
+      </p>
+      {desk.approvals.length > 0 && <span class="warn">◆ {desk.approvals.length} wait for you</span>}
+      {desk.status !== null && <span title="spent today">{money(desk.status.cost_today_microusd)} today</span>}
+      {desk.status?.spending_paused === true && <span class="warn">spending is paused</span>}
+      <button type="button" onClick={onQueue}>
+        Queue {desk.messages.length}
+      </button>
+      <button type="button" class="wide-only" onClick={onKeys}>
+        Keys
+      </button>
+      <button type="button" onClick={out}>
+        Leave
+      </button>
+    </header>
+  );
+}
+
+function Keys({ onClose }: { onClose: () => void }) {
+  const close = useFocus<HTMLButtonElement>();
+  return (
+    <aside class="over" aria-label="keys">
+      <div class="row">
+        <h2 class="grow">Keys</h2>
+        <button type="button" ref={close} onClick={onClose}>
+          Close
+        </button>
+      </div>
+      <table>
+        <tbody>
+          {KEYS.map(([keys, does]) => (
+            <tr key={keys}>
+              <th scope="row">
+                <kbd>{keys}</kbd>
+              </th>
+              <td>{does}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </aside>
+  );
+}
+
+/** Does what a key stands for; says whether it stands for anything. */
+function act(desk: Desk, key: string, letters: string, over: Over, setOver: (over: Over) => void): boolean {
+  const go = (name: string | undefined) => {
+    if (name !== undefined) location.hash = `#/${name}`;
+  };
+  const step = (by: number) => {
+    const names = matching(desk.frames, letters).map((frame) => frame.name);
+    const at = names.indexOf(desk.chosen ?? "");
+    go(names[Math.min(names.length - 1, Math.max(0, at + by))]);
+  };
+  const answer = (what: string) => document.dispatchEvent(new CustomEvent("mimir:answer", { detail: what }));
+  const acts: Record<string, () => void> = {
+    j: () => step(1),
+    k: () => step(-1),
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    w: () => {
+      const waits = [...new Set(desk.approvals.map((approval) => approval.frame))];
+      go(waits[(waits.indexOf(desk.chosen ?? "") + 1) % waits.length]);
+    },
+    y: () => answer("once"),
+    A: () => answer("always"),
+    n: () => answer("reject"),
+    s: () => document.getElementById("message")?.focus(),
+    "/": () => document.getElementById("filter")?.focus(),
+    b: () => void desk.stopTurn(),
+    S: () => void desk.verb("start"),
+    X: () => void desk.verb("stop"),
+    q: () => setOver(over === "queue" ? null : "queue"),
+    "?": () => setOver(over === "keys" ? null : "keys"),
+  };
+  const wanted = Object.hasOwn(acts, key) ? acts[key] : undefined;
+  // What lies over the page hides what a key would change.
+  if (wanted === undefined || (over !== null && key !== "q" && key !== "?")) return false;
+  // The conversation scrolls by its own keys while it has the focus.
+  if (key.startsWith("Arrow") && document.activeElement?.closest(".talk, pre, .wide")) return false;
+  wanted();
+  return true;
+}

@@ -1,0 +1,82 @@
+/** The chosen frame: what it is, what its agent asks, its conversation. */
+import type { Desk } from "../desk";
+import type { Frame } from "../types";
+import { line } from "../visible";
+import { age, left, money, sign, wordOf } from "../words";
+import { Asked } from "./asked";
+import { Composer } from "./composer";
+import { Talk } from "./talk";
+import { useNow } from "./use";
+
+export function FrameShown({ desk, frame }: { desk: Desk; frame: Frame }) {
+  const asked = desk.askedBy(frame.name);
+  return (
+    <main class="chosen" aria-label={frame.name}>
+      <Head desk={desk} frame={frame} asked={asked.length} />
+      <Talk desk={desk} />
+      {asked.length > 0 && (
+        <div class="asks-all" aria-live="polite">
+          {asked.map((approval, at) => (
+            <Asked key={approval.id} desk={desk} approval={approval} at={at} />
+          ))}
+        </div>
+      )}
+      <Composer desk={desk} frame={frame.name} />
+    </main>
+  );
+}
+
+function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number }) {
+  const now = useNow(30_000);
+  const word = wordOf(frame, asked);
+  const facts = [frame.network ?? frame.engine ?? "podman", `active ${age(frame.last_active_at, now)}`, money(frame.cost_microusd)];
+  if (frame.budget) facts.push(`${frame.budget.percent} % of its budget`);
+  if (frame.expires_at) facts.push(`gone in ${left(frame.expires_at, now)}`);
+  if (frame.preview_port) facts.push(`preview :${frame.preview_port}`);
+  const runs = ["running", "starting", "paused"].includes(frame.state);
+  // A server elsewhere is somebody else's to start and to stop.
+  const mayRun = desk.may("frames") && frame.engine !== "external";
+  const isBusy = ["busy", "waiting", "retrying"].includes(word);
+  return (
+    <header class="head">
+      <a class="back" href="#/" aria-label="all frames">
+        ‹
+      </a>
+      <div class="grow">
+        <h2>{frame.name}</h2> <span class={`word ${word}`}>{`${sign(word)} ${line(frame.doing ?? word)}`}</span>
+        <p class="faint">{facts.map(line).join(" · ")}</p>
+        {frame.reason && <p class="bad">{line(frame.reason)}</p>}
+        {desk.doing.has(frame.name) && <p class="doing">{line(desk.doing.get(frame.name) ?? "")}</p>}
+      </div>
+      {desk.sessions.length > 1 && (
+        <label>
+          <span class="hidden">conversation</span>
+          <select value={desk.talk?.session?.id ?? ""} onChange={(event) => desk.choose(frame.name, event.currentTarget.value)}>
+            {desk.sessions.map((session) => (
+              <option key={session.id} value={session.id}>
+                {line(session.title)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <div class="row">
+        {desk.may("send") && isBusy && (
+          <button type="button" onClick={() => void desk.stopTurn()}>
+            Stop turn <kbd>b</kbd>
+          </button>
+        )}
+        {mayRun && runs && (
+          <button type="button" onClick={() => void desk.verb("stop")}>
+            Stop <kbd>X</kbd>
+          </button>
+        )}
+        {mayRun && !runs && (
+          <button type="button" onClick={() => void desk.verb("start")}>
+            Start <kbd>S</kbd>
+          </button>
+        )}
+      </div>
+    </header>
+  );
+}

@@ -1,0 +1,4 @@
+import "./visible.test";
+import "./markdown.test";
+import "./conversation.test";
+import "./events.test";
