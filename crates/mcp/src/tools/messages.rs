@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mimir_model::message::DeliveryState;
 use mimir_model::visible;
 use mimir_model::wire::messages::{MessageView, SendMessage};
 use mimir_model::wire::problem::Problem;
