@@ -102,7 +102,7 @@ async function until(what, look) {
 const shows = (text) => page.getByText(text, { exact: false }).first().waitFor({ timeout: PATIENCE_MS });
 const shot = (name) => page.screenshot({ path: join(wanted("SHOTS"), `${name}.png`) });
 /** The conversation is there, so that a picture shows it. */
-const isTold = () => until("the conversation", async () => (await page.getByText("is being read").count()) === 0);
+const isTold = () => page.locator(".turn.agent strong", { hasText: "there" }).waitFor({ timeout: PATIENCE_MS });
 const isWithinWidth = () => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
 
 function watch(of) {
