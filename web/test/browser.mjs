@@ -101,6 +101,8 @@ async function until(what, look) {
 
 const shows = (text) => page.getByText(text, { exact: false }).first().waitFor({ timeout: PATIENCE_MS });
 const shot = (name) => page.screenshot({ path: join(wanted("SHOTS"), `${name}.png`) });
+/** The conversation is there, so that a picture shows it. */
+const isTold = () => page.locator(".turn.agent strong", { hasText: "there" }).waitFor({ timeout: PATIENCE_MS });
 const isWithinWidth = () => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
 
 function watch(of) {
@@ -203,6 +205,8 @@ step("keys do what they say", async () => {
 });
 
 step("a phone of 360 pixels shows one thing at a time, and all of it", async () => {
+  await page.getByRole("link", { name: /far/ }).click();
+  await isTold();
   await page.setViewportSize({ width: 360, height: 740 });
   assert.ok(await isWithinWidth(), "the frame is wider than the phone");
   assert.equal(await page.locator(".frames").isVisible(), false);
@@ -217,6 +221,7 @@ step("a phone of 360 pixels shows one thing at a time, and all of it", async () 
 });
 
 step("it is dark where the machine is, and readable in both", async () => {
+  await isTold();
   const looks = [];
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });

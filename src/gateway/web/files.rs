@@ -8,14 +8,14 @@ pub(super) const INDEX: &[u8] = include_bytes!("assets/index.html");
 /// What it is made of. A name holds the hash of what is in it.
 pub(super) const FILES: &[File] = &[
     File {
-        name: "page-92d20c09d3e6a4d3.js",
-        media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-92d20c09d3e6a4d3.js"),
+        name: "page-42bb218d88de4572.css",
+        media: "text/css; charset=utf-8",
+        bytes: include_bytes!("assets/page-42bb218d88de4572.css"),
     },
     File {
-        name: "page-a413115c8d22f581.css",
-        media: "text/css; charset=utf-8",
-        bytes: include_bytes!("assets/page-a413115c8d22f581.css"),
+        name: "page-49defc3ddad87a9f.js",
+        media: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/page-49defc3ddad87a9f.js"),
     },
     File {
         name: "page-d8ca28c3ee62df4b.svg",

@@ -1,5 +1,5 @@
 /** Everything on one screen. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import { leave } from "../gateway";
 import { KEYS, isTyping } from "../keys";
@@ -28,7 +28,8 @@ export function App({ desk, onLeft }: { desk: Desk; onLeft: () => void }) {
     window.addEventListener("hashchange", look);
     return () => window.removeEventListener("hashchange", look);
   }, [desk]);
-  useEffect(() => {
+  // With the picture, not after it: what a key does is what the page shows.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
       if (event.key === "Escape" && over !== null) return setOver(null);

@@ -1,5 +1,5 @@
 /** What an agent asks, as it is decided upon: every character that does something unseen is written out. */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import type { Approval } from "../types";
 import { exact } from "../visible";
@@ -44,7 +44,7 @@ export function Asked({ desk, approval, at }: { desk: Desk; approval: Approval; 
   useLayoutEffect(() => {
     shownAt.current = performance.now();
   }, [at]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!isFirst) return;
     const act = (event: CustomEvent<string>) => {
       if (approval.form === "question" && event.detail !== "reject") return;

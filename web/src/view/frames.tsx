@@ -64,7 +64,7 @@ function Row({ desk, frame }: { desk: Desk; frame: Frame }) {
       <span class="says">
         {word}
         {queued > 0 && `, ${queued} queued`}
-        {more !== undefined && <span class="what"> {line(more)}</span>}
+        {more !== undefined && <span class="what"> · {line(more)}</span>}
       </span>
     </a>
   );
