@@ -180,6 +180,9 @@ step("what is asked is answered by a key, but not at once", async () => {
 step("a question is answered in place", async () => {
   await page.waitForTimeout(500);
   await page.getByLabel("SQLite").check();
+  // All of them are answered together.
+  const fields = page.getByPlaceholder("in your own words");
+  for (let at = 1; at < (await fields.count()); at += 1) await fields.nth(at).fill("as you like");
   await page.getByRole("button", { name: "Answer" }).click();
   await until("nothing is asked", async () => (await page.locator(".asked").count()) === 0);
 });

@@ -37,7 +37,8 @@ const GUARDS: [(&str, &str); 6] = [
 #[must_use]
 pub fn is_public(method: &Method, path: &str) -> bool {
     let is_file = path == "/" || path.starts_with("/assets/");
-    (*method == Method::GET && is_file) || (*method == Method::POST && path == "/v1/web/sessions")
+    let looks = *method == Method::GET || *method == Method::HEAD;
+    (looks && is_file) || (*method == Method::POST && path == "/v1/web/sessions")
 }
 
 /// The page itself. It names the newest files, so nobody keeps it.
@@ -85,7 +86,9 @@ mod tests {
 
     #[test]
     fn only_what_nobody_needs_to_be_known_for_is_public() {
-        for (method, path) in [("GET", "/"), ("GET", "/assets/page.js"), ("POST", "/v1/web/sessions")] {
+        for (method, path) in
+            [("GET", "/"), ("HEAD", "/"), ("GET", "/assets/page.js"), ("POST", "/v1/web/sessions")]
+        {
             assert!(is_public(&method.parse().expect("a method"), path), "{method} {path}");
         }
         for (method, path) in [
