@@ -55,6 +55,11 @@ impl Registry {
         self.known.lock().insert(hash, Known::new(token));
     }
 
+    /// Whether there is or was a token of that hash.
+    pub(super) fn knows(&self, hash: &[u8; 32]) -> bool {
+        self.known.lock().contains_key(hash)
+    }
+
     /// The token of that hash; if it opens something, it counts as used.
     pub(super) fn look_up(
         &self,

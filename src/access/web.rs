@@ -28,8 +28,9 @@ pub(super) const PREFIX: &str = "mimweb_";
 /// Of each half, in bytes.
 const HALF: usize = 32;
 
-/// What a browser may do unless somebody says otherwise: everything that the page does.
-const USUAL: [Scope; 4] = [Scope::Read, Scope::Send, Scope::Approve, Scope::Frames];
+/// What a browser may do unless somebody says otherwise: look, talk and decide. To start and stop frames it would need
+/// the scope that also gives any folder to an agent, which a page should not have without being asked for.
+const USUAL: [Scope; 3] = [Scope::Read, Scope::Send, Scope::Approve];
 
 /// A session that was just begun. Its halves are told once.
 #[derive(Debug)]
@@ -43,12 +44,21 @@ pub struct OpenedSession {
 }
 
 impl Access {
-    /// Looks at the two halves that a browser brought.
+    /// Looks at the halves that a browser brought: the page's, and every cookie that may be the other one. What is not
+    /// ours among them is passed over; when none is, that counts once.
     ///
     /// # Errors
     /// Why they open nothing.
-    pub async fn admit_browser(&self, cookie: &str, page: &str, from: IpAddr) -> Result<Admitted, Denied> {
-        match joined(cookie, page) {
+    pub async fn admit_browser(
+        &self,
+        cookies: &[&str],
+        page: &str,
+        from: IpAddr,
+    ) -> Result<Admitted, Denied> {
+        self.inner.registry.ensure_loaded(&self.inner.store).await?;
+        let whole: Vec<Secret> = cookies.iter().filter_map(|cookie| joined(cookie, page)).collect();
+        let ours = whole.iter().find(|secret| self.inner.registry.knows(&super::hash(secret.reveal())));
+        match ours.or_else(|| whole.first()) {
             Some(secret) => self.look_up(secret.reveal(), from).await,
             None => Err(self.refused(from, "no session", Denied::Unknown).await),
         }
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn nobody_gives_a_browser_more_than_the_page_needs_unless_they_say_so() {
-        assert_eq!(usual(Scopes::all()).to_string(), "read, send, approve, frames");
+        assert_eq!(usual(Scopes::all()).to_string(), "read, send, approve");
         let looking: Scopes = [Scope::Read, Scope::Admin].into_iter().collect();
         assert_eq!(usual(looking).to_string(), "read");
     }

@@ -125,7 +125,7 @@ impl Authenticator {
 
     /// Lets a browser of this machine in: to the page, or with the session that it has.
     async fn check_browser(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
-        let is_near = ends.peer.to_canonical().is_loopback();
+        let is_near = is_near(ends.peer, &asked.headers);
         if is_near && web::is_public(&asked.method, asked.uri.path()) {
             return Ok(Grant::nothing().into());
         }
@@ -134,14 +134,24 @@ impl Authenticator {
             Some(_) if !asked.method.is_safe() && !asked.headers.contains_key(header::ORIGIN) => {
                 Err(Problem::new(403, "request.foreign_origin", "a browser must say which page asks"))
             }
-            Some((cookie, page)) => {
-                self.access.admit_browser(cookie, page, ends.peer).await.map_err(problem)
+            Some((cookies, page)) => {
+                self.access.admit_browser(&cookies, page, ends.peer).await.map_err(problem)
             }
             None => Err(Problem::new(401, "auth.required", "a token is needed over TCP").hint(
                 "send `Authorization: Bearer TOKEN` with one of `mimir token create`, or use the Unix socket; `mimir web` lets a browser in",
             )),
         }
     }
+}
+
+/// What is written into a request by whatever passes it on for somebody else.
+const PASSED_ON: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-real-ip", "cf-connecting-ip"];
+
+/// Whether a browser of this machine asks: from its loopback, and not through something on it (a tunnel, a proxy)
+/// that says it passes on what others ask.
+#[must_use]
+pub fn is_near(peer: IpAddr, headers: &HeaderMap) -> bool {
+    peer.to_canonical().is_loopback() && !PASSED_ON.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The beginning of what a stranger sent.
@@ -260,6 +270,21 @@ mod tests {
         assert_eq!(brought(&query(there), &[]).as_deref(), Some(">>>???"), "with + in it");
         assert_eq!(brought(&query("/v1/events"), &[]), None);
         assert_eq!(brought(&query(there), &["Nonsense x"]), None, "what is in the header decides");
+    }
+
+    #[test]
+    fn whoever_asks_through_something_on_this_machine_is_not_near() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let here = address("127.0.0.1");
+        let mut headers = HeaderMap::new();
+        headers.insert("x-other", HeaderValue::from_static("1"));
+        assert!(is_near(here, &headers) && is_near(address("::ffff:127.0.0.1"), &headers));
+        assert!(!is_near(address("10.0.0.7"), &headers));
+        for name in PASSED_ON {
+            let mut headers = headers.clone();
+            headers.insert(name, HeaderValue::from_static("127.0.0.1"));
+            assert!(!is_near(here, &headers), "{name}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::wire::web::CreateWebCode;
 #[command(after_help = "The link opens for a minute, and what it begins lasts twelve hours in that browser.
 `mimir token list` shows it as web-…, `mimir token revoke web-…` ends it. docs/web.md says more.")]
 pub struct WebArgs {
-    /// What the browser may do, with commas between: read,send,approve,frames when absent
+    /// What the browser may do, with commas between: read,send,approve when absent; with frames it starts and stops frames too
     #[arg(long, value_delimiter = ',', value_name = "SCOPE,…", value_parser = clap::builder::ValueParser::new(scope))]
     scope: Vec<Scope>,
 }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
 use crate::access::Access;
-use crate::gateway::auth::Ends;
+use crate::gateway::auth::{Ends, is_near};
 use crate::gateway::extract::{JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
 use crate::gateway::state::About;
@@ -66,9 +66,10 @@ pub async fn open_session(
     State(access): State<Access>,
     State(about): State<Arc<About>>,
     ends: Option<Extension<Ends>>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<OpenWebSession>,
 ) -> Answer<Response> {
-    let near = ends.filter(|Extension(ends)| ends.peer.to_canonical().is_loopback());
+    let near = ends.filter(|Extension(ends)| is_near(ends.peer, &headers));
     let Some(Extension(ends)) = near else {
         return Err(Reply::conflict(
             "web.not_here",
@@ -85,9 +86,8 @@ pub async fn open_session(
         name: opened.token.name.to_string(),
         expires_at: opened.token.expires_at.unwrap_or_default(),
     };
-    let headers =
-        [(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, headers, Json(session)).into_response())
+    let told = [(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, told, Json(session)).into_response())
 }
 
 /// Where a browser of this machine finds the gateway; nowhere when it does not listen there.

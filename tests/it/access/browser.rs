@@ -118,7 +118,7 @@ async fn a_link_opens_once_and_what_it_opens_is_a_token_in_two_halves() {
     let listed = world.get("/v1/tokens").await.json();
     assert_eq!(
         (&listed[0]["name"], &listed[0]["scopes"]),
-        (&json!(name), &json!(["read", "send", "approve", "frames"]))
+        (&json!(name), &json!(["read", "send", "approve"]))
     );
     assert_eq!(listed[0]["expires_at"], opened["expires_at"]);
     let created = world.audited("token.create").await;
@@ -175,12 +175,66 @@ async fn a_session_does_what_it_may_from_its_own_page_alone() {
         let refused = whole(world.open_with("GET", "/v1/frames", &headers, "").await).await;
         assert_eq!((refused.status, refused.code()), (403, "request.foreign_origin"), "{site}");
     }
-    for (method, path) in [("GET", "/v1/tokens"), ("POST", "/v1/web/codes"), ("POST", "/v1/stop")] {
+    // Whoever may make frames may give any folder to an agent: nobody may with a link that says nothing of it.
+    for (method, path) in [
+        ("GET", "/v1/tokens"),
+        ("POST", "/v1/web/codes"),
+        ("POST", "/v1/stop"),
+        ("POST", "/v1/frames"),
+        ("POST", "/v1/frames/blog/start"),
+        ("POST", "/v1/frames/blog/stop"),
+        ("DELETE", "/v1/frames/blog"),
+    ] {
         let refused = browser.change(&world, method, path, Some(&ours), "{}").await;
         assert_eq!((refused.status, refused.code()), (403, "auth.scope"), "{method} {path}");
     }
     let through = browser.get(&world, "/v1/frames/blog/opencode/session").await;
     assert_eq!((through.status, through.code()), (403, "auth.scope"), "a frame's own pages");
+}
+
+#[tokio::test]
+async fn whoever_wants_to_start_frames_from_a_browser_says_so() {
+    let world = world().await;
+    world.frame("blog").await;
+    let made = world.post("/v1/web/codes", Some(json!({"scopes": ["read", "frames"]}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let browser = Browser::with(&world, &code_of(&made.json())).await;
+    let started =
+        browser.change(&world, "POST", "/v1/frames/blog/start?wait=8", Some(&ours(&world)), "").await;
+    assert_eq!(started.status, 200, "{}", started.text);
+}
+
+#[tokio::test]
+async fn cookies_that_others_set_under_the_same_name_shut_nobody_out() {
+    let world = world().await;
+    let browser = Browser::new(&world).await;
+    let name = format!("mimir_{}", world.tcp.port());
+    let (zero, page) = ("0".repeat(64), browser.page.as_str());
+    let ask = |cookie: String| {
+        let world = &world;
+        async move {
+            let headers = [("cookie", cookie.as_str()), ("mimir-page", page)];
+            whole(world.open_with("GET", "/v1/frames", &headers, "").await).await
+        }
+    };
+    let ours = &browser.cookie;
+    for cookie in [
+        format!("{name}={zero}; {ours}"),
+        format!("{ours}; {name}={zero}"),
+        format!("{name}=x; {name}=; {ours}; {name}={zero}"),
+    ] {
+        let answer = ask(cookie.clone()).await;
+        assert_eq!(answer.status, 200, "{cookie}: {}", answer.text);
+    }
+    assert!(world.audited("auth.refused").await.is_empty(), "none of them counts while one is ours");
+    // Ten refusals a minute are told with their reason. Twelve wrong cookies at once are one of them.
+    let wrong: Vec<String> = (0..12).map(|at| format!("{name}={at:064}")).collect();
+    for _ in 0..2 {
+        assert_eq!(ask(wrong.join("; ")).await.code(), "auth.unknown_token");
+    }
+    let revoked = world.ask("DELETE", &format!("/v1/tokens/{}", browser.name), None, &[]).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    assert_eq!(ask(format!("{name}={zero}; {ours}")).await.code(), "auth.revoked", "it says what happened");
 }
 
 #[tokio::test]
@@ -238,16 +292,20 @@ async fn only_a_browser_of_this_machine_comes_in() {
 
     let local = "10.0.0.9:8443".parse().expect("an address");
     let gate = Authenticator::new(Secret::new(TOKEN), world.services.access.clone(), Vec::new(), None);
-    let ask = |peer: &str, method: &str, path: &str, cookie: &str| {
+    let ask_with = |peer: &str, method: &str, path: &str, cookie: &str, passed_on: Option<&'static str>| {
         let mut asked =
             Request::builder().method(method).uri(path).body(()).expect("a request").into_parts().0;
         let headers: &mut HeaderMap = &mut asked.headers;
         headers.insert("host", "10.0.0.9:8443".parse().expect("a value"));
         headers.insert("cookie", cookie.parse().expect("a value"));
         headers.insert("mimir-page", browser.page.parse().expect("a value"));
+        if let Some(name) = passed_on {
+            headers.insert(name, "10.0.0.7".parse().expect("a value"));
+        }
         let (gate, peer) = (gate.clone(), peer.parse().expect("an address"));
         async move { gate.check(Ends { peer, local }, &asked).await.map_err(|problem| problem.code) }
     };
+    let ask = |peer: &str, method: &str, path: &str, cookie: &str| ask_with(peer, method, path, cookie, None);
     let half = browser.cookie.split_once('=').expect("a pair").1;
     let cookie = format!("mimir_8443={half}");
     assert!(ask("127.0.0.1", "GET", "/v1/frames", &cookie).await.is_ok(), "from here");
@@ -256,5 +314,10 @@ async fn only_a_browser_of_this_machine_comes_in() {
     {
         let refused = ask("10.0.0.7", method, path, &cookie).await.expect_err("from elsewhere");
         assert_eq!(refused, "auth.required", "{method} {path}");
+        for name in ["forwarded", "via", "x-forwarded-for", "x-real-ip", "cf-connecting-ip"] {
+            let asked = ask_with("127.0.0.1", method, path, &cookie, Some(name));
+            let refused = asked.await.expect_err("for somebody else");
+            assert_eq!(refused, "auth.required", "{method} {path} {name}");
+        }
     }
 }

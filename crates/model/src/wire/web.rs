@@ -8,7 +8,7 @@ use crate::scope::Scope;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateWebCode {
-    /// What the browser may do; when empty `read`, `send`, `approve` and `frames`, as far as the caller may.
+    /// What the browser may do; when empty `read`, `send` and `approve`, as far as the caller may.
     #[schema(value_type = Vec<Scope>)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Scope>,
