@@ -87,7 +87,8 @@ impl Names {
             .get("sec-fetch-site")
             .is_some_and(|value| !matches!(value.as_bytes(), b"same-origin" | b"none"));
         if foreign_origin || foreign_site {
-            return Err(Problem::new(403, "request.foreign_origin", "pages of other origins may not ask"));
+            return Err(Problem::new(403, "request.foreign_origin", "pages of other origins may not ask")
+                .hint("a link of `mimir web` is not for clicking in a page: paste it into the address bar"));
         }
         Ok(())
     }

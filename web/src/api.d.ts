@@ -2180,7 +2180,7 @@ export interface components {
         };
         /** @description `POST /v1/web/codes` */
         CreateWebCode: {
-            /** @description What the browser may do; when empty `read`, `send`, `approve` and `frames`, as far as the caller may. */
+            /** @description What the browser may do; when empty `read`, `send` and `approve`, as far as the caller may. */
             scopes?: components["schemas"]["Scope"][];
         };
         /**

@@ -91,6 +91,11 @@ export class Desk {
     return this.whoami?.scopes.includes(scope) ?? false;
   }
 
+  /** What the gateway calls this session. */
+  get name(): string | null {
+    return this.whoami?.principal.replace(/^token:/, "") ?? null;
+  }
+
   /** The chosen frame. */
   get frame(): Frame | null {
     return this.frames.find((frame) => frame.name === this.chosen) ?? null;
@@ -164,6 +169,10 @@ export class Desk {
   verb(verb: "start" | "stop" | "restart"): Promise<boolean> {
     const frame = this.frame;
     if (frame === null) return Promise.resolve(false);
+    if (!this.may("frames")) {
+      this.say(`This session may not ${verb} frames (it lacks the scope \`frames\`; \`mimir web --scope\` gives it).`, true);
+      return Promise.resolve(false);
+    }
     const path = `/v1/frames/${encodeURIComponent(frame.name)}/${verb}`;
     return this.#change(() => post(path), `${verb} of ${frame.name} was asked for`, "frames");
   }

@@ -1,5 +1,5 @@
 /** The stream of events: read block by block, and begun again where it ended. */
-import { Refused, stream } from "./gateway";
+import { stream } from "./gateway";
 import type { Event } from "./types";
 
 /** The gateway says something at least every 10 s; a stream that is silent for so long is dead. */
@@ -48,7 +48,7 @@ export interface Listener {
   event(event: Event): void;
 }
 
-/** Follows events until `stop` ends it, or until nobody knows who asks. */
+/** Follows events until `stop` ends it. */
 export async function follow(listener: Listener, stop: AbortSignal): Promise<void> {
   let position: number | null = null;
   let failures = 0;
@@ -79,8 +79,8 @@ export async function follow(listener: Listener, stop: AbortSignal): Promise<voi
           position = block.id ?? position;
         }
       }
-    } catch (error) {
-      if (error instanceof Refused && error.isStranger) return;
+    } catch {
+      // Whoever is a stranger now has no page any more, and `stop` says so.
     } finally {
       clearTimeout(silence);
       stop.removeEventListener("abort", end);

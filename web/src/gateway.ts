@@ -29,19 +29,17 @@ export function wordsOf(error: unknown): string {
   return [title, detail, hint].filter((part) => part !== null && part !== undefined && part !== "").join(": ");
 }
 
-function headers(more: Record<string, string> = {}): Record<string, string> {
-  const half = localStorage.getItem(KEPT);
+function headers(half: string | null, more: Record<string, string>): Record<string, string> {
   return half === null ? more : { ...more, [HEADER]: half };
+}
+
+function kept(): string | null {
+  return localStorage.getItem(KEPT);
 }
 
 /** Whether somebody came in here before. */
 export function isKnown(): boolean {
-  return localStorage.getItem(KEPT) !== null;
-}
-
-/** Forgets it. */
-export function forget(): void {
-  localStorage.removeItem(KEPT);
+  return kept() !== null;
 }
 
 /** What to do about somebody whose time is over; set by the page. */
@@ -50,10 +48,30 @@ export function whenStranger(act: () => void): void {
   onStranger = act;
 }
 
-async function ask(method: string, path: string, body: unknown, more: Record<string, string>): Promise<Response> {
+/** Calls `act` when another tab came in or left. */
+export function whenElsewhere(act: () => void): void {
+  // Without a key everything was removed.
+  window.addEventListener("storage", ({ key }) => {
+    if (key === null || key === KEPT) act();
+  });
+}
+
+/** Forgets that half, and none that came after it; says whether nobody is known now. */
+function forget(half: string | null): boolean {
+  if (kept() === half) localStorage.removeItem(KEPT);
+  return kept() === null;
+}
+
+async function ask(
+  method: string,
+  path: string,
+  body: unknown,
+  more: Record<string, string>,
+  half: string | null = kept(),
+): Promise<Response> {
   const init: RequestInit = {
     method,
-    headers: headers(body === undefined ? more : { ...more, "content-type": "application/json" }),
+    headers: headers(half, body === undefined ? more : { ...more, "content-type": "application/json" }),
     credentials: "same-origin",
     cache: "no-store",
     redirect: "error",
@@ -68,10 +86,10 @@ async function ask(method: string, path: string, body: unknown, more: Record<str
     throw new Refused({ code: "web.unreachable", status: 0, title: `the gateway cannot be reached: ${why}` });
   }
   if (answer.ok) return answer;
-  throw await refusal(answer);
+  throw await refusal(answer, half);
 }
 
-async function refusal(answer: Response): Promise<Refused> {
+async function refusal(answer: Response, half: string | null): Promise<Refused> {
   let problem: Problem = { code: "web.unknown", status: answer.status, title: `the gateway answered ${answer.status}` };
   try {
     problem = { ...problem, ...((await answer.json()) as Problem) };
@@ -79,7 +97,8 @@ async function refusal(answer: Response): Promise<Refused> {
     // What is no problem's JSON has its status alone.
   }
   const refused = new Refused(problem);
-  if (refused.isStranger) onStranger();
+  // A late answer to what was asked before somebody came in anew says nothing about now.
+  if (refused.isStranger && forget(half)) onStranger();
   return refused;
 }
 
@@ -96,30 +115,35 @@ export async function post<T>(path: string, body?: unknown, more: Record<string,
 /** An event stream from a position on; it lasts until `signal` ends it. */
 export async function stream(path: string, after: number | null, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   const more: Record<string, string> = after === null ? {} : { "last-event-id": String(after) };
+  const half = kept();
   const answer = await fetch(path, {
-    headers: headers({ accept: "text/event-stream", ...more }),
+    headers: headers(half, { accept: "text/event-stream", ...more }),
     credentials: "same-origin",
     cache: "no-store",
     redirect: "error",
     signal,
   });
-  if (!answer.ok) throw await refusal(answer);
+  if (!answer.ok) throw await refusal(answer, half);
   if (answer.body === null) throw new Error("an empty stream");
   return answer.body;
 }
 
-/** Comes in with the code of a link, which is worth nothing afterwards. */
+/** Comes in with the code of a link, which is worth nothing afterwards. A code that opens nothing changes nothing. */
 export async function comeIn(code: string): Promise<void> {
-  forget();
-  const opened = await post<OpenedSession>("/v1/web/sessions", { code });
+  const answer = await ask("POST", "/v1/web/sessions", { code }, {}, null);
+  const opened = (await answer.json()) as OpenedSession;
   localStorage.setItem(KEPT, opened.page);
 }
 
-/** Ends the session, also at the gateway. */
+/** Ends the session, also at the gateway. When it fails, this browser has left and the session goes on. */
 export async function leave(): Promise<void> {
+  const half = kept();
   try {
-    await ask("DELETE", "/v1/tokens/current", undefined, {});
+    await ask("DELETE", "/v1/tokens/current", undefined, {}, half);
+  } catch (error) {
+    const isOver = error instanceof Refused && ["auth.revoked", "auth.expired"].includes(error.problem.code);
+    if (!isOver) throw error;
   } finally {
-    forget();
+    forget(half);
   }
 }

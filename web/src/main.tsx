@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { Desk } from "./desk";
-import { comeIn, forget, isKnown, whenStranger, wordsOf } from "./gateway";
+import { comeIn, isKnown, whenElsewhere, whenStranger, wordsOf } from "./gateway";
 import { App } from "./view/app";
 import { Login } from "./view/login";
 import "./style.css";
@@ -16,11 +16,20 @@ function place(): HTMLElement {
 }
 
 /** The page for whoever came in. */
-function showDesk(): void {
+function showDesk(): Desk {
   desk?.end();
-  desk = new Desk();
-  render(<App desk={desk} onLeft={() => showLogin("You left. The session is over, at the gateway too.")} />, place());
-  desk.begin();
+  const shown = new Desk();
+  desk = shown;
+  render(<App desk={shown} onLeft={(failed) => showLogin(leftWords(failed, shown.name))} />, place());
+  shown.begin();
+  return shown;
+}
+
+/** What became of the session that somebody left. */
+function leftWords(failed: unknown, name: string | null): string {
+  if (failed === null) return "You left. The session is over, at the gateway too.";
+  const end = name === null ? "`mimir token list` shows it as web-…, and `mimir token revoke` ends it." : `\`mimir token revoke ${name}\` ends it.`;
+  return `This browser has left, but the gateway did not end the session (${wordsOf(failed)}). On the gateway's machine ${end}`;
 }
 
 /** The page for everybody else. */
@@ -33,7 +42,7 @@ function showLogin(why: string | null): void {
 /** Takes the code out of the address before anything else can see it. */
 function takeCode(): string | null {
   if (!location.hash.startsWith(CODE)) return null;
-  const code = decodeURIComponent(location.hash.slice(CODE.length));
+  const code = location.hash.slice(CODE.length);
   history.replaceState(null, "", "/");
   return code;
 }
@@ -44,7 +53,9 @@ async function begin(): Promise<void> {
     try {
       await comeIn(code);
     } catch (error) {
-      showLogin(wordsOf(error));
+      // Whoever is in already stays in.
+      if (isKnown()) (desk ?? showDesk()).say(wordsOf(error), true);
+      else showLogin(wordsOf(error));
       return;
     }
   }
@@ -52,10 +63,15 @@ async function begin(): Promise<void> {
   else showLogin(null);
 }
 
-whenStranger(() => {
-  if (!isKnown()) return;
-  forget();
-  showLogin("This session is over.");
+/** Nothing of a session stays on the screen after it. */
+function showOver(): void {
+  if (desk !== null) showLogin("This session is over.");
+}
+
+whenStranger(showOver);
+whenElsewhere(() => {
+  if (isKnown()) showDesk();
+  else showOver();
 });
 window.addEventListener("hashchange", () => {
   if (location.hash.startsWith(CODE)) void begin();

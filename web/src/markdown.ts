@@ -178,7 +178,7 @@ const MARKS: [string, "strong" | "emphasis" | "struck"][] = [
 ];
 
 /** The pieces of a line. */
-export function inline(text: string, depth = 0): Inline[] {
+export function inline(text: string, depth = 0, isInLink = false): Inline[] {
   const found: Inline[] = [];
   let plain = "";
   const flush = () => {
@@ -201,26 +201,27 @@ export function inline(text: string, depth = 0): Inline[] {
       at += code[0].length;
       continue;
     }
-    const link = depth < DEEPEST ? /^!?\[([^[\]]*)\]\(<?([^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)?)>?(?:\s+"[^"]*")?\)/.exec(rest) : null;
+    const link = depth < DEEPEST && !isInLink ? /^!?\[([^[\]]*)\]\(<?([^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)?)>?(?:\s+"[^"]*")?\)/.exec(rest) : null;
     if (link) {
       flush();
       found.push(linked(link[2] ?? "", link[1] ?? "", depth));
       at += link[0].length;
       continue;
     }
-    const bare = /^(?:<(https?:\/\/[^\s<>]+)>|(https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?*_~]))/.exec(rest);
+    const bare = isInLink ? null : /^(?:<(https?:\/\/[^\s<>]+)>|(https?:\/\/[^\s<>"'`)\]]*[^\s<>"'`)\].,;:!?*_~]))/.exec(rest);
     const before = text[at - 1] ?? " ";
     if (bare && !/\w/.test(before)) {
       flush();
       const to = bare[1] ?? bare[2] ?? "";
-      found.push({ kind: "link", to, of: [{ kind: "text", text: to }] });
+      const words: Inline = { kind: "text", text: to };
+      found.push(isSafe(to) ? { kind: "link", to, of: [words] } : words);
       at += bare[0].length;
       continue;
     }
     const marked = depth < DEEPEST ? readMarked(rest, before) : null;
     if (marked) {
       flush();
-      found.push({ kind: marked.kind, of: inline(marked.text, depth + 1) });
+      found.push({ kind: marked.kind, of: inline(marked.text, depth + 1, isInLink) });
       at += marked.length;
       continue;
     }
@@ -257,16 +258,24 @@ function isBlank(char: string | undefined): boolean {
 
 /** A link, if it leads to where a browser may go from here; else its words. Where it really leads stands beside it. */
 function linked(to: string, words: string, depth: number): Inline {
-  const of = inline(words === "" ? to : words, depth + 1);
+  // No link within a link: one would lead elsewhere than the other says.
+  const of = inline(words === "" ? to : words, depth + 1, true);
   if (!isSafe(to)) return { kind: "emphasis", of: [...of, { kind: "text", text: to === words ? "" : ` (${to})` }] };
   return { kind: "link", to, of };
 }
 
-/** Whether an address is one of the web or of mail, and nothing that acts on this page. */
-export function isSafe(to: string): boolean {
+/** Where this page is, by any of its machine's names. */
+type Place = Pick<Location, "hostname" | "port">;
+const THIS_MACHINE = /^(?:localhost|.+\.localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[\da-f:]+\])$/;
+
+/** Whether an address is one of the web or of mail, and nothing that acts on this page or leads back to its gateway. */
+export function isSafe(to: string, here: Place | undefined = globalThis.location): boolean {
   if (!/^(?:https?:\/\/|mailto:)/i.test(to)) return false;
   try {
-    return ["http:", "https:", "mailto:"].includes(new URL(to).protocol);
+    const { protocol, hostname, port } = new URL(to);
+    if (protocol === "mailto:") return true;
+    const isHere = port === here?.port && (hostname === here.hostname || THIS_MACHINE.test(hostname));
+    return ["http:", "https:"].includes(protocol) && !isHere;
   } catch {
     return false;
   }

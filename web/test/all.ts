@@ -2,3 +2,4 @@ import "./visible.test";
 import "./markdown.test";
 import "./conversation.test";
 import "./events.test";
+import "./gateway.test";

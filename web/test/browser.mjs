@@ -61,6 +61,8 @@ function stranger() {
   const server = createHttp((asked, answer) => {
     heard.push(asked.headers.cookie ?? "");
     answer.setHeader("content-type", "text/html");
+    // Comes before ours in whatever the browser asks the gateway.
+    answer.setHeader("set-cookie", `mimir_${port}=${"0".repeat(64)}; Path=/v1`);
     answer.end(`<!doctype html><title>stranger</title><iframe src="${home}/"></iframe>`);
   });
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({ server, heard, port: server.address().port })));
@@ -75,6 +77,13 @@ function status(path, headers) {
     });
     asked.on("error", reject).end();
   });
+}
+
+/** Both halves of the session, as headers. */
+async function halves() {
+  const half = await page.evaluate(() => localStorage.getItem("mimir.page"));
+  const [{ name, value }] = (await context.cookies(home)).filter((one) => one.name.startsWith("mimir_"));
+  return { cookie: `${name}=${value}`, "mimir-page": half };
 }
 
 const steps = [];
@@ -165,16 +174,45 @@ step("a message is sent, and its answer is text with structure and nothing more"
   await shot("wide");
 });
 
-step("what is asked is answered by a key, but not at once", async () => {
+/** Counts answers as they are asked for, and presses `y` as soon as a question is drawn. Runs in the page. */
+function watchAnswers() {
+  window.answers = 0;
+  window.pressed = 0;
+  const asks = window.fetch;
+  window.fetch = (path, init) => {
+    if (String(path).endsWith("/answer")) window.answers += 1;
+    return asks(path, init);
+  };
+  new MutationObserver((_, watcher) => {
+    if (document.querySelector(".asked") === null) return;
+    watcher.disconnect();
+    window.pressed += 1;
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "y", bubbles: true }));
+  }).observe(document.body, { childList: true, subtree: true });
+}
+
+step("what is asked is answered by a key, but not at once, and not by one that is held", async () => {
+  const seen = () => page.evaluate(() => [window.pressed, window.answers]);
   await page.locator("body").click({ position: { x: 5, y: 5 } });
+  await page.evaluate(watchAnswers);
+  // Nothing is asked in this frame.
+  await page.keyboard.down("y");
+  assert.deepEqual(await seen(), [0, 0]);
   await page.keyboard.press("w");
   await shows("git push");
+  // A key that comes with the question was meant for something else.
+  assert.deepEqual(await seen(), [1, 0], "it was answered at once");
   await shot("asked");
   assert.equal(await page.locator(".asked").count(), 2);
-  // A key that comes with the question was meant for something else.
   await page.waitForTimeout(500);
+  // Down already: this is its repetition.
+  await page.keyboard.down("y");
+  await page.keyboard.down("y");
+  assert.deepEqual(await seen(), [1, 0], "a held key answered");
+  await page.keyboard.up("y");
   await page.keyboard.press("y");
   await until("the permission is gone", async () => (await page.locator(".asked").count()) === 1);
+  assert.deepEqual(await seen(), [1, 1]);
 });
 
 step("a question is answered in place", async () => {
@@ -202,6 +240,13 @@ step("keys do what they say", async () => {
   await until("the next frame", () => page.url().endsWith("#/far"));
   await page.keyboard.press("k");
   await until("the one before", () => page.url().endsWith("#/blog"));
+  // This session came without the scope that makes and starts frames.
+  assert.equal(await page.getByRole("button", { name: /^(?:Start|Stop) [SX]$/ }).count(), 0);
+  for (const [key, verb] of [["S", "start"], ["X", "stop"]]) {
+    await page.keyboard.press(key);
+    await shows(`may not ${verb} frames`);
+    await page.locator(".said").getByRole("button", { name: "Close" }).click();
+  }
   await page.keyboard.press("q");
   await page.getByRole("complementary", { name: "queue" }).waitFor();
   await page.keyboard.press("q");
@@ -254,22 +299,51 @@ step("what a frame serves gets the cookie and nothing for it", async () => {
   assert.ok(cookie !== undefined, "a browser would send it: this is why it opens nothing alone");
   assert.equal(await status("/v1/frames", { cookie }), 401);
   assert.equal(await status("/v1/frames", { cookie, "mimir-page": "0".repeat(64) }), 401);
-  const read = await tab.evaluate(async (url) => fetch(url, { credentials: "include" }).then((answer) => answer.status, () => "refused"), `${home}/v1/frames`);
-  assert.equal(read, "refused");
+  // Even with both halves a page of another port is another origin, and browsers say so.
+  const headers = await halves();
+  assert.equal(await status("/v1/frames", { ...headers, "sec-fetch-site": "same-origin" }), 200);
+  assert.equal(await status("/v1/frames", { ...headers, "sec-fetch-site": "same-site" }), 403);
+  assert.equal(await status("/v1/frames", { ...headers, origin: `http://127.0.0.1:${theirs}` }), 403);
   for (const frame of tab.frames().filter((one) => one !== tab.mainFrame())) {
     assert.ok(!(await frame.content()).includes("/assets/"), "nobody shows the page inside of theirs");
   }
   await tab.close();
   server.close();
+  // It also set a cookie of the same name.
+  const names = (await context.cookies(`${home}/v1/frames`)).map((one) => one.name);
+  assert.deepEqual(names, [`mimir_${port}`, `mimir_${port}`]);
+  await page.reload();
+  await shows("far");
 });
 
-step("whoever leaves is out, and so are the halves", async () => {
-  const half = await page.evaluate(() => localStorage.getItem("mimir.page"));
-  const [{ name, value }] = (await context.cookies(home)).filter((one) => one.name.startsWith("mimir_"));
-  const headers = { cookie: `${name}=${value}`, "mimir-page": half };
+step("whoever leaves while nobody answers is told that the session goes on", async () => {
+  const headers = await halves();
+  const path = "**/v1/tokens/current";
+  await page.route(path, (route) => (route.request().method() === "DELETE" ? route.abort() : route.continue()));
+  isCutting = true;
+  await page.getByRole("button", { name: "Leave" }).click();
+  await shows("mimir token revoke web-");
+  assert.equal(await page.evaluate(() => localStorage.length), 0);
   assert.equal(await status("/v1/frames", headers), 200);
+  isCutting = false;
+  await page.unroute(path);
+  // In again, for what follows.
+  await page.evaluate((half) => localStorage.setItem("mimir.page", half), headers["mimir-page"]);
+  await page.reload();
+  await shows("far");
+});
+
+step("whoever leaves is out in all tabs, and so are the halves", async () => {
+  const headers = await halves();
+  assert.equal(await status("/v1/frames", headers), 200);
+  const other = await context.newPage();
+  await other.goto(home);
+  await other.getByText("far").first().waitFor({ timeout: PATIENCE_MS });
   await page.getByRole("button", { name: "Leave" }).click();
   await shows("You left");
+  await other.getByText("This session is over").waitFor({ timeout: PATIENCE_MS });
+  assert.equal(await other.getByText("far").count(), 0, "nothing of it stays on the screen");
+  await other.close();
   assert.equal(await status("/v1/frames", headers), 401);
   assert.equal(await page.evaluate(() => localStorage.length), 0);
 });

@@ -51,6 +51,30 @@ test("links lead to the web or to mail and nowhere else", () => {
   assert.equal(inline("![track](https://evil.example/x.png)")[0]?.kind, "link", "pictures are not fetched");
 });
 
+test("no link lies within another, and none leads back to the gateway", () => {
+  const [link] = inline("[see https://good.example/ or _https://good.example/_](https://evil.example/)");
+  assert.ok(link?.kind === "link");
+  assert.equal(link.to, "https://evil.example/");
+  const hasLink = (pieces: Inline[]): boolean => pieces.some((piece) => piece.kind === "link" || ("of" in piece && hasLink(piece.of)));
+  assert.equal(hasLink(link.of), false);
+  assert.equal(hasLink(inline("[https://good.example/](javascript:alert(1))")), false);
+
+  const here = { hostname: "127.0.0.1", port: "8080" };
+  for (const own of ["http://127.0.0.1:8080/#code=00", "http://localhost:8080/", "http://[::1]:8080/", "HTTP://127.1:8080", "http://0:8080/"]) {
+    assert.equal(isSafe(own, here), false, own);
+  }
+  for (const other of ["http://127.0.0.1:33001/", "http://example.org:8080/", "https://example.org/", "mailto:a@example.org"]) {
+    assert.equal(isSafe(other, here), true, other);
+  }
+  Object.defineProperty(globalThis, "location", { value: here, configurable: true });
+  try {
+    assert.equal(hasLink(inline("http://127.0.0.1:8080/x and [x](http://127.0.0.1:8080/x)")), false);
+    assert.equal(words(inline("http://127.0.0.1:8080/x")), "http://127.0.0.1:8080/x");
+  } finally {
+    Reflect.deleteProperty(globalThis, "location");
+  }
+});
+
 test("no text takes long, whatever a stranger writes", () => {
   const seeds = ["*", "* a ", "_a", "`", "`a", "[", "[a](", "> ", "- ", "# ", "#  ", "```\n", "|-", "\n", "  \n", "- a\n\n\n", "https://.", "~~", "**a", "\\", "<https://", "``` x "];
   for (const seed of seeds) {

@@ -13,9 +13,9 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("assets/page-42bb218d88de4572.css"),
     },
     File {
-        name: "page-49defc3ddad87a9f.js",
+        name: "page-ced06c292c866e50.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-49defc3ddad87a9f.js"),
+        bytes: include_bytes!("assets/page-ced06c292c866e50.js"),
     },
     File {
         name: "page-d8ca28c3ee62df4b.svg",

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import { leave } from "../gateway";
-import { KEYS, isTyping } from "../keys";
+import { HELD, KEYS, isTyping } from "../keys";
 import { line } from "../visible";
 import { money } from "../words";
 import { FrameShown } from "./frame";
@@ -18,7 +18,7 @@ function named(): string | null {
   return name ?? null;
 }
 
-export function App({ desk, onLeft }: { desk: Desk; onLeft: () => void }) {
+export function App({ desk, onLeft }: { desk: Desk; onLeft: (failed: unknown) => void }) {
   useDesk(desk);
   const [letters, setLetters] = useState("");
   const [over, setOver] = useState<Over>(null);
@@ -32,6 +32,7 @@ export function App({ desk, onLeft }: { desk: Desk; onLeft: () => void }) {
   useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+      if (event.repeat && !HELD.includes(event.key)) return;
       if (event.key === "Escape" && over !== null) return setOver(null);
       if (isTyping(event.target)) return;
       if (act(desk, event.key, letters, over, setOver)) event.preventDefault();
@@ -69,11 +70,11 @@ export function App({ desk, onLeft }: { desk: Desk; onLeft: () => void }) {
   );
 }
 
-function Bar(props: { desk: Desk; onQueue: () => void; onKeys: () => void; onLeft: () => void }) {
+function Bar(props: { desk: Desk; onQueue: () => void; onKeys: () => void; onLeft: (failed: unknown) => void }) {
   const { desk, onQueue, onKeys, onLeft } = props;
   const link = { new: "connecting…", up: "", away: "The gateway is away; it is asked again and again." }[desk.link];
   const out = () => {
-    leave().then(onLeft, () => onLeft());
+    leave().then(() => onLeft(null), onLeft);
   };
   return (
     <header class="bar">

@@ -1,7 +1,7 @@
 /** Questions of an agent, answered together. */
 import { useState } from "preact/hooks";
 import type { Approval } from "../types";
-import { line, prose } from "../visible";
+import { exact } from "../visible";
 
 export function Questions(props: { approval: Approval; isOff: boolean; onAnswer: (answers: string[][]) => void }) {
   const { approval, isOff, onAnswer } = props;
@@ -28,8 +28,8 @@ export function Questions(props: { approval: Approval; isOff: boolean; onAnswer:
     >
       {questions.map((question, at) => (
         <fieldset key={at} disabled={isOff}>
-          <legend>{line(question.header)}</legend>
-          <p class="asks">{prose(question.text)}</p>
+          <legend>{exact(question.header)}</legend>
+          <p class="asks">{exact(question.text)}</p>
           {question.options.map((option) => (
             <label key={option.label} class="option">
               <input
@@ -39,7 +39,7 @@ export function Questions(props: { approval: Approval; isOff: boolean; onAnswer:
                 onChange={() => toggle(at, option.label, question.multiple)}
               />
               <span>
-                {line(option.label)} <span class="faint">{line(option.description)}</span>
+                {exact(option.label)} <span class="faint">{exact(option.description)}</span>
               </span>
             </label>
           ))}
