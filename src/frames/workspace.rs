@@ -68,6 +68,18 @@ const SYSTEM_TREES: &[&str] =
 /// These belong to the system; folders in them may be anybody's.
 const SYSTEM_FOLDERS: &[&str] =
     &["/", "/home", "/var", "/opt", "/srv", "/tmp", "/mnt", "/media", "/var/tmp", "/var/lib"];
+/// Folders of a home with keys, or with what is started for its user: whoever writes there is that user.
+const KEYS_AND_STARTERS: &[&str] = &[
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".kube",
+    ".docker",
+    ".password-store",
+    ".config/systemd",
+    ".config/autostart",
+    ".local/bin",
+];
 
 /// Looks at a folder and says whether it may be a workspace.
 ///
@@ -116,6 +128,9 @@ pub(super) fn forbidden(path: &Path, off_limits: OffLimits<'_>) -> Option<&'stat
         if home.starts_with(path) {
             return Some("your home folder is in it");
         }
+        if let Some(why) = of_keys_and_starters(path, &home) {
+            return Some(why);
+        }
     }
     if mimir_home.starts_with(path) {
         return Some("mimir's own folder is in it");
@@ -124,6 +139,20 @@ pub(super) fn forbidden(path: &Path, off_limits: OffLimits<'_>) -> Option<&'stat
         || SYSTEM_FOLDERS.iter().any(|one| path == Path::new(one))
     {
         return Some("it belongs to the system");
+    }
+    None
+}
+
+/// Why a folder of a home is nobody's to give away.
+fn of_keys_and_starters(path: &Path, home: &Path) -> Option<&'static str> {
+    for name in KEYS_AND_STARTERS {
+        let folder = home.join(name);
+        if path.starts_with(&folder) || path.starts_with(resolved(&folder)) {
+            return Some("it holds keys, or what is started for you");
+        }
+        if folder.starts_with(path) {
+            return Some("a folder with keys, or with what is started for you, is in it");
+        }
     }
     None
 }
@@ -197,6 +226,41 @@ mod tests {
         let link = place.at("user/innocent");
         std::os::unix::fs::symlink(place.at("user/.mimir"), &link).expect("a link");
         assert!(place.refusal(&link).contains("inside mimir's own"));
+    }
+
+    #[test]
+    fn keys_and_what_is_started_for_somebody_are_refused_with_what_is_below_and_around() {
+        let place = Place::new();
+        for name in KEYS_AND_STARTERS {
+            let folder = place.at("user").join(name);
+            fs::create_dir_all(folder.join("below")).expect("a folder");
+            for path in [folder.clone(), folder.join("below")] {
+                let refusal = place.refusal(&path);
+                assert!(refusal.contains("it holds keys, or what is started for you"), "{name}: {refusal}");
+            }
+        }
+        for around in ["user/.config", "user/.local"] {
+            let refusal = place.refusal(&place.at(around));
+            assert!(refusal.contains("with what is started for you, is in it"), "{around}: {refusal}");
+        }
+        // What is only called like one, or lies beside one, is a project like any other.
+        for fine in ["user/.config/nvim", "user/.local/share/notes", "user/.sshd", "user/project/.ssh"] {
+            let folder = place.at(fine);
+            fs::create_dir_all(&folder).expect("a folder");
+            assert_eq!(place.check(&folder).expect(fine).path, folder);
+        }
+    }
+
+    #[test]
+    fn keys_that_lie_elsewhere_and_are_linked_to_are_refused_there() {
+        let place = Place::new();
+        let (keys, link) = (place.at("user/dotfiles/ssh"), place.at("user/.ssh"));
+        fs::create_dir_all(&keys).expect("a folder");
+        std::os::unix::fs::symlink(&keys, &link).expect("a link");
+        for path in [keys, link] {
+            let refusal = place.refusal(&path);
+            assert!(refusal.contains("it holds keys"), "{refusal}");
+        }
     }
 
     #[test]

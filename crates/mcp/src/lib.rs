@@ -3,8 +3,9 @@
 //!
 //! In reading order: [`tool`] says what a tool is, [`tools`] are all of them, [`handler`] answers the protocol, [`serve`](mod@serve)
 //! speaks it over a pair of streams. [`words`] is how texts of others are shown, [`schema`] how inputs and results are
-//! described, [`waiting`] how a message is followed.
+//! described, [`waiting`] how a message is followed, [`folders`] where frames may work.
 
+mod folders;
 mod handler;
 mod progress;
 mod rights;
@@ -16,6 +17,7 @@ mod tools;
 mod waiting;
 mod words;
 
+pub use folders::Folders;
 pub use rights::Rights;
 pub use serve::{McpError, serve};
 pub use settings::Settings;

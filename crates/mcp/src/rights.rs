@@ -17,7 +17,7 @@ pub struct Rights {
 pub enum Effect {
     /// Nothing.
     Looks,
-    /// Something is there that was not there before.
+    /// Something is there that was not there before, and an agent may change all of a folder.
     Makes,
     /// Something runs; once more changes nothing.
     Starts,
@@ -34,7 +34,7 @@ impl Effect {
     pub fn annotations(self, title: &str) -> ToolAnnotations {
         let (looks, destroys, repeats, reaches_out) = match self {
             Self::Looks => (true, false, true, false),
-            Self::Makes => (false, false, false, false),
+            Self::Makes => (false, true, false, true),
             Self::Starts => (false, false, true, false),
             Self::Ends => (false, true, true, false),
             Self::Sends => (false, true, false, true),
@@ -101,8 +101,11 @@ mod tests {
         for effect in ALL {
             let told = effect.annotations("x");
             assert_eq!(told.read_only_hint, Some(effect == Effect::Looks), "{effect:?}");
-            let harmless = matches!(effect, Effect::Looks | Effect::Makes | Effect::Starts);
+            let harmless = matches!(effect, Effect::Looks | Effect::Starts);
             assert_eq!(told.destructive_hint, Some(!harmless), "{effect:?}");
+            // An agent works, or is let.
+            let reaches_out = matches!(effect, Effect::Makes | Effect::Sends | Effect::Decides);
+            assert_eq!(told.open_world_hint, Some(reaches_out), "{effect:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use mimir_client::GatewayClient;
 
+use crate::folders::Folders;
 use crate::rights::Rights;
 
 /// With what it works.
@@ -11,6 +12,8 @@ pub struct Settings {
     pub gateway: GatewayClient,
     /// What is allowed.
     pub rights: Rights,
+    /// Where frames may work.
+    pub folders: Folders,
     /// Of mimir.
     pub version: String,
     /// Makes a key under which a message is sent once, however often it is tried.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::folders::Folders;
 use crate::progress::Progress;
 use crate::rights::Effect;
 use crate::schema;
@@ -34,6 +35,8 @@ pub trait Verb {
 pub struct Call<'a> {
     /// The gateway.
     pub gateway: &'a GatewayClient,
+    /// Where frames may work.
+    pub folders: &'a Folders,
     /// Who waits for the result.
     pub progress: &'a Progress,
     /// Makes a key under which a message is sent once, however often it is tried.

@@ -30,6 +30,11 @@ impl Words {
         Self(visible::exact(text))
     }
 
+    /// The beginning of what somebody decides upon, of at most so many characters.
+    pub fn beginning(text: &str, most: usize) -> Self {
+        Self(cut(&visible::exact(text), most))
+    }
+
     /// As text.
     #[cfg(test)]
     pub fn as_str(&self) -> &str {
@@ -55,7 +60,7 @@ impl JsonSchema for Words {
 }
 
 /// The first `most` characters, and how many are missing.
-fn cut(text: &str, most: usize) -> String {
+pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => {
@@ -86,6 +91,7 @@ mod tests {
     fn a_long_text_says_how_much_is_missing() {
         assert_eq!(Words::line("äöüß", 2).as_str(), "äö … (2 more characters)");
         assert_eq!(Words::line("äö", 2).as_str(), "äö");
+        assert_eq!(Words::beginning("a\u{202e}", 4).as_str(), "a\\u{ … (5 more characters)");
     }
 
     #[test]

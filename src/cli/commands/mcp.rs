@@ -1,12 +1,15 @@
 //! `mimir mcp`
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use clap::Args;
-use mimir_mcp::{McpError, Rights, Settings};
+use mimir_mcp::{Folders, McpError, Rights, Settings};
 
 use crate::cli::context::Context;
-use crate::cli::exit::{DONE, Outcome, usage};
+use crate::cli::exit::{DONE, Failure, Outcome, usage};
+use crate::cli::here;
+use crate::client::GatewayClient;
 use crate::clock;
 use crate::wire::problem::Problem;
 
@@ -23,6 +26,10 @@ pub struct McpArgs {
     /// Also a tool that answers what agents ask. Whoever uses it can allow what a person has not seen
     #[arg(long, conflicts_with = "read_only")]
     allow_approvals: bool,
+    /// New frames may work in these folders and below; else in the one where it is started, unless that is your home.
+    /// For a gateway elsewhere none unless it is named
+    #[arg(long = "folder", value_name = "FOLDER", num_args = 1.., value_hint = clap::ValueHint::DirPath)]
+    folders: Vec<PathBuf>,
 }
 
 pub async fn run(args: &McpArgs, context: &Context) -> Outcome {
@@ -31,8 +38,13 @@ pub async fn run(args: &McpArgs, context: &Context) -> Outcome {
             .hint("add it to the program's MCP servers, such as `claude mcp add mimir -- mimir mcp`")
             .into());
     }
+    let folders = match &context.elsewhere {
+        Some(_) => Folders::elsewhere(&args.folders),
+        None => Folders::here(&args.folders, &here::current(), std::env::home_dir().as_deref()),
+    };
     let settings = Settings {
-        gateway: context.gateway().await?,
+        folders: folders?,
+        gateway: gateway(context).await?,
         rights: Rights { read_only: args.read_only, approvals: args.allow_approvals },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         key: || hex::encode(clock::entropy::<16>()),
@@ -46,5 +58,18 @@ pub async fn run(args: &McpArgs, context: &Context) -> Outcome {
             .detail("what it said stands above")
             .hint("the program starts it again; the gateway and all frames go on")
             .into()),
+    }
+}
+
+/// The gateway. Programs start their servers once, when they begin: one that is away by then may be there when it is
+/// needed, and until it is every tool says what is wrong.
+async fn gateway(context: &Context) -> Result<GatewayClient, Failure> {
+    match context.gateway().await {
+        Ok(gateway) => Ok(gateway),
+        Err(failure) => {
+            let gateway = context.gateway_as_it_is().await?;
+            context.out.warn(format!("{}; tools say so until that is mended", failure.problem.title));
+            Ok(gateway)
+        }
     }
 }

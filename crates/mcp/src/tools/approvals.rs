@@ -10,10 +10,8 @@ use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::words::{Words, time};
 
-/// So much of what else an agent says is told; a person sees all of it.
-const LONG_DETAILS: usize = 8_000;
-/// And of a few words.
-const LONG_LINE: usize = 500;
+/// So much is repeated of what was decided.
+const LONG_TEXT: usize = 4_000;
 
 /// Something that an agent asks.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -39,7 +37,7 @@ pub struct Approval {
     patterns: Vec<Words>,
     /// What `always` would allow from then on.
     always: Vec<Words>,
-    /// Whatever else the agent says, such as the whole command or the change to a file; JSON.
+    /// Whatever else the agent says, such as the whole command or the change to a file, whole; JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Words>,
     /// Of a question: what is asked.
@@ -75,10 +73,10 @@ impl From<ApprovalView> for Approval {
             form: asked.form.to_string(),
             state: asked.state.as_str().to_owned(),
             text: Words::exact(&asked.text),
-            tool: asked.tool.as_deref().map(|tool| Words::line(tool, LONG_LINE)),
+            tool: asked.tool.as_deref().map(Words::exact),
             patterns: exact(&asked.patterns),
             always: exact(&asked.always),
-            details: details.map(|text| Words::line(&visible::json(&text), LONG_DETAILS)),
+            details: details.map(|text| Words::exact(&visible::json(&text))),
             questions: questions.collect(),
             from_child: asked.from_child,
             asked_at: time(asked.asked_at),
@@ -150,11 +148,28 @@ pub struct Answered {
     answers: Option<Vec<Vec<String>>>,
 }
 
-/// What became of it.
+/// What became of it, in few words: it is decided, and no result of it may be too long to be told.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Settled {
-    /// What was asked, and how it stands.
-    approval: Approval,
+    /// The id of what was asked.
+    approval: String,
+    /// Whose agent asked.
+    frame: String,
+    /// How it stands: `answering`, `allowed`, `denied`, `answered` or `expired`.
+    state: String,
+    /// What was asked, its beginning.
+    text: Words,
+}
+
+impl From<ApprovalView> for Settled {
+    fn from(asked: ApprovalView) -> Self {
+        Self {
+            state: asked.state.as_str().to_owned(),
+            text: Words::beginning(&asked.text, LONG_TEXT),
+            approval: asked.id,
+            frame: asked.frame,
+        }
+    }
 }
 
 impl Verb for Answer {
@@ -176,8 +191,7 @@ impl Verb for Answer {
             why: asked.why,
             answers: asked.answers.unwrap_or_default(),
         };
-        let settled = with.gateway.answer_approval(&asked.approval, &answer).await?;
-        Ok(Settled { approval: settled.into() })
+        Ok(with.gateway.answer_approval(&asked.approval, &answer).await?.into())
     }
 }
 
@@ -188,14 +202,26 @@ mod tests {
 
     #[test]
     fn what_is_decided_upon_is_whole_and_hides_nothing() {
-        let long = "x".repeat(LONG_LINE * 2);
+        let long = "x".repeat(20_000);
         let asked = json!({"id": "apr_1", "frame": "blog", "form": "permission", "state": "pending",
-            "text": format!("bash: {long}\u{202e}"), "patterns": ["rm\r -rf ~"], "metadata": {"command": "a\u{200b}"},
-            "from_child": false, "asked_at": 1});
+            "text": format!("bash: {long}\u{202e}"), "patterns": ["rm\r -rf ~"], "metadata": {"command": "a\u{200b}", "diff": format!("{long}\u{9b}")},
+            "tool": format!("{long}bash"), "from_child": false, "asked_at": 1});
         let view: ApprovalView = serde_json::from_value(asked).expect("an approval");
         let shown = Approval::from(view);
         assert!(shown.text.as_str().ends_with("x\\u{202e}"), "nothing is cut");
         assert_eq!(shown.patterns[0].as_str(), "rm\\u{d} -rf ~");
-        assert_eq!(shown.details.expect("more").as_str(), r#"{"command":"a\u200b"}"#);
+        assert_eq!(shown.tool.expect("one").as_str(), format!("{long}bash"));
+        let details = format!(r#"{{"command":"a\u200b","diff":"{long}\u{{9b}}"}}"#);
+        assert_eq!(shown.details.expect("more").as_str(), details);
+    }
+
+    #[test]
+    fn what_is_decided_is_told_however_long_it_is() {
+        let asked = json!({"id": "apr_1", "frame": "blog", "form": "permission", "state": "allowed",
+            "text": "\"".repeat(300_000), "metadata": {"diff": "x".repeat(300_000)}, "from_child": false, "asked_at": 1});
+        let view: ApprovalView = serde_json::from_value(asked).expect("an approval");
+        let told = serde_json::to_value(Settled::from(view)).expect("JSON");
+        assert_eq!((&told["approval"], &told["state"]), (&json!("apr_1"), &json!("allowed")));
+        assert!(told.to_string().len() < 10_000, "{}", told.to_string().len());
     }
 }

@@ -10,10 +10,13 @@ use mimir_model::wire::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::first;
 use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::words::{Words, time};
 
+/// How many are listed unless somebody says.
+const LISTED: usize = 100;
 /// How long a verb waits unless somebody says, and at most.
 const WAIT: (u64, u64) = (45, 240);
 /// So many characters of a reason are enough.
@@ -70,16 +73,21 @@ impl From<FrameSummary> for Frame {
 /// `frame_list`
 pub struct List;
 
-/// Nothing is asked.
+/// How many.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub struct Wanted {
+    /// How many at most, up to 200; 100 when absent.
+    limit: Option<u32>,
+}
 
 /// All frames.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Frames {
     /// One each.
     frames: Vec<Frame>,
+    /// How many more there are.
+    left_out: usize,
 }
 
 impl Verb for List {
@@ -88,12 +96,12 @@ impl Verb for List {
     const ABOUT: &'static str =
         "All frames: what each agent does, which one waits for somebody, what it costs.";
     const EFFECT: Effect = Effect::Looks;
-    type Input = Nothing;
+    type Input = Wanted;
     type Output = Frames;
 
-    async fn call(_: Nothing, with: &Call<'_>) -> Result<Frames, Problem> {
-        let frames = with.gateway.frames().await?.into_iter().map(Frame::from).collect();
-        Ok(Frames { frames })
+    async fn call(asked: Wanted, with: &Call<'_>) -> Result<Frames, Problem> {
+        let (frames, left_out) = first(with.gateway.frames().await?, asked.limit, LISTED);
+        Ok(Frames { frames: frames.into_iter().map(Frame::from).collect(), left_out })
     }
 }
 
@@ -119,7 +127,7 @@ pub struct Details {
     /// The image it is made from.
     image: String,
     /// What the engine says right now: `missing`, `halted`, `running`, `paused`, or why it cannot be asked.
-    observed: String,
+    observed: Words,
     /// What the project serves on port 3000, on the gateway's machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<String>,
@@ -165,7 +173,7 @@ impl Verb for Show {
         Ok(Details {
             hint: details.hint,
             image: details.image,
-            observed: visible::line(&details.observed),
+            observed: Words::line(&details.observed, LONG_REASON),
             preview: (port != 0).then(|| format!("http://127.0.0.1:{port}")),
             allow: details.allow,
             providers: details.providers,
@@ -194,11 +202,11 @@ pub enum Network {
 pub struct New {
     /// What to call it: 1 to 40 of a-z, 0-9 and inner -.
     name: String,
-    /// Absolute folder on the gateway's machine that its agent works in. Either this or `project`.
+    /// Absolute folder on the gateway's machine that its agent works in: one that this server was given, or below it. Either this or `project`.
     workspace: Option<String>,
     /// The name of a registered project, instead of a folder.
     project: Option<String>,
-    /// `sealed`: models alone. `allow`: the configured hosts too. As configured when absent.
+    /// `sealed`: models alone. `allow`: the configured hosts too. As the owner configured it when absent.
     network: Option<Network>,
     /// It is destroyed by itself after `ttl_minutes`.
     throwaway: Option<bool>,
@@ -224,21 +232,30 @@ impl Verb for Create {
     type Output = Made;
 
     async fn call(asked: New, with: &Call<'_>) -> Result<Made, Problem> {
-        let network = asked.network.map(|network| match network {
+        let workspace = asked.workspace.as_deref().map(|folder| with.folders.admit(folder)).transpose()?;
+        let frame = asked.request(workspace);
+        Ok(Made { frame: with.gateway.create_frame(&frame).await?.into() })
+    }
+}
+
+impl New {
+    /// What the gateway is asked, with the folder as it was admitted.
+    fn request(self, workspace: Option<String>) -> CreateFrame {
+        // As configured when nobody says: a person wrote that, be it narrower or wider.
+        let network = self.network.map(|network| match network {
             Network::Sealed => NetworkMode::Sealed,
             Network::Allow => NetworkMode::Allow,
         });
-        let frame = CreateFrame {
-            name: asked.name,
-            workspace: asked.workspace,
-            project: asked.project,
+        CreateFrame {
+            name: self.name,
+            workspace,
+            project: self.project,
             network,
-            throwaway: asked.throwaway.unwrap_or(false),
-            ttl_seconds: asked.ttl_minutes.map(|minutes| u64::from(minutes) * 60),
-            start: asked.start.unwrap_or(true),
+            throwaway: self.throwaway.unwrap_or(false),
+            ttl_seconds: self.ttl_minutes.map(|minutes| u64::from(minutes) * 60),
+            start: self.start.unwrap_or(true),
             ..CreateFrame::default()
-        };
-        Ok(Made { frame: with.gateway.create_frame(&frame).await?.into() })
+        }
     }
 }
 
@@ -298,5 +315,27 @@ impl Verb for Stop {
 
     async fn call(asked: Waiting, with: &Call<'_>) -> Result<Moved, Problem> {
         ask(&asked, FrameVerb::Stop, with).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nobody_asks_for_an_open_network_here() {
+        for (network, mode) in [
+            (json!(null), None),
+            (json!("allow"), Some(NetworkMode::Allow)),
+            (json!("sealed"), Some(NetworkMode::Sealed)),
+        ] {
+            let asked = json!({"name": "blog", "workspace": "/home/me/./blog", "network": network});
+            let asked: New = serde_json::from_value(asked).expect("it is taken");
+            let request = asked.request(Some("/home/me/blog".to_owned()));
+            assert_eq!(request.network, mode);
+            assert_eq!(request.workspace.as_deref(), Some("/home/me/blog"), "as it was admitted");
+        }
+        assert!(serde_json::from_value::<New>(json!({"name": "blog", "network": "open"})).is_err());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use mimir_model::visible;
 use mimir_model::wire::messages::{MessageView, SendMessage};
 use mimir_model::wire::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::first;
 use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::waiting::{Standing, until_over};
@@ -21,6 +21,12 @@ const MOST_S: u64 = 600;
 const LONG_ANSWER: usize = 50_000;
 /// And of what stands in a list.
 const LONG_LINE: usize = 400;
+/// So many remarks are told, and so much of one.
+const REMARKS: (usize, usize) = (20, 800);
+/// So much is told of so many things that the agent asks: who decides reads all of it elsewhere.
+const ASKS: (usize, usize) = (6, 4_000);
+/// How many waiting messages are listed unless somebody says.
+const LISTED: usize = 50;
 
 fn wait(asked: Option<u64>, usual: u64) -> Duration {
     Duration::from_secs(asked.unwrap_or(usual).min(MOST_S))
@@ -46,14 +52,25 @@ pub struct Message {
     /// What the agent asks a person meanwhile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     asks: Vec<Asks>,
+    /// How many more things it asks.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_asks: usize,
     /// What its model calls cost, in millionths of a US dollar.
     cost_microusd: u64,
     /// What mimir has to say about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    remarks: Vec<String>,
+    remarks: Vec<Words>,
     /// What to do next, when it is not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+fn remarks(notes: &[String]) -> Vec<Words> {
+    notes.iter().take(REMARKS.0).map(|note| Words::line(note, REMARKS.1)).collect()
 }
 
 /// Something that an agent asks.
@@ -64,7 +81,7 @@ pub struct Asks {
     approval: String,
     /// `permission`, `question` or `connection`.
     form: String,
-    /// What is asked.
+    /// What is asked, its beginning; `approval_list` has all of it.
     asked: Words,
 }
 
@@ -84,15 +101,17 @@ impl From<Standing> for Message {
             state: state.to_string(),
             answer: answer.map(|text| Words::prose(&text, LONG_ANSWER)),
             reason: reason.map(|text| Words::line(&text, LONG_LINE)),
+            more_asks: asks.len().saturating_sub(ASKS.0),
             asks: asks
                 .into_iter()
+                .take(ASKS.0)
                 .map(|asked| Asks {
                     approval: asked.id,
                     form: asked.form.to_string(),
-                    asked: Words::exact(&asked.text),
+                    asked: Words::beginning(&asked.text, ASKS.1),
                 })
                 .collect(),
-            remarks: notes.iter().map(|note| visible::line(note)).collect(),
+            remarks: remarks(&notes),
             message: id,
             frame,
             session,
@@ -140,10 +159,10 @@ impl Verb for Post {
         };
         let sent = with.gateway.send_surely(&send, &(with.key)()).await?;
         // Remarks are for whoever sends, and not told again.
-        let remarks: Vec<String> = sent.notes.iter().map(|note| visible::line(note)).collect();
-        for remark in &remarks {
-            with.progress.tell(remark).await;
+        for note in &sent.notes {
+            with.progress.tell(note).await;
         }
+        let remarks = remarks(&sent.notes);
         let mut told = Message::from(until_over(sent, wait(asked.wait_seconds, WAIT_S), with).await?);
         if told.remarks.is_empty() {
             told.remarks = remarks;
@@ -214,6 +233,8 @@ pub struct Queue;
 pub struct Whose {
     /// Only of this frame.
     frame: Option<String>,
+    /// How many at most, up to 200; 50 when absent.
+    limit: Option<u32>,
 }
 
 /// What waits and what runs.
@@ -221,6 +242,8 @@ pub struct Whose {
 pub struct Open {
     /// In the order in which it goes.
     messages: Vec<Waits>,
+    /// How many more there are.
+    left_out: usize,
 }
 
 /// A message in the queue.
@@ -253,7 +276,8 @@ impl Verb for Queue {
 
     async fn call(asked: Whose, with: &Call<'_>) -> Result<Open, Problem> {
         let all = with.gateway.queue(asked.frame.as_deref(), None).await?;
-        let messages = all.into_iter().map(|message| Waits {
+        let (messages, left_out) = first(all, asked.limit, LISTED);
+        let messages = messages.into_iter().map(|message| Waits {
             state: message.state.to_string(),
             text: Words::line(&message.text, LONG_LINE),
             origin: message.origin.as_str().to_owned(),
@@ -262,7 +286,7 @@ impl Verb for Queue {
             frame: message.frame,
             session: message.session,
         });
-        Ok(Open { messages: messages.collect() })
+        Ok(Open { messages: messages.collect(), left_out })
     }
 }
 
@@ -293,6 +317,25 @@ mod tests {
         let waits = Message::from(standing(DeliveryState::Running, true));
         assert!(waits.next.expect("advice").contains("mimir approvals"));
         assert_eq!(waits.asks[0].asked.as_str(), "bash: rm\\u{200b} -rf");
+    }
+
+    #[test]
+    fn what_was_sent_is_always_told() {
+        let mut all = standing(DeliveryState::Running, true);
+        // Each of these is two characters of JSON.
+        let long = "\"".repeat(100_000);
+        all.message.answer = Some(long.clone());
+        all.message.reason = Some(long.clone());
+        all.message.notes = vec![long.clone(); 50];
+        all.asks[0].text = long;
+        all.asks = vec![all.asks[0].clone(); 50];
+        let told = Message::from(all);
+        assert_eq!((told.asks.len(), told.more_asks, told.remarks.len()), (6, 44, 20));
+        let length = serde_json::to_value(told).expect("JSON").to_string().chars().count();
+        assert!(
+            length < 195_000,
+            "{length} characters: the result would be refused, and the message is sent"
+        );
     }
 
     #[test]

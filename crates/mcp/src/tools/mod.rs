@@ -14,6 +14,17 @@ use serde_json::Value;
 
 use crate::tool::{Call, Known, Verb, run};
 
+/// No list is longer, whoever asks.
+const MOST: usize = 200;
+
+/// So many of a list as somebody wants, or else the usual number, and how many more there are.
+fn first<T>(mut all: Vec<T>, wanted: Option<u32>, usual: usize) -> (Vec<T>, usize) {
+    let limit = wanted.map_or(usual, |wanted| usize::try_from(wanted).unwrap_or(MOST)).min(MOST);
+    let left_out = all.len().saturating_sub(limit);
+    all.truncate(limit);
+    (all, left_out)
+}
+
 macro_rules! tools {
     ($($verb:ty),+ $(,)?) => {
         /// Every tool, described.
@@ -79,6 +90,17 @@ mod tests {
             assert_eq!(result["type"], "object", "{name}");
             assert_eq!(result["properties"].get("note").is_some(), known.note.is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn no_list_is_longer_than_anybody_reads() {
+        let all = || (0..300).collect::<Vec<u32>>();
+        let lengths = [None, Some(7), Some(u32::MAX)].map(|wanted| {
+            let (shown, left_out) = first(all(), wanted, 50);
+            (shown.len(), left_out)
+        });
+        assert_eq!(lengths, [(50, 250), (7, 293), (200, 100)]);
+        assert_eq!(first(vec![1, 2], None, 50), (vec![1, 2], 0));
     }
 
     #[test]

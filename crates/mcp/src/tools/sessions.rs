@@ -5,6 +5,7 @@ use mimir_model::wire::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::first;
 use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::words::{Words, time};
@@ -55,7 +56,7 @@ pub struct List;
 pub struct Whose {
     /// Only of this frame.
     frame: Option<String>,
-    /// How many at most; 50 when absent.
+    /// How many at most, up to 200; 50 when absent.
     limit: Option<u32>,
 }
 
@@ -78,9 +79,8 @@ impl Verb for List {
 
     async fn call(asked: Whose, with: &Call<'_>) -> Result<Sessions, Problem> {
         let all = with.gateway.sessions(asked.frame.as_deref()).await?;
-        let limit = asked.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LISTED);
-        let left_out = all.len().saturating_sub(limit);
-        Ok(Sessions { sessions: all.into_iter().take(limit).map(Session::from).collect(), left_out })
+        let (sessions, left_out) = first(all, asked.limit, LISTED);
+        Ok(Sessions { sessions: sessions.into_iter().map(Session::from).collect(), left_out })
     }
 }
 
