@@ -389,11 +389,7 @@ fn frames_work_in_the_folders_that_were_named_alone() {
     let asked = gateway.asked();
     let sent = asked.iter().find(|asked| asked.line == "POST /v1/frames").expect("sent");
     let sent: Value = serde_json::from_str(&sent.body).expect("JSON");
-    assert_eq!(
-        (&sent["workspace"], &sent["network"]),
-        (&json!(work.join("blog")), &Value::Null),
-        "{sent}"
-    );
+    assert_eq!((&sent["workspace"], &sent["network"]), (&json!(work.join("blog")), &Value::Null), "{sent}");
     // A project was registered by a person.
     let made = usual.told("frame_create", &json!({"name": "blog", "project": "blog"}));
     assert_eq!(made["frame"]["name"], "blog", "{made}");
