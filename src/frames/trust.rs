@@ -80,8 +80,9 @@ impl Standing {
 
 /// Whether a project is to be compared that was that long ago. Nobody asks for a new stream too soon: it is kept in mind.
 fn is_due(ago: Option<Duration>, again: Duration, takes_new_stream: impl FnOnce() -> bool) -> bool {
-    let Some(ago) = ago else { return true };
-    ago >= again && (takes_new_stream() || ago >= COMPARED_EVERY)
+    // The first comparison is of a stream that stands by then as well.
+    let is_soon = ago.is_some_and(|ago| ago < again);
+    !is_soon && (takes_new_stream() || ago.is_none_or(|ago| ago >= COMPARED_EVERY))
 }
 
 /// Whether the newest note since the yes says one of these, or is so young that the next one has to wait.
@@ -109,8 +110,6 @@ const CHANGED: &str = "project_changed";
 const NOTES: u32 = 200;
 /// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
-/// The least time between two comparisons, however often the agent begins anew: it could have the disk read without end.
-pub(super) const COMPARED_AGAIN: Duration = Duration::from_secs(5);
 /// How long one may wait for another frame's. When it is over, it is tried again after [`COMPARED_EVERY`].
 const COMES_UP_WITHIN: Duration = Duration::from_secs(5);
 /// How long one is waited for; it goes on alone then, and the next one waits for it.
@@ -342,9 +341,9 @@ mod tests {
 
     #[test]
     fn an_agent_that_begins_anew_all_the_time_has_nothing_read_all_the_time() {
-        let again = COMPARED_AGAIN;
+        let again = Duration::from_secs(5);
         let never = || -> bool { panic!("a stream that is asked for is forgotten") };
-        assert!(is_due(None, again, never));
+        assert!(is_due(None, again, || true) && is_due(None, again, || false));
         assert!(!is_due(Some(again.saturating_sub(Duration::from_millis(1))), again, never));
         assert!(is_due(Some(again), again, || true) && !is_due(Some(again), again, || false));
         assert!(is_due(Some(COMPARED_EVERY), again, || false));

@@ -54,7 +54,7 @@ pub fn read(file: &Path) -> io::Result<List> {
 fn text(file: &Path) -> io::Result<String> {
     match fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read,
+        found => found,
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         fs::write(&file, "aa\n").expect("written");
         begin(&file).expect("it is there");
         assert_eq!(read(&file).expect("reads"), List { ids: ids(&["aa"]), is_whole: false });
-        fs::write(&file, [0xff, 0xfe]).expect("written");
+        fs::write(&file, [0xff_u8, 0xfe]).expect("written");
         assert!(read(&file).is_err(), "it is no text");
     }
 }
