@@ -33,7 +33,7 @@ enum Users {
 
 /// What was asked, and who answered.
 #[derive(Debug, Default)]
-struct Asked {
+struct Answers {
     all: usize,
     seen: Vec<(String, Users)>,
     /// Why one did not answer.
@@ -60,9 +60,9 @@ pub(super) async fn users(subject: &Subject) -> Check {
     about.attempt(WITHIN, attempt).await
 }
 
-async fn ask(frames: &Frames, all: Vec<Frame>) -> Asked {
+async fn ask(frames: &Frames, all: Vec<Frame>) -> Answers {
     let running: Vec<Frame> = all.into_iter().filter(|frame| frame.state == FrameState::Running).collect();
-    let mut asked = Asked { all: running.len(), ..Asked::default() };
+    let mut asked = Answers { all: running.len(), ..Answers::default() };
     let frames = frames.clone();
     let answers = stream::iter(running).map(move |frame: Frame| {
         let frames = frames.clone();
@@ -81,7 +81,7 @@ async fn ask(frames: &Frames, all: Vec<Frame>) -> Asked {
     asked
 }
 
-fn judge(asked: &Asked) -> Finding {
+fn judge(asked: &Answers) -> Finding {
     let without: Vec<(&String, &String)> = asked
         .seen
         .iter()
@@ -124,10 +124,10 @@ mod tests {
     use crate::model::doctor::Outcome;
 
     /// Frames by name, each with why its users are this machine's.
-    fn asked(frames: &[(&str, Option<&str>)]) -> Asked {
+    fn asked(frames: &[(&str, Option<&str>)]) -> Answers {
         let users = |why: &Option<&str>| why.map_or(Users::Own, |why| Users::Machines(why.to_owned()));
         let seen = frames.iter().map(|(name, why)| ((*name).to_owned(), users(why))).collect();
-        Asked { all: frames.len(), seen, trouble: None }
+        Answers { all: frames.len(), seen, trouble: None }
     }
 
     #[test]
@@ -144,14 +144,14 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_hides_nobody_and_is_no_failure() {
-        let some = Asked { all: 3, ..asked(&[("shop", Some("it is NFS"))]) };
+        let some = Answers { all: 3, ..asked(&[("shop", Some("it is NFS"))]) };
         let some = judge(&some);
         assert_eq!(some.outcome, Outcome::Warning);
         let text =
             "users of this machine: shop (it is NFS); 2 of 3 could not be asked (no answer within 12 s)";
         assert_eq!(some.found, text);
         let trouble = Some("blog: it is busy".to_owned());
-        let none = judge(&Asked { all: 2, trouble, ..asked(&[("shop", None)]) });
+        let none = judge(&Answers { all: 2, trouble, ..asked(&[("shop", None)]) });
         assert_eq!(none.outcome, Outcome::Skipped);
         assert_eq!(none.found, "1 of 2 could not be asked (blog: it is busy)");
     }
