@@ -69,6 +69,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 fn context(out: Out) -> Result<Context, Failure> {
     let options = LoadOptions::of_process().map_err(|error| commands::config::problem(&error))?;
     let elsewhere = remote::Elsewhere::of(&|name| options.env.get(name).cloned());
+    output::hears_from_elsewhere(elsewhere.is_some());
     Ok(Context { out, paths: options.paths.clone(), load: options, clock: Clock::system(), elsewhere })
 }
 

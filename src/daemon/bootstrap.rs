@@ -111,7 +111,15 @@ pub(super) fn open_store(
     let loaded = load_key(paths, config, ask_key, true)?;
     let options =
         OpenOptions { path: config.database.path.clone(), key: loaded.key, backups: paths.backups() };
+    let is_new = !options.path.exists();
     let store = Store::open(options, clock).map_err(|error| store_problem(&error))?;
+    if is_new {
+        let list = paths.home().join(build::MADE);
+        if let Err(error) = build::begin_made(&list) {
+            // Then images are judged by their labels when the home is taken away.
+            tracing::warn!("{} cannot be begun: {error}", list.display());
+        }
+    }
     Ok((store, loaded.source.to_string()))
 }
 

@@ -78,8 +78,10 @@ pub fn serve(options: ServeOptions) -> Result<(), Problem> {
 fn leave_no_core() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Core).maximum;
-    // Nobody is refused to lower it.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    // Nobody is refused to lower it. One byte and not none: where `core_pattern` names a program (systemd-coredump, apport),
+    // the kernel hands it everything whatever the limit is, but for exactly this one. A file would need more than a byte.
+    let current = Some(maximum.map_or(1, |most| most.min(1)));
+    let _ = setrlimit(Resource::Core, Rlimit { current, maximum });
 }
 
 /// Few threads: a gateway waits most of the time, and each thread costs memory.
@@ -313,6 +315,15 @@ mod tests {
 
     fn paths(home: &tempfile::TempDir) -> Paths {
         Paths::new(home.path(), home.path().join("run"))
+    }
+
+    #[test]
+    fn the_limit_of_core_files_is_the_one_that_keeps_them_from_programs_too() {
+        use rustix::process::{Resource, getrlimit};
+        let before = getrlimit(Resource::Core).maximum;
+        leave_no_core();
+        let now = getrlimit(Resource::Core);
+        assert_eq!((now.current, now.maximum), (Some(before.map_or(1, |most| most.min(1))), before));
     }
 
     #[tokio::test]

@@ -146,7 +146,8 @@ impl Driver {
         if let Some(since) = self.memory.restarting_since {
             let text = format!("its agent answers again after {} s", since.elapsed().as_secs());
             self.note("agent_back", text).await?;
-            self.tell_left_out_since(frame).await?;
+            self.handle.note_stream();
+            self.tell_of_changes(frame).await?;
             self.inner.show_last_session(&self.id).await?;
             self.warm_up(frame);
         }

@@ -126,6 +126,8 @@ struct Inner {
     failpoints: Failpoints,
     /// How many frames may be starting at once.
     starts: Arc<Semaphore>,
+    /// How many projects may be compared at once while their frames run.
+    comparisons: Arc<Semaphore>,
     /// The task of each frame.
     drivers: Keyed<FrameId, Handle>,
     /// Frames that are being made; they get their task when that is done.
@@ -183,6 +185,7 @@ impl Frames {
             deps,
             failpoints,
             starts,
+            comparisons: Arc::new(Semaphore::new(1)),
             drivers,
             creating: Mutex::default(),
             ready,

@@ -31,6 +31,9 @@ const PLANS: &str = "plans";
 const MOST_FILES: usize = 40_000;
 const MOST_BYTES: u64 = 512 << 20;
 const MOST_SETTINGS_BYTES: u64 = 1 << 20;
+const TOO_LARGE: &str = "it is larger than 1 MiB";
+/// So much of a file is in memory at a time.
+const PIECE: usize = 64 << 10;
 
 /// What is in a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,11 +130,11 @@ impl Look {
         match fs::symlink_metadata(&whole) {
             Err(error) if error.kind() == ErrorKind::NotFound => return,
             Ok(there) if there.is_file() && there.len() <= MOST_SETTINGS_BYTES => {}
-            Ok(there) if there.is_file() => return self.obstacle(path, "it is larger than 1 MiB"),
+            Ok(there) if there.is_file() => return self.obstacle(path, TOO_LARGE),
             Ok(_) => return self.obstacle(path, "it is a link, or no file"),
             Err(error) => return self.obstacle(path, error),
         }
-        let bytes = match self.read(path) {
+        let bytes = match self.read_settings(path) {
             Ok(bytes) => bytes,
             Err(why) => return self.obstacle(path, why),
         };
@@ -157,16 +160,49 @@ impl Look {
         }
     }
 
-    /// The content, which a yes is bound to from here on.
-    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+    /// Binds a yes to the content of a file from here on. Nothing of it is kept: it may be as large as all of them.
+    fn read(&mut self, path: &Path) -> Result<(), String> {
+        self.read_to(path, |_| Ok(()))
+    }
+
+    /// The same for a file of settings, whose content is wanted.
+    fn read_settings(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         let mut content = Vec::new();
+        self.read_to(path, |piece| {
+            content.extend_from_slice(piece);
+            // It may have grown since its size was asked.
+            if content.len() as u64 > MOST_SETTINGS_BYTES { Err(TOO_LARGE.to_owned()) } else { Ok(()) }
+        })?;
+        Ok(content)
+    }
+
+    fn read_to(
+        &mut self,
+        path: &Path,
+        mut takes: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
         let file = open(&self.root.join(path)).map_err(|error| error.to_string())?;
-        self.count(file.metadata().map_err(|error| error.to_string())?.len())?;
-        file.take(MOST_BYTES).read_to_end(&mut content).map_err(|error| error.to_string())?;
-        let (name, hash) = (path.to_string_lossy().into_owned(), hex::encode(Sha256::digest(&content)));
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
+        self.count(length)?;
+        let mut file = file.take(MOST_BYTES);
+        // One byte more than there is: then the end is seen in the second piece.
+        let room = usize::try_from(length).unwrap_or(PIECE).saturating_add(1).min(PIECE);
+        let (mut piece, mut hash) = (vec![0; room], Sha256::new());
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => {
+                    hash.update(&piece[..n]);
+                    takes(&piece[..n])?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let (name, hash) = (path.to_string_lossy().into_owned(), hex::encode(hash.finalize()));
         self.found.bound.files.insert(name.clone(), hash.clone());
         self.found.files.insert(name, hash);
-        Ok(content)
+        Ok(())
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), String> {
@@ -268,7 +304,7 @@ impl Look {
                         entries.push(path.clone());
                         Ok(())
                     }
-                    Ok(kind) if kind.is_file() => inner.read(&path).map(drop),
+                    Ok(kind) if kind.is_file() => inner.read(&path),
                     Ok(kind) if kind.is_symlink() => inner.link(&path).map(|target| {
                         inner.found.files.insert(path.to_string_lossy().into_owned(), target);
                     }),
@@ -345,7 +381,7 @@ impl Look {
                 return;
             }
             match self.read(&path) {
-                Ok(_) => self.item(TrustKind::Files, &path, "named in the settings"),
+                Ok(()) => self.item(TrustKind::Files, &path, "named in the settings"),
                 Err(why) => self.obstacle(&path, why),
             }
         } else if may_be_package && is_loadable(&real) {
@@ -532,6 +568,28 @@ mod tests {
             look(project(&[("AGENTS.md", "x"), ("src/a.js", "1")]).path()).judge(None),
             Trust::Nothing
         );
+    }
+
+    #[test]
+    fn files_of_many_pieces_have_the_hash_of_the_whole_and_settings_have_an_end() {
+        let text = "0123456789abcdef\n".repeat(PIECE / 4);
+        let folder = project(&[(".opencode/plugins/large.js", &text), (".opencode/plugins/empty.js", "")]);
+        let found = look(folder.path());
+        assert!(found.obstacles.is_empty(), "{:?}", found.obstacles);
+        for (name, text) in [("large", text.as_str()), ("empty", "")] {
+            let hash = hex::encode(Sha256::digest(text.as_bytes()));
+            assert_eq!(found.files.get(&format!(".opencode/plugins/{name}.js")), Some(&hash), "{name}");
+        }
+        let file = |length: usize| format!("{{}}{}", " ".repeat(length - 2));
+        let most = usize::try_from(MOST_SETTINGS_BYTES).expect("a size");
+        put(folder.path(), "opencode.json", &file(most));
+        assert!(look(folder.path()).obstacles.is_empty());
+        put(folder.path(), "opencode.json", &file(most + 1));
+        assert_eq!(look(folder.path()).obstacles, [format!("opencode.json: {TOO_LARGE}")]);
+        // One that grew after its size was asked.
+        let (root, found) = (folder.path().to_owned(), Found::default());
+        let mut grown = Look { root, found, files: 0, bytes: 0, named: VecDeque::new() };
+        assert_eq!(grown.read_settings(Path::new("opencode.json")), Err(TOO_LARGE.to_owned()));
     }
 
     #[test]

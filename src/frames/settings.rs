@@ -66,6 +66,9 @@ pub struct Settings {
     pub stray_age: Duration,
     /// How long a frame that nobody takes is kept ready.
     pub warm_lifetime: Duration,
+    /// The least time between two comparisons of a project that somebody trusted, however often its agent begins anew: it could
+    /// have the disk read without end.
+    pub compared_again: Duration,
     /// Where the kernel says how much memory there is.
     pub meminfo: PathBuf,
     /// The certificates that frames trust; what this machine trusts when absent.
@@ -114,6 +117,7 @@ impl Settings {
             container_timeout: Duration::from_secs(60),
             stray_age: Duration::from_secs(60 * 60),
             warm_lifetime: Duration::from_secs(24 * 60 * 60),
+            compared_again: Duration::from_secs(5),
             meminfo: PathBuf::from("/proc/meminfo"),
             certificates: None,
             git: PathBuf::from("git"),

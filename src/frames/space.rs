@@ -25,9 +25,12 @@ pub fn last_files(path: &Path) -> Option<u64> {
     are_few(found.f_favail, found.f_files).then_some(found.f_favail)
 }
 
-/// Less than a fiftieth of all. Some file systems have as many as are wanted, and say none.
+/// So many are enough on any disk: a fiftieth of a large one is more than all frames make in a day.
+const ENOUGH: u64 = 500_000;
+
+/// Less than a fiftieth of all, and than what is enough. Some file systems have as many as are wanted, and say none.
 fn are_few(left: u64, all: u64) -> bool {
-    left < all / 50
+    left < (all / 50).min(ENOUGH)
 }
 
 fn twentieth(path: &Path) -> Option<u64> {
@@ -71,5 +74,7 @@ mod tests {
         assert!(are_few(0, 1000) && are_few(19, 1000));
         assert!(!are_few(20, 1000) && !are_few(1000, 1000));
         assert!(!are_few(0, 0), "btrfs says none of none");
+        assert!(!are_few(1_150_000, 61_000_000), "of a large disk that is enough");
+        assert!(!are_few(ENOUGH, u64::MAX) && are_few(ENOUGH - 1, u64::MAX));
     }
 }

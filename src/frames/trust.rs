@@ -15,10 +15,12 @@ use super::project_trust::{self, Found};
 use super::{Frames, Inner, project};
 use crate::model::frame::{Frame, FrameState};
 use crate::model::principal::Principal;
+use crate::model::shell::quoted;
 use crate::model::trust::{Trust, changed, changed_in_words};
 use crate::runtime::podman::PROJECT_LABEL;
+use crate::store::StoreError;
+use crate::store::frames::{self, Note};
 use crate::store::trusted_folders::{self, TrustedFolder};
-use crate::store::{StoreError, frames};
 
 /// What is in a folder now, and what somebody said to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,50 @@ impl Standing {
     pub fn changed_in_words(&self) -> String {
         self.yes.as_ref().map(|yes| changed_in_words(&yes.files, &self.found.files)).unwrap_or_default()
     }
+
+    /// Why it is not obeyed any more, for a sentence: what changed, and what no yes can be bound to. It may be either alone.
+    fn why_not_any_more(&self) -> String {
+        let files = self.changed_in_words();
+        let changed = (!files.is_empty()).then(|| format!("{files} changed since somebody trusted it"));
+        let obstacle =
+            self.found.obstacles.first().map(|why| format!("nobody can trust what is there now ({why})"));
+        changed.into_iter().chain(obstacle).collect::<Vec<_>>().join(", and ")
+    }
+
+    /// That its frame was started without it.
+    fn note_at_start(&self, frame: &Frame) -> String {
+        format!(
+            "it does not obey its project any more: {}; `mimir projects trust {}` shows what is there now and asks",
+            self.why_not_any_more(),
+            quoted(&frame.workspace)
+        )
+    }
+
+    /// That the next agent inside leaves it out.
+    fn note_while_it_runs(&self, frame: &Frame) -> String {
+        format!(
+            "an agent that begins anew does not obey its project: {}; `mimir projects trust {}` shows what is there \
+             now and asks, and `mimir frame restart {}` then begins with it",
+            self.why_not_any_more(),
+            quoted(&frame.workspace),
+            frame.name
+        )
+    }
+}
+
+/// Whether a project is to be compared that was that long ago. Nobody asks for a new stream too soon: it is kept in mind.
+fn is_due(ago: Option<Duration>, again: Duration, takes_new_stream: impl FnOnce() -> bool) -> bool {
+    // The first comparison is of a stream that stands by then as well.
+    let is_soon = ago.is_some_and(|ago| ago < again);
+    !is_soon && (takes_new_stream() || ago.is_none_or(|ago| ago >= COMPARED_EVERY))
+}
+
+/// Whether the newest note since the yes says one of these, or is so young that the next one has to wait.
+fn is_told(notes: &[Note], since: u64, texts: &[String], now_ms: u64) -> bool {
+    let newest = notes.iter().rfind(|note| note.code == CHANGED && note.at >= since);
+    newest.is_some_and(|newest| {
+        texts.contains(&newest.text) || now_ms.saturating_sub(newest.at) < TOLD_AGAIN_MS
+    })
 }
 
 /// What a start obeys of its project.
@@ -64,6 +110,12 @@ const CHANGED: &str = "project_changed";
 const NOTES: u32 = 200;
 /// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
+/// How long one may wait for another frame's. When it is over, it is tried again after [`COMPARED_EVERY`].
+const COMES_UP_WITHIN: Duration = Duration::from_secs(5);
+/// How long one is waited for; it goes on alone then, and the next one waits for it.
+const COMPARES_WITHIN: Duration = Duration::from_secs(10);
+/// The least time between two notes that say different things: files may come and go all the time.
+const TOLD_AGAIN_MS: u64 = 10 * 60 * 1000;
 
 impl Frames {
     /// What is in a folder and whether frames obey it.
@@ -133,6 +185,28 @@ impl Inner {
         let found = tokio::task::spawn_blocking(move || project_trust::look(&path))
             .await
             .map_err(|_| FrameError::Interrupted)?;
+        self.standing_of(folder, found).await
+    }
+
+    /// The same for what nobody waits for: one folder at a time, or the threads of everything else are taken by it. None
+    /// when it was not its turn in time, or it took too long.
+    async fn standing_in_turn(&self, folder: &str) -> Result<Option<Standing>, FrameError> {
+        let turn = self.comparisons.clone().acquire_owned();
+        let Ok(turn) = tokio::time::timeout(COMES_UP_WITHIN, turn).await else { return Ok(None) };
+        let turn = turn.map_err(|_| FrameError::Interrupted)?;
+        let path = PathBuf::from(folder);
+        let looking = tokio::task::spawn_blocking(move || {
+            let found = project_trust::look(&path);
+            // The turn ends with the reading, and not with the waiting for it.
+            drop(turn);
+            found
+        });
+        let Ok(found) = tokio::time::timeout(COMPARES_WITHIN, looking).await else { return Ok(None) };
+        let found = found.map_err(|_| FrameError::Interrupted)?;
+        self.standing_of(folder, found).await.map(Some)
+    }
+
+    async fn standing_of(&self, folder: &str, found: Found) -> Result<Standing, FrameError> {
         let path = folder.to_owned();
         let (yes, running) = self
             .deps
@@ -172,7 +246,7 @@ impl Driver {
             }
         }
         if standing.trust == Trust::Changed {
-            self.tell_changed(frame, &standing).await?;
+            self.note(CHANGED, standing.note_at_start(frame)).await?;
         }
         if standing.found.runs() && !self.leaves_projects_out(frame).await? {
             let name = frame.name.to_string();
@@ -185,53 +259,39 @@ impl Driver {
         self.inner.config.now().trust_project || project::obeys_unseen(&frame.env)
     }
 
-    async fn tell_changed(&self, frame: &Frame, standing: &Standing) -> Result<(), FrameError> {
-        let text = format!(
-            "it does not obey its project any more: {} changed since somebody trusted it; \
-             `mimir projects trust {}` shows what is there now and asks",
-            standing.changed_in_words(),
-            crate::model::shell::quoted(&frame.workspace)
-        );
-        self.note(CHANGED, text).await
-    }
-
     /// A project may become another one while its frame runs. That is told when it is seen, and not when somebody misses what
-    /// the next agent inside leaves out.
+    /// the next agent inside leaves out: each minute, and soon after an agent began anew.
     pub(super) async fn tell_of_changes(&mut self, frame: &Frame) -> Result<(), FrameError> {
-        let has_new_stream = self.handle.takes_new_stream();
-        let is_due = self.memory.compared_at.is_none_or(|at| at.elapsed() >= COMPARED_EVERY);
-        if !is_due && !has_new_stream {
+        let (again, ago) = (self.inner.deps.settings.compared_again, self.memory.compared_at);
+        if !is_due(ago.map(|at| at.elapsed()), again, || self.handle.takes_new_stream()) {
             return Ok(());
         }
+        let told = self.tell_left_out_since(frame).await;
         self.memory.compared_at = Some(Instant::now());
-        self.tell_left_out_since(frame).await
+        told
     }
 
     /// What an agent that begins anew inside leaves out, or has left out, unless that was told since somebody said yes.
-    pub(super) async fn tell_left_out_since(&self, frame: &Frame) -> Result<(), FrameError> {
+    async fn tell_left_out_since(&self, frame: &Frame) -> Result<(), FrameError> {
         if frame.is_throwaway() || self.trusts_all(frame) {
             return Ok(());
         }
         let (store, path) = (&self.inner.deps.store, frame.workspace.clone());
         let Some(yes) = store.read(move |db| trusted_folders::find(db, &path)).await? else { return Ok(()) };
-        let standing = self.inner.standing(&frame.workspace).await?;
+        let Some(standing) = self.inner.standing_in_turn(&frame.workspace).await? else {
+            tracing::warn!(frame.id = %self.id, "the project of {} was not compared in time: later", frame.name);
+            return Ok(());
+        };
         if standing.trust != Trust::Changed {
             return Ok(());
         }
-        let (id, files) = (self.id.clone(), standing.changed_in_words());
+        let id = self.id.clone();
         let notes = store.read(move |db| frames::notes(db, &id, NOTES)).await?;
-        let is_told = notes
-            .iter()
-            .any(|note| note.code == CHANGED && note.at >= yes.trusted_at && note.text.contains(&files));
-        if is_told {
+        let text = standing.note_while_it_runs(frame);
+        let same = [text.clone(), standing.note_at_start(frame)];
+        if is_told(&notes, yes.trusted_at, &same, self.inner.deps.clock.now_ms()) {
             return Ok(());
         }
-        let text = format!(
-            "an agent that begins anew does not obey its project: {files} changed since somebody trusted it; \
-             `mimir projects trust {}` shows what is there now and asks, and `mimir frame restart {}` then begins with it",
-            crate::model::shell::quoted(&frame.workspace),
-            frame.name
-        );
         self.note(CHANGED, text).await
     }
 
@@ -239,5 +299,70 @@ impl Driver {
     async fn leaves_projects_out(&self, frame: &Frame) -> Result<bool, FrameError> {
         let image = self.inner.deps.runtime.find_image(&frame.image_id).await?;
         Ok(image.is_some_and(|image| image.labels.contains_key(PROJECT_LABEL)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn standing(then: &[(&str, &str)], now: &[(&str, &str)], obstacles: &[&str]) -> Standing {
+        let files = |all: &[(&str, &str)]| -> BTreeMap<String, String> {
+            all.iter().map(|(path, hash)| ((*path).to_owned(), (*hash).to_owned())).collect()
+        };
+        let obstacles = obstacles.iter().map(|why| (*why).to_owned()).collect();
+        let found = Found { files: files(now), obstacles, ..Found::default() };
+        let before = Found { files: files(then), ..Found::default() };
+        let yes = TrustedFolder {
+            path: "/p".to_owned(),
+            hash: before.hash(),
+            files: before.files,
+            trusted_at: 1,
+            trusted_by: "owner:0".to_owned(),
+        };
+        Standing { trust: found.judge(Some(&yes)), found, yes: Some(yes), running: Vec::new() }
+    }
+
+    #[test]
+    fn a_change_is_told_in_words_though_nothing_but_an_obstacle_is_new() {
+        let (a, link) = ([("opencode.json", "1")], ["x.js: it is a link out of .opencode"]);
+        let only_obstacle = standing(&a, &a, &link);
+        assert_eq!(only_obstacle.trust, Trust::Changed);
+        let obstacle = "nobody can trust what is there now (x.js: it is a link out of .opencode)";
+        assert_eq!(only_obstacle.why_not_any_more(), obstacle);
+        let changed = standing(&a, &[("opencode.json", "2")], &[]);
+        assert_eq!(changed.why_not_any_more(), "opencode.json changed since somebody trusted it");
+        let both = standing(&a, &[("opencode.json", "2")], &link);
+        let text = format!("opencode.json changed since somebody trusted it, and {obstacle}");
+        assert_eq!(both.why_not_any_more(), text);
+    }
+
+    #[test]
+    fn an_agent_that_begins_anew_all_the_time_has_nothing_read_all_the_time() {
+        let again = Duration::from_secs(5);
+        let never = || -> bool { panic!("a stream that is asked for is forgotten") };
+        assert!(is_due(None, again, || true) && is_due(None, again, || false));
+        assert!(!is_due(Some(again.saturating_sub(Duration::from_millis(1))), again, never));
+        assert!(is_due(Some(again), again, || true) && !is_due(Some(again), again, || false));
+        assert!(is_due(Some(COMPARED_EVERY), again, || false));
+    }
+
+    #[test]
+    fn what_was_never_told_is_told_and_what_comes_and_goes_only_now_and_then() {
+        let note =
+            |at: u64, code: &str, text: &str| Note { at, code: code.to_owned(), text: text.to_owned() };
+        let (same, later) = (["b changed".to_owned()], 1_000 + TOLD_AGAIN_MS);
+        assert!(!is_told(&[], 1_000, &same, 1_000));
+        let of_before_the_yes = [note(999, CHANGED, "b changed")];
+        assert!(!is_told(&of_before_the_yes, 1_000, &same, 1_000));
+        let told = [note(1_000, CHANGED, "b changed"), note(1_001, "agent_back", "x")];
+        assert!(is_told(&told, 1_000, &same, later * 2), "it is the newest of its kind");
+        let more = [note(1_000, CHANGED, "a, b changed")];
+        assert!(!is_told(&more, 1_000, &same, later), "it is not the same, though it has those words");
+        let to_and_fro = [note(900, CHANGED, "b changed"), note(1_000, CHANGED, "a changed")];
+        assert!(is_told(&to_and_fro, 500, &same, later - 1), "too soon");
+        assert!(!is_told(&to_and_fro, 500, &same, later));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One look at a time goes over all of them, at each look around and whenever one was taken, became ready or failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ use crate::supervisor::keyed::Next;
 const GOES_WITHIN: Duration = Duration::from_secs(20);
 /// After so long the next one is asked to go as well: the engine may be stuck with the one before.
 const GOES_SOON: Duration = Duration::from_secs(2);
+/// How long somebody waits for it in all, whatever is made meanwhile: for sixteen that are stuck.
+const ENDS_WITHIN: Duration = Duration::from_secs(20 + 2 * 16);
 
 /// What a look at what is kept goes by; asked once for all of them.
 #[derive(Default)]
@@ -198,6 +200,17 @@ impl Frames {
     }
 }
 
+fn ids_of(rows: &[Frame]) -> HashSet<FrameId> {
+    rows.iter().map(|row| row.id.clone()).collect()
+}
+
+/// Whether one of them is there no more. Those that were made meanwhile are known from now on.
+fn has_one_gone(known: &mut HashSet<FrameId>, now: HashSet<FrameId>) -> bool {
+    let is_gone = !known.is_subset(&now);
+    known.extend(now);
+    is_gone
+}
+
 fn name_of(id: &FrameId) -> Result<FrameName, FrameError> {
     let text = id.as_str().to_ascii_lowercase();
     let own = text.rsplit('_').next().unwrap_or_default();
@@ -262,12 +275,18 @@ impl Inner {
     /// Has the newest of them go, and waits until one of them is gone. One whose removal is stuck holds nobody up: then the
     /// next one goes too. Says whether one went, or became somebody's.
     pub(super) async fn a_warm_one_makes_way(self: &Arc<Self>) -> Result<bool, FrameError> {
+        let began = Instant::now();
         let before = self.deps.store.read(|db| frames::list_warm(db)).await?;
         let mut asked_at = before.iter().any(|row| row.desired == Desired::Removed).then(Instant::now);
+        let mut known = ids_of(&before);
         loop {
             let rows = self.deps.store.read(|db| frames::list_warm(db)).await?;
-            if before.iter().any(|was| !rows.iter().any(|row| row.id == was.id)) {
+            if has_one_gone(&mut known, ids_of(&rows)) {
                 return Ok(true);
+            }
+            // Others may be made all the time, and asked to go.
+            if began.elapsed() > ENDS_WITHIN {
+                return Ok(false);
             }
             let next = rows.iter().rfind(|row| row.desired != Desired::Removed);
             let waited = asked_at.map_or(GOES_WITHIN, |at| at.elapsed());
@@ -277,8 +296,24 @@ impl Inner {
                     asked_at = Some(Instant::now());
                 }
                 None if waited >= GOES_WITHIN => return Ok(false),
-                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_was_made_while_somebody_waits_counts_when_it_goes() {
+        let [a, b] = [1, 2].map(|n| FrameId::from_parts(1, n));
+        let all = |ids: &[&FrameId]| ids.iter().map(|id| (*id).clone()).collect::<HashSet<_>>();
+        let mut known = all(&[&a]);
+        assert!(!has_one_gone(&mut known, all(&[&a])));
+        assert!(!has_one_gone(&mut known, all(&[&a, &b])), "one came");
+        assert!(has_one_gone(&mut known, all(&[&a])), "it went");
+        assert!(has_one_gone(&mut all(&[&a]), all(&[])));
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::item::{Action, Item, Kind};
-use crate::runtime::build::{BASE_NAME, IMAGE_NAME, LABEL_PROJECT, PROJECT_IMAGE, is_of_our_recipe};
+use crate::runtime::build::{
+    BASE_NAME, IMAGE_NAME, LABEL_PROJECT, MadeList, PROJECT_IMAGE, is_of_our_recipe,
+};
 use crate::runtime::podman::IMAGE_LABEL;
 
 /// What a frame image says in the place of a project's recipe; whatever anybody builds on one says so too.
@@ -84,18 +86,17 @@ pub(super) struct Decision {
 /// What this home made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Made {
-    /// The images that were noted; none when none ever was: then it is by their labels, unless there are others.
-    pub(super) ids: Option<BTreeSet<String>>,
+    /// The images that were noted. Older homes began without a list: what is not in it is judged by its labels, unless
+    /// there are others.
+    pub(super) noted: MadeList,
     /// Whether there is another home, whose they may be.
     pub(super) are_others: bool,
 }
 
 impl Made {
     fn has(&self, image: &Image) -> bool {
-        match &self.ids {
-            Some(ids) => ids.contains(image.id.trim_start_matches("sha256:")),
-            None => !self.are_others && image.is_as_made(),
-        }
+        let is_noted = self.noted.ids.contains(image.id.trim_start_matches("sha256:"));
+        is_noted || (!self.noted.is_whole && !self.are_others && image.is_as_made())
     }
 }
 
@@ -122,12 +123,15 @@ pub(super) fn decide(images: &[Image], made: &Made, used: &BTreeMap<String, Stri
             Some(user) if is_ours || !our_names.is_empty() => {
                 Some(format!("image {}: {user} is made from it", shown(image)))
             }
-            None if is_ours && named > our_names.len() => {
-                Some(format!("image {}: it has a name that mimir did not give it", shown(image)))
-            }
+            None if is_ours && named > our_names.len() => Some(format!(
+                "image {}: it has a name that mimir did not give it; {}",
+                shown(image),
+                by_hand(image)
+            )),
             None if !is_ours && !our_names.is_empty() => Some(format!(
-                "image {}: it has a name of mimir's, and this home did not make it",
-                shown(image)
+                "image {}: it has a name of mimir's, and this home did not make it; {}",
+                shown(image),
+                by_hand(image)
             )),
             _ => None,
         };
@@ -188,6 +192,12 @@ fn ours<'a>(
             return ours;
         }
     }
+}
+
+/// How somebody takes it away who knows that nobody wants it: no container is made from it.
+fn by_hand(image: &Image) -> String {
+    let names: Vec<&str> = image.names().map(String::as_str).collect();
+    format!("if nobody wants it: `podman rmi {}`", names.join(" "))
 }
 
 fn shown(image: &Image) -> String {
@@ -274,13 +284,25 @@ mod tests {
         assert_eq!(decision.stays.len(), 1, "{decision:?}");
     }
 
+    fn noted(ids: &[&str], is_whole: bool) -> MadeList {
+        MadeList { ids: ids.iter().map(|id| (*id).to_owned()).collect(), is_whole }
+    }
+
+    /// The home is older than its list: what it made before is known by its label.
+    #[test]
+    fn what_a_home_made_before_it_kept_a_list_goes_too_unless_there_is_another_home() {
+        let began_later = |are_others| Made { noted: noted(&["project"], false), are_others };
+        let all = decide(&machine(), &began_later(false), &BTreeMap::new());
+        assert_eq!(gone(&all), gone(&decide(&machine(), &Made::default(), &BTreeMap::new())));
+        assert_eq!(all.stays, Vec::<String>::new());
+        let shared = decide(&machine(), &began_later(true), &BTreeMap::new());
+        assert_eq!(gone(&shared), [("localhost/mimir-project:go", 40)]);
+    }
+
     /// Whatever it is called: what another home made, or a person.
     #[test]
     fn what_this_home_did_not_make_stays_whatever_its_name() {
-        let made = |ids: &[&str]| Made {
-            ids: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
-            are_others: false,
-        };
+        let made = |ids: &[&str]| Made { noted: noted(ids, true), are_others: false };
         let gone_of = |images: &[Image], made: &Made| {
             let decision = decide(images, made, &BTreeMap::new());
             let gone: Vec<String> = gone(&decision).into_iter().map(|(what, _)| what.to_owned()).collect();
@@ -292,8 +314,10 @@ mod tests {
             stays.contains("mimir-frame:latest") && stays.contains("this home did not make it"),
             "{stays}"
         );
+        let by_hand = "`podman rmi localhost/mimir-frame:latest localhost/mimir-frame:abc`";
+        assert!(stays.contains(by_hand), "{stays}");
         // Nothing was noted, and there is another home: then nobody knows.
-        let (gone, _) = gone_of(&machine(), &Made { ids: None, are_others: true });
+        let (gone, _) = gone_of(&machine(), &Made { are_others: true, ..Made::default() });
         assert_eq!(gone, [""; 0]);
         // A person's own: with a name of mimir's and without its label, or built on a frame image.
         let mut images = machine();

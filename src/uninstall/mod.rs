@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use item::{Item, Kind, Place, Survey};
 
-use crate::runtime::build::{MADE, read_made};
+use crate::runtime::build::{MADE, MadeList, read_made};
 use item::Action;
 
 /// Why nothing is removed at all.
@@ -80,7 +80,9 @@ async fn containers_and_images(place: &Place, survey: &mut Survey) -> Result<(bo
     survey.items.extend(sorted.ours.iter().map(|container| container.item(Kind::Container)));
     let images = engine::images(podman).await.map_err(Refused::Engine)?;
     let made = images::Made {
-        ids: read_made(&place.home.join(MADE)).unwrap_or_else(|_| Some(BTreeSet::new())),
+        // Nobody knows what stands in one that cannot be read: nothing is taken by its label then.
+        noted: read_made(&place.home.join(MADE))
+            .unwrap_or_else(|_| MadeList { is_whole: true, ..MadeList::default() }),
         are_others: sorted.others.iter().any(engine::Container::is_of_mimir)
             || system::is_another_usual(place),
     };

@@ -456,6 +456,53 @@ fn setup_without_the_repository_says_what_its_script_says() {
     assert!(json.stderr.contains("What mimir needs on this machine") || json.code == 69, "{json:?}");
 }
 
+/// What mimir runs without is left out where nobody may be root, without a question to anybody.
+#[test]
+fn setup_leaves_out_what_needs_root_and_is_not_needed() {
+    use std::process::{Command, Stdio};
+    const SCRIPT: &str = include_str!("../../scripts/setup");
+    // Behind every step, and before the first of them is taken.
+    const BEGIN: &str = "if ! command -v apt-get >/dev/null; then";
+    const STUBS: &str = r#"
+        id() { echo 1000; }
+        sudo() { return 1; }
+        command() { case ${2-} in sudo) return 1 ;; apt-get) return 0 ;; *) builtin command "$@" ;; esac; }
+    "#;
+    assert_eq!(SCRIPT.matches(BEGIN).count(), 1);
+    let run = |steps: &str, words: &[&str]| {
+        let begin = format!("{STUBS}\nall_steps() {{ {steps}; }}\n{BEGIN}");
+        let ran = Command::new("bash")
+            .args(["-c", &SCRIPT.replace(BEGIN, &begin), "setup", "--run-only"])
+            .args(words)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .expect("runs");
+        let said = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (ran.status.code(), said.join("\n"))
+    };
+    let ports = "better 'keep ports' false";
+    let (code, said) = run(ports, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Left out, as mimir runs without it: keep ports. As root, later"), "{said}");
+    let (code, said) = run(ports, &["--check"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("only what mimir runs without"), "{said}");
+    // With something that it needs.
+    let needed = format!("{ports}; todo 'install packages' false");
+    let (code, said) = run(&needed, &["--check"]);
+    assert!(code == Some(1) && said.contains("2 thing(s) to do. Nothing"), "{code:?}: {said}");
+    let (code, said) = run(&needed, &["--yes"]);
+    assert!(code == Some(77) && said.contains("there is no sudo. As root, run"), "{code:?}: {said}");
+    // And with something that can be done.
+    let possible = format!("{ports}; todo_as user 'write a file' true");
+    let (code, said) = run(&possible, &["--yes"]);
+    assert!(
+        code == Some(0) && said.contains("...   write a file") && said.contains("Ready."),
+        "{code:?}: {said}"
+    );
+}
+
 /// A shell of `sudo -iu NAME` still carries the name of whoever called it.
 #[test]
 fn setup_believes_sudo_only_where_it_made_us_root() {

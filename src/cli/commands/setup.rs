@@ -19,8 +19,8 @@ const NAME: &str = "mimir setup";
 #[derive(Debug, Args)]
 #[command(
     after_help = "It shows what is missing, asks once, then does it; root is had through sudo. Debian 12 and 13.\n\n\
-    Exit codes: 0 ready, 1 something is still missing or failed, 64 wrong use, 69 not a Debian machine, 77 neither root \
-    nor sudo."
+    Exit codes: 0 ready, perhaps but for what mimir runs without, 1 something is still missing or failed, 64 wrong use, \
+    69 not a Debian machine, 77 neither root nor sudo for what mimir needs."
 )]
 pub struct SetupArgs {
     /// Show what is missing and change nothing

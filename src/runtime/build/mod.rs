@@ -18,7 +18,7 @@ use crate::clock::entropy;
 use crate::outbound::{certificates_file, trusted_certificates};
 pub use base::BASE_NAME;
 pub use inputs::{inputs_hash, is_of_our_recipe};
-pub use made::{MADE, read as read_made};
+pub use made::{List as MadeList, MADE, begin as begin_made, read as read_made};
 pub use project::{LABEL_PROJECT, LABEL_TOOLS, PROJECT_IMAGE, ProjectRecipe};
 use run::Runner;
 pub use shipped::is_shipped;

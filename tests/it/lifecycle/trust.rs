@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use mimir::frames::{AgentLocator as _, FrameError};
 use mimir::model::frame::{Desired, Frame};
@@ -110,7 +111,7 @@ async fn packages_that_are_installed_in_a_trusted_project_change_it_and_the_note
 /// an agent plants looks the same, so it counts; and whoever can say yes is told at once, once.
 #[tokio::test]
 async fn what_opencode_itself_writes_into_a_project_is_told_while_the_frame_runs() {
-    let world = World::new().await;
+    let world = World::with(|settings| settings.compared_again = Duration::ZERO).await;
     let folder = world.project("blog");
     put(&folder, ".opencode/plugins/a.js", "1");
     put(&folder, "opencode.json", r#"{"theme": "system"}"#);

@@ -21,6 +21,7 @@ use crate::keyboard::Keyboard;
 use crate::press::press;
 use crate::terminal::Screen;
 use crate::theme::Theme;
+use crate::told::hears_from_elsewhere;
 use crate::view::{Kept, draw, is_asked_shown};
 use crate::work::Worker;
 
@@ -88,6 +89,7 @@ async fn show(settings: Settings) -> Result<(), UiError> {
         settings.commands.clone(),
     );
     app.elsewhere.clone_from(&settings.elsewhere);
+    hears_from_elsewhere(settings.elsewhere.is_some());
     app.now_ms = (settings.now_ms)();
     app.size = crossterm::terminal::size()?;
     let screen = Screen::take()?;
