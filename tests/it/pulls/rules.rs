@@ -831,20 +831,24 @@ async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
 }
 
 #[tokio::test]
-async fn whoever_may_write_ends_the_run_by_the_first_close_whoever_opened_it() {
+async fn whoever_closes_what_somebody_else_opened_ends_the_run() {
     for kind in ["github", "gitea"] {
-        let world = World::new(kind).await;
-        world.forge.open(BLOG, "eve", BRANCH, "main");
-        world.settle().await;
-        world.forge.close(BLOG, "bob", 1);
-        let run = world.settle().await;
-        assert_eq!(
-            (run.state, run.reason.as_deref()),
-            (RunState::Superseded, Some("pull request #1 was closed")),
-            "{kind}"
-        );
-        assert_eq!(world.forge.effects().pulls, 0, "{kind}");
-        // Of whoever may not, it is nobody's no.
+        // With a right to write, with less, and a program.
+        for closer in ["bob", "tom", "stale[bot]"] {
+            let world = World::new(kind).await;
+            world.forge.allow(BLOG, "tom", "triage");
+            world.forge.open(BLOG, "eve", BRANCH, "main");
+            world.settle().await;
+            world.forge.close(BLOG, closer, 1);
+            let run = world.settle().await;
+            assert_eq!(
+                (run.state, run.reason.as_deref()),
+                (RunState::Superseded, Some("pull request #1 was closed")),
+                "{kind}: {closer}"
+            );
+            assert_eq!(world.forge.effects().pulls, 0, "{kind}: {closer}");
+        }
+        // Of whoever opened it and may not write, it is nobody's no.
         let world = World::new(kind).await;
         world.forge.open(BLOG, "eve", BRANCH, "main");
         world.settle().await;
