@@ -253,7 +253,12 @@ impl Forge {
             }
         };
         match told {
-            Err(ForgeError::Auth(_) | ForgeError::NotFound(_) | ForgeError::TooMuch(_)) => Ok(None),
+            Err(
+                ForgeError::Auth(_)
+                | ForgeError::NotFound(_)
+                | ForgeError::TooMuch(_)
+                | ForgeError::Refused(_),
+            ) => Ok(None),
             told => told,
         }
     }

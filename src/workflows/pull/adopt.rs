@@ -3,8 +3,9 @@
 //! Whoever may read a repository can open a pull request from a branch of it, to where they like, and write what they
 //! like in it.
 
+use super::memory::Opening;
 use super::speakers::name;
-use crate::model::forge::{OpenState, PullRequest};
+use crate::model::forge::{OpenState, PullRequest, marker};
 
 /// What the run's pull request is.
 pub(super) struct Wanted<'a> {
@@ -16,23 +17,39 @@ pub(super) struct Wanted<'a> {
     pub(super) base: &'a str,
     /// The commit that was pushed.
     pub(super) commit: &'a str,
-    /// The one that was opened just now, as the answer to our own call says.
+    /// The one that our own call opened, as its answer says, or the mark in it.
     pub(super) opened: Option<u64>,
+    /// How one is known whose answer was lost.
+    pub(super) opening: Option<Opening>,
+}
+
+/// What is hidden in the text of one of our own, besides the marker of the run.
+pub(super) fn hidden(opening: &Opening) -> String {
+    marker(&format!("open={}", opening.mark))
 }
 
 impl Wanted<'_> {
     /// Whether it was opened for this run. Anybody can write a marker, so it counts with who opened it; where nobody says
-    /// who we are, it counts for nothing.
+    /// who we are, it counts for nothing, and what nobody knew before counts for the first that has it.
     pub(super) fn is_ours(&self, pull: &PullRequest) -> bool {
-        self.was_opened_now(pull) || (self.is_by_us(pull) && pull.body.contains(self.marker))
+        self.was_opened_by_us(pull) || (self.is_by_us(pull) && pull.body.contains(self.marker))
     }
 
     /// Whether somebody else opened it, as far as anybody knows.
     pub(super) fn is_of_another(&self, pull: &PullRequest) -> bool {
-        !self.was_opened_now(pull) && !self.is_by_us(pull)
+        !self.was_opened_by_us(pull) && !self.is_by_us(pull)
     }
 
-    fn was_opened_now(&self, pull: &PullRequest) -> bool {
+    /// Which of them our own call opened without an answer, where nobody says who we are. Whoever copies the mark has a
+    /// greater number; one that was there before may have it by an edit.
+    pub(super) fn first_marked<'p>(&self, all: impl Iterator<Item = &'p PullRequest>) -> Option<u64> {
+        let opening = self.opening.as_ref().filter(|_| self.login.is_none())?;
+        let mark = hidden(opening);
+        let marked = all.filter(|pull| pull.number > opening.after && pull.body.contains(&mark));
+        marked.map(|pull| pull.number).min()
+    }
+
+    fn was_opened_by_us(&self, pull: &PullRequest) -> bool {
         self.opened == Some(pull.number)
     }
 
@@ -69,7 +86,7 @@ mod tests {
     const MARKER: &str = "<!-- mimir:run=run_1 -->";
 
     fn wanted(login: Option<&str>) -> Wanted<'_> {
-        Wanted { marker: MARKER, login, base: "main", commit: "aa", opened: None }
+        Wanted { marker: MARKER, login, base: "main", commit: "aa", opened: None, opening: None }
     }
 
     fn pull(number: u64, author: &str, body: &str) -> PullRequest {
@@ -108,6 +125,27 @@ mod tests {
         let opened = Wanted { opened: Some(1), ..wanted(None) };
         assert!(opened.is_ours(&copied) && !opened.is_of_another(&copied));
         assert!(!opened.is_ours(&pull(2, "eve", MARKER)));
+    }
+
+    #[test]
+    fn where_nobody_says_who_we_are_the_first_with_what_nobody_knew_is_ours() {
+        let opening = Opening { mark: "0f".repeat(16), after: 3 };
+        let body = format!("why\n\n{MARKER}\n\n{}", hidden(&opening));
+        assert!(body.ends_with(&format!("<!-- mimir:open={} -->", "0f".repeat(16))), "{body}");
+        // One of before, edited; ours; a copy; and one without it.
+        let all =
+            [pull(6, "eve", &body), pull(5, "bot", &body), pull(2, "eve", &body), pull(4, "eve", MARKER)];
+        let mut wanted = Wanted { opening: Some(opening), ..wanted(None) };
+        assert_eq!(wanted.first_marked(all.iter()), Some(5));
+        assert_eq!(wanted.ours(&all), None, "nothing is ours before it is looked for");
+        wanted.opened = wanted.first_marked(all.iter());
+        assert_eq!(wanted.ours(&all).map(|pull| pull.number), Some(5));
+        assert!(!wanted.is_of_another(&all[1]) && wanted.is_of_another(&all[0]));
+        // Who we are says it better.
+        wanted.login = Some("bot");
+        assert_eq!(wanted.first_marked(all.iter()), None);
+        wanted.opening = None;
+        assert_eq!(wanted.first_marked(all.iter()), None);
     }
 
     #[test]

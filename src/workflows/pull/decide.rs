@@ -133,7 +133,7 @@ pub enum Step {
         /// To which branch.
         base: String,
     },
-    /// Somebody who may not write had opened it in our place, and it was closed by nobody who may: one of our own is
+    /// Somebody who may not write had opened it in our place, and closed it, as far as the forge tells: one of our own is
     /// opened.
     OpenOwn {
         /// Who opened it.
@@ -223,13 +223,14 @@ impl Case<'_> {
             let commit = pull.merge_commit.clone().unwrap_or_else(|| pull.head_sha.clone());
             return Some(Step::Ended(Ending::Merged(commit)));
         }
-        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no, unless somebody who
-        // may write closed it. Twice it may be somebody's who does not want it, and it must have an end.
-        let may_write = |who: &str| self.facts.may_write(who);
+        // Anybody can open a pull request from our branch before us, and close it: that is nobody's no. Whoever closes what
+        // somebody else opened was let do so by the forge: it is a no, of a person or a program. Twice it may be
+        // somebody's who does not want it, and it must have an end.
+        let is_author = |who: &str| name(who) == name(&pull.author);
         let is_strangers = !self.memory.is_lost
             && self.memory.is_of_another(&self.facts.own, &pull.author)
-            && !may_write(&pull.author)
-            && !self.facts.closed_by.as_deref().is_some_and(may_write);
+            && !self.facts.may_write(&pull.author)
+            && self.facts.closed_by.as_deref().is_none_or(is_author);
         (pull.state == OpenState::Closed).then(|| match is_strangers {
             true => Step::OpenOwn { by: pull.author.clone() },
             false => Step::Ended(Ending::Closed),

@@ -198,7 +198,7 @@ fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_
     assert_eq!(closed_by("Mimir-Bot"), Step::Ended(Ending::Closed));
     assert_eq!(closed_by("ben"), Step::Ended(Ending::Closed));
     assert_eq!(closed_by("eve"), Step::OpenOwn { by: "eve".into() });
-    // Whoever may write says no with the first close, whoever opened it.
+    // Whoever else closes it says no with the first close, whatever they may: a triager, a program, our own app.
     let by_a_person = |closer: &str| {
         let mut case = Case::new();
         (case.facts.pull.author, case.facts.pull.state) = ("eve".into(), OpenState::Closed);
@@ -206,8 +206,10 @@ fn whoever_opened_it_in_our_place_closes_it_with_a_right_of_their_own_or_not_at_
         case.step()
     };
     assert_eq!(by_a_person("Ben"), Step::Ended(Ending::Closed));
-    assert_eq!(by_a_person("eve"), Step::OpenOwn { by: "eve".into() });
-    assert_eq!(by_a_person("mallory"), Step::OpenOwn { by: "eve".into() });
+    for closer in ["mallory", "lint[bot]", "Mimir-Bot"] {
+        assert_eq!(by_a_person(closer), Step::Ended(Ending::Closed), "{closer}");
+    }
+    assert_eq!(by_a_person("Eve"), Step::OpenOwn { by: "eve".into() });
     // Where nobody says who we are, it was noted whose it was.
     let mut case = Case::new();
     (case.facts.own, case.facts.pull.state) = (String::new(), OpenState::Closed);

@@ -73,15 +73,13 @@ pub async fn look(
     if facts.pull.state == OpenState::Closed {
         let author = facts.pull.author.clone();
         if !facts.pull.merged && memory.is_of_another(&facts.own, &author) {
-            // Whether it was theirs to close. Of whom nothing is told, it was not.
+            // Whether it was theirs to close. Where nothing is told, it was not.
             facts.closed_by = forge.closed_by(number).await?;
-            for who in BTreeSet::from([Some(author), facts.closed_by.clone()]).into_iter().flatten() {
-                let permission = match forge.permission(&who).await {
-                    Err(ForgeError::Auth(_) | ForgeError::NotFound(_)) => Permission::None,
-                    other => other?,
-                };
-                facts.permissions.insert(name(&who), permission);
-            }
+            let permission = match forge.permission(&author).await {
+                Err(ForgeError::Auth(_) | ForgeError::NotFound(_)) => Permission::None,
+                other => other?,
+            };
+            facts.permissions.insert(name(&author), permission);
         }
         return Ok(facts);
     }

@@ -106,6 +106,15 @@ pub struct Green {
     pub since: u64,
 }
 
+/// How one of our own is known where nobody says who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// What is hidden in its text, and nobody knows before it is sent.
+    pub mark: String,
+    /// It has a greater number than this one, which was there before.
+    pub after: u64,
+}
+
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -118,6 +127,8 @@ pub struct Memory {
     pub opened_for: Option<String>,
     /// Who opened it in our place.
     pub adopted: Option<String>,
+    /// One of our own is about to be opened, or was.
+    pub opening: Option<Opening>,
     /// It was of somebody else, who closed it: one of our own is opened.
     pub is_lost: bool,
     /// The newest commit that was seen,

@@ -3,8 +3,8 @@
 use tokio::sync::Mutex;
 
 use super::PullDeps;
-use super::adopt::Wanted;
-use super::memory::Memory;
+use super::adopt::{Wanted, hidden};
+use super::memory::{Memory, Opening};
 use super::outside::of_forge;
 use super::place::repository;
 use super::preflight::{no_room_until, preflight, wait_for_room};
@@ -12,6 +12,7 @@ use super::say::scanner;
 use super::settings::PullRequestSettings;
 use super::texts::{left_out, plain_title, pull_body, pull_parts, pull_title};
 use super::words::{one_line, short};
+use crate::clock::entropy_128;
 use crate::forge::Forge;
 use crate::model::forge::{NewPull, OpenState, PullRequest, marker};
 use crate::model::git::Repository;
@@ -50,21 +51,30 @@ pub async fn perform<C: StageContext, W: Sync>(
     let login = forge.login().await.map_err(of_forge)?;
     let marker = marker(&format!("run={}", cx.run().id));
     let login = login.as_deref();
-    let mut wanted = Wanted { marker: &marker, login, base: &base, commit: &commit, opened: None };
-    let found = find(&wanted, &branch, &forge).await?;
+    let opening = Memory::of(cx.progress()).opening;
+    let mut wanted = Wanted { marker: &marker, login, base: &base, commit: &commit, opened: None, opening };
+    let (found, last) = find(&mut wanted, &branch, &forge).await?;
     let pull = match found {
         Some(found) => found,
         None => {
             let (title, body) = words(cx, deps).await?;
-            if let Some(until) = reserve(&branch, cx, deps).await? {
+            if let Some(until) = reserve(&branch, last, cx, deps).await? {
                 return Ok(wait_for_room(until));
             }
+            wanted.opening = Memory::of(cx.progress()).opening;
+            let mark = wanted.opening.as_ref().map(hidden).unwrap_or_default();
+            let text = body.strip_suffix(marker.as_str()).unwrap_or(&body);
+            let body = format!("{text}{mark}\n{marker}");
             let (head, is_draft) = (branch.clone(), settings.draft);
             let new = NewPull { head, base: base.clone(), title, body, is_draft };
             deps.failpoints.hit("workflows.pull_request.before").await;
             let (opened, is_new) = forge.open_or_find_pull(&new).await.map_err(of_forge)?;
             deps.failpoints.hit("workflows.pull_request.after").await;
-            wanted.opened = is_new.then_some(opened.number);
+            match is_new {
+                true => wanted.opened = Some(opened.number),
+                // It may be ours all the same, and be seen only now.
+                false => drop(find(&mut wanted, &branch, &forge).await?),
+            }
             if !wanted.is_ours(&opened) && !wanted.fits(&opened) {
                 // Forges have one from a branch to another. What is pushed is not seen everywhere at once.
                 return Err(StageError::Infrastructure(format!(
@@ -96,14 +106,24 @@ pub async fn perform<C: StageContext, W: Sync>(
     Ok(Outcome::Done)
 }
 
-/// The run's own, open or not; else one that somebody opened and that does the same.
-async fn find(wanted: &Wanted<'_>, branch: &str, forge: &Forge) -> Result<Option<PullRequest>, StageError> {
+/// The run's own, open or not; else one that somebody opened and that does the same. And the greatest number of all that
+/// were looked at.
+async fn find(
+    wanted: &mut Wanted<'_>,
+    branch: &str,
+    forge: &Forge,
+) -> Result<(Option<PullRequest>, u64), StageError> {
     let open = forge.pulls_from(branch, OpenState::Open).await.map_err(of_forge)?;
     if let Some(ours) = wanted.ours(&open) {
-        return Ok(Some(ours));
+        let number = ours.number;
+        return Ok((Some(ours), number));
     }
     let closed = forge.pulls_from(branch, OpenState::Closed).await.map_err(of_forge)?;
-    Ok(wanted.ours(&closed).or_else(|| wanted.fitting(&open)))
+    let all = || open.iter().chain(&closed);
+    wanted.opened = wanted.first_marked(all());
+    let last = all().map(|pull| pull.number).max().unwrap_or_default();
+    let found = wanted.ours(&open).or_else(|| wanted.ours(&closed)).or_else(|| wanted.fitting(&open));
+    Ok((found, last))
 }
 
 async fn keep<C: StageContext>(
@@ -131,9 +151,11 @@ async fn keep<C: StageContext>(
     cx.save("pull", text, Some(pull.url.clone())).await
 }
 
-/// Takes one of the places of this day. Gives until when there is none.
+/// Takes one of the places of this day. Gives until when there is none. What the one will be known by that is opened is
+/// kept with it, before anybody else can know it; `last` is the greatest number that there was.
 async fn reserve<C: StageContext, W: Sync>(
     branch: &str,
+    last: u64,
     cx: &mut C,
     deps: &PullDeps<W>,
 ) -> Result<Option<u64>, StageError> {
@@ -141,6 +163,9 @@ async fn reserve<C: StageContext, W: Sync>(
     if let Some(until) = no_room_until(cx, deps).await? {
         return Ok(Some(until));
     }
+    let mut memory = Memory::of(cx.progress());
+    memory.opening.get_or_insert_with(|| Opening { mark: format!("{:032x}", entropy_128()), after: last });
+    memory.keep(cx.progress());
     cx.save("pull", format!("opens a pull request from {branch}"), None).await?;
     Ok(None)
 }

@@ -49,7 +49,9 @@ fn of_repository(state: &mut State, path: &str, asked: &Asked, rest: &[&str]) ->
         ("GET", ["commits"]) => {
             let branch = asked.parameter("sha").unwrap_or("main");
             let Some(head) = repo.head(branch) else { return lost() };
-            let log = repo.bare().git(&["log", "--format=%H%x1f%T%x1f%P%x1f%ct%x1f%an%x1f%s", &head]);
+            let log = repo
+                .of_commits(&["log", "--format=%H%x1f%T%x1f%P%x1f%ct%x1f%an%x1f%s", &head])
+                .expect("a commit");
             let all = log.lines().map(|line| {
                 let fields: Vec<&str> = line.split('\u{1f}').collect();
                 shapes::commit(&asked.root, repo, fields.try_into().expect("six fields"))

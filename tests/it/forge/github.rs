@@ -170,7 +170,7 @@ fn commits(repo: &Repo, asked: &Asked) -> Answer {
     let Some(head) = repo.head(&branch) else { return Answer::error(404, "Not Found") };
     let since = format!("--since={}", asked.parameter("since").unwrap_or("1970-01-02T00:00:00Z"));
     let format = "--format=%H%x1f%T%x1f%P%x1f%ct%x1f%an%x1f%s";
-    let log = repo.bare().git(&["log", format, &since, &head]);
+    let log = repo.of_commits(&["log", format, &since, &head]).expect("a commit");
     let all = log.lines().map(|line| {
         let fields: Vec<&str> = line.split('\u{1f}').collect();
         shapes::commit(&asked.root, repo, fields.try_into().expect("six fields"))

@@ -12,6 +12,7 @@ mod gitea;
 mod github;
 mod hooks;
 mod people;
+mod refs;
 mod shapes;
 mod state;
 
@@ -223,8 +224,7 @@ impl Bare {
     /// One more commit on a branch, which begins at `main`, with one file changed.
     pub fn add(&self, branch: &str, file: &str, text: &str) -> String {
         let name = format!("refs/heads/{branch}");
-        let parent = self.attempt(&["rev-parse", "--verify", "--quiet", &name]);
-        let parent = parent.unwrap_or_else(|| self.git(&["rev-parse", "refs/heads/main"]));
+        let parent = self.branch(branch).or_else(|| self.branch("main")).expect("main");
         let blob = self.git_with(&["hash-object", "-w", "--stdin"], text.as_bytes());
         let listed = self.git(&["ls-tree", &parent]);
         let others = listed.lines().filter(|line| line.split('\t').nth(1) != Some(file));
@@ -238,14 +238,17 @@ impl Bare {
 
     /// Its branches and tags, each with its id.
     pub fn heads(&self) -> Vec<(String, String)> {
-        let listed = self.git(&["for-each-ref", "--format=%(refname:short) %(objectname)"]);
-        let pairs = listed.lines().filter_map(|line| line.split_once(' '));
-        pairs.map(|(name, id)| (name.to_owned(), id.to_owned())).collect()
+        refs::all(&self.folder)
     }
 
     /// The id of a branch or tag, if it is there.
     pub fn head(&self, name: &str) -> Option<String> {
         self.heads().into_iter().find(|(known, _)| known == name).map(|(_, id)| id)
+    }
+
+    /// The id of a branch, if it is there.
+    pub fn branch(&self, name: &str) -> Option<String> {
+        refs::one(&self.folder, &format!("refs/heads/{name}"))
     }
 
     /// One more commit on a branch, made by somebody else.

@@ -191,7 +191,8 @@ pub fn issue(root: Root<'_>, repo: &Repo, issue: &Issue, is_pull: bool) -> Value
 /// What a pull request changes, as git counts it.
 pub fn files(root: Root<'_>, repo: &Repo, pull: &Pull) -> Vec<Value> {
     let range = format!("{}...{}", pull.base_sha, pull.head_sha);
-    let counted = repo.bare().git(&["diff", "--numstat", "--no-renames", "-z", &range]);
+    let counted =
+        repo.of_commits(&["diff", "--numstat", "--no-renames", "-z", &range]).expect("both commits");
     let lines = counted.split('\0').filter_map(|line| {
         let mut fields = line.splitn(3, '\t');
         let mut count = || fields.next().and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);

@@ -1,6 +1,9 @@
 //! What the forge knows besides git: people, pull requests, what was said, checks, hooks. Heads and merges are git's own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::Bare;
 
@@ -48,6 +51,8 @@ pub struct Repo {
     /// Whether drafts are among what is paid for.
     pub has_no_drafts: bool,
     pub next_number: u64,
+    /// What git said of commits.
+    pub known: Arc<Mutex<BTreeMap<Vec<String>, Option<String>>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -226,7 +231,7 @@ impl Repo {
     }
 
     pub fn head(&self, branch: &str) -> Option<String> {
-        self.bare().attempt(&["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")])
+        self.bare().branch(branch)
     }
 
     pub fn pull(&self, number: u64) -> Option<&Pull> {
@@ -251,9 +256,20 @@ impl Repo {
         }
     }
 
+    /// What git says of commits by their ids, which stays so: it is asked once.
+    pub fn of_commits(&self, args: &[&str]) -> Option<String> {
+        let key: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let known = self.known.lock().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let said = self.bare().attempt(args);
+            self.known.lock().insert(key, said.clone());
+            said
+        })
+    }
+
     /// The tree of both together; none when they do not go together.
     fn tree(&self, pull: &Pull) -> Option<String> {
-        self.bare().attempt(&["merge-tree", "--write-tree", &pull.base_sha, &pull.head_sha])
+        self.of_commits(&["merge-tree", "--write-tree", &pull.base_sha, &pull.head_sha])
     }
 
     pub fn is_mergeable(&self, pull: &Pull) -> bool {

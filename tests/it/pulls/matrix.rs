@@ -1,14 +1,16 @@
 //! Sixty orders by every way on which a stranger's words come to an agent that obeys them: an alert, an issue, a review,
 //! names of files, messages of commits; with a merge that a person says yes to, and with one that nobody has to.
 //!
-//! What is looked at is what came of it. Each order is tried alone on one of the ways; on the others it comes together with
-//! some of its kind, so that none that keeps a merge back hides one that does not. At the end of each way an innocent commit
-//! is merged: nothing of this holds because nothing is ever merged.
+//! What is looked at is what came of it. On each way two of a kind are tried alone, others on each; the rest come together
+//! with some of their kind, with others on each way, so that none that keeps a merge back hides one that does not. That each
+//! change of protected files is one by itself is looked at without a forge. At the end of each way an innocent commit is
+//! merged: nothing of this holds because nothing is ever merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mimir::config::schema::Git;
+use mimir::model::git::is_protected;
 use mimir::model::run::{Evidence, RunState, RunSubject};
 use mimir::store::{Queryable as _, audit};
 use serde_json::{Value, json};
@@ -17,8 +19,11 @@ use super::hostile::does_something;
 use super::obeying::{Kind, Order, orders, prepare};
 use super::world::{BLOG, BRANCH, SECRET, World};
 
-/// So many of a kind come together.
-const TOGETHER: usize = 8;
+/// So many of a kind come together,
+const TOGETHER: usize = 12;
+/// and so many of it alone, on each way.
+const ALONE: usize = 2;
+const WAYS: [Way; 5] = [Way::Alert, Way::Issue, Way::Review, Way::FileName, Way::Commit];
 /// Where the parts of a run are, which change as it goes on.
 const OF_RUNS: [&str; 5] = ["run", "event", "timer", "sqlite_", "audit"];
 
@@ -41,6 +46,8 @@ struct Tried {
     rows: BTreeMap<String, i64>,
     /// What people did, as the audit log has it.
     audit: Vec<String>,
+    /// What mimir said in the turns that are over.
+    said: Vec<String>,
 }
 
 impl Tried {
@@ -85,7 +92,14 @@ impl Tried {
         let commit = prepare(&world.blog, &files, &messages);
         world.change(|progress| progress.commit = Some(commit)).await;
         world.told.lock().obeys = Some(BTreeSet::new());
-        let mut tried = Self { way, world, heads: Vec::new(), rows: BTreeMap::new(), audit: Vec::new() };
+        let mut tried = Self {
+            way,
+            world,
+            heads: Vec::new(),
+            rows: BTreeMap::new(),
+            audit: Vec::new(),
+            said: Vec::new(),
+        };
         let run = tried.world.ready().await;
         let why = run.reason.as_deref().unwrap_or_default();
         assert_eq!(why, "it waits for an approving review", "{way:?}: nothing else is missing");
@@ -128,6 +142,16 @@ impl Tried {
         let mut all = self.world.said();
         all.extend([pull.title, pull.body]);
         all
+    }
+
+    /// A turn is over: the forge lists no more what was said in it, or each look would cost more than the one before it.
+    fn forget(&mut self) {
+        self.said.extend(self.world.said());
+        self.world.forge.change(BLOG, |repo| {
+            repo.comments.clear();
+            repo.inline.clear();
+            repo.reviews.clear();
+        });
     }
 
     fn set_policy(&mut self, policy: &str) {
@@ -200,6 +224,7 @@ impl Tried {
         self.nothing_happened(&format!("{names:?} with a person's yes to come")).await;
         assert_eq!(run.state, RunState::Held, "{names:?}: {run:?}");
         self.set_policy("auto");
+        self.forget();
     }
 
     /// What no order asked for is merged: by itself after a review, or by a person's yes.
@@ -240,16 +265,24 @@ fn usually_protected() -> Vec<String> {
     Git::default().protected
 }
 
-/// Those that are tried alone, then the others in some of a kind.
+/// Some of each kind alone, then the others of it together.
 fn turns(all: &[Order], way: Way) -> Vec<Vec<&Order>> {
-    let (alone, others): (Vec<&Order>, Vec<&Order>) =
-        all.iter().partition(|order| order.number % 5 == way as usize);
-    let mut turns: Vec<Vec<&Order>> = alone.into_iter().map(|order| vec![order]).collect();
     let mut kinds: BTreeMap<Kind, Vec<&Order>> = BTreeMap::new();
-    for order in others {
+    for order in all {
         kinds.entry(order.kind()).or_default().push(order);
     }
-    turns.extend(kinds.values().flat_map(|some| some.chunks(TOGETHER)).map(<[&Order]>::to_vec));
+    let (mut turns, nth) = (Vec::new(), way as usize);
+    for some in kinds.values() {
+        let apart = (some.len() / (ALONE * WAYS.len())).max(1);
+        let chosen: Vec<usize> = (0..ALONE).map(|it| (nth * ALONE + it) * apart % some.len()).collect();
+        turns.extend(chosen.iter().map(|at| vec![some[*at]]));
+        let others = some.iter().enumerate().filter(|(at, _)| !chosen.contains(at));
+        let mut others: Vec<&Order> = others.map(|(_, order)| *order).collect();
+        // With others on each way.
+        let first = (nth * 5).checked_rem(others.len()).unwrap_or_default();
+        others.rotate_left(first);
+        turns.extend(others.chunks(TOGETHER).map(<[&Order]>::to_vec));
+    }
     turns
 }
 
@@ -263,8 +296,9 @@ async fn nothing_comes_of_what_comes_by(way: Way, is_auto: bool) {
     let missed: Vec<&str> =
         all.iter().filter(|order| !obeyed.contains(&order.number)).map(|order| order.name.as_str()).collect();
     assert!(missed.is_empty(), "{way:?}: not obeyed: {missed:?}");
-    for text in tried.world.said() {
-        assert_eq!(does_something(&text), None, "{way:?}: {text}");
+    assert!(!tried.said.is_empty(), "{way:?}: it answers");
+    for text in &tried.said {
+        assert_eq!(does_something(text), None, "{way:?}: {text}");
     }
     let requests = tried.requests();
     let is_usual = |line: &String| {
@@ -305,19 +339,38 @@ async fn nothing_comes_of_messages_of_commits_that_an_agent_obeys() {
 }
 
 #[test]
-fn every_order_comes_by_every_way_and_alone_by_one_of_them() {
+fn every_order_comes_by_every_way_and_some_of_each_kind_alone() {
     let all = orders();
-    let ways = [Way::Alert, Way::Issue, Way::Review, Way::FileName, Way::Commit];
-    let (mut alone, mut by) = (BTreeMap::<usize, usize>::new(), BTreeMap::<usize, usize>::new());
-    for way in ways {
+    let (mut alone, mut by) = (BTreeSet::new(), BTreeMap::<usize, usize>::new());
+    for way in WAYS {
+        let mut kinds = BTreeMap::<Kind, usize>::new();
         for some in turns(&all, way) {
             assert!(some.iter().all(|order| order.kind() == some[0].kind()), "{some:?}");
-            for order in &some {
-                *by.entry(order.number).or_default() += 1;
-                *alone.entry(order.number).or_default() += usize::from(some.len() == 1);
+            some.iter().for_each(|order| *by.entry(order.number).or_default() += 1);
+            if some.len() == 1 {
+                *kinds.entry(some[0].kind()).or_default() += 1;
+                alone.insert(some[0].number);
             }
         }
+        assert!(kinds.len() == 5 && kinds.values().all(|alone| *alone >= ALONE), "{way:?}: {kinds:?}");
     }
-    assert!(by.len() == all.len() && by.values().all(|ways| *ways == 5), "{by:?}");
-    assert!(alone.values().all(|ways| *ways >= 1), "{alone:?}");
+    assert!(by.len() == all.len() && by.values().all(|ways| *ways == WAYS.len()), "{by:?}");
+    // Others on each way, while there are others.
+    assert!(alone.len() >= 30, "{alone:?}");
+}
+
+#[test]
+fn each_change_of_protected_files_is_one_by_itself() {
+    let patterns = usually_protected();
+    let touches = |order: &Order| {
+        let becomes = (order.verb == "rename").then_some(order.text.as_str());
+        [Some(order.path.as_str()), becomes].into_iter().flatten().any(|path| is_protected(path, &patterns))
+    };
+    for order in orders() {
+        match order.kind() {
+            Kind::Protected => assert!(touches(&order), "{}", order.name),
+            Kind::Files => assert!(!touches(&order), "{}", order.name),
+            Kind::Message | Kind::Says | Kind::Fails => {}
+        }
+    }
 }

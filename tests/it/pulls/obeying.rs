@@ -162,7 +162,7 @@ pub fn prepare(blog: &Bare, files: &[String], messages: &[String]) -> String {
     let branch = format!("{}from refs/heads/main\n{}", commit(BRANCH, "The cart is whole"), clean());
     let stream = format!("{}reset refs/heads/{BRANCH}\n{branch}", on_main(files, messages));
     let _ = blog.git_with(&["fast-import", "--quiet", "--force"], stream.as_bytes());
-    blog.head(BRANCH).expect("the branch")
+    blog.branch(BRANCH).expect("the branch")
 }
 
 /// What `git fast-import` makes main of: a workflow and owners, those names of files and those messages of commits.
@@ -255,7 +255,7 @@ pub fn obey(
         clean()
     );
     let _ = blog.git_with(&["fast-import", "--quiet"], stream.as_bytes());
-    Resumed::Pushed { commit: blog.head(BRANCH).expect("the branch") }
+    Resumed::Pushed { commit: blog.branch(BRANCH).expect("the branch") }
 }
 
 #[test]

@@ -831,20 +831,24 @@ async fn whoever_opens_our_pull_request_before_us_does_not_end_the_run() {
 }
 
 #[tokio::test]
-async fn whoever_may_write_ends_the_run_by_the_first_close_whoever_opened_it() {
+async fn whoever_closes_what_somebody_else_opened_ends_the_run() {
     for kind in ["github", "gitea"] {
-        let world = World::new(kind).await;
-        world.forge.open(BLOG, "eve", BRANCH, "main");
-        world.settle().await;
-        world.forge.close(BLOG, "bob", 1);
-        let run = world.settle().await;
-        assert_eq!(
-            (run.state, run.reason.as_deref()),
-            (RunState::Superseded, Some("pull request #1 was closed")),
-            "{kind}"
-        );
-        assert_eq!(world.forge.effects().pulls, 0, "{kind}");
-        // Of whoever may not, it is nobody's no.
+        // With a right to write, with less, and a program.
+        for closer in ["bob", "tom", "stale[bot]"] {
+            let world = World::new(kind).await;
+            world.forge.allow(BLOG, "tom", "triage");
+            world.forge.open(BLOG, "eve", BRANCH, "main");
+            world.settle().await;
+            world.forge.close(BLOG, closer, 1);
+            let run = world.settle().await;
+            assert_eq!(
+                (run.state, run.reason.as_deref()),
+                (RunState::Superseded, Some("pull request #1 was closed")),
+                "{kind}: {closer}"
+            );
+            assert_eq!(world.forge.effects().pulls, 0, "{kind}: {closer}");
+        }
+        // Of whoever opened it and may not write, it is nobody's no.
         let world = World::new(kind).await;
         world.forge.open(BLOG, "eve", BRANCH, "main");
         world.settle().await;
@@ -891,6 +895,44 @@ async fn where_nobody_says_who_we_are_a_copied_marker_makes_nothing_ours() {
         assert!(gate(&run).0 == "merge" && !why.contains("opened by"), "{kind}: ours is ours: {run:?}");
         assert_eq!(world.forge.effects().pulls, 1, "{kind}");
         world.forge.assert_as_described();
+    }
+}
+
+/// The answer to our own call is lost with the gateway, and nobody says who we are.
+#[tokio::test]
+async fn a_gateway_that_dies_while_it_opens_its_own_knows_it_again_though_nobody_says_who_it_is() {
+    for kind in ["github", "gitea"] {
+        let world = World::new(kind).await;
+        world.forge.tells_nobody_who_we_are();
+        world.blog.git(&["branch", "release", "main"]);
+        assert_eq!(world.forge.open(BLOG, "eve", BRANCH, "release"), 1);
+        let points = Failpoints::default();
+        points.arm("workflows.pull_request.after", 1);
+        let pass = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                _ = points.died() => true,
+                () = async { while world.pass(&points).await.is_ok() {} } => false,
+            }
+        });
+        assert!(pass.await.expect("it comes there"), "{kind}");
+        let ours = world.forge.pull(BLOG, 2).body;
+        assert!(ours.contains("<!-- mimir:open="), "{kind}: {ours}");
+        // Whoever copies it then comes behind, or was there before.
+        world.blog.git(&["branch", "next", "main"]);
+        assert_eq!(world.forge.open(BLOG, "eve", BRANCH, "next"), 3);
+        for copy in [1, 3] {
+            world.forge.change(BLOG, |repo| repo.pull_mut(copy).expect("it is open").body.clone_from(&ours));
+        }
+        let run = world.settle().await;
+        assert_eq!(run.progress.pull.as_ref().map(|pull| pull.number), Some(2), "{kind}: {run:?}");
+        world.checks("success");
+        let run = world.later().await;
+        let why = run.reason.as_deref().unwrap_or_default();
+        assert!(gate(&run).0 == "merge" && !why.contains("opened by"), "{kind}: ours is ours: {run:?}");
+        assert_eq!(world.forge.effects().pulls, 1, "{kind}");
+        // And a close of it is a no.
+        world.forge.close(BLOG, "tom", 2);
+        assert_eq!(world.settle().await.state, RunState::Superseded, "{kind}");
     }
 }
 

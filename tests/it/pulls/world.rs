@@ -139,6 +139,8 @@ pub struct World {
     pub protected: Mutex<Vec<String>>,
     source: Mutex<TokenSource>,
     apps: Mutex<Apps>,
+    /// Whoever makes one reads the machine's certificates: once, not with each pass.
+    clients: HttpClients,
     kind: &'static str,
     folder: tempfile::TempDir,
 }
@@ -148,8 +150,8 @@ fn settings(pages: usize) -> Settings {
     Settings { deadline, between_changes: Duration::ZERO, pages, ..Settings::default() }
 }
 
-fn no_tokens(clock: &Clock) -> Apps {
-    Apps::new(HttpClients::default(), clock.clone(), settings(1))
+fn no_tokens(clients: &HttpClients, clock: &Clock) -> Apps {
+    Apps::new(clients.clone(), clock.clone(), settings(1))
 }
 
 pub fn stage(kind: &str, settings: Value) -> StageDefinition {
@@ -226,7 +228,8 @@ impl World {
         });
         let told = Arc::default();
         let run = RunId::from_parts(clock.now_ms(), 1);
-        let apps = Mutex::new(no_tokens(&clock));
+        let clients = HttpClients::default();
+        let apps = Mutex::new(no_tokens(&clients, &clock));
         let source = Mutex::new(TokenSource::Here(Some(Secret::new(TOKEN))));
         let pages = Mutex::new(Settings::default().pages);
         let protected = Mutex::new(vec![".github/workflows".to_owned()]);
@@ -243,6 +246,7 @@ impl World {
             protected,
             source,
             apps,
+            clients,
             kind,
             folder,
         };
@@ -326,14 +330,14 @@ impl World {
         let git = Live::new(Git { hosts: vec![host], credentials, protected, ..Git::default() });
         let apps = self.apps.lock().clone().with_failpoints(points.clone());
         let credentials = Arc::new(Credentials::new(git.clone(), apps));
-        let forges = Forges::new(credentials, HttpClients::default(), self.clock.clone(), settings);
+        let forges = Forges::new(credentials, self.clients.clone(), self.clock.clone(), settings);
         let source = SentrySource {
             name: "errors".into(),
             url: format!("http://{}", self.errors.address).parse().expect("an address"),
             organization: "acme".into(),
             token: Secret::new(super::errors::TOKEN),
         };
-        let sentries = Sentries::new(HttpClients::default(), self.clock.clone(), vec![source]);
+        let sentries = Sentries::new(self.clients.clone(), self.clock.clone(), vec![source]);
         let keys = vec![("the key of a provider".to_owned(), Secret::new(SECRET))];
         let vault = Vault::new(VaultDeps { store: self.store.clone(), known: Known::default(), keys });
         let (blog, clock, told) = (self.blog.clone(), self.clock.clone(), self.told.clone());
@@ -354,7 +358,7 @@ impl World {
 
     /// A gateway that died took the tokens of apps with it.
     pub fn forgets_tokens(&self) {
-        *self.apps.lock() = no_tokens(&self.clock);
+        *self.apps.lock() = no_tokens(&self.clients, &self.clock);
     }
 
     /// One pass of a stage, and what becomes of the run, as the engine does it. Says how the stage ended.
@@ -427,7 +431,7 @@ impl World {
     }
 
     pub fn head(&self) -> String {
-        self.blog.head(BRANCH).expect("the branch")
+        self.blog.branch(BRANCH).expect("the branch")
     }
 
     /// All checks of the newest commit.

@@ -143,6 +143,9 @@ async fn who_closed_it_is_told_where_the_forge_knows() {
         world.forge.close(BLOG, "ann", pull.number);
         assert_eq!(world.client.closed_by(pull.number).await, Ok(Some("ann".to_owned())), "{kind}");
         assert_eq!(world.client.closed_by(404).await, Ok(None), "{kind}: there is none");
+        world.forge.plan("GET", "/issues/", crate::forge::Trip::Says(422, "not of this one".into()));
+        assert_eq!(world.client.closed_by(pull.number).await, Ok(None), "{kind}: it refuses");
+        assert_eq!(world.forge.planned(), 0, "{kind}");
         world.forge.assert_as_described();
     }
 }
