@@ -313,10 +313,8 @@ async fn an_alert_becomes_a_merged_pull_request_at_an_emulator_of_others() {
     let commit = json!({"inCommit": {"repository": SHOP, "commit": merged}});
     let resolves = world.errors.known.lock().resolves.clone();
     assert!(matches!(&resolves[..], [one] if one["statusDetails"] == commit), "{resolves:#?}");
-    assert_eq!(
-        (world.said("/issues/1/comments").await.len(), world.said("/pulls/1/comments").await.len()),
-        (1, 1)
-    );
+    let said = (world.said("/issues/1/comments").await, world.said("/pulls/1/comments").await);
+    assert_eq!((said.0.len(), said.1.len()), (1, 1), "{said:#?}");
     let pulls = front.emulator.of(TOKEN, Method::GET, "/pulls?state=all", Value::Null).await;
     assert_eq!(pulls.as_array().map(Vec::len), Some(1), "{pulls:#}");
     let timeline = world.timeline(Some(&run)).await;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mimir::model::git::PushState;
 use mimir::model::run::Evidence;
@@ -19,6 +20,8 @@ use crate::pulls::obeying::{Kind, Order, found, on_main, orders};
 
 /// So many come together: each turn is a whole round of a frame, its broker and the forge.
 const TOGETHER: usize = 12;
+/// For a turn, with the frame of before on its way out.
+const LIMIT: Duration = Duration::from_secs(120);
 /// Another repository at the same forge.
 const OTHER: &str = "me/other";
 /// What git is told to do, by its words.
@@ -149,14 +152,16 @@ async fn nothing_leaves_of_what_comes_by(way: Way) {
             merge: None,
             summary: "What was reviewed".to_owned(),
         };
-        let mut ended = fix::resume(&mut world.row().await, &world.deps(), &wanted).await;
-        for _ in 0..5 {
-            // As the engine does: what does not work is tried again.
-            if !matches!(ended, Err(StageError::Infrastructure(_) | StageError::Changed)) {
-                break;
+        // As the engine does: what does not work is tried again.
+        let end = tokio::time::Instant::now() + LIMIT;
+        let ended = loop {
+            let ended = fix::resume(&mut world.row().await, &world.deps(), &wanted).await;
+            let is_transient = matches!(ended, Err(StageError::Infrastructure(_) | StageError::Changed));
+            if !is_transient || tokio::time::Instant::now() > end {
+                break ended;
             }
-            ended = fix::resume(&mut world.row().await, &world.deps(), &wanted).await;
-        }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         let is_protected = some.iter().all(|order| order.kind() == Kind::Protected);
         match &ended {
             Ok(Resumed::Pushed { commit }) if !is_protected => {
