@@ -340,7 +340,8 @@ impl World {
     pub fn knows_its_home(&self) {
         let report = self.json(&["uninstall", "--dry-run"]);
         let stays = report["stays"].as_array().expect("a list");
-        let strange: Vec<_> = stays.iter().filter(|line| line.to_string().contains("mimir did not make")).collect();
+        let strange: Vec<_> =
+            stays.iter().filter(|line| line.to_string().contains("mimir did not make")).collect();
         assert!(strange.is_empty(), "{strange:?}");
     }
 
