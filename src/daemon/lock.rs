@@ -154,7 +154,12 @@ mod tests {
         fs::write(&path, "1\n").expect("written");
         assert_eq!(holder(&path), Some(Holder { pid: None, stage: Stage::Running }));
         drop(first);
-        assert_eq!(holder(&path), None);
+        // A program that another test begins in this process has it as well, until it is another program.
+        let dropped = std::time::Instant::now();
+        while let Some(left) = holder(&path) {
+            assert!(dropped.elapsed() < std::time::Duration::from_secs(10), "{left:?}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         lock_home(&path).expect("free again, though the file is still there");
     }
 }
