@@ -136,8 +136,9 @@ async fn who_dies_three_times_over_at_each_place_comes_to_the_end_as_well() {
             armed(&left)
         };
         let died = live_on(&world, first, next).await;
-        for place in OUTSIDE {
-            assert!(died.contains(&place), "{kind}: nobody died at {place}: {died:?}");
+        // Whoever finds a thing done notes it elsewhere; the first test dies there.
+        for place in OUTSIDE.iter().filter(|place| !place.ends_with(".noted")) {
+            assert!(died.contains(place), "{kind}: nobody died at {place}: {died:?}");
         }
         assert!(died.len() > OUTSIDE.len(), "{kind}: again at some of them: {died:?}");
         assert_once(&world, kind, &format!("{kind}: {died:?}")).await;
