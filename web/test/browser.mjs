@@ -117,8 +117,10 @@ const isWithinWidth = () => page.evaluate(() => document.documentElement.scrollW
 function watch(of) {
   of.on("pageerror", (error) => troubles.push(`error: ${error.message}`));
   of.on("console", (said) => {
-    // Without a session, and while the way is cut, requests fail, and the browser says so.
-    if (said.type() === "error" && !isCutting && !/the server responded with a status of 4/.test(said.text())) {
+    // Without a session, and while the way is cut, requests fail, and the browser says so; the stream of a session that is
+    // over ends in the middle.
+    const isKnown = /the server responded with a status of 4|ERR_INCOMPLETE_CHUNKED_ENCODING/;
+    if (said.type() === "error" && !isCutting && !isKnown.test(said.text())) {
       troubles.push(said.text());
     }
   });
