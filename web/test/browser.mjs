@@ -201,7 +201,9 @@ step("what is asked is answered by a key, but not at once, and not by one that i
   await page.keyboard.down("y");
   assert.deepEqual(await seen(), [0, 0]);
   await page.keyboard.press("w");
-  await shows("git push");
+  // The list of frames says what is asked before the question itself is drawn.
+  await until("the question", async () => (await seen())[0] === 1);
+  await page.locator(".asked", { hasText: "git push" }).waitFor({ timeout: PATIENCE_MS });
   // A key that comes with the question was meant for something else.
   assert.deepEqual(await seen(), [1, 0], "it was answered at once");
   await shot("asked");
