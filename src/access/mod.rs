@@ -9,6 +9,7 @@ mod error;
 mod failures;
 mod notes;
 mod registry;
+mod terminals;
 mod web;
 
 use std::net::IpAddr;
@@ -25,6 +26,8 @@ pub use failures::neighbourhood;
 use failures::{Failures, Noted};
 use notes::Notes;
 use registry::Registry;
+use terminals::TerminalDoors;
+pub use terminals::{ShareError, TerminalPass, TerminalShare};
 use web::Codes;
 pub use web::OpenedSession;
 
@@ -54,6 +57,7 @@ struct Inner {
     failures: Failures,
     notes: Notes,
     codes: Codes,
+    terminals: TerminalDoors,
     changed: Notify,
 }
 
@@ -122,6 +126,7 @@ impl Access {
             failures: Failures::default(),
             notes: Notes::default(),
             codes: Codes::default(),
+            terminals: TerminalDoors::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }

@@ -129,6 +129,16 @@ impl Authenticator {
         if is_near && web::is_public(&asked.method, asked.uri.path()) {
             return Ok(Grant::nothing().into());
         }
+        // Browsers always say which page opens a WebSocket; that it is ours was seen above.
+        if web::is_ticketed(&asked.method, asked.uri.path()) {
+            return match asked.headers.contains_key(header::ORIGIN) {
+                true => Ok(Grant::nothing().into()),
+                false => {
+                    Err(Problem::new(403, "request.foreign_origin", "a browser must say which page asks")
+                        .hint("other clients send their token: `Authorization: Bearer TOKEN`"))
+                }
+            };
+        }
         match web::session::brought(ends.local.port(), &asked.headers).filter(|_| is_near) {
             // A browser always says which page changes something; that it is ours was seen above.
             Some(_) if !asked.method.is_safe() && !asked.headers.contains_key(header::ORIGIN) => {

@@ -27,6 +27,7 @@ mod run_views;
 pub mod serve;
 mod size;
 pub mod state;
+mod terminals;
 mod tls;
 mod views;
 mod web;

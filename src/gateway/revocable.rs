@@ -36,6 +36,11 @@ impl Revocable {
         self.inner.other.notify_one();
     }
 
+    /// What ends it now, if anything does. What is made for later in its name ends with that, too.
+    pub fn held(&self) -> Option<CancellationToken> {
+        self.inner.held.lock().clone()
+    }
+
     /// The stream, which is cut when the connection ends.
     pub fn on<S>(&self, stream: S) -> RevocableStream<S> {
         let cut = || Box::pin(self.inner.cut.clone().cancelled_owned());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -131,7 +131,8 @@ where
             held.hold(admitted.as_ref().ok().and_then(|admitted| admitted.ended.clone()));
             let is_stranger = admitted.as_ref().map_or(true, |admitted| admitted.grant.scopes.is_empty());
             let mut response = dispatch(routes, Request::from_parts(parts, body), admitted).await;
-            if is_stranger {
+            // What has become a WebSocket is no connection of ours any more, and says itself who may stay.
+            if is_stranger && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // Whoever has nothing to open us with keeps no connection from those who have.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,7 +1,5 @@
 //! A WebSocket to a frame's terminal, or to a command in it. See [`crate::wire::terminal`].
 
-use std::time::Duration;
-
 use axum::extract::ws::{
     CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
 };
@@ -16,6 +14,7 @@ use crate::frames::{Frames, Guest, Viewer, VisitorKind};
 use crate::gateway::metrics::Counters;
 use crate::gateway::extract::{QueryParams, frame_name};
 use crate::gateway::problem::{Answer, Reply};
+use crate::gateway::terminals::exit_code;
 use crate::model::container::inside;
 use crate::model::frame::Frame;
 use crate::runtime::{ExecChunk, ExecControl, ExecSpec, ExecStream};
@@ -30,8 +29,6 @@ routes! {
 
 /// One message of input is never larger; a paste comes in pieces.
 const LARGEST_INPUT: usize = 1024 * 1024;
-/// How long the engine may take to tell an exit code after the output has ended.
-const EXIT_CODE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What ends with the connection.
 enum Inside {
@@ -166,19 +163,6 @@ async fn finish(to_client: &mut SplitSink<WebSocket, Message>, control: &dyn Exe
     let _ = to_client.send(notice(&end)).await;
     let _ = to_client.send(Message::Close(Some(CloseFrame { code: 1000, reason: "".into() }))).await;
     code.is_some()
-}
-
-async fn exit_code(control: &dyn ExecControl) -> Option<i64> {
-    let asked = async {
-        loop {
-            match control.exit_code().await {
-                Ok(Some(code)) => return Some(code),
-                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(_) => return None,
-            }
-        }
-    };
-    tokio::time::timeout(EXIT_CODE_WITHIN, asked).await.ok().flatten()
 }
 
 /// Ends when the client does.

@@ -49,11 +49,7 @@ pub async fn make_link(
     Permissions(grant): Permissions,
     JsonBody(request): JsonBody<CreateWebCode>,
 ) -> Answer<(StatusCode, Json<WebLink>)> {
-    let place = place(&about.http).ok_or_else(|| {
-        Reply::conflict("web.off", "no browser of this machine can reach the gateway")
-            .detail(format!("it listens at: {}", about.http))
-            .hint("`mimir config set server.http_port 8080`, then restart it; `server.bind` must not leave this machine out")
-    })?;
+    let place = reachable_place(&about)?;
     let (code, expires_at) = access.make_code(&grant, request.scopes.into_iter().collect()).await?;
     let link = format!("{place}/#code={}", code.reveal());
     Ok((StatusCode::CREATED, Json(WebLink { link, expires_at })))
@@ -88,6 +84,15 @@ pub async fn open_session(
     };
     let told = [(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, told, Json(session)).into_response())
+}
+
+/// Where a browser of this machine finds the gateway.
+pub(super) fn reachable_place(about: &About) -> Answer<String> {
+    place(&about.http).ok_or_else(|| {
+        Reply::conflict("web.off", "no browser of this machine can reach the gateway")
+            .detail(format!("it listens at: {}", about.http))
+            .hint("`mimir config set server.http_port 8080`, then restart it; `server.bind` must not leave this machine out")
+    })
 }
 
 /// Where a browser of this machine finds the gateway; nowhere when it does not listen there.

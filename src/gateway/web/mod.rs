@@ -33,6 +33,16 @@ const GUARDS: [(&str, &str); 6] = [
     ("cross-origin-resource-policy", "same-origin"),
 ];
 
+/// What stands before the secret in a link to look at a terminal, behind the `#`.
+pub const WATCH: &str = "watch=";
+
+/// Whether a request opens a connection whose first message says who asks: a browser can put no header of the page's on a
+/// WebSocket. Nothing is said on it before that message brings a ticket.
+#[must_use]
+pub fn is_ticketed(method: &Method, path: &str) -> bool {
+    *method == Method::GET && path == "/v1/terminal"
+}
+
 /// Whether a request is one of the page that nobody has come in with: the page, its files, and coming in.
 #[must_use]
 pub fn is_public(method: &Method, path: &str) -> bool {
@@ -82,6 +92,16 @@ mod tests {
             page.matches("<script").count(),
             page.matches("<script type=\"module\" crossorigin src=").count()
         );
+    }
+
+    #[test]
+    fn only_the_terminal_of_browsers_is_opened_by_a_ticket() {
+        assert!(is_ticketed(&Method::GET, "/v1/terminal"));
+        for (method, path) in
+            [("POST", "/v1/terminal"), ("GET", "/v1/terminal/"), ("GET", "/v1/frames/blog/terminal")]
+        {
+            assert!(!is_ticketed(&method.parse().expect("a method"), path), "{method} {path}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ fn nothing_but_health_what_is_signed_and_the_page_is_open_and_what_is_below_a_fr
                     ("get", "/"),
                     ("get", "/assets/{file}"),
                     ("post", "/v1/web/sessions"),
+                    // Its first message brings a ticket.
+                    ("get", "/v1/terminal"),
                 ];
                 assert!(open.contains(&(route.method, route.path)), "{}", route.path);
             }
@@ -86,6 +88,8 @@ async fn every_route_opens_for_its_scope_and_for_no_other() {
                     "/" | "/health" => 200,
                     // It has no body.
                     "/v1/web/sessions" => 415,
+                    // Whoever brings no token must be a page of ours.
+                    "/v1/terminal" => 403,
                     _ => 404,
                 };
                 assert_eq!(status(None).await.0, expected, "{what}");
@@ -210,6 +214,10 @@ async fn a_token_for_one_frame_sees_and_touches_no_other() {
         ("POST", "/v1/frames/api/start"),
         ("GET", "/v1/frames/api/logs"),
         ("GET", "/v1/frames/api/terminal?columns=80&rows=24"),
+        ("POST", "/v1/frames/api/terminal/tickets"),
+        ("POST", "/v1/frames/api/terminal/shares"),
+        ("GET", "/v1/frames/api/terminal/shares"),
+        ("DELETE", "/v1/frames/api/terminal/shares/share-1"),
         ("GET", "/v1/gc"),
         ("GET", "/v1/status"),
         ("POST", "/v1/gc"),

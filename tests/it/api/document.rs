@@ -20,13 +20,15 @@ const EXAMPLES: &str = "12";
 const AT_MOST: Duration = Duration::from_secs(480);
 
 /// What cannot be called as it comes, and where it is tested instead.
-const LEFT_OUT: [(&str, &str); 5] = [
+const LEFT_OUT: [(&str, &str); 6] = [
     // It ends the gateway: `streams::streams_end_with_the_gateway_and_it_ends_in_time`.
     ("POST", "/v1/stop"),
     // It never ends by itself: `streams`, `log`.
     ("GET", "/v1/events"),
     // Followed, neither does this one: `streams`.
     ("GET", "/v1/frames/{name}/logs"),
+    // It is a WebSocket and nothing else: `web_terminal`.
+    ("GET", "/v1/terminal"),
     // It would knock at whatever address was made up: `external`.
     ("POST", "/v1/frames/{name}/connect"),
     // It needs the engine's own program: `podman::tools::a_project_has_an_image_of_its_own`.

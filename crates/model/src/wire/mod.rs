@@ -23,4 +23,5 @@ pub mod status;
 pub mod terminal;
 pub mod tokens;
 pub mod web;
+pub mod web_terminal;
 pub mod webhooks;
