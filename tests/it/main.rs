@@ -44,5 +44,6 @@ mod uninstall;
 mod versions;
 #[cfg(feature = "test-support")]
 mod web;
+mod web_terminal;
 mod webhooks;
 mod workflows;

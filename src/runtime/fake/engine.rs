@@ -282,6 +282,10 @@ impl Runtime for FakeEngine {
         let id = frame.clone();
         self.call(Op::ExecStream, Some(frame), move |world, us| {
             must_run(world, us, &id, "run a command")?;
+            let streams = world.lock().on_stream.clone();
+            if let Some(stream) = streams.and_then(|hook| hook(&id, &command)) {
+                return Ok(stream);
+            }
             let hook = world.lock().on_exec.clone();
             Ok(match hook.and_then(|hook| hook(&id, &command)) {
                 Some(scripted) => shell::printed(scripted),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Capabilities, ExecOutput, ExecSpec};
+use super::{Capabilities, ExecOutput, ExecSpec, ExecStream};
 use crate::clock::Clock;
 use crate::model::container::{ContainerSpec, FoundContainer, ImageInfo, Mount};
 use crate::model::frame::Observed;
@@ -33,6 +33,9 @@ pub type OnStart = Arc<dyn Fn(StartedContainer) + Send + Sync>;
 
 /// Answers a command that is run inside. `None` leaves it to the built-in little shell.
 pub type OnExec = Arc<dyn Fn(&FrameId, &ExecSpec) -> Option<ExecOutput> + Send + Sync>;
+
+/// Stands for a command that is run inside with streams. `None` leaves it to the built-in little shell.
+pub type OnStream = Arc<dyn Fn(&FrameId, &ExecSpec) -> Option<ExecStream> + Send + Sync>;
 
 /// Leads to what listens inside a frame.
 pub type OnConnect = Arc<dyn Fn(&FrameId, PortPurpose) -> Connector + Send + Sync>;
@@ -203,6 +206,14 @@ impl FakeEngine {
     /// Answers commands that are run inside.
     pub fn on_exec(&self, hook: impl Fn(&FrameId, &ExecSpec) -> Option<ExecOutput> + Send + Sync + 'static) {
         self.world.lock().on_exec = Some(Arc::new(hook));
+    }
+
+    /// Stands for commands that are run inside with streams, such as a terminal.
+    pub fn on_stream(
+        &self,
+        hook: impl Fn(&FrameId, &ExecSpec) -> Option<ExecStream> + Send + Sync + 'static,
+    ) {
+        self.world.lock().on_stream = Some(Arc::new(hook));
     }
 
     /// Mounts something else than what is asked for, until [`FakeEngine::heal`].

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, OnConnect, OnExec, OnMount, OnStart, Op, StartedContainer};
+use super::{Fault, OnConnect, OnExec, OnMount, OnStart, OnStream, Op, StartedContainer};
 use crate::clock::Clock;
 use crate::model::container::{
     ContainerDetails, ContainerSpec, EngineEvent, FolderIdentity, FoundContainer, ImageInfo, Mount,
@@ -42,6 +42,7 @@ pub(super) struct State {
     pub(super) events: Option<broadcast::Sender<(InstanceId, EngineEvent)>>,
     pub(super) on_start: Option<OnStart>,
     pub(super) on_exec: Option<OnExec>,
+    pub(super) on_stream: Option<OnStream>,
     pub(super) on_mount: Option<OnMount>,
     pub(super) on_connect: Option<OnConnect>,
     /// What the kernel says of everything that runs.
@@ -173,6 +174,7 @@ impl World {
             events: None,
             on_start: None,
             on_exec: None,
+            on_stream: None,
             on_mount: None,
             on_connect: None,
             isolation: Told::AsAsked,

@@ -49,4 +49,5 @@ mod uninstall;
 mod upgrade;
 mod upkeep;
 mod warm;
+mod web_terminal;
 mod window;
