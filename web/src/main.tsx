@@ -4,6 +4,7 @@ import { comeIn, isKnown, whenElsewhere, whenStranger, wordsOf } from "./gateway
 import { App } from "./view/app";
 import { Login } from "./view/login";
 import "./style.css";
+import "./views.css";
 
 const CODE = "#code=";
 

@@ -3,3 +3,8 @@ import "./markdown.test";
 import "./conversation.test";
 import "./events.test";
 import "./gateway.test";
+import "./address.test";
+import "./happened.test";
+import "./lines.test";
+import "./meter.test";
+import "./wish.test";
