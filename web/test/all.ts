@@ -8,3 +8,4 @@ import "./happened.test";
 import "./lines.test";
 import "./meter.test";
 import "./wish.test";
+import "./shell.test";
