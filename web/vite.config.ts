@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { defineConfig, type Plugin } from "vite";
+import { build, defineConfig, type Plugin } from "vite";
 
 /** Where the gateway takes the page from. `MIMIR_WEB_OUT` builds it elsewhere, to compare. */
 const out = process.env["MIMIR_WEB_OUT"] ?? join(import.meta.dirname, "../src/gateway/web");
@@ -10,8 +10,70 @@ const MEDIA: Record<string, string> = {
   css: "text/css; charset=utf-8",
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
+  png: "image/png",
   svg: "image/svg+xml",
+  webmanifest: "application/manifest+json",
 };
+
+/** What makes the page an app. The names are those before their content is in them. */
+const ICONS = ["icon-192", "icon-512", "mask-512"];
+const TAGS: [tag: "link" | "meta", attrs: Record<string, string>][] = [
+  ["link", { rel: "manifest", href: "/assets/page.webmanifest" }],
+  ["link", { rel: "apple-touch-icon", href: "/assets/mask-512.png" }],
+  ["meta", { name: "mimir-worker", content: "/assets/worker.js" }],
+];
+
+/** What browsers are told when somebody installs the page. */
+function manifest(): string {
+  const icons = ICONS.map((name) => {
+    const size = name.split("-")[1] ?? "";
+    const purpose = name.startsWith("mask") ? "maskable" : "any";
+    return { src: `/assets/${name}.png`, sizes: `${size}x${size}`, type: "image/png", purpose };
+  });
+  const words = { name: "mimir", short_name: "mimir", description: "Agents in frames: what they do, what they ask, what they cost." };
+  const look = { display: "standalone", background_color: "#16181d", theme_color: "#16181d" };
+  return JSON.stringify({ ...words, id: "/", start_url: "/", scope: "/", lang: "en", ...look, icons });
+}
+
+/** The service worker, built by itself: it is no part of the page. */
+async function worker(): Promise<string> {
+  const made = await build({
+    configFile: false,
+    root: import.meta.dirname,
+    publicDir: false,
+    logLevel: "warn",
+    build: {
+      write: false,
+      target: "es2023",
+      modulePreload: false,
+      rolldownOptions: { input: join(import.meta.dirname, "src/worker.ts"), output: { entryFileNames: "worker.js", codeSplitting: false } },
+    },
+  });
+  const outputs = Array.isArray(made) ? made : [made];
+  const [chunk] = outputs.flatMap((one) => ("output" in one ? one.output : []));
+  if (chunk?.type !== "chunk") throw new Error("the worker was not built");
+  return chunk.code;
+}
+
+/** Adds what makes the page an app: manifest, icons, service worker. */
+function addApp(): Plugin {
+  return {
+    name: "add-app",
+    apply: "build",
+    transformIndexHtml: {
+      order: "post",
+      handler: () => TAGS.map(([tag, attrs]) => ({ tag, attrs, injectTo: "head" as const })),
+    },
+    async generateBundle() {
+      for (const name of ICONS) {
+        const source = readFileSync(join(import.meta.dirname, `src/icons/${name}.png`));
+        this.emitFile({ type: "asset", fileName: `${name}.png`, source });
+      }
+      this.emitFile({ type: "asset", fileName: "page.webmanifest", source: manifest() });
+      this.emitFile({ type: "asset", fileName: "worker.js", source: await worker() });
+    },
+  };
+}
 
 /** Lists the built files for the compiler, so that the program carries them. */
 function listForRust(): Plugin {
@@ -56,7 +118,7 @@ function hashed(source: string | Uint8Array): string {
   return createHash("sha256").update(source).digest("hex").slice(0, 16);
 }
 
-/** Names files by what is in them. Only the page names them, so nothing else has to follow. */
+/** Names files by what is in them. Only the page and its manifest name them; the manifest is named last, for what it names. */
 function nameByContent(): Plugin {
   return {
     name: "name-by-content",
@@ -64,18 +126,26 @@ function nameByContent(): Plugin {
     enforce: "post",
     writeBundle() {
       const folder = join(out, "assets");
-      let page = readFileSync(join(folder, "index.html"), "utf8");
-      for (const name of readdirSync(folder).filter((name) => name !== "index.html")) {
+      const isManifest = (name: string) => name.endsWith(".webmanifest");
+      const names = readdirSync(folder).filter((name) => name !== "index.html");
+      const naming = ["index.html", ...names.filter(isManifest)];
+      for (const name of [...names.filter((name) => !isManifest(name)), ...names.filter(isManifest)]) {
         const content = readFileSync(join(folder, name));
         const named = name.replace(".", `-${hashed(content)}.`);
         writeFileSync(join(folder, named), content);
         rmSync(join(folder, name));
-        if (!page.includes(`"/assets/${name}"`)) throw new Error(`the page does not name ${name}`);
-        page = page.replaceAll(`"/assets/${name}"`, `"/assets/${named}"`);
+        const changed = naming.filter((other) => other !== name && replace(join(folder, other), `"/assets/${name}"`, `"/assets/${named}"`));
+        if (changed.length === 0) throw new Error(`neither the page nor its manifest names ${name}`);
       }
-      writeFileSync(join(folder, "index.html"), page);
     },
   };
+}
+
+/** Replaces words in a file; says whether they were there. */
+function replace(path: string, words: string, others: string): boolean {
+  const text = readFileSync(path, "utf8");
+  if (text.includes(words)) writeFileSync(path, text.replaceAll(words, others));
+  return text.includes(words);
 }
 
 export default defineConfig(({ isSsrBuild }) => ({
@@ -97,7 +167,7 @@ export default defineConfig(({ isSsrBuild }) => ({
           output: { entryFileNames: "page.js", assetFileNames: "page[extname]", codeSplitting: false },
         },
       },
-  plugins: isSsrBuild ? [] : [makeFolder(), nameByContent(), listForRust()],
+  plugins: isSsrBuild ? [] : [makeFolder(), addApp(), nameByContent(), listForRust()],
 }));
 
 function makeFolder(): Plugin {

@@ -53,6 +53,8 @@ async fn the_page_comes_with_all_its_guards_and_its_files_are_kept_for_ever() {
         "frame-ancestors 'none'",
         "base-uri 'none'",
         "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types mimir-worker",
     ] {
         assert!(policy.split("; ").any(|one| one == part), "{part} is not in {policy}");
     }
@@ -69,9 +71,15 @@ async fn the_page_comes_with_all_its_guards_and_its_files_are_kept_for_ever() {
     let names: Vec<String> =
         files(&kept().join("assets")).into_keys().filter(|name| name != "index.html").collect();
     assert!(names.len() >= 3, "{names:?}");
+    let named = |name: &str| format!("\"/assets/{name}\"");
+    let manifest = names.iter().find(|name| name.ends_with(".webmanifest")).expect("a manifest");
+    assert!(page.text.contains(&named(manifest)), "{manifest} is not in the page");
+    let icons = whole(world.open_tcp("GET", &format!("/assets/{manifest}"), None, "").await).await;
+    assert_eq!(icons.media, "application/manifest+json");
     let mut size = page.text.len();
     for name in names {
-        assert!(page.text.contains(&name), "{name} is not in the page");
+        let is_named = page.text.contains(&named(&name)) || icons.text.contains(&named(&name));
+        assert!(is_named, "{name} is neither in the page nor in its manifest");
         let file = world.open_tcp("GET", &format!("/assets/{name}"), None, "").await;
         assert_eq!(file.status().as_u16(), 200, "{name}");
         assert_eq!(file.headers()["cache-control"], "public, max-age=31536000, immutable", "{name}");

@@ -1,8 +1,13 @@
 /** What the page knows, and what it does: reads, follows, changes. Views look at it and draw. */
-import { Conversation, type Next, argument } from "./conversation";
-import { follow } from "./events";
+import { Conversation, type Next } from "./conversation";
+import { Doing } from "./doing";
+import { follow, past } from "./events";
 import { Refused, get, post, wordsOf } from "./gateway";
+import { Happened } from "./happened";
+import { Meter } from "./meter";
+import type { Question } from "./question";
 import type { AnswerApproval, Approval, Event, Frame, Message, Session, SessionDetails, Status, Whoami } from "./types";
+import { Watched } from "./watched";
 
 /** Whether the gateway is heard. */
 export type Link = "new" | "up" | "away";
@@ -19,9 +24,12 @@ const LATER_MS = 1000;
 /** What no event tells of (costs, ages) is read so often while somebody looks. */
 const ANYWAY_MS = 30_000;
 
-type Read = "frames" | "approvals" | "messages" | "status" | "talk";
+/** Looking back, so many events are read at once. */
+const BACK = 300;
 
-export class Desk {
+export type Read = "frames" | "approvals" | "messages" | "status" | "talk";
+
+export class Desk extends Watched {
   link: Link = "new";
   frames: Frame[] = [];
   isRead = false;
@@ -37,27 +45,24 @@ export class Desk {
   sessions: Session[] = [];
   talk: Conversation | null = null;
   /** What agents were last seen doing, by frame. */
-  doing = new Map<string, string>();
+  doing = new Doing();
   /** Changes on their way. */
   changing = 0;
+  /** What is asked before something is done. */
+  question: Question | null = null;
+  happened = new Happened();
+
+  #meters = new Map<string, Meter>();
 
   #stop = new AbortController();
   #timers = new Map<Read, ReturnType<typeof setTimeout>>();
-  #drawn = 0;
-  #watchers = new Set<() => void>();
-
-  /** Calls `watcher` after changes, at most once for each picture. Gives what ends that. */
-  watch(watcher: () => void): () => void {
-    this.#watchers.add(watcher);
-    return () => this.#watchers.delete(watcher);
-  }
 
   /** Begins to read and to follow. */
   begin(): void {
     this.#readAll();
     void get<Whoami>("/v1/tokens/current").then((whoami) => {
       this.whoami = whoami;
-      this.#changed();
+      this.changed();
     }, this.#unread);
     void follow(
       {
@@ -68,9 +73,11 @@ export class Desk {
         },
         away: () => {
           this.link = "away";
-          this.#changed();
+          this.changed();
         },
         event: (event) => this.#hear(event),
+        at: (position) => this.happened.at(position),
+        gap: () => this.happened.forget(),
       },
       this.#stop.signal,
     );
@@ -112,20 +119,20 @@ export class Desk {
     if (frame !== this.chosen) this.sessions = [];
     this.chosen = frame;
     this.talk = frame === null ? null : new Conversation(frame, session);
-    this.#changed();
+    this.changed();
     if (frame !== null) this.#want("talk");
   }
 
   /** Says something to whoever looks. */
   say(text: string, isBad: boolean): void {
     this.said = { text, isBad };
-    this.#changed();
+    this.changed();
   }
 
   /** Takes away what was said. */
   hush(): void {
     this.said = null;
-    this.#changed();
+    this.changed();
   }
 
   /** Sends a message into the conversation that is shown; says whether it was taken. */
@@ -135,7 +142,7 @@ export class Desk {
     const body = { frame: chosen, text, ...(talk.session === null ? {} : { session: talk.session.id }) };
     // Sent again after a broken connection it is the same message.
     const key = { "idempotency-key": crypto.randomUUID() };
-    return this.#change(async () => {
+    return this.change(async () => {
       try {
         await post<Message>("/v1/messages", body, key);
       } catch (error) {
@@ -148,13 +155,13 @@ export class Desk {
   /** Cancels a message that waits. */
   cancel(message: Message): Promise<boolean> {
     const path = `/v1/messages/${encodeURIComponent(message.id)}/cancel`;
-    return this.#change(() => post(path), "the message is cancelled", "talk", "messages");
+    return this.change(() => post(path), "the message is cancelled", "talk", "messages");
   }
 
   /** Answers what is asked. */
   answer(approval: Approval, answer: AnswerApproval): Promise<boolean> {
     const path = `/v1/approvals/${encodeURIComponent(approval.id)}/answer`;
-    return this.#change(() => post(path, answer), null, "approvals", "frames");
+    return this.change(() => post(path, answer), null, "approvals", "frames");
   }
 
   /** Stops the turn that goes on. */
@@ -162,25 +169,43 @@ export class Desk {
     const session = this.talk?.session;
     if (!session) return Promise.resolve(false);
     const path = `/v1/sessions/${encodeURIComponent(session.id)}/abort`;
-    return this.#change(() => post(path), "the turn is stopped", "talk", "frames");
+    return this.change(() => post(path), "the turn is stopped", "talk", "frames");
   }
 
-  /** Starts, stops or restarts the chosen frame. */
-  verb(verb: "start" | "stop" | "restart"): Promise<boolean> {
-    const frame = this.frame;
-    if (frame === null) return Promise.resolve(false);
-    if (!this.may("frames")) {
-      this.say(`This session may not ${verb} frames (it lacks the scope \`frames\`; \`mimir web --scope\` gives it).`, true);
-      return Promise.resolve(false);
+  /** Asks before something is done. */
+  ask(question: Question | null): void {
+    this.question = question;
+    this.changed();
+  }
+
+  /** What a frame used while it was looked at. */
+  meterOf(frame: string): Meter {
+    const meter = this.#meters.get(frame) ?? new Meter();
+    this.#meters.set(frame, meter);
+    return meter;
+  }
+
+  /** Reads what happened before; says whether there may be more. */
+  async readBack(): Promise<boolean> {
+    const until = this.happened.since;
+    if (until === null || until === 0) return false;
+    const after = Math.max(0, until - BACK);
+    try {
+      const older = await past(after, until, this.#stop.signal);
+      if (this.happened.since === until) this.happened.addOlder(older, after);
+      this.changed();
+      return after > 0 && older.length > 0;
+    } catch (error) {
+      this.#unread(error);
+      return true;
     }
-    const path = `/v1/frames/${encodeURIComponent(frame.name)}/${verb}`;
-    return this.#change(() => post(path), `${verb} of ${frame.name} was asked for`, "frames");
   }
 
-  async #change(act: () => Promise<unknown>, done: string | null, ...reads: Read[]): Promise<boolean> {
+  /** Does something, says what came of it, and reads what it changed; gives whether it went well. */
+  async change(act: () => Promise<unknown>, done: string | null, ...reads: Read[]): Promise<boolean> {
     this.changing += 1;
     this.said = null;
-    this.#changed();
+    this.changed();
     try {
       await act();
       if (done !== null) this.said = { text: done, isBad: false };
@@ -190,13 +215,15 @@ export class Desk {
       return false;
     } finally {
       this.changing -= 1;
-      this.#changed();
+      this.changed();
       this.#want(...reads);
     }
   }
 
   #hear(event: Event): void {
-    this.#note(event);
+    if (this.doing.note(event)) this.changed();
+    this.happened.add(event);
+    this.tell(event);
     const { kind } = event;
     if (kind === "prompt.asked" || kind === "prompt.answered") this.#want("approvals", "frames");
     else if (kind.startsWith("message.") && ["queued", "state", "edited", "answered"].includes(kind.slice(8))) {
@@ -205,21 +232,7 @@ export class Desk {
     const next: Next = this.talk?.hear(event) ?? "nothing";
     if (next === "read") this.#want("talk");
     if (next === "read soon") this.#wantIn(LATER_MS, "talk");
-    if (next === "redraw") this.#changed();
-  }
-
-  #note({ frame, kind, data }: Event): void {
-    if (!frame) return;
-    const ends = ["message.answered", "turn.ended", "turn.started", "frame.moved", "frame.removed"];
-    if (ends.includes(kind)) this.doing.delete(frame);
-    if (kind !== "message.tool") return;
-    if (data["status"] === "running" || data["status"] === "pending") {
-      const tool = String(data["tool"]);
-      const what = argument(data["input"]) ?? (typeof data["title"] === "string" ? data["title"] : "");
-      // The first event has the argument, later ones may not.
-      if (what !== "" || !this.doing.get(frame)?.startsWith(tool)) this.doing.set(frame, `${tool} ${what}`.trim().slice(0, 200));
-    } else this.doing.delete(frame);
-    this.#changed();
+    if (next === "redraw") this.changed();
   }
 
   #readAll(): void {
@@ -240,7 +253,7 @@ export class Desk {
       } catch (error) {
         this.#unread(error);
       }
-      this.#changed();
+      this.changed();
     };
     this.#timers.set(read, setTimeout(() => void act(), ms));
   }
@@ -292,12 +305,4 @@ export class Desk {
     if (error instanceof Refused && [0, 401, 404].includes(error.problem.status)) return;
     this.say(wordsOf(error), true);
   };
-
-  #changed(): void {
-    if (this.#drawn !== 0) return;
-    this.#drawn = requestAnimationFrame(() => {
-      this.#drawn = 0;
-      for (const watcher of this.#watchers) watcher();
-    });
-  }
 }

@@ -4,6 +4,8 @@ import type { Event } from "./types";
 
 /** The gateway says something at least every 10 s; a stream that is silent for so long is dead. */
 const SILENT_MS = 25_000;
+/** Looking back takes no longer. */
+const PAST_MS = 15_000;
 const PAUSES_MS = [250, 500, 1000, 2000, 4000];
 
 /** One block of a stream. */
@@ -46,6 +48,10 @@ export interface Listener {
   away(): void;
   /** Something happened. */
   event(event: Event): void;
+  /** Everything up to there was told. */
+  at(position: number): void;
+  /** The position was too old: what happened meanwhile is not told. */
+  gap(): void;
 }
 
 /** Follows events until `stop` ends it. */
@@ -74,9 +80,12 @@ export async function follow(listener: Listener, stop: AbortSignal): Promise<voi
           [isUp, failures] = [true, 0];
         }
         for (const block of read) {
-          if (block.kind === "reset") listener.up(true);
-          else if (block.data !== null) tell(listener, block.data);
+          if (block.kind === "reset") {
+            listener.gap();
+            listener.up(true);
+          } else if (block.data !== null) tell(listener, block.data);
           position = block.id ?? position;
+          if (block.id !== null) listener.at(block.id);
         }
       }
     } catch {
@@ -94,13 +103,40 @@ export async function follow(listener: Listener, stop: AbortSignal): Promise<voi
 }
 
 function tell(listener: Listener, data: string): void {
-  let event: Event;
+  const event = eventOf(data);
+  if (event !== null) listener.event(event);
+}
+
+function eventOf(data: string): Event | null {
   try {
-    event = JSON.parse(data) as Event;
+    return JSON.parse(data) as Event;
   } catch {
-    return;
+    return null;
   }
-  listener.event(event);
+}
+
+/** What happened between two positions. Of what is too old to be kept nothing comes. */
+export async function past(after: number, until: number, stop: AbortSignal): Promise<Event[]> {
+  const cut = new AbortController();
+  const signal = AbortSignal.any([stop, cut.signal, AbortSignal.timeout(PAST_MS)]);
+  try {
+    const bytes = (await stream(`/v1/events?after=${after}`, null, signal)).getReader();
+    const blocks = new BlockReader();
+    const found: Event[] = [];
+    for (;;) {
+      const { done, value } = await bytes.read();
+      if (done) return found;
+      for (const { id, kind, data } of blocks.read(value)) {
+        // The position is older than the oldest one that is kept; from 0 on all comes that there is.
+        if (kind === "reset") return after === 0 ? found : await past(0, until, stop);
+        const event = data === null ? null : eventOf(data);
+        if (event !== null && event.id > after && event.id <= until) found.push(event);
+        if (id !== null && id >= until) return found;
+      }
+    }
+  } finally {
+    cut.abort();
+  }
 }
 
 /** Waits, or until the page is looked at again, or the network is back. */

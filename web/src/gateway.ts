@@ -112,6 +112,11 @@ export async function post<T>(path: string, body?: unknown, more: Record<string,
   return (await (await ask("POST", path, body, more)).json()) as T;
 }
 
+/** Takes something away. */
+export async function remove<T>(path: string): Promise<T> {
+  return (await (await ask("DELETE", path, undefined, {})).json()) as T;
+}
+
 /** An event stream from a position on; it lasts until `signal` ends it. */
 export async function stream(path: string, after: number | null, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   const more: Record<string, string> = after === null ? {} : { "last-event-id": String(after) };

@@ -1,9 +1,13 @@
 import { render } from "preact";
 import { Desk } from "./desk";
 import { comeIn, isKnown, whenElsewhere, whenStranger, wordsOf } from "./gateway";
+import { install } from "./install";
 import { App } from "./view/app";
 import { Login } from "./view/login";
 import "./style.css";
+import "./views.css";
+
+install();
 
 const CODE = "#code=";
 

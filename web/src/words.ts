@@ -47,3 +47,30 @@ export function sign(word: StatusWord): string {
 export function wordOf(frame: Frame, asked: number): StatusWord {
   return asked > 0 ? "waiting" : (frame.status?.word ?? "stopped");
 }
+
+/** Bytes, in units of 1024. */
+export function bytes(count: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  const value = count / 1024 ** power;
+  return `${value >= 100 || power === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[power] ?? "B"}`;
+}
+
+/** Many of something: 950, 12.3k, 4.5M. */
+export function many(count: number): string {
+  if (count < 1000) return String(Math.round(count));
+  return count < 1_000_000 ? `${(count / 1000).toFixed(1)}k` : `${(count / 1_000_000).toFixed(1)}M`;
+}
+
+/** The time of day, here. */
+export function clock(at: number): string {
+  const time = new Date(at);
+  return [time.getHours(), time.getMinutes(), time.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+/** The day and the time, here. */
+export function dayAndClock(at: number): string {
+  const time = new Date(at);
+  const day = [time.getFullYear(), time.getMonth() + 1, time.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+  return `${day} ${clock(at).slice(0, 5)}`;
+}

@@ -18,10 +18,13 @@ struct File {
 }
 
 /// What the page may do: load its own files, ask this gateway, and nothing else. No script and no style is written
-/// into it, no text becomes HTML (trusted types), and nobody shows it inside a page of theirs.
+/// into it, no text becomes HTML (trusted types), and nobody shows it inside a page of theirs. The one maker of trusted
+/// values that it may have gives the address of its service worker and nothing else; as the first thing that it does the
+/// page makes it, and a second one of that name is refused.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    manifest-src 'self'; worker-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
+    require-trusted-types-for 'script'; trusted-types mimir-worker";
 
 /// Beside the policy, for browsers that know less of it, and for what opens links from the page.
 const GUARDS: [(&str, &str); 6] = [
@@ -61,7 +64,12 @@ pub fn page() -> Response<Body> {
 #[must_use]
 pub fn file(name: &str) -> Option<Response<Body>> {
     let file = FILES.iter().find(|file| file.name == name)?;
-    Some(answer(file.media, "public, max-age=31536000, immutable", file.bytes))
+    let mut answer = answer(file.media, "public, max-age=31536000, immutable", file.bytes);
+    // It lies among the files and keeps the page, which lies above them.
+    if name.starts_with("worker-") {
+        answer.headers_mut().insert("service-worker-allowed", HeaderValue::from_static("/"));
+    }
+    Some(answer)
 }
 
 fn answer(media: &'static str, cache: &'static str, bytes: &'static [u8]) -> Response<Body> {
@@ -79,12 +87,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_names_every_file_and_holds_no_script_or_style_of_its_own() {
+    fn the_page_or_its_manifest_names_every_file_and_the_page_holds_no_script_or_style() {
         let page = std::str::from_utf8(INDEX).expect("text");
-        assert!(FILES.len() >= 3, "a script, a style, an icon");
+        let manifest = FILES.iter().find(|file| file.name.ends_with(".webmanifest")).expect("a manifest");
+        let icons = std::str::from_utf8(manifest.bytes).expect("text");
+        assert!(FILES.len() >= 8, "a script, a style, icons, what makes it an app");
         for file in FILES {
-            assert!(page.contains(&format!("\"/assets/{}\"", file.name)), "{} is not in {page}", file.name);
+            let named = format!("\"/assets/{}\"", file.name);
+            assert!(
+                page.contains(&named) || icons.contains(&named),
+                "{} is neither in {page} nor in {icons}",
+                file.name
+            );
         }
+        assert!(page.contains(manifest.name));
         for forbidden in ["<style", " style=", " onload=", " onclick=", "javascript:", "http:", "https:"] {
             assert!(!page.contains(forbidden), "{forbidden} in {page}");
         }
@@ -102,6 +118,16 @@ mod tests {
         {
             assert!(!is_ticketed(&method.parse().expect("a method"), path), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn the_worker_alone_may_keep_the_page() {
+        for one in FILES {
+            let answer = file(one.name).expect("a file");
+            let allowed = answer.headers().get("service-worker-allowed").map(HeaderValue::as_bytes);
+            assert_eq!(allowed, one.name.starts_with("worker-").then_some(&b"/"[..]), "{}", one.name);
+        }
+        assert_eq!(FILES.iter().filter(|file| file.name.starts_with("worker-")).count(), 1);
     }
 
     #[test]

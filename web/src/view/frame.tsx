@@ -1,19 +1,26 @@
-/** The chosen frame: what it is, what its agent asks, its conversation. */
+/** The chosen frame: what it is, what its agent asks, its conversation, and what else there is to see. */
+import type { Tab } from "../address";
 import type { Desk } from "../desk";
 import type { Frame } from "../types";
 import { line } from "../visible";
 import { age, left, money, sign, wordOf } from "../words";
+import { Actions } from "./actions";
 import { Asked } from "./asked";
 import { Composer } from "./composer";
+import { Events } from "./happened";
+import { Logs } from "./logs";
+import { Tabs } from "./tabs";
 import { Talk } from "./talk";
+import { Usage } from "./usage";
 import { useNow } from "./use";
 
-export function FrameShown({ desk, frame }: { desk: Desk; frame: Frame }) {
+export function FrameShown({ desk, frame, tab }: { desk: Desk; frame: Frame; tab: Tab }) {
   const asked = desk.askedBy(frame.name);
   return (
     <main class="chosen" aria-label={frame.name}>
       <Head desk={desk} frame={frame} asked={asked.length} />
-      <Talk desk={desk} />
+      <Tabs frame={frame.name} tab={tab} />
+      <Body key={`${tab} ${frame.name}`} desk={desk} frame={frame} tab={tab} />
       {asked.length > 0 && (
         <div class="asks-all" aria-live="polite">
           {asked.map((approval, at) => (
@@ -21,9 +28,22 @@ export function FrameShown({ desk, frame }: { desk: Desk; frame: Frame }) {
           ))}
         </div>
       )}
-      <Composer desk={desk} frame={frame.name} />
+      {tab === "talk" && <Composer desk={desk} frame={frame.name} />}
     </main>
   );
+}
+
+function Body({ desk, frame, tab }: { desk: Desk; frame: Frame; tab: Tab }) {
+  switch (tab) {
+    case "talk":
+      return <Talk desk={desk} />;
+    case "logs":
+      return <Logs desk={desk} frame={frame} />;
+    case "events":
+      return <Events desk={desk} frame={frame.name} />;
+    case "usage":
+      return <Usage desk={desk} frame={frame} />;
+  }
 }
 
 function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number }) {
@@ -33,9 +53,6 @@ function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number 
   if (frame.budget) facts.push(`${frame.budget.percent} % of its budget`);
   if (frame.expires_at) facts.push(`gone in ${left(frame.expires_at, now)}`);
   if (frame.preview_port) facts.push(`preview :${frame.preview_port}`);
-  const runs = ["running", "starting", "paused"].includes(frame.state);
-  // A server elsewhere is somebody else's to start and to stop.
-  const mayRun = desk.may("frames") && frame.engine !== "external";
   const isBusy = ["busy", "waiting", "retrying"].includes(word);
   return (
     <header class="head">
@@ -66,16 +83,7 @@ function Head({ desk, frame, asked }: { desk: Desk; frame: Frame; asked: number 
             Stop turn <kbd>b</kbd>
           </button>
         )}
-        {mayRun && runs && (
-          <button type="button" onClick={() => void desk.verb("stop")}>
-            Stop <kbd>X</kbd>
-          </button>
-        )}
-        {mayRun && !runs && (
-          <button type="button" onClick={() => void desk.verb("start")}>
-            Start <kbd>S</kbd>
-          </button>
-        )}
+        <Actions desk={desk} frame={frame} />
       </div>
     </header>
   );

@@ -1,4 +1,5 @@
 /** The list of frames. */
+import { viewAt } from "../address";
 import type { Desk } from "../desk";
 import type { Frame } from "../types";
 import { line } from "../visible";
@@ -34,7 +35,7 @@ export function Frames({ desk, letters, onFilter }: { desk: Desk; letters: strin
       {!desk.isRead && <p class="faint">The frames are being asked for…</p>}
       {desk.isRead && all === 0 && (
         <p>
-          No frames yet. <code>mimir frame create NAME</code> makes one.
+          No frames yet. {desk.may("frames") ? <a href={viewAt("new")}>Make one</a> : <code>mimir frame create NAME</code>}
         </p>
       )}
       <ul>
