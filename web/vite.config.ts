@@ -21,6 +21,7 @@ const TAGS: [tag: "link" | "meta", attrs: Record<string, string>][] = [
   ["link", { rel: "manifest", href: "/assets/page.webmanifest" }],
   ["link", { rel: "apple-touch-icon", href: "/assets/mask-512.png" }],
   ["meta", { name: "mimir-worker", content: "/assets/worker.js" }],
+  ["meta", { name: "mimir-terminal", content: "/assets/terminal.js" }],
 ];
 
 /** What browsers are told when somebody installs the page. */
@@ -35,8 +36,8 @@ function manifest(): string {
   return JSON.stringify({ ...words, id: "/", start_url: "/", scope: "/", lang: "en", ...look, icons });
 }
 
-/** The service worker, built by itself: it is no part of the page. */
-async function worker(): Promise<string> {
+/** A script built by itself: it is loaded by itself, and shares nothing with the page. */
+async function alone(source: string, name: string): Promise<string> {
   const made = await build({
     configFile: false,
     root: import.meta.dirname,
@@ -46,16 +47,16 @@ async function worker(): Promise<string> {
       write: false,
       target: "es2023",
       modulePreload: false,
-      rolldownOptions: { input: join(import.meta.dirname, "src/worker.ts"), output: { entryFileNames: "worker.js", codeSplitting: false } },
+      rolldownOptions: { input: join(import.meta.dirname, source), preserveEntrySignatures: "strict", output: { entryFileNames: name, codeSplitting: false } },
     },
   });
   const outputs = Array.isArray(made) ? made : [made];
   const [chunk] = outputs.flatMap((one) => ("output" in one ? one.output : []));
-  if (chunk?.type !== "chunk") throw new Error("the worker was not built");
+  if (chunk?.type !== "chunk") throw new Error(`${name} was not built`);
   return chunk.code;
 }
 
-/** Adds what makes the page an app: manifest, icons, service worker. */
+/** Adds what makes the page an app: manifest, icons, service worker, and the file of the terminal. */
 function addApp(): Plugin {
   return {
     name: "add-app",
@@ -70,7 +71,9 @@ function addApp(): Plugin {
         this.emitFile({ type: "asset", fileName: `${name}.png`, source });
       }
       this.emitFile({ type: "asset", fileName: "page.webmanifest", source: manifest() });
-      this.emitFile({ type: "asset", fileName: "worker.js", source: await worker() });
+      this.emitFile({ type: "asset", fileName: "worker.js", source: await alone("src/worker.ts", "worker.js") });
+      // Large, and only for whoever opens a terminal.
+      this.emitFile({ type: "asset", fileName: "terminal.js", source: await alone("src/terminal/screen.ts", "terminal.js") });
     },
   };
 }

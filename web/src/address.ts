@@ -1,7 +1,7 @@
 /** What the page's address stands for: a frame and what of it is shown, or something of the whole gateway. Pure. */
 
 /** What can be looked at of a frame. */
-export const TABS = ["talk", "logs", "events", "usage"] as const;
+export const TABS = ["talk", "logs", "events", "usage", "terminal"] as const;
 export type Tab = (typeof TABS)[number];
 
 /** What can be looked at of the whole gateway. */

@@ -6,6 +6,7 @@ export const KEYS: [string, string][] = [
   ["s", "write a message; Esc leaves it and keeps what you wrote"],
   ["b", "stop the turn"],
   ["1 2 3 4", "the frame's conversation, logs, events, usage"],
+  ["t 5", "its terminal (with the scope `terminal`); Shift-Esc leaves it"],
   ["S X R P D", "start the frame, stop, restart, pause or resume, destroy it (with the scope `frames`)"],
   ["c f", "a new frame, search in all conversations"],
   ["q", "the queue"],

@@ -4,12 +4,16 @@ import { comeIn, isKnown, whenElsewhere, whenStranger, wordsOf } from "./gateway
 import { install } from "./install";
 import { App } from "./view/app";
 import { Login } from "./view/login";
+import { Watch } from "./view/watch";
 import "./style.css";
 import "./views.css";
+import "./terminal.css";
 
 install();
 
 const CODE = "#code=";
+/** A link to look at a terminal. It stays in the address, so that the page can be loaded again. */
+const WATCH = "#watch=";
 
 let desk: Desk | null = null;
 
@@ -43,6 +47,13 @@ function showLogin(why: string | null): void {
   render(<Login why={why} />, place());
 }
 
+/** The page for whoever was shown a terminal, whether they may do more or not. */
+function showWatch(secret: string): void {
+  desk?.end();
+  desk = null;
+  render(<Watch key={secret} secret={secret} />, place());
+}
+
 /** Takes the code out of the address before anything else can see it. */
 function takeCode(): string | null {
   if (!location.hash.startsWith(CODE)) return null;
@@ -52,6 +63,7 @@ function takeCode(): string | null {
 }
 
 async function begin(): Promise<void> {
+  if (location.hash.startsWith(WATCH)) return showWatch(location.hash.slice(WATCH.length));
   const code = takeCode();
   if (code !== null) {
     try {
@@ -74,10 +86,11 @@ function showOver(): void {
 
 whenStranger(showOver);
 whenElsewhere(() => {
+  if (location.hash.startsWith(WATCH)) return;
   if (isKnown()) showDesk();
   else showOver();
 });
 window.addEventListener("hashchange", () => {
-  if (location.hash.startsWith(CODE)) void begin();
+  if (location.hash.startsWith(CODE) || location.hash.startsWith(WATCH)) void begin();
 });
 void begin();

@@ -168,6 +168,9 @@ function act(desk: Desk, key: string, letters: string, over: Over, setOver: (ove
     R: () => actOn(desk, "restart"),
     P: () => actOn(desk, desk.frame?.state === "paused" ? "resume" : "pause"),
     D: () => actOn(desk, "destroy"),
+    t: () => {
+      if (desk.chosen !== null) location.hash = frameAt(desk.chosen, "terminal");
+    },
     c: () => void (location.hash = viewAt("new")),
     f: () => void (location.hash = viewAt("search")),
     q: () => setOver(over === "queue" ? null : "queue"),

@@ -11,6 +11,7 @@ import { Events } from "./happened";
 import { Logs } from "./logs";
 import { Tabs } from "./tabs";
 import { Talk } from "./talk";
+import { TerminalTab } from "./terminal";
 import { Usage } from "./usage";
 import { useNow } from "./use";
 
@@ -43,6 +44,8 @@ function Body({ desk, frame, tab }: { desk: Desk; frame: Frame; tab: Tab }) {
       return <Events desk={desk} frame={frame.name} />;
     case "usage":
       return <Usage desk={desk} frame={frame} />;
+    case "terminal":
+      return <TerminalTab desk={desk} frame={frame} />;
   }
 }
 
