@@ -154,6 +154,17 @@ async fn a_real_browser_plays_the_page() {
     let ask = permission("per_1", "ses_1", "bash", &["git push"]);
     approvals.asked(&frame, None, &ask).await.expect("taken in");
     approvals.asked(&frame, None, &question("que_1", "ses_1")).await.expect("taken in");
+    world.engine.print(&frame, "\u{1b}[32mlistening\u{1b}[0m <b>\u{202e}");
+    let morning = json!({"name": "morning", "expression": "0 9 * * mon-fri",
+        "does": {"kind": "prompt", "text": "what is new?", "frame": "blog"}});
+    for (path, wish) in [
+        ("/v1/schedules", morning),
+        ("/v1/tokens", json!({"name": "phone", "scopes": ["read"]})),
+        ("/v1/budgets", json!({"scope": "home", "period": "day", "limit_microusd": 5_000_000})),
+    ] {
+        let answer = world.post(path, Some(wish)).await;
+        assert!(matches!(answer.status, 200 | 201), "{path}: {}", answer.text);
+    }
 
     let shots = match std::env::var_os("MIMIR_TEST_WEB_SHOTS") {
         Some(folder) => PathBuf::from(folder),
@@ -163,6 +174,9 @@ async fn a_real_browser_plays_the_page() {
     let mut run = Command::new("node");
     run.arg(script).env("MIMIR_WEB_BROWSER", program).env("MIMIR_WEB_PORT", world.tcp.port().to_string());
     run.env("MIMIR_WEB_WAY", way.to_string()).env("MIMIR_WEB_CODE", browser::code(&world).await);
+    let every = ["read", "send", "approve", "frames", "admin"];
+    run.env("MIMIR_WEB_CODE_ALL", browser::code_for(&world, &every).await);
+    run.env("MIMIR_WEB_FOLDER", world.project("made"));
     run.env("MIMIR_WEB_SHOTS", &shots).stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(AT_MOST, run.output()).await;
     let output = ended.unwrap_or_else(|_| panic!("it is not done after {AT_MOST:?}")).expect("node runs");

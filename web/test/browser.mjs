@@ -3,12 +3,16 @@
 //   MIMIR_WEB_PORT     where the gateway listens
 //   MIMIR_WEB_WAY      a port on which this script passes on to it, and breaks off when it likes
 //   MIMIR_WEB_CODE     the code of a link
+//   MIMIR_WEB_CODE_ALL the code of one whose session may do more
+//   MIMIR_WEB_FOLDER   a folder for a frame
 //   MIMIR_WEB_SHOTS    a folder for pictures of the page
 import assert from "node:assert/strict";
 import { createServer as createHttp, request } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { addApp } from "./app.mjs";
+import { addBoss, addViews } from "./views.mjs";
 
 const wanted = (name) => {
   const value = process.env[`MIMIR_WEB_${name}`];
@@ -161,6 +165,30 @@ step("a link opens once", async () => {
   await other.close();
 });
 
+/** What steps in other files use. */
+const play = {
+  step,
+  until,
+  watch,
+  wanted,
+  home,
+  contrast,
+  PATIENCE_MS,
+  browser: () => browser,
+  /** Takes the gateway away, does something, and waits until the page has it back. */
+  async away(act) {
+    isCutting = true;
+    cutWay.cut();
+    await shows("The gateway is away");
+    await act();
+    cutWay.mend();
+    await until("it is back", async () => (await page.getByText("The gateway is away").count()) === 0);
+    isCutting = false;
+  },
+};
+
+addBoss(play);
+
 step("a message is sent, and its answer is text with structure and nothing more", async () => {
   await page.getByRole("link", { name: /far/ }).click();
   await page.locator("#message").fill("hi");
@@ -284,15 +312,11 @@ step("it is dark where the machine is, and readable in both", async () => {
   for (const look of looks) assert.ok(look.least >= 4.5, JSON.stringify(look));
 });
 
-step("that the gateway went away is said, and that it is back", async () => {
-  isCutting = true;
-  cutWay.cut();
-  await shows("The gateway is away");
-  await shot("away");
-  cutWay.mend();
-  await until("it is back", async () => (await page.getByText("The gateway is away").count()) === 0);
-  isCutting = false;
-});
+addViews(play);
+
+step("that the gateway went away is said, and that it is back", () => play.away(() => shot("away")));
+
+addApp(play);
 
 step("what a frame serves gets the cookie and nothing for it", async () => {
   const { server, heard, port: theirs } = await stranger();
@@ -383,7 +407,8 @@ function contrast() {
 await cutWay.begin();
 browser = await chromium.launch({ executablePath: wanted("BROWSER"), args: ["--no-sandbox"] });
 try {
-  context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
+  // What goes through a service worker cannot be held up here; app.mjs plays with one.
+  context = await browser.newContext({ viewport: { width: 1400, height: 900 }, serviceWorkers: "block" });
   page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   watch(page);

@@ -36,6 +36,13 @@ pub async fn code(world: &World) -> String {
     code_of(&made.json())
 }
 
+/// The same for a session that may do that.
+pub async fn code_for(world: &World, scopes: &[&str]) -> String {
+    let made = world.post("/v1/web/codes", Some(json!({ "scopes": scopes }))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    code_of(&made.json())
+}
+
 fn code_of(made: &Value) -> String {
     let link = made["link"].as_str().expect("a link");
     link.strip_prefix("http://127.0.0.1:8080/#code=").expect("this machine's").to_owned()

@@ -64,7 +64,7 @@ export function Logs({ desk, frame }: { desk: Desk; frame: Frame }) {
         {!isRead && <p class="faint">The log is being read…</p>}
         {isRead && shown.length === 0 && <p class="faint">No lines.</p>}
         {shown.map((one, at) => (
-          <p key={at} class={one.source === "frame" ? "line life" : "line"}>
+          <p key={at} class={one.source === "gateway" ? "line life" : "line"}>
             <time class="faint">{clock(one.at)}</time> <span class="faint">{line(one.source)}</span> {line(plain(one.text))}
           </p>
         ))}

@@ -10,6 +10,8 @@ import { useRead } from "./read";
 import { isOfRuns, stateWords } from "./runs";
 
 const OVER = ["succeeded", "failed", "cancelled", "superseded"];
+/** What can be tried again. */
+const FAILED = ["failed", "cancelled"];
 
 export function RunShown({ desk, id }: { desk: Desk; id: string }) {
   const { value: run, error, again } = useRead<RunDetails>(desk, `/v1/runs/${encodeURIComponent(id)}`, isOfRuns);
@@ -118,7 +120,7 @@ function Decide({ desk, run, again }: { desk: Desk; run: RunDetails; again: () =
           Cancel
         </button>
       )}
-      {isOver && desk.may("frames") && (
+      {FAILED.includes(run.state) && desk.may("frames") && (
         <button type="button" onClick={() => say("retry", "another attempt was asked for", undefined)}>
           Retry
         </button>

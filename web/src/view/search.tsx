@@ -18,7 +18,7 @@ export function Search({ desk }: { desk: Desk }) {
   const [asked, setAsked] = useState(last);
   const field = useFocus<HTMLInputElement>();
   const path = asked === "" ? null : `/v1/search?limit=${MOST}&q=${encodeURIComponent(asked)}`;
-  const { value: hits, error } = useRead<Hit[]>(desk, path);
+  const { value: hits, error, again } = useRead<Hit[]>(desk, path);
   return (
     <>
       <form
@@ -28,6 +28,7 @@ export function Search({ desk }: { desk: Desk }) {
           event.preventDefault();
           last = words.trim();
           setAsked(last);
+          again();
         }}
       >
         <label class="grow">
