@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mimir::model::ids::FrameId;
@@ -14,9 +15,12 @@ use crate::agent::scripted::{PASSWORD, Play, ScriptedAgent};
 use crate::api::world::{World, whole};
 use crate::approvals::prompter::{permission, question};
 use crate::podman::support::skip;
+use crate::web_terminal::world::{Seen, terminal};
 
-/// Of everything that a browser loads, before it is compressed.
+/// Of everything that a browser may load, compressed.
 const LARGEST: usize = 400 * 1024;
+/// Of what it loads before anybody opens a terminal, compressed.
+const FIRST: usize = 150 * 1024;
 /// A browser that takes longer hangs. It takes a tenth of it on a machine that does nothing else.
 const AT_MOST: Duration = Duration::from_secs(240);
 
@@ -76,7 +80,6 @@ async fn the_page_comes_with_all_its_guards_and_its_files_are_kept_for_ever() {
     assert!(page.text.contains(&named(manifest)), "{manifest} is not in the page");
     let icons = whole(world.open_tcp("GET", &format!("/assets/{manifest}"), None, "").await).await;
     assert_eq!(icons.media, "application/manifest+json");
-    let mut size = page.text.len();
     for name in names {
         let is_named = page.text.contains(&named(&name)) || icons.text.contains(&named(&name));
         assert!(is_named, "{name} is neither in the page nor in its manifest");
@@ -84,14 +87,34 @@ async fn the_page_comes_with_all_its_guards_and_its_files_are_kept_for_ever() {
         assert_eq!(file.status().as_u16(), 200, "{name}");
         assert_eq!(file.headers()["cache-control"], "public, max-age=31536000, immutable", "{name}");
         assert!(file.headers().contains_key("content-security-policy"), "{name}");
-        size += whole(file).await.text.len();
+        let kept = std::fs::metadata(kept().join("assets").join(&name)).expect("a file").len();
+        assert_eq!(file.headers()["content-length"], kept.to_string(), "{name}");
     }
-    assert!(size <= LARGEST, "{size} bytes");
 
     let foreign = vec![("host", world.tcp.to_string()), ("sec-fetch-site", "cross-site".to_owned())];
     assert_eq!(world.ask_tcp("/", foreign).await.code(), "request.foreign_origin", "nobody links into it");
     let rebound = vec![("host", "evil.example".to_owned())];
     assert_eq!(world.ask_tcp("/", rebound).await.code(), "request.wrong_host");
+}
+
+/// How large a file is to gzip.
+fn compressed(name: &str) -> usize {
+    let mut gzip = std::process::Command::new("gzip");
+    let done = gzip.args(["-9", "-n", "-c"]).arg(kept().join("assets").join(name)).output().expect("gzip");
+    assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+    done.stdout.len()
+}
+
+#[test]
+fn the_page_is_small_and_smaller_before_anybody_opens_a_terminal() {
+    let sizes: BTreeMap<String, usize> =
+        files(&kept().join("assets")).into_keys().map(|name| (name.clone(), compressed(&name))).collect();
+    let all: usize = sizes.values().sum();
+    assert!(all <= LARGEST, "{all} bytes: {sizes:#?}");
+    let of_terminal: usize =
+        sizes.iter().filter(|(name, _)| name.starts_with("terminal-")).map(|(_, size)| size).sum();
+    assert!(of_terminal > 0, "the terminal is a file of its own: {sizes:#?}");
+    assert!(all - of_terminal <= FIRST, "{} bytes: {sizes:#?}", all - of_terminal);
 }
 
 #[test]
@@ -146,6 +169,9 @@ async fn a_real_browser_plays_the_page() {
     let far = world.post("/v1/frames/far/connect", Some(json!({"url": url, "password": PASSWORD}))).await;
     assert_eq!(far.status, 201, "{}", far.text);
     world.until_state("far", "running").await;
+    let seen: Arc<Seen> = Arc::default();
+    let of_engine = seen.clone();
+    world.engine.on_stream(move |_, command| terminal(&of_engine, command));
     let made = world.frame("blog").await;
     let started = world.post("/v1/frames/blog/start?wait=8", None).await;
     assert_eq!(started.status, 200, "{}", started.text);
@@ -177,12 +203,21 @@ async fn a_real_browser_plays_the_page() {
     let every = ["read", "send", "approve", "frames", "admin"];
     run.env("MIMIR_WEB_CODE_ALL", browser::code_for(&world, &every).await);
     run.env("MIMIR_WEB_FOLDER", world.project("made"));
+    run.env("MIMIR_WEB_CODE_TERMINAL", browser::code_for(&world, &["read", "terminal"]).await);
     run.env("MIMIR_WEB_SHOTS", &shots).stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(AT_MOST, run.output()).await;
     let output = ended.unwrap_or_else(|_| panic!("it is not done after {AT_MOST:?}")).expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}pictures of the page are in {}", shots.display());
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+
+    // The browser could not look there itself.
+    let typed = seen.typed.lock().clone();
+    for text in ["hello-browser", "pasted-text", "back-again", "\u{1b}", "\t", "\u{1b}[A", "\u{3}", "\u{5}"] {
+        assert!(typed.contains(text), "{text:?} was not typed: {typed:?}");
+    }
+    assert!(!typed.contains("forbidden"), "{typed:?}");
+    assert!(!seen.sizes.lock().is_empty(), "the terminal has the size of the window");
 
     let all = world.get("/v1/approvals?all=true").await.json();
     let decisions: Vec<_> = all.as_array().expect("a list").iter().map(|one| &one["decision"]).collect();

@@ -7,4 +7,4 @@ mod doors;
 #[cfg(feature = "test-support")]
 mod flow;
 #[cfg(feature = "test-support")]
-mod world;
+pub mod world;

@@ -4,6 +4,7 @@
 //   MIMIR_WEB_WAY      a port on which this script passes on to it, and breaks off when it likes
 //   MIMIR_WEB_CODE     the code of a link
 //   MIMIR_WEB_CODE_ALL the code of one whose session may do more
+//   MIMIR_WEB_CODE_TERMINAL  the code of one whose session may use terminals
 //   MIMIR_WEB_FOLDER   a folder for a frame
 //   MIMIR_WEB_SHOTS    a folder for pictures of the page
 import assert from "node:assert/strict";
@@ -12,6 +13,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { addApp } from "./app.mjs";
+import { addTerminal } from "./terminal.mjs";
 import { addBoss, addViews } from "./views.mjs";
 
 const wanted = (name) => {
@@ -188,6 +190,8 @@ const play = {
 };
 
 addBoss(play);
+
+addTerminal(play);
 
 step("a message is sent, and its answer is text with structure and nothing more", async () => {
   await page.getByRole("link", { name: /far/ }).click();

@@ -99,7 +99,7 @@ impl Terminals {
 
 /// What is typed comes back. A line may also say something: `yes` prints for ever, `print N` so many bytes, `deaf` reads no
 /// more, `hostile` asks for the clipboard, `exit` ends.
-fn terminal(seen: &Arc<Seen>, command: &ExecSpec) -> Option<ExecStream> {
+pub fn terminal(seen: &Arc<Seen>, command: &ExecSpec) -> Option<ExecStream> {
     command.argv.iter().find(|word| *word == "new-session")?;
     let (columns, rows) = command.tty.expect("a terminal");
     *seen.started.lock() = command.argv.clone();
