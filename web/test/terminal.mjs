@@ -21,6 +21,8 @@ export function addTerminal(play) {
   const { step, until, home, wanted, watch, PATIENCE_MS } = play;
   const rows = async (page) => (await page.locator(".xterm-rows").innerText()).replaceAll("\u00a0", " ");
   const shows = (page, words) => until(`${words} on the screen`, async () => words.test(await rows(page).catch(() => "")));
+  const isOpen = (page) =>
+    until("it is open", async () => (await page.locator(".terminal [role=status]").first().innerText()).trim() === "");
   const press = (page, name) => page.getByRole("toolbar", { name: "keys" }).getByRole("button", { name, exact: true }).click();
   let context, page;
   const shot = (name) => page.screenshot({ path: join(wanted("SHOTS"), `${name}.png`) });
@@ -76,7 +78,7 @@ export function addTerminal(play) {
     await play.away(async () => {
       await page.getByText("The terminal is away").waitFor();
     });
-    await until("it is back", async () => (await page.getByText("The terminal is away").count()) === 0);
+    await isOpen(page);
     await shows(page, /size \d+x\d+/);
     await page.locator(".screen").click();
     await page.keyboard.type("back-again");
@@ -108,7 +110,7 @@ export function addTerminal(play) {
     watch(drawn);
     await drawn.goto(`${home}/#/blog/terminal`);
     await drawn.locator(".xterm-screen").waitFor();
-    await until("it is open", async () => (await drawn.locator(".terminal [role=status]").innerText()).trim() === "");
+    await isOpen(drawn);
     await drawn.screenshot({ path: join(wanted("SHOTS"), "terminal-drawn.png") });
     await usual.close();
     await context.close();

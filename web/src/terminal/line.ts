@@ -31,7 +31,8 @@ const SLEEP_MS = 20_000;
 const LOOK_MS = 5_000;
 /** A connection that says nothing for so long while it is made is none. */
 const OPEN_WITHIN_MS = 15_000;
-const LOST = ["gateway.stopping", "request.too_many"];
+/** What is over with this connection, and not with the next one. */
+const LOST = ["gateway.stopping"];
 
 export class Line {
   state: LineState = "connecting";
@@ -164,8 +165,10 @@ export class Line {
         const { code } = said.problem;
         const words = wordsOf(new Refused(said.problem));
         clearTimeout(this.#opening);
-        if (LOST.includes(code)) return this.#lost(words);
         if (code === "terminal.read_only") return;
+        // A ticket that came too late is another one the next time; a shared link is not.
+        const isLate = code === "terminal.ticket" && !this.wish.readOnly;
+        if (LOST.includes(code) || isLate) return this.#lost(words);
         this.#become(code === "terminal.over" || code === "terminal.ticket" ? "over" : "closed", words);
       }
     }

@@ -1,5 +1,6 @@
 /** A frame's terminal. What draws it (xterm.js) is fetched when one is opened. */
 import "@xterm/xterm/css/xterm.css";
+import type { ComponentChildren } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import { post, wordsOf } from "../gateway";
@@ -66,7 +67,7 @@ interface Shown {
   ticket: () => Promise<string>;
   window: string | null;
   readOnly: boolean;
-  children?: preact.ComponentChildren;
+  children?: ComponentChildren;
 }
 
 export function TerminalShown(wish: Shown) {
