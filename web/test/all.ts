@@ -9,3 +9,4 @@ import "./lines.test";
 import "./meter.test";
 import "./wish.test";
 import "./shell.test";
+import "./tokens.test";
