@@ -9,9 +9,10 @@ import { line } from "../visible";
 import { bytes, dayAndClock, many, money } from "../words";
 import { Line } from "./chart";
 
-/** So often it is asked what a frame uses. Twice that without a look is a gap. */
+/** So often it is asked what a frame uses. */
 const EVERY_MS = 5000;
-const GAP_MS = 30_000;
+/** So long without a look is a gap. */
+const GAP_MS = 90_000;
 /** So many answers stand in the table. */
 const ANSWERS = 50;
 
