@@ -10,3 +10,4 @@ import "./meter.test";
 import "./wish.test";
 import "./shell.test";
 import "./tokens.test";
+import "./budget.test";
