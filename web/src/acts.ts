@@ -5,6 +5,11 @@ import type { Frame } from "./types";
 
 export type Verb = "start" | "stop" | "restart" | "pause" | "resume" | "destroy";
 
+/** As a button says it. */
+export function nameOf(verb: Verb): string {
+  return verb.charAt(0).toUpperCase() + verb.slice(1);
+}
+
 /** What takes something away is asked about first, with these words. */
 const ASKED: Partial<Record<Verb, string>> = {
   stop: "Whatever runs in it ends; its files and conversations stay.",
@@ -44,9 +49,9 @@ export function act(desk: Desk, verb: Verb): void {
   const detail = ASKED[verb];
   if (detail === undefined) return void ask(desk, frame, verb);
   desk.ask({
-    text: `${verb[0]?.toUpperCase() ?? ""}${verb.slice(1)} ${frame.name}?`,
+    text: `${nameOf(verb)} ${frame.name}?`,
     detail,
-    verb: verb[0]?.toUpperCase() + verb.slice(1),
+    verb: nameOf(verb),
     isBad: true,
     ...(verb === "destroy" ? { typed: frame.name } : {}),
     act: () => void ask(desk, frame, verb),

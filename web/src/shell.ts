@@ -6,13 +6,13 @@
 /** Under this name, among what the browser keeps for this origin. */
 export const SHELL = "mimir-shell";
 
-/** What is done about a request: `page` asks the gateway first, `file` looks into what is kept, `pass` is the browser's. */
+/** What is done about a request: `page` waits for the gateway first, `file` looks into what is kept, `pass` is the browser's. */
 export type How = "page" | "file" | "pass";
 
-export function how(method: string, url: string, origin: string): How {
+export function how(method: string, url: string, mode: string, origin: string): How {
   const asked = new URL(url);
   if (method !== "GET" || asked.origin !== origin || asked.search !== "") return "pass";
-  if (asked.pathname === "/") return "page";
+  if (asked.pathname === "/") return mode === "navigate" ? "page" : "pass";
   return /^\/assets\/[\w.-]+$/.test(asked.pathname) ? "file" : "pass";
 }
 

@@ -5,19 +5,30 @@ import { SHELL, how, isKept, named } from "./shell";
 interface Surroundings {
   location: { origin: string };
   clients: { claim(): Promise<void> };
+  registration: { navigationPreload?: { enable(): Promise<void> } };
   skipWaiting(): Promise<void>;
   addEventListener(kind: "install" | "activate", act: (event: { waitUntil(done: Promise<unknown>): void }) => void): void;
-  addEventListener(kind: "fetch", act: (event: { request: Request; respondWith(answer: Promise<Response>): void }) => void): void;
+  addEventListener(kind: "fetch", act: (event: Asked) => void): void;
+}
+interface Asked {
+  request: Request;
+  preloadResponse: Promise<Response | undefined>;
+  respondWith(answer: Promise<Response>): void;
 }
 const here = self as unknown as Surroundings;
 
 /** Under this the page is kept, whatever stands behind its `#`. */
 const PAGE = "/";
 
-async function page(): Promise<Response> {
+/**
+ * The gateway's answer, or what is kept when there is none. The browser asks by itself, and says who sent it here; asked
+ * by us that would be this page, and the gateway could not refuse a link from elsewhere.
+ */
+async function page(preload: Promise<Response | undefined>): Promise<Response> {
   const kept = await caches.open(SHELL);
   try {
-    const answer = await fetch(PAGE, { cache: "no-store" });
+    const answer = await preload;
+    if (answer === undefined) throw new TypeError("nobody asked");
     if (isKept(answer)) await keep(kept, answer.clone());
     return answer;
   } catch (error) {
@@ -28,13 +39,14 @@ async function page(): Promise<Response> {
 }
 
 /** Keeps a page, and of the files only those that it names. */
-async function keep(kept: Cache, answer: Response): Promise<void> {
+async function keep(kept: Cache, answer: Response): Promise<string[]> {
   const files = named(await answer.clone().text());
   await kept.put(PAGE, answer);
   for (const { url } of await kept.keys()) {
     const { pathname } = new URL(url);
     if (pathname !== PAGE && !files.includes(pathname)) await kept.delete(url);
   }
+  return files;
 }
 
 /** A file's name changes with what is in it, so one that is kept is the right one. */
@@ -48,19 +60,26 @@ async function file(request: Request): Promise<Response> {
   return answer;
 }
 
-/** Keeps all that a page needs before it is needed. */
+/** Keeps all that the page needs before it is needed. */
 async function fill(): Promise<void> {
-  const answer = await page();
-  const files = named(await answer.clone().text());
+  const answer = await fetch(PAGE, { cache: "no-store" });
+  if (!isKept(answer)) throw new TypeError("this is not the page");
+  const files = await keep(await caches.open(SHELL), answer);
   await Promise.all(files.map((name) => file(new Request(name))));
   await here.skipWaiting();
 }
 
+async function begin(): Promise<void> {
+  await here.registration.navigationPreload?.enable();
+  await here.clients.claim();
+}
+
 here.addEventListener("install", (event) => event.waitUntil(fill()));
-here.addEventListener("activate", (event) => event.waitUntil(here.clients.claim()));
+here.addEventListener("activate", (event) => event.waitUntil(begin()));
 here.addEventListener("fetch", (event) => {
-  const act = how(event.request.method, event.request.url, here.location.origin);
-  // What is not ours to keep goes past us, streams and answers alike.
-  if (act === "page") event.respondWith(page());
+  const { method, url, mode } = event.request;
+  const act = how(method, url, mode, here.location.origin);
+  // What is not ours to keep goes past us, streams and answers alike; so does the page where the browser cannot ask by itself.
+  if (act === "page" && here.registration.navigationPreload !== undefined) event.respondWith(page(event.preloadResponse));
   if (act === "file") event.respondWith(file(event.request));
 });

@@ -10,3 +10,5 @@ import "./meter.test";
 import "./wish.test";
 import "./shell.test";
 import "./terminal.test";
+import "./tokens.test";
+import "./budget.test";

@@ -1,5 +1,6 @@
 // The page as an app: what is needed to install it, and that it opens while the gateway is away.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 
 /** Reads what an app is made of. Runs in the page. */
 async function app() {
@@ -33,6 +34,15 @@ function makers() {
   });
 }
 
+/** A page of another site with a link to ours. */
+function elsewhere(home) {
+  const server = createServer((_, answer) => {
+    answer.setHeader("content-type", "text/html");
+    answer.end(`<!doctype html><title>elsewhere</title><a href="${home}/">there</a>`);
+  });
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({ server, url: `http://localhost:${server.address().port}/` })));
+}
+
 export function addApp(play) {
   const { step, until, home, PATIENCE_MS } = play;
 
@@ -54,6 +64,15 @@ export function addApp(play) {
     assert.equal(await page.evaluate(async () => (await fetch("/v1/frames")).status), 401);
     const strange = (await page.evaluate(kept)).filter((path) => path !== "/" && !path.startsWith("/assets/"));
     assert.deepEqual(strange, []);
+
+    // The gateway still sees who sends somebody here, and refuses it.
+    const { server, url } = await elsewhere(home);
+    await page.goto(url);
+    const [refused] = await Promise.all([page.waitForResponse((answer) => answer.url() === `${home}/`), page.getByText("there").click()]);
+    assert.equal(refused.status(), 403);
+    server.close();
+    await page.goto(home);
+    await page.getByText("mimir web").first().waitFor();
 
     await play.away(async () => {
       await page.reload();

@@ -6,14 +6,15 @@ import { how, isKept, named } from "../src/shell";
 const HOME = "http://127.0.0.1:8080";
 
 test("only the page and its files are kept; what the gateway says goes past", () => {
-  assert.equal(how("GET", `${HOME}/`, HOME), "page");
-  assert.equal(how("GET", `${HOME}/#code=00`, HOME), "page");
-  assert.equal(how("GET", `${HOME}/assets/page-0a.js`, HOME), "file");
+  assert.equal(how("GET", `${HOME}/`, "navigate", HOME), "page");
+  assert.equal(how("GET", `${HOME}/#code=00`, "navigate", HOME), "page");
+  assert.equal(how("GET", `${HOME}/assets/page-0a.js`, "cors", HOME), "file");
   for (const path of ["/v1/frames", "/v1/events", "/v1/web/sessions", "/health", "/?x=1", "/assets/", "/assets/../v1/frames", "/assets/a/b.js", "/assets/page.js?v=1"]) {
-    assert.equal(how("GET", HOME + path, HOME), "pass", path);
+    assert.equal(how("GET", HOME + path, "navigate", HOME), "pass", path);
   }
-  assert.equal(how("POST", `${HOME}/`, HOME), "pass");
-  assert.equal(how("GET", "http://127.0.0.1:33001/", HOME), "pass", "another origin");
+  assert.equal(how("GET", `${HOME}/`, "cors", HOME), "pass", "only where somebody goes there");
+  assert.equal(how("POST", `${HOME}/`, "navigate", HOME), "pass");
+  assert.equal(how("GET", "http://127.0.0.1:33001/", "navigate", HOME), "pass", "another origin");
 });
 
 test("an answer is kept when it is whole, ours, and has the policy of the page", () => {

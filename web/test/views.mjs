@@ -103,6 +103,17 @@ export function addViews(play) {
     await link("Spending").click();
     await boss.getByRole("img", { name: /^spent:/ }).waitFor();
     await boss.locator("progress").first().waitFor();
+    await boss.getByLabel("US dollars").fill("much");
+    await boss.getByRole("button", { name: "Set", exact: true }).click();
+    await boss.getByRole("alert").waitFor();
+    await boss.getByLabel("whose").selectOption("frame");
+    await boss.getByLabel("frame", { exact: true }).selectOption("blog");
+    await boss.getByLabel("US dollars").fill("1.50");
+    await boss.getByRole("button", { name: "Set", exact: true }).click();
+    await seen("frame blog a day");
+    await boss.getByRole("button", { name: "Remove the budget: frame blog a day" }).click();
+    await say("Remove");
+    await until("it is gone", async () => (await boss.getByText("frame blog a day").count()) === 0);
     await shot("spending");
   });
 

@@ -1,5 +1,5 @@
 /** What can be done to the chosen frame. The usual thing is a button, the rest is folded. */
-import { type Verb, act, possible } from "../acts";
+import { type Verb, act, nameOf, possible } from "../acts";
 import type { Desk } from "../desk";
 import type { Frame } from "../types";
 
@@ -32,8 +32,7 @@ export function Actions({ desk, frame }: { desk: Desk; frame: Frame }) {
 function Action({ desk, verb }: { desk: Desk; verb: Verb }) {
   return (
     <button type="button" class={verb === "destroy" ? "bad" : undefined} onClick={() => act(desk, verb)}>
-      {verb[0]?.toUpperCase()}
-      {verb.slice(1)} <kbd>{KEYS[verb]}</kbd>
+      {nameOf(verb)} <kbd>{KEYS[verb]}</kbd>
     </button>
   );
 }

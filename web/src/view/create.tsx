@@ -18,19 +18,22 @@ const NETWORKS: [Form["network"], string][] = [
 ];
 
 export function Create({ desk }: { desk: Desk }) {
+  if (desk.whoami === null) return null;
+  if (desk.may("frames")) return <FrameForm desk={desk} />;
+  return (
+    <p class="faint">
+      This session may not make frames (it lacks the scope `frames`). On the gateway's machine: <code>mimir web --scope read,send,approve,frames</code>, or{" "}
+      <code>mimir frame create NAME</code>
+    </p>
+  );
+}
+
+function FrameForm({ desk }: { desk: Desk }) {
   const [form, setForm] = useState<Form>(EMPTY);
   const [wrong, setWrong] = useState<Wrong | null>(null);
   const [isSent, setSent] = useState(false);
   const { value: projects } = useRead<Project[]>(desk, "/v1/projects");
   const name = useFocus<HTMLInputElement>();
-  if (!desk.may("frames")) {
-    return (
-      <p class="faint">
-        This session may not make frames (it lacks the scope `frames`). On the gateway's machine: <code>mimir web --scope read,send,approve,frames</code>, or{" "}
-        <code>mimir frame create NAME</code>
-      </p>
-    );
-  }
   const set = (change: Partial<Form>) => setForm((before) => ({ ...before, ...change }));
   const text = (field: "name" | "workspace" | "cpus" | "memory" | "hours", placeholder: string) => ({
     id: `new-${field}`,

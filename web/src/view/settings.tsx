@@ -2,16 +2,12 @@
 import { useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import { remove } from "../gateway";
+import { isOpen } from "../tokens";
 import type { Token } from "../types";
 import { line } from "../visible";
 import { age, dayAndClock, left } from "../words";
 import { useRead } from "./read";
 import { useNow } from "./use";
-
-/** What opens something now. */
-export function isOpen(token: Token, now: number): boolean {
-  return (token.revoked_at ?? null) === null && (token.expires_at ?? Infinity) > now;
-}
 
 export function Settings({ desk }: { desk: Desk }) {
   const who = desk.whoami;
@@ -28,7 +24,7 @@ export function Settings({ desk }: { desk: Desk }) {
         More, or less, on the gateway's machine: <code>mimir web --scope read,send,approve,frames</code>
       </p>
       <h3>Tokens and sessions</h3>
-      {desk.may("admin") ? (
+      {who === null ? null : desk.may("admin") ? (
         <Tokens desk={desk} />
       ) : (
         <p class="faint">

@@ -6,6 +6,7 @@ import { byDay } from "../plot";
 import type { Event, Spending as Spent } from "../types";
 import { line } from "../visible";
 import { many, money } from "../words";
+import { Budgets } from "./budget";
 import { Bars } from "./chart";
 import { useRead } from "./read";
 import { useNow } from "./use";
@@ -41,7 +42,7 @@ export function Spending({ desk }: { desk: Desk }) {
           <>
             <Bars name="spent" bars={bars} words={money} />
             <h3>Budgets</h3>
-            <Budgets budgets={spent.budgets} />
+            <Budgets desk={desk} budgets={spent.budgets} projects={spent.by_project.map((share) => share.name)} again={again} />
             <Shares of="frame" shares={spent.by_frame} />
             <Shares of="project" shares={spent.by_project} />
             <Shares of="model" shares={spent.by_model} />
@@ -49,31 +50,6 @@ export function Spending({ desk }: { desk: Desk }) {
         )}
       </div>
     </>
-  );
-}
-
-function Budgets({ budgets }: { budgets: Spent["budgets"] }) {
-  if (budgets.length === 0) {
-    return (
-      <p class="faint">
-        None is set. <code>mimir budget set</code> sets one.
-      </p>
-    );
-  }
-  return (
-    <ul class="plain-list">
-      {budgets.map((budget) => {
-        const name = [budget.scope, budget.subject ?? "", budget.period === "total" ? "in all" : `a ${budget.period}`].filter((part) => part !== "").join(" ");
-        const words = `${money(budget.spent_microusd)} of ${money(budget.limit_microusd)}, ${budget.percent} %`;
-        return (
-          <li key={name} class="card">
-            <b>{line(name)}</b> <span class={budget.percent >= 100 ? "bad" : budget.percent >= 80 ? "warn" : "faint"}>{words}</span>
-            <progress max={100} value={Math.min(100, budget.percent)} aria-label={`${line(name)}: ${words}`} />
-            {budget.reserved_microusd > 0 && <span class="faint">{money(budget.reserved_microusd)} are set aside for calls that go on</span>}
-          </li>
-        );
-      })}
-    </ul>
   );
 }
 

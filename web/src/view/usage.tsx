@@ -9,9 +9,10 @@ import { line } from "../visible";
 import { bytes, dayAndClock, many, money } from "../words";
 import { Line } from "./chart";
 
-/** So often it is asked what a frame uses. Twice that without a look is a gap. */
+/** So often it is asked what a frame uses. */
 const EVERY_MS = 5000;
-const GAP_MS = 30_000;
+/** So long without a look is a gap. */
+const GAP_MS = 90_000;
 /** So many answers stand in the table. */
 const ANSWERS = 50;
 
@@ -96,32 +97,39 @@ function Cost({ desk }: { desk: Desk }) {
 /** Asks while somebody looks, and nobody else; says why there is nothing to ask. */
 function useMeter(desk: Desk, frame: Frame): string | null {
   const [why, setWhy] = useState<string | null>(null);
+  const [, draw] = useState(0);
   const runs = frame.engine !== "external" && (frame.state === "running" || frame.state === "starting");
   useEffect(() => {
     if (!runs) return setWhy(frame.engine === "external" ? "It runs elsewhere." : `It is ${frame.state}.`);
     setWhy(null);
-    let isAsked = false;
     let isLeft = false;
-    const ask = async () => {
-      if (isAsked || document.visibilityState !== "visible") return;
-      isAsked = true;
-      try {
-        const stats = await get<FrameStats>(`/v1/frames/${encodeURIComponent(frame.name)}/stats`);
-        desk.meterOf(frame.name).add(stats, Date.now());
-        if (!isLeft) setWhy("");
-      } catch (error) {
-        if (!isLeft) setWhy(wordsOf(error));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = async () => {
+      const begun = performance.now();
+      if (document.visibilityState === "visible") {
+        const said = await measured(desk, frame.name);
+        if (isLeft) return;
+        setWhy(said);
+        draw((count) => count + 1);
       }
-      isAsked = false;
-      if (!isLeft) draw((count) => count + 1);
+      // A home folder with very many files takes long to be measured: then it is asked for less often.
+      timer = setTimeout(() => void look(), Math.max(EVERY_MS, (performance.now() - begun) * 10));
     };
-    void ask();
-    const timer = setInterval(() => void ask(), EVERY_MS);
+    void look();
     return () => {
       isLeft = true;
-      clearInterval(timer);
+      clearTimeout(timer);
     };
   }, [desk, frame.name, frame.state, runs]);
-  const [, draw] = useState(0);
-  return why === "" ? null : why;
+  return why;
+}
+
+/** Asks once; gives why it could not. */
+async function measured(desk: Desk, frame: string): Promise<string | null> {
+  try {
+    desk.meterOf(frame).add(await get<FrameStats>(`/v1/frames/${encodeURIComponent(frame)}/stats`), Date.now());
+    return null;
+  } catch (error) {
+    return wordsOf(error);
+  }
 }
