@@ -78,6 +78,7 @@ export class Screen {
     this.#resizes = new ResizeObserver(() => this.#fit.fit());
     this.#resizes.observe(wish.place);
     this.#dark.addEventListener("change", this.#recolour);
+    this.#hearFingers();
   }
 
   get size(): { columns: number; rows: number } {
@@ -127,6 +128,29 @@ export class Screen {
     } catch {
       // Drawn by the document itself, then; slower, and the same.
     }
+  }
+
+  /** A finger that goes up and down turns the wheel: what scrolled by is tmux's, and tmux hears wheels. */
+  #hearFingers(): void {
+    const { place } = this.wish;
+    const height = () => Math.max(1, place.clientHeight / this.#terminal.rows);
+    let last: number | null = null;
+    const begin = ({ touches }: TouchEvent) => {
+      last = touches.length === 1 ? (touches[0]?.clientY ?? null) : null;
+    };
+    const move = ({ touches }: TouchEvent) => {
+      const touch = touches[0];
+      if (last === null || touch === undefined) return;
+      const lines = Math.trunc((last - touch.clientY) / height());
+      if (lines === 0) return;
+      last -= lines * height();
+      const { clientX, clientY } = touch;
+      const turned = { deltaY: lines, deltaMode: WheelEvent.DOM_DELTA_LINE, clientX, clientY, bubbles: true, cancelable: true };
+      place.querySelector(".xterm-screen")?.dispatchEvent(new WheelEvent("wheel", turned));
+    };
+    // They go with the place that they listen to.
+    place.addEventListener("touchstart", begin, { passive: true });
+    place.addEventListener("touchmove", move, { passive: true });
   }
 
   /** Copying and pasting are the browser's; all other keys are the terminal's. */
