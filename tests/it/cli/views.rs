@@ -212,6 +212,28 @@ fn logs_are_labelled_and_cannot_steer_the_terminal() {
     assert_eq!(json.stdout.lines().count(), 2);
 }
 
+/// U+009B begins a command to a terminal as ESC [ does, and JSON does not escape it.
+#[test]
+fn an_export_shows_what_is_hidden_and_cannot_steer_the_terminal() {
+    let world = World::new();
+    let gateway = world.gateway();
+    let said = "rm \u{202e}x \u{9b}2J\u{7f}";
+    let document = json!({"title": said});
+    for sent in [document.to_string(), format!("# {said}\u{1b}]0;title\u{7}\n")] {
+        gateway.on("GET /v1/sessions/last/export", Answer::Pieces { pieces: vec![sent], cut: false });
+    }
+    let seen = |words: &[&str]| {
+        let ran = world.run(words);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let hidden = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!ran.stdout.contains(hidden), "{words:?}: {:?}", ran.stdout);
+        ran.stdout
+    };
+    let shown = seen(&["sessions", "export", "last", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&shown).expect("JSON"), document, "it means the same");
+    assert_eq!(seen(&["sessions", "export", "last"]), "# rm \\u{202e}x 2J]0;title\n");
+}
+
 #[test]
 fn stats_images_sessions_and_projects_are_tables() {
     let world = World::new();
