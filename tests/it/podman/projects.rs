@@ -171,6 +171,40 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     let _ = world.mimir(&["frame", "destroy", "blog", "--yes"]).ok();
 }
 
+/// A folder of that name below the project, with a file that says which one it is.
+fn marked(world: &World, name: &str) -> String {
+    let folder = world.project.join(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("mark"), name).expect("a file");
+    let all = ["-R", &world.uid().to_string()].map(str::to_owned);
+    let owned = std::process::Command::new("chown").args(all).arg(&world.project).status();
+    assert!(owned.expect("chown").success());
+    folder.display().to_string()
+}
+
+fn odd_names(world: &World) {
+    let secret = marked(world, "secret");
+    for name in [format!("x,src={secret}"), "a,b:ro \"c\"\n$d=\u{202e}é\\".to_owned()] {
+        // The first one is a folder below others, as somebody would lay a trap.
+        let folder = marked(world, &name);
+        let made = world.mimir(&["frame", "create", "odd", "--workspace", &folder]).ok();
+        let seen = inside(world, "odd", "ls /workspace && cat /workspace/mark && echo new >/workspace/new");
+        assert_eq!(seen.ok().stdout, format!("mark\n{name}"), "{made:?}");
+        assert!(Path::new(&folder).join("new").exists(), "it is that folder: {folder:?}");
+        assert!(!Path::new(&secret).join("new").exists(), "nothing is written elsewhere");
+        assert_eq!(world.json(&["frame", "show", "odd"])["workspace"], folder);
+        let shown = world.mimir(&["frame", "show", "odd"]).ok().stdout;
+        assert!(!shown.contains('\u{202e}'), "{shown:?}");
+        let _ = world.mimir(&["frame", "destroy", "odd", "--yes"]).ok();
+    }
+}
+
+/// Field case 04: a folder's name is text to an older interface of the engine, with commas and words of its own.
+#[test]
+fn the_folder_that_is_named_is_mounted_whatever_its_name_is() {
+    on_each_engine("odd folder names", odd_names);
+}
+
 fn folder_changes(world: &World) {
     let _ = host(world, &format!("{REPOSITORY} && cd .. && cp -a main kept"));
     let _ = world.mimir(&["frame", "create", "w", "--workspace", "main"]).ok();

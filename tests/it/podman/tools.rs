@@ -211,6 +211,26 @@ fn a_project_has_an_image_of_its_own() {
     let _ = world.podman(&["rmi", "-f", id]);
 }
 
+/// Field case 19: what the allow-list promises needs tools, and they work without a network too.
+#[test]
+fn the_image_has_the_tools_that_packages_need() {
+    let Some(world) = world("tools of the image") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let tools =
+        "for tool in pip cc g++ make jq unzip patch nano git curl rg; do command -v $tool || exit 9; done";
+    let _ = inside(&world, tools).ok();
+    let venv = "python3 -m venv /tmp/v && /tmp/v/bin/pip --version";
+    assert!(inside(&world, venv).ok().stdout.contains("/tmp/v/"), "the pip of that folder");
+    let make = r"mkdir c && cd c && echo 'int main(void) { return 0; }' >a.c &&
+        printf 'a: a.c\n\tcc -o a a.c\n' >Makefile && make && ./a";
+    let _ = inside(&world, make).ok();
+    let global = r#"mkdir tool && cd tool &&
+        echo '{"name": "tool", "version": "1.0.0", "bin": "tool.js"}' >package.json &&
+        printf '#!/usr/bin/env node\nconsole.log("it runs")\n' >tool.js && chmod +x tool.js &&
+        npm install --global --offline --no-audit --no-fund . >&2 && ~/.local/bin/tool"#;
+    assert_eq!(inside(&world, global).ok().stdout, "it runs\n");
+}
+
 /// A tiny project of each kind that the allow-list promises is fetched, built and tested.
 #[test]
 fn what_the_allow_list_promises_can_be_built() {
