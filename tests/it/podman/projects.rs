@@ -104,11 +104,13 @@ fn git_works_in(world: &World) {
     let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
 }
 
+/// Field cases 01 and 03.
 #[test]
 fn git_works_in_worktrees_and_submodules_and_a_part_of_a_repository_says_that_it_does_not() {
     on_each_engine("git in worktrees", git_works_in);
 }
 
+/// Field cases 06, 13, 27 and 28.
 #[test]
 fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     let Some(mut place) = Scripted::new("what a project brings along", "") else { return };
@@ -236,6 +238,7 @@ fn folder_changes(world: &World) {
     let _ = world.mimir(&["frame", "destroy", "w", "--yes"]).ok();
 }
 
+/// Field case 23.
 #[test]
 fn a_folder_made_anew_or_moved_under_a_running_frame_is_noticed() {
     on_each_engine("folders that change", folder_changes);

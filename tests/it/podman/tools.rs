@@ -33,6 +33,7 @@ fn eventually_previewed(world: &World, status: &str, text: &str) {
     });
 }
 
+/// Field case 16.
 #[test]
 fn every_name_of_loopback_is_the_frame_itself() {
     let Some(world) = world("names of loopback") else { return };
@@ -56,6 +57,7 @@ fn every_name_of_loopback_is_the_frame_itself() {
     }
 }
 
+/// Field cases 15 and 28.
 #[test]
 fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
     let Some(world) = world("preview") else { return };
@@ -96,6 +98,7 @@ fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
     assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
 }
 
+/// Field case 18.
 /// The machine's certificates are the frame's, and a change reaches it with its next start.
 #[test]
 fn a_frame_trusts_what_its_machine_trusts() {
@@ -121,6 +124,7 @@ fn a_frame_trusts_what_its_machine_trusts() {
     assert_eq!(inside(&world, "cat \"$SSL_CERT_FILE\"").ok().stdout, certificate("second"));
 }
 
+/// Field case 10.
 /// opencode waits for whoever holds a command's output, and kills the group of one that takes too long.
 #[test]
 fn a_server_in_the_background_does_not_hold_the_turn_and_lives_on() {
@@ -231,6 +235,7 @@ fn the_image_has_the_tools_that_packages_need() {
     assert_eq!(inside(&world, global).ok().stdout, "it runs\n");
 }
 
+/// Field cases 18 and 19.
 /// A tiny project of each kind that the allow-list promises is fetched, built and tested.
 #[test]
 fn what_the_allow_list_promises_can_be_built() {
