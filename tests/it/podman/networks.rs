@@ -46,8 +46,13 @@ fn has_no_way_out(world: &World, frame: &str) {
 
 #[test]
 fn a_sealed_frame_reaches_its_model_and_nothing_else() {
-    let Some(world) = world("network mode sealed") else { return };
-    let _ = world.mimir(&["frame", "create", "vault", "--network", "sealed", "--start"]).ok();
+    let Some(mut world) = world("network mode sealed") else { return };
+    // A gateway runs already, and knows nothing of this: what shapes a frame goes along with the request.
+    let _ = world.mimir(&["frame", "list"]).ok();
+    assert!(world.gateway_pid().is_some(), "a gateway runs");
+    world.set_env("MIMIR_FRAMES_NETWORK", "sealed");
+    let _ = world.mimir(&["frame", "create", "vault", "--start"]).ok();
+    world.clear_env("MIMIR_FRAMES_NETWORK");
     has_no_way_out(&world, "vault");
     assert_eq!(connect(&world, "vault", "example.com"), "403");
     // Plain HTTP through the broker as well, and it says why.

@@ -248,12 +248,15 @@ fn a_folder_made_anew_or_moved_under_a_running_frame_is_noticed() {
 fn an_image_of_somebody_else_is_refused_before_anything_is_made() {
     let Some(place) = Scripted::new("images of somebody else", "") else { return };
     let world = &place.world;
-    let base = world.podman(&["images", "--format", "{{.Repository}}:{{.Tag}}", "localhost/mimir-base"]).ok();
-    let Some(image) = base.stdout.lines().next() else {
-        return skip("images of somebody else", "there is no other image here");
-    };
+    let image = "localhost/mimir-test-of-somebody-else:latest";
+    let _ = host(world, "tar -cf image.tar README.md");
+    let _ = world.podman(&["import", "-q", "image.tar", image]).ok();
     let refused = world.mimir(&["frame", "create", "foreign", "--image", image]);
     assert!(refused.code != 0 && refused.stderr.contains("is no frame image of mimir"), "{refused:?}");
     assert!(refused.stderr.contains("mimir image list"), "{refused:?}");
     assert!(world.containers().is_empty());
+    let absent =
+        world.mimir(&["frame", "create", "foreign", "--image", "localhost/mimir-test-of-nobody:latest"]);
+    assert!(absent.code == 3 && absent.stderr.contains("mimir image"), "{absent:?}");
+    let _ = world.podman(&["rmi", image]).ok();
 }
