@@ -81,8 +81,9 @@ impl TrustItem {
     #[must_use]
     pub fn new(kind: TrustKind, path: &str, what: &str) -> Self {
         let mut shown: String = what.chars().take(MOST_SHOWN).collect();
-        if shown.len() < what.len() {
-            shown.push('…');
+        let more = what.chars().count().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            shown.push_str(&format!("… (and {more} more characters)"));
         }
         Self { kind, path: path.to_owned(), what: shown }
     }
@@ -386,6 +387,9 @@ mod tests {
     #[test]
     fn a_strangers_words_are_not_shown_without_end() {
         let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(1000));
-        assert_eq!(item.what.chars().count(), MOST_SHOWN + 1);
+        let (shown, more) = item.what.split_once('…').expect("it is cut");
+        assert_eq!((shown.chars().count(), more), (MOST_SHOWN, " (and 700 more characters)"));
+        let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(MOST_SHOWN));
+        assert!(!item.what.contains('…'), "{}", item.what);
     }
 }
