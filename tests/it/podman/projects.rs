@@ -157,6 +157,13 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     assert_eq!(url.stdout.trim(), "http://127.0.0.1:8118/git/github.com/octocat/Hello-World.git");
     let refused = inside(world, "blog", "git ls-remote ssh://git@git.example.org:2222/x.git");
     assert!(refused.code != 0 && refused.stderr.contains("use the https address"), "{refused:?}");
+    eventually("whoever looks from outside sees which host was wanted", Duration::from_secs(20), || {
+        let events = world.mimir(&["frame", "events", "blog", "--json"]).ok().lines();
+        let told = |event: &serde_json::Value| {
+            event["kind"] == "frame.refused" && event["data"]["host"] == "git.example.org"
+        };
+        if events.iter().any(told) { Ok(()) } else { Err(format!("{:?}", events.last())) }
+    });
 
     // Secrets: asked first, and whoever may answer decides.
     let sender = world.spawn(&["send", "--frame", "blog", "@@readenv@@"]);
