@@ -96,6 +96,11 @@ fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
     eventually_previewed(&world, "502", "on: 8000. `mimir frame ports shop --preview PORT` leads here");
     assert_eq!(ports(&["--preview", "auto"])["shown_port"], 8000);
     assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
+    // What is kept of the choice is the agent's to write: nobody waits for a pipe in its place.
+    let _ = inside(&world, "mkfifo ~/.config/mimir/preview-port").ok();
+    assert_eq!(ports(&[])["shown_port"], 8000);
+    assert_eq!(ports(&["--preview", "8000"])["chosen_port"], 8000);
+    assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
 }
 
 /// Field case 18.
