@@ -153,7 +153,7 @@ pub fn about(git: &GitPlace) -> Option<String> {
                 shell::quoted(&path)
             ))
         }
-        GitPlace::Unusable(why) => Some(format!("git does not work in it: {why}")),
+        GitPlace::Borrows(why) | GitPlace::Unusable(why) => Some(format!("git does not work in it: {why}")),
     }
 }
 

@@ -97,11 +97,24 @@ fn git_works_in(world: &World) {
     let made =
         world.mimir(&["frame", "create", "app", "--workspace", "main/packages/app", "--no-start"]).ok();
     assert!(made.stderr.contains("git does not work in it") && made.stderr.contains(&root), "{made:?}");
+
+    // A clone that borrows its objects: the same, with what makes it whole.
+    let _ = host(world, "git clone -q --shared main borrowed");
+    let lent = ["frame", "create", "lent", "--workspace", "borrowed", "--no-start"];
+    let made = world.mimir(&lent).ok();
+    assert!(made.stderr.contains("borrows objects of"), "{made:?}");
+    assert!(made.stderr.contains("git repack -a -d"), "{made:?}");
     let doctor = world.mimir(&["doctor"]);
     assert!(doctor.stdout.contains("frame app: git does not work in it"), "{doctor:?}");
     assert!(doctor.stdout.contains("frame sub: a submodule, which git reads there"), "{doctor:?}");
-    let _ = world.mimir(&["frame", "destroy", "app", "--yes"]).ok();
-    let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
+    assert!(doctor.stdout.contains("frame lent: git does not work in it"), "{doctor:?}");
+    for frame in ["app", "lent", "sub"] {
+        let _ = world.mimir(&["frame", "destroy", frame, "--yes"]).ok();
+    }
+    let _ = host(world, "cd borrowed && git repack -q -a -d && rm .git/objects/info/alternates");
+    let made = world.mimir(&lent).ok();
+    assert!(!made.stderr.contains("borrows"), "{made:?}");
+    let _ = world.mimir(&["frame", "destroy", "lent", "--yes"]).ok();
 }
 
 /// Field cases 01 and 03.
