@@ -150,6 +150,7 @@ fn a_host_that_is_not_listed_is_asked_about_while_the_connection_waits() {
     let told = waits.wait_with_output().expect("it ends");
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("somebody said no") && told.contains("mimir frame allow shop"), "{told}");
+    assert!(!told.contains("owner:"), "a frame does not hear who: {told}");
 
     // Always: the list has it, and what waited goes on, as far as there is such a host.
     let curl = ["frame", "exec", "shop", "--", "curl", "-s", "-m", "120", "http://nothing.invalid/x"];
