@@ -180,5 +180,5 @@ pub(super) fn read_all(input: impl Read) -> Result<String, Failure> {
         let title = format!("the message is longer than {} MiB", MessageText::MOST_BYTES >> 20);
         return Err(Problem::new(413, "send.too_long", title).hint(TOO_LONG).into());
     }
-    String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()).into())
+    String::from_utf8(bytes).map_err(|_| unreadable("it holds bytes that are no text".to_owned()).into())
 }
