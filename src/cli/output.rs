@@ -161,7 +161,7 @@ impl Out {
     /// Something that was asked for and is not obeyed: told to programs too.
     pub fn caution(&self, text: impl AsRef<str>) {
         if self.json {
-            self.error_line(&serde_json::json!({"warning": text.as_ref()}).to_string());
+            self.error_line(&visible::json(&serde_json::json!({"warning": text.as_ref()}).to_string()));
         }
         self.warn(text);
     }

@@ -81,8 +81,9 @@ impl TrustItem {
     #[must_use]
     pub fn new(kind: TrustKind, path: &str, what: &str) -> Self {
         let mut shown: String = what.chars().take(MOST_SHOWN).collect();
-        if shown.len() < what.len() {
-            shown.push('…');
+        let more = what.chars().count().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            shown.push_str(&format!("… (and {more} more characters)"));
         }
         Self { kind, path: path.to_owned(), what: shown }
     }
@@ -127,6 +128,21 @@ pub fn changed_in_words(then: &TrustedFiles, now: &TrustedFiles) -> String {
     words.join(", ")
 }
 
+/// The keys of a file of settings, which may have comments and trailing commas. An empty file has none.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn settings_of(text: &str) -> Result<Map<String, Value>, String> {
+    let file = jsonc_parser::parse_to_serde_value::<Option<Value>>(text, &ParseOptions::default())
+        .map_err(|error| error.to_string())?
+        .unwrap_or_default();
+    match file {
+        Value::Null => Ok(Map::new()),
+        Value::Object(settings) => Ok(settings),
+        _ => Err("it is not an object in braces".to_owned()),
+    }
+}
+
 /// What a file of settings (opencode.json, opencode.jsonc) says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentSettings {
@@ -146,14 +162,7 @@ impl AgentSettings {
     /// # Errors
     /// Why they cannot be read.
     pub fn read(path: &str, text: &str) -> Result<Self, String> {
-        let file = jsonc_parser::parse_to_serde_value::<Option<Value>>(text, &ParseOptions::default())
-            .map_err(|error| error.to_string())?
-            .unwrap_or_default();
-        let mut settings = match file {
-            Value::Null => Map::new(),
-            Value::Object(settings) => settings,
-            _ => return Err("it is not an object in braces".to_owned()),
-        };
+        let mut settings = settings_of(text)?;
         settings.remove("$schema");
         let mut read = Self { items: items(path, &settings), takes_in: taken_in(text)?, ..Self::default() };
         for (key, value) in &settings {
@@ -378,6 +387,9 @@ mod tests {
     #[test]
     fn a_strangers_words_are_not_shown_without_end() {
         let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(1000));
-        assert_eq!(item.what.chars().count(), MOST_SHOWN + 1);
+        let (shown, more) = item.what.split_once('…').expect("it is cut");
+        assert_eq!((shown.chars().count(), more), (MOST_SHOWN, " (and 700 more characters)"));
+        let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(MOST_SHOWN));
+        assert!(!item.what.contains('…'), "{}", item.what);
     }
 }
