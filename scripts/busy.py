@@ -157,6 +157,8 @@ def measure(world, report, frames, seconds):
     ports = multiprocessing.Queue()
     model = multiprocessing.Process(target=model_process, args=(ports,), daemon=True)
     model.start()
+    # The one of before is still deciding about what came last.
+    world.run("serve", "--stop", check=False)
     # One of its own, whose database is not as large as what came before made it.
     world = type(world)(world.mimir)
     try:
