@@ -253,7 +253,9 @@ pub fn change(tx: &mut Tx<'_>, seen: &Run, change: &RunChange) -> Result<Run, St
         set_clean_up(tx, &seen.id)?;
     }
     let now = get(tx, &seen.id)?;
-    if now.state != seen.state || now.stage != seen.stage {
+    // Who is asked for something else than before is asked anew.
+    let is_asked_anew = now.state == RunState::Held && now.progress.held != seen.progress.held;
+    if now.state != seen.state || now.stage != seen.stage || is_asked_anew {
         emit(tx, &now, Some(seen.state))?;
     }
     Ok(now)
