@@ -478,6 +478,12 @@ pub fn log(
     Ok(())
 }
 
+/// Where what a run waits for, is asked or ended with can be looked at: its pull request, once there is one.
+#[must_use]
+pub fn pull_link(run: &Run) -> Option<&str> {
+    run.progress.pull.as_ref().map(|pull| pull.url.as_str())
+}
+
 /// A run's timeline, in order.
 ///
 /// # Errors
