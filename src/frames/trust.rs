@@ -110,10 +110,6 @@ const CHANGED: &str = "project_changed";
 const NOTES: u32 = 200;
 /// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
-/// How long one may wait for another frame's. When it is over, it is tried again after [`COMPARED_EVERY`].
-const COMES_UP_WITHIN: Duration = Duration::from_secs(5);
-/// How long one is waited for; it goes on alone then, and the next one waits for it.
-const COMPARES_WITHIN: Duration = Duration::from_secs(10);
 /// The least time between two notes that say different things: files may come and go all the time.
 const TOLD_AGAIN_MS: u64 = 10 * 60 * 1000;
 
@@ -188,21 +184,13 @@ impl Inner {
         self.standing_of(folder, found).await
     }
 
-    /// The same for what nobody waits for: one folder at a time, or the threads of everything else are taken by it. None
-    /// when it was not its turn in time, or it took too long.
+    /// The same for what nobody waits for. None when it was not its turn in time, or it took too long: it is tried again
+    /// after [`COMPARED_EVERY`].
     async fn standing_in_turn(&self, folder: &str) -> Result<Option<Standing>, FrameError> {
-        let turn = self.comparisons.clone().acquire_owned();
-        let Ok(turn) = tokio::time::timeout(COMES_UP_WITHIN, turn).await else { return Ok(None) };
-        let turn = turn.map_err(|_| FrameError::Interrupted)?;
         let path = PathBuf::from(folder);
-        let looking = tokio::task::spawn_blocking(move || {
-            let found = project_trust::look(&path);
-            // The turn ends with the reading, and not with the waiting for it.
-            drop(turn);
-            found
-        });
-        let Ok(found) = tokio::time::timeout(COMPARES_WITHIN, looking).await else { return Ok(None) };
-        let found = found.map_err(|_| FrameError::Interrupted)?;
+        let Some(found) = self.comparisons.in_turn(move || project_trust::look(&path)).await? else {
+            return Ok(None);
+        };
         self.standing_of(folder, found).await.map(Some)
     }
 
