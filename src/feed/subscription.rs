@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -31,6 +32,11 @@ impl Subscription {
             Ok(connection) => Self { items, connection },
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// The next item, if it is here already.
+    pub(super) fn ready(&mut self) -> Option<FeedItem> {
+        self.next().now_or_never()
     }
 
     /// The next item. May be dropped and called again; nothing is lost.
