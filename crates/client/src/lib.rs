@@ -20,6 +20,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod terminal;
+pub mod told;
 mod tokens;
 mod web;
 mod webhooks;

@@ -1,6 +1,7 @@
 //! What is heard, and what has to be read or done because of it.
 
 use mimir_client::Followed;
+use mimir_client::told::told;
 use mimir_model::approval::ApprovalState;
 use mimir_model::event::EventKind;
 use mimir_model::wire::frames::FrameStats;
@@ -13,7 +14,6 @@ use crate::conversation::Next;
 use crate::effect::{Change, Effect, Heard, Read};
 use crate::facts::Link;
 use crate::overlay::Overlay;
-use crate::told::told;
 
 /// So many lines of a log are kept.
 const LOG: usize = 2_000;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossterm::event::Event;
 use mimir_client::{Followed, GatewayClient};
+use mimir_client::told::hears_from_elsewhere;
 use mimir_model::event::EventKind;
 use mimir_model::look::Look;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +22,6 @@ use crate::keyboard::Keyboard;
 use crate::press::press;
 use crate::terminal::Screen;
 use crate::theme::Theme;
-use crate::told::hears_from_elsewhere;
 use crate::view::{Kept, draw, is_asked_shown};
 use crate::work::Worker;
 
