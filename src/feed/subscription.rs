@@ -43,15 +43,9 @@ impl Subscription {
     pub async fn next(&mut self) -> FeedItem {
         loop {
             match self.items.recv().await {
-                Ok(Sent::Event(connection, heard)) if connection == self.connection => {
-                    return FeedItem::Event(heard);
-                }
-                Ok(Sent::Lost(connection, why)) if connection == self.connection => {
-                    return FeedItem::Lost(why.to_string());
-                }
+                Ok(sent) if sent.0 == self.connection => return sent.1.clone(),
                 // Of a connection before the one that this began with.
-                Ok(Sent::Event(connection, _) | Sent::Lost(connection, _))
-                    if connection < self.connection => {}
+                Ok(sent) if sent.0 < self.connection => {}
                 Ok(_) => return FeedItem::Lost("the connection to the agent was renewed".to_owned()),
                 Err(RecvError::Lagged(count)) => {
                     return FeedItem::Lost(format!("{count} events came faster than they were taken"));

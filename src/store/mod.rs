@@ -135,7 +135,7 @@ impl Store {
             last_event: watch::channel(last).0,
             latencies: Arc::default(),
         };
-        let checkpointer = open::keyed(&options);
+        let checkpointer = open::checkpointer(&options);
         let (path, seen) = (&options.path, published.clone());
         let writer = writer::Writer::start(connection, checkpointer, reserve, clock, path, seen);
         let (readers, timers) = Default::default();
