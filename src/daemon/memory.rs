@@ -40,11 +40,9 @@ mod allocator {
 
     #[expect(unsafe_code, reason = "the C library has no other door")]
     pub(super) fn set() {
-        for (what, value) in [
-            (libc::M_ARENA_MAX, HEAPS),
-            (libc::M_MMAP_THRESHOLD, LARGE),
-            (libc::M_TRIM_THRESHOLD, LARGE),
-        ] {
+        for (what, value) in
+            [(libc::M_ARENA_MAX, HEAPS), (libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE)]
+        {
             // SAFETY: it takes two numbers and keeps no pointer. What it does not know it refuses.
             let _ = unsafe { libc::mallopt(what, value) };
         }

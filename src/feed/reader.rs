@@ -193,7 +193,8 @@ impl Feed {
         let at = Instant::now();
         self.change(|known| known.hear(&event, at, now_ms));
         // Fails when nobody listens.
-        let _ = self.items.send(Sent::new((connection, FeedItem::Event(Heard { at, event: Arc::new(event) }))));
+        let _ =
+            self.items.send(Sent::new((connection, FeedItem::Event(Heard { at, event: Arc::new(event) }))));
     }
 
     pub(super) fn stands(&self, now_ms: u64) -> u64 {
