@@ -90,6 +90,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_here_already_is_taken_without_waiting() {
+        let feed = feed();
+        let connection = feed.stands(1);
+        let mut listener = Subscription::when_it_stands(&feed).await;
+        assert!(listener.ready().is_none());
+        feed.hear(connection, AgentEvent::Disposed, 2);
+        assert!(
+            matches!(listener.ready(), Some(FeedItem::Event(heard)) if *heard.event == AgentEvent::Disposed)
+        );
+        assert!(listener.ready().is_none());
+    }
+
+    #[tokio::test]
     async fn what_was_said_over_an_older_connection_is_not_taken_for_new() {
         let feed = feed();
         let first = feed.stands(1);
