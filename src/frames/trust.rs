@@ -109,13 +109,13 @@ pub(super) enum Obeys {
 const CHANGED: &str = "project_changed";
 /// How many notes are searched for one that says the same.
 const NOTES: u32 = 200;
-/// How often a trusted project is compared while its frame runs. A comparison reads all that the project brings.
+/// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
-/// How long a comparison may wait for that of another frame; after that it is tried again in [`COMPARED_EVERY`].
+/// How long one may wait for another frame's. When it is over, it is tried again after [`COMPARED_EVERY`].
 const COMES_UP_WITHIN: Duration = Duration::from_secs(5);
-/// How long a comparison is awaited; after that it goes on by itself, and the next one waits for it.
+/// How long one is waited for; it goes on alone then, and the next one waits for it.
 const COMPARES_WITHIN: Duration = Duration::from_secs(10);
-/// The least time between two notes that differ: an agent could change files all the time.
+/// The least time between two notes that say different things: files may come and go all the time.
 const TOLD_AGAIN_MS: u64 = 10 * 60 * 1000;
 
 impl Frames {
@@ -189,7 +189,7 @@ impl Inner {
         self.standing_of(folder, found).await
     }
 
-    /// The same in the background: one folder at a time, so that it does not take all blocking threads. None
+    /// The same for what nobody waits for: one folder at a time, or the threads of everything else are taken by it. None
     /// when it was not its turn in time, or it took too long.
     async fn standing_in_turn(&self, folder: &str) -> Result<Option<Standing>, FrameError> {
         let turn = self.comparisons.clone().acquire_owned();
