@@ -22,8 +22,8 @@ mod runs;
 mod schedules;
 mod secrets;
 mod terminal;
-pub mod told;
 mod tokens;
+pub mod told;
 mod web;
 mod webhooks;
 

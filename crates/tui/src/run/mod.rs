@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossterm::event::Event;
-use mimir_client::{Followed, GatewayClient};
 use mimir_client::told::hears_from_elsewhere;
+use mimir_client::{Followed, GatewayClient};
 use mimir_model::event::EventKind;
 use mimir_model::look::Look;
 use tokio::signal::unix::{Signal, SignalKind, signal};
