@@ -384,7 +384,7 @@ async fn what_is_written_here_keeps_its_place_behind_what_waits() {
     let insert = move |text: &'static str| {
         move |tx: &mut Tx<'_>| {
             tx.change("INSERT INTO a (x) VALUES (?1)", (text,))?;
-            Ok(std::thread::current().id() == here)
+            Ok::<_, StoreError>(std::thread::current().id() == here)
         }
     };
     let at_once = store.write_here(insert("first")).now_or_never().expect("nobody is at it");
