@@ -1,4 +1,4 @@
-//! What a project brings for its agent to obey, and whether somebody who was shown it said yes.
+//! What a project brings for its agent to obey, and whether its owner said yes to exactly that.
 //!
 //! Instructions are not here: they are text for the model. This is about what runs, and what may be done
 //! without asking.
@@ -26,7 +26,7 @@ pub enum Trust {
     Trusted,
 }
 
-/// What a thing in a project is to the agent.
+/// What the agent uses a file or setting of a project for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -65,7 +65,7 @@ impl TrustKind {
 /// One thing that would be obeyed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TrustItem {
-    /// What it is to the agent.
+    /// What the agent uses it for.
     pub kind: TrustKind,
     /// Where it stands, from the project's folder.
     pub path: String,
@@ -77,7 +77,7 @@ pub struct TrustItem {
 const MOST_SHOWN: usize = 300;
 
 impl TrustItem {
-    /// A thing and its words, as far as they can be shown.
+    /// One item with its text, cut to what can be shown.
     #[must_use]
     pub fn new(kind: TrustKind, path: &str, what: &str) -> Self {
         let mut shown: String = what.chars().take(MOST_SHOWN).collect();
@@ -108,7 +108,7 @@ pub fn changed(then: &TrustedFiles, now: &TrustedFiles) -> Vec<String> {
 /// The most of them that are named in a sentence.
 const MOST_NAMED: usize = 5;
 
-/// The same, for a sentence: which are new or gone, and which is a folder of packages.
+/// The same as the end of a sentence: which files are new, changed or gone; a folder of packages is one of them.
 #[must_use]
 pub fn changed_in_words(then: &TrustedFiles, now: &TrustedFiles) -> String {
     let all = changed(then, now);
