@@ -28,9 +28,12 @@ pub enum AccessError {
         /// What the caller has.
         own: Scopes,
     },
-    /// A link that was opened already, whose minute is over, or that never was.
+    /// A link that was opened already, whose minute is over, whose maker may do nothing any more, or that never was.
     #[error("this link opens nothing: each opens once, within a minute")]
     NoCode,
+    /// Whoever asks for a link was admitted by a token that is over by now.
+    #[error("the token {0} is over")]
+    MakerIsOver(String),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -55,6 +55,20 @@ impl Registry {
         self.known.lock().insert(hash, Known::new(token));
     }
 
+    /// The token of that name, if one opens something.
+    pub(super) fn active_named(&self, name: &str, now_ms: u64) -> Option<TokenId> {
+        let known = self.known.lock();
+        let is_it = |token: &Token| token.name.as_str() == name && token.state(now_ms) == TokenState::Active;
+        known.values().find(|known| is_it(&known.token)).map(|known| known.token.id.clone())
+    }
+
+    /// The token of that hash, if it opens something. It does not count as used.
+    pub(super) fn active(&self, hash: &[u8; 32], now_ms: u64) -> Option<Token> {
+        let known = self.known.lock();
+        let token = known.get(hash).map(|known| &known.token)?;
+        (token.state(now_ms) == TokenState::Active).then(|| token.clone())
+    }
+
     /// Whether there is or was a token of that hash.
     pub(super) fn knows(&self, hash: &[u8; 32]) -> bool {
         self.known.lock().contains_key(hash)

@@ -386,6 +386,8 @@ impl From<AccessError> for Reply {
                 .hint("on the gateway's machine, its owner may give everything"),
             AccessError::NoCode => Self::not_found("web.code", title)
                 .hint("type `mimir web` on the gateway's machine again, and open what it prints"),
+            AccessError::MakerIsOver(_) => Self(Problem::new(401, "auth.revoked", title))
+                .hint("ask whoever runs the gateway for a new one (`mimir token create`)"),
             AccessError::Store(error) => error.into(),
         }
     }

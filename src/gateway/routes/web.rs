@@ -77,8 +77,13 @@ pub async fn open_session(
         )
         .hint("other clients have tokens: `mimir token create`"));
     };
-    let opened = access.open_session(&request.code, ends.peer).await?;
     let is_tls = about.http.starts_with("https://");
+    // Whoever was in already comes in anew: one browser has one session.
+    let replaced = match web::session::brought(ends.local.port(), &headers) {
+        Some((cookies, page)) => access.session_of(&cookies, page).await?,
+        None => None,
+    };
+    let opened = access.open_session(&request.code, replaced, ends.peer).await?;
     let cookie = web::session::cookie(ends.local.port(), is_tls, &opened);
     let cookie = cookie.ok_or_else(|| Reply::conflict("web.not_here", "the session fits no cookie"))?;
     let session = WebSession {

@@ -57,7 +57,7 @@ mod tests {
     use crate::model::names::TokenName;
     use crate::model::scope::Scopes;
     use crate::model::secret::Secret;
-    use crate::model::token::Token;
+    use crate::model::token::{SessionStart, Token};
 
     /// The cookies with blanks between, and the page's half.
     fn found(headers: &[(&'static str, &str)]) -> Option<(String, String)> {
@@ -104,6 +104,7 @@ mod tests {
             created_at: 1_000,
             created_by: "owner".to_owned(),
             expires_at: Some(61_000),
+            began_with: Some(SessionStart::Link),
             last_used_at: None,
             last_used_from: None,
             revoked_at: None,
