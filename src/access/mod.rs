@@ -5,10 +5,14 @@
 //! time is over ends what it holds open ([`Admitted::ended`]).
 
 pub mod certificate;
+mod delays;
 mod error;
 mod failures;
+mod login;
 mod notes;
+mod password;
 mod registry;
+mod second_factor;
 mod web;
 
 use std::net::IpAddr;
@@ -23,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::{AccessError, Denied};
 pub use failures::neighbourhood;
 use failures::{Failures, Noted};
+use login::LoginDesk;
+pub use login::{EnrolledApp, LoginState};
 use notes::Notes;
 use registry::Registry;
 use web::Codes;
@@ -54,6 +60,7 @@ struct Inner {
     failures: Failures,
     notes: Notes,
     codes: Codes,
+    login: LoginDesk,
     changed: Notify,
 }
 
@@ -122,6 +129,7 @@ impl Access {
             failures: Failures::default(),
             notes: Notes::default(),
             codes: Codes::default(),
+            login: LoginDesk::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::failures::neighbourhood;
 use crate::model::ids::TokenId;
 use crate::model::token::{Token, TokenState};
 use crate::store::{self, Store, StoreError};
@@ -60,6 +61,17 @@ impl Registry {
         let known = self.known.lock();
         let is_it = |token: &Token| token.name.as_str() == name && token.state(now_ms) == TokenState::Active;
         known.values().find(|known| is_it(&known.token)).map(|known| known.token.id.clone())
+    }
+
+    /// Whether a browser that had a session was there since that time.
+    pub(super) fn browsed_from(&self, neighbours: IpAddr, since_ms: u64) -> bool {
+        let is_there =
+            |from: &str| from.parse().is_ok_and(|address: IpAddr| neighbourhood(address) == neighbours);
+        self.known.lock().values().map(|known| &known.token).any(|token| {
+            token.began_with.is_some()
+                && token.last_used_at.is_some_and(|at| at >= since_ms)
+                && token.last_used_from.as_deref().is_some_and(is_there)
+        })
     }
 
     /// The token of that hash, if it opens something. It does not count as used.

@@ -221,7 +221,7 @@ impl Codes {
 }
 
 /// What somebody may give a browser who did not say.
-fn usual(own: Scopes) -> Scopes {
+pub(super) fn usual(own: Scopes) -> Scopes {
     USUAL.into_iter().filter(|scope| own.has(*scope)).collect()
 }
 

@@ -90,6 +90,21 @@ pub fn revoke(tx: &mut Tx<'_>, id: &TokenId) -> Result<(), StoreError> {
     )
 }
 
+/// Takes back every session of a browser that opens something, and says which those were.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn revoke_sessions(tx: &mut Tx<'_>) -> Result<Vec<TokenId>, StoreError> {
+    let now = tx.now();
+    tx.rows(
+        "UPDATE tokens SET revoked_at = ?1
+          WHERE began_with IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)
+         RETURNING id",
+        (now,),
+        |row| Ok(row.get("id")?),
+    )
+}
+
 /// Remembers when and from where it was last used.
 ///
 /// # Errors

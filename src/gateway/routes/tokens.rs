@@ -108,7 +108,7 @@ pub async fn revoke(
     Ok(Json(view(token, clock.now_ms())))
 }
 
-fn view(token: Token, now_ms: u64) -> TokenView {
+pub(super) fn view(token: Token, now_ms: u64) -> TokenView {
     TokenView {
         state: token.state(now_ms).as_str().to_owned(),
         id: token.id.into(),
