@@ -42,20 +42,24 @@ fn code_of(made: &Value) -> String {
 }
 
 /// What a browser has after it came in.
-struct Browser {
-    cookie: String,
-    page: String,
-    name: String,
+pub(super) struct Browser {
+    pub(super) cookie: String,
+    pub(super) page: String,
+    pub(super) name: String,
 }
 
 impl Browser {
-    async fn new(world: &World) -> Self {
+    pub(super) async fn new(world: &World) -> Self {
         let code = code(world).await;
         Self::with(world, &code).await
     }
 
     async fn with(world: &World, code: &str) -> Self {
-        let answer = exchange(world, code).await;
+        Self::of(exchange(world, code).await).await
+    }
+
+    /// Who was let in with that answer.
+    pub(super) async fn of(answer: Response<Incoming>) -> Self {
         assert_eq!(answer.status(), 201);
         let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
         let cookie = set.split(';').next().expect("a pair").to_owned();
@@ -64,11 +68,11 @@ impl Browser {
         Self { cookie, page: text("page"), name: text("name") }
     }
 
-    fn headers(&self) -> [(&str, &str); 2] {
+    pub(super) fn headers(&self) -> [(&str, &str); 2] {
         [("cookie", self.cookie.as_str()), ("mimir-page", self.page.as_str())]
     }
 
-    async fn get(&self, world: &World, path: &str) -> Answer {
+    pub(super) async fn get(&self, world: &World, path: &str) -> Answer {
         whole(world.open_with("GET", path, &self.headers(), "").await).await
     }
 
@@ -92,7 +96,7 @@ async fn exchange(world: &World, code: &str) -> Response<Incoming> {
     world.open_with("POST", "/v1/web/sessions", &[("origin", ours(world).as_str())], &body).await
 }
 
-fn ours(world: &World) -> String {
+pub(super) fn ours(world: &World) -> String {
     format!("http://{}", world.tcp)
 }
 
