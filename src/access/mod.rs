@@ -4,7 +4,9 @@
 //! look-up costs no question to the database, and a token that is taken back or whose
 //! time is over ends what it holds open ([`Admitted::ended`]).
 
+mod attempts;
 pub mod certificate;
+mod codes;
 mod delays;
 mod error;
 mod failures;
@@ -24,6 +26,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use codes::Codes;
 pub use error::{AccessError, Denied};
 pub use failures::neighbourhood;
 use failures::{Failures, Noted};
@@ -31,7 +34,6 @@ use login::LoginDesk;
 pub use login::{EnrolledApp, LoginState};
 use notes::Notes;
 use registry::Registry;
-use web::Codes;
 pub use web::OpenedSession;
 
 use crate::clock::{self, Clock};

@@ -1,19 +1,17 @@
-//! Browsers on this machine: links that open once, and sessions in two halves.
+//! Browsers: how a session begins with a link or takes the place of another one, and its secret in two halves.
 //!
 //! A browser sends a cookie to every port of a host (RFC 6265, section 8.5), so also to whatever a frame serves on one.
 //! Therefore a session's secret is split: a cookie that no script can read, and a half that the page keeps for its own
 //! origin (its port included) and sends in a header. Each half alone is random and opens nothing: who gets the cookie
 //! lacks the page's half, and another site can send neither. A session is a token like others: named, listed, revoked.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use parking_lot::Mutex;
 use serde_json::json;
 
+use super::codes::Code;
 use super::{Access, AccessError, Admitted, Denied, TokenRequest};
 use crate::clock;
-use crate::model::ids::TokenId;
 use crate::model::names::TokenName;
 use crate::model::principal::Principal;
 use crate::model::scope::{Grant, Scope, Scopes};
@@ -21,12 +19,8 @@ use crate::model::secret::Secret;
 use crate::model::token::{SessionStart, Token};
 use crate::store::{self, StoreError, Tx};
 
-/// So long a link opens something.
-const CODE_MS: u64 = 60_000;
 /// So long a session lasts.
 const SESSION_MS: u64 = 12 * 60 * 60 * 1000;
-/// So many links are open at once; the oldest gives way.
-const OPEN: usize = 16;
 /// What a session's secret begins with. Nothing that does is taken from anybody as it is.
 pub(super) const PREFIX: &str = "mimweb_";
 /// Of each half, in bytes.
@@ -106,8 +100,8 @@ impl Access {
         let opened = match self.inner.codes.take(code, self.inner.clock.now_ms()) {
             Some(Code { by, maker, scopes, .. }) => {
                 let check = move |tx: &mut Tx<'_>| -> Result<(), AccessError> {
-                    match maker {
-                        Some(id) if !store::tokens::is_active(tx, &id)? => Err(AccessError::NoCode),
+                    match &maker {
+                        Some(id) if !store::tokens::is_active(tx, id)? => Err(AccessError::NoCode),
                         _ => Ok(()),
                     }
                 };
@@ -177,49 +171,6 @@ fn replace(tx: &mut Tx<'_>, old: &Token) -> Result<(), AccessError> {
     Ok(tx.audit(&by, "token.revoke", old.name.as_str(), &detail)?)
 }
 
-/// Links that were made and not opened, by the hash of their code.
-#[derive(Default)]
-pub(super) struct Codes {
-    open: Mutex<HashMap<[u8; 32], Code>>,
-}
-
-pub(super) struct Code {
-    by: Grant,
-    /// The token that asked for it: what it may not do any more, its links do not either.
-    maker: Option<TokenId>,
-    scopes: Scopes,
-    until: u64,
-}
-
-impl Codes {
-    /// Makes one, and says until when it opens something.
-    pub(super) fn make(
-        &self,
-        by: Grant,
-        maker: Option<TokenId>,
-        scopes: Scopes,
-        now_ms: u64,
-    ) -> (Secret, u64) {
-        let code = Secret::new(hex::encode(clock::entropy::<HALF>()));
-        let until = now_ms.saturating_add(CODE_MS);
-        let mut open = self.open.lock();
-        open.retain(|_, code| code.until > now_ms);
-        if open.len() >= OPEN
-            && let Some(oldest) = open.iter().min_by_key(|(_, code)| code.until).map(|(hash, _)| *hash)
-        {
-            open.remove(&oldest);
-        }
-        open.insert(super::hash(code.reveal()), Code { by, maker, scopes, until });
-        (code, until)
-    }
-
-    /// Whose it is and what for; from now on it is worth nothing.
-    pub(super) fn take(&self, code: &str, now_ms: u64) -> Option<Code> {
-        let code = self.open.lock().remove(&super::hash(code))?;
-        (code.until > now_ms).then_some(code)
-    }
-}
-
 /// What somebody may give a browser who did not say.
 pub(super) fn usual(own: Scopes) -> Scopes {
     USUAL.into_iter().filter(|scope| own.has(*scope)).collect()
@@ -258,32 +209,6 @@ fn whole(cookie: [u8; HALF], page: [u8; HALF]) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn owner() -> Grant {
-        Grant::everything(Principal::Owner { uid: 1000 })
-    }
-
-    #[test]
-    fn a_code_opens_once_and_for_a_minute() {
-        let codes = Codes::default();
-        let (code, until) = codes.make(owner(), None, Scopes::all(), 1_000);
-        assert_eq!((code.reveal().len(), until), (64, 61_000));
-        assert!(codes.take("", 1_000).is_none() && codes.take(&"0".repeat(64), 1_000).is_none());
-        assert_eq!(codes.take(code.reveal(), 60_999).map(|code| code.scopes), Some(Scopes::all()));
-        assert!(codes.take(code.reveal(), 60_999).is_none(), "once");
-        let (late, _) = codes.make(owner(), None, Scopes::all(), 1_000);
-        assert!(codes.take(late.reveal(), 61_000).is_none(), "its minute is over");
-    }
-
-    #[test]
-    fn links_that_nobody_opens_take_no_room() {
-        let codes = Codes::default();
-        let made: Vec<Secret> =
-            (0..OPEN as u64 + 1).map(|at| codes.make(owner(), None, Scopes::all(), at).0).collect();
-        assert_eq!(codes.open.lock().len(), OPEN);
-        assert!(codes.take(made[0].reveal(), 20).is_none(), "the oldest gave way");
-        assert!(codes.take(made[OPEN].reveal(), 20).is_some());
-    }
 
     #[test]
     fn halves_make_the_whole_and_nothing_else_does() {
