@@ -87,7 +87,7 @@ pub(super) fn fits(password: &str, kept: Option<&PasswordHash>) -> bool {
     let looked_at = if is_possible { password } else { "" };
     let expected = kept.unwrap_or(&nobodys);
     let is_same = match computed(looked_at, expected) {
-        Ok(hash) => bool::from(hash.ct_eq(expected.hash.as_slice())),
+        Ok(hash) => bool::from(hash.as_slice().ct_eq(expected.hash.as_slice())),
         Err(error) => {
             tracing::error!(%error, "a password could not be compared: {error}");
             false
