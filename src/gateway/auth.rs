@@ -47,6 +47,8 @@ pub struct Ends {
     pub peer: IpAddr,
     /// Ours.
     pub local: SocketAddr,
+    /// Whether what goes between them is encrypted.
+    pub is_tls: bool,
 }
 
 impl Authenticator {
@@ -126,13 +128,12 @@ impl Authenticator {
 
     /// Lets a browser in: to the page, or with the session that it has.
     async fn check_browser(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
-        let is_tls = self.acceptor.is_some();
-        let is_served = serves_browser(&self.access, is_tls, ends.peer, &asked.headers).await;
+        let is_served = serves_browser(&self.access, ends, &asked.headers).await;
         let is_served = is_served.map_err(|error| problem(Denied::Store(error)))?;
         if is_served && web::is_public(&asked.method, asked.uri.path()) {
             return Ok(Grant::nothing().into());
         }
-        match web::session::brought(ends.local.port(), is_tls, &asked.headers).filter(|_| is_served) {
+        match web::session::brought(ends.local.port(), ends.is_tls, &asked.headers).filter(|_| is_served) {
             // A browser always says which page changes something; that it is ours was seen above.
             Some(_) if !asked.method.is_safe() && !asked.headers.contains_key(header::ORIGIN) => {
                 Err(Problem::new(403, "request.foreign_origin", "a browser must say which page asks"))
@@ -155,16 +156,11 @@ const PASSED_ON: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"
 ///
 /// # Errors
 /// Whatever the database says.
-pub async fn serves_browser(
-    access: &Access,
-    is_tls: bool,
-    peer: IpAddr,
-    headers: &HeaderMap,
-) -> Result<bool, StoreError> {
+pub async fn serves_browser(access: &Access, ends: Ends, headers: &HeaderMap) -> Result<bool, StoreError> {
     if is_passed_on(headers) {
         return Ok(false);
     }
-    Ok(peer.to_canonical().is_loopback() || (is_tls && access.has_password().await?))
+    Ok(ends.peer.to_canonical().is_loopback() || (ends.is_tls && access.has_password().await?))
 }
 
 fn is_passed_on(headers: &HeaderMap) -> bool {

@@ -1,7 +1,5 @@
 //! How the owner comes in from a browser with a password, and who sets that.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +10,6 @@ use crate::access::{Access, AccessError, LoginState};
 use crate::gateway::auth::Ends;
 use crate::gateway::extract::{Caller, JsonBody, Permissions};
 use crate::gateway::problem::{Answer, Reply};
-use crate::gateway::state::About;
 use crate::model::principal::Principal;
 use crate::model::secret::Secret;
 use crate::wire::problem::Problem;
@@ -41,12 +38,11 @@ pub async fn state(State(access): State<Access>) -> Answer<Json<LoginView>> {
         (status = 429, description = "there were too many attempts just now; `Retry-After` says how long to wait")))]
 pub async fn log_in(
     State(access): State<Access>,
-    State(about): State<Arc<About>>,
     ends: Option<Extension<Ends>>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<LogIn>,
 ) -> Answer<Response> {
-    let browser = web::browser(&access, &about, ends, &headers).await?;
+    let browser = web::browser(&access, ends, &headers).await?;
     let replaced = browser.session(&access, &headers).await?;
     let password = Secret::new(request.password);
     let opened = access.log_in(password, request.code.as_deref(), replaced, browser.ends.peer).await;

@@ -112,12 +112,11 @@ pub async fn end_sessions(
     responses((status = 201, body = WebSession)))]
 pub async fn open_session(
     State(access): State<Access>,
-    State(about): State<Arc<About>>,
     ends: Option<Extension<Ends>>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<OpenWebSession>,
 ) -> Answer<Response> {
-    let browser = browser(&access, &about, ends, &headers).await?;
+    let browser = browser(&access, ends, &headers).await?;
     let replaced = browser.session(&access, &headers).await?;
     let opened = access.open_session(&request.code, replaced, browser.ends.peer).await?;
     browser.begun(&opened)
@@ -126,7 +125,6 @@ pub async fn open_session(
 /// A browser that may come in, if it has what opens.
 pub(super) struct Browser {
     pub(super) ends: Ends,
-    is_tls: bool,
 }
 
 /// The browser that asks.
@@ -135,15 +133,13 @@ pub(super) struct Browser {
 /// When it is none, or may not come in from there.
 pub(super) async fn browser(
     access: &Access,
-    about: &About,
     ends: Option<Extension<Ends>>,
     headers: &HeaderMap,
 ) -> Answer<Browser> {
-    let is_tls = about.http.starts_with("https://");
     if let Some(Extension(ends)) = ends
-        && serves_browser(access, is_tls, ends.peer, headers).await?
+        && serves_browser(access, ends, headers).await?
     {
-        return Ok(Browser { ends, is_tls });
+        return Ok(Browser { ends });
     }
     let title = "a browser comes in over TCP, on the gateway's own machine or by TLS";
     Err(Reply::conflict("web.not_here", title).hint("other clients have tokens: `mimir token create`"))
@@ -152,7 +148,7 @@ pub(super) async fn browser(
 impl Browser {
     /// The session that it has until now: one browser has one.
     pub(super) async fn session(&self, access: &Access, headers: &HeaderMap) -> Answer<Option<Token>> {
-        match web::session::brought(self.ends.local.port(), self.is_tls, headers) {
+        match web::session::brought(self.ends.local.port(), self.ends.is_tls, headers) {
             Some((cookies, page)) => Ok(access.session_of(&cookies, page).await?),
             None => Ok(None),
         }
@@ -160,7 +156,7 @@ impl Browser {
 
     /// Gives it the halves of the session that was begun for it.
     pub(super) fn begun(&self, opened: &OpenedSession) -> Answer<Response> {
-        let cookie = web::session::cookie(self.ends.local.port(), self.is_tls, opened);
+        let cookie = web::session::cookie(self.ends.local.port(), self.ends.is_tls, opened);
         let cookie = cookie.ok_or_else(|| Reply::conflict("web.not_here", "the session fits no cookie"))?;
         let session = WebSession {
             page: opened.page.reveal().to_owned(),

@@ -374,7 +374,9 @@ async fn only_a_browser_of_this_machine_comes_in() {
             headers.insert(name, "10.0.0.7".parse().expect("a value"));
         }
         let (gate, peer) = (gate.clone(), peer.parse().expect("an address"));
-        async move { gate.check(Ends { peer, local }, &asked).await.map_err(|problem| problem.code) }
+        async move {
+            gate.check(Ends { peer, local, is_tls: false }, &asked).await.map_err(|problem| problem.code)
+        }
     };
     let ask = |peer: &str, method: &str, path: &str, cookie: &str| ask_with(peer, method, path, cookie, None);
     let half = browser.cookie.split_once('=').expect("a pair").1;

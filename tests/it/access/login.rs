@@ -228,17 +228,22 @@ async fn a_browser_elsewhere_gets_nothing_before_there_is_tls_and_a_password() {
     let gate = |certificate| {
         Authenticator::new(Secret::new(TOKEN), world.services.access.clone(), Vec::new(), certificate)
     };
-    let (plain, encrypted) = (gate(None), gate(Some(&made)));
+    let (plain, encrypted) = ((gate(None), false), (gate(Some(&made)), true));
     let local = "10.0.0.9:8443".parse().expect("an address");
-    let ask = |gate: &Authenticator, method: &str, path: &str, more: &[(&'static str, String)]| {
+    let ask = |(gate, is_tls): &(Authenticator, bool),
+               method: &str,
+               path: &str,
+               more: &[(&'static str, String)]| {
         let mut asked =
             Request::builder().method(method).uri(path).body(()).expect("a request").into_parts().0;
         asked.headers.insert("host", "10.0.0.9:8443".parse().expect("a value"));
         for (name, value) in more {
             asked.headers.insert(*name, value.parse().expect("a value"));
         }
-        let (gate, peer) = (gate.clone(), "10.0.0.7".parse().expect("an address"));
-        async move { gate.check(Ends { peer, local }, &asked).await.map(drop).map_err(|problem| problem.code) }
+        let (gate, is_tls, peer) = (gate.clone(), *is_tls, "10.0.0.7".parse().expect("an address"));
+        async move {
+            gate.check(Ends { peer, local, is_tls }, &asked).await.map(drop).map_err(|problem| problem.code)
+        }
     };
     let required = Err("auth.required".to_owned());
     let open =
@@ -271,6 +276,32 @@ async fn a_browser_elsewhere_gets_nothing_before_there_is_tls_and_a_password() {
     for path in ["/", "/v1/frames"] {
         assert_eq!(ask(&encrypted, "GET", path, &with("__Host-mimir_8443")).await, required, "{path}");
     }
+}
+
+#[tokio::test]
+async fn by_tls_the_cookie_is_one_that_nothing_else_can_set() {
+    let world = World::with(Vec::new(), true).await;
+    set_password(&world).await;
+    let body = json!({ "password": PASSWORD }).to_string();
+    let origin = format!("https://{}", world.tcp);
+    let answer = world.open_tls_with("POST", "/v1/web/login", &[("origin", origin.as_str())], &body).await;
+    assert_eq!(answer.status(), 201);
+    let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let (pair, rest) = set.split_once("; ").expect("attributes");
+    let name = format!("__Host-mimir_{}", world.tcp.port());
+    assert!(pair.starts_with(&format!("{name}=")), "{pair}");
+    assert_eq!(rest, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
+    let page = whole(answer).await.json()["page"].as_str().expect("a half").to_owned();
+    let bare = pair.strip_prefix("__Host-").expect("a prefix");
+    for (cookie, expected) in [(pair, 200), (bare, 401)] {
+        let headers = [("cookie", cookie), ("mimir-page", page.as_str())];
+        let answer = world.open_tls_with("GET", "/v1/frames", &headers, "").await;
+        assert_eq!(answer.status().as_u16(), expected, "{cookie}");
+    }
+    // A page without TLS of the same name is another origin.
+    let plain = format!("http://{}", world.tcp);
+    let refused = world.open_tls_with("POST", "/v1/web/login", &[("origin", plain.as_str())], &body).await;
+    assert_eq!(whole(refused).await.code(), "request.foreign_origin");
 }
 
 #[tokio::test]
