@@ -4,11 +4,17 @@
 //! look-up costs no question to the database, and a token that is taken back or whose
 //! time is over ends what it holds open ([`Admitted::ended`]).
 
+mod attempts;
 pub mod certificate;
+mod codes;
+mod delays;
 mod error;
 mod failures;
+mod login;
 mod notes;
+mod password;
 mod registry;
+mod second_factor;
 mod web;
 
 use std::net::IpAddr;
@@ -20,12 +26,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use codes::Codes;
 pub use error::{AccessError, Denied};
 pub use failures::neighbourhood;
 use failures::{Failures, Noted};
+use login::LoginDesk;
+pub use login::{EnrolledApp, LoginState};
 use notes::Notes;
 use registry::Registry;
-use web::Codes;
 pub use web::OpenedSession;
 
 use crate::clock::{self, Clock};
@@ -34,8 +42,8 @@ use crate::model::names::{FrameName, TokenName};
 use crate::model::principal::Principal;
 use crate::model::scope::{Grant, Scopes};
 use crate::model::secret::Secret;
-use crate::model::token::{RESERVED_NAMES, Token, TokenState};
-use crate::store::{self, Store, StoreError};
+use crate::model::token::{RESERVED_NAMES, SessionStart, Token, TokenState};
+use crate::store::{self, Store, StoreError, Tx};
 use crate::supervisor::Service;
 
 /// The last use of a token is written down this often.
@@ -54,6 +62,7 @@ struct Inner {
     failures: Failures,
     notes: Notes,
     codes: Codes,
+    login: LoginDesk,
     changed: Notify,
 }
 
@@ -122,6 +131,7 @@ impl Access {
             failures: Failures::default(),
             notes: Notes::default(),
             codes: Codes::default(),
+            login: LoginDesk::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -197,7 +207,7 @@ impl Access {
     /// [`AccessError`].
     pub async fn create(&self, by: &Grant, wish: TokenRequest) -> Result<(Token, Secret), AccessError> {
         let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));
-        let token = self.make(by, wish, &secret).await?;
+        let token = self.make(by, wish, None, &secret, |_| Ok(())).await?;
         Ok((token, secret))
     }
 
@@ -217,8 +227,18 @@ impl Access {
         Err(AccessError::MoreThanOwn { own: by.scopes })
     }
 
-    /// Makes a token of that secret.
-    async fn make(&self, by: &Grant, wish: TokenRequest, secret: &Secret) -> Result<Token, AccessError> {
+    /// Makes a token of that secret. `first` is done before, in the same transaction, and may refuse.
+    async fn make<F>(
+        &self,
+        by: &Grant,
+        wish: TokenRequest,
+        began_with: Option<SessionStart>,
+        secret: &Secret,
+        first: F,
+    ) -> Result<Token, AccessError>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(), AccessError> + Send + 'static,
+    {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
         let now = inner.clock.now_ms();
@@ -230,6 +250,7 @@ impl Access {
             created_at: now,
             created_by: by.principal.to_string(),
             expires_at: wish.expires_at,
+            began_with,
             last_used_at: None,
             last_used_from: None,
             revoked_at: None,
@@ -248,15 +269,18 @@ impl Access {
         let (row, key, principal) = (token.clone(), hex::encode(hash), by.principal.clone());
         inner
             .store
-            .write(move |tx| {
+            .write_as(move |tx| -> Result<(), AccessError> {
+                first(tx)?;
                 store::tokens::insert(tx, &row, &key)?;
-                let detail = json!({
+                let mut detail = json!({
                     "id": row.id, "scopes": row.scopes, "frames": row.frames, "expires_at": row.expires_at,
                 });
-                tx.audit(&principal, "token.create", row.name.as_str(), &detail)
+                if let Some(began_with) = row.began_with {
+                    detail["began_with"] = began_with.as_str().into();
+                }
+                Ok(tx.audit(&principal, "token.create", row.name.as_str(), &detail)?)
             })
-            .await
-            .map_err(|error: StoreError| error)?;
+            .await?;
         inner.registry.add(hash, token.clone());
         inner.changed.notify_one();
         Ok(token)

@@ -17,6 +17,7 @@ mod live;
 mod names;
 mod output;
 mod paint;
+mod qr;
 mod remote;
 pub mod schemas;
 mod screen;

@@ -25,6 +25,7 @@ mod integrity;
 pub mod key;
 pub mod keyring;
 mod latency;
+pub mod logins;
 pub mod messages;
 pub mod meta;
 mod migrate;

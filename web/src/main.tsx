@@ -36,7 +36,7 @@ function leftWords(failed: unknown, name: string | null): string {
 function showLogin(why: string | null): void {
   desk?.end();
   desk = null;
-  render(<Login why={why} />, place());
+  render(<Login why={why} onIn={() => void showDesk()} />, place());
 }
 
 /** Takes the code out of the address before anything else can see it. */
