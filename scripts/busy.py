@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from hooks import PROCESSES, SECRET, Connection, message, paced, slowest
+from hooks import PROCESSES, SECRET, Connection, message, paced, slowest, together
 from seam import ask, model_process
 
 RATE, SIZE = 100, 64 << 10
@@ -70,23 +70,6 @@ class Work:
         # Who measures beside work that was not done measures nothing.
         if self.trouble or not self.copies or min(self.turns.values()) < 1:
             sys.exit(f"answers {self.turns}, {self.copies} copies: {self.trouble}")
-
-
-def together(works):
-    """Does all of them at once; the first trouble of any ends this process."""
-    trouble = []
-
-    def one(work):
-        try:
-            work()
-        except BaseException as why:
-            trouble.append(repr(why))
-
-    threads = [threading.Thread(target=one, args=(work,)) for work in works]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    if trouble:
-        sys.exit(f"{len(trouble)} of {len(threads)} did not end well: {trouble[0]}")
 
 
 def put(results, measured, args):
@@ -157,6 +140,8 @@ def measure(world, report, frames, seconds):
     ports = multiprocessing.Queue()
     model = multiprocessing.Process(target=model_process, args=(ports,), daemon=True)
     model.start()
+    # The one of before is still deciding about what came last.
+    world.run("serve", "--stop", check=False)
     # One of its own, whose database is not as large as what came before made it.
     world = type(world)(world.mimir)
     try:

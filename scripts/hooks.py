@@ -13,6 +13,8 @@ import os
 import socket
 import sqlite3
 import statistics
+import sys
+import threading
 import time
 
 SECRET = "a secret of the benchmark, and long enough"
@@ -77,9 +79,25 @@ class Connection:
         return len(head) + 4 + int(length.split(b":")[1])
 
 
+def together(works):
+    """Does all of them at once; the first trouble of any ends this process."""
+    trouble = []
+
+    def one(work):
+        try:
+            work()
+        except BaseException as why:
+            trouble.append(repr(why))
+
+    threads = [threading.Thread(target=one, args=(work,)) for work in works]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    if trouble:
+        sys.exit(f"{len(trouble)} of {len(threads)} did not end well: {trouble[0]}")
+
+
 def flood(path, who, seconds, results):
     """As many as go over so many connections, one after the other on each."""
-    import threading
     times, lock = [], threading.Lock()
     end = time.monotonic() + seconds
 
@@ -91,10 +109,11 @@ def flood(path, who, seconds, results):
         with lock:
             times.extend(own)
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(CONNECTIONS)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    results.put(times)
+    try:
+        together([lambda n=n: one(n) for n in range(CONNECTIONS)])
+        results.put(times)
+    except SystemExit as why:
+        results.put(why)
 
 
 def gateway(path, name, seconds):
@@ -102,8 +121,11 @@ def gateway(path, name, seconds):
     workers = [multiprocessing.Process(target=flood, args=(path, f"{name}-{n}", seconds, results)) for n in range(PROCESSES)]
     begun = time.monotonic()
     [worker.start() for worker in workers]
-    times = [took for _ in workers for took in results.get()]
+    found = [results.get() for _ in workers]
     [worker.join() for worker in workers]
+    for trouble in (one for one in found if isinstance(one, SystemExit)):
+        raise trouble
+    times = [took for one in found for took in one]
     return len(times) / (time.monotonic() - begun), times
 
 
@@ -132,7 +154,6 @@ def bare(folder, name, seconds):
 
 def paced(path, seconds, rate, size=0):
     """So many a second, whether the one before was answered or not; each waits for its own moment."""
-    import threading
     times, lock, begun = [], threading.Lock(), time.monotonic() + 0.5
     workers = 20
 
@@ -148,9 +169,7 @@ def paced(path, seconds, rate, size=0):
         with lock:
             times.extend(own)
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(workers)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    together([lambda n=n: one(n) for n in range(workers)])
     return times
 
 

@@ -5,11 +5,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
@@ -106,6 +106,25 @@ impl HttpClients {
             get_or_build(&self.outside, builder)
         }
     }
+}
+
+/// Drives a connection while `work` waits for what comes over it. `work` has the last word: a connection may end
+/// properly before its answer was looked at.
+pub async fn beside<T>(work: impl Future<Output = T>, connection: impl Future<Output = ()>) -> T {
+    match select(pin!(work), pin!(connection)).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), work)) => work.await,
+    }
+}
+
+/// The innermost reason of an error; the outer ones repeat the address.
+#[must_use]
+pub fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 /// The file with the certificates that this machine trusts: its own place for them, or what `SSL_CERT_FILE` names.

@@ -28,9 +28,39 @@ pub enum AccessError {
         /// What the caller has.
         own: Scopes,
     },
-    /// A link that was opened already, whose minute is over, or that never was.
+    /// A link that was opened already, whose minute is over, whose maker may do nothing any more, or that never was.
     #[error("this link opens nothing: each opens once, within a minute")]
     NoCode,
+    /// Whoever asks for a link was admitted by a token that is over by now.
+    #[error("the token {0} is over")]
+    MakerIsOver(String),
+    /// Too easily guessed.
+    #[error("this is no good password: {0}")]
+    WeakPassword(&'static str),
+    /// A second factor without a first one, or the end of what never began.
+    #[error("no password is set")]
+    NoPassword,
+    /// There is none.
+    #[error("no code is asked for besides the password")]
+    NoSecondFactor,
+    /// Nobody was shown a secret lately that this code could be of.
+    #[error("no app waits to be confirmed: each is shown for ten minutes")]
+    NotEnrolling,
+    /// The app has another secret, or another time.
+    #[error("this is not the code that the app shows now")]
+    WrongCode,
+    /// One of the two, and nobody is told which.
+    #[error("wrong password or code")]
+    WrongLogin,
+    /// Whoever is there tried too often just now.
+    #[error("too many attempts: the next one is looked at in {seconds} s")]
+    TooSoon {
+        /// For how long to wait.
+        seconds: u64,
+    },
+    /// A password or a secret that cannot be worked with.
+    #[error("a secret could not be computed: {0}")]
+    NotHashed(String),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,11 +4,17 @@
 //! look-up costs no question to the database, and a token that is taken back or whose
 //! time is over ends what it holds open ([`Admitted::ended`]).
 
+mod attempts;
 pub mod certificate;
+mod codes;
+mod delays;
 mod error;
 mod failures;
+mod login;
 mod notes;
+mod password;
 mod registry;
+mod second_factor;
 mod terminals;
 mod web;
 
@@ -21,14 +27,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use codes::Codes;
 pub use error::{AccessError, Denied};
 pub use failures::neighbourhood;
 use failures::{Failures, Noted};
+use login::LoginDesk;
+pub use login::{EnrolledApp, LoginState};
 use notes::Notes;
 use registry::Registry;
 use terminals::TerminalDoors;
 pub use terminals::{ShareError, TerminalPass, TerminalShare};
-use web::Codes;
 pub use web::OpenedSession;
 
 use crate::clock::{self, Clock};
@@ -37,8 +45,8 @@ use crate::model::names::{FrameName, TokenName};
 use crate::model::principal::Principal;
 use crate::model::scope::{Grant, Scopes};
 use crate::model::secret::Secret;
-use crate::model::token::{RESERVED_NAMES, Token, TokenState};
-use crate::store::{self, Store, StoreError};
+use crate::model::token::{RESERVED_NAMES, SessionStart, Token, TokenState};
+use crate::store::{self, Store, StoreError, Tx};
 use crate::supervisor::Service;
 
 /// The last use of a token is written down this often.
@@ -57,6 +65,7 @@ struct Inner {
     failures: Failures,
     notes: Notes,
     codes: Codes,
+    login: LoginDesk,
     terminals: TerminalDoors,
     changed: Notify,
 }
@@ -126,6 +135,7 @@ impl Access {
             failures: Failures::default(),
             notes: Notes::default(),
             codes: Codes::default(),
+            login: LoginDesk::default(),
             terminals: TerminalDoors::default(),
             changed: Notify::new(),
         };
@@ -202,7 +212,7 @@ impl Access {
     /// [`AccessError`].
     pub async fn create(&self, by: &Grant, wish: TokenRequest) -> Result<(Token, Secret), AccessError> {
         let secret = Secret::new(format!("mim_{}", hex::encode(clock::entropy::<32>())));
-        let token = self.make(by, wish, &secret).await?;
+        let token = self.make(by, wish, None, &secret, |_| Ok(())).await?;
         Ok((token, secret))
     }
 
@@ -222,8 +232,18 @@ impl Access {
         Err(AccessError::MoreThanOwn { own: by.scopes })
     }
 
-    /// Makes a token of that secret.
-    async fn make(&self, by: &Grant, wish: TokenRequest, secret: &Secret) -> Result<Token, AccessError> {
+    /// Makes a token of that secret. `first` is done before, in the same transaction, and may refuse.
+    async fn make<F>(
+        &self,
+        by: &Grant,
+        wish: TokenRequest,
+        began_with: Option<SessionStart>,
+        secret: &Secret,
+        first: F,
+    ) -> Result<Token, AccessError>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(), AccessError> + Send + 'static,
+    {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
         let now = inner.clock.now_ms();
@@ -235,6 +255,7 @@ impl Access {
             created_at: now,
             created_by: by.principal.to_string(),
             expires_at: wish.expires_at,
+            began_with,
             last_used_at: None,
             last_used_from: None,
             revoked_at: None,
@@ -253,15 +274,18 @@ impl Access {
         let (row, key, principal) = (token.clone(), hex::encode(hash), by.principal.clone());
         inner
             .store
-            .write(move |tx| {
+            .write_as(move |tx| -> Result<(), AccessError> {
+                first(tx)?;
                 store::tokens::insert(tx, &row, &key)?;
-                let detail = json!({
+                let mut detail = json!({
                     "id": row.id, "scopes": row.scopes, "frames": row.frames, "expires_at": row.expires_at,
                 });
-                tx.audit(&principal, "token.create", row.name.as_str(), &detail)
+                if let Some(began_with) = row.began_with {
+                    detail["began_with"] = began_with.as_str().into();
+                }
+                Ok(tx.audit(&principal, "token.create", row.name.as_str(), &detail)?)
             })
-            .await
-            .map_err(|error: StoreError| error)?;
+            .await?;
         inner.registry.add(hash, token.clone());
         inner.changed.notify_one();
         Ok(token)

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::failures::neighbourhood;
 use crate::model::ids::TokenId;
 use crate::model::token::{Token, TokenState};
 use crate::store::{self, Store, StoreError};
@@ -16,6 +17,8 @@ use crate::store::{self, Store, StoreError};
 pub(super) struct Registry {
     loaded: OnceCell<()>,
     known: Mutex<HashMap<[u8; 32], Known>>,
+    /// Taken back between their row and [`Registry::add`], and when. Locked after `known`.
+    ended_early: Mutex<Vec<(TokenId, u64)>>,
 }
 
 struct Known {
@@ -51,8 +54,38 @@ impl Registry {
             .copied()
     }
 
-    pub(super) fn add(&self, hash: [u8; 32], token: Token) {
-        self.known.lock().insert(hash, Known::new(token));
+    pub(super) fn add(&self, hash: [u8; 32], mut token: Token) {
+        let mut known = self.known.lock();
+        let mut early = self.ended_early.lock();
+        if let Some(at) = early.iter().position(|(id, _)| *id == token.id) {
+            token.revoked_at = Some(early.swap_remove(at).1);
+        }
+        known.insert(hash, Known::new(token));
+    }
+
+    /// The token of that name, if one opens something.
+    pub(super) fn active_named(&self, name: &str, now_ms: u64) -> Option<TokenId> {
+        let known = self.known.lock();
+        let is_it = |token: &Token| token.name.as_str() == name && token.state(now_ms) == TokenState::Active;
+        known.values().find(|known| is_it(&known.token)).map(|known| known.token.id.clone())
+    }
+
+    /// Whether a browser that had a session was there since that time.
+    pub(super) fn browsed_from(&self, neighbours: IpAddr, since_ms: u64) -> bool {
+        let is_there =
+            |from: &str| from.parse().is_ok_and(|address: IpAddr| neighbourhood(address) == neighbours);
+        self.known.lock().values().map(|known| &known.token).any(|token| {
+            token.began_with.is_some()
+                && token.last_used_at.is_some_and(|at| at >= since_ms)
+                && token.last_used_from.as_deref().is_some_and(is_there)
+        })
+    }
+
+    /// The token of that hash, if it opens something. It does not count as used.
+    pub(super) fn active(&self, hash: &[u8; 32], now_ms: u64) -> Option<Token> {
+        let known = self.known.lock();
+        let token = known.get(hash).map(|known| &known.token)?;
+        (token.state(now_ms) == TokenState::Active).then(|| token.clone())
     }
 
     /// Whether there is or was a token of that hash.
@@ -86,9 +119,14 @@ impl Registry {
     }
 
     pub(super) fn revoke(&self, id: &TokenId, now_ms: u64) {
-        if let Some(found) = self.known.lock().values_mut().find(|known| known.token.id == *id) {
-            found.token.revoked_at = Some(now_ms);
-            found.ended.cancel();
+        let mut known = self.known.lock();
+        match known.values_mut().find(|known| known.token.id == *id) {
+            Some(found) => {
+                found.token.revoked_at = Some(now_ms);
+                found.ended.cancel();
+            }
+            // Its row is there, and whoever made it did not come so far yet.
+            None => self.ended_early.lock().push((id.clone(), now_ms)),
         }
     }
 
@@ -114,5 +152,54 @@ impl Known {
             ended.cancel();
         }
         Self { token, ended, unwritten: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::TokenName;
+    use crate::model::scope::Scopes;
+    use crate::model::token::SessionStart;
+
+    fn session(n: u128, from: Option<&str>) -> Token {
+        Token {
+            id: TokenId::from_parts(1_000, n),
+            name: TokenName::parse(&format!("web-{n}")).expect("a name"),
+            scopes: Scopes::all(),
+            frames: None,
+            created_at: 1_000,
+            created_by: "login".to_owned(),
+            expires_at: Some(61_000),
+            began_with: Some(SessionStart::Password),
+            last_used_at: from.map(|_| 2_000),
+            last_used_from: from.map(str::to_owned),
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_before_it_is_known_opens_nothing() {
+        let registry = Registry::default();
+        registry.revoke(&session(1, None).id, 1_500);
+        registry.add([1; 32], session(1, None));
+        registry.add([2; 32], session(2, None));
+        assert!(registry.active(&[1; 32], 2_000).is_none() && registry.active(&[2; 32], 2_000).is_some());
+        assert!(registry.ended_early.lock().is_empty());
+        assert_eq!(registry.active_named("web-1", 2_000), None);
+        assert_eq!(registry.active_named("web-2", 2_000), Some(session(2, None).id));
+        assert_eq!(registry.active_named("web-2", 61_000), None, "its time is over");
+    }
+
+    #[test]
+    fn where_a_browser_was_lately_is_no_strange_place() {
+        let registry = Registry::default();
+        registry.add([1; 32], session(1, Some("2001:db8::7")));
+        registry.add([2; 32], Token { began_with: None, ..session(2, Some("10.0.0.7")) });
+        let known = |from: &str, since| {
+            registry.browsed_from(neighbourhood(from.parse().expect("an address")), since)
+        };
+        assert!(known("2001:db8::1", 2_000) && !known("2001:db8::1", 2_001));
+        assert!(!known("2001:db8:0:1::1", 0) && !known("10.0.0.7", 0), "a client's token is no browser");
     }
 }

@@ -1,28 +1,26 @@
-//! Browsers on this machine: links that open once, and sessions in two halves.
+//! Browsers: how a session begins with a link or takes the place of another one, and its secret in two halves.
 //!
 //! A browser sends a cookie to every port of a host (RFC 6265, section 8.5), so also to whatever a frame serves on one.
 //! Therefore a session's secret is split: a cookie that no script can read, and a half that the page keeps for its own
 //! origin (its port included) and sends in a header. Each half alone is random and opens nothing: who gets the cookie
 //! lacks the page's half, and another site can send neither. A session is a token like others: named, listed, revoked.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use parking_lot::Mutex;
+use serde_json::json;
 
+use super::codes::Code;
 use super::{Access, AccessError, Admitted, Denied, TokenRequest};
 use crate::clock;
 use crate::model::names::TokenName;
+use crate::model::principal::Principal;
 use crate::model::scope::{Grant, Scope, Scopes};
 use crate::model::secret::Secret;
-use crate::model::token::Token;
+use crate::model::token::{SessionStart, Token};
+use crate::store::{self, StoreError, Tx};
 
-/// So long a link opens something.
-const CODE_MS: u64 = 60_000;
 /// So long a session lasts.
 const SESSION_MS: u64 = 12 * 60 * 60 * 1000;
-/// So many links are open at once; the oldest gives way.
-const OPEN: usize = 16;
 /// What a session's secret begins with. Nothing that does is taken from anybody as it is.
 pub(super) const PREFIX: &str = "mimweb_";
 /// Of each half, in bytes.
@@ -68,74 +66,113 @@ impl Access {
     /// needs and the caller has.
     ///
     /// # Errors
-    /// [`AccessError::MoreThanOwn`], [`AccessError::NoScope`].
+    /// [`AccessError::MoreThanOwn`], [`AccessError::NoScope`], [`AccessError::MakerIsOver`].
     pub async fn make_code(&self, by: &Grant, scopes: Scopes) -> Result<(Secret, u64), AccessError> {
         let scopes = if scopes.is_empty() { usual(by.scopes) } else { scopes };
         if scopes.is_empty() {
             return Err(AccessError::NoScope);
         }
         self.check_gift(by, scopes, None, "web.code").await?;
-        Ok(self.inner.codes.make(by.clone(), scopes, self.inner.clock.now_ms()))
+        let now = self.inner.clock.now_ms();
+        let maker = match &by.principal {
+            // The home's own token is no row: it lives as long as the home.
+            Principal::Token { name } if name != "home" => {
+                self.inner.registry.ensure_loaded(&self.inner.store).await?;
+                let maker = self.inner.registry.active_named(name, now);
+                Some(maker.ok_or_else(|| AccessError::MakerIsOver(name.clone()))?)
+            }
+            _ => None,
+        };
+        Ok(self.inner.codes.make(by.clone(), maker, scopes, now))
     }
 
-    /// Begins a session for whoever brings the code of a link, which is worth nothing afterwards.
+    /// Begins a session for whoever brings the code of a link, which is worth nothing afterwards. `replaced` is the
+    /// session that this browser had until now; it ends with that.
     ///
     /// # Errors
-    /// [`AccessError::NoCode`] for one that was used, is over, or never was.
-    pub async fn open_session(&self, code: &str, from: IpAddr) -> Result<OpenedSession, AccessError> {
-        let now = self.inner.clock.now_ms();
-        let Some((by, scopes)) = self.inner.codes.take(code, now) else {
+    /// [`AccessError::NoCode`] for one that was used, is over, never was, or whose maker may do nothing any more.
+    pub async fn open_session(
+        &self,
+        code: &str,
+        replaced: Option<Token>,
+        from: IpAddr,
+    ) -> Result<OpenedSession, AccessError> {
+        let opened = match self.inner.codes.take(code, self.inner.clock.now_ms()) {
+            Some(Code { by, maker, scopes, .. }) => {
+                let check = move |tx: &mut Tx<'_>| -> Result<(), AccessError> {
+                    match &maker {
+                        Some(id) if !store::tokens::is_active(tx, id)? => Err(AccessError::NoCode),
+                        _ => Ok(()),
+                    }
+                };
+                self.begin_session(&by, scopes, SessionStart::Link, replaced, check).await
+            }
+            None => Err(AccessError::NoCode),
+        };
+        if matches!(opened, Err(AccessError::NoCode)) {
             // Counted and written down like a wrong token; what to answer is ours to say.
             self.refused(from, "a link that opens nothing", Denied::Unknown).await;
-            return Err(AccessError::NoCode);
-        };
+        }
+        opened
+    }
+
+    /// The session that a browser has, if it is not over. Asked before another one takes its place.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn session_of(&self, cookies: &[&str], page: &str) -> Result<Option<Token>, StoreError> {
+        self.inner.registry.ensure_loaded(&self.inner.store).await?;
+        let now = self.inner.clock.now_ms();
+        let whole = cookies.iter().filter_map(|cookie| joined(cookie, page));
+        let mut found =
+            whole.filter_map(|secret| self.inner.registry.active(&super::hash(secret.reveal()), now));
+        Ok(found.next())
+    }
+
+    /// Begins a session. `first` is done before, in the same transaction, and may refuse.
+    pub(super) async fn begin_session<F>(
+        &self,
+        by: &Grant,
+        scopes: Scopes,
+        began_with: SessionStart,
+        replaced: Option<Token>,
+        first: F,
+    ) -> Result<OpenedSession, AccessError>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<(), AccessError> + Send + 'static,
+    {
+        let now = self.inner.clock.now_ms();
         let name = format!("web-{}", hex::encode(clock::entropy::<4>()));
         let name = TokenName::parse(&name).map_err(|_| AccessError::NotFound(name))?;
         let expires_at = Some(now.saturating_add(SESSION_MS));
         let wish = TokenRequest { name: Some(name), scopes, frames: None, expires_at };
         let halves = Halves::new();
-        let token = self.make(&by, wish, &halves.whole).await?;
+        let old = replaced.clone();
+        let both = move |tx: &mut Tx<'_>| -> Result<(), AccessError> {
+            first(tx)?;
+            old.map_or(Ok(()), |old| replace(tx, &old))
+        };
+        let token = self.make(by, wish, Some(began_with), &halves.whole, both).await?;
+        if let Some(old) = replaced {
+            self.inner.registry.revoke(&old.id, now);
+        }
         Ok(OpenedSession { token, cookie: halves.cookie, page: halves.page })
     }
 }
 
-/// Links that were made and not opened, by the hash of their code.
-#[derive(Default)]
-pub(super) struct Codes {
-    open: Mutex<HashMap<[u8; 32], Code>>,
-}
-
-struct Code {
-    by: Grant,
-    scopes: Scopes,
-    until: u64,
-}
-
-impl Codes {
-    /// Makes one, and says until when it opens something.
-    pub(super) fn make(&self, by: Grant, scopes: Scopes, now_ms: u64) -> (Secret, u64) {
-        let code = Secret::new(hex::encode(clock::entropy::<HALF>()));
-        let until = now_ms.saturating_add(CODE_MS);
-        let mut open = self.open.lock();
-        open.retain(|_, code| code.until > now_ms);
-        if open.len() >= OPEN
-            && let Some(oldest) = open.iter().min_by_key(|(_, code)| code.until).map(|(hash, _)| *hash)
-        {
-            open.remove(&oldest);
-        }
-        open.insert(super::hash(code.reveal()), Code { by, scopes, until });
-        (code, until)
+/// Takes back the session in whose place another one begins, unless somebody was quicker.
+fn replace(tx: &mut Tx<'_>, old: &Token) -> Result<(), AccessError> {
+    if !store::tokens::is_active(tx, &old.id)? {
+        return Ok(());
     }
-
-    /// Whose it is and what for; from now on it is worth nothing.
-    pub(super) fn take(&self, code: &str, now_ms: u64) -> Option<(Grant, Scopes)> {
-        let code = self.open.lock().remove(&super::hash(code))?;
-        (code.until > now_ms).then_some((code.by, code.scopes))
-    }
+    store::tokens::revoke(tx, &old.id)?;
+    let by = Principal::Token { name: old.name.to_string() };
+    let detail = json!({ "id": old.id, "why": "another session takes its place in this browser" });
+    Ok(tx.audit(&by, "token.revoke", old.name.as_str(), &detail)?)
 }
 
 /// What somebody may give a browser who did not say.
-fn usual(own: Scopes) -> Scopes {
+pub(super) fn usual(own: Scopes) -> Scopes {
     USUAL.into_iter().filter(|scope| own.has(*scope)).collect()
 }
 
@@ -172,33 +209,6 @@ fn whole(cookie: [u8; HALF], page: [u8; HALF]) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::principal::Principal;
-
-    fn owner() -> Grant {
-        Grant::everything(Principal::Owner { uid: 1000 })
-    }
-
-    #[test]
-    fn a_code_opens_once_and_for_a_minute() {
-        let codes = Codes::default();
-        let (code, until) = codes.make(owner(), Scopes::all(), 1_000);
-        assert_eq!((code.reveal().len(), until), (64, 61_000));
-        assert!(codes.take("", 1_000).is_none() && codes.take(&"0".repeat(64), 1_000).is_none());
-        assert_eq!(codes.take(code.reveal(), 60_999).map(|(_, scopes)| scopes), Some(Scopes::all()));
-        assert!(codes.take(code.reveal(), 60_999).is_none(), "once");
-        let (late, _) = codes.make(owner(), Scopes::all(), 1_000);
-        assert!(codes.take(late.reveal(), 61_000).is_none(), "its minute is over");
-    }
-
-    #[test]
-    fn links_that_nobody_opens_take_no_room() {
-        let codes = Codes::default();
-        let made: Vec<Secret> =
-            (0..OPEN as u64 + 1).map(|at| codes.make(owner(), Scopes::all(), at).0).collect();
-        assert_eq!(codes.open.lock().len(), OPEN);
-        assert!(codes.take(made[0].reveal(), 20).is_none(), "the oldest gave way");
-        assert!(codes.take(made[OPEN].reveal(), 20).is_some());
-    }
 
     #[test]
     fn halves_make_the_whole_and_nothing_else_does() {

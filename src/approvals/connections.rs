@@ -42,9 +42,7 @@ pub enum Said {
     Always,
     /// No.
     No {
-        /// Through whom.
-        by: String,
-        /// Why, when that was said.
+        /// Why, when that was said. Not who said it: the frame hears this.
         why: Option<String>,
     },
     /// Nothing, within the time.
@@ -199,9 +197,7 @@ fn said(prompt: &ApprovalRequest) -> Said {
     match (&prompt.decision, prompt.state) {
         (Some(Decision::Once), ApprovalState::Allowed) => Said::Once,
         (Some(Decision::Always), ApprovalState::Allowed) => Said::Always,
-        (_, ApprovalState::Denied) => {
-            Said::No { by: prompt.decided_by.clone().unwrap_or_default(), why: prompt.reason.clone() }
-        }
+        (_, ApprovalState::Denied) => Said::No { why: prompt.reason.clone() },
         _ => Said::Nothing,
     }
 }

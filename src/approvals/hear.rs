@@ -1,6 +1,6 @@
-//! What is heard of agents: they ask, somebody answers past us, they begin anew.
+//! What the feed reports of agents: a request, an answer that did not come through mimir, a restart.
 //!
-//! May be told the same thing often, late and in any order.
+//! The same report may come several times, late and in any order.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::model::policy::{Action, Ruling};
 use crate::store::approvals::Decided;
 use crate::store::{StoreError, Tx, approvals, frames, messages, sessions, timers};
 
-/// How somebody answered past us: in the terminal, or over the agent's own API.
+/// How a request was answered without mimir: in the terminal, or over the agent's own API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replied {
     /// A permission: `once`, `always` or `reject`.
@@ -25,22 +25,22 @@ pub enum Replied {
     Question,
 }
 
-/// Why a prompt is over when nobody knows more.
+/// Why a request is over when nothing else is known.
 pub(super) const NOT_ASKED: &str = "it was answered elsewhere, or is not asked any more";
 
-/// Who decided, when it was not us: somebody at the frame's terminal or its own API …
+/// Who decided when mimir did not: a person at the frame's terminal or its own API …
 const ELSEWHERE: &str = "elsewhere";
-/// … or, with nobody there, a program in the frame.
+/// … or, when no person was there, a program in the frame.
 const AGENT: &str = "agent";
 const ANSWERED_ITSELF: &str =
     "something in the frame answered for a person: nobody was at its terminal or used its API from outside";
 
-/// So often a run in which nobody answers is told why; then its turns are ended.
+/// How many requests of an unattended run are denied with an explanation; after that its turns are ended.
 const PATIENT_DENIALS: u64 = 3;
 
 impl Approvals {
-    /// An agent asks. `root` is the conversation in which a sub-agent does; without it the asking session itself
-    /// is taken for one.
+    /// An agent asks. `root` is the conversation of the sub-agent that asks; without it the asking session is taken as the
+    /// conversation.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -65,7 +65,7 @@ impl Approvals {
         Ok(())
     }
 
-    /// An agent says that a prompt was answered: by us, or by somebody past us.
+    /// An agent says that a request was answered, by mimir or without it.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -80,8 +80,8 @@ impl Approvals {
         self.inner.deps.store.write(settle).await.map(drop)
     }
 
-    /// Everything that an agent waits for, as it was just listed: what is new is taken in, what is not there any
-    /// more is over, and what was decided and is still waited for is told again.
+    /// Takes the list of everything that an agent waits for: new requests become rows, those that are missing are over, and
+    /// the agent is told again of decided ones that it still waits for.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -168,7 +168,7 @@ impl Approvals {
         self.inner.deps.store.write(end).await.map(drop)
     }
 
-    /// It was taken for over and is not.
+    /// It was recorded as over, and the agent still waits for it.
     async fn reopen(&self, prompt: ApprovalRequest) -> Result<(), StoreError> {
         let change = move |tx: &mut Tx<'_>| {
             approvals::undecide(tx, &prompt.id)?;
@@ -186,7 +186,7 @@ impl Approvals {
         frame: &FrameId,
         session: &AgentSessionId,
     ) -> Result<Option<AgentSessionId>, StoreError> {
-        /// Sub-agents of sub-agents of …
+        /// How deep sub-agents of sub-agents are followed.
         const DEPTH: u32 = 8;
         let mut at = session.clone();
         let mut client = None;
@@ -249,7 +249,7 @@ fn take(
         (Some(message), Some(_)) => approvals::missed(tx, &message.id)?,
         _ => 0,
     };
-    // Who did not come for the first one is not waited for again.
+    // Nobody answered the first request of this message, so later ones do not wait.
     let deadline_at = within.map(|within| tx.now_ms() + if missed > 0 { 0 } else { within });
     let from_child = heard.root.as_ref().is_some_and(|root| *root != heard.ask.session);
     let new = ApprovalRequest {
@@ -285,7 +285,7 @@ fn denied_by_rule(ruling: &Ruling) -> String {
     }
 }
 
-/// What the agent says of the answer, compared with what we know of it. With nobody `attended` who could have given it,
+/// Compares the answer that the agent reports with ours. If no person was `attended` to give it,
 /// what runs in the frame did: it can read the password of its own server.
 fn settle(
     tx: &mut Tx<'_>,
@@ -341,7 +341,7 @@ pub(super) fn ask_people(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<()
     tx.emit(&approvals::subject(prompt), &approvals::asked(prompt)).map(drop)
 }
 
-/// It is pending: somebody sees to its deadline.
+/// It is pending: sets the timer of its deadline.
 pub(super) fn set_deadline(tx: &mut Tx<'_>, prompt: &ApprovalRequest) -> Result<(), StoreError> {
     match prompt.deadline_at {
         Some(at) => timers::set(tx, DEADLINE, prompt.id.as_str(), at),

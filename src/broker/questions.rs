@@ -175,10 +175,8 @@ fn put(
         };
         let answer = match said {
             Ok(Said::Once | Said::Always) => Answer::Allowed,
-            Ok(Said::No { by, why: None }) => Answer::Refused(format!("somebody said no ({by})")),
-            Ok(Said::No { by, why: Some(why) }) => {
-                Answer::Refused(format!("somebody said no ({by}): {}", line(&why)))
-            }
+            Ok(Said::No { why: None }) => Answer::Refused("somebody said no".to_owned()),
+            Ok(Said::No { why: Some(why) }) => Answer::Refused(format!("somebody said no: {}", line(&why))),
             Ok(Said::Nothing) => {
                 Answer::Refused("it is not on the list, and nobody answered in time".to_owned())
             }

@@ -144,7 +144,8 @@ pub fn commands() -> Vec<CommandLine> {
 
 fn collect(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<CommandLine>) {
     let mut subs = command.get_subcommands().filter(|sub| !sub.is_hide_set()).peekable();
-    if subs.peek().is_none() && !words.is_empty() {
+    let acts = subs.peek().is_none() || !command.is_subcommand_required_set();
+    if acts && !words.is_empty() {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         found.push(CommandLine { words: words.join(" "), about });
     }

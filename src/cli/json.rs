@@ -55,6 +55,13 @@ pub struct FrameMade {
     pub remarks: Vec<String>,
 }
 
+/// A page that a browser was told to show.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WebOpened {
+    /// Its address.
+    pub url: String,
+}
+
 /// What listens inside a frame.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FramePorts {

@@ -17,21 +17,22 @@ mod live;
 mod names;
 mod output;
 mod paint;
+mod qr;
 mod remote;
 pub mod schemas;
 mod screen;
 mod table;
 mod welcome;
 mod wrap;
+mod wrong_usage;
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
 use context::Context;
-use exit::{DONE, Failure, USAGE, usage};
+use exit::{DONE, Failure, USAGE};
 use grammar::{Args, Globals};
 use output::{Out, as_json, for_people};
 use paint::{ColorChoice, Paint};
@@ -51,7 +52,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     let arguments = habits::with_dashes(arguments);
     let args = match Args::try_parse_from(&arguments) {
         Ok(args) => args,
-        Err(error) => return show_parse_error(&without_wrong_tips(error, &arguments), &arguments),
+        Err(error) => return show_parse_error(&error, &arguments),
     };
     let out = Out::new(args.globals.json, args.globals.quiet, args.globals.color);
     let outcome = context(out.clone()).and_then(|context| commands::run(args.command, &context));
@@ -85,18 +86,10 @@ fn complete(arguments: &[OsString]) -> Result<bool, clap::Error> {
     CompleteEnv::with_factory(command).try_complete(arguments.iter().cloned(), folder.as_deref())
 }
 
-/// "To pass '--x' as a value" is advice for the one command whose words are a text.
-fn without_wrong_tips(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    if error.kind() == ErrorKind::UnknownArgument && !arguments.iter().any(|word| word == "send") {
-        error.remove(ContextKind::Suggested);
-    }
-    error
-}
-
 /// Help and version are answers; everything else is wrong usage.
 fn show_parse_error(error: &clap::Error, arguments: &[OsString]) -> u8 {
     let given = Globals::guess(arguments);
-    if let Some(problem) = unknown_command(error, arguments) {
+    if let Some(problem) = wrong_usage::explain(error, arguments) {
         Out::new(given.json, given.quiet, given.color).problem(&problem);
         return USAGE;
     }
@@ -118,33 +111,6 @@ fn show_parse_error(error: &clap::Error, arguments: &[OsString]) -> u8 {
     };
     let _ = styled;
     if error.use_stderr() { USAGE } else { DONE }
-}
-
-/// A verb that there is not: what it is called here, or which of ours was probably meant.
-fn unknown_command(error: &clap::Error, arguments: &[OsString]) -> Option<Problem> {
-    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else { return None };
-    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str()).take_while(|word| word != verb);
-    let root = Args::command();
-    let noun = words.find_map(|word| root.find_subcommand(word));
-    let typed =
-        noun.map_or_else(|| format!("mimir {verb}"), |noun| format!("mimir {} {verb}", noun.get_name()));
-    let problem = usage(format!("there is no command `{typed}`"));
-    if let Some(instead) = habits::instead(noun.map(clap::Command::get_name), verb) {
-        return Some(problem.hint(instead));
-    }
-    let (ours, help) = match noun {
-        Some(noun) => (noun, format!("mimir {}", noun.get_name())),
-        None => (&root, "mimir".to_owned()),
-    };
-    let names = ours.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
-    let nearest = names
-        .map(|name| (strsim::damerau_levenshtein(name, verb), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len().max(verb.len()) / 4)
-        .min();
-    Some(problem.hint(match nearest {
-        Some((_, name)) => format!("did you mean `{help} {name}`? `{help} --help` lists all"),
-        None => format!("`{help} --help` lists the commands"),
-    }))
 }
 
 fn write_parse_error(error: &clap::Error, text: &str) -> std::io::Result<()> {

@@ -14,9 +14,10 @@ use super::live;
 use super::paint::{ColorChoice, Ink, Paint};
 use super::table::{Table, clean};
 use super::wrap::wrapped;
-use crate::model::principal::told_to;
 use crate::model::visible;
 use crate::wire::problem::Problem;
+
+pub use crate::client::told::{hears_from_elsewhere, told};
 
 /// The two streams and how to write to them.
 #[derive(Clone, Debug)]
@@ -161,7 +162,7 @@ impl Out {
     /// Something that was asked for and is not obeyed: told to programs too.
     pub fn caution(&self, text: impl AsRef<str>) {
         if self.json {
-            self.error_line(&serde_json::json!({"warning": text.as_ref()}).to_string());
+            self.error_line(&visible::json(&serde_json::json!({"warning": text.as_ref()}).to_string()));
         }
         self.warn(text);
     }
@@ -273,23 +274,6 @@ pub fn as_json(problem: &Problem) -> String {
     visible::json(&serde_json::to_string(&error).unwrap_or_default())
 }
 
-/// Whether the gateway is elsewhere: its owner has the number of a user there, whoever that number is here.
-static IS_ELSEWHERE: AtomicBool = AtomicBool::new(false);
-
-/// From now on sentences are of a gateway elsewhere, if so.
-pub fn hears_from_elsewhere(is_elsewhere: bool) {
-    IS_ELSEWHERE.store(is_elsewhere, Ordering::Relaxed);
-}
-
-/// A sentence of the gateway about who did something: whoever types is `you`, if the gateway is here.
-pub fn told(text: &str) -> String {
-    told_by(IS_ELSEWHERE.load(Ordering::Relaxed), rustix::process::geteuid().as_raw(), text)
-}
-
-fn told_by(is_elsewhere: bool, uid: u32, text: &str) -> String {
-    if is_elsewhere { text.to_owned() } else { told_to(uid, text) }
-}
-
 /// Three lines at most, and the request's id when somebody will have to look it up.
 pub fn for_people(problem: &Problem, paint: Paint) -> String {
     let mut text = format!("{} {}", paint.ink(Ink::Red, "error:"), clean(&told(&problem.title)));
@@ -312,12 +296,6 @@ pub fn for_people(problem: &Problem, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_owner_of_a_gateway_elsewhere_is_not_whoever_has_that_number_here() {
-        assert_eq!(told_by(false, 7, "denied by owner:7"), "denied by you");
-        assert_eq!(told_by(true, 7, "denied by owner:7"), "denied by owner:7");
-    }
 
     #[test]
     fn an_error_says_what_why_and_what_next() {

@@ -30,7 +30,7 @@ use crate::wire::schedules::{ScheduleView, TickView};
 use crate::wire::secrets::{SecretGrantView, SecretView};
 use crate::wire::sessions::{SearchHit, SessionAborted};
 use crate::wire::tokens::{NewToken, TokenView, Whoami};
-use crate::wire::web::WebLink;
+use crate::wire::web::{LoginView, RecoveryCodes, TotpApp, WebLink};
 use crate::wire::webhooks::{WebhookDetails, WebhookPreview, WebhookSourceView, WebhookView};
 
 /// What a command prints.
@@ -80,6 +80,11 @@ pub fn all() -> Vec<Described> {
         one::<json::GatewayStopped>("serve --stop"),
         one::<json::Opened>("open"),
         one::<WebLink>("web"),
+        one::<json::WebOpened>("web open"),
+        one::<WebLink>("web qr"),
+        one::<LoginView>("web password"),
+        any("web totp", &[of::<TotpApp>(), of::<RecoveryCodes>(), of::<LoginView>()]),
+        one::<Vec<TokenView>>("web sessions"),
         lines("send", &[of::<Event>(), of::<Noticed>(), of::<json::MessageResult>()]),
         one::<MessageView>("send --no-wait"),
         one::<MessageView>("send --no-stream"),

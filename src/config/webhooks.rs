@@ -190,6 +190,32 @@ pub struct Rule {
     pub catch_up: Untold,
 }
 
+#[cfg(test)]
+impl Rule {
+    /// One that takes whatever `errors` tells, for tests that say what matters to them.
+    pub(crate) fn example() -> Self {
+        Self {
+            source: "errors".into(),
+            on: Vec::new(),
+            from: None,
+            level: None,
+            environment: Vec::new(),
+            fingerprint: None,
+            labels: Vec::new(),
+            mention: MENTION.into(),
+            author: AuthorRight::Write,
+            workflow: "fix".into(),
+            project: None,
+            repository: None,
+            priority: 0,
+            budget_microusd: None,
+            cooldown: std::time::Duration::ZERO,
+            limit: 1,
+            catch_up: Untold::Missed,
+        }
+    }
+}
+
 section! {
     struct RuleKeys {
         source: Text, "Of which source";

@@ -7,6 +7,7 @@ mod detach;
 mod examine;
 mod lock;
 mod lost;
+mod memory;
 mod problem;
 mod projects;
 mod serve;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::bootstrap::{self, AskKey};
 use super::detach::{self, Started};
 use super::lock::{HomeLock, LockError, Stage, lock_home};
+use super::memory;
 use super::problem::{config_problem, lock_problem, start_failed};
 use super::projects;
 use super::services;
@@ -58,6 +59,7 @@ pub fn serve(options: ServeOptions) -> Result<(), Problem> {
         let _ = rustix::process::setsid();
     }
     leave_no_core();
+    memory::keep_small();
     let outcome = match runtime() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(options));
@@ -151,6 +153,7 @@ pub async fn run(options: ServeOptions) -> Result<(), Problem> {
     let rules = TcpRules { paths: &paths, hosts: server.hosts, connections, certificate };
     start_edge(&edge, &services, unix, tcp, rules)?;
     watch_file(&core, services.running.clone());
+    memory::give_back_now_and_then(&core);
     lock.say(Stage::Running);
     tracing::info!(socket = %services.about.socket, http = %services.about.http,
         "the gateway answers at {}", services.about.socket);

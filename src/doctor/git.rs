@@ -84,6 +84,10 @@ fn judge(frames: &[Seen]) -> Finding {
                 notes
                     .push(format!("frame {name}: a submodule, which git reads there and commits nothing to"));
             }
+            (GitPlace::Borrows(_), Some(why)) => {
+                wrong.push(format!("frame {name}: {why}"));
+                fixes.push("git repack -a -d && rm .git/objects/info/alternates".to_owned());
+            }
             (_, Some(why)) => {
                 wrong.push(format!("frame {name}: {why}"));
                 fixes.push(format!("mimir frame move {name} PATH"));
@@ -136,6 +140,7 @@ mod tests {
             seen("blog", GitPlace::Own, false),
             seen("moved", submodule(), false),
             seen("linked", GitPlace::Unusable("its .git is a link".to_owned()), false),
+            seen("lent", GitPlace::Borrows("its repository borrows objects".to_owned()), false),
             seen("sub", submodule(), true),
         ];
         let finding = judge(&ill);
@@ -144,6 +149,7 @@ mod tests {
             "frame app: git does not work in it: it is a part of the repository /src",
             "frame moved: it is a submodule",
             "frame linked: git does not work in it: its .git is a link",
+            "frame lent: git does not work in it: its repository borrows objects",
             "frame sub: a submodule, which git reads",
         ] {
             assert!(finding.found.contains(part), "{part}: {}", finding.found);
@@ -152,7 +158,8 @@ mod tests {
         let fix = finding.fix.expect("a fix");
         assert_eq!(
             fix,
-            "mimir frame move app PATH; mimir frame move moved PATH; mimir frame move linked PATH"
+            "mimir frame move app PATH; mimir frame move moved PATH; mimir frame move linked PATH; \
+             git repack -a -d && rm .git/objects/info/alternates"
         );
     }
 }

@@ -123,28 +123,10 @@ mod tests {
     use crate::model::doctor::Outcome;
     use crate::model::git::Repository;
     use crate::model::names::ProjectName;
-    use crate::model::webhook::{AuthorRight, Untold};
 
     fn rule(project: &str, change: impl FnOnce(&mut Rule)) -> Rule {
-        let mut rule = Rule {
-            source: "errors".into(),
-            on: Vec::new(),
-            from: None,
-            level: None,
-            environment: Vec::new(),
-            fingerprint: None,
-            labels: Vec::new(),
-            mention: "@mimir".into(),
-            author: AuthorRight::Write,
-            workflow: "sentry-fix".into(),
-            project: Some(ProjectName::parse(project).expect("a name")),
-            repository: None,
-            priority: 0,
-            budget_microusd: None,
-            cooldown: Duration::ZERO,
-            limit: 1,
-            catch_up: Untold::Missed,
-        };
+        let project = ProjectName::parse(project).expect("a name");
+        let mut rule = Rule { workflow: "sentry-fix".into(), project: Some(project), ..Rule::example() };
         change(&mut rule);
         rule
     }

@@ -38,9 +38,6 @@ pub enum FeedItem {
     Lost(String),
 }
 
-/// What a feed sends, with the number of the connection it belongs to.
-#[derive(Clone, Debug)]
-pub(super) enum Sent {
-    Event(u64, Heard),
-    Lost(u64, Arc<str>),
-}
+/// What a feed sends, with the number of the connection it belongs to. The queue of each frame has room for it
+/// [`QUEUE`] times from the beginning, so it is one pointer.
+pub(super) type Sent = Arc<(u64, FeedItem)>;

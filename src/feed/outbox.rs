@@ -1,8 +1,9 @@
 //! Storing what was heard, beside listening.
 //!
-//! What streams by is stored by one write at a time: what comes meanwhile is collected and goes with the next one. It
-//! does not wait for the disk. What ends a turn, and what only the history lacks, does, in a transaction of its own that
-//! holds nobody else's words up. Changes reach the database in the order in which they were put here.
+//! What streams by is stored by one write at a time, on this thread if it can be; what comes while it cannot is collected
+//! and goes with the next one. It does not wait for the disk. What ends a turn, and what only the history lacks, does,
+//! in a transaction of its own that holds nobody else's words up. Changes reach the database in the order in which they
+//! were put here.
 
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ use crate::model::usage::Tokens;
 use crate::store::{Store, StoreError, Tx, agent_messages, frames, messages, sessions};
 use crate::supervisor::failpoint::Failpoints;
 
+/// More events of one turn than so many are left to the writer's thread.
+const MOST_HERE: usize = 16;
+
 /// What is stored of one turn, or of one conversation, in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -39,6 +43,13 @@ pub(super) struct Stored {
     pub is_end: bool,
     /// Who awaits that end, and what it is.
     pub awaited_by: Option<(Follower, Verdict, (Tokens, u64))>,
+}
+
+impl Stored {
+    /// Whether storing it takes no longer than a moment: some words, and nothing whole.
+    fn is_small(&self) -> bool {
+        self.messages.is_empty() && self.events.len() <= MOST_HERE
+    }
 }
 
 type Writing = BoxFuture<'static, Result<(), StoreError>>;
@@ -73,9 +84,14 @@ impl Outbox {
             (self.store.clone(), self.counters.clone(), self.failpoints.clone());
         let oldest = stored.iter().filter_map(|stored| stored.since).min();
         let begins = stored.iter().any(|stored| stored.begins.is_some());
+        let is_small = stored.iter().all(Stored::is_small);
         let change = move |tx: &mut Tx<'_>| stored.iter().try_for_each(|stored| write(tx, stored));
         let writing = async move {
-            store.write_soon(change).await?;
+            if is_small {
+                store.write_here(change).await?;
+            } else {
+                store.write_soon(change).await?;
+            }
             counters.relayed(oldest.map_or(Duration::ZERO, |at| at.elapsed()));
             if begins {
                 failpoints.hit("send.after_running").await;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::facts::LiveFacts;
 use super::intake::Intake;
-use super::item::{FeedError, Heard, QUEUE, Sent};
+use super::item::{FeedError, FeedItem, Heard, QUEUE, Sent};
 use super::tracking::Command;
 use crate::frames::PlaceError;
 use crate::model::agent::{AgentEvent, AgentSessionId, AgentStatus};
@@ -193,7 +193,8 @@ impl Feed {
         let at = Instant::now();
         self.change(|known| known.hear(&event, at, now_ms));
         // Fails when nobody listens.
-        let _ = self.items.send(Sent::Event(connection, Heard { at, event: Arc::new(event) }));
+        let _ =
+            self.items.send(Sent::new((connection, FeedItem::Event(Heard { at, event: Arc::new(event) }))));
     }
 
     pub(super) fn stands(&self, now_ms: u64) -> u64 {
@@ -218,7 +219,7 @@ impl Feed {
             link.trouble = Some(trouble.clone());
         });
         if let Some(connection) = ended {
-            let _ = self.items.send(Sent::Lost(connection, trouble.to_string().into()));
+            let _ = self.items.send(Sent::new((connection, FeedItem::Lost(trouble.to_string()))));
         }
     }
 }

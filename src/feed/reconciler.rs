@@ -62,9 +62,9 @@ impl<'a> SessionReconciler<'a> {
         self.deps.clock.now_ms()
     }
 
-    /// Starts what can be done beside listening: storing and asking.
-    pub(super) fn keep_busy(&mut self) -> Result<(), StoreError> {
-        self.store()?;
+    /// Starts what can be done beside listening: storing and asking. While `more_comes`, what streams by is collected.
+    pub(super) fn keep_busy(&mut self, more_comes: bool) -> Result<(), StoreError> {
+        self.store(more_comes)?;
         while let Some(question) =
             self.inquiries.next(&mut self.sessions, self.feed.is_working(), |id| self.roots.contains(id))
         {
@@ -78,13 +78,13 @@ impl<'a> SessionReconciler<'a> {
     }
 
     /// Begins to store what waits for it.
-    fn store(&mut self) -> Result<(), StoreError> {
+    fn store(&mut self, more_comes: bool) -> Result<(), StoreError> {
         let mut stream = Vec::new();
         for state in self.sessions.values_mut() {
             if let Some(late) = state.store_late() {
                 self.outbox.put_end(late)?;
             }
-            let is_free = self.outbox.is_free();
+            let is_free = self.outbox.is_free() && !more_comes;
             for turn in state.turns.values_mut() {
                 match turn.is_open() {
                     true if is_free => stream.extend(turn.store()),
@@ -100,7 +100,7 @@ impl<'a> SessionReconciler<'a> {
     /// Stores everything that waits for it.
     pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
         loop {
-            self.store()?;
+            self.store(false)?;
             if self.outbox.is_empty() {
                 return Ok(());
             }

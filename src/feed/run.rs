@@ -18,6 +18,8 @@ use super::tracking::Command;
 use crate::store::StoreError;
 use crate::supervisor::backoff::Backoff;
 
+/// What comes at the same time is stored together, but no more events than so many.
+const TOGETHER: usize = 32;
 /// How often it is looked at whether a tool call that runs shows a sign: of silence nothing is heard.
 const LOOK_AT_CALLS: Duration = Duration::from_secs(5);
 
@@ -61,20 +63,40 @@ impl SessionReconciler<'_> {
         self.inquiries.begin_again(now);
         self.roots.set_complete(false);
         self.gaps.begin_again();
+        let mut in_a_row = 0;
         loop {
-            self.keep_busy()?;
+            let more = if in_a_row < TOGETHER { events.ready() } else { None };
+            in_a_row = if more.is_some() { in_a_row + 1 } else { 0 };
+            self.keep_busy(more.is_some())?;
             let due = self.next_due();
-            tokio::select! {
-                item = events.next() => match item {
-                    FeedItem::Event(heard) => self.hear(&heard).await?,
-                    FeedItem::Lost(why) => return self.lost(why).await,
+            let item = match more {
+                Some(item) => Some(item),
+                None => tokio::select! {
+                    item = events.next() => Some(item),
+                    Some(command) = commands.recv() => {
+                        self.wished(command).await?;
+                        None
+                    }
+                    stored = self.outbox.done() => {
+                        stored?;
+                        None
+                    }
+                    answered = self.inquiries.answered() => {
+                        self.answered(answered).await?;
+                        None
+                    }
+                    handed_on = self.requests.done() => {
+                        handed_on?;
+                        None
+                    }
+                    () = self.feed.ended() => return self.lost(ENDED.to_owned()).await,
+                    () = tokio::time::sleep_until(due) => None,
                 },
-                Some(command) = commands.recv() => self.wished(command).await?,
-                stored = self.outbox.done() => stored?,
-                answered = self.inquiries.answered() => self.answered(answered).await?,
-                handed_on = self.requests.done() => handed_on?,
-                () = self.feed.ended() => return self.lost(ENDED.to_owned()).await,
-                () = tokio::time::sleep_until(due) => {}
+            };
+            match item {
+                Some(FeedItem::Event(heard)) => self.hear(&heard).await?,
+                Some(FeedItem::Lost(why)) => return self.lost(why).await,
+                None => {}
             }
             let now = Instant::now();
             self.adopt_ripe(now).await?;

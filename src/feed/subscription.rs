@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -33,19 +34,18 @@ impl Subscription {
         }
     }
 
+    /// The next item, if it is here already.
+    pub(super) fn ready(&mut self) -> Option<FeedItem> {
+        self.next().now_or_never()
+    }
+
     /// The next item. May be dropped and called again; nothing is lost.
     pub async fn next(&mut self) -> FeedItem {
         loop {
             match self.items.recv().await {
-                Ok(Sent::Event(connection, heard)) if connection == self.connection => {
-                    return FeedItem::Event(heard);
-                }
-                Ok(Sent::Lost(connection, why)) if connection == self.connection => {
-                    return FeedItem::Lost(why.to_string());
-                }
+                Ok(sent) if sent.0 == self.connection => return sent.1.clone(),
                 // Of a connection before the one that this began with.
-                Ok(Sent::Event(connection, _) | Sent::Lost(connection, _))
-                    if connection < self.connection => {}
+                Ok(sent) if sent.0 < self.connection => {}
                 Ok(_) => return FeedItem::Lost("the connection to the agent was renewed".to_owned()),
                 Err(RecvError::Lagged(count)) => {
                     return FeedItem::Lost(format!("{count} events came faster than they were taken"));
@@ -87,6 +87,19 @@ mod tests {
         let mut fresh = Subscription::when_it_stands(&feed).await;
         feed.hear(connection, AgentEvent::Disposed, 3);
         assert!(matches!(fresh.next().await, FeedItem::Event(heard) if *heard.event == AgentEvent::Disposed));
+    }
+
+    #[tokio::test]
+    async fn what_is_here_already_is_taken_without_waiting() {
+        let feed = feed();
+        let connection = feed.stands(1);
+        let mut listener = Subscription::when_it_stands(&feed).await;
+        assert!(listener.ready().is_none());
+        feed.hear(connection, AgentEvent::Disposed, 2);
+        assert!(
+            matches!(listener.ready(), Some(FeedItem::Event(heard)) if *heard.event == AgentEvent::Disposed)
+        );
+        assert!(listener.ready().is_none());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A turn with what of it waits to be stored, and who follows it.
+//! A turn together with its events that are not stored yet, and the handle that follows it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::model::event::{EventKind, Subject};
 use crate::model::ids::{MessageId, SessionId};
 use crate::model::status::ToolCall;
 
-/// A turn with what of it waits to be stored.
+/// A turn together with its events that are not stored yet.
 #[derive(Debug)]
 pub(super) struct TrackedTurn {
     pub turn: Turn,
     pub batch: EventBatch,
     subject: Subject,
-    /// The message of ours that it is the turn of.
+    /// The message that began it; none when it was begun past mimir.
     pub owner: Option<Owner>,
-    /// The connection was lost in it: what is found when it is read again had been missed.
+    /// The connection was lost during it, so what the next re-read adds was missed.
     pub was_cut: bool,
-    /// The tool call that was named last because it shows no sign.
+    /// The silent tool call that was reported last.
     silent: Option<ToolCall>,
     /// Everything is known of it.
     is_over: bool,
-    /// What is to be stored last.
+    /// What is stored as its last change.
     over: Option<Over>,
 }
 
@@ -41,7 +41,7 @@ struct Over {
     messages: Vec<AgentMessage>,
 }
 
-/// The message of ours that a turn is of, and who awaits it.
+/// The message that began a turn, and the handle that follows it.
 #[derive(Debug)]
 pub(super) struct Owner {
     message: MessageId,
@@ -53,11 +53,11 @@ pub(super) struct Owner {
     is_held: bool,
     /// The row says that it runs.
     is_running: bool,
-    /// Since when it is tracked; and whether the agent was asked since then what it wrote, and what it waits for.
+    /// Since when it is tracked, and whether the agent was asked since then for its messages and its requests.
     since: Instant,
     was_read: bool,
     was_listed: bool,
-    /// It is to be ended like that when it was read once more.
+    /// The verdict with which it ends after one more re-read.
     closing: Option<(Verdict, Instant)>,
 }
 
@@ -97,11 +97,11 @@ impl TrackedTurn {
         tracked
     }
 
-    /// Somebody follows it who has not done so before.
+    /// A new handle follows it.
     pub(super) fn attach(&mut self, request: &TurnRequest, handle: u64) {
         let Some(owner) = &mut self.owner else { return };
         owner.handle = handle;
-        // Another one whose turn this was hears that it is not any more; the same one does not.
+        // The handle before it is told that it does not follow the turn any more; the same handle is not.
         if !Arc::ptr_eq(&owner.follower.0, &request.progress) {
             owner.follower = Follower(request.progress.clone());
         }
@@ -180,7 +180,7 @@ impl TrackedTurn {
         self.batch.add(events, Instant::now());
         if let Some(owner) = &mut self.owner {
             owner.was_read |= asked >= owner.since;
-            // What was heard of by nobody counts as well.
+            // What no event told of counts as well.
             owner.follower.0.send_if_modified(|progress| {
                 self.turn.steps().fold(false, |is_news, step| progress.activity.count(step) | is_news)
             });
@@ -225,7 +225,7 @@ impl TrackedTurn {
         self.publish(TurnPhase::Running);
     }
 
-    /// It is to end like that, after one more look.
+    /// It ends with that verdict after one more re-read.
     pub(super) fn close(&mut self, verdict: Verdict, now: Instant) {
         if let Some(owner) = &mut self.owner {
             owner.closing = Some((verdict, now));
@@ -265,7 +265,7 @@ impl TrackedTurn {
         });
     }
 
-    /// It is over. Whoever awaits it hears of that when it is stored.
+    /// It is over. Its handle is told once that is stored.
     pub(super) fn end(&mut self, written: &[AgentMessage], verdict: Verdict) -> Vec<AgentMessage> {
         let events = self.turn.end(written);
         self.batch.add(events, Instant::now());

@@ -1,4 +1,4 @@
-//! How whoever hands a message over follows its turn, which the feed tracks.
+//! How delivery follows the turn of a message, which the feed tracks.
 //!
 //! Requests go one way, over a channel to the frame's reconciler; what becomes of the turn comes back as the newest
 //! [`TurnProgress`]. Neither waits for the other.
@@ -18,11 +18,11 @@ use crate::model::usage::Tokens;
 /// How far a turn is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnPhase {
-    /// It began before it was tracked: what it did meanwhile is being asked.
+    /// It began before it was tracked; the agent is being asked what happened until now.
     CatchingUp,
     /// It goes on.
     Running,
-    /// The agent has the prompt, or said so, and does nothing about it.
+    /// The agent has the prompt, or says so, and does not work on it.
     NotBegun {
         /// A sentence.
         why: String,
@@ -86,7 +86,7 @@ pub(super) enum Wish {
     HandedOverAgain(Patience),
     /// Read it a last time and store it; it ended like that.
     Close(Verdict),
-    /// That handle does not want to know any more.
+    /// That handle stops following.
     Release(u64),
 }
 
@@ -100,8 +100,8 @@ pub struct TurnHandle {
     commands: mpsc::UnboundedSender<Command>,
 }
 
-/// Whoever awaits a turn. Dropped before the end, it is told that nobody tracks the turn any more: nobody waits for
-/// ever.
+/// The sending side of a turn's progress. Dropped before the end it reports that the turn is not tracked any more, so that
+/// no handle waits for ever.
 #[derive(Debug)]
 pub(super) struct Follower(pub(super) ProgressSender);
 
@@ -117,7 +117,7 @@ impl Drop for Follower {
     }
 }
 
-/// A place for the progress of a turn that nobody tracks yet.
+/// Progress of a turn that is not tracked yet.
 #[must_use]
 pub fn no_progress() -> ProgressSender {
     let activity = Activity::new(Instant::now());

@@ -15,10 +15,11 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::call::Call;
 use super::endpoints::{api, owner_and_name};
 use super::error::ForgeError;
 use super::json::Json;
-use super::transport::{Call, Opener, Settings, Transport};
+use super::transport::{Opener, Settings, Transport};
 use crate::clock::Clock;
 use crate::model::forge::App;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};

@@ -1,7 +1,7 @@
 //! What programs say of a commit: runs and statuses together, all of them, and why one failed.
 
+use super::call::Call;
 use super::json::{Json, cut};
-use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::{Check, CheckKind, Checks};
 use crate::model::git::ForgeKind;

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::call::Call;
 use super::json::Json;
-use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::{Comment, CommentKind, Issue, OpenState, marker};
 use crate::model::git::ForgeKind;

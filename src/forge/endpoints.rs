@@ -2,9 +2,10 @@
 
 use url::Url;
 
+use super::call::Call;
 use super::error::ForgeError;
 use super::json::Json;
-use super::transport::{Call, Transport};
+use super::transport::Transport;
 use crate::model::git::{ForgeHost, ForgeKind, KNOWN_FORGES, Repository};
 
 /// Where its API is.

@@ -1,6 +1,6 @@
 //! Which files a pull request changes.
 
-use super::transport::Call;
+use super::call::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::ChangedFile;
 

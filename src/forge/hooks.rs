@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use super::transport::Call;
+use super::call::Call;
 use super::{Forge, ForgeError, received};
 use crate::model::forge::HookDelivery;
 use crate::model::git::ForgeKind;

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
+use super::call::Call;
 use super::json::Json;
-use super::transport::Call;
 use super::{Forge, ForgeError, Merged};
 use crate::model::forge::{MergeMethod, NewMerge, OpenState, PullRequest};
 use crate::model::git::ForgeKind;

@@ -13,6 +13,7 @@
 //! sent out, which is the caller's.
 
 mod app;
+mod call;
 mod checks;
 mod comments;
 mod endpoints;
@@ -22,6 +23,7 @@ mod hooks;
 mod json;
 mod limits;
 mod merging;
+mod pages;
 mod pulls;
 mod received;
 mod repository;
@@ -40,9 +42,10 @@ use crate::clock::Clock;
 use crate::model::git::{ForgeHost, ForgeKind, Repository};
 use crate::model::secret::Secret;
 use crate::outbound::HttpClients;
+use call::Call;
 use endpoints::owner_and_name;
 use limits::{Holder, Limits};
-use transport::{Call, Opener, Pace, Renewal, Transport};
+use transport::{Opener, Pace, Renewal, Transport};
 
 pub use app::{Apps, Key};
 pub use error::ForgeError;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::call::Call;
 use super::json::Json;
 use super::received::{self, without_draft_words};
-use super::transport::Call;
 use super::{Forge, ForgeError};
 use crate::model::forge::{NewPull, OpenState, PullRequest, Review};
 use crate::model::git::ForgeKind;

@@ -1,7 +1,7 @@
 //! The repository as a whole: what it is, who may do what with it, and whether the credential suffices.
 
+use super::call::Call;
 use super::json::{Json, time};
-use super::transport::Call;
 use super::{Forge, ForgeError, received};
 use crate::clock::rfc3339;
 use crate::model::forge::{Commit, Permission, Preflight, RepositoryInfo};

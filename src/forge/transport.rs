@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::Keys;
+use super::call::{Answer, Call};
 use super::error::ForgeError;
 use super::json::{Json, cut};
 use super::limits::{Holder, Limits, until};
@@ -30,11 +31,6 @@ use crate::redact::Secrets;
 const REDIRECTS: usize = 3;
 /// The most that is repeated of what a forge says about an error.
 const LONGEST_REASON: usize = 500;
-/// How many items a page has whose usual one was too long; each divides what is before it.
-const SMALLER_PAGES: [usize; 3] = [25, 5, 1];
-/// So many times as often as usual a forge is asked for a list whose pages are small.
-const MOST_SMALL: usize = 4;
-
 /// What forges are asked with.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -105,59 +101,6 @@ pub(super) struct Renewal {
     pub(super) repository: Repository,
     /// Whoever gets one holds this meanwhile.
     pub(super) alone: Mutex<()>,
-}
-
-/// A question, or a change that is asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) body: Option<Value>,
-    /// What it is about, for people: `pull request 7`.
-    pub(super) what: String,
-}
-
-impl Call {
-    pub(super) fn get(url: Url, what: impl Into<String>) -> Self {
-        Self { method: Method::GET, url, body: None, what: what.into() }
-    }
-
-    pub(super) fn change(method: Method, url: Url, body: Option<Value>, what: impl Into<String>) -> Self {
-        Self { method, url, body, what: what.into() }
-    }
-
-    /// With something more behind the question mark.
-    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
-        self.url.query_pairs_mut().append_pair(name, value);
-        self
-    }
-}
-
-/// What was answered, if that was no error that everybody treats alike.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    body: Bytes,
-    what: String,
-}
-
-impl Answer {
-    pub(super) fn is_fine(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The value; nothing when nothing was said.
-    pub(super) fn value(&self) -> Result<Value, ForgeError> {
-        if self.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        let read = serde_json::from_slice(&self.body);
-        read.map_err(|_| ForgeError::Transient(format!("what it said about {} is no JSON", self.what)))
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
 }
 
 impl Transport {
@@ -361,86 +304,6 @@ impl Transport {
         Ok(None)
     }
 
-    /// All items of a list, page after page, and whether there are more than are read. `list` points to the list in an
-    /// answer; it goes on as long as `goes_on` says so of the last item of a page. A page that is too long is asked for
-    /// in smaller ones.
-    pub(super) async fn pages(
-        &self,
-        first: Call,
-        list: &str,
-        goes_on: impl Fn(Json<'_>) -> bool + Send,
-    ) -> Result<(Vec<Value>, bool), ForgeError> {
-        let (name, mut size) = match self.kind {
-            ForgeKind::Github => ("per_page", 100),
-            ForgeKind::Gitea => ("limit", 50),
-        };
-        let most = self.settings.pages.saturating_mul(size);
-        let mut call = first.clone().with(name, &size.to_string());
-        let (mut found, mut bytes, mut page) = (Vec::new(), 0, 1);
-        for _ in 0..self.settings.pages.saturating_mul(MOST_SMALL) {
-            let answer = match self.send(&call).await {
-                Err(ForgeError::TooMuch(_)) => {
-                    // The last of it is one item that nobody reads, or a forge that knows no pages.
-                    let Some(smaller) = SMALLER_PAGES.into_iter().find(|smaller| *smaller < size) else {
-                        break;
-                    };
-                    page = (page - 1) * (size / smaller) + 1;
-                    size = smaller;
-                    call.url = in_pages_of(&call.url, name, size, page);
-                    continue;
-                }
-                answer => answer?,
-            };
-            if !answer.is_fine() {
-                return Err(self.no(&answer));
-            }
-            let mut value = answer.value()?;
-            // Gitea counts the page there, not the list: it ends with a page that is empty.
-            let is_page_counted = self.kind == ForgeKind::Gitea && !list.is_empty();
-            let total = Json::of(&value).at("/total_count").number().filter(|_| !is_page_counted);
-            let total = total.or_else(|| answer.header("x-total-count")?.parse().ok());
-            let items = match value.pointer_mut(list).map(Value::take) {
-                Some(Value::Array(items)) => items,
-                Some(Value::Null) if self.kind == ForgeKind::Gitea && !answer.body.is_empty() => Vec::new(),
-                _ => {
-                    let what = &answer.what;
-                    return Err(ForgeError::Transient(format!("what it said about {what} is no list")));
-                }
-            };
-            bytes += answer.body.len();
-            let is_empty = items.is_empty();
-            let is_last = items.last().is_none_or(|last| !goes_on(Json::of(last)));
-            found.extend(items);
-            let is_short = total.is_some_and(|total| total > found.len() as u64);
-            let next = match self.next(&answer.headers)? {
-                Some(url) => Some(Call { url, ..call }),
-                // Some of the lists have a number of items and no link to the next of them.
-                None if is_page_counted || is_short => {
-                    let next = first.clone().with(name, &size.to_string());
-                    Some(next.with("page", &(page + 1).to_string()))
-                }
-                None => None,
-            };
-            // What it counts and does not show may be anything.
-            let Some(next) = next.filter(|_| !is_last) else { return Ok((found, is_empty && is_short)) };
-            if bytes > 4 * self.settings.largest || found.len() >= most {
-                break;
-            }
-            (call, page) = (next, page + 1);
-        }
-        Ok((found, true))
-    }
-
-    /// The next page of a list: of the same API, or it is none.
-    fn next(&self, headers: &HeaderMap) -> Result<Option<Url>, ForgeError> {
-        let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-        let Some(next) = links.flat_map(|value| value.split(',')).find_map(next_of) else { return Ok(None) };
-        let elsewhere = || ForgeError::Refused("the next page of a list is not at the same place".to_owned());
-        let url = self.base.join(next).map_err(|_| elsewhere())?;
-        let is_ours = url.origin() == self.base.origin() && url.path().starts_with(self.base.path());
-        if is_ours { Ok(Some(url)) } else { Err(elsewhere()) }
-    }
-
     /// What a no means for whoever asked.
     pub(super) fn no(&self, answer: &Answer) -> ForgeError {
         let what = &answer.what;
@@ -525,32 +388,11 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// The same place of a list, in pages of that size, the first of which is to be the one of that number.
-fn in_pages_of(url: &Url, name: &str, size: usize, page: usize) -> Url {
-    let pairs = url.query_pairs().map(|(key, value)| match key.as_ref() {
-        // Some lists count no pages: their links say after which item it goes on.
-        "page" => (key.into_owned(), page.to_string()),
-        known if known == name => (key.into_owned(), size.to_string()),
-        _ => (key.into_owned(), value.into_owned()),
-    });
-    let pairs: Vec<(String, String)> = pairs.collect();
-    let mut smaller = url.clone();
-    smaller.query_pairs_mut().clear().extend_pairs(pairs);
-    smaller
-}
-
 fn leads_to(from: &Url, response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 307 | 308) {
         return None;
     }
     from.join(response.headers().get(LOCATION)?.to_str().ok()?).ok()
-}
-
-/// `<https://…>; rel="next"`
-fn next_of(link: &str) -> Option<&str> {
-    let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let is_next = rest.split(';').any(|word| matches!(word.trim(), "rel=\"next\"" | "rel=next"));
-    is_next.then_some(url)
 }
 
 #[cfg(test)]
@@ -565,22 +407,5 @@ mod tests {
         assert_eq!(of(&["users", "../../x?y#z"]), "https://ghe.test/api/v3/users/..%2F..%2Fx%3Fy%23z");
         let bare = Url::parse("https://api.github.com").expect("an address");
         assert_eq!(below(&bare, &["user"]).to_string(), "https://api.github.com/user");
-    }
-
-    #[test]
-    fn a_place_in_a_list_is_the_same_in_smaller_pages() {
-        let of = |text: &str| {
-            let url = Url::parse(text).expect("an address");
-            in_pages_of(&url, "per_page", 25, 9).to_string()
-        };
-        assert_eq!(of("https://x/y?a=b%20c&per_page=100&page=3"), "https://x/y?a=b+c&per_page=25&page=9");
-        assert_eq!(of("https://x/y?per_page=100&cursor=v1_7"), "https://x/y?per_page=25&cursor=v1_7");
-    }
-
-    #[test]
-    fn the_next_page_stands_in_a_header() {
-        assert_eq!(next_of(" <https://x/y?page=2>; rel=\"next\""), Some("https://x/y?page=2"));
-        assert_eq!(next_of("<https://x/y?page=9>; rel=\"last\""), None);
-        assert_eq!(next_of("nonsense"), None);
     }
 }

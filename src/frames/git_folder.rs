@@ -36,6 +36,8 @@ pub enum GitPlace {
     Nowhere,
     /// In the workspace.
     Own,
+    /// In the workspace, but not all of it: objects lie where the frame does not see them, for that reason.
+    Borrows(String),
     /// In a folder that can be mounted.
     Elsewhere(GitFolder),
     /// The workspace is a part of the repository that begins there.
@@ -50,7 +52,7 @@ pub fn look(workspace: &Path, off_limits: OffLimits<'_>) -> GitPlace {
     let dot_git = workspace.join(".git");
     let Ok(found) = fs::symlink_metadata(&dot_git) else { return within(workspace, off_limits) };
     if found.is_dir() {
-        return GitPlace::Own;
+        return borrowed(workspace, &dot_git).map_or(GitPlace::Own, GitPlace::Borrows);
     }
     if !found.is_file() {
         return GitPlace::Unusable("its .git is a link, and what it leads to is not in the frame".to_owned());
@@ -59,6 +61,25 @@ pub fn look(workspace: &Path, off_limits: OffLimits<'_>) -> GitPlace {
         Ok(folder) => GitPlace::Elsewhere(folder),
         Err(why) => GitPlace::Unusable(why),
     }
+}
+
+/// Why the objects of a repository are not all in its workspace (`git clone --shared`, `--reference`). A full path
+/// leads nowhere in a frame, wherever it leads outside.
+fn borrowed(workspace: &Path, dot_git: &Path) -> Option<String> {
+    let objects = dot_git.join("objects");
+    let whole = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
+    let is_inside = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path.starts_with(&whole));
+    if fs::symlink_metadata(&objects).is_ok_and(|found| found.is_symlink()) && !is_inside(&objects) {
+        return Some("its .git/objects is a link, and what it leads to is not in the frame".to_owned());
+    }
+    let text = read(&objects.join("info/alternates")).unwrap_or_default();
+    let mut others = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let other = others.find(|line| Path::new(line).is_absolute() || !is_inside(&objects.join(line)))?;
+    let other: String = other.chars().take(200).collect();
+    Some(format!(
+        "its repository borrows objects of {other:?}, which is not in the frame; `git repack -a -d` and \
+         `rm .git/objects/info/alternates` make it whole"
+    ))
 }
 
 /// The repository around a folder; one whose root could be no workspace either is nobody's advice.
@@ -140,7 +161,7 @@ pub fn setting(text: &str, section: &str, key: &str) -> Option<String> {
 #[must_use]
 pub fn config_of(workspace: &Path, place: &GitPlace) -> String {
     let folder = match place {
-        GitPlace::Own => workspace.join(".git"),
+        GitPlace::Own | GitPlace::Borrows(_) => workspace.join(".git"),
         GitPlace::Elsewhere(GitFolder::Worktree { common: folder, .. } | GitFolder::Submodule { folder }) => {
             folder.clone()
         }
@@ -284,6 +305,33 @@ mod tests {
         assert_eq!(place.look("plain"), GitPlace::Nowhere);
         let email = setting(&config_of(&place.at("tree"), &place.look("tree")), "user", "EMAIL");
         assert_eq!(email.as_deref(), Some("me@example.org"));
+    }
+
+    #[test]
+    fn a_repository_that_borrows_objects_is_not_whole() {
+        let place = Place::new();
+        let borrows = |line: &str| {
+            place.write("main/.git/objects/info/alternates", line);
+            match place.look("main") {
+                GitPlace::Own => None,
+                GitPlace::Borrows(why) => Some(why),
+                other => panic!("{line}: {other:?}"),
+            }
+        };
+        assert_eq!(borrows("# nothing\n\n"), None);
+        assert_eq!(borrows("../modules/sub/objects\n"), None, "it is in the frame as well");
+        let inside = place.at("main/.git/modules/sub/objects").display().to_string();
+        for line in ["../../../other/.git/objects", "/srv/mirror/objects", &inside] {
+            let why = borrows(&format!("{line}\n")).unwrap_or_else(|| panic!("{line}"));
+            assert!(why.contains(line) && why.contains("git repack"), "{why}");
+        }
+        let config = config_of(&place.at("main"), &place.look("main"));
+        assert!(setting(&config, "user", "email").is_some(), "its settings are there all the same");
+
+        let place = Place::new();
+        fs::rename(place.at("main/.git/objects"), place.at("objects")).expect("moved");
+        std::os::unix::fs::symlink(place.at("objects"), place.at("main/.git/objects")).expect("a link");
+        assert!(matches!(place.look("main"), GitPlace::Borrows(why) if why.contains("is a link")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who is in a frame, and stopping one that has nothing to do.
+//! Presence in frames (terminals, commands, clients), and stopping a frame that is idle.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::{frames, messages};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Visitors(Arc<Mutex<BTreeMap<FrameId, Presence>>>);
 
-/// How many are there, how many of them for people, and when the last of those left.
+/// How many connections there are, how many of them are people's, and when the last person left.
 #[derive(Clone, Copy, Debug, Default)]
 struct Presence {
     count: usize,
@@ -26,16 +26,16 @@ struct Presence {
     left_at: Option<Instant>,
 }
 
-/// For whom something is in a frame.
+/// On whose behalf a connection is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisitorKind {
     /// Somebody at the terminal, with a command, or through the frame's own API.
     Person,
-    /// A run, with a script of ours: it keeps the frame awake, and speaks for nobody.
+    /// A run's own script: it keeps the frame awake and does not count as a person.
     Run,
 }
 
-/// For how long it is remembered when somebody left.
+/// For how long the time of the last departure is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Somebody is in a frame for as long as this lives: at its terminal, with a command, or through its own API.
@@ -102,7 +102,7 @@ impl Frames {
         self.inner.visitors_of(frame)
     }
 
-    /// Whether somebody is in the frame, or left it within that time. A run's own scripts are nobody.
+    /// Whether a person is in the frame or left it within that time. Scripts of runs do not count.
     #[must_use]
     pub fn was_visited_within(&self, frame: &FrameId, within: Duration) -> bool {
         self.inner.deps.attendant.connections(frame) > 0

@@ -50,7 +50,7 @@ fn has(folder: &Path, name: &str) -> bool {
 /// The branch that the origin's HEAD was when it was cloned, else `main` or `master` where there is one.
 fn default_branch(folder: &Path, place: &GitPlace) -> Option<String> {
     let git = match place {
-        GitPlace::Own => folder.join(".git"),
+        GitPlace::Own | GitPlace::Borrows(_) => folder.join(".git"),
         GitPlace::Elsewhere(
             GitFolder::Worktree { common: git, .. } | GitFolder::Submodule { folder: git },
         ) => git.clone(),

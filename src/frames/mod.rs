@@ -20,6 +20,7 @@
 //! the host's side of a frame and the agent's configuration (see [`settings`]).
 
 mod advance;
+mod comparisons;
 pub mod connect;
 mod crash;
 mod create;
@@ -91,6 +92,7 @@ use crate::supervisor::backoff::Backoff;
 use crate::supervisor::failpoint::Failpoints;
 use crate::supervisor::keyed::Keyed;
 
+use comparisons::Comparisons;
 use driver::Handle;
 use folders::Folders;
 
@@ -126,8 +128,8 @@ struct Inner {
     failpoints: Failpoints,
     /// How many frames may be starting at once.
     starts: Arc<Semaphore>,
-    /// How many projects may be compared at once while their frames run.
-    comparisons: Arc<Semaphore>,
+    /// Projects that are compared while their frames run.
+    comparisons: Comparisons,
     /// The task of each frame.
     drivers: Keyed<FrameId, Handle>,
     /// Frames that are being made; they get their task when that is done.
@@ -185,7 +187,7 @@ impl Frames {
             deps,
             failpoints,
             starts,
-            comparisons: Arc::new(Semaphore::new(1)),
+            comparisons: Comparisons::default(),
             drivers,
             creating: Mutex::default(),
             ready,

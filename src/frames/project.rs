@@ -10,14 +10,15 @@ use crate::config::project_file::read_untrusted;
 use crate::model::container::inside;
 use crate::model::frame::GitFolder;
 use crate::model::shell;
-use crate::model::trust::Trust;
+use crate::model::trust::{Trust, settings_of};
 
 /// Where opencode looks for instructions; only the first that is there counts.
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
 /// How many files of instructions a project may name.
 const MOST_INSTRUCTIONS: usize = 64;
-/// The project's own configuration of opencode.
-const SETTINGS: [&str; 2] = ["opencode.json", "opencode.jsonc"];
+/// The project's own configuration of opencode, which reads comments in each of them.
+const SETTINGS: [&str; 4] =
+    ["opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc"];
 /// What keeps opencode from obeying a project. A frame that was made with 0 obeys its project, whatever it becomes.
 const LEAVE_OUT: &str = "OPENCODE_DISABLE_PROJECT_CONFIG";
 
@@ -68,8 +69,9 @@ pub(super) fn instructions(workspace: &Path, env: &[(String, String)], obeyed: b
 /// The project's own files that its settings call instructions.
 fn named_in(settings: &Path) -> Vec<String> {
     let text = read_untrusted(settings).ok().flatten().unwrap_or_default();
-    let Ok(settings) = serde_json::from_str::<serde_json::Value>(&text) else { return Vec::new() };
-    let named = settings["instructions"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
+    let settings = settings_of(&text).unwrap_or_default();
+    let named = settings.get("instructions").and_then(|named| named.as_array());
+    let named = named.into_iter().flatten().filter_map(|one| one.as_str());
     named.filter(|file| is_within(file)).map(|file| file.trim_start_matches("./").to_owned()).collect()
 }
 
@@ -151,7 +153,7 @@ pub fn about(git: &GitPlace) -> Option<String> {
                 shell::quoted(&path)
             ))
         }
-        GitPlace::Unusable(why) => Some(format!("git does not work in it: {why}")),
+        GitPlace::Borrows(why) | GitPlace::Unusable(why) => Some(format!("git does not work in it: {why}")),
     }
 }
 
@@ -196,6 +198,19 @@ mod tests {
             "https://example.org/x.md", 7], "plugin": ["evil"]}"#;
         let files = instructions(project(&[("AGENTS.md", "x"), ("opencode.json", list)]).path(), &[], false);
         assert_eq!(files, ["/workspace/AGENTS.md", "/workspace/docs/rules.md", "/workspace/docs/*.md"]);
+        // As people write them: with comments, and where opencode keeps its own.
+        let commented = [
+            ("AGENTS.md", "x"),
+            ("opencode.jsonc", "// ours\n{ \"instructions\": [\"a.md\", /* later */ ], }"),
+            (".opencode/opencode.json", r#"{"instructions": ["b.md", "a.md"] /* the same way */}"#),
+        ];
+        let files = instructions(project(&commented).path(), &[], false);
+        assert_eq!(files, ["/workspace/AGENTS.md", "/workspace/a.md", "/workspace/b.md"]);
+        for broken in ["", "{", "[]", "\u{feff}"] {
+            let files =
+                instructions(project(&[("AGENTS.md", "x"), ("opencode.json", broken)]).path(), &[], false);
+            assert_eq!(files, ["/workspace/AGENTS.md"], "{broken:?}");
+        }
     }
 
     #[test]

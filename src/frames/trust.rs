@@ -36,19 +36,19 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The files that are not as they were when somebody said yes.
+    /// The files that changed since the owner's yes.
     #[must_use]
     pub fn changed(&self) -> Vec<String> {
         self.yes.as_ref().map(|yes| changed(&yes.files, &self.found.files)).unwrap_or_default()
     }
 
-    /// The same, for a sentence.
+    /// The same, as the end of a sentence.
     #[must_use]
     pub fn changed_in_words(&self) -> String {
         self.yes.as_ref().map(|yes| changed_in_words(&yes.files, &self.found.files)).unwrap_or_default()
     }
 
-    /// Why it is not obeyed any more, for a sentence: what changed, and what no yes can be bound to. It may be either alone.
+    /// Why the project is not obeyed any more, as the end of a sentence: what changed, what cannot be hashed, or both.
     fn why_not_any_more(&self) -> String {
         let files = self.changed_in_words();
         let changed = (!files.is_empty()).then(|| format!("{files} changed since somebody trusted it"));
@@ -57,7 +57,7 @@ impl Standing {
         changed.into_iter().chain(obstacle).collect::<Vec<_>>().join(", and ")
     }
 
-    /// That its frame was started without it.
+    /// The frame was started without the project's settings.
     fn note_at_start(&self, frame: &Frame) -> String {
         format!(
             "it does not obey its project any more: {}; `mimir projects trust {}` shows what is there now and asks",
@@ -66,7 +66,7 @@ impl Standing {
         )
     }
 
-    /// That the next agent inside leaves it out.
+    /// The next agent that starts inside will leave them out.
     fn note_while_it_runs(&self, frame: &Frame) -> String {
         format!(
             "an agent that begins anew does not obey its project: {}; `mimir projects trust {}` shows what is there \
@@ -78,14 +78,15 @@ impl Standing {
     }
 }
 
-/// Whether a project is to be compared that was that long ago. Nobody asks for a new stream too soon: it is kept in mind.
+/// Whether it is time to compare a project that was compared that long ago. A new event stream asks for it sooner; one that
+/// comes too soon after the last comparison is remembered.
 fn is_due(ago: Option<Duration>, again: Duration, takes_new_stream: impl FnOnce() -> bool) -> bool {
-    // The first comparison is of a stream that stands by then as well.
+    // The first comparison also covers an event stream that stands by then.
     let is_soon = ago.is_some_and(|ago| ago < again);
     !is_soon && (takes_new_stream() || ago.is_none_or(|ago| ago >= COMPARED_EVERY))
 }
 
-/// Whether the newest note since the yes says one of these, or is so young that the next one has to wait.
+/// Whether the newest note since the yes already says one of `texts`, or is too young for another one.
 fn is_told(notes: &[Note], since: u64, texts: &[String], now_ms: u64) -> bool {
     let newest = notes.iter().rfind(|note| note.code == CHANGED && note.at >= since);
     newest.is_some_and(|newest| {
@@ -104,16 +105,12 @@ pub(super) enum Obeys {
     Bound(String),
 }
 
-/// The notes on a project that is not the one that was trusted any more.
+/// The code of notes about a project that changed after it was trusted.
 const CHANGED: &str = "project_changed";
-/// So many notes are looked at for one that says the same.
+/// How many notes are searched for one that says the same.
 const NOTES: u32 = 200;
 /// So often a project that somebody trusted is compared while its frame runs; all that it brings is read for that.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
-/// How long one may wait for another frame's. When it is over, it is tried again after [`COMPARED_EVERY`].
-const COMES_UP_WITHIN: Duration = Duration::from_secs(5);
-/// How long one is waited for; it goes on alone then, and the next one waits for it.
-const COMPARES_WITHIN: Duration = Duration::from_secs(10);
 /// The least time between two notes that say different things: files may come and go all the time.
 const TOLD_AGAIN_MS: u64 = 10 * 60 * 1000;
 
@@ -188,21 +185,13 @@ impl Inner {
         self.standing_of(folder, found).await
     }
 
-    /// The same for what nobody waits for: one folder at a time, or the threads of everything else are taken by it. None
-    /// when it was not its turn in time, or it took too long.
+    /// The same for what nobody waits for. None when it was not its turn in time, or it took too long: it is tried again
+    /// after [`COMPARED_EVERY`].
     async fn standing_in_turn(&self, folder: &str) -> Result<Option<Standing>, FrameError> {
-        let turn = self.comparisons.clone().acquire_owned();
-        let Ok(turn) = tokio::time::timeout(COMES_UP_WITHIN, turn).await else { return Ok(None) };
-        let turn = turn.map_err(|_| FrameError::Interrupted)?;
         let path = PathBuf::from(folder);
-        let looking = tokio::task::spawn_blocking(move || {
-            let found = project_trust::look(&path);
-            // The turn ends with the reading, and not with the waiting for it.
-            drop(turn);
-            found
-        });
-        let Ok(found) = tokio::time::timeout(COMPARES_WITHIN, looking).await else { return Ok(None) };
-        let found = found.map_err(|_| FrameError::Interrupted)?;
+        let Some(found) = self.comparisons.in_turn(move || project_trust::look(&path)).await? else {
+            return Ok(None);
+        };
         self.standing_of(folder, found).await.map(Some)
     }
 

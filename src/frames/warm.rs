@@ -50,13 +50,13 @@ use crate::store::frames::{self, NewFrame};
 use crate::store::{StoreError, warm_frames};
 use crate::supervisor::keyed::Next;
 
-/// How long its agent may take to say that it is there before another one is taken.
+/// How long the agent of a warm frame may take to answer before another frame is tried.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
-/// How long one is looked for before a frame is made as ever.
+/// How long a warm frame is searched for before a new one is made.
 const TAKEN_WITHIN: Duration = Duration::from_millis(500);
 
 impl Frames {
-    /// One that is ready becomes the frame that is wanted. None when there is no such one.
+    /// Claims a ready warm frame for the request. None when there is none of that kind.
     pub(super) async fn claim(
         &self,
         principal: &Principal,
@@ -76,7 +76,7 @@ impl Frames {
         if let Some(frame) = &claimed {
             self.inner.warm.works(&kind);
             self.inner.failpoints.hit("warm.after_claim").await;
-            // Its driver looks at it and opens its host's side.
+            // The driver observes it and opens the broker and the host ports.
             self.inner.wake_driver(&frame.id);
         }
         self.inner.look_after_warm();
@@ -122,7 +122,7 @@ impl Frames {
         Ok(None)
     }
 
-    /// Looked at again before one is taken, which nobody takes back: somebody may have been faster.
+    /// Checked again before the claim, which cannot be undone: another claim may have been faster.
     async fn must_be_free(&self, name: &FrameName) -> Result<(), FrameError> {
         let wanted = name.clone();
         match self.inner.deps.store.read(move |db| frames::find_by_name(db, &wanted)).await? {
@@ -158,13 +158,13 @@ impl Frames {
     }
 }
 
-/// Whether it listens where frames are to listen.
+/// Whether its ports are in the configured range.
 pub(super) fn has_ports_of(row: &Frame, range: PortRange) -> bool {
     range.contains(row.agent_port) && range.contains(row.preview_port)
 }
 
 impl Inner {
-    /// Notes what a frame that is nobody's is about to read.
+    /// Notes the digest of what a warm frame is about to read.
     pub(super) async fn note_warm_files(
         &self,
         frame: &Frame,
@@ -180,8 +180,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether it would be started with the same now. Nobody knows while git does not say who commits: that is no reason to
-    /// let it go, and none to give it away.
+    /// Whether it would be started with the same today. Unknown while git does not say who commits: it is then neither removed
+    /// nor claimed.
     pub(super) async fn is_fresh(&self, row: &Frame, host: &HostFacts) -> Result<Option<bool>, FrameError> {
         if host.git.is_none() {
             return Ok(None);
@@ -204,7 +204,7 @@ impl Inner {
 }
 
 impl Driver {
-    /// Whether it may begin now: people's frames come first, and have taken memory since its row was made.
+    /// Whether it may start now: people's frames come first and may have taken memory since its row was made.
     pub(super) fn may_start_warm(&mut self) -> bool {
         if self.memory.start_permit.is_none() {
             let settings = &self.inner.deps.settings;
@@ -218,19 +218,19 @@ impl Driver {
         self.memory.start_permit.is_some()
     }
 
-    /// It does not work: nobody misses it.
+    /// It failed, and is removed: it has no owner who would miss it.
     pub(super) async fn let_warm_go(&self, frame: &Frame, why: String) -> Result<Next, FrameError> {
         self.inner.give_up_warm(frame, Why::Failed(why)).await?;
         Ok(Next::Again)
     }
 
-    /// Whether it is somebody's since it was looked at last: then nothing that was seen of it counts any more.
+    /// Whether it was claimed since the last observation, which does not count any more then.
     pub(super) fn is_taken_over(&mut self, frame: &Frame) -> bool {
         let is_so = self.memory.was_warm && frame.warm.is_none();
         if is_so {
             self.memory.was_warm = false;
             self.memory.kept_apart = false;
-            // It was noted nowhere while it was nobody's.
+            // Warm frames have no notes: it is written down at the claim.
             self.memory.told_of_users = None;
         }
         is_so

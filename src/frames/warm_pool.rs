@@ -1,6 +1,6 @@
 //! The frames that are kept ready: which are kept, which go and why, and how the next one is made.
 //!
-//! One look at a time goes over all of them, at each look around and whenever one was taken, became ready or failed.
+//! One pass at a time goes over all warm frames: with each reconciliation, and whenever one was taken, became ready or failed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use crate::store::frames::{self, NewFrame};
 use crate::store::{approvals, warm_frames};
 use crate::supervisor::keyed::Next;
 
-/// How long those may take to go whose ports somebody needs, after the last one of them was asked to.
+/// How long removals may take whose ports are needed, counted from the last one that was asked for.
 const GOES_WITHIN: Duration = Duration::from_secs(20);
-/// After so long the next one is asked to go as well: the engine may be stuck with the one before.
+/// After so long the next frame is removed as well: the engine may be stuck with the one before.
 const GOES_SOON: Duration = Duration::from_secs(2);
-/// How long somebody waits for it in all, whatever is made meanwhile: for sixteen that are stuck.
+/// How long a caller waits for ports in all: as long as sixteen stuck removals take.
 const ENDS_WITHIN: Duration = Duration::from_secs(20 + 2 * 16);
 
-/// What a look at what is kept goes by; asked once for all of them.
+/// What a pass compares the warm frames with; read once for all of them.
 #[derive(Default)]
 struct Look {
     host: Option<HostFacts>,
@@ -43,13 +43,13 @@ struct Look {
 }
 
 impl Frames {
-    /// Why not as many frames are kept ready as could be, as far as the last look found a reason.
+    /// Why fewer frames are kept ready than wanted, if the last pass found a reason.
     #[must_use]
     pub fn why_not_kept_ready(&self) -> Option<String> {
         self.inner.warm.obstacle()
     }
 
-    /// Collects what is not to be kept, and makes one that is missing. Says what is in the way of more.
+    /// Removes what is not to be kept and makes one that is missing. Returns what keeps it from making more.
     async fn keep_warm(&self) -> Result<Option<String>, FrameError> {
         let pool = &self.inner.warm;
         let most = self.inner.config.now().warm;
@@ -60,7 +60,7 @@ impl Frames {
         rows.retain(|row| row.desired != Desired::Removed);
         let wanted = pool.wanted();
         let is_wanted = |kind: &str| wanted.iter().any(|recipe| recipe.kind == kind);
-        // Of kinds that are needed first: there are only so many kinds.
+        // Kinds in the order of need; their number is limited.
         rows.sort_by_key(|row| !row.warm.as_deref().is_some_and(is_wanted));
         let spare = spare(&self.inner.deps.settings.meminfo);
         let room = rows.len() - usize::from(spare == Spare::TooLittle && !rows.is_empty());
@@ -102,8 +102,8 @@ impl Frames {
         }
     }
 
-    /// Why it is not given away one day; none as long as it did not fail, was nobody's, its image is what it is called, and
-    /// nothing that it was started with has changed.
+    /// Why this warm frame can never be claimed. None while it has not failed, was never claimed, its image is still the one of
+    /// that name, and nothing that it was started with has changed.
     async fn why_it_goes(&self, row: &Frame, look: &mut Look) -> Result<Option<Why>, FrameError> {
         let unneeded = |text| Ok(Some(Why::Unneeded(text)));
         if self.inner.was_somebodys(&row.id) {
@@ -142,14 +142,14 @@ impl Frames {
         Ok(None)
     }
 
-    /// Whether somebody may ask for its like who asks for nothing in particular.
+    /// Whether a request without special wishes would be of its kind.
     fn is_as_configured(&self, row: &Frame) -> bool {
         let config = self.inner.config.now();
         let is_granted = |name: &String| row.providers.contains(&name.trim().to_ascii_lowercase());
         row.image == config.image && row.limits == config.limits && config.providers.iter().all(is_granted)
     }
 
-    /// Makes one. Says what is in the way.
+    /// Makes one. Returns what kept it from doing so.
     async fn make_warm(&self, recipe: Recipe) -> Result<Option<String>, FrameError> {
         let deps = &self.inner.deps;
         let Recipe { kind, like, rules } = recipe;
@@ -204,7 +204,7 @@ fn ids_of(rows: &[Frame]) -> HashSet<FrameId> {
     rows.iter().map(|row| row.id.clone()).collect()
 }
 
-/// Whether one of them is there no more. Those that were made meanwhile are known from now on.
+/// Whether one of them is gone. Frames that were made in the meantime are added.
 fn has_one_gone(known: &mut HashSet<FrameId>, now: HashSet<FrameId>) -> bool {
     let is_gone = !known.is_subset(&now);
     known.extend(now);
@@ -219,7 +219,7 @@ fn name_of(id: &FrameId) -> Result<FrameName, FrameError> {
 }
 
 impl Inner {
-    /// Has somebody look after what is kept ready, soon. What is in the way is tried again at the next look around.
+    /// Asks for a pass soon. What kept the last one from making more is tried again at the next reconciliation.
     pub(super) fn look_after_warm(self: &Arc<Self>) {
         let frames = Frames { inner: self.clone() };
         self.warm.looks.wake(&"all", move |_| {
@@ -232,20 +232,20 @@ impl Inner {
         });
     }
 
-    /// Whether it was somebody's, whatever the database says: one that was restored from an older copy does not know.
+    /// Whether it was claimed before, whatever the database says: a database restored from an older copy does not know.
     fn was_somebodys(&self, id: &FrameId) -> bool {
-        // In this order: whoever takes it has it in hand first.
+        // In this order: a claim has the frame in hand before it marks the folder.
         self.folders(id).is_taken() && !self.warm.is_in_hand(id)
     }
 
-    /// It goes, unless it is somebody's by now.
+    /// Removes it, unless it was claimed by now.
     pub(super) async fn give_up_warm(self: &Arc<Self>, row: &Frame, why: Why) -> Result<(), FrameError> {
         let was_somebodys = self.was_somebodys(&row.id);
         let (id, name, workspace) = (row.id.clone(), row.name.clone(), row.workspace.clone());
         let gone = self.deps.store.write(move |tx| {
             let is_given_up = warm_frames::give_up(tx, &id)?;
             if is_given_up && was_somebodys {
-                // Nothing else would ever tell what became of it, and of the work in its folder.
+                // Only this audit row says what became of it and of the work in its folder.
                 let detail = json!({ "frame": id, "workspace": workspace, "was_taken": true });
                 tx.audit(&Principal::service("frames"), "frame.destroy", name.as_str(), &detail)?;
             }
@@ -272,8 +272,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Has the newest of them go, and waits until one of them is gone. One whose removal is stuck holds nobody up: then the
-    /// next one goes too. Says whether one went, or became somebody's.
+    /// Removes the newest of them and waits until one is gone. If a removal is stuck, the next one is removed too. Returns
+    /// whether one went or was claimed.
     pub(super) async fn a_warm_one_makes_way(self: &Arc<Self>) -> Result<bool, FrameError> {
         let began = Instant::now();
         let before = self.deps.store.read(|db| frames::list_warm(db)).await?;
@@ -284,7 +284,7 @@ impl Inner {
             if has_one_gone(&mut known, ids_of(&rows)) {
                 return Ok(true);
             }
-            // Others may be made all the time, and asked to go.
+            // Others may be made, and be asked to go, at any time.
             if began.elapsed() > ENDS_WITHIN {
                 return Ok(false);
             }

@@ -386,6 +386,26 @@ impl From<AccessError> for Reply {
                 .hint("on the gateway's machine, its owner may give everything"),
             AccessError::NoCode => Self::not_found("web.code", title)
                 .hint("type `mimir web` on the gateway's machine again, and open what it prints"),
+            AccessError::MakerIsOver(_) => Self(Problem::new(401, "auth.revoked", title))
+                .hint("ask whoever runs the gateway for a new one (`mimir token create`)"),
+            AccessError::WeakPassword(_) => Self::conflict("login.weak_password", title)
+                .hint("a sentence that nobody else would think of is easy to keep and hard to guess"),
+            AccessError::NoPassword => {
+                Self::conflict("login.no_password", title).hint("`mimir web password` sets one")
+            }
+            AccessError::NoSecondFactor => {
+                Self::conflict("login.no_totp", title).hint("`mimir web totp` begins it")
+            }
+            AccessError::NotEnrolling => Self::conflict("login.not_enrolling", title)
+                .hint("type `mimir web totp` again: it shows a new one"),
+            AccessError::WrongCode => Self::conflict("login.wrong_code", title)
+                .hint("type the newest code; if it is wrong again, compare the clocks of both devices"),
+            // The same whatever was wrong, and also when there is no password.
+            AccessError::WrongLogin => Self(Problem::new(401, "login.refused", title))
+                .hint("a link of `mimir web` opens as well; `mimir web password` sets a password on the gateway's machine"),
+            AccessError::TooSoon { seconds } => Self(Problem::new(429, "login.too_soon", title))
+                .hint(format!("try again in {seconds} s; a link of `mimir web` opens at any time")),
+            AccessError::NotHashed(_) => Self::internal(&error),
             AccessError::Store(error) => error.into(),
         }
     }

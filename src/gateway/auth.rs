@@ -1,6 +1,6 @@
 //! Who may come in: the owner over the Unix socket, a bearer of a token over TCP.
 //!
-//! A browser of this machine comes in with a session ([`super::web::session`]).
+//! A browser comes in with a session ([`super::web::session`]): one of this machine, or one elsewhere by TLS.
 //! A foreign web page can bring neither, but the `Host` and `Origin` headers are checked
 //! all the same (see [`super::names`]), so that neither DNS rebinding nor a forgotten
 //! check further in becomes a hole.
@@ -22,6 +22,7 @@ use crate::access::{Access, Admitted, Denied, Refusal};
 use crate::model::principal::Principal;
 use crate::model::scope::Grant;
 use crate::model::secret::Secret;
+use crate::store::StoreError;
 use crate::wire::problem::Problem;
 
 /// Of what a stranger sends, no more than this is written down.
@@ -46,6 +47,8 @@ pub struct Ends {
     pub peer: IpAddr,
     /// Ours.
     pub local: SocketAddr,
+    /// Whether what goes between them is encrypted.
+    pub is_tls: bool,
 }
 
 impl Authenticator {
@@ -123,14 +126,15 @@ impl Authenticator {
         }
     }
 
-    /// Lets a browser of this machine in: to the page, or with the session that it has.
+    /// Lets a browser in: to the page, or with the session that it has.
     async fn check_browser(&self, ends: Ends, asked: &Parts) -> Result<Admitted, Problem> {
-        let is_near = is_near(ends.peer, &asked.headers);
-        if is_near && web::is_public(&asked.method, asked.uri.path()) {
+        let is_served = serves_browser(&self.access, ends, &asked.headers).await;
+        let is_served = is_served.map_err(|error| problem(Denied::Store(error)))?;
+        if is_served && web::is_public(&asked.method, asked.uri.path()) {
             return Ok(Grant::nothing().into());
         }
         // Browsers always say which page opens a WebSocket; that it is ours was seen above.
-        if web::is_ticketed(&asked.method, asked.uri.path()) {
+        if is_served && web::is_ticketed(&asked.method, asked.uri.path()) {
             return match asked.headers.contains_key(header::ORIGIN) {
                 true => Ok(Grant::nothing().into()),
                 false => {
@@ -139,7 +143,7 @@ impl Authenticator {
                 }
             };
         }
-        match web::session::brought(ends.local.port(), &asked.headers).filter(|_| is_near) {
+        match web::session::brought(ends.local.port(), ends.is_tls, &asked.headers).filter(|_| is_served) {
             // A browser always says which page changes something; that it is ours was seen above.
             Some(_) if !asked.method.is_safe() && !asked.headers.contains_key(header::ORIGIN) => {
                 Err(Problem::new(403, "request.foreign_origin", "a browser must say which page asks"))
@@ -157,11 +161,20 @@ impl Authenticator {
 /// What is written into a request by whatever passes it on for somebody else.
 const PASSED_ON: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-real-ip", "cf-connecting-ip"];
 
-/// Whether a browser of this machine asks: from its loopback, and not through something on it (a tunnel, a proxy)
-/// that says it passes on what others ask.
-#[must_use]
-pub fn is_near(peer: IpAddr, headers: &HeaderMap) -> bool {
-    peer.to_canonical().is_loopback() && !PASSED_ON.iter().any(|name| headers.contains_key(*name))
+/// Whether a browser there gets the page: one of this machine always, one elsewhere by TLS once there is a password.
+/// What says that it passes on what others ask (a tunnel, a proxy) is no browser.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn serves_browser(access: &Access, ends: Ends, headers: &HeaderMap) -> Result<bool, StoreError> {
+    if is_passed_on(headers) {
+        return Ok(false);
+    }
+    Ok(ends.peer.to_canonical().is_loopback() || (ends.is_tls && access.has_password().await?))
+}
+
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    PASSED_ON.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The beginning of what a stranger sent.
@@ -283,17 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_through_something_on_this_machine_is_not_near() {
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let here = address("127.0.0.1");
+    fn what_passes_on_what_others_ask_says_so() {
         let mut headers = HeaderMap::new();
         headers.insert("x-other", HeaderValue::from_static("1"));
-        assert!(is_near(here, &headers) && is_near(address("::ffff:127.0.0.1"), &headers));
-        assert!(!is_near(address("10.0.0.7"), &headers));
+        assert!(!is_passed_on(&headers));
         for name in PASSED_ON {
             let mut headers = headers.clone();
             headers.insert(name, HeaderValue::from_static("127.0.0.1"));
-            assert!(!is_near(here, &headers), "{name}");
+            assert!(is_passed_on(&headers), "{name}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -22,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
 use super::web::session::PAGE_HEADER;
-use crate::outbound::Connector;
+use crate::outbound::{Connector, beside};
 
 /// How long a connection may take to stand; the other side is on this machine.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -142,14 +141,6 @@ impl Switched {
     ) -> (Response<Body>, impl Future<Output = ()> + Send + 'static) {
         let Self { answer, client, agent, connection } = self;
         (answer, Self::join(client, agent, connection, stop))
-    }
-}
-
-/// Drives the connection while `work` waits for what comes over it. `work` has the last word.
-async fn beside<T>(work: impl Future<Output = T>, connection: impl Future<Output = ()>) -> T {
-    match select(pin!(work), pin!(connection)).await {
-        Either::Left((done, _)) => done,
-        Either::Right(((), work)) => work.await,
     }
 }
 

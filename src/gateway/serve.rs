@@ -67,7 +67,8 @@ pub async fn tcp(listener: Arc<TcpListener>, gate: Authenticator, routes: Router
             // A connection without our own end is gone already.
             let Ok(local) = stream.local_addr() else { return };
             let acceptor = gate.acceptor().cloned();
-            let admission = Admission::Authenticator(gate, Ends { peer: peer.ip(), local });
+            let is_tls = acceptor.is_some();
+            let admission = Admission::Authenticator(gate, Ends { peer: peer.ip(), local, is_tls });
             let Some(acceptor) = acceptor else { return answer(stream, admission, routes, stop).await };
             match tls::greet(&acceptor, stream).await {
                 Ok(stream) => answer(stream, admission, routes, stop).await,

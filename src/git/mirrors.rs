@@ -25,7 +25,7 @@ const COPY: Duration = Duration::from_secs(30 * 60);
 /// A question to a mirror.
 const ASK: Duration = Duration::from_secs(60);
 
-/// Faults of old that forges are full of, and that hurt nobody. Everything else is refused.
+/// Harmless faults of old repositories that forges still serve. All others are refused.
 const OLD_FAULTS: &[&str] = &[
     "zeroPaddedFilemode",
     "missingSpaceBeforeDate",
@@ -61,13 +61,13 @@ pub struct Mirrors {
     each: Arc<Mutex<HashMap<Repository, Arc<Each>>>>,
 }
 
-/// One of them: whoever looks at the forge holds the lock, and the others wait for what is found.
+/// The lock of one mirror: its holder asks the forge, the others wait for the result.
 #[derive(Default)]
 struct Each {
     looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
-/// Removes what a fetch left that was broken off. Nobody else fetches into it meanwhile.
+/// Removes what an interrupted fetch left. The caller holds the lock, so no other fetch is running.
 fn leftovers(folder: &Path) {
     let packs = std::fs::read_dir(folder.join("objects/pack")).into_iter().flatten().flatten();
     for entry in packs.filter(|entry| entry.file_name().to_string_lossy().starts_with("tmp_")) {
@@ -132,7 +132,7 @@ impl Mirrors {
         if folder.join("mimir-mirror").is_file() { self.heads(&folder).await } else { Ok(Heads::new()) }
     }
 
-    /// Looks with the lock in its hands, whoever waits for it.
+    /// Asks the forge while holding the lock, whether or not somebody waits for the answer.
     async fn look_to_the_end(
         &self,
         mut looked: OwnedMutexGuard<Option<Instant>>,
@@ -151,7 +151,7 @@ impl Mirrors {
                 *looked = Some(Instant::now());
             }
             drop(looked);
-            // Whoever asked may be gone.
+            // The caller may have gone away.
             let _ = reply.send(done);
         });
         answer.await.unwrap_or_else(|_| Err(broken_off()))
@@ -190,7 +190,7 @@ impl Mirrors {
                 return Err(GitError::Refused { what, why: remote.clean(&last_words(&said.stderr, code)) });
             }
         }
-        // It stays: what waits stands on it.
+        // It stays: objects of waiting pushes build on it.
         if size_of(folder) > most {
             return Err(is_larger());
         }

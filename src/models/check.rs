@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{ProviderKind, ProviderSettings};
-use crate::outbound::HttpClients;
+use crate::outbound::{HttpClients, innermost};
 use crate::redact::Secrets;
 
 /// The longest list that is read; OpenRouter's has half a megabyte.
@@ -94,7 +94,7 @@ async fn get(
     query: Option<&str>,
 ) -> Result<Value, CheckError> {
     let unreachable =
-        |error: &reqwest::Error| CheckError::Unreachable { host: host.to_owned(), why: root_of(error) };
+        |error: &reqwest::Error| CheckError::Unreachable { host: host.to_owned(), why: innermost(error) };
     let strange = |why: String| CheckError::Strange { host: host.to_owned(), why };
     let url = provider.address(path, query).ok_or_else(|| strange("it has no address".to_owned()))?;
     let mut request = http.to(&url).map_err(|error| unreachable(&error))?.get(url);
@@ -147,15 +147,6 @@ fn models_in(answer: &Value) -> Option<Vec<String>> {
         Some(name.strip_prefix("models/").unwrap_or(name).to_owned())
     };
     Some(list.iter().filter_map(name).collect())
-}
-
-/// The innermost reason; the outer ones repeat the address.
-fn root_of(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@
 //! second, and a connection that was swallowed once stays deaf.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -20,7 +19,7 @@ use serde_json::Value;
 
 use super::wire;
 use super::{OpencodeError, translate};
-use crate::outbound::Connector;
+use crate::outbound::{Connector, beside};
 use crate::redact::{self, Secrets};
 
 /// The most we take as one answer. The sender is inside a frame and not to be trusted with our memory.
@@ -154,15 +153,6 @@ fn request(connector: &Connector, auth: &str, call: &Call) -> Result<Request<Ful
     request
         .body(Full::new(body))
         .map_err(|error| OpencodeError::Unreadable { call: call.name, why: error.to_string() })
-}
-
-/// Drives the connection while `work` waits for what comes over it. `work` has the last word: a
-/// connection may end properly before its answer was looked at.
-async fn beside<T>(work: impl Future<Output = T>, connection: impl Future<Output = ()>) -> T {
-    match select(pin!(work), pin!(connection)).await {
-        Either::Left((done, _)) => done,
-        Either::Right(((), work)) => work.await,
-    }
 }
 
 fn broken(call: &Call, error: &(dyn std::error::Error + 'static)) -> OpencodeError {

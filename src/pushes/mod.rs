@@ -42,15 +42,15 @@ use crate::supervisor::failpoint::Failpoints;
 use crate::supervisor::keyed::{Keyed, Next};
 use crate::supervisor::{Service, Tasks};
 
-/// How long whoever approves waits for the forge, and whoever pushes for it.
+/// How long an approval, or a direct push, waits for the forge's answer.
 const FORGE: Duration = Duration::from_secs(150);
 /// How old a mirror may be with which a push is compared. The forge compares once more, when it is passed on.
 const COMPARED: Duration = Duration::from_secs(30);
-/// How many of those that are over a list shows.
+/// How many finished pushes a list shows.
 const LISTED: u32 = 200;
-/// How often what nobody needs is looked for.
+/// How often leftovers are searched for.
 const TIDY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A mirror that nobody has used for so long goes.
+/// A mirror that was not used for so long is removed.
 const UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What pushes are made of.
@@ -208,7 +208,7 @@ impl Pushes {
     /// [`PushError::NotFound`], [`PushError::TooLate`].
     pub async fn approve(&self, principal: &Principal, id: u64) -> Result<Push, PushError> {
         let (pushes, principal) = (self.clone(), principal.clone());
-        // A yes is carried out, also when whoever said it does not wait for what comes of it.
+        // An approval is carried out even if its caller does not wait for the result.
         let work = async move { pushes.approve_now(principal, id).await };
         self.inner.tasks.run_to_end("approval of a push", work).await.unwrap_or(Err(PushError::Stopping))?;
         self.wait(id).await
@@ -217,7 +217,7 @@ impl Pushes {
     async fn approve_now(&self, principal: Principal, id: u64) -> Result<(), PushError> {
         let decided = self.inner.store.write_as(move |tx| {
             let push = pushes::find(tx, id)?.ok_or(PushError::NotFound(id))?;
-            // Said already, and maybe by somebody who was gone before it could go on.
+            // Already approved, perhaps by a caller that went away before the push was passed on.
             if push.state == PushState::Approved {
                 return Ok(push);
             }
@@ -327,7 +327,7 @@ impl Pushes {
         Ok(())
     }
 
-    /// Waits until it is not on its way any more, as long as anybody would.
+    /// Waits until it has ended, for a limited time.
     async fn wait(&self, id: u64) -> Result<Push, PushError> {
         let end = Instant::now() + FORGE;
         let mut ended = self.inner.ended.subscribe();

@@ -22,7 +22,7 @@ use url::Url;
 use crate::clock::{self, Clock};
 use crate::model::git::Repository;
 use crate::model::secret::Secret;
-use crate::outbound::HttpClients;
+use crate::outbound::{HttpClients, innermost};
 use crate::redact::Secrets;
 
 pub use error::SentryError;
@@ -213,7 +213,7 @@ impl Sentry {
         body: Option<&Value>,
     ) -> Result<Answer, SentryError> {
         let url = self.address(path, parameters)?;
-        let transient = |error: reqwest::Error| SentryError::Transient(root_of(&error.without_url()));
+        let transient = |error: reqwest::Error| SentryError::Transient(innermost(&error.without_url()));
         let mut request = self.http.to(&url).map_err(transient)?.request(method, url);
         request = request.bearer_auth(self.source.token.reveal());
         if let Some(body) = body {
@@ -309,15 +309,6 @@ fn next_page(link: &str) -> Option<String> {
     let cursor = next.split_once("cursor=\"")?.1.split('"').next()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'=' | b'.');
     ((1..=200).contains(&cursor.len()) && cursor.bytes().all(plain)).then(|| cursor.to_owned())
-}
-
-/// The innermost reason; the outer ones repeat the address.
-fn root_of(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use crate::clock;
 use crate::model::agent::{AgentMessage, AgentPart, PartBody, Role, TakeBack, TakenBack, ToolStatus};
 use crate::model::message::Session;
 use crate::model::usage::Tokens;
+use crate::model::visible::prose;
 
-/// The conversation as Markdown: everything that was said and done, what the model thought folded away.
+/// The conversation as Markdown: everything that was said and done, what the model thought folded away. People read it,
+/// on a terminal too: nothing in it is invisible, and nothing steers.
 #[must_use]
 pub fn markdown(of: &Conversation) -> String {
     let mut text = String::new();
@@ -16,7 +18,7 @@ pub fn markdown(of: &Conversation) -> String {
     for turn in of.history.iter().filter(|turn| is_worth_a_heading(turn)) {
         one(&mut text, turn, of.taken_back.get(&turn.head.id));
     }
-    text
+    prose(&text)
 }
 
 fn head(text: &mut String, session: &Session, turns: &[AgentMessage]) {
@@ -53,7 +55,9 @@ fn one(text: &mut String, turn: &AgentMessage, taken_back: Option<&TakenBack>) {
     };
     let _ = writeln!(text, "\n## {who} · {}", utc(head.created_at));
     if let Some(TakenBack { how, at }) = taken_back {
-        let and_files = if *how == TakeBack::Undone { "; files are as before it" } else { "" };
+        // opencode puts files back from the copies that it makes in repositories, and nowhere else.
+        let and_files =
+            if *how == TakeBack::Undone { "; in a git repository the files are as before it" } else { "" };
         let _ = writeln!(
             text,
             "\n> **Taken back** ({how}, {}): the agent does not know of this any more{and_files}.",
@@ -209,7 +213,7 @@ mod tests {
             status: ToolStatus::Completed,
             title: Some("list".into()),
             input: serde_json::json!({"command": "ls"}),
-            output: Some("a\n````\nb\n".into()),
+            output: Some("a\n````\nb\u{1b}]0;title\u{7}\u{9b}2J\u{202e}c\n".into()),
         };
         let mut answer = turn(
             Role::Assistant,
@@ -270,7 +274,7 @@ Hm. &lt;/details&gt;
 `````text
 a
 ````
-b
+b]0;title2J\\u{202e}c
 `````
 
 Files changed:
@@ -287,7 +291,7 @@ Done.
 
 ## User · 2026-11-21 14:05:09 UTC
 
-> **Taken back** (undone, 2026-11-21 14:05:09 UTC): the agent does not know of this any more; files are as before it.
+> **Taken back** (undone, 2026-11-21 14:05:09 UTC): the agent does not know of this any more; in a git repository the files are as before it.
 
 Add a moon.
 ";

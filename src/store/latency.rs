@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::writer::Durability;
+use super::change::Durability;
 
 /// The upper ends of the buckets, in microseconds.
 const BUCKETS_US: [u64; 12] =

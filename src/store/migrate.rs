@@ -36,6 +36,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("migrations/0024_project_settings.sql"),
     include_str!("migrations/0025_warm_frames.sql"),
     include_str!("migrations/0026_webhook_limits.sql"),
+    include_str!("migrations/0027_login.sql"),
 ];
 
 /// Brings the schema up to date; `found` is its version.

@@ -13,6 +13,9 @@ use super::{OpenOptions, StoreError};
 /// How every unencrypted SQLite file begins.
 const PLAIN_HEADER: &[u8; 16] = b"SQLite format 3\0";
 
+/// So many statements a reader keeps ready.
+const READERS_STATEMENTS: usize = 32;
+
 /// What was found where the database should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -79,8 +82,18 @@ pub(super) fn writer(options: &OpenOptions) -> Result<Connection, StoreError> {
 pub(super) fn reader(options: &OpenOptions) -> Result<Connection, StoreError> {
     let connection = keyed(options)?;
     connection
-        .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -1000;")
+        .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -500;")
         .map_err(|error| explained(error, &options.path))?;
+    // There are several of them, and each asks for less than the writer does.
+    connection.set_prepared_statement_cache_capacity(READERS_STATEMENTS);
+    Ok(connection)
+}
+
+/// The connection that writes the log back, and asks nothing.
+pub(super) fn checkpointer(options: &OpenOptions) -> Result<Connection, StoreError> {
+    let connection = keyed(options)?;
+    connection.execute_batch("PRAGMA cache_size = -64;")?;
+    connection.set_prepared_statement_cache_capacity(1);
     Ok(connection)
 }
 

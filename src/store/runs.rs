@@ -253,7 +253,9 @@ pub fn change(tx: &mut Tx<'_>, seen: &Run, change: &RunChange) -> Result<Run, St
         set_clean_up(tx, &seen.id)?;
     }
     let now = get(tx, &seen.id)?;
-    if now.state != seen.state || now.stage != seen.stage {
+    // Who is asked for something else than before is asked anew.
+    let is_asked_anew = now.state == RunState::Held && now.progress.held != seen.progress.held;
+    if now.state != seen.state || now.stage != seen.stage || is_asked_anew {
         emit(tx, &now, Some(seen.state))?;
     }
     Ok(now)
@@ -474,6 +476,12 @@ pub fn log(
         rusqlite::params![id, tx.now(), stage, kind, text, link],
     )?;
     Ok(())
+}
+
+/// Where what a run waits for, is asked or ended with can be looked at: its pull request, once there is one.
+#[must_use]
+pub fn pull_link(run: &Run) -> Option<&str> {
+    run.progress.pull.as_ref().map(|pull| pull.url.as_str())
 }
 
 /// A run's timeline, in order.

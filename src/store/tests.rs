@@ -373,6 +373,39 @@ async fn changes_that_wait_share_a_commit_and_each_has_its_own_answer() {
     assert!(times.sync.count >= 1 && times.sync.count <= times.disk.count);
 }
 
+/// A change that its caller's own thread makes does not go past what was brought before it.
+#[tokio::test]
+async fn what_is_written_here_keeps_its_place_behind_what_waits() {
+    use futures_util::FutureExt;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let here = std::thread::current().id();
+    let insert = move |text: &'static str| {
+        move |tx: &mut Tx<'_>| {
+            tx.change("INSERT INTO a (x) VALUES (?1)", (text,))?;
+            Ok::<_, StoreError>(std::thread::current().id() == here)
+        }
+    };
+    let at_once = store.write_here(insert("first")).now_or_never().expect("nobody is at it");
+    assert!(at_once.expect("saved"), "it was made on this thread");
+
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let mut busy = Box::pin(store.write(move |tx| {
+        let _ = wait.recv_timeout(Duration::from_secs(20));
+        tx.change("INSERT INTO a (x) VALUES ('second')", ())
+    }));
+    assert!((&mut busy).now_or_never().is_none(), "it waits for the test");
+    let mut behind = Box::pin(store.write_here(insert("third")));
+    assert!((&mut behind).now_or_never().is_none(), "it went past what was brought before");
+    go.send(()).expect("the writer listens");
+    let (second, third) = tokio::join!(busy, behind);
+    assert_eq!(second.expect("saved"), 1);
+    assert!(!third.expect("saved"), "the writer's thread made it");
+    assert_eq!(values(&store).await, ["first", "second", "third"]);
+    close(store);
+}
+
 #[tokio::test]
 async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -18,8 +18,8 @@ pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<(), StoreErr
         return Err(StoreError::Taken { what: "token", value: token.name.to_string() });
     }
     tx.change(
-        "INSERT INTO tokens (id, name, hash, scopes, frames, created_at, created_by, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO tokens (id, name, hash, scopes, frames, created_at, created_by, expires_at, began_with)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         (
             &token.id,
             &token.name,
@@ -29,6 +29,7 @@ pub fn insert(tx: &mut Tx<'_>, token: &Token, hash: &str) -> Result<(), StoreErr
             to_sql_int(token.created_at),
             &token.created_by,
             token.expires_at.map(to_sql_int),
+            token.began_with,
         ),
     )?;
     Ok(())
@@ -44,6 +45,7 @@ fn token(row: &Row<'_>) -> Result<Token, StoreError> {
         created_at: unsigned(row, "created_at")?,
         created_by: row.get("created_by")?,
         expires_at: maybe_unsigned(row, "expires_at")?,
+        began_with: row.get("began_with")?,
         last_used_at: maybe_unsigned(row, "last_used_at")?,
         last_used_from: row.get("last_used_from")?,
         revoked_at: maybe_unsigned(row, "revoked_at")?,
@@ -66,6 +68,15 @@ pub fn list_with_hashes(ask: &impl Queryable) -> Result<Vec<(String, Token)>, St
     ask.rows("SELECT * FROM tokens", (), |row| Ok((row.get("hash")?, token(row)?)))
 }
 
+/// Whether that token opens anything now.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn is_active(tx: &Tx<'_>, id: &TokenId) -> Result<bool, StoreError> {
+    let found = tx.maybe_row("SELECT * FROM tokens WHERE id = ?1", (id,), token)?;
+    Ok(found.is_some_and(|token| token.state(tx.now_ms()) == TokenState::Active))
+}
+
 /// Takes a token back.
 ///
 /// # Errors
@@ -76,6 +87,21 @@ pub fn revoke(tx: &mut Tx<'_>, id: &TokenId) -> Result<(), StoreError> {
         "token",
         "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
         (id, now),
+    )
+}
+
+/// Takes back every session of a browser that opens something, and says which those were.
+///
+/// # Errors
+/// Whatever the database says.
+pub fn revoke_sessions(tx: &mut Tx<'_>) -> Result<Vec<TokenId>, StoreError> {
+    let now = tx.now();
+    tx.rows(
+        "UPDATE tokens SET revoked_at = ?1
+          WHERE began_with IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)
+         RETURNING id",
+        (now,),
+        |row| Ok(row.get("id")?),
     )
 }
 

@@ -1,5 +1,4 @@
-//! Rows of frames that run before anybody needs them. One becomes somebody's by one compare-and-set, and never again
-//! nobody's.
+//! Rows of warm frames. A claim is one compare-and-set and is never undone.
 
 use super::frames::{NewFrame, get, must_be_free, resolved_of, subject, write_row};
 use super::values::{to_json, to_sql_int};
@@ -8,7 +7,7 @@ use crate::model::event::EventKind;
 use crate::model::frame::{Desired, Frame, FrameState};
 use crate::model::ids::FrameId;
 
-/// Makes the row of a frame that is nobody's yet. Nobody is told.
+/// Makes the row of a warm frame, without an event.
 ///
 /// # Errors
 /// As [`super::frames::insert`].
@@ -44,7 +43,7 @@ pub fn files(ask: &impl super::Queryable, id: &FrameId) -> Result<Option<String>
     Ok(found.flatten().and_then(|text| Some(text.split_once(':')?.1.to_owned())))
 }
 
-/// It is not kept any longer. Says whether it was still nobody's.
+/// Gives a warm frame up. Returns whether it was still unclaimed.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -92,7 +91,7 @@ pub fn claim(tx: &mut Tx<'_>, id: &FrameId, kind: &str, new: &NewFrame) -> Resul
         (id, &new.given, to_json(&resolved_of(new), "a frame's configuration")?),
     )?;
     tx.emit(&subject(id, &new.name), &EventKind::FrameCreated {})?;
-    // Its story is told from the beginning. That it runs is told when it can be reached.
+    // Its events begin with its creation; `running` follows once it can be reached.
     let (from, to) = (FrameState::Created, FrameState::Starting);
     tx.emit(&subject(id, &new.name), &EventKind::FrameMoved { from, to, reason: None })?;
     get(tx, id).map(Some)

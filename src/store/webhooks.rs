@@ -1,4 +1,4 @@
-//! What other programs told us, and by what it is known when it comes again.
+//! Webhooks as they came, and the keys by which a repeat is recognized.
 
 use rusqlite::Row;
 
@@ -9,7 +9,7 @@ use crate::model::ids::RunId;
 use crate::model::run::Run;
 use crate::model::webhook::{Webhook, WebhookState};
 
-/// Something that came, and is to be stored.
+/// A webhook that is to be stored.
 #[derive(Clone, Debug)]
 pub struct NewWebhook {
     /// A fresh one.
@@ -18,7 +18,7 @@ pub struct NewWebhook {
     pub source: String,
     /// What its sender calls it.
     pub event: String,
-    /// By what it is known when it comes again: any of them is enough.
+    /// The keys by which a repeat is recognized; any of them is enough.
     pub keys: Vec<String>,
     /// What is known by its keys for longer than that (UTC ms) is forgotten: then it is new.
     pub known_since: Option<u64>,
@@ -80,14 +80,14 @@ pub struct Waiting {
     pub until_ms: u64,
 }
 
-/// Those that wait for the same.
+/// Other webhooks that wait for the same rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
     /// The id of the first.
     pub id: String,
     /// Until when (UTC ms).
     pub until_ms: u64,
-    /// How many they are.
+    /// How many there are.
     pub count: usize,
 }
 
@@ -152,8 +152,8 @@ pub fn insert_once(tx: &mut Tx<'_>, new: &NewWebhook) -> Result<Stored, StoreErr
     Ok(Stored::New(new.id.clone()))
 }
 
-/// What is to be decided now, the oldest first; also what would have to wait for longer than that, which it was not told
-/// to do by this clock.
+/// What is due for a decision, the oldest first; also rows that would wait for longer than that, which only a clock that was
+/// ahead can have written.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -220,7 +220,7 @@ pub fn newest_of(ask: &impl Queryable, source: &str) -> Result<Option<Webhook>, 
     Ok(list(ask, Some(source), None, 1)?.pop())
 }
 
-/// Ends it, unless somebody did meanwhile: says whether it was done now.
+/// Ends it unless it was ended already; returns whether it did.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -251,7 +251,7 @@ pub fn settle(tx: &mut Tx<'_>, id: &str, ending: &Ending) -> Result<bool, StoreE
     Ok(changed == 1)
 }
 
-/// It is not known by anything any more: what comes with the same keys is new.
+/// Forgets its keys: a webhook with the same keys is new.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -259,7 +259,7 @@ pub fn forget_keys(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     tx.change("DELETE FROM webhook_keys WHERE delivery = ?1", (id,)).map(drop)
 }
 
-/// Lets it wait for its turn, unless somebody decided about it meanwhile.
+/// Lets it wait for its turn, unless it was decided already.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -386,7 +386,7 @@ pub fn note_failure(tx: &mut Tx<'_>, id: &str) -> Result<u64, StoreError> {
     Ok(attempts.unwrap_or(0))
 }
 
-/// Lets it be decided again, whatever came of it before.
+/// Has it decided again, whatever was decided before.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].

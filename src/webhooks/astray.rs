@@ -45,28 +45,13 @@ pub fn astray(rules: &[Rule], workflows: &[String], projects: Option<&[String]>)
 mod tests {
     use super::*;
     use crate::model::names::ProjectName;
-    use crate::model::webhook::{AuthorRight, Untold};
 
     #[test]
     fn a_rule_that_wants_what_there_is_not_says_what_to_do() {
         let rule = |workflow: &str, project: Option<&str>| Rule {
-            source: "errors".into(),
-            on: Vec::new(),
-            from: None,
-            level: None,
-            environment: Vec::new(),
-            fingerprint: None,
-            labels: Vec::new(),
-            mention: "@mimir".into(),
-            author: AuthorRight::Write,
             workflow: workflow.into(),
             project: project.map(|name| ProjectName::parse(name).expect("a name")),
-            repository: None,
-            priority: 0,
-            budget_microusd: None,
-            cooldown: std::time::Duration::ZERO,
-            limit: 1,
-            catch_up: Untold::Missed,
+            ..Rule::example()
         };
         let rules = [rule("fix", Some("shop")), rule("fxi", Some("shopp")), rule("fix", None)];
         let (workflows, projects) = (["fix".to_owned()], ["shop".to_owned()]);

@@ -15,6 +15,7 @@ use url::Url;
 use super::Webhooks;
 use crate::clock;
 use crate::model::webhook::SenderKind;
+use crate::outbound::innermost;
 use crate::store::{Queryable, StoreError, Tx, meta};
 
 /// The header of our own question whether we are reached.
@@ -253,7 +254,7 @@ impl Webhooks {
         let sending = client.post(url).header(ASKS_ITSELF, question).send();
         match tokio::time::timeout(WITHIN, sending).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(root_of(&error.without_url())),
+            Ok(Err(error)) => Err(innermost(&error.without_url())),
             Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
         }
     }
@@ -280,15 +281,6 @@ impl Reach {
         let gaps = self.missed.entry(source.to_owned()).or_default();
         *gaps = with(std::mem::take(gaps), gap);
     }
-}
-
-/// The innermost reason.
-fn root_of(error: &reqwest::Error) -> String {
-    let mut inner: &dyn std::error::Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use crate::store::webhooks::Waits;
 const LONGEST_COOLDOWN_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Within which time a rule begins no more runs than its limit.
 pub(super) const LIMITED_WITHIN_MS: u64 = 60 * 60 * 1_000;
-/// Whose turn would come later than that does not wait: what is that old is no alert any more, and whoever can write
-/// alerts could fill weeks.
+/// A message whose turn would come later than that does not wait: it is no alert any more by then, and a sender could
+/// fill weeks.
 pub(super) const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// So many messages about the same wait together: whoever can write one can write a thousand.
+/// How many messages about the same matter wait together: a sender could write thousands.
 const MOST_TOGETHER: usize = 20;
 
 /// What is known of runs about the same, and of what a rule began.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::git::Repository;
-use crate::model::webhook::{AuthorRight, Level};
+use crate::model::webhook::Level;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -10,25 +10,7 @@ const HOUR: u64 = 3_600_000;
 const NOW: u64 = 1_800_000_000_000;
 
 fn rule(change: impl FnOnce(&mut Rule)) -> Rule {
-    let mut rule = Rule {
-        source: "errors".into(),
-        on: Vec::new(),
-        from: None,
-        level: None,
-        environment: Vec::new(),
-        fingerprint: None,
-        labels: Vec::new(),
-        mention: "@mimir".into(),
-        author: AuthorRight::Write,
-        workflow: "fix".into(),
-        project: None,
-        repository: None,
-        priority: 0,
-        budget_microusd: None,
-        cooldown: Duration::from_secs(24 * 3600),
-        limit: 5,
-        catch_up: Untold::Missed,
-    };
+    let mut rule = Rule { cooldown: Duration::from_secs(24 * 3600), limit: 5, ..Rule::example() };
     change(&mut rule);
     rule
 }

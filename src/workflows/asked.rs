@@ -217,7 +217,7 @@ impl Workflows {
             let about =
                 if held.subject.is_empty() { String::new() } else { format!(" for {}", held.subject) };
             let text = format!("{by} opened gate {}{about}", held.gate);
-            runs::log(tx, &run.id, &run.stage, "decision", &text, None)?;
+            runs::log(tx, &run.id, &run.stage, "decision", &text, runs::pull_link(&run))?;
             let detail = json!({ "gate": held.gate, "subject": held.subject });
             tx.audit(&by, "run.approve", run.id.as_str(), &detail)?;
             Ok::<_, RunError>(after)
@@ -286,7 +286,7 @@ impl Workflows {
                 keeps_place: false,
             };
             let after = runs::change(tx, &run, &change)?;
-            runs::log(tx, &run.id, &run.stage, "decision", &reason, None)?;
+            runs::log(tx, &run.id, &run.stage, "decision", &reason, runs::pull_link(&run))?;
             cost::say(tx, &run)?;
             tx.audit(&by, action, run.id.as_str(), &json!({ "was": state, "why": why }))?;
             Ok::<_, RunError>(after)

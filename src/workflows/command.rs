@@ -96,7 +96,8 @@ pub async fn perform<C: StageContext>(
     let note = json!({ "said": ended.tail, "exit_code": ended.code, "how": how });
     cx.progress().notes.insert(stage, note);
     let said = if ended.tail.is_empty() { String::new() } else { format!("\n{}", ended.tail) };
-    cx.save("command", format!("`{line}` {how}{said}"), None).await?;
+    let link = format!("mimir workflows show {}", cx.run().workflow);
+    cx.save("command", format!("`{line}` {how}{said}"), Some(link)).await?;
     outcome(settings, &line, ended.code.map(i64::from), &how)
 }
 

@@ -115,7 +115,8 @@ pub async fn perform<C: StageContext>(
     }
     deps.failpoints.hit("workflows.frame.after_wish").await;
     let after = deps.frames.wait_for(&frame.id, desired, settings.within).await.map_err(trouble::of_frame)?;
-    cx.save("frame", format!("frame {} is {}", after.name, after.state), None).await?;
+    let link = format!("mimir frame show {}", after.name);
+    cx.save("frame", format!("frame {} is {}", after.name, after.state), Some(link)).await?;
     Ok(Outcome::Done)
 }
 
@@ -139,7 +140,8 @@ async fn restart<C: StageContext>(cx: &mut C, deps: &Deps, frame: &Frame) -> Res
         None => {
             let now = u64::from(frame.generation);
             cx.progress().notes.insert(stage, json!({ "generation": now }));
-            cx.save("frame", format!("frame {} is restarted", frame.name), None).await?;
+            let link = format!("mimir frame show {}", frame.name);
+            cx.save("frame", format!("frame {} is restarted", frame.name), Some(link)).await?;
             now
         }
     };

@@ -138,7 +138,7 @@ impl Workflows {
             let settled = settle::settle(&run, &workflow, result, &moment);
             let after = runs::change(tx, &run, &settled.change)?;
             if let Some((kind, text)) = &settled.line {
-                runs::log(tx, &run.id, &run.stage, kind, text, None)?;
+                runs::log(tx, &run.id, &run.stage, kind, text, runs::pull_link(&after))?;
             }
             if after.state.is_end() || after.stage != run.stage {
                 cost::say(tx, &run)?;

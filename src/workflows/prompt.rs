@@ -149,7 +149,7 @@ pub async fn perform<C: StageContext>(
             note.failed += u32::from(of_money.is_none());
             keep(cx, &stage, &note);
             // The next try is a message of its own, whatever becomes of this gateway.
-            cx.save("error", why.clone(), None).await?;
+            cx.save("error", why.clone(), Some(format!("mimir send --follow {}", message.id))).await?;
             match of_money {
                 Some(sentence) if is_about_a_price(&sentence) => Err(StageError::Permanent(why)),
                 Some(why) => Err(StageError::RateLimited { until: cx.now_ms() + MONEY_AGAIN_MS, why }),

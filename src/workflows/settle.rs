@@ -171,7 +171,15 @@ impl Decided<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::model::ids::RunId;
+    use crate::model::origin::Origin;
+    use crate::model::run::RunInput;
+    use crate::workflows::definition::{Caps, StageDefinition};
 
     #[test]
     fn pauses_grow_to_five_minutes_and_are_shorter_by_chance() {
@@ -180,6 +188,108 @@ mod tests {
         assert_eq!(pause_ms(3, 0.5), 6_000);
         assert_eq!(pause_ms(1, 0.0), 1_000, "never at once");
         assert_eq!(pause_ms(u32::MAX, 2.0), LONGEST_PAUSE_MS);
+    }
+
+    /// A run in the only stage of that workflow.
+    fn begun() -> (Run, Workflow) {
+        let settings = json!({ "argv": ["true"] }).as_object().cloned().unwrap_or_default();
+        let stage = StageDefinition { name: "look".to_owned(), kind: "command".to_owned(), settings };
+        let workflow = Workflow {
+            name: "fix".to_owned(),
+            description: String::new(),
+            inputs: BTreeMap::new(),
+            stages: vec![stage],
+            caps: Caps::default(),
+        };
+        let run = Run {
+            id: RunId::from_parts(1, 1),
+            workflow: workflow.name.clone(),
+            key: "one".to_owned(),
+            origin: Origin::Person,
+            origin_ref: None,
+            project: None,
+            title: "it fails".to_owned(),
+            input: RunInput::default(),
+            state: RunState::Running,
+            stage: "look".to_owned(),
+            attempt: 0,
+            reason: None,
+            progress: RunProgress::default(),
+            version: 1,
+            not_before: 0,
+            priority: 0,
+            budget_microusd: None,
+            created_at: 0,
+            started_at: Some(0),
+            ended_at: None,
+        };
+        (run, workflow)
+    }
+
+    /// How often it is tried until it is over, the pause before each further try, and how it ends.
+    fn tried(error: &StageError) -> (Vec<u64>, Run) {
+        let ((mut run, workflow), mut now, mut pauses) = (begun(), 1_000_000, Vec::new());
+        while pauses.len() < 100 {
+            let moment = Moment { now, chance: 1.0, worked_ms: 0, used_up: None };
+            let Settled { change, line } = settle(&run, &workflow, Err(error.clone()), &moment);
+            let (kind, text) = line.expect("whatever goes wrong is told");
+            run = Run {
+                state: change.state,
+                stage: change.stage,
+                attempt: change.attempt,
+                reason: change.reason,
+                progress: change.progress,
+                not_before: change.wake_at.unwrap_or(run.not_before),
+                ..run
+            };
+            if run.state.is_end() {
+                assert_eq!(
+                    (kind, text),
+                    ("state", format!("failed: {}", run.reason.as_deref().unwrap_or_default()))
+                );
+                return (pauses, run);
+            }
+            assert_eq!((kind, run.attempt as usize), ("error", pauses.len() + 1), "{text}");
+            // One that is at work goes on at once; the time is when it is looked at should it be forgotten.
+            pauses.push(if run.state == RunState::Running { 0 } else { run.not_before - now });
+            now = run.not_before;
+        }
+        panic!("it has no end: {run:?}");
+    }
+
+    #[test]
+    fn what_goes_wrong_is_tried_as_often_as_its_kind_says_and_ends_where_people_see_it() {
+        let (pauses, run) = tried(&StageError::Infrastructure("the forge says 502".to_owned()));
+        let doubled = [2, 4, 8, 16, 32, 64, 128, 256].map(|seconds| seconds * 1000);
+        assert_eq!((pauses.len(), &pauses[..8]), (19, &doubled[..]));
+        assert!(pauses[8..].iter().all(|pause| *pause == LONGEST_PAUSE_MS), "{pauses:?}");
+        let given_up = "given up after 20 tries: the forge says 502";
+        assert_eq!((run.state, run.reason.as_deref()), (RunState::Failed, Some(given_up)));
+
+        let (pauses, run) = tried(&StageError::Agent("no report".to_owned()));
+        assert_eq!(pauses, [0; 7]);
+        assert_eq!(run.reason.as_deref(), Some("given up after 8 tries: no report"));
+
+        for error in
+            [StageError::Auth("a new token".to_owned()), StageError::Permanent("no branch".to_owned())]
+        {
+            let (pauses, run) = tried(&error);
+            assert_eq!((pauses.len(), run.reason), (0, Some(error.to_string())), "time does not help");
+        }
+    }
+
+    #[test]
+    fn patience_that_is_asked_for_is_no_try_and_what_works_counts_anew() {
+        let (run, workflow) = begun();
+        let run = Run { attempt: 5, ..run };
+        let moment = Moment { now: 1_000, chance: 0.0, worked_ms: 0, used_up: None };
+        let limited =
+            Err(StageError::RateLimited { until: 91_000, why: "the forge asks for patience".to_owned() });
+        let change = settle(&run, &workflow, limited, &moment).change;
+        assert_eq!((change.state, change.attempt, change.wake_at), (RunState::Waiting, 5, Some(91_000)));
+        let waits = Ok(Outcome::Wait { until: 61_000, why: "it waits for checks".to_owned() });
+        let change = settle(&run, &workflow, waits, &moment).change;
+        assert_eq!((change.state, change.attempt, change.wake_at), (RunState::Waiting, 0, Some(61_000)));
     }
 
     #[test]

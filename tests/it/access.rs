@@ -2,6 +2,7 @@
 #![cfg(feature = "test-support")]
 
 pub mod browser;
+pub mod login;
 mod remote;
 mod scopes;
 mod seats;

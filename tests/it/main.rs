@@ -37,6 +37,7 @@ mod replies;
 mod schedules;
 mod scripted_model;
 mod sessions;
+mod small_disk;
 mod status;
 mod store;
 mod traps;

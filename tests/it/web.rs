@@ -10,7 +10,7 @@ use mimir::model::ids::FrameId;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::access::browser;
+use crate::access::{browser, login};
 use crate::agent::scripted::{PASSWORD, Play, ScriptedAgent};
 use crate::api::world::{World, whole};
 use crate::approvals::prompter::{permission, question};
@@ -199,12 +199,18 @@ async fn a_real_browser_plays_the_page() {
     std::fs::create_dir_all(&shots).expect("a folder");
     let mut run = Command::new("node");
     run.arg(script).env("MIMIR_WEB_BROWSER", program).env("MIMIR_WEB_PORT", world.tcp.port().to_string());
-    run.env("MIMIR_WEB_WAY", way.to_string()).env("MIMIR_WEB_CODE", browser::code(&world).await);
+    run.env("MIMIR_WEB_WAY", way.to_string());
+    // The code of the step that comes next: the one of now confirmed the app.
+    login::set_password(&world).await;
+    let (secret, _) = login::set_app(&world).await;
+    let totp = login::code_at(&secret, world.services.clock.now_ms() + 30_000);
+    run.env("MIMIR_WEB_PASSWORD", login::PASSWORD).env("MIMIR_WEB_TOTP", totp);
+    run.env("MIMIR_WEB_CODE", browser::code(&world).await).env("MIMIR_WEB_SHOTS", &shots);
     let every = ["read", "send", "approve", "frames", "admin"];
     run.env("MIMIR_WEB_CODE_ALL", browser::code_for(&world, &every).await);
     run.env("MIMIR_WEB_FOLDER", world.project("made"));
     run.env("MIMIR_WEB_CODE_TERMINAL", browser::code_for(&world, &["read", "terminal"]).await);
-    run.env("MIMIR_WEB_SHOTS", &shots).stdin(Stdio::null()).kill_on_drop(true);
+    run.stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(AT_MOST, run.output()).await;
     let output = ended.unwrap_or_else(|_| panic!("it is not done after {AT_MOST:?}")).expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout);

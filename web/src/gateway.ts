@@ -135,7 +135,18 @@ export async function stream(path: string, after: number | null, signal: AbortSi
 
 /** Comes in with the code of a link, which is worth nothing afterwards. A code that opens nothing changes nothing. */
 export async function comeIn(code: string): Promise<void> {
-  const answer = await ask("POST", "/v1/web/sessions", { code }, {}, null);
+  // The gateway ends the session that this browser has, when another one begins. A refusal says nothing about it.
+  const answer = await ask("POST", "/v1/web/sessions", { code }, headers(kept(), {}), null);
+  await keep(answer);
+}
+
+/** Comes in with the password, and a code if one is asked for. A refusal changes nothing. */
+export async function logIn(password: string, code: string): Promise<void> {
+  const body = code === "" ? { password } : { password, code };
+  await keep(await ask("POST", "/v1/web/login", body, headers(kept(), {}), null));
+}
+
+async function keep(answer: Response): Promise<void> {
   const opened = (await answer.json()) as OpenedSession;
   localStorage.setItem(KEPT, opened.page);
 }

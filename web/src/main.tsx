@@ -44,7 +44,7 @@ function leftWords(failed: unknown, name: string | null): string {
 function showLogin(why: string | null): void {
   desk?.end();
   desk = null;
-  render(<Login why={why} />, place());
+  render(<Login why={why} onIn={() => void showDesk()} />, place());
 }
 
 /** The page for whoever was shown a terminal, whether they may do more or not. */

@@ -167,6 +167,24 @@ step("a link opens once", async () => {
   await other.close();
 });
 
+step("another browser comes in with the password and a code, and is told nothing when one is wrong", async () => {
+  const other = await browser.newContext();
+  const second = await other.newPage();
+  await second.goto(home);
+  const come = async (password) => {
+    await second.getByLabel("Password", { exact: true }).fill(password);
+    await second.getByLabel(/Code of your phone/).fill(wanted("TOTP"));
+    await second.getByRole("button", { name: "Come in" }).click();
+  };
+  await come("a lantern by the lake");
+  await second.getByRole("alert").waitFor({ timeout: PATIENCE_MS });
+  assert.match(await second.getByRole("alert").innerText(), /wrong password or code/);
+  await come(wanted("PASSWORD"));
+  await second.getByText("blog", { exact: false }).first().waitFor({ timeout: PATIENCE_MS });
+  assert.equal(await second.evaluate(() => document.cookie), "");
+  await other.close();
+});
+
 /** What steps in other files use. */
 const play = {
   step,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Refused, comeIn, get, isKnown, leave, whenStranger } from "../src/gateway";
+import { Refused, comeIn, get, isKnown, leave, logIn, whenStranger } from "../src/gateway";
 
 const KEPT = "mimir.page";
 const store = new Map<string, string>();
@@ -41,7 +41,22 @@ test("who comes in with a link that opens nothing stays who they were", async ()
   answers(201, { page: "new" });
   await comeIn("00");
   assert.equal(store.get(KEPT), "new");
-  assert.deepEqual(carried, [null, null, null], "a link is all that it takes");
+  assert.deepEqual(carried, ["old", "old", "old"], "the gateway ends the session in whose place another begins");
+});
+
+test("a wrong password changes nothing, and a right one begins another session", async () => {
+  for (const [status, code] of [[401, "login.refused"], [429, "login.too_soon"]] as const) {
+    answers(status, { code, status, title: "no" });
+    await assert.rejects(logIn("a lantern by the sea", ""), Refused);
+    assert.deepEqual([store.get(KEPT), strangers], ["old", 0]);
+  }
+  answers(201, { page: "new" });
+  await logIn("a lantern by the sea", "123456");
+  assert.equal(store.get(KEPT), "new");
+  store.clear();
+  answers(201, { page: "first" });
+  await logIn("a lantern by the sea", "");
+  assert.deepEqual([store.get(KEPT), carried.at(-1)], ["first", null]);
 });
 
 test("a session that is over is forgotten, but not the one that began meanwhile", async () => {

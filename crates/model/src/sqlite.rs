@@ -19,6 +19,7 @@ use crate::port::{Port, PortPurpose};
 use crate::run::{RunPlace, RunState};
 use crate::schedule::{ScheduleSource, TickCause, TickOutcome};
 use crate::secrets::{SecretForm, SecretHost};
+use crate::token::SessionStart;
 use crate::webhook::WebhookState;
 
 /// A value in a row that is not one of ours.
@@ -106,6 +107,7 @@ words! {
     TickCause => "why it was time",
     RunPlace => "whether a run has a place",
     WebhookState => "the state of a webhook",
+    SessionStart => "how a browser's session began",
 }
 
 /// Ids that somebody else makes; any text is one.

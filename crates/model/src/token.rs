@@ -22,12 +22,32 @@ pub struct Token {
     pub created_by: String,
     /// From then on it opens nothing (UTC ms).
     pub expires_at: Option<u64>,
+    /// How it began, when it is a browser's session.
+    pub began_with: Option<SessionStart>,
     /// When it last opened something (UTC ms), to about half a minute.
     pub last_used_at: Option<u64>,
     /// From which address.
     pub last_used_from: Option<String>,
     /// When it was taken back (UTC ms).
     pub revoked_at: Option<u64>,
+}
+
+/// How a browser's session began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum SessionStart {
+    /// With a link that opens once.
+    Link,
+    /// With the owner's password.
+    Password,
+}
+
+impl SessionStart {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Whether a token opens anything.

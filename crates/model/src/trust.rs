@@ -1,4 +1,4 @@
-//! What a project brings for its agent to obey, and whether somebody who was shown it said yes.
+//! What a project brings for its agent to obey, and whether its owner said yes to exactly that.
 //!
 //! Instructions are not here: they are text for the model. This is about what runs, and what may be done
 //! without asking.
@@ -26,7 +26,7 @@ pub enum Trust {
     Trusted,
 }
 
-/// What a thing in a project is to the agent.
+/// What the agent uses a file or setting of a project for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -65,7 +65,7 @@ impl TrustKind {
 /// One thing that would be obeyed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TrustItem {
-    /// What it is to the agent.
+    /// What the agent uses it for.
     pub kind: TrustKind,
     /// Where it stands, from the project's folder.
     pub path: String,
@@ -77,12 +77,13 @@ pub struct TrustItem {
 const MOST_SHOWN: usize = 300;
 
 impl TrustItem {
-    /// A thing and its words, as far as they can be shown.
+    /// One item with its text, cut to what can be shown.
     #[must_use]
     pub fn new(kind: TrustKind, path: &str, what: &str) -> Self {
         let mut shown: String = what.chars().take(MOST_SHOWN).collect();
-        if shown.len() < what.len() {
-            shown.push('…');
+        let more = what.chars().count().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            shown.push_str(&format!("… (and {more} more characters)"));
         }
         Self { kind, path: path.to_owned(), what: shown }
     }
@@ -107,7 +108,7 @@ pub fn changed(then: &TrustedFiles, now: &TrustedFiles) -> Vec<String> {
 /// The most of them that are named in a sentence.
 const MOST_NAMED: usize = 5;
 
-/// The same, for a sentence: which are new or gone, and which is a folder of packages.
+/// The same as the end of a sentence: which files are new, changed or gone; a folder of packages is one of them.
 #[must_use]
 pub fn changed_in_words(then: &TrustedFiles, now: &TrustedFiles) -> String {
     let all = changed(then, now);
@@ -125,6 +126,21 @@ pub fn changed_in_words(then: &TrustedFiles, now: &TrustedFiles) -> String {
         words.push(format!("{} more", all.len() - MOST_NAMED));
     }
     words.join(", ")
+}
+
+/// The keys of a file of settings, which may have comments and trailing commas. An empty file has none.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn settings_of(text: &str) -> Result<Map<String, Value>, String> {
+    let file = jsonc_parser::parse_to_serde_value::<Option<Value>>(text, &ParseOptions::default())
+        .map_err(|error| error.to_string())?
+        .unwrap_or_default();
+    match file {
+        Value::Null => Ok(Map::new()),
+        Value::Object(settings) => Ok(settings),
+        _ => Err("it is not an object in braces".to_owned()),
+    }
 }
 
 /// What a file of settings (opencode.json, opencode.jsonc) says.
@@ -146,14 +162,7 @@ impl AgentSettings {
     /// # Errors
     /// Why they cannot be read.
     pub fn read(path: &str, text: &str) -> Result<Self, String> {
-        let file = jsonc_parser::parse_to_serde_value::<Option<Value>>(text, &ParseOptions::default())
-            .map_err(|error| error.to_string())?
-            .unwrap_or_default();
-        let mut settings = match file {
-            Value::Null => Map::new(),
-            Value::Object(settings) => settings,
-            _ => return Err("it is not an object in braces".to_owned()),
-        };
+        let mut settings = settings_of(text)?;
         settings.remove("$schema");
         let mut read = Self { items: items(path, &settings), takes_in: taken_in(text)?, ..Self::default() };
         for (key, value) in &settings {
@@ -378,6 +387,9 @@ mod tests {
     #[test]
     fn a_strangers_words_are_not_shown_without_end() {
         let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(1000));
-        assert_eq!(item.what.chars().count(), MOST_SHOWN + 1);
+        let (shown, more) = item.what.split_once('…').expect("it is cut");
+        assert_eq!((shown.chars().count(), more), (MOST_SHOWN, " (and 700 more characters)"));
+        let item = TrustItem::new(TrustKind::Setting, "opencode.json", &"ä".repeat(MOST_SHOWN));
+        assert!(!item.what.contains('…'), "{}", item.what);
     }
 }

@@ -36,12 +36,13 @@ pub fn exact(text: &str) -> String {
     shown
 }
 
-/// JSON with the same meaning in which nothing is invisible; control characters are escaped in JSON as it is.
+/// JSON with the same meaning in which nothing is invisible. Of control characters JSON escapes the first 32 as it is;
+/// the others (U+009B begins a command to a terminal) are escaped here.
 #[must_use]
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_invisible(c) {
+        if is_invisible(c) || matches!(c, '\u{7f}'..='\u{9f}') {
             // Outside of strings JSON has no such characters, and inside of them this is an escape.
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(shown, "\\u{unit:04x}");
@@ -139,9 +140,9 @@ mod tests {
 
     #[test]
     fn json_means_the_same() {
-        let value = serde_json::json!({"command": "rm \u{202e}x\u{e0041} \"é\""});
+        let value = serde_json::json!({"command": "rm \u{202e}x\u{e0041} \"é\" \u{9b}2J\u{7f}\u{1b}[2J"});
         let text = json(&value.to_string());
-        assert!(text.is_ascii() || !text.chars().any(is_invisible), "{text}");
+        assert!(!text.chars().any(|c| is_invisible(c) || c.is_control()), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 }

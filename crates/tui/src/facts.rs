@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use mimir_client::told::told;
 use mimir_model::event::{Event, EventKind};
 use mimir_model::message::DeliveryState;
 use mimir_model::visible;
@@ -12,7 +13,6 @@ use mimir_model::wire::runs::{RunDetails, RunView};
 use mimir_model::wire::schedules::ScheduleView;
 
 use crate::effect::Read;
-use crate::told::told;
 
 /// So many events are kept for the list.
 const EVENTS: usize = 500;

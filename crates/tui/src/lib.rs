@@ -22,7 +22,6 @@ mod run;
 mod terminal;
 mod theme;
 mod time;
-mod told;
 mod typing;
 mod view;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use mimir_client::FrameVerb;
+use mimir_client::told::told;
 use mimir_model::approval::RequestForm;
 use mimir_model::frame::FrameState;
 use mimir_model::run::RunState;
@@ -12,7 +13,6 @@ use mimir_model::wire::approvals::{AnswerApproval, Say};
 use crate::app::{App, Screen, Tab};
 use crate::effect::{Change, Effect};
 use crate::overlay::{Create, Overlay, Question, typed};
-use crate::told::told;
 use crate::typing;
 use crate::view::approval;
 use crate::view::areas::{Areas, areas};

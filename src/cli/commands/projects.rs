@@ -16,6 +16,7 @@ use crate::model::project::ProjectSettings;
 use crate::model::quantity::age;
 use crate::model::shell::quoted;
 use crate::model::trust::Trust;
+use crate::model::visible::exact;
 use crate::wire::projects::{AddProject, ProjectView, SetProject, TrustFolder, TrustView};
 
 /// Verbs of projects.
@@ -237,12 +238,12 @@ fn say_when(done: &TrustView, what: &str, context: &Context) {
 fn show_trust(found: &TrustView, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     out.line(format!("{}: {}", out.paint.ink(Ink::Bold, &clean(&found.path)), in_a_sentence(found.trust)))?;
-    if !found.items.is_empty() {
-        let mut table = Table::new(&[column("KIND"), column("WHERE").shrinks(), column("WHAT").shrinks()]);
-        for item in &found.items {
-            table.row(vec![item.kind.to_string().into(), item.path.clone().into(), item.what.clone().into()]);
+    // Not a table: on a narrow terminal that would cut what is decided upon.
+    for item in &found.items {
+        out.paragraph(&format!("  {:<9} {}", item.kind, clean(&item.path)), 10)?;
+        for line in exact(&item.what).lines() {
+            out.paragraph(&format!("            {line}"), 2)?;
         }
-        out.table(&table)?;
     }
     for path in &found.changed_files {
         out.line(format!("changed since somebody said yes: {}", clean(path)))?;

@@ -75,7 +75,7 @@ macro_rules! nouns {
 }
 
 nouns! {
-    approvals audit backups budgets config doctor events frames gc health images logs messages network passthrough projects pushes runs schedules secrets sessions status terminal terminals tokens trust upgrade web webhooks workflows
+    approvals audit backups budgets config doctor events frames gc health images login logs messages network passthrough projects pushes runs schedules secrets sessions status terminal terminals tokens trust upgrade web webhooks workflows
 }
 
 /// Puts the check before each handler.

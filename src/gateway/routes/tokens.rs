@@ -108,7 +108,7 @@ pub async fn revoke(
     Ok(Json(view(token, clock.now_ms())))
 }
 
-fn view(token: Token, now_ms: u64) -> TokenView {
+pub(super) fn view(token: Token, now_ms: u64) -> TokenView {
     TokenView {
         state: token.state(now_ms).as_str().to_owned(),
         id: token.id.into(),
@@ -118,6 +118,7 @@ fn view(token: Token, now_ms: u64) -> TokenView {
         created_at: token.created_at,
         created_by: token.created_by,
         expires_at: token.expires_at,
+        began_with: token.began_with.map(|start| start.as_str().to_owned()),
         last_used_at: token.last_used_at,
         last_used_from: token.last_used_from,
         revoked_at: token.revoked_at,

@@ -51,7 +51,7 @@ pub fn is_ticketed(method: &Method, path: &str) -> bool {
 pub fn is_public(method: &Method, path: &str) -> bool {
     let is_file = path == "/" || path.starts_with("/assets/");
     let looks = *method == Method::GET || *method == Method::HEAD;
-    (looks && is_file) || (*method == Method::POST && path == "/v1/web/sessions")
+    (looks && is_file) || (*method == Method::POST && matches!(path, "/v1/web/sessions" | "/v1/web/login"))
 }
 
 /// The page itself. It names the newest files, so nobody keeps it.
@@ -132,14 +132,22 @@ mod tests {
 
     #[test]
     fn only_what_nobody_needs_to_be_known_for_is_public() {
-        for (method, path) in
-            [("GET", "/"), ("HEAD", "/"), ("GET", "/assets/page.js"), ("POST", "/v1/web/sessions")]
-        {
+        for (method, path) in [
+            ("GET", "/"),
+            ("HEAD", "/"),
+            ("GET", "/assets/page.js"),
+            ("POST", "/v1/web/sessions"),
+            ("POST", "/v1/web/login"),
+        ] {
             assert!(is_public(&method.parse().expect("a method"), path), "{method} {path}");
         }
         for (method, path) in [
             ("POST", "/"),
             ("GET", "/v1/web/sessions"),
+            ("DELETE", "/v1/web/sessions"),
+            ("GET", "/v1/web/login"),
+            ("PUT", "/v1/web/password"),
+            ("POST", "/v1/web/totp"),
             ("POST", "/v1/web/codes"),
             ("GET", "/v1/frames"),
             ("GET", "//"),

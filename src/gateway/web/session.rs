@@ -8,8 +8,10 @@ use crate::access::OpenedSession;
 pub const PAGE_HEADER: &str = "mimir-page";
 
 /// Browsers keep cookies by host and forget the port, so gateways on several ports of one machine need several names.
-fn name(port: u16) -> String {
-    format!("mimir_{port}")
+/// By TLS the name begins so that no page of another host, nor one without TLS, can set it (RFC 6265bis).
+fn name(port: u16, is_tls: bool) -> String {
+    let prefix = if is_tls { "__Host-" } else { "" };
+    format!("{prefix}mimir_{port}")
 }
 
 /// Of cookies of one name no more are looked at. Browsers bring those of longer paths first, and `/` is the shortest.
@@ -19,9 +21,9 @@ const MOST: usize = 16;
 ///
 /// A page on another port can set cookies of the same name, and which is ours is seen only when the halves are joined.
 #[must_use]
-pub fn brought(port: u16, headers: &HeaderMap) -> Option<(Vec<&str>, &str)> {
+pub fn brought(port: u16, is_tls: bool, headers: &HeaderMap) -> Option<(Vec<&str>, &str)> {
     let page = only(headers.get_all(PAGE_HEADER).iter().map(|value| value.to_str().ok()))?;
-    let name = name(port);
+    let name = name(port, is_tls);
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut cookies: Vec<&str> = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).collect();
@@ -43,7 +45,7 @@ pub fn cookie(port: u16, is_tls: bool, opened: &OpenedSession) -> Option<HeaderV
     let lasts_ms = token.expires_at.unwrap_or_default().saturating_sub(token.created_at);
     let seconds = lasts_ms.div_ceil(1000);
     let secure = if is_tls { "; Secure" } else { "" };
-    let (name, half) = (name(port), opened.cookie.reveal());
+    let (name, half) = (name(port, is_tls), opened.cookie.reveal());
     let text = format!("{name}={half}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
@@ -57,7 +59,7 @@ mod tests {
     use crate::model::names::TokenName;
     use crate::model::scope::Scopes;
     use crate::model::secret::Secret;
-    use crate::model::token::Token;
+    use crate::model::token::{SessionStart, Token};
 
     /// The cookies with blanks between, and the page's half.
     fn found(headers: &[(&'static str, &str)]) -> Option<(String, String)> {
@@ -65,7 +67,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
-        brought(8080, &map).map(|(cookies, page)| (cookies.join(" "), page.to_owned()))
+        brought(8080, false, &map).map(|(cookies, page)| (cookies.join(" "), page.to_owned()))
     }
 
     #[test]
@@ -104,6 +106,7 @@ mod tests {
             created_at: 1_000,
             created_by: "owner".to_owned(),
             expires_at: Some(61_000),
+            began_with: Some(SessionStart::Link),
             last_used_at: None,
             last_used_from: None,
             revoked_at: None,
@@ -116,6 +119,10 @@ mod tests {
         };
         let plain = "mimir_8080=c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict";
         assert_eq!(text(false), plain);
-        assert_eq!(text(true), format!("{plain}; Secure"));
+        assert_eq!(text(true), format!("__Host-{plain}; Secure"));
+        let mut map = HeaderMap::new();
+        map.insert("cookie", HeaderValue::from_static("mimir_8080=x; __Host-mimir_8080=c"));
+        map.insert(PAGE_HEADER, HeaderValue::from_static("p"));
+        assert_eq!(brought(8080, true, &map), Some((vec!["c"], "p")), "one that was set without TLS is none");
     }
 }

@@ -1,6 +1,6 @@
-//! Which numbers of this machine are whose: each frame has a block of them that nobody else on this machine has.
+//! Blocks of user numbers: each frame has one that nothing else on this machine uses.
 //!
-//! Who may have some is known from several sides, because none knows all: the files of this machine, the frames of this
+//! Which are taken is read from several sources, because none knows all: the files of this machine, the frames of this
 //! home, what homes of root's noted for each other, the containers of the engine, and the maps of what runs now.
 
 use std::collections::BTreeSet;
@@ -27,13 +27,13 @@ pub(super) const BLOCK: u32 = 1 << 16;
 const BLOCKS: [Range<u32>; 2] = [30_521..32_766, 28_672..30_521];
 const LAST: u32 = 32_766;
 
-/// Why a frame has none.
+/// Why a frame gets none.
 pub(super) const ALL_TAKEN: &str = "all numbers of this machine that could be its users are taken";
 
 /// Where homes of root's tell each other of their frames' numbers. In /run itself: in /run/lock anybody may put a file of
 /// that name first, and hold it.
 const SHARED: &str = "/run/mimir-users";
-/// How long somebody else may choose.
+/// How long another process may hold the lock while it chooses.
 const CHOOSES: Duration = Duration::from_secs(20);
 
 /// What all homes of this machine know.
@@ -71,7 +71,7 @@ impl Numbers {
         let mut taken = spoken_for();
         taken.extend(others);
         taken.extend(of_home(frames, frame));
-        // It may be in use, by whoever it was that had it as well.
+        // Another frame may have had the same block, and may still use it.
         taken.extend(files.users().map(|first| first / BLOCK));
         taken.extend((0..=LAST).filter(|block| self.holder(*block).is_some()));
         let Some(first) = choose(frame, &taken) else { return Ok(None) };
@@ -98,7 +98,7 @@ impl Numbers {
         fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(|error| failed(&path, error))
     }
 
-    /// Nobody else chooses while this is held.
+    /// The lock under which a block is chosen.
     fn lock(&self) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.shared)?;
         let found = fs::symlink_metadata(&self.shared)?;
@@ -186,7 +186,7 @@ fn spanned(from: u64, count: u64) -> impl Iterator<Item = u32> {
     block(from)..=block(last).min(LAST)
 }
 
-/// Whether numbers of this machine are ours to give: in a container they are those of somebody around us.
+/// Whether this process may give out numbers of this machine: inside a container they belong to the host around it.
 pub(super) fn are_ours(map: &str) -> bool {
     let mut words = map.split_whitespace();
     [words.next(), words.next(), words.next(), words.next()]

@@ -38,7 +38,8 @@ pub async fn perform<C: StageContext>(
             Ok(found) => {
                 let text = in_words(&found);
                 cx.progress().report = Some(found);
-                cx.save("answer", text, None).await?;
+                let link = super::last_question(cx.run());
+                cx.save("answer", text, link).await?;
             }
             Err(outcome) => {
                 frame::end(role, &cx.run().id, deps).await?;
@@ -94,7 +95,8 @@ async fn asked<C: StageContext>(
             },
             Err(why) => why,
         };
-        cx.save("error", format!("the answer is no valid report: {why}"), None).await?;
+        let link = super::last_question(cx.run());
+        cx.save("error", format!("the answer is no valid report: {why}"), link).await?;
         text = prompts::correct(&why);
     }
     // What was answered is answered: asking the engine for another try would read the same again.

@@ -109,7 +109,7 @@ pub(super) async fn ask<C: StageContext>(
     notes.insert(NOTE.to_owned(), json!(tries));
     notes.insert(UNPAID.to_owned(), json!(unpaid));
     // The next try is a message of its own, whatever becomes of this gateway.
-    cx.save("error", why.clone(), None).await?;
+    cx.save("error", why.clone(), Some(format!("mimir send --follow {}", message.id))).await?;
     if !ended.state.is_final()
         && let Err(error) = deps.delivery.cancel(&principal(), &message.id).await
     {

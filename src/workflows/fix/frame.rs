@@ -160,7 +160,7 @@ pub(super) async fn ready<C: StageContext>(
         progress.branch = Some(branch);
     }
     let text = format!("frame {} has a clone of {} at {commit}", frame.name, about.repository);
-    cx.save("frame", text, None).await?;
+    cx.save("frame", text, Some(format!("mimir frame attach {}", frame.name))).await?;
     Ok(Ready { frame, commit })
 }
 

@@ -73,6 +73,11 @@ fn noted<T: DeserializeOwned>(run: &Run, name: &str) -> Option<T> {
     run.progress.notes.get(name).and_then(|note| serde_json::from_value(note.clone()).ok())
 }
 
+/// How what the run's agent was asked last, and what it said to that, can be read again.
+fn last_question(run: &Run) -> Option<String> {
+    run.progress.message.as_ref().map(|message| format!("mimir send --follow {message}"))
+}
+
 /// What is known about a run's matter: what came with it, and what a person gave the workflow as its input `report`.
 fn evidence_of(run: &Run) -> Vec<Evidence> {
     let by_hand = run.input.variables.get("report").filter(|text| !text.trim().is_empty());

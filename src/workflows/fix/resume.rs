@@ -239,7 +239,7 @@ async fn round<C: StageContext>(
             cx.progress().push = None;
             keep(cx, note);
             let text = format!("frame {} goes on at {}", ready.frame.name, begun.onto);
-            cx.save("frame", text, None).await?;
+            cx.save("frame", text, Some(format!("mimir frame attach {}", ready.frame.name))).await?;
             begun
         }
     };
@@ -265,7 +265,8 @@ async fn round<C: StageContext>(
     if note.commit_at.is_none() {
         note.commit_at = Some(cx.now_ms());
         keep(cx, note);
-        cx.save("note", "the agent is done; its change is looked at".to_owned(), None).await?;
+        let link = super::last_question(cx.run());
+        cx.save("note", "the agent is done; its change is looked at".to_owned(), link).await?;
     }
     let branch = frame::branch_of(cx.run());
     let at_ms = note.commit_at.unwrap_or_default();
@@ -338,7 +339,8 @@ async fn sent_back<C: StageContext>(
     note.red.clone_from(&cx.run().progress.checks);
     note.commit_at = None;
     keep(cx, note);
-    cx.save("decision", format!("round {} of {}: {why}", note.round, fix.rounds), None).await?;
+    let link = super::last_question(cx.run());
+    cx.save("decision", format!("round {} of {}: {why}", note.round, fix.rounds), link).await?;
     Ok(None)
 }
 

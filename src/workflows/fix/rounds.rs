@@ -138,7 +138,8 @@ async fn round<C: StageContext>(
                 let now = cx.now_ms();
                 note.commit_at = Some(now);
                 keep(cx, &note);
-                cx.save("note", "the agent is done; its change is looked at".to_owned(), None).await?;
+                let link = super::last_question(cx.run());
+                cx.save("note", "the agent is done; its change is looked at".to_owned(), link).await?;
                 now
             }
         };
@@ -198,7 +199,8 @@ async fn again<C: StageContext>(
     let red = cx.run().progress.checks.clone();
     keep(cx, &Rounds { next, commit_at: None, made: None, red, ..note });
     cx.progress().fix_rounds = number;
-    cx.save("decision", format!("round {number} of {}: {why}", settings.rounds), None).await?;
+    let link = super::last_question(cx.run());
+    cx.save("decision", format!("round {number} of {}: {why}", settings.rounds), link).await?;
     Ok(None)
 }
 

@@ -243,7 +243,8 @@ async fn go_on<C: StageContext>(head: &str, base: &str, cx: &mut C) -> Result<()
     }
     memory.go_on(cx.progress(), FOLLOW_GATE, now);
     memory.keep(cx.progress());
-    cx.save("decision", format!("tried once more at {}", short(head)), None).await
+    let link = cx.run().progress.pull.as_ref().map(|pull| pull.url.clone());
+    cx.save("decision", format!("tried once more at {}", short(head)), link).await
 }
 
 /// What somebody opened in our place is closed: it is forgotten before another one is opened. Says so.

@@ -19,7 +19,7 @@ pub async fn turned_away<C: StageContext, W: Sync>(
     cx: &mut C,
     deps: &PullDeps<W>,
 ) -> Result<Option<Outcome>, StageError> {
-    let RunSubject::Issue { repository, asked_by, .. } = cx.run().input.subject.clone() else {
+    let RunSubject::Issue { repository, asked_by, url, .. } = cx.run().input.subject.clone() else {
         return Ok(None);
     };
     let is_first = cx.run().stage == cx.workflow().first();
@@ -41,7 +41,7 @@ pub async fn turned_away<C: StageContext, W: Sync>(
     if right >= wanted {
         cx.progress().set_asker(Asker::May);
         let text = format!("{who} asked for it, who has the right `{right}` in {repository}");
-        cx.save("decision", text, None).await?;
+        cx.save("decision", text, url).await?;
         return Ok(None);
     }
     // Of a repository that the credential is not shown, it is told nobody's rights either.

@@ -63,5 +63,5 @@ async fn tidy<C: StageContext, W: Worker>(
     }
     deps.worker.discard(cx).await?;
     cx.progress().notes.insert(NOTE.to_owned(), true.into());
-    cx.save("note", said, None).await
+    cx.save("note", said, Some(place.url.clone())).await
 }

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use super::PullDeps;
 use super::outside::of_forge;
 use crate::forge::Forge;
+use crate::model::forge::Comment;
 use crate::model::git::Repository;
 use crate::model::run::RunPull;
 use crate::workflows::definition::Workflow;
@@ -16,6 +17,14 @@ pub(super) struct Place {
     pub(super) forge: Forge,
     pub(super) number: u64,
     pub(super) url: String,
+}
+
+impl Place {
+    /// Where what was said there can be read: at its own address, or at the pull request where it has none.
+    pub(super) fn link_to(&self, said: Option<&Comment>) -> Option<String> {
+        let own = said.map(|said| said.url.clone()).filter(|url| !url.is_empty());
+        Some(own.unwrap_or_else(|| self.url.clone()))
+    }
 }
 
 /// The repository that a run works on.

@@ -198,11 +198,11 @@ async fn answer_all<C: StageContext, W: Worker>(
             _ => format!("answered {name}"),
         };
         cx.progress().answered.push(of.clone());
-        cx.save("comment", noted, said.map(|said| said.url)).await?;
+        cx.save("comment", noted, place.link_to(said.as_ref())).await?;
         deps.failpoints.hit("workflows.answer.noted").await;
     }
     let mut memory = Memory::of(cx.progress());
     memory.work = None;
     memory.keep(cx.progress());
-    cx.save("decision", "the round is over".to_owned(), None).await
+    cx.save("decision", "the round is over".to_owned(), Some(place.url.clone())).await
 }

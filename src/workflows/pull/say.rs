@@ -102,5 +102,5 @@ pub(super) async fn hand_over<C: StageContext, W: Sync>(
     let text = harmless(&scanner(deps).await?, &text, &without).to_owned();
     let said = say(&text, &format!("hand-over-{yes}"), place, cx, deps).await?;
     cx.progress().handed_over.push(yes.to_owned());
-    cx.save("comment", format!("handed over: {why}"), said.map(|said| said.url)).await
+    cx.save("comment", format!("handed over: {why}"), place.link_to(said.as_ref())).await
 }

@@ -49,20 +49,24 @@ fn code_of(made: &Value) -> String {
 }
 
 /// What a browser has after it came in.
-struct Browser {
-    cookie: String,
-    page: String,
-    name: String,
+pub(super) struct Browser {
+    pub(super) cookie: String,
+    pub(super) page: String,
+    pub(super) name: String,
 }
 
 impl Browser {
-    async fn new(world: &World) -> Self {
+    pub(super) async fn new(world: &World) -> Self {
         let code = code(world).await;
         Self::with(world, &code).await
     }
 
     async fn with(world: &World, code: &str) -> Self {
-        let answer = exchange(world, code).await;
+        Self::of(exchange(world, code).await).await
+    }
+
+    /// Who was let in with that answer.
+    pub(super) async fn of(answer: Response<Incoming>) -> Self {
         assert_eq!(answer.status(), 201);
         let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
         let cookie = set.split(';').next().expect("a pair").to_owned();
@@ -71,11 +75,11 @@ impl Browser {
         Self { cookie, page: text("page"), name: text("name") }
     }
 
-    fn headers(&self) -> [(&str, &str); 2] {
+    pub(super) fn headers(&self) -> [(&str, &str); 2] {
         [("cookie", self.cookie.as_str()), ("mimir-page", self.page.as_str())]
     }
 
-    async fn get(&self, world: &World, path: &str) -> Answer {
+    pub(super) async fn get(&self, world: &World, path: &str) -> Answer {
         whole(world.open_with("GET", path, &self.headers(), "").await).await
     }
 
@@ -99,7 +103,7 @@ async fn exchange(world: &World, code: &str) -> Response<Incoming> {
     world.open_with("POST", "/v1/web/sessions", &[("origin", ours(world).as_str())], &body).await
 }
 
-fn ours(world: &World) -> String {
+pub(super) fn ours(world: &World) -> String {
     format!("http://{}", world.tcp)
 }
 
@@ -268,6 +272,73 @@ async fn a_session_ends_when_it_leaves_when_it_is_revoked_and_by_itself() {
 }
 
 #[tokio::test]
+async fn another_link_in_the_same_browser_ends_the_session_before_it() {
+    let world = world().await;
+    let old = Browser::new(&world).await;
+    let mut stream = world.open_with("GET", "/v1/events", &old.headers(), "").await.into_body();
+    let origin = ours(&world);
+    let come_in = |code: String| {
+        let (world, old, origin) = (&world, &old, origin.as_str());
+        async move {
+            let headers = [old.headers().as_slice(), &[("origin", origin)]].concat();
+            let body = json!({ "code": code }).to_string();
+            whole(world.open_with("POST", "/v1/web/sessions", &headers, &body).await).await
+        }
+    };
+    // A code that opens nothing changes nothing.
+    assert_eq!(come_in("0".repeat(64)).await.code(), "web.code");
+    assert_eq!(old.get(&world, "/v1/frames").await.status, 200);
+
+    let opened = come_in(code(&world).await).await;
+    assert_eq!(opened.status, 201, "{}", opened.text);
+    let ended = async { while let Some(Ok(_)) = stream.frame().await {} };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("what it held open ends");
+    assert_eq!(old.get(&world, "/v1/frames").await.code(), "auth.revoked");
+    let listed = world.get("/v1/tokens").await.json();
+    let states: Vec<_> = listed.as_array().expect("a list").iter().map(|token| &token["state"]).collect();
+    assert_eq!(states, [&json!("revoked"), &json!("active")], "{listed}");
+    assert!(listed.as_array().expect("a list").iter().all(|token| token["began_with"] == "link"), "{listed}");
+    let rows = world.audited("token.revoke").await;
+    assert!(rows.len() == 1 && rows[0].contains("takes its place"), "{rows:?}");
+
+    // With one half alone nobody's session ends: whoever has the cookie has no more than that.
+    let other = Browser::new(&world).await;
+    let headers = [("cookie", other.cookie.as_str()), ("origin", origin.as_str())];
+    let body = json!({ "code": code(&world).await }).to_string();
+    let opened = whole(world.open_with("POST", "/v1/web/sessions", &headers, &body).await).await;
+    assert_eq!(opened.status, 201, "{}", opened.text);
+    assert_eq!(other.get(&world, "/v1/frames").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_link_opens_nothing_once_the_token_that_asked_for_it_is_over() {
+    let world = world().await;
+    let made = world.post("/v1/tokens", Some(json!({"name": "ops", "scopes": ["read", "admin"]}))).await;
+    let secret = made.json()["token"].as_str().expect("a secret").to_owned();
+    let link = || async {
+        let made = world.ask_with("POST", "/v1/web/codes", &secret, "{}").await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        code_of(&made.json())
+    };
+    let (used, unused) = (link().await, link().await);
+    Browser::with(&world, &used).await;
+    let revoked = world.ask("DELETE", "/v1/tokens/ops", None, &[]).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.text);
+    // Another token of that name is another token.
+    let again = world.post("/v1/tokens", Some(json!({"name": "ops", "scopes": ["read", "admin"]}))).await;
+    assert_eq!(again.status, 201, "{}", again.text);
+    let refused = whole(exchange(&world, &unused).await).await;
+    assert_eq!((refused.status, refused.code()), (404, "web.code"));
+    let sessions = world.audited("token.create").await;
+    assert_eq!(sessions.iter().filter(|row| row.contains("began_with")).count(), 1, "{sessions:?}");
+    assert_eq!(world.audited("auth.refused").await.len(), 1);
+    // Those of the owner, and of the home's own token, open as before.
+    let home = world.ask_with("POST", "/v1/web/codes", TOKEN, "{}").await;
+    Browser::with(&world, &code_of(&home.json())).await;
+    Browser::new(&world).await;
+}
+
+#[tokio::test]
 async fn nobody_gives_a_browser_more_than_they_have() {
     let world = world().await;
     let admin = token(&world, "admin read", None).await;
@@ -310,7 +381,9 @@ async fn only_a_browser_of_this_machine_comes_in() {
             headers.insert(name, "10.0.0.7".parse().expect("a value"));
         }
         let (gate, peer) = (gate.clone(), peer.parse().expect("an address"));
-        async move { gate.check(Ends { peer, local }, &asked).await.map_err(|problem| problem.code) }
+        async move {
+            gate.check(Ends { peer, local, is_tls: false }, &asked).await.map_err(|problem| problem.code)
+        }
     };
     let ask = |peer: &str, method: &str, path: &str, cookie: &str| ask_with(peer, method, path, cookie, None);
     let half = browser.cookie.split_once('=').expect("a pair").1;

@@ -296,6 +296,50 @@ fn a_gateway_of_its_own_makes_a_certificate_a_token_and_answers_from_elsewhere()
 }
 
 #[test]
+fn the_command_line_sets_how_browsers_come_in_and_shows_the_phone_a_link() {
+    let (mut desk, port) = encrypted_home();
+    desk.set("PATH", "/nonexistent").set("BROWSER", "/bin/true");
+    let _serving = Serving(&desk);
+    let started = desk.run(&["serve", "--detach"]);
+    assert_eq!(started.code, 0, "{started:?}");
+    let refused = desk.run(&["web", "qr", "--json"]);
+    assert_eq!(error(&refused), json!("web.only_here"), "there is no password");
+    let refused = desk.run(&["web", "open", "--json"]);
+    assert_eq!(error(&refused), json!("login.no_password"));
+    let refused = desk.run(&["web", "totp", "--json"]);
+    assert_eq!(error(&refused), json!("login.no_password"));
+    let refused = desk.run(&["web", "password", "--json"]);
+    assert_eq!((refused.code, error(&refused)), (2, json!("usage")), "nobody can be asked");
+    let stdin = ["web", "password", "--password-stdin", "--json"];
+    let refused = desk.run_with_input(&stdin, "lantern\n");
+    assert_eq!(error(&refused), json!("login.weak_password"));
+    let set = desk.run_with_input(&stdin[..3], "a lantern by the sea\n");
+    assert!(set.code == 0 && set.stdout.contains("read, send, approve"), "{set:?}");
+
+    let shown = desk.run(&["web", "qr"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let link = format!("https://gate.example:{port}/#code=");
+    assert!(shown.stdout.contains(&link) && shown.stdout.contains('\u{2588}'), "{}", shown.stdout);
+    assert!(shown.stderr.contains("sha256:"), "with what to compare: {}", shown.stderr);
+    let opened = desk.run(&["web", "open"]);
+    assert_eq!((opened.code, opened.stdout), (0, format!("https://127.0.0.1:{port}/ opened\n")));
+
+    let app = desk.run(&["web", "totp"]);
+    let secret = app.stdout.lines().find_map(|line| line.strip_prefix("for typing: ")).expect("a secret");
+    let code = super::login::code_at(secret, mimir::clock::Clock::system().now_ms());
+    let confirmed = desk.run(&["web", "totp", "--code", &code]);
+    assert_eq!((confirmed.code, confirmed.stdout.lines().count()), (0, 10), "{confirmed:?}");
+    let again = desk.run(&["web", "totp", "--code", &code, "--json"]);
+    assert_eq!(error(&again), json!("login.not_enrolling"), "the secret is shown once");
+
+    let sessions = desk.run(&["web", "sessions"]);
+    assert!(sessions.code == 0 && sessions.stderr.contains("no browser is in"), "{sessions:?}");
+    let removed = desk.run(&["web", "password", "--remove"]);
+    assert!(removed.code == 0 && removed.stdout.contains("alone"), "{removed:?}");
+    assert_eq!(error(&desk.run(&["web", "qr", "--json"])), json!("web.only_here"));
+}
+
+#[test]
 fn what_others_could_reach_without_tls_is_not_served() {
     let desk = Desk::new();
     desk.configure("server:\n  bind: 0.0.0.0\n");

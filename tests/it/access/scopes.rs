@@ -16,7 +16,8 @@ use crate::api::world::{Answer, World, whole};
 fn nothing_but_health_what_is_signed_and_the_page_is_open_and_what_is_below_a_frame_is_held_to_it() {
     for route in routes() {
         match route.needs {
-            // What comes to the second one is signed; the last one wants the code of a link, and the page holds nothing.
+            // What comes to the second one is signed; the last two want the code of a link or the password, and the page
+            // holds nothing.
             Needs::Open => {
                 let open = [
                     ("get", "/health"),
@@ -24,6 +25,7 @@ fn nothing_but_health_what_is_signed_and_the_page_is_open_and_what_is_below_a_fr
                     ("get", "/"),
                     ("get", "/assets/{file}"),
                     ("post", "/v1/web/sessions"),
+                    ("post", "/v1/web/login"),
                     // Its first message brings a ticket.
                     ("get", "/v1/terminal"),
                 ];
@@ -86,8 +88,8 @@ async fn every_route_opens_for_its_scope_and_for_no_other() {
             Needs::Open => {
                 let expected = match route.path {
                     "/" | "/health" => 200,
-                    // It has no body.
-                    "/v1/web/sessions" => 415,
+                    // They have no body.
+                    "/v1/web/sessions" | "/v1/web/login" => 415,
                     // Whoever brings no token must be a page of ours.
                     "/v1/terminal" => 403,
                     _ => 404,

@@ -33,6 +33,8 @@ const LEFT_OUT: [(&str, &str); 6] = [
     ("POST", "/v1/frames/{name}/connect"),
     // It needs the engine's own program: `podman::tools::a_project_has_an_image_of_its_own`.
     ("POST", "/v1/images/build"),
+    // After a few wrong passwords whoever asks waits: `access::login`.
+    ("POST", "/v1/web/login"),
 ];
 
 #[tokio::test]

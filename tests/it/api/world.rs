@@ -231,12 +231,20 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Response<Incoming> {
-        let mut request = self.tcp_request(method, path, None, body);
-        for (name, value) in headers {
-            let name: hyper::header::HeaderName = name.parse().expect("a header");
-            request.headers_mut().append(name, value.parse().expect("a value"));
-        }
+        let request = with_headers(self.tcp_request(method, path, None, body), headers);
         send(TcpStream::connect(self.tcp).await.expect("connects"), request).await
+    }
+
+    /// The same over TLS.
+    pub async fn open_tls_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
+        let request = with_headers(self.tcp_request(method, path, None, body), headers);
+        send(self.greet().await, request).await
     }
 
     /// The same over TLS.
@@ -334,6 +342,14 @@ impl Drop for World {
         self.core.stop_token().cancel();
         self.agents.stop_token().cancel();
     }
+}
+
+fn with_headers(mut request: Request<Full<Bytes>>, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    for (name, value) in headers {
+        let name: hyper::header::HeaderName = name.parse().expect("a header");
+        request.headers_mut().append(name, value.parse().expect("a value"));
+    }
+    request
 }
 
 async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Response<Incoming>

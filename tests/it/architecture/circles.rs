@@ -19,7 +19,6 @@ const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("src/store/events.rs", "rows of events, the ids reserved for them, and when they go"),
     ("src/store/frames.rs", "a frame is told of when its ports are exchanged"),
-    ("src/store/latency.rs", "how long the writer's two kinds of changes take"),
 ];
 
 /// Who knows whom, by path.

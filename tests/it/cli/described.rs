@@ -186,9 +186,10 @@ fn every_command_is_described_or_said_to_print_no_document() {
 fn collect_leaves(command: &clap::Command, path: &str, leaves: &mut Vec<String>) {
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         let path = format!("{path}{}", sub.get_name());
-        match sub.has_subcommands() {
-            true => collect_leaves(sub, &format!("{path} "), leaves),
-            false => leaves.push(path),
+        collect_leaves(sub, &format!("{path} "), leaves);
+        // Some do something also without a verb.
+        if !sub.has_subcommands() || !sub.is_subcommand_required_set() {
+            leaves.push(path);
         }
     }
 }

@@ -311,6 +311,7 @@ fn what_git_is_to_the_folder_is_said() {
     write("main/.git/worktrees/tree/gitdir", &format!("{}\n", at("tree/.git").display()));
     write("tree/.git", &format!("gitdir: {}\n", at("main/.git/worktrees/tree").display()));
     write("gone/.git", "gitdir: ../main/.git/worktrees/pruned\n");
+    write("lent/.git/objects/info/alternates", "/srv/mirror/objects\n");
     for folder in ["main/packages/app", "linked", "plain"] {
         std::fs::create_dir_all(at(folder)).expect("made");
     }
@@ -325,6 +326,7 @@ fn what_git_is_to_the_folder_is_said() {
         ("main/packages/app", "a part of a git repository\n", Some(root.as_str())),
         ("linked", "a git repository that a frame cannot use\n", Some("its .git is a link")),
         ("gone", "a git repository that a frame cannot use\n", Some("which cannot be used")),
+        ("lent", "a git repository that a frame cannot use\n", Some("borrows objects of")),
     ] {
         let ran = world.command(&["init", "--dry-run"]).current_dir(at(folder)).spawn();
         let ran = finish(ran.expect("starts"));

@@ -252,15 +252,26 @@ pub(super) fn play(world: &World) -> super::gateway::Gateway {
     gateway.on("POST /v1/images/build", lines(&build));
     let token = json!({"id": "tok_1", "name": "ci", "scopes": ["read"], "frames": ["blog"], "state": "active",
         "created_at": 1, "created_by": "owner:0", "expires_at": ago(Duration::ZERO) + 1_000_000, "last_used_at": 1,
-        "last_used_from": "x", "revoked_at": 1});
+        "last_used_from": "x", "revoked_at": 1, "began_with": "password"});
     let mut new = token.clone();
     new["token"] = json!("mim_x");
     on("POST /v1/tokens", new);
     on("GET /v1/tokens", json!([token]));
+    on("GET /v1/web/sessions", json!([token]));
+    on("DELETE /v1/web/sessions", json!([token]));
     on("DELETE /v1/tokens/ci", token);
     on("GET /v1/tokens/current", json!({"principal": "owner:0", "scopes": ["read"], "frames": ["blog"]}));
     let link = json!({"link": "http://127.0.0.1:8080/#code=00", "expires_at": ago(Duration::ZERO) + 60_000});
     gateway.on("POST /v1/web/codes", Answer::Json(201, link));
+    let login = json!({"has_password": true, "scopes": ["read"], "set_at": 1, "has_totp": true, "recovery_code_count": 9});
+    on("GET /v1/web/login", login.clone());
+    on("PUT /v1/web/password", login.clone());
+    on("DELETE /v1/web/password", login.clone());
+    on("DELETE /v1/web/totp", login);
+    let app =
+        json!({"uri": "otpauth://totp/mimir:here?secret=GEZDG", "secret": "GEZDG", "expires_at": 60_000});
+    gateway.on("POST /v1/web/totp", Answer::Json(201, app));
+    on("PUT /v1/web/totp", json!({"recovery_codes": ["aaaa-bbbb-cccc-dddd-eeee-ffff"]}));
     let granted = json!({"secret": "github", "frame": "blog", "form": "placeholder", "variable": "GITHUB",
         "host": "https://api.github.com", "url": "http://127.0.0.1:8118/https/api.github.com", "granted_at": 1});
     let secret = json!({"name": "github", "comes_from": {"kind": "keyring", "service": "s", "account": "a"}, "set_at": 1,
@@ -355,7 +366,7 @@ pub(super) fn play(world: &World) -> super::gateway::Gateway {
     on(
         "GET /v1/status",
         json!({"version": "0.1.0", "pid": 1, "home": "/h", "instance": "ins_1", "started_at": 1,
-        "socket": "/s", "http": "off", "fingerprint": "sha256:1", "engine": "podman", "engine_ok": true, "database": "/d",
+        "socket": "/s", "http": "127.0.0.1:8080", "fingerprint": "sha256:1", "engine": "podman", "engine_ok": true, "database": "/d",
         "database_damage": "page 7", "schema": 1, "key_source": "key file", "frames_by_state": {"running": 2}, "frames_warm": 1, "agents_by_status": {"idle": 2},
         "messages_open": 1, "default_model": "demo/demo", "cost_today_microusd": 1, "memory_bytes": 1,
         "spending_paused": true}),
@@ -494,6 +505,15 @@ fn what_every_command_prints_is_what_is_described() {
         &["token", "revoke", "ci"],
         &["token", "show"],
         &["web"],
+        &["web", "open"],
+        &["web", "qr"],
+        &["web", "password", "--remove"],
+        &["web", "totp"],
+        &["web", "totp", "--code", "123456"],
+        &["web", "totp", "--remove"],
+        &["web", "sessions"],
+        &["web", "sessions", "--end", "ci"],
+        &["web", "sessions", "--end-all"],
         &["audit", "show"],
         &["audit", "verify"],
         &["audit", "export"],
@@ -510,6 +530,7 @@ fn what_every_command_prints_is_what_is_described() {
         &["prices", "update", &prices],
     ];
     world.set("TMUX", "/tmp/none,1,0");
+    world.set("BROWSER", "/bin/true");
     for words in commands {
         let ran = world.run(&[words, &["--json"][..]].concat());
         assert_eq!(ran.code, 0, "{words:?}: {ran:?}");

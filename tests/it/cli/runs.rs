@@ -43,7 +43,8 @@ fn a_run_is_shown_with_its_timeline_and_what_to_type_next() {
     snapshot!("runs_show", shown.stdout);
     assert_eq!(
         shown.stderr,
-        "`mimir runs approve 0000000a` lets it go on, `mimir runs reject 0000000a --why \"…\"` ends it\n"
+        "`mimir runs approve 0000000a` lets it go on, `mimir runs reject 0000000a --why \"…\"` ends it; \
+         `mimir frame attach run-0000000000a` lets you look\n"
     );
     let shown = world.run(&["runs", "show", RUN]);
     assert!(shown.stderr.contains("`mimir frame attach run-0000000000a` lets you join"), "{shown:?}");

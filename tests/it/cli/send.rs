@@ -1,6 +1,7 @@
 //! `mimir send`: the stream, its end, and everything that can come between.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -338,6 +339,36 @@ fn the_message_comes_from_a_pipe_and_the_frame_from_the_folder() {
     let sent = gateway.asked().into_iter().find(|asked| asked.line == "POST /v1/messages").expect("sent");
     let body: Value = serde_json::from_str(&sent.body).expect("json");
     assert_eq!(body, json!({"frame": "blog", "text": "from a pipe\n"}));
+}
+
+/// Field case 29. Whoever writes it may never come to an end.
+#[test]
+fn a_message_that_is_too_long_or_has_no_end_is_refused_in_words() {
+    let world = World::new();
+    let gateway = ready(&world);
+    let long = "word ".repeat(2_200_000);
+    for words in [
+        &["send", "--frame", "blog", "-"][..],
+        &["send", "--frame", "blog"],
+        &["queue", "edit", MESSAGE, "-"],
+    ] {
+        let mut child = world.command(words).stdin(Stdio::piped()).spawn().expect("starts");
+        let mut endless = child.stdin.take().expect("a pipe");
+        // It is not read to its end: there is none.
+        let _ = endless.write_all(long.as_bytes());
+        let ran = finish(child);
+        drop(endless);
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("the message is longer than 1 MiB"), "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("put it into a file in the workspace"), "{words:?}: {}", ran.stderr);
+    }
+    let no_text = world.command(&["send", "--frame", "blog", "-"]).stdin(Stdio::piped()).spawn();
+    let mut child = no_text.expect("starts");
+    let _ = child.stdin.take().expect("a pipe").write_all(b"caf\xe9");
+    let ran = finish(child);
+    assert!(ran.code == 2 && ran.stderr.contains("a message is UTF-8 text"), "{}", ran.stderr);
+    let sent = gateway.asked().into_iter().filter(|asked| asked.line.contains("/v1/messages")).count();
+    assert_eq!(sent, 0, "nothing of it is sent");
 }
 
 #[test]

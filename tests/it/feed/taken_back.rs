@@ -110,6 +110,7 @@ fn prompt_of(message: &Message) -> String {
     message.agent_message.as_ref().expect("the agent has it").to_string()
 }
 
+/// Field case 21.
 #[tokio::test]
 async fn what_is_undone_in_the_terminal_is_marked_and_what_is_redone_stands_again() {
     let test = "what_is_undone_in_the_terminal_is_marked_and_what_is_redone_stands_again";

@@ -1,5 +1,6 @@
 //! What a forge has besides git, over HTTP: who asks, which face answers, and what goes wrong on the way.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub enum Trip {
     SecondaryInWords,
     /// Somebody pushes to that branch just before.
     HeadMoves(String),
+    /// A machine in between asks it twice; the second answer comes.
+    Twice,
 }
 
 /// Which exchange it is about: the next of that method whose path contains that.
@@ -60,6 +63,34 @@ struct Planned {
     trip: Trip,
 }
 
+/// Of each kind of exchange for which `fits` says yes, the one of that number goes wrong so.
+struct Each {
+    trip: Trip,
+    nth: u32,
+    fits: fn(&str) -> bool,
+    /// How many there were of each kind.
+    seen: BTreeMap<String, u32>,
+}
+
+impl Each {
+    fn trip(&mut self, kind: String) -> Option<Trip> {
+        if !(self.fits)(&kind) {
+            return None;
+        }
+        let count = self.seen.entry(kind).or_default();
+        *count += 1;
+        (*count == self.nth).then(|| self.trip.clone())
+    }
+}
+
+/// Of which kind an exchange is: its method and its path, without numbers and names of commits.
+fn kind(method: &str, path: &str) -> String {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_commit = |part: &str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parts = path.split('/').map(|part| if is_number(part) || is_commit(part) { "*" } else { part });
+    format!("{method} {}", parts.collect::<Vec<_>>().join("/"))
+}
+
 /// The forge's part beside git.
 #[derive(Default)]
 pub struct Api {
@@ -67,6 +98,7 @@ pub struct Api {
     /// Something is to be delivered.
     pub wake: Notify,
     planned: Mutex<Vec<Planned>>,
+    each: Mutex<Option<Each>>,
     pub violations: Mutex<Vec<String>>,
     /// How many answers GitHub's description was asked about.
     pub looked_at: Mutex<usize>,
@@ -165,7 +197,34 @@ impl Api {
         self.planned.lock().len()
     }
 
+    /// From now on, of each kind of exchange for which `fits` says yes, the one of that number goes wrong so.
+    pub fn plan_each(&self, trip: Trip, nth: u32, fits: fn(&str) -> bool) {
+        *self.each.lock() = Some(Each { trip, nth, fits, seen: BTreeMap::new() });
+    }
+
+    /// The kinds of which one went wrong so.
+    pub fn tripped(&self) -> Vec<String> {
+        let each = self.each.lock();
+        let Some(each) = &*each else { return Vec::new() };
+        each.seen.iter().filter(|(_, count)| **count >= each.nth).map(|(kind, _)| kind.clone()).collect()
+    }
+
+    /// What goes wrong when git asks whether it may push; nothing that is planned for the API does.
+    pub fn trip_of_git(&self, path: &str) -> Option<Trip> {
+        const ASKED: &str = "/info/refs";
+        let each = self.each.lock().as_mut().and_then(|each| each.trip(kind("GET", path)));
+        if each.is_some() || !path.ends_with(ASKED) {
+            return each;
+        }
+        let mut planned = self.planned.lock();
+        let at = planned.iter().position(|it| it.path == ASKED)?;
+        Some(planned.remove(at).trip)
+    }
+
     fn trip(&self, method: &str, path: &str) -> Option<Trip> {
+        if let Some(trip) = self.each.lock().as_mut().and_then(|each| each.trip(kind(method, path))) {
+            return Some(trip);
+        }
         let mut planned = self.planned.lock();
         let at = planned.iter().position(|it| it.method == method && path.contains(&it.path))?;
         Some(planned.remove(at).trip)
@@ -246,10 +305,14 @@ impl Api {
         };
         let answer = {
             let mut state = self.state.lock();
-            let mut answer = match path.starts_with("/api/v1/") {
+            let mut answer_once = || match path.starts_with("/api/v1/") {
                 true => gitea::answer(&mut state, &asked),
                 false => github::answer(&mut state, &asked),
             };
+            let mut answer = answer_once();
+            if trip == Some(Trip::Twice) {
+                answer = answer_once();
+            }
             answer.headers.extend(state.of_token.clone());
             answer
         };
@@ -262,8 +325,9 @@ impl Api {
         match trip {
             Some(Trip::AnswerLost) => Err(io::Error::other("the answer is lost")),
             Some(Trip::Half) => {
-                let text = answer.body.map(|body| body.to_string()).unwrap_or_default();
-                Ok(response(answer.status, &answer.headers, text[..text.len() / 2].to_owned().into()))
+                let mut text = answer.body.map(|body| body.to_string()).unwrap_or_default().into_bytes();
+                text.truncate(text.len() / 2);
+                Ok(response(answer.status, &answer.headers, text.into()))
             }
             Some(Trip::Slow(time)) => {
                 tokio::time::sleep(time).await;

@@ -451,17 +451,19 @@ fn graphql(state: &mut State, asked: &Asked) -> Answer {
     let found = state.repos.iter_mut().find_map(|repo| {
         let (id, path) = (repo.id, repo.path.clone());
         let pull = repo.pulls.iter_mut().find(|pull| format!("PR_{id}_{}", pull.number) == wanted)?;
-        pull.is_draft = false;
-        Some((path, pull.number))
+        let was_draft = std::mem::take(&mut pull.is_draft);
+        Some((path, pull.number, was_draft))
     });
-    let Some((path, number)) = found else {
+    let Some((path, number, was_draft)) = found else {
         let error = json!({"type": "NOT_FOUND", "path": ["markPullRequestReadyForReview"], "message": "Could not resolve to a node"});
         return Answer::json(
             200,
             json!({"data": {"markPullRequestReadyForReview": null}, "errors": [error]}),
         );
     };
-    state.effects.readied += 1;
-    hooks::of_pull(state, &path, number, "ready_for_review", |_| {});
+    if was_draft {
+        state.effects.readied += 1;
+        hooks::of_pull(state, &path, number, "ready_for_review", |_| {});
+    }
     Answer::json(200, json!({"data": {"markPullRequestReadyForReview": {"pullRequest": {"isDraft": false}}}}))
 }

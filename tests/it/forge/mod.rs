@@ -321,6 +321,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
         return shared.api.answer(&parts, body, authorization.as_deref()).await;
     }
     let is_push = query == "service=git-receive-pack" || path.ends_with("/git-receive-pack");
+    let trip = (is_push && parts.method == Method::GET).then(|| shared.api.trip_of_git(&path)).flatten();
+    match trip {
+        Some(Trip::Status(status)) => return Ok(empty(status)),
+        Some(Trip::AnswerLost | Trip::Half) => return Err(io::Error::other("the answer is lost")),
+        Some(Trip::Slow(time)) => tokio::time::sleep(time).await,
+        _ => {}
+    }
     let is_public = shared.public.lock().iter().any(|known| path.starts_with(known.as_str()));
     let is_known = authorization.as_deref().is_some_and(|header| opens(&shared, header));
     if !is_known && (is_push || !is_public) {

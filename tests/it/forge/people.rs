@@ -283,6 +283,17 @@ impl Forge {
         self.shared.api.plan(method, path, trip);
     }
 
+    /// From now on, of each kind of exchange (`POST /api/v3/repos/me/blog/pulls/*/comments`) for which `fits` says yes, the
+    /// one of that number goes wrong so.
+    pub fn plan_each(&self, trip: Trip, nth: u32, fits: fn(&str) -> bool) {
+        self.shared.api.plan_each(trip, nth, fits);
+    }
+
+    /// The kinds of which one went wrong so.
+    pub fn tripped(&self) -> Vec<String> {
+        self.shared.api.tripped()
+    }
+
     /// How many of those did not come yet.
     pub fn planned(&self) -> usize {
         self.shared.api.planned()

@@ -124,6 +124,32 @@ impl World {
         let asked = self.frames.destroy(&Principal::GATEWAY, &frame.name).await.expect("asked");
         self.frames.wait_for_asked(asked, Desired::Removed, PATIENCE).await.expect("goes");
     }
+
+    /// None is kept any more and these are destroyed: then nothing is left.
+    pub(super) async fn ends_clean(&self, frames: impl IntoIterator<Item = Frame>) {
+        self.keep(0);
+        self.none_kept().await;
+        for frame in frames {
+            self.end(&frame).await;
+        }
+        self.check_nothing_left().await;
+    }
+
+    /// A run gets another one than that, which goes; says which.
+    async fn is_not_given(&self, old: &Frame) -> Frame {
+        let second = self.take(wanted("run-2")).await.expect("made");
+        assert_ne!(second.id, old.id);
+        self.eventually(&old.id, None).await;
+        second
+    }
+
+    /// The next run gets the one that is ready by then; says which.
+    async fn is_given_the_next(&self) -> Frame {
+        let next = self.one_ready(&[]).await;
+        let third = self.take(wanted("run-3")).await.expect("taken");
+        assert_eq!(third.id, next.id);
+        third
+    }
 }
 
 pub(super) async fn pool() -> World {
@@ -179,12 +205,7 @@ async fn two_runs_at_once_never_get_the_same_one() {
     assert!([&one.id, &two.id].contains(&&ready.id), "one of them took it");
     let taken = world.take(wanted("run-2")).await;
     assert!(matches!(taken, Err(FrameError::NameTaken(_))), "{taken:?}");
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, one, two] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean([first, one, two]).await;
 }
 
 #[tokio::test]
@@ -263,12 +284,7 @@ async fn none_is_given_away_whose_container_is_not_as_locked_up_as_they_are_made
         let next = world.one_ready(&[]).await;
         let third = world.take(wanted("run-3")).await.expect("taken");
         assert_eq!(third.id, next.id, "after a restart: {dies}");
-        world.keep(0);
-        world.none_kept().await;
-        for frame in [first, second, third] {
-            world.end(&frame).await;
-        }
-        world.check_nothing_left().await;
+        world.ends_clean([first, second, third]).await;
     }
 }
 
@@ -337,18 +353,9 @@ async fn one_that_read_something_else_is_replaced_and_never_given_away() {
     let old = world.one_ready(&[]).await;
     let id = old.id.clone();
     world.store.write(move |tx| warm_frames::set_files(tx, &id, 1, "something else")).await.expect("written");
-    let second = world.take(wanted("run-2")).await.expect("made");
-    assert_ne!(second.id, old.id);
-    world.eventually(&old.id, None).await;
-    let new = world.one_ready(&[]).await;
-    let third = world.take(wanted("run-3")).await.expect("taken");
-    assert_eq!(third.id, new.id);
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, second, third] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    let second = world.is_not_given(&old).await;
+    let third = world.is_given_the_next().await;
+    world.ends_clean([first, second, third]).await;
 }
 
 /// Whoever takes an authority back, or puts a proxy's in, means the runs to come as well.
@@ -372,19 +379,12 @@ async fn none_is_given_away_that_trusts_other_certificates_than_its_machine() {
     let old = world.one_ready(&[]).await;
     assert_eq!(trusted(&old), certificate("first"));
     std::fs::write(&bundle, certificate("second")).expect("written");
-    let second = world.take(wanted("run-2")).await.expect("made");
-    assert_ne!(second.id, old.id);
-    world.eventually(&old.id, None).await;
+    let second = world.is_not_given(&old).await;
     let new = world.one_ready(&[]).await;
     assert_eq!(trusted(&new), certificate("second"));
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert_eq!(third.id, new.id);
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, second, third] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean([first, second, third]).await;
 }
 
 /// The gateway dies between noting what is read and writing it, and the next one would have others read.
@@ -416,10 +416,7 @@ async fn nobody_is_given_one_of_which_nobody_knows_what_it_read() {
     note(&world, start + 1, &known).await;
     assert_eq!(read(&world).await, known);
     world.restart_gateway().await;
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first]).await;
 }
 
 /// A database that is restored from an older copy calls it nobody's still.
@@ -432,24 +429,15 @@ async fn one_that_was_somebodys_is_never_given_away_whatever_the_database_says()
     assert!(!note(&ready).exists() && !note(&first).exists());
     std::fs::write(note(&ready), "").expect("written");
     std::fs::write(std::path::Path::new(&ready.workspace).join("work"), "hours of it").expect("written");
-    let second = world.take(wanted("run-2")).await.expect("made");
-    assert_ne!(second.id, ready.id);
-    world.eventually(&ready.id, None).await;
+    let second = world.is_not_given(&ready).await;
     let log = world.store.read(|db| audit::list(db, None, 100)).await.expect("reads");
     let told: Vec<_> = log.iter().filter(|entry| entry.subject == ready.name.as_str()).collect();
     let named: Vec<_> = told.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(named, ["frame.destroy"], "whose work it was can be found out: {log:#?}");
     assert_eq!(told[0].detail["workspace"], ready.workspace.as_str());
-    let next = world.one_ready(&[]).await;
-    let third = world.take(wanted("run-3")).await.expect("taken");
-    assert_eq!(third.id, next.id);
+    let third = world.is_given_the_next().await;
     assert!(note(&third).exists(), "it is noted where no older copy takes it back");
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, second, third] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean([first, second, third]).await;
 }
 
 #[tokio::test]
@@ -462,21 +450,12 @@ async fn none_is_given_away_whose_ports_are_outside_of_the_range() {
     let range = crate::ports::own(12);
     world.settings.config.ports = range;
     world.keep(1);
-    let second = world.take(wanted("run-2")).await.expect("made");
-    assert_ne!(second.id, old.id);
-    world.eventually(&old.id, None).await;
-    let new = world.one_ready(&[]).await;
-    let third = world.take(wanted("run-3")).await.expect("taken");
-    assert_eq!(third.id, new.id);
+    let second = world.is_not_given(&old).await;
+    let third = world.is_given_the_next().await;
     for frame in [&second, &third] {
         assert!(range.contains(frame.agent_port) && range.contains(frame.preview_port), "{frame:?}");
     }
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, second, third] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean([first, second, third]).await;
 }
 
 /// The gateway dies there; the next one keeps what is ready, or it is the run's, and never both.
@@ -520,10 +499,6 @@ async fn whenever_the_gateway_dies_each_is_somebodys_or_nobodys() {
         assert!(second.warm.is_none(), "{point}");
         assert!(world.attendant.open.lock().contains_key(&second.id), "{point}");
         assert!(!world.warm().await.iter().any(|row| row.id == second.id), "{point}");
-        world.keep(0);
-        world.none_kept().await;
-        world.end(&first).await;
-        world.end(&second).await;
-        world.check_nothing_left().await;
+        world.ends_clean([first, second]).await;
     }
 }

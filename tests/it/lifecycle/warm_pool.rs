@@ -24,9 +24,7 @@ async fn one_whose_agent_is_stuck_goes_instead_of_being_begun_again() {
     world.eventually(&ready.id, None).await;
     assert_eq!(world.inside().kills(), 0, "nothing was killed inside");
     world.set_agent(Agent::Answers);
-    world.keep(0);
-    world.none_kept().await;
-    world.check_nothing_left().await;
+    world.ends_clean([]).await;
 }
 
 /// As Podman leaves one whose processes were all killed, or after a power cut.
@@ -39,10 +37,7 @@ async fn one_whose_container_is_stuck_is_not_begun_again_in_the_same_folder() {
     world.eventually(&ready.id, None).await;
     world.eventually_engine(&ready.id, Observed::Missing).await;
     let _ = world.one_ready(&[]).await;
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first]).await;
 }
 
 #[tokio::test]
@@ -73,10 +68,7 @@ async fn those_that_end_together_are_there_again_soon() {
         world.eventually(&row.id, None).await;
     }
     let _ = world.one_ready(&[]).await;
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first]).await;
 }
 
 #[tokio::test]
@@ -90,11 +82,7 @@ async fn an_engine_that_fails_leaves_none_behind() {
     assert_eq!(second.id, ready.id);
     // The one that could not be made is taken back, and another one is there in the end.
     let _ = world.one_ready(&[&second]).await;
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.end(&second).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first, second]).await;
 }
 
 #[tokio::test]
@@ -172,11 +160,7 @@ async fn one_that_waits_for_its_start_looks_at_the_memory_that_there_is_then() {
     has(3000);
     let ready = world.one_ready(&[]).await;
     assert_eq!(waits.iter().map(|row| &row.id).collect::<Vec<_>>(), [&ready.id]);
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&slow).await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([slow, first]).await;
 }
 
 #[tokio::test]
@@ -195,10 +179,7 @@ async fn as_many_as_are_wanted_are_kept_and_none_more() {
         assert!(Instant::now() < end, "{:#?}", world.warm().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first]).await;
 }
 
 /// A home on a disk that is away, or a machine with far too much to do: making all of them anew would not help.
@@ -242,12 +223,7 @@ async fn a_git_that_does_not_answer_costs_none_of_them() {
     std::fs::remove_file(at("silent")).expect("there");
     let third = world.take(wanted("run-3")).await.expect("taken");
     assert!(kept.contains(&third.id));
-    world.keep(0);
-    world.none_kept().await;
-    for frame in [first, second, third] {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean([first, second, third]).await;
 }
 
 #[tokio::test]
@@ -267,10 +243,7 @@ async fn half_of_the_ports_stays_for_frames_that_somebody_needs() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(leased().await <= half + 2, "{} of {ports}", leased().await);
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first]).await;
 }
 
 #[tokio::test]
@@ -321,12 +294,7 @@ async fn one_whose_removal_is_stuck_holds_nobody_up() {
 
     world.engine.set_deadline(Duration::from_millis(300));
     world.restart_gateway().await;
-    world.keep(0);
-    world.none_kept().await;
-    for frame in made {
-        world.end(&frame).await;
-    }
-    world.check_nothing_left().await;
+    world.ends_clean(made).await;
 }
 
 #[tokio::test]
@@ -360,11 +328,7 @@ async fn people_start_first() {
     world.end(&slow).await;
     let second = world.take(wanted("run-2")).await.expect("taken");
     assert_eq!(second.id, ready.id);
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.end(&second).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first, second]).await;
 }
 
 #[tokio::test]
@@ -391,11 +355,7 @@ async fn one_that_nobody_took_in_time_goes_unseen_and_its_kind_is_forgotten() {
     let second = world.take(wanted("run-2")).await.expect("made");
     let new = world.one_ready(&[]).await;
     assert_ne!(new.id, old.id, "when it is needed again, it is there again");
-    world.keep(0);
-    world.none_kept().await;
-    world.end(&first).await;
-    world.end(&second).await;
-    world.check_nothing_left().await;
+    world.ends_clean([first, second]).await;
 }
 
 #[tokio::test]

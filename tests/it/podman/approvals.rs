@@ -150,3 +150,46 @@ fn trap_3_whatever_an_agent_asks_is_seen_and_answered() {
     assert!(output.status.success() && said.contains("from-sub-agent"), "{said}\n{told}");
     assert_eq!(world.json(&["approvals", "list", "--all"]), asked, "nobody was asked again");
 }
+
+/// Nothing of it turns the reading around or is not seen.
+fn hides_nothing(words: &[&str], text: &str) {
+    let is_hidden =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(!text.contains(is_hidden), "{words:?}: {text:?}");
+}
+
+/// Field case 08: a push whose second half is a comment to whoever reads it, and is not one to the shell.
+#[test]
+fn what_a_command_hides_is_seen_by_whoever_is_asked() {
+    let Some(place) = Scripted::new("hidden letters in an approval", "") else { return };
+    let _ = place.world.mimir(&["frame", "create", "talk", "--start"]).ok();
+    let asking = Asking { place };
+    let world = &asking.place.world;
+    let sender = asking.send("@@bidi@@");
+    let ask = asking.waits();
+    let id = ask["id"].as_str().expect("an id");
+    assert!(ask.to_string().contains('\u{202e}'), "programs read what it is: {ask}");
+    let shown = |words: &[&str]| {
+        let run = world.mimir(words).ok();
+        let text = run.stdout + &run.stderr;
+        hides_nothing(words, &text);
+        text
+    };
+    for words in [&["approvals", "list"][..], &["approvals", "show"], &["approvals", "list", "--json"]] {
+        let text = shown(words);
+        assert!(text.contains("u{202e}") || text.contains("u202e"), "{words:?}: {text}");
+    }
+    for words in
+        [&["frame", "list"][..], &["frame", "show", "talk"], &["frame", "events", "talk"], &["status"]]
+    {
+        let _ = shown(words);
+    }
+    let _ = asking.say(&["deny", id, "--why", "it is not what it looks like"]);
+    let (output, said, told) = end_of(sender);
+    assert!(output.status.success() && said.contains("it is not what it looks like"), "{said}\n{told}");
+    assert!(told.contains("\\u{202e}"), "whoever sent it was shown the same: {told}");
+    hides_nothing(&["send"], &(said + &told));
+    for words in [&["sessions", "show", "last", "--full"][..], &["sessions", "export", "last"]] {
+        assert!(shown(words).contains("\\u{202e}"), "{words:?}");
+    }
+}

@@ -1,55 +1,14 @@
-//! A disk that is really full: a small one of memory under the home.
+//! A disk that is really full under the home.
 
 use std::cell::OnceCell;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::support::{Engine, World, eventually, skip};
+use crate::small_disk::{Disk, fill};
 
 /// More than `frames.disk_free` may be at least, and enough for a frame.
-const SIZE: &str = "size=900m,mode=700";
-
-/// A small disk; gone with the test.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(place: &Path) -> Result<Self, String> {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(place).output();
-        let done = done.map_err(|error| error.to_string())?;
-        match done.status.success() {
-            true => Ok(Self(place.to_owned())),
-            false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        // What the test's world could not remove while it was mounted.
-        let _ = self.0.parent().map(fs::remove_dir_all);
-    }
-}
-
-/// Takes every last byte.
-fn fill(path: &Path) -> u64 {
-    let mut file = fs::File::create(path).expect("the first byte");
-    let (block, mut written) = (vec![b'x'; 1 << 16], 0);
-    let mut size = block.len();
-    while size > 0 {
-        match file.write(&block[..size]) {
-            Ok(count) => written += count as u64,
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(28), "{error}");
-                size /= 2;
-            }
-        }
-    }
-    written
-}
+const SIZE: &str = "900m";
 
 #[test]
 fn a_full_disk_refuses_new_frames_with_the_reason_and_nothing_is_lost() {
@@ -60,7 +19,7 @@ fn a_full_disk_refuses_new_frames_with_the_reason_and_nothing_is_lost() {
         Ok(world) => world,
         Err(why) => return skip(test, &why),
     };
-    match Disk::mount(&world.home) {
+    match Disk::mount(&world.home, SIZE) {
         Ok(mounted) => disk.get_or_init(|| mounted),
         Err(why) => return skip(test, &why),
     };

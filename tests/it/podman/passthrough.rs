@@ -25,9 +25,15 @@ struct Outside {
 }
 
 fn outside(test: &str, is_tls: bool) -> Option<Outside> {
+    outside_with(test, is_tls, |_| {})
+}
+
+/// The same, with something done before the frame is made.
+fn outside_with(test: &str, is_tls: bool, prepare: impl FnOnce(&World)) -> Option<Outside> {
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
     let talk = prepared(test, |world| {
+        prepare(world);
         world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string());
         world.set_env("MIMIR_SERVER_TLS_AUTO", if is_tls { "on" } else { "off" });
     })?;
@@ -206,6 +212,67 @@ fn the_official_tui_works_against_a_frame_and_mimir_sees_what_it_does() {
     terminal.hang_up();
 
     every_verb_works_on_the_real_thing(&outside, &id);
+}
+
+/// Field case 21: what `/undo` in the terminal asks for. History tells what was taken back as such, and does not tell of
+/// a file that is not there as if it were.
+#[test]
+fn what_is_undone_in_a_frame_is_told_as_undone() {
+    let repository = |world: &World| {
+        let script = "git init -q . && git add -A && \
+                      git -c user.name=Me -c user.email=me@example.org commit -qm first";
+        let _ = world.run("sh", &["-ec", script]).ok();
+    };
+    let Some(outside) = outside_with("an undo", false, repository) else { return };
+    let (world, talk) = (outside.world(), &outside.talk);
+    let _ = talk.send("first @@text@@", &[]).ok();
+    let _ = talk.send("second @@write@@", &[]).ok();
+    let file = world.project.join("scripted.txt");
+    assert!(file.exists(), "it was written");
+
+    let session = outside.conversation("the conversation", |one| one["frame"] == "talk");
+    let (id, theirs) = (session["id"].as_str().expect("an id"), session["agent_session"].as_str());
+    let turns = outside.said(id, 2);
+    let is_second = |turn: &&Value| {
+        turn["role"] == "user" && turn["text"].as_str().is_some_and(|text| text.starts_with("second"))
+    };
+    let second = turns.iter().find(is_second).unwrap_or_else(|| panic!("the second prompt: {turns:?}"));
+    let url = format!("{}/session/{}/revert", outside.base, theirs.expect("the agent's id"));
+    let body = serde_json::json!({"messageID": second["agent_message"]}).to_string();
+    let token = format!("Authorization: Bearer {}", outside.token);
+    let args = ["-sS", "--fail-with-body", "-m", "60", "--noproxy", "*", "-H", &token];
+    let args = [&args[..], &["-H", "Content-Type: application/json", "-d", &body, &url]].concat();
+    let _ = world.run("curl", &args).ok();
+
+    // Each message from the second prompt on, and none before it.
+    let taken_back = |word: &str| {
+        eventually(&format!("the second turn is {word}"), LIMIT, || {
+            let shown = world.json(&["sessions", "show", id]);
+            let turns = shown["turns"].as_array().cloned().unwrap_or_default();
+            let at = turns.iter().position(|turn| is_second(&turn)).unwrap_or(turns.len());
+            let third = |turn: &Value| turn["text"].as_str().is_some_and(|text| text.starts_with("third"));
+            let end = turns.iter().position(third).unwrap_or(turns.len());
+            let fits = turns.iter().enumerate().all(|(n, turn)| match (at..end).contains(&n) {
+                true => turn["taken_back"]["how"] == word,
+                false => turn["taken_back"].is_null(),
+            });
+            if at < end && fits { Ok(()) } else { Err(shown.to_string()) }
+        });
+    };
+    taken_back("undone");
+    assert!(!file.exists(), "the file went with it");
+    let text = world.mimir(&["sessions", "show", id]).ok().stdout;
+    assert!(text.contains("undone; /redo in the terminal brings it back"), "{text}");
+
+    // Somebody goes on: for good.
+    let _ = talk.send("third @@text@@", &[]).ok();
+    taken_back("removed");
+    let text = world.mimir(&["sessions", "show", id]).ok().stdout;
+    assert!(text.contains("removed; the agent does not know of it any more"), "{text}");
+    let exported = world.mimir(&["sessions", "export", id]).ok().stdout;
+    let marked = exported.find("**Taken back** (removed, ").expect("it is marked");
+    let told = exported.find("scripted.txt").expect("it is readable");
+    assert!(marked < told, "nobody reads of the file first: {exported}");
 }
 
 /// What only opencode itself can prove of `mimir sessions …`.

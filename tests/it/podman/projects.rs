@@ -97,18 +97,33 @@ fn git_works_in(world: &World) {
     let made =
         world.mimir(&["frame", "create", "app", "--workspace", "main/packages/app", "--no-start"]).ok();
     assert!(made.stderr.contains("git does not work in it") && made.stderr.contains(&root), "{made:?}");
+
+    // A clone that borrows its objects: the same, with what makes it whole.
+    let _ = host(world, "git clone -q --shared main borrowed");
+    let lent = ["frame", "create", "lent", "--workspace", "borrowed", "--no-start"];
+    let made = world.mimir(&lent).ok();
+    assert!(made.stderr.contains("borrows objects of"), "{made:?}");
+    assert!(made.stderr.contains("git repack -a -d"), "{made:?}");
     let doctor = world.mimir(&["doctor"]);
     assert!(doctor.stdout.contains("frame app: git does not work in it"), "{doctor:?}");
     assert!(doctor.stdout.contains("frame sub: a submodule, which git reads there"), "{doctor:?}");
-    let _ = world.mimir(&["frame", "destroy", "app", "--yes"]).ok();
-    let _ = world.mimir(&["frame", "destroy", "sub", "--yes"]).ok();
+    assert!(doctor.stdout.contains("frame lent: git does not work in it"), "{doctor:?}");
+    for frame in ["app", "lent", "sub"] {
+        let _ = world.mimir(&["frame", "destroy", frame, "--yes"]).ok();
+    }
+    let _ = host(world, "cd borrowed && git repack -q -a -d && rm .git/objects/info/alternates");
+    let made = world.mimir(&lent).ok();
+    assert!(!made.stderr.contains("borrows"), "{made:?}");
+    let _ = world.mimir(&["frame", "destroy", "lent", "--yes"]).ok();
 }
 
+/// Field cases 01 and 03.
 #[test]
 fn git_works_in_worktrees_and_submodules_and_a_part_of_a_repository_says_that_it_does_not() {
     on_each_engine("git in worktrees", git_works_in);
 }
 
+/// Field cases 06, 13, 27 and 28.
 #[test]
 fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     let Some(mut place) = Scripted::new("what a project brings along", "") else { return };
@@ -155,6 +170,13 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     assert_eq!(url.stdout.trim(), "http://127.0.0.1:8118/git/github.com/octocat/Hello-World.git");
     let refused = inside(world, "blog", "git ls-remote ssh://git@git.example.org:2222/x.git");
     assert!(refused.code != 0 && refused.stderr.contains("use the https address"), "{refused:?}");
+    eventually("whoever looks from outside sees which host was wanted", Duration::from_secs(20), || {
+        let events = world.mimir(&["frame", "events", "blog", "--json"]).ok().lines();
+        let told = |event: &serde_json::Value| {
+            event["kind"] == "frame.refused" && event["data"]["host"] == "git.example.org"
+        };
+        if events.iter().any(told) { Ok(()) } else { Err(format!("{:?}", events.last())) }
+    });
 
     // Secrets: asked first, and whoever may answer decides.
     let sender = world.spawn(&["send", "--frame", "blog", "@@readenv@@"]);
@@ -169,6 +191,40 @@ fn instructions_and_the_users_name_come_along_and_secrets_are_asked_for() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!said.contains("hunter2") && said.contains("not yours"), "{said}");
     let _ = world.mimir(&["frame", "destroy", "blog", "--yes"]).ok();
+}
+
+/// A folder of that name below the project, with a file that says which one it is.
+fn marked(world: &World, name: &str) -> String {
+    let folder = world.project.join(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("mark"), name).expect("a file");
+    let all = ["-R", &world.uid().to_string()].map(str::to_owned);
+    let owned = std::process::Command::new("chown").args(all).arg(&world.project).status();
+    assert!(owned.expect("chown").success());
+    folder.display().to_string()
+}
+
+fn odd_names(world: &World) {
+    let secret = marked(world, "secret");
+    for name in [format!("x,src={secret}"), "a,b:ro \"c\"\n$d=\u{202e}é\\".to_owned()] {
+        // The first one is a folder below others, as somebody would lay a trap.
+        let folder = marked(world, &name);
+        let made = world.mimir(&["frame", "create", "odd", "--workspace", &folder]).ok();
+        let seen = inside(world, "odd", "ls /workspace && cat /workspace/mark && echo new >/workspace/new");
+        assert_eq!(seen.ok().stdout, format!("mark\n{name}"), "{made:?}");
+        assert!(Path::new(&folder).join("new").exists(), "it is that folder: {folder:?}");
+        assert!(!Path::new(&secret).join("new").exists(), "nothing is written elsewhere");
+        assert_eq!(world.json(&["frame", "show", "odd"])["workspace"], folder);
+        let shown = world.mimir(&["frame", "show", "odd"]).ok().stdout;
+        assert!(!shown.contains('\u{202e}'), "{shown:?}");
+        let _ = world.mimir(&["frame", "destroy", "odd", "--yes"]).ok();
+    }
+}
+
+/// Field case 04: a folder's name is text to an older interface of the engine, with commas and words of its own.
+#[test]
+fn the_folder_that_is_named_is_mounted_whatever_its_name_is() {
+    on_each_engine("odd folder names", odd_names);
 }
 
 fn folder_changes(world: &World) {
@@ -202,6 +258,7 @@ fn folder_changes(world: &World) {
     let _ = world.mimir(&["frame", "destroy", "w", "--yes"]).ok();
 }
 
+/// Field case 23.
 #[test]
 fn a_folder_made_anew_or_moved_under_a_running_frame_is_noticed() {
     on_each_engine("folders that change", folder_changes);
@@ -211,12 +268,15 @@ fn a_folder_made_anew_or_moved_under_a_running_frame_is_noticed() {
 fn an_image_of_somebody_else_is_refused_before_anything_is_made() {
     let Some(place) = Scripted::new("images of somebody else", "") else { return };
     let world = &place.world;
-    let base = world.podman(&["images", "--format", "{{.Repository}}:{{.Tag}}", "localhost/mimir-base"]).ok();
-    let Some(image) = base.stdout.lines().next() else {
-        return skip("images of somebody else", "there is no other image here");
-    };
+    let image = "localhost/mimir-test-of-somebody-else:latest";
+    let _ = host(world, "tar -cf image.tar README.md");
+    let _ = world.podman(&["import", "-q", "image.tar", image]).ok();
     let refused = world.mimir(&["frame", "create", "foreign", "--image", image]);
     assert!(refused.code != 0 && refused.stderr.contains("is no frame image of mimir"), "{refused:?}");
     assert!(refused.stderr.contains("mimir image list"), "{refused:?}");
     assert!(world.containers().is_empty());
+    let absent =
+        world.mimir(&["frame", "create", "foreign", "--image", "localhost/mimir-test-of-nobody:latest"]);
+    assert!(absent.code == 3 && absent.stderr.contains("mimir image"), "{absent:?}");
+    let _ = world.podman(&["rmi", image]).ok();
 }

@@ -57,6 +57,7 @@ fn answered(world: &World) {
     assert_eq!(lines.last().expect("an end")["data"]["state"], "answered", "{sent:?}");
 }
 
+/// Field case 25.
 #[test]
 fn a_frame_is_reached_again_after_the_runtime_folder_vanished() {
     let Some(world) = world("a runtime folder that vanishes") else { return };
@@ -93,6 +94,7 @@ fn a_frame_is_reached_again_after_the_runtime_folder_vanished() {
     assert_ne!(began(&world), before, "it was stopped and started in earnest");
 }
 
+/// Field case 25.
 #[test]
 fn a_gateway_whose_sockets_cannot_be_made_anew_is_named_and_ended_by_its_process() {
     let Some(world) = world("a runtime folder that cannot be made anew") else { return };

@@ -33,6 +33,7 @@ fn eventually_previewed(world: &World, status: &str, text: &str) {
     });
 }
 
+/// Field case 16.
 #[test]
 fn every_name_of_loopback_is_the_frame_itself() {
     let Some(world) = world("names of loopback") else { return };
@@ -56,6 +57,7 @@ fn every_name_of_loopback_is_the_frame_itself() {
     }
 }
 
+/// Field cases 15 and 28.
 #[test]
 fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
     let Some(world) = world("preview") else { return };
@@ -94,8 +96,14 @@ fn the_preview_finds_the_server_and_says_so_when_there_is_none() {
     eventually_previewed(&world, "502", "on: 8000. `mimir frame ports shop --preview PORT` leads here");
     assert_eq!(ports(&["--preview", "auto"])["shown_port"], 8000);
     assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
+    // What is kept of the choice is the agent's to write: nobody waits for a pipe in its place.
+    let _ = inside(&world, "mkfifo ~/.config/mimir/preview-port").ok();
+    assert_eq!(ports(&[])["shown_port"], 8000);
+    assert_eq!(ports(&["--preview", "8000"])["chosen_port"], 8000);
+    assert_eq!(preview(&world), ("200".to_owned(), "by Django".to_owned()));
 }
 
+/// Field case 18.
 /// The machine's certificates are the frame's, and a change reaches it with its next start.
 #[test]
 fn a_frame_trusts_what_its_machine_trusts() {
@@ -121,6 +129,7 @@ fn a_frame_trusts_what_its_machine_trusts() {
     assert_eq!(inside(&world, "cat \"$SSL_CERT_FILE\"").ok().stdout, certificate("second"));
 }
 
+/// Field case 10.
 /// opencode waits for whoever holds a command's output, and kills the group of one that takes too long.
 #[test]
 fn a_server_in_the_background_does_not_hold_the_turn_and_lives_on() {
@@ -211,6 +220,27 @@ fn a_project_has_an_image_of_its_own() {
     let _ = world.podman(&["rmi", "-f", id]);
 }
 
+/// Field case 19: what the allow-list promises needs tools, and they work without a network too.
+#[test]
+fn the_image_has_the_tools_that_packages_need() {
+    let Some(world) = world("tools of the image") else { return };
+    let _ = world.mimir(&["frame", "create", "shop", "--start"]).ok();
+    let tools =
+        "for tool in pip cc g++ make jq unzip patch nano git curl rg; do command -v $tool || exit 9; done";
+    let _ = inside(&world, tools).ok();
+    let venv = "python3 -m venv /tmp/v && /tmp/v/bin/pip --version";
+    assert!(inside(&world, venv).ok().stdout.contains("/tmp/v/"), "the pip of that folder");
+    let make = r"mkdir c && cd c && echo 'int main(void) { return 0; }' >a.c &&
+        printf 'a: a.c\n\tcc -o a a.c\n' >Makefile && make && ./a";
+    let _ = inside(&world, make).ok();
+    let global = r#"mkdir tool && cd tool &&
+        echo '{"name": "tool", "version": "1.0.0", "bin": "tool.js"}' >package.json &&
+        printf '#!/usr/bin/env node\nconsole.log("it runs")\n' >tool.js && chmod +x tool.js &&
+        npm install --global --offline --no-audit --no-fund . >&2 && ~/.local/bin/tool"#;
+    assert_eq!(inside(&world, global).ok().stdout, "it runs\n");
+}
+
+/// Field cases 18 and 19.
 /// A tiny project of each kind that the allow-list promises is fetched, built and tested.
 #[test]
 fn what_the_allow_list_promises_can_be_built() {

@@ -1,7 +1,7 @@
 //! The whole way, once on each face of the forge.
 
 use mimir::model::git::Repository;
-use mimir::model::run::{Run, RunState};
+use mimir::model::run::{Run, RunLogEntry, RunState};
 use mimir::supervisor::failpoint::Failpoints;
 use serde_json::json;
 
@@ -159,6 +159,10 @@ async fn a_red_check_a_review_a_yes_and_it_is_merged_and_resolved() {
         }
         let pull = timeline.iter().find(|line| line.text.starts_with("pull request #")).expect("the opening");
         assert!(pull.link.is_some());
+        let told = |line: &&RunLogEntry| matches!(line.kind.as_str(), "check" | "comment" | "merge" | "push");
+        for line in timeline.iter().filter(told) {
+            assert!(line.link.as_ref().is_some_and(|link| !link.is_empty()), "{kind}: {line:?}");
+        }
         if kind == "github" {
             world.forge.assert_as_described();
         }

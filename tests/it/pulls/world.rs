@@ -135,6 +135,8 @@ pub struct World {
     pub workflow: Arc<Workflow>,
     /// How many pages of a list are read.
     pub pages: Mutex<usize>,
+    /// How long the forge may take for an answer.
+    pub deadline: Mutex<Duration>,
     /// Which files people look at.
     pub protected: Mutex<Vec<String>>,
     source: Mutex<TokenSource>,
@@ -232,6 +234,7 @@ impl World {
         let apps = Mutex::new(no_tokens(&clients, &clock));
         let source = Mutex::new(TokenSource::Here(Some(Secret::new(TOKEN))));
         let pages = Mutex::new(Settings::default().pages);
+        let deadline = Mutex::new(settings(1).deadline);
         let protected = Mutex::new(vec![".github/workflows".to_owned()]);
         let world = Self {
             forge,
@@ -243,6 +246,7 @@ impl World {
             run,
             workflow,
             pages,
+            deadline,
             protected,
             source,
             apps,
@@ -322,7 +326,7 @@ impl World {
     }
 
     pub async fn deps(&self, points: &Failpoints) -> PullDeps<Agent> {
-        let settings = settings(*self.pages.lock());
+        let settings = Settings { deadline: *self.deadline.lock(), ..settings(*self.pages.lock()) };
         let host = ForgeHost::parse(&self.forge.host_of_kind(self.kind)).expect("a host");
         let source = self.source.lock().clone();
         let credentials = vec![GitCredential { host: host.clone(), user: None, source }];

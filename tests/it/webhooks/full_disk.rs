@@ -1,11 +1,8 @@
-//! A disk that is really full under the database: a small one of memory. What was acknowledged is there, what was not is
-//! asked for again, and with space it goes on.
+//! A disk that is really full under the database. What was acknowledged is there, what was not is asked for again, and
+//! with space it goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mimir::clock::Clock;
@@ -14,47 +11,12 @@ use mimir::webhooks::Webhooks;
 
 use super::{alert, all, all_decided, deps, no_trackers, open, sentry_headers, settings};
 use crate::api::world::{World, whole};
+use crate::small_disk::{Disk, fill};
 
 /// Enough for an empty database and some messages.
-const SIZE: &str = "size=24m,mode=700";
+const SIZE: &str = "24m";
 /// So large is a message.
 const BODY: usize = 40_000;
-
-/// A small disk; gone with the test.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(place: &Path) -> Result<Self, String> {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(place).output();
-        let done = done.map_err(|error| error.to_string())?;
-        match done.status.success() {
-            true => Ok(Self(place.to_owned())),
-            false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Takes every last byte.
-fn fill(path: &Path) {
-    let mut file = fs::File::options().create(true).append(true).open(path).expect("a file");
-    let block = vec![b'x'; 1 << 16];
-    let mut size = block.len();
-    while size > 0 {
-        match file.write(&block[..size]) {
-            Ok(count) => assert!(count > 0, "it takes nothing and does not say why"),
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(28), "{error}");
-                size /= 2;
-            }
-        }
-    }
-}
 
 fn message(n: u64) -> String {
     let mut said = alert(n, "e1");
@@ -85,7 +47,7 @@ async fn on_a_full_disk_senders_are_asked_to_come_again_and_nothing_that_was_tak
     let folder = tempfile::tempdir().expect("a folder");
     let place = folder.path().join("disk");
     fs::create_dir(&place).expect("made");
-    let _disk = match Disk::mount(&place) {
+    let _disk = match Disk::mount(&place, SIZE) {
         Ok(disk) => disk,
         Err(why) => {
             return crate::podman::support::skip(test, &format!("no disk of its own can be mounted: {why}"));

@@ -1,6 +1,6 @@
 //! A gateway that is killed again and again while it is told of things: everything that it said yes to is there once,
-//! was decided, and what followed from it came to its end; its database and its audit log are whole after each death that
-//! is looked behind.
+//! was decided, and what followed from it came to its end; its database and its audit log are whole behind each of the first
+//! deaths and behind every tenth of the others.
 //!
 //! The gateway is the executable with its own database and socket. The client keeps a ledger of its own, a file that it
 //! syncs after each yes.
@@ -34,7 +34,9 @@ use super::{SECRET, alert, sentry_headers};
 
 /// `MIMIR_TEST_WEBHOOK_KILLS` says another number.
 const KILLS: u64 = 200;
-/// After so many of them the files are read to the end.
+/// Behind each of the first so many of them the files are read to the end, and behind every tenth that follows: the longer
+/// it goes on, the more there is to be read.
+const LOOK_FIRST: u64 = 20;
 const LOOK_EVERY: u64 = 10;
 /// What follows from a message: a run that needs nobody and nothing.
 const WORKFLOW: &str =
@@ -251,7 +253,7 @@ async fn what_was_acknowledged_is_there_once_and_decided_after_every_kill() {
         let moment = if number % 5 == 4 { 10 + dice % 150 } else { 100 + dice % 400 };
         tokio::time::sleep(Duration::from_millis(moment)).await;
         gateway.kill();
-        if number % LOOK_EVERY == LOOK_EVERY - 1 {
+        if number < LOOK_FIRST || number % LOOK_EVERY == LOOK_EVERY - 1 {
             gateway.is_whole(&format!("after {} kills", number + 1)).await;
         }
         gateway.start();

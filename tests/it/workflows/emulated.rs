@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use super::emulated_forge::{Front, LACKS};
 use super::mends_world::{CHECK, built_with, machine, report};
-use super::world::{OWNER, says};
+use super::world::{OWNER, is_tidy, says};
 use crate::agent::scripted::ScriptedAgent;
 use crate::forge::emulator::{ANNS, Emulator};
 use crate::forge::{Forge, TOKEN};
@@ -174,20 +174,6 @@ impl World {
             }
         }
     }
-
-    /// No frame is left, and no container.
-    async fn is_tidy(&self) {
-        let end = tokio::time::Instant::now() + LIMIT;
-        loop {
-            let store = &self.gateway.services.store;
-            let left = store.read(|db| mimir::store::frames::list(db)).await.expect("frames");
-            if left.is_empty() && self.machine.engine.containers().is_empty() {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < end, "left: {left:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
 }
 
 impl Drop for World {
@@ -320,7 +306,7 @@ async fn an_alert_becomes_a_merged_pull_request_at_an_emulator_of_others() {
     assert_eq!(pulls.as_array().map(Vec::len), Some(1), "{pulls:#}");
     let timeline = world.timeline(Some(&run)).await;
     assert_eq!(world.agent.user_messages(), 7, "{timeline:#?}");
-    world.is_tidy().await;
+    is_tidy(&world.machine, &world.gateway, LIMIT, "in the end").await;
     for stage in
         ["preflight", "analyse", "fix", "push", "pull_request", "follow", "merge", "resolve", "watch"]
     {

@@ -26,7 +26,8 @@ async fn a_timeline_links_to_commands_that_there_are_and_says_what_a_stage_cost(
     let world = World::new().await;
     world.workflow(
         "steps",
-        "stages:\n- { name: ask, kind: prompt, text: hello }\n- { name: sure, kind: gate }\n",
+        "stages:\n- { name: look, kind: command, argv: [\"true\"] }\n- { name: ask, kind: prompt, text: hello }\n\
+         - { name: sure, kind: gate }\n",
     );
     world.agent.plays([says("hi")]);
     let run = world.start("steps", &[]).await;
@@ -45,7 +46,7 @@ async fn a_timeline_links_to_commands_that_there_are_and_says_what_a_stage_cost(
 
     let timeline = world.timeline(&run.id).await;
     let linked = commands(&timeline);
-    for wanted in ["frame", "prompt", "answer", "money"] {
+    for wanted in ["command", "frame", "prompt", "answer", "money"] {
         assert!(linked.iter().any(|(kind, _)| *kind == wanted), "{wanted}: {timeline:#?}");
     }
     let asked = linked.iter().find(|(kind, _)| *kind == "prompt").expect("a question");

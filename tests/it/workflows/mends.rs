@@ -6,7 +6,7 @@ use std::path::Path;
 
 use futures_util::StreamExt as _;
 use mimir::model::git::PushState;
-use mimir::model::run::RunState;
+use mimir::model::run::{RunLogEntry, RunState};
 use mimir::supervisor::failpoint::Failpoints;
 use mimir::workflows::stage::Outcome;
 
@@ -85,6 +85,11 @@ async fn assert_once(world: &World, context: &str) {
         timeline.iter().any(|line| line.kind == kind && line.link.as_deref() == Some(link.as_str()))
     };
     assert!(linked("push") && linked("commit"), "{context}: {link} is not in {timeline:#?}");
+    let shows = |line: &&RunLogEntry| {
+        matches!(line.kind.as_str(), "prompt" | "answer" | "error" | "commit" | "check" | "push")
+    };
+    let without: Vec<_> = timeline.iter().filter(shows).filter(|line| line.link.is_none()).collect();
+    assert!(without.is_empty(), "{context}: they lead nowhere: {without:#?}");
     let pushed = world.pushes().await.iter().filter(|push| push.state == PushState::Pushed).count();
     let open = world.open().await;
     assert!(pushed == 3 && open.is_empty(), "{context}: {pushed} pushed, {open:#?}");

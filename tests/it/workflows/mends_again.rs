@@ -1,12 +1,14 @@
-//! What comes in between while a fix is made: no money, a gateway that dies in the proof, a person who pushes to the branch.
+//! What comes in between while a fix is made: no money, a gateway that dies in the proof, a person who pushes to the branch
+//! or says no.
 
 use std::time::Duration;
 
+use mimir::model::git::PushState;
 use mimir::model::run::RunState;
-use mimir::workflows::fix;
+use mimir::workflows::fix::{self, Instructions, Resumed};
 use mimir::workflows::stage::{Outcome, StageError};
 
-use super::mends_world::World;
+use super::mends_world::{AgentClone, World, wanted};
 use super::world::OWNER;
 use crate::agent::scripted::Play;
 use crate::pulls::world::{read, stage};
@@ -151,4 +153,55 @@ async fn a_commit_that_went_with_its_frame_is_made_again() {
     let said = world.bare.git(&["log", "--format=%s", &format!("main..{branch}")]);
     let said: Vec<&str> = said.lines().collect();
     assert_eq!(said, ["What was reviewed", "The cart is whole"]);
+}
+
+/// Goes on with the branch, as often as something of ours does not work.
+async fn resumed(world: &World, key: &str) -> Result<Resumed, StageError> {
+    let wanted = Instructions { key: key.to_owned(), ..wanted("reviewed") };
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let ended = fix::resume(&mut world.row().await, &world.deps(), &wanted).await;
+        if !matches!(ended, Err(StageError::Infrastructure(_))) || tokio::time::Instant::now() > end {
+            return ended;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A no ends a run: the engine hears of it by the run's timer, as soon as it was said. Whoever goes on with that run all the
+/// same is told each time that it was changed; nobody is asked anything, and nothing is pushed. (The engine of this gateway
+/// knows no workflow of that name, so it says that instead of who said no.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_run_that_a_no_has_ended_is_gone_on_with_by_nobody() {
+    let world = World::new().await;
+    to_stage(&world, "reviewed").await;
+    let (branch, before) = (world.branch(), world.bare.head(&world.branch()));
+    *world.turn.lock() = Some(Box::new(|clone: &AgentClone<'_>| {
+        let folder = clone.folder().join(".github/workflows");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("ci.yml"), "on: push\n").expect("written");
+    }));
+    let held = resumed(&world, "first").await;
+    assert!(matches!(&held, Ok(Resumed::Outcome(Outcome::Hold { gate, .. })) if gate == "push"), "{held:?}");
+    let pushes = world.pushes().await;
+    let waiting = pushes.iter().find(|push| push.state == PushState::Waiting);
+    world.reject(waiting.unwrap_or_else(|| panic!("nothing waits: {pushes:#?}")).id).await;
+
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    let run = loop {
+        let run = world.get().await;
+        if run.state.is_end() {
+            break run;
+        }
+        assert!(tokio::time::Instant::now() < end, "it goes on: {run:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!((run.state, run.reason.as_deref()), (RunState::Failed, Some("there is no workflow fix")));
+    let asked = world.agent.user_messages();
+    for time in 1..=3 {
+        assert_eq!(resumed(&world, "second").await, Err(StageError::Changed), "time {time}");
+    }
+    assert_eq!(world.agent.user_messages(), asked, "nobody is asked");
+    assert_eq!(world.bare.head(&branch), before, "nothing leaves");
+    assert_eq!(world.get().await, run, "an end never changes");
 }

@@ -112,7 +112,7 @@ async fn nothing_leaves_of_what_comes_by(way: Way) {
     for (round, some) in turns(&all, way).into_iter().enumerate() {
         let context = format!("{way:?}: {:?}", some.iter().map(|order| &order.name).collect::<Vec<_>>());
         let numbers: BTreeSet<usize> = some.iter().map(|order| order.number).collect();
-        // Each has a run of its own: what was held and rejected once hides nothing of the next.
+        // Each has a run of its own: a push that is rejected ends its run (`mends_again`).
         let world = World::with(&fill, said.clone()).await;
         let other = world.forge.repository(OTHER);
         for _ in 0..20 {
@@ -161,6 +161,8 @@ async fn nothing_leaves_of_what_comes_by(way: Way) {
             if !is_transient || tokio::time::Instant::now() > end {
                 break ended;
             }
+            let run = world.get().await;
+            assert!(!run.state.is_end(), "{context}: {ended:?}, and it is over: {:?}", run.reason);
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         let is_protected = some.iter().all(|order| order.kind() == Kind::Protected);

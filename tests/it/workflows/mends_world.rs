@@ -31,7 +31,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::world::{OWNER, OneAgent, says};
+use super::world::{OWNER, OneAgent, is_tidy, says};
 use crate::agent::scripted::ScriptedAgent;
 use crate::forge::{Bare, Forge, TOKEN};
 use crate::machine::{Gateway, Machine};
@@ -191,7 +191,7 @@ impl World {
         self.gateway.services.pushes.list(None, true).await.expect("rows")
     }
 
-    /// A person says no to a push.
+    /// A person says no to a push. The engine of this gateway is told, knows no workflow of the run, and ends it.
     pub async fn reject(&self, id: u64) {
         let _ = self.gateway.services.pushes.reject(&OWNER, id, None).await.expect("a no");
     }
@@ -271,16 +271,7 @@ impl World {
 
     /// No frame is left, and no container.
     pub async fn is_tidy(&self, context: &str) {
-        let end = tokio::time::Instant::now() + LIMIT;
-        loop {
-            let store = &self.gateway.services.store;
-            let left = store.read(|db| mimir::store::frames::list(db)).await.expect("frames");
-            if left.is_empty() && self.machine.engine.containers().is_empty() {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < end, "{context}: {left:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        is_tidy(&self.machine, &self.gateway, LIMIT, context).await;
     }
 
     /// The gateway that died at that place is followed by another one. What was armed is gone with the old one.

@@ -4,7 +4,7 @@ use mimir::clock::Clock;
 use mimir::model::event::EventKind;
 use mimir::model::ids::RunId;
 use mimir::model::origin::Origin;
-use mimir::model::run::{NewRun, Run, RunInput, RunPlace, RunState};
+use mimir::model::run::{NewRun, Run, RunHold, RunInput, RunPlace, RunProgress, RunState};
 use mimir::store::runs::{self, Enqueued, RunChange};
 use mimir::store::{Store, StoreError, Tx, events, timers};
 
@@ -67,6 +67,17 @@ impl Rows {
         timer.expect("read").map(|timer| timer.due_at)
     }
 
+    /// The states that people were told of.
+    async fn moves(&self) -> Vec<RunState> {
+        let told =
+            self.store.read(|db| events::after(db, 0, &Default::default(), 100)).await.expect("events");
+        let moves = told.iter().filter_map(|event| match &event.what {
+            EventKind::RunMoved { to, .. } => Some(*to),
+            _ => None,
+        });
+        moves.collect()
+    }
+
     async fn takes(&self, number: u128, most: u32) -> bool {
         self.write(move |tx| runs::take_place(tx, &id(number), most)).await.expect("asked")
     }
@@ -110,15 +121,21 @@ async fn a_change_is_refused_to_whoever_saw_an_older_row() {
     let now = rows.to(&seen, RunState::Running, Some(5)).await.expect("changed");
     assert_eq!((now.version, now.started_at.is_some(), rows.timer(1).await), (1, true, Some(5)));
     assert!(matches!(rows.to(&seen, RunState::Failed, None).await, Err(StoreError::Conflict { .. })));
-    let moved = rows.store.read(|db| events::after(db, 0, &Default::default(), 100)).await.expect("events");
-    let moves: Vec<RunState> = moved
-        .iter()
-        .filter_map(|event| match &event.what {
-            EventKind::RunMoved { to, .. } => Some(*to),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(moves, [RunState::Queued, RunState::Running], "each move is told once");
+    assert_eq!(rows.moves().await, [RunState::Queued, RunState::Running], "each move is told once");
+}
+
+#[tokio::test]
+async fn what_a_run_is_held_for_is_told_each_time_that_it_is_something_else() {
+    let rows = Rows::new();
+    rows.enqueue(1, "a", 0).await;
+    for subject in ["aa@main", "aa@main", "bb@main", "bb@main"] {
+        let run = rows.run(1).await;
+        let held = Some(RunHold { gate: "merge".to_owned(), subject: subject.to_owned() });
+        let asks = change(&run, RunState::Held, None);
+        let asks = RunChange { progress: RunProgress { held, ..run.progress.clone() }, ..asks };
+        rows.write(move |tx| runs::change(tx, &run, &asks)).await.expect("held");
+    }
+    assert_eq!(rows.moves().await, [RunState::Queued, RunState::Held, RunState::Held]);
 }
 
 #[tokio::test]

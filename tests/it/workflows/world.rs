@@ -56,6 +56,20 @@ impl AgentLocator for OneAgent {
     async fn show(&self, _: &FrameId, _: &AgentSessionId) {}
 }
 
+/// Waits until no frame is left, and no container.
+pub async fn is_tidy(machine: &Machine, gateway: &Gateway, within: Duration, context: &str) {
+    let end = tokio::time::Instant::now() + within;
+    loop {
+        let left = gateway.services.store.read(|db| frames::list(db)).await.expect("frames");
+        let containers = machine.engine.containers();
+        if left.is_empty() && containers.is_empty() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < end, "{context}: {containers:?} and {left:#?} are left");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(&[]).await
@@ -186,15 +200,7 @@ impl World {
 
     /// Nothing is left of runs that ended: no frame, no container.
     pub async fn is_tidy(&self) {
-        let end = tokio::time::Instant::now() + LIMIT;
-        loop {
-            let left = self.frames().await;
-            if left.is_empty() {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < end, "left: {left:#?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        is_tidy(&self.machine, &self.gateway, LIMIT, "of runs that ended").await;
     }
 
     /// The gateway ends, and another one begins. What was armed is gone with the old one.

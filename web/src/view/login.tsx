@@ -1,5 +1,7 @@
+import { LoginForm } from "./login-form";
+
 /** For whoever has not come in. */
-export function Login({ why }: { why: string | null }) {
+export function Login({ why, onIn }: { why: string | null; onIn: () => void }) {
   return (
     <main class="login">
       <h1>mimir</h1>
@@ -8,7 +10,8 @@ export function Login({ why }: { why: string | null }) {
           {why}
         </p>
       )}
-      <p>To come in, type this on the gateway's machine and open the link that it prints:</p>
+      <LoginForm onIn={onIn} />
+      <p>Or type this on the gateway's machine and open the link that it prints:</p>
       <pre>
         <code>mimir web</code>
       </pre>

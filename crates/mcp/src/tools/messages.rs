@@ -7,7 +7,7 @@ use mimir_model::wire::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::first;
+use super::{OfFrame, first};
 use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::waiting::{Standing, until_over};
@@ -227,16 +227,6 @@ impl Verb for Cancel {
 /// `queue_list`
 pub struct Queue;
 
-/// Whose queue.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Whose {
-    /// Only of this frame.
-    frame: Option<String>,
-    /// How many at most, up to 200; 50 when absent.
-    limit: Option<u32>,
-}
-
 /// What waits and what runs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Open {
@@ -271,10 +261,10 @@ impl Verb for Queue {
     const TITLE: &'static str = "List waiting messages";
     const ABOUT: &'static str = "Messages that wait for a busy agent, and those that are being answered.";
     const EFFECT: Effect = Effect::Looks;
-    type Input = Whose;
+    type Input = OfFrame;
     type Output = Open;
 
-    async fn call(asked: Whose, with: &Call<'_>) -> Result<Open, Problem> {
+    async fn call(asked: OfFrame, with: &Call<'_>) -> Result<Open, Problem> {
         let all = with.gateway.queue(asked.frame.as_deref(), None).await?;
         let (messages, left_out) = first(all, asked.limit, LISTED);
         let messages = messages.into_iter().map(|message| Waits {

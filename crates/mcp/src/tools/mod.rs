@@ -10,12 +10,24 @@ mod runs;
 mod sessions;
 
 use mimir_model::wire::problem::Problem;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::tool::{Call, Known, Verb, run};
 
 /// No list is longer, whoever asks.
 const MOST: usize = 200;
+
+/// What of a list is wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfFrame {
+    /// Only of this frame.
+    frame: Option<String>,
+    /// How many at most, up to 200; 50 when absent.
+    limit: Option<u32>,
+}
 
 /// So many of a list as somebody wants, or else the usual number, and how many more there are.
 fn first<T>(mut all: Vec<T>, wanted: Option<u32>, usual: usize) -> (Vec<T>, usize) {

@@ -5,7 +5,7 @@ use mimir_model::wire::problem::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::first;
+use super::{OfFrame, first};
 use crate::rights::Effect;
 use crate::tool::{Call, Verb};
 use crate::words::{Words, time};
@@ -50,16 +50,6 @@ impl From<SessionSummary> for Session {
 /// `session_list`
 pub struct List;
 
-/// Whose, and how many.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Whose {
-    /// Only of this frame.
-    frame: Option<String>,
-    /// How many at most, up to 200; 50 when absent.
-    limit: Option<u32>,
-}
-
 /// Conversations.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Sessions {
@@ -74,10 +64,10 @@ impl Verb for List {
     const TITLE: &'static str = "List conversations";
     const ABOUT: &'static str = "Conversations with agents, also of frames that are gone.";
     const EFFECT: Effect = Effect::Looks;
-    type Input = Whose;
+    type Input = OfFrame;
     type Output = Sessions;
 
-    async fn call(asked: Whose, with: &Call<'_>) -> Result<Sessions, Problem> {
+    async fn call(asked: OfFrame, with: &Call<'_>) -> Result<Sessions, Problem> {
         let all = with.gateway.sessions(asked.frame.as_deref()).await?;
         let (sessions, left_out) = first(all, asked.limit, LISTED);
         Ok(Sessions { sessions: sessions.into_iter().map(Session::from).collect(), left_out })

@@ -47,6 +47,9 @@ pub struct TokenView {
     /// From then on it opens nothing (UTC ms).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// How it began, when it is a browser's session: `link` or `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_with: Option<String>,
     /// When it last opened something (UTC ms).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<u64>,

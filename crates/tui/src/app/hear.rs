@@ -1,6 +1,7 @@
 //! What is heard, and what has to be read or done because of it.
 
 use mimir_client::Followed;
+use mimir_client::told::told;
 use mimir_model::approval::ApprovalState;
 use mimir_model::event::EventKind;
 use mimir_model::wire::frames::FrameStats;
@@ -8,12 +9,11 @@ use mimir_model::wire::problem::Problem;
 use mimir_model::wire::runs::RunView;
 use mimir_model::wire::schedules::ScheduleView;
 
-use super::{App, Sample, Screen};
+use super::{App, Sample};
 use crate::conversation::Next;
 use crate::effect::{Change, Effect, Heard, Read};
 use crate::facts::Link;
 use crate::overlay::Overlay;
-use crate::told::told;
 
 /// So many lines of a log are kept.
 const LOG: usize = 2_000;
@@ -229,44 +229,6 @@ impl App {
         let command = change.command();
         if let Some(at) = self.changing.iter().position(|(known, _)| *known == command) {
             self.changing.remove(at);
-        }
-    }
-
-    /// Another frame has the chosen one's name now: nothing of the one before is its.
-    fn choose_anew(&mut self) -> Vec<Effect> {
-        let name = self.chosen.take();
-        name.as_ref().map(|name| self.used.remove(name));
-        self.moved_at = self.now_ms;
-        self.choose(name)
-    }
-
-    fn keep_choice(&mut self) -> Vec<Effect> {
-        let names: Vec<&str> = self.frames().iter().map(|frame| frame.name.as_str()).collect();
-        match &self.chosen {
-            Some(name) if names.contains(&name.as_str()) => Vec::new(),
-            // It is gone: the one that stands in its place now.
-            Some(name) => {
-                let place = names.iter().position(|other| *other > name.as_str());
-                let next = place.and_then(|at| names.get(at)).or(names.last()).map(|name| (*name).to_owned());
-                self.moved_at = self.now_ms;
-                self.choose(next)
-            }
-            None => {
-                let first = names.first().map(|name| (*name).to_owned());
-                self.choose(first)
-            }
-        }
-    }
-
-    /// The timeline of the chosen run is wanted.
-    pub fn read_run(&mut self) -> Vec<Effect> {
-        let wanted = self.run().map(|run| run.id.clone());
-        if self.facts.run.as_ref().map(|run| &run.run.id) != wanted.as_ref() {
-            self.facts.run = None;
-        }
-        match wanted {
-            Some(id) if self.screen == Screen::Runs => vec![Effect::Read(Read::Run(id))],
-            _ => Vec::new(),
         }
     }
 

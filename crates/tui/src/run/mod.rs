@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossterm::event::Event;
+use mimir_client::told::hears_from_elsewhere;
 use mimir_client::{Followed, GatewayClient};
 use mimir_model::event::EventKind;
 use mimir_model::look::Look;
@@ -21,7 +22,6 @@ use crate::keyboard::Keyboard;
 use crate::press::press;
 use crate::terminal::Screen;
 use crate::theme::Theme;
-use crate::told::hears_from_elsewhere;
 use crate::view::{Kept, draw, is_asked_shown};
 use crate::work::Worker;
 

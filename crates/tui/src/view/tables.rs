@@ -1,5 +1,6 @@
 //! Runs, schedules, budgets.
 
+use mimir_client::told::told;
 use mimir_model::quantity::{age, left, money as dollars};
 use mimir_model::visible;
 use ratatui::Frame;
@@ -13,7 +14,6 @@ use super::areas::Areas;
 use super::scroll::from_begin;
 use crate::app::App;
 use crate::time::{clock_of, day_of};
-use crate::told::told;
 use crate::wrap::{fit, wrap};
 
 /// Cells of a line, each in its room.

@@ -111,7 +111,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         } else {
             context.out.line(&frame.name)?;
             context.out.say(format!("start it with `mimir frame start {}`", frame.name));
-            remarks.iter().for_each(|remark| context.out.say(remark));
+            remarks.iter().for_each(|remark| context.out.say(clean(remark)));
         }
         return Ok(DONE);
     }
@@ -125,7 +125,7 @@ pub async fn run(args: CreateArgs, context: &Context) -> Outcome {
         "it runs: agent on 127.0.0.1:{}, preview on 127.0.0.1:{}\n  ask it      mimir send --frame {} \"…\"\n  look at it  mimir frame attach {}",
         frame.agent_port, frame.preview_port, frame.name, frame.name
     ));
-    remarks.iter().for_each(|remark| context.out.say(remark));
+    remarks.iter().for_each(|remark| context.out.say(clean(remark)));
     Ok(DONE)
 }
 

@@ -8,6 +8,7 @@ use crate::cli::ask::confirm_destruction;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, FAILED, Failure, Outcome, usage};
 use crate::cli::json::FrameDestroyed;
+use crate::cli::table::clean;
 use crate::cli::{here, names};
 use crate::client::{GatewayClient, Reached};
 use crate::model::frame::FrameState;
@@ -72,7 +73,7 @@ pub(super) async fn of_this_folder(
             .hint(format!("the frame of this folder: `mimir frame destroy {} --yes`", found.name))
             .into());
     }
-    context.out.say(format!("found {}, the frame of {}", found.name, found.workspace));
+    context.out.say(format!("found {}, the frame of {}", found.name, clean(&found.workspace)));
     Ok(found.name)
 }
 

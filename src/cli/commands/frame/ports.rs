@@ -1,6 +1,9 @@
 //! `mimir frame ports`
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::time::timeout;
 
 use super::attach::ensure_running;
 use crate::cli::context::Context;
@@ -16,6 +19,9 @@ use crate::wire::terminal::{TerminalControl, TerminalNotice, TerminalQuery};
 /// The program inside that knows, and the port of a project's server unless somebody chose another one.
 const PROGRAM: &str = "mimir-preview";
 const USUAL_PORT: &str = "3000";
+/// For so long it is waited for, and so much of what it prints is read.
+const WITHIN: Duration = Duration::from_secs(20);
+const MOST_BYTES: usize = 1 << 20;
 
 /// What listens inside, and which of it the preview shows
 #[derive(Debug, Args)]
@@ -108,8 +114,17 @@ fn show(ports: &FramePorts, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a program inside prints.
+/// What a program inside prints. It belongs to the frame, and may neither end nor be short.
 async fn ask(gateway: &GatewayClient, name: &str, argv: &[&str]) -> Result<String, Failure> {
+    timeout(WITHIN, said(gateway, name, argv)).await.unwrap_or_else(|_| {
+        let title = format!("{name} did not say within {} s what listens inside", WITHIN.as_secs());
+        Err(Problem::new(504, "frame.silent", title)
+            .hint(format!("`mimir frame ports {name} --preview auto` takes back what was chosen inside"))
+            .into())
+    })
+}
+
+async fn said(gateway: &GatewayClient, name: &str, argv: &[&str]) -> Result<String, Failure> {
     let query = TerminalQuery {
         columns: 80,
         rows: 24,
@@ -123,10 +138,10 @@ async fn ask(gateway: &GatewayClient, name: &str, argv: &[&str]) -> Result<Strin
     let mut said = Vec::new();
     while let Some(next) = output.next().await? {
         match next {
-            TerminalOutput::Out(bytes) => said.extend_from_slice(&bytes),
+            TerminalOutput::Out(bytes) if said.len() < MOST_BYTES => said.extend_from_slice(&bytes),
             TerminalOutput::Notice(TerminalNotice::Problem { problem }) => return Err(problem.into()),
             TerminalOutput::Notice(TerminalNotice::Exit { .. }) => break,
-            TerminalOutput::Err(_) | TerminalOutput::Alive => {}
+            TerminalOutput::Out(_) | TerminalOutput::Err(_) | TerminalOutput::Alive => {}
         }
     }
     Ok(String::from_utf8_lossy(&said).into_owned())

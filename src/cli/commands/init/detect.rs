@@ -60,7 +60,7 @@ impl Folder {
             GitPlace::Elsewhere(GitFolder::Worktree { .. }) => "a worktree of a git repository",
             GitPlace::Elsewhere(GitFolder::Submodule { .. }) => "a submodule of a git repository",
             GitPlace::Within(_) => "a part of a git repository",
-            GitPlace::Unusable(_) => "a git repository that a frame cannot use",
+            GitPlace::Borrows(_) | GitPlace::Unusable(_) => "a git repository that a frame cannot use",
         }
     }
 

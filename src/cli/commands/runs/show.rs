@@ -106,8 +106,11 @@ fn next(details: &RunDetails) -> Option<String> {
         RunState::Held => {
             let held = details.held.as_ref().filter(|held| !held.subject.is_empty());
             let subject = held.map(|held| format!(" --for {}", clean(&held.subject))).unwrap_or_default();
+            let look =
+                details.frame.as_ref().map(|frame| format!("; `mimir frame attach {frame}` lets you look"));
             Some(format!(
-                "`mimir runs approve {id}{subject}` lets it go on, `mimir runs reject {id} --why \"…\"` ends it"
+                "`mimir runs approve {id}{subject}` lets it go on, `mimir runs reject {id} --why \"…\"` ends it{}",
+                look.unwrap_or_default()
             ))
         }
         RunState::Failed => {

@@ -168,12 +168,17 @@ fn text_of(args: &SendArgs) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn read_all(mut input: impl Read) -> Result<String, Failure> {
-    let mut text = String::new();
-    input.read_to_string(&mut text).map_err(|error| {
-        usage("the message on standard input cannot be read")
-            .detail(error.to_string())
-            .hint("a message is UTF-8 text")
-    })?;
-    Ok(text)
+/// A message from standard input, which may have no end.
+pub(super) fn read_all(input: impl Read) -> Result<String, Failure> {
+    let unreadable = |why: String| {
+        usage("the message on standard input cannot be read").detail(why).hint("a message is UTF-8 text")
+    };
+    let mut bytes = Vec::new();
+    let most = MessageText::MOST_BYTES as u64 + 1;
+    input.take(most).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() > MessageText::MOST_BYTES {
+        let title = format!("the message is longer than {} MiB", MessageText::MOST_BYTES >> 20);
+        return Err(Problem::new(413, "send.too_long", title).hint(TOO_LONG).into());
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable("it holds bytes that are no text".to_owned()).into())
 }

@@ -9,6 +9,7 @@ use super::Which;
 use crate::cli::context::Context;
 use crate::cli::exit::{DONE, Failure, Outcome};
 use crate::cli::json::SessionExported;
+use crate::model::visible;
 use crate::wire::problem::Problem;
 
 /// The form of the document.
@@ -51,7 +52,11 @@ pub async fn run(args: &ExportArgs, context: &Context) -> Outcome {
             context.out.document(&SessionExported { file: None, text, size_bytes, format: word.into() })?;
             return Ok(DONE);
         }
-        context.out.raw(&String::from_utf8_lossy(&text))?;
+        let text = String::from_utf8_lossy(&text);
+        match form {
+            Form::Json => context.out.raw(&visible::json(&text))?,
+            Form::Markdown => context.out.raw(&visible::prose(&text))?,
+        }
         return Ok(DONE);
     };
     write(path, &text, args.force)?;

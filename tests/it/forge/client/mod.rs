@@ -1,6 +1,7 @@
 //! mimir's client against the test forge: every operation on both faces, and everything that can go wrong.
 
 mod apps;
+mod asked_to_push;
 mod emulated;
 mod operations;
 mod said;

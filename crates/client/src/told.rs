@@ -1,4 +1,4 @@
-//! Who did something, for whoever looks at this screen.
+//! Who did something, for whoever reads it on this machine.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,8 @@ pub fn hears_from_elsewhere(is_elsewhere: bool) {
     IS_ELSEWHERE.store(is_elsewhere, Ordering::Relaxed);
 }
 
-/// A sentence of the gateway about who did something: whoever looks is `you`, if the gateway is here.
+/// A sentence of the gateway about who did something: whoever reads it is `you`, if the gateway is here.
+#[must_use]
 pub fn told(text: &str) -> String {
     told_by(IS_ELSEWHERE.load(Ordering::Relaxed), rustix::process::geteuid().as_raw(), text)
 }
