@@ -8,18 +8,48 @@ pub(super) const INDEX: &[u8] = include_bytes!("assets/index.html");
 /// What it is made of. A name holds the hash of what is in it.
 pub(super) const FILES: &[File] = &[
     File {
-        name: "page-42bb218d88de4572.css",
-        media: "text/css; charset=utf-8",
-        bytes: include_bytes!("assets/page-42bb218d88de4572.css"),
+        name: "icon-192-8a32fa7e81431a39.png",
+        media: "image/png",
+        bytes: include_bytes!("assets/icon-192-8a32fa7e81431a39.png"),
     },
     File {
-        name: "page-ced06c292c866e50.js",
+        name: "icon-512-917a401ef98aadfb.png",
+        media: "image/png",
+        bytes: include_bytes!("assets/icon-512-917a401ef98aadfb.png"),
+    },
+    File {
+        name: "mask-512-4d5161fa92033c6a.png",
+        media: "image/png",
+        bytes: include_bytes!("assets/mask-512-4d5161fa92033c6a.png"),
+    },
+    File {
+        name: "page-31cc1478e1d99576.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-ced06c292c866e50.js"),
+        bytes: include_bytes!("assets/page-31cc1478e1d99576.js"),
+    },
+    File {
+        name: "page-879d503687938171.webmanifest",
+        media: "application/manifest+json",
+        bytes: include_bytes!("assets/page-879d503687938171.webmanifest"),
+    },
+    File {
+        name: "page-8e181152bd7375f1.css",
+        media: "text/css; charset=utf-8",
+        bytes: include_bytes!("assets/page-8e181152bd7375f1.css"),
     },
     File {
         name: "page-d8ca28c3ee62df4b.svg",
         media: "image/svg+xml",
         bytes: include_bytes!("assets/page-d8ca28c3ee62df4b.svg"),
+    },
+    File {
+        name: "terminal-a069b1dae92a4029.js",
+        media: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/terminal-a069b1dae92a4029.js"),
+    },
+    File {
+        name: "worker-82a4b5b49c6cee71.js",
+        media: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/worker-82a4b5b49c6cee71.js"),
     },
 ];
