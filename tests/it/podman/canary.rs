@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 
 use super::scripted::{KEY, Scripted};
-use super::support::{World, eventually};
+use super::support::{World, eventually, skip};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// What a frame uses without seeing it.
@@ -65,10 +66,59 @@ impl Search {
     fn hits(&self, place: &str, bytes: &[u8]) -> Vec<String> {
         let mut found = BTreeSet::new();
         for (at, first) in bytes.iter().enumerate() {
-            let fits = self.0[usize::from(*first)].iter().filter(|(_, form)| bytes[at..].starts_with(form));
+            let begun = &self.0[usize::from(*first)];
+            if begun.is_empty() {
+                continue;
+            }
+            let fits = begun.iter().filter(|(_, form)| bytes[at..].starts_with(form));
             found.extend(fits.map(|(name, _)| format!("{name} in {place}")));
         }
         found.into_iter().collect()
+    }
+
+    /// In what a core dump of a process would hold: the memory that it wrote to. Says how many bytes that are.
+    ///
+    /// What it took and never touched is left out, of which an agent has gigabytes.
+    fn hits_in_memory(&self, process: &Path, page: usize, found: &mut Vec<String>) -> io::Result<u64> {
+        const PIECE: usize = 1 << 20;
+        let longest = self.forms().map(|(_, form)| form.len()).max().unwrap_or(0);
+        let place = format!(
+            "the memory of {}",
+            fs::read_to_string(process.join("cmdline"))?.replace('\0', " ").trim()
+        );
+        let maps = fs::read_to_string(process.join("maps"))?;
+        let (memory, pages) =
+            (fs::File::open(process.join("mem"))?, fs::File::open(process.join("pagemap"))?);
+        let mut all = 0;
+        let (mut touched, mut piece) = (vec![0; PIECE / page * 8], vec![0; PIECE]);
+        for line in
+            maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|may| may.starts_with("rw")))
+        {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let (start, end) = range.expect("two addresses");
+            let address = |text| usize::from_str_radix(text, 16).expect("an address");
+            // The end of the piece before, in which a form may have begun.
+            let mut text = Vec::new();
+            for at in (address(start)..address(end)).step_by(PIECE) {
+                let length = PIECE.min(address(end) - at);
+                let touched = &mut touched[..length / page * 8];
+                // The process goes on meanwhile, and gives memory back.
+                let known = pages.read_exact_at(touched, (at / page * 8) as u64).is_ok();
+                // The two highest bits say that a page is there, and that it was swapped out.
+                let is_touched = known && touched.chunks_exact(8).any(|page| page[7] & 0b1100_0000 != 0);
+                let read = if is_touched { memory.read_at(&mut piece[..length], at as u64) } else { Ok(0) };
+                let read = read.unwrap_or(0);
+                if read == 0 {
+                    text.clear();
+                    continue;
+                }
+                text.extend_from_slice(&piece[..read]);
+                found.extend(self.hits(&place, &text));
+                all += read as u64;
+                text.drain(..text.len().saturating_sub(longest));
+            }
+        }
+        Ok(all)
     }
 
     /// In all files below a folder, but these.
@@ -107,6 +157,49 @@ fn repeating_host() -> Option<(SocketAddr, Arc<Mutex<Vec<String>>>)> {
         }
     });
     Some((address, heard))
+}
+
+/// The processes of the frames' containers, as this machine sees them: those that are in a list of processes of a container's.
+fn processes(world: &World) -> Vec<PathBuf> {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+    let first = |name: &String| {
+        let pid = world.podman(&["inspect", "--format", "{{.State.Pid}}", name]).ok().stdout;
+        namespace(&Path::new("/proc").join(pid.trim()))
+    };
+    let containers: Vec<_> = world.containers().iter().filter_map(first).collect();
+    let all = fs::read_dir("/proc").expect("Linux").flatten().map(|entry| entry.path());
+    all.filter(|process| namespace(process).is_some_and(|own| containers.contains(&own))).collect()
+}
+
+/// No secret is in the memory of what runs in the frame, which is what a core dump would hold. The password of the agent's own
+/// server is, so the search is known to find something.
+fn look_into_memory(world: &World, secrets: &Search, found: &mut Vec<String>) {
+    let what = "the memory of a frame's processes";
+    let id = world.json(&["frame", "show", "canary"])["id"].as_str().expect("an id").to_owned();
+    let password = fs::read_to_string(world.home.join("frames").join(id).join("start/password"));
+    let password = password.expect("the frame runs").trim().to_owned();
+    let known = Search::of(&[("the server's password", &password)]);
+    let page = world.run("getconf", &["PAGESIZE"]).ok().stdout.trim().parse().expect("a size");
+    let (mut all, mut marked, mut closed) = (0, Vec::new(), Vec::new());
+    for process in processes(world) {
+        let read = secrets
+            .hits_in_memory(&process, page, found)
+            .and_then(|read| Ok(read + known.hits_in_memory(&process, page, &mut marked)?));
+        match read {
+            Ok(read) => all += read,
+            // Commands that come and go.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+            Err(error) => closed.push(format!("{}: {error}", process.display())),
+        }
+    }
+    // Yama, or another rule of this machine's, lets root alone look there.
+    if !rustix::process::geteuid().is_root() && !closed.is_empty() {
+        return skip(what, &closed.join(", "));
+    }
+    assert_eq!(closed, Vec::<String>::new(), "all of them can be read");
+    let agent = |hit: &String| hit.contains("opencode") && hit.contains("serve");
+    assert!(marked.iter().any(agent), "{all} bytes, and the agent's password is not found: {marked:?}");
 }
 
 /// What the agent, and whatever it runs, can read: files, processes, environments. The system's programs are everybody's.
@@ -196,6 +289,7 @@ fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and
     look("the audit log", &say(&["audit", "export"]));
     look("secrets", &say(&["secret", "list", "--json"]));
     look("the frame's description", &say(&["frame", "show", "canary", "--json"]));
+    look_into_memory(world, &secrets, &mut found);
     let _ = world.mimir(&["backup", "create"]).ok();
     // The files that hold them by design are no finding. The database is read as it lies there, with its log.
     let by_design = ["audit.key", "gateway.token", "db.key", "config.yaml"];
