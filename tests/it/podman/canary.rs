@@ -1,5 +1,6 @@
-//! Planted secrets and a whole story: a model that repeats its key, a host that repeats a secret, a permission, an agent
-//! that is killed. Afterwards none of them is in anything that the frame can read, nor in what mimir says and keeps.
+//! Planted secrets and a whole story: a model that repeats its key, a host that repeats a secret, a push, a message of the
+//! forge's, a permission, an agent that is killed. Afterwards none of them is in anything that the frame can read, nor in the
+//! memory of what runs there, nor in what mimir says and keeps.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,13 +14,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
+use ring::hmac;
 
 use super::scripted::{KEY, Scripted};
 use super::support::{World, eventually, skip};
+use crate::forge::{Bare, Forge, TOKEN};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// What a frame uses without seeing it.
 const SECRET: &str = "ghp_c4n4rya8d7Kq2mX0vZ4rT6yB1nL9cW5eJ3hU";
+/// What a forge signs its messages with.
+const HOOK: &str = "whk-c4n4ry-3f9d17ab62c84e05";
 /// What may be found, so that the search is known to find something.
 const MARKER: &str = "canary-marker-7f3a-not-a-secret";
 
@@ -211,10 +216,46 @@ fn inside(world: &World, script: &str) -> String {
     world.mimir(&["frame", "exec", "canary", "--", "sh", "-c", script]).ok().stdout
 }
 
+/// The frame pushes; what opens the forge is added by the gateway.
+fn push(world: &World, blog: &Bare) {
+    let pushed = inside(
+        world,
+        "set -e; export GIT_AUTHOR_NAME=Agent GIT_AUTHOR_EMAIL=a@x.test GIT_COMMITTER_NAME=Agent GIT_COMMITTER_EMAIL=a@x.test; \
+         git fetch -q origin; git checkout -qf -B mimir/fix origin/main; echo 1 >a; git add a; git commit -qm a; \
+         git push -q origin mimir/fix; git rev-parse HEAD",
+    );
+    assert_eq!(blog.head("mimir/fix").as_deref(), Some(pushed.trim()));
+}
+
+/// The forge tells the gateway of something, signed.
+fn tell_of_a_push(port: u16) {
+    let body = r#"{"zen": "Design for failure."}"#;
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, HOOK.as_bytes()), body.as_bytes());
+    let told = std::process::Command::new("curl")
+        .args(["-sS", "-m", "20", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}"])
+        .args(["-H", "content-type: application/json", "-H", "x-github-event: ping"])
+        .args(["-H", "x-github-delivery: guid-canary", "--data-binary", body])
+        .args(["-H", &format!("x-hub-signature-256: sha256={}", hex::encode(tag))])
+        .arg(format!("http://127.0.0.1:{port}/webhooks/forge"))
+        .output()
+        .expect("curl runs");
+    let status = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(status.starts_with('2'), "{status} {}", String::from_utf8_lossy(&told.stderr));
+}
+
 #[test]
 fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and_keeps() {
-    let rules = "approvals:\n  rules:\n    - {tool: bash, command: 'echo *', action: ask}\n";
-    let Some(mut place) = Scripted::new("canary", rules) else { return };
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let threads = threads.expect("a runtime");
+    let forge = threads.block_on(Forge::start());
+    let blog = forge.repository("me/blog");
+    let more = format!(
+        "approvals:\n  rules:\n    - {{tool: bash, command: 'echo *', action: ask}}\n\
+         git:\n  hosts: [\"{0}\"]\n  credentials:\n    - {{host: \"{0}\", token: \"{TOKEN}\"}}\n\
+         webhooks:\n  catch_up: off\n  sources:\n    forge: {{kind: github, secret: \"{HOOK}\"}}\n",
+        forge.host()
+    );
+    let Some(mut place) = Scripted::new("canary", &more) else { return };
     // With a listener for clients elsewhere, which makes the token.
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     place.world.set_env("MIMIR_SERVER_HTTP_PORT", &port.to_string());
@@ -222,6 +263,9 @@ fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and
     let host = repeating_host();
     let list = host.as_ref().map_or_else(|| "example.com".to_owned(), |(address, _)| address.to_string());
     fs::write(world.project.join("notes.txt"), MARKER).expect("a file of the project's");
+    let _ = world.run("git", &["init", "--quiet", "--initial-branch=main", "."]).ok();
+    let origin = format!("{}/me/blog.git", forge.host());
+    let _ = world.run("git", &["remote", "add", "origin", &origin]).ok();
     let create = ["frame", "create", "canary", "--network", "allow", "--allow", &list, "--no-start"];
     let _ = world.mimir(&create).ok();
 
@@ -249,6 +293,9 @@ fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and
         assert!(heard.contains(&STANDARD.encode(format!("me:{SECRET}"))), "packed too: {heard}");
     }
 
+    push(world, &blog);
+    tell_of_a_push(port);
+
     // A model that repeats its key, whole and in a refusal; a permission; an agent that is killed.
     let _ = world.mimir(&["send", "--frame", "canary", "@@echo@@"]).ok();
     let _ = world.mimir(&["send", "--frame", "canary", "@@echo401@@"]).code(1);
@@ -269,6 +316,8 @@ fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and
     let secrets = Search::of(&[
         ("the provider's key", KEY),
         ("the secret", SECRET),
+        ("what opens the forge", TOKEN),
+        ("what the forge signs with", HOOK),
         ("the audit log's first key", &audit),
         ("the gateway's token", &token),
         ("the database's key", &db),
@@ -311,7 +360,7 @@ fn no_planted_secret_is_in_anything_that_a_frame_can_read_or_that_mimir_says_and
     }
     let mut by_design = Vec::new();
     secrets.hits_below(&world.home, &[], &mut by_design);
-    assert_eq!(by_design.len(), 4, "each of the four files holds its own: {by_design:?}");
+    assert_eq!(by_design.len(), 6, "each of the four files holds its own, one of them three: {by_design:?}");
 }
 
 fn say_of_the_engine(world: &World) -> String {
