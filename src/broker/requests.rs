@@ -34,8 +34,8 @@ const FIRST_BYTE: std::time::Duration = std::time::Duration::from_secs(60);
 /// How long it may take until TLS is agreed on.
 const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// How much of an answer is read at once, as in a tunnel. hyper would go up to 408 KiB, each time of new memory, which is
-/// more than the processor's nearer caches hold. A head must fit into it as well.
+/// How much of an answer is read at once, as in a tunnel; a head must fit into it as well. Always the same, so that one
+/// buffer is used again and again: hyper by itself changes it from read to read, up to 408 KiB, and takes new memory for it.
 const PIECE: usize = 64 * 1024;
 
 /// Headers between two neighbours, not for the host.
@@ -153,7 +153,8 @@ async fn pass_on(
         false => Box::pin(outside),
         true => Box::pin(begin_tls(served, host, outside).await.map_err(|error| failed(&error))?),
     };
-    let handshake = http1::Builder::new().max_buf_size(PIECE).handshake(TokioIo::new(outside)).await;
+    let handshake =
+        http1::Builder::new().read_buf_exact_size(Some(PIECE)).handshake(TokioIo::new(outside)).await;
     let (mut sender, connection) = handshake.map_err(|error| failed(&error))?;
     let idle = served.shared.idle;
     let job: Job = Box::pin(async move {

@@ -1,7 +1,7 @@
 //! Counts what goes to other hosts, and stops what is too much.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -333,6 +333,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
             self.pulse.beat();
         }
         written
+    }
+
+    /// Without it hyper copies what is sent once more, to have it in one piece.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.len() as u64));
+        if all > self.host.room() {
+            // Near the limit one piece after the other, each cut to what is left.
+            let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| &piece[..]);
+            return self.poll_write(cx, first);
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        if let Poll::Ready(Ok(count)) = written {
+            self.host.note_sent(count as u64);
+            self.pulse.beat();
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -82,8 +82,21 @@ fn try_disk(home: &PathBuf) -> Finding {
                 return Finding::failed(text, format!("df -i {shown}; mimir frame gc --dry-run"));
             }
             let free = found.f_bavail.saturating_mul(found.f_frsize);
-            judge_space(free, &shown.to_string())
+            let finding = judge_space(free, &shown.to_string());
+            Finding { found: format!("{}; {}", finding.found, quotas(home)), ..finding }
         }
+    }
+}
+
+/// How frames are held to `frames.disk` there.
+fn quotas(home: &Path) -> String {
+    let watched = "`frames.disk` is looked at, not held by the kernel";
+    match space::project_quotas(home) {
+        Some((kind, true)) => {
+            format!("{watched}; this {kind} has project quotas, with which you can (docs/isolation.md)")
+        }
+        Some((kind, false)) => format!("{watched}: this {kind} has no project quotas"),
+        None => watched.to_owned(),
     }
 }
 
@@ -166,6 +179,13 @@ mod tests {
         assert_eq!(judge_space(100 << 30, "/").outcome, Outcome::Ok);
         assert_eq!(judge_space(1 << 30, "/").outcome, Outcome::Warning);
         assert_eq!(judge_space(1 << 20, "/").outcome, Outcome::Failed);
+    }
+
+    #[test]
+    fn it_is_said_that_what_frames_write_is_only_looked_at() {
+        let home = tempfile::tempdir().expect("a folder");
+        let found = try_disk(&home.path().to_owned()).found;
+        assert!(found.contains(" GiB free at ") && found.contains("`frames.disk` is looked at"), "{found}");
     }
 
     #[test]

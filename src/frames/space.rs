@@ -25,6 +25,25 @@ pub fn last_files(path: &Path) -> Option<u64> {
     are_few(found.f_favail, found.f_files).then_some(found.f_favail)
 }
 
+/// The kind of a path's file system, and whether it holds folders to a size: project quotas, which it has to be made and mounted for.
+/// None when nobody knows.
+#[must_use]
+pub fn project_quotas(path: &Path) -> Option<(String, bool)> {
+    let device = rustix::fs::stat(path).ok()?.st_dev;
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    quotas_of(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, &device)
+}
+
+/// The same for a device, as the kernel lists mounts.
+fn quotas_of(mounts: &str, device: &str) -> Option<(String, bool)> {
+    let is_of = |mount: &&str| mount.split(' ').nth(2) == Some(device);
+    let (_, system) = mounts.lines().find(is_of)?.split_once(" - ")?;
+    let mut words = system.split(' ');
+    let (kind, options) = (words.next()?, words.nth(1)?);
+    let counts = |option: &str| matches!(option, "prjquota" | "pquota");
+    Some((kind.to_owned(), options.split(',').any(counts)))
+}
+
 /// So many are enough on any disk: a fiftieth of a large one is more than all frames make in a day.
 const ENOUGH: u64 = 500_000;
 
@@ -68,6 +87,18 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn project_quotas_are_read_from_the_mounts() {
+        let mounts = "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
+                      28 27 254:16 / /home rw,noatime - xfs /dev/vdb rw,attr2,inode64,prjquota\n\
+                      29 27 0:31 / /tmp rw - tmpfs tmpfs rw,size=1g\n";
+        let found = |device| quotas_of(mounts, device).map(|(kind, has)| format!("{kind} {has}"));
+        assert_eq!(found("254:0").as_deref(), Some("ext4 false"));
+        assert_eq!(found("254:16").as_deref(), Some("xfs true"));
+        assert_eq!(found("0:31").as_deref(), Some("tmpfs false"));
+        assert_eq!(found("254:1"), None);
+    }
 
     #[test]
     fn a_fiftieth_of_all_files_is_few_and_where_they_are_not_counted_nothing_is() {

@@ -5,6 +5,7 @@ mod circles;
 mod doors;
 mod readme;
 mod source;
+mod threats;
 mod words;
 
 use std::collections::BTreeSet;

@@ -11,6 +11,7 @@ mod money;
 mod outside;
 mod ports;
 mod questions;
+mod rebinding;
 mod secrets;
 pub(crate) mod support;
 mod through;

@@ -276,6 +276,39 @@ async fn what_a_frame_sends_to_a_host_has_a_limit_over_all_connections() {
     drop(world.tunnel(&frame, "git.example.org:22").await);
 }
 
+/// What is sent with a request is written in several pieces at once, and counts like any other.
+#[tokio::test]
+async fn what_is_sent_with_plain_http_has_the_same_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        let _ = tell.send(heard.len()).await;
+    });
+    let world = World::new(Vec::new(), Dialer::default().pin("plain.example.org", 80, address));
+    world.limits.set(Limits { upload: Some(100_000), ..Limits::default() });
+    let frame = frame(1, NetworkMode::Allow, &["plain.example.org"]);
+    world.insert(&frame).await;
+    world.open(&frame);
+    let head = format!(
+        "POST http://plain.example.org/ HTTP/1.1\r\nHost: plain.example.org\r\nContent-Length: {}\r\n\r\n",
+        1 << 20
+    );
+    let body = vec![b'x'; 1 << 20];
+    let answer = world.ask(&frame, &[head.as_bytes(), &body].concat()).await;
+    // It is told if the refusal is read before the rest that nobody takes; the host hears what is allowed in any case.
+    assert!(!answer.contains("200 OK"), "{answer}");
+    let heard = tokio::time::timeout(LIMIT, told.recv()).await.expect("in time").expect("an end");
+    assert_eq!(heard, 100_000);
+    let counted = world.traffic(&frame, "plain.example.org", |it| it.refused_count > 0).await;
+    assert_eq!(counted.sent_today_bytes, 100_000, "{counted:?}");
+    assert!(refusals(&world, 1).await[0].2.contains("frames.upload_limit"));
+}
+
 #[tokio::test]
 async fn a_connection_through_which_nothing_goes_is_closed() {
     let (address, mut heard, _server) = host("pong").await;

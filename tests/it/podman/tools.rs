@@ -272,7 +272,12 @@ fn what_the_allow_list_promises_can_be_built() {
             "index.crates.io",
             "curl -fsS https://index.crates.io/3/l/log | head -1 | jq -r .name && echo log",
         ),
-        ("github", "github.com", "git ls-remote https://github.com/octocat/Hello-World HEAD && echo HEAD"),
+        (
+            "github",
+            "github.com",
+            "git ls-remote https://github.com/octocat/Hello-World HEAD && cd /tmp && \
+            git clone -q --depth 1 https://github.com/octocat/Hello-World hello && git -C hello log --format=HEAD:%s",
+        ),
     ];
     let more = [
         (
@@ -307,8 +312,9 @@ fn what_the_allow_list_promises_can_be_built() {
             apt='apt-get -o Dir::Etc::SourceList=/tmp/apt/sources -o Dir::Etc::SourceParts=/dev/null \
                  -o Dir::State::Lists=/tmp/apt/lists -o Dir::Cache=/tmp/apt/cache -o Dir::Cache::pkgcache= \
                  -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=' && \
-            $apt update 2>&1 && $apt download hello 2>&1 && ls hello_*.deb && \
-            if command -v wget; then wget -nv https://deb.debian.org/debian/dists/stable/Release 2>&1; fi",
+            $apt update 2>&1 && $apt download hello wget 2>&1 && ls hello_*.deb && dpkg -x wget_*.deb unpacked && \
+            for scheme in http https; do unpacked/usr/bin/wget -nv -O $scheme ${SSL_CERT_FILE:+--ca-certificate=$SSL_CERT_FILE} \
+                $scheme://deb.debian.org/debian/dists/stable/Release 2>&1 || exit 1; done && grep Origin: http https",
         ),
     ];
     for (group, host, script) in projects.into_iter().chain(more) {
@@ -386,6 +392,14 @@ const FETCHED: &[(&str, &str, &[&str], &str, &str)] = &[
         "mkdir fetched && cd fetched && composer require -q -n psr/log:3.0.2 && \
          php -r 'require \"vendor/autoload.php\"; echo Psr\\Log\\LogLevel::ALERT;'",
         "alert",
+    ),
+    (
+        "ruby",
+        "gem",
+        &["https://index.rubygems.org/info/rainbow", "https://rubygems.org/gems/rainbow-3.1.1.gem"],
+        "gem install --no-document --install-dir gemmed rainbow -v 3.1.1 && \
+         GEM_PATH=gemmed ruby -e 'require \"rainbow\"; puts Gem.loaded_specs[\"rainbow\"].version'",
+        "3.1.1",
     ),
     (
         "ruby",
