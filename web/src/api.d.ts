@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The dashboard for browsers on the gateway's machine. */
+        /** The dashboard for browsers. */
         get: operations["page"];
         put?: never;
         post?: never;
@@ -676,6 +676,58 @@ export interface paths {
         get: operations["terminal"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/frames/{name}/terminal/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The links that show a frame's terminal now. Their secrets are told to nobody again. */
+        get: operations["shares"];
+        put?: never;
+        /** Makes a link with which others look at a frame's terminal for a while, and can do nothing else. */
+        post: operations["share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/frames/{name}/terminal/shares/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a link back. Whoever looks through it sees nothing more. */
+        delete: operations["unshare"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/frames/{name}/terminal/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a ticket for a frame's terminal: it opens one connection to `GET /v1/terminal`. */
+        post: operations["make_ticket"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1404,6 +1456,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/terminal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A frame's terminal as one WebSocket, for clients that can put no token on it. The first message brings a ticket or the
+         *     secret of a shared link; without one nothing is said, and after ten seconds it is closed. Text messages are JSON objects
+         *     with a `type`: `auth`, `attach`, `resize`, `ack`, `detach` from the client; `authenticated`, `attached`, `input_ack`,
+         *     `frame_event`, `detached`, `error` from the gateway. Binary messages are input and output as they are.
+         */
+        get: operations["connect"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tokens": {
         parameters: {
             query?: never;
@@ -1485,9 +1559,45 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes a link that lets a browser of this machine in, once. */
+        /** Makes a link that lets a browser in, once: one of this machine, or one elsewhere. */
         post: operations["make_link"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/web/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the owner comes in. */
+        get: operations["state"];
+        put?: never;
+        /** Exchanges the password, and a code if one is asked for, for a session. Half of the session comes as a cookie. */
+        post: operations["log_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/web/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets the password. All sessions of browsers end. */
+        put: operations["set_password"];
+        post?: never;
+        /** Lets nobody in with a password any more. All sessions of browsers end. */
+        delete: operations["remove_password"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1500,11 +1610,32 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Sessions of browsers that there are and were, oldest first. */
+        get: operations["sessions"];
         put?: never;
         /** Exchanges the code of a link for a session. Half of the session comes as a cookie. */
         post: operations["open_session"];
-        delete?: never;
+        /** Ends all sessions of browsers, and says which those were. What they hold open ends at once. */
+        delete: operations["end_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/web/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Confirms the app with a code that it shows: from now on a code is asked for. All sessions of browsers end. */
+        put: operations["confirm_app"];
+        /** Shows an app a new secret for codes. What is asked for changes when a code of it is confirmed. */
+        post: operations["enrol_app"];
+        /** Asks for the password alone from now on. All sessions of browsers end. */
+        delete: operations["remove_app"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2088,6 +2219,11 @@ export interface components {
             /** @description The last of what it said, at most 4 KiB. */
             tail: string;
         };
+        /** @description `PUT /v1/web/totp` */
+        ConfirmTotp: {
+            /** @description What the app shows now. */
+            code: string;
+        };
         /** @description `POST /v1/frames/{name}/connect` */
         ConnectFrame: {
             /** @description The server's password; absent for one that asks for none. Kept encrypted and never told again. */
@@ -2165,6 +2301,11 @@ export interface components {
         } | {
             config_yaml: string;
         });
+        /** @description `POST /v1/frames/{name}/terminal/tickets` */
+        CreateTerminalTicket: {
+            /** @description Look, do not touch. */
+            read_only?: boolean;
+        };
         /** @description `POST /v1/tokens` */
         CreateToken: {
             /**
@@ -2180,6 +2321,8 @@ export interface components {
         };
         /** @description `POST /v1/web/codes` */
         CreateWebCode: {
+            /** @description For a browser on another machine, such as a phone. That wants TLS, an address that others reach, and a password. */
+            elsewhere?: boolean;
             /** @description What the browser may do; when empty `read`, `send` and `approve`, as far as the caller may. */
             scopes?: components["schemas"]["Scope"][];
         };
@@ -2740,6 +2883,32 @@ export interface components {
              */
             pids: number;
         };
+        /** @description `POST /v1/web/login` */
+        LogIn: {
+            /** @description Of the app, or a recovery code; ignored while none is asked for. */
+            code?: string | null;
+            /** @description The owner's. */
+            password: string;
+        };
+        /** @description How the owner comes in from a browser. */
+        LoginView: {
+            /** @description Whether there is a password. */
+            has_password: boolean;
+            /** @description Whether a code of an app is asked for besides. */
+            has_totp: boolean;
+            /**
+             * Format: int64
+             * @description How many recovery codes were not used.
+             */
+            recovery_code_count: number;
+            /** @description What a session may do that begins with it. */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * Format: int64
+             * @description Since when (UTC ms).
+             */
+            set_at?: number | null;
+        };
         /** @description The answer to it (202), and `GET /v1/messages/{id}`. */
         MessageView: {
             /**
@@ -3159,6 +3328,11 @@ export interface components {
             state: components["schemas"]["PushState"];
             /** @description The branches and tags that are to be moved. */
             updates: components["schemas"]["RefUpdate"][];
+        };
+        /** @description The answer to `PUT /v1/web/totp`: the only time that recovery codes are told. */
+        RecoveryCodes: {
+            /** @description Each opens once, in the place of a code of the app. */
+            recovery_codes: string[];
         };
         /** @description A branch or tag that is to be moved. Ids are 40 hexadecimal digits. */
         RefUpdate: {
@@ -3746,6 +3920,13 @@ export interface components {
             /** @description The name of the frame or project, the id of the session or run; none for the home. */
             subject?: string | null;
         };
+        /** @description `PUT /v1/web/password` */
+        SetPassword: {
+            /** @description At least 12 characters. */
+            password: string;
+            /** @description What a session may do that begins with it; when empty `read`, `send` and `approve`. */
+            scopes?: components["schemas"]["Scope"][];
+        };
         /** @description `PUT /v1/projects/{name}/settings`: all of what is known of it; what is absent is not known. */
         SetProject: {
             /** @description Shell lines that say whether it works, run inside a frame. */
@@ -3766,6 +3947,16 @@ export interface components {
             comes_from?: components["schemas"]["SecretSource"] | null;
             /** @description The secret. */
             value?: string | null;
+        };
+        /** @description `POST /v1/frames/{name}/terminal/shares` */
+        ShareTerminal: {
+            /**
+             * Format: int64
+             * @description How long it may be looked at; an hour when absent.
+             */
+            lasts_seconds?: number | null;
+            /** @description Only this window: `agent`, `shell` or a number; the one last looked at when absent. */
+            window?: string | null;
         };
         /** @description One of a group. */
         ShareView: {
@@ -3791,6 +3982,13 @@ export interface components {
              * @description How many of them have no known price, and count nothing here.
              */
             unpriced_count: number;
+        };
+        /** @description The answer to `POST /v1/frames/{name}/terminal/shares`. */
+        SharedTerminal: {
+            /** @description Whoever opens it sees the terminal, and can do nothing else. It is told here and never again. */
+            link: string;
+            /** @description The same without the link. */
+            share: components["schemas"]["TerminalShareView"];
         };
         /**
          * @description How things stand at one moment of the log, for a reader whose position is too old.
@@ -3968,6 +4166,37 @@ export interface components {
             /** @description How. */
             how: components["schemas"]["TakeBack"];
         };
+        /** @description A link to look at a terminal. */
+        TerminalShareView: {
+            /**
+             * Format: int64
+             * @description UTC ms.
+             */
+            created_at: number;
+            /** @description By whom. */
+            created_by: string;
+            /**
+             * Format: int64
+             * @description From then on it shows nothing (UTC ms).
+             */
+            expires_at: number;
+            /** @description Of this frame. */
+            frame: string;
+            /** @description For taking it back. */
+            id: string;
+            /** @description The window that is shown, when it is always the same. */
+            window?: string | null;
+        };
+        /** @description The answer to `POST /v1/frames/{name}/terminal/tickets`. */
+        TerminalTicket: {
+            /**
+             * Format: int64
+             * @description From then on it opens nothing (UTC ms).
+             */
+            expires_at: number;
+            /** @description For the first message on `GET /v1/terminal`. It opens one connection. */
+            ticket: string;
+        };
         /** @description `POST /v1/webhooks/test`: what would follow from a message. */
         TestWebhook: {
             /** @description What the message says. */
@@ -4030,6 +4259,8 @@ export interface components {
         };
         /** @description A token without its secret. */
         TokenView: {
+            /** @description How it began, when it is a browser's session: `link` or `password`. */
+            began_with?: string | null;
             /**
              * Format: int64
              * @description UTC ms.
@@ -4112,6 +4343,18 @@ export interface components {
          * @enum {string}
          */
         ToolStatus: "pending" | "running" | "completed" | "error";
+        /** @description The answer to `POST /v1/web/totp`: what an app is shown. */
+        TotpApp: {
+            /**
+             * Format: int64
+             * @description From then on it cannot be confirmed (UTC ms).
+             */
+            expires_at: number;
+            /** @description The same secret for typing. */
+            secret: string;
+            /** @description For a picture that the app reads (`otpauth://…`). */
+            uri: string;
+        };
         /**
          * @description Whether a project's configuration of the agent is obeyed.
          * @enum {string}
@@ -4126,7 +4369,7 @@ export interface components {
         };
         /** @description One thing that would be obeyed. */
         TrustItem: {
-            /** @description What it is to the agent. */
+            /** @description What the agent uses it for. */
             kind: components["schemas"]["TrustKind"];
             /** @description Where it stands, from the project's folder. */
             path: string;
@@ -4134,7 +4377,7 @@ export interface components {
             what: string;
         };
         /**
-         * @description What a thing in a project is to the agent.
+         * @description What the agent uses a file or setting of a project for.
          * @enum {string}
          */
         TrustKind: "plugin" | "mcp" | "program" | "tool" | "command" | "agent" | "skill" | "setting" | "files";
@@ -4236,7 +4479,9 @@ export interface components {
              * @description From then on it opens nothing (UTC ms).
              */
             expires_at: number;
-            /** @description To be opened by a browser on the gateway's machine. It opens once. */
+            /** @description Of the certificate that the browser is shown, if it is shown one. */
+            fingerprint?: string | null;
+            /** @description To be opened by a browser on the gateway's machine, or elsewhere if that was asked for. It opens once. */
             link: string;
         };
         /** @description The answer to `POST /v1/web/sessions`. The other half of it is a cookie that no script can read. */
@@ -6382,6 +6627,155 @@ export interface operations {
             507: components["responses"]["DiskFull"];
         };
     };
+    shares: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalShareView"][];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            424: components["responses"]["Failed"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["Unsupported"];
+            502: components["responses"]["BadAgent"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareTerminal"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedTerminal"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            424: components["responses"]["Failed"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["Unsupported"];
+            502: components["responses"]["BadAgent"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    unshare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalShareView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            424: components["responses"]["Failed"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["Unsupported"];
+            502: components["responses"]["BadAgent"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    make_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateTerminalTicket"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalTicket"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            424: components["responses"]["Failed"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            501: components["responses"]["Unsupported"];
+            502: components["responses"]["BadAgent"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
     upgrade: {
         parameters: {
             query?: never;
@@ -8254,6 +8648,29 @@ export interface operations {
             507: components["responses"]["DiskFull"];
         };
     };
+    connect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            403: components["responses"]["Forbidden"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     list: {
         parameters: {
             query?: never;
@@ -8531,6 +8948,172 @@ export interface operations {
             507: components["responses"]["DiskFull"];
         };
     };
+    state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LogIn"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebSession"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            /** @description the password or the code is wrong, or no password is set */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            /** @description there were too many attempts just now; `Retry-After` says how long to wait */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    set_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetPassword"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    remove_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenView"][];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     open_session: {
         parameters: {
             query?: never;
@@ -8558,6 +9141,125 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    end_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenView"][];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    confirm_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmTotp"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NoJson"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    enrol_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TotpApp"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            421: components["responses"]["WrongHost"];
+            429: components["responses"]["TooMany"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["DiskFull"];
+        };
+    };
+    remove_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginView"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unknown"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
             421: components["responses"]["WrongHost"];
             429: components["responses"]["TooMany"];
             500: components["responses"]["Internal"];
