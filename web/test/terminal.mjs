@@ -66,6 +66,7 @@ export function addTerminal(play) {
   step("a phone has the keys that it lacks, and the terminal its size", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     for (const name of ["escape", "tab", "up", "interrupt"]) await press(page, name);
+    assert.ok((await page.locator(".screen").boundingBox()).height > 200, "what is asked leaves it room");
     await press(page, "Ctrl");
     await page.locator(".screen").click();
     await page.keyboard.type("e");

@@ -23,9 +23,14 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("assets/mask-512-4d5161fa92033c6a.png"),
     },
     File {
-        name: "page-31cc1478e1d99576.js",
+        name: "page-0d99b810544eae6c.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-31cc1478e1d99576.js"),
+        bytes: include_bytes!("assets/page-0d99b810544eae6c.js"),
+    },
+    File {
+        name: "page-6cad63efb589924d.css",
+        media: "text/css; charset=utf-8",
+        bytes: include_bytes!("assets/page-6cad63efb589924d.css"),
     },
     File {
         name: "page-879d503687938171.webmanifest",
@@ -33,19 +38,14 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("assets/page-879d503687938171.webmanifest"),
     },
     File {
-        name: "page-8e181152bd7375f1.css",
-        media: "text/css; charset=utf-8",
-        bytes: include_bytes!("assets/page-8e181152bd7375f1.css"),
-    },
-    File {
         name: "page-d8ca28c3ee62df4b.svg",
         media: "image/svg+xml",
         bytes: include_bytes!("assets/page-d8ca28c3ee62df4b.svg"),
     },
     File {
-        name: "terminal-a069b1dae92a4029.js",
+        name: "terminal-17d92c194b5fbea1.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/terminal-a069b1dae92a4029.js"),
+        bytes: include_bytes!("assets/terminal-17d92c194b5fbea1.js"),
     },
     File {
         name: "worker-82a4b5b49c6cee71.js",

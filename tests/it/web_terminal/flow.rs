@@ -79,6 +79,6 @@ async fn input_that_nobody_reads_is_not_kept_without_end() {
 async fn nobody_acknowledges_what_did_not_come() {
     let all = Terminals::new().await;
     let mut terminal = all.attached().await;
-    terminal.say(json!({"type": "ack", "bytes": 1 << 40})).await;
+    terminal.say(json!({"type": "ack", "bytes": 1_u64 << 40})).await;
     assert_eq!(terminal.until_closed().await.as_deref(), Some("request.invalid"));
 }

@@ -207,7 +207,8 @@ class Styles {
   }
 
   #create(name: string): HTMLElement {
-    const element = Document.prototype.createElement.call(document, name);
+    // A browser refuses a style element whatever its type says, and complains; a template is never shown and holds the same text.
+    const element = Document.prototype.createElement.call(document, name === "style" ? "template" : name);
     if (name === "style") this.#adopt(element);
     if (name === "span") {
       element.setAttribute = (attribute: string, value: string) => {
@@ -219,8 +220,6 @@ class Styles {
   }
 
   #adopt(element: HTMLElement): void {
-    // Of that type it is no style to the browser, and nothing to refuse.
-    element.setAttribute("type", "text/plain");
     const sheet = new CSSStyleSheet();
     this.#sheets.push(sheet);
     document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];

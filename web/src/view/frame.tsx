@@ -1,5 +1,5 @@
 /** The chosen frame: what it is, what its agent asks, its conversation, and what else there is to see. */
-import type { Tab } from "../address";
+import { type Tab, frameAt } from "../address";
 import type { Desk } from "../desk";
 import type { Frame } from "../types";
 import { line } from "../visible";
@@ -22,7 +22,13 @@ export function FrameShown({ desk, frame, tab }: { desk: Desk; frame: Frame; tab
       <Head desk={desk} frame={frame} asked={asked.length} />
       <Tabs frame={frame.name} tab={tab} />
       <Body key={`${tab} ${frame.name}`} desk={desk} frame={frame} tab={tab} />
-      {asked.length > 0 && (
+      {asked.length > 0 && tab === "terminal" && (
+        // A terminal wants the room; keys answer only what is drawn.
+        <a class="asks-short" href={frameAt(frame.name, "talk")} aria-live="polite">
+          {`${sign("waiting")} ${line(asked[0]?.text ?? "")}${asked.length > 1 ? ` and ${asked.length - 1} more` : ""}`}
+        </a>
+      )}
+      {asked.length > 0 && tab !== "terminal" && (
         <div class="asks-all" aria-live="polite">
           {asked.map((approval, at) => (
             <Asked key={approval.id} desk={desk} approval={approval} at={at} />

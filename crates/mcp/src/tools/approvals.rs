@@ -211,7 +211,7 @@ mod tests {
         assert!(shown.text.as_str().ends_with("x\\u{202e}"), "nothing is cut");
         assert_eq!(shown.patterns[0].as_str(), "rm\\u{d} -rf ~");
         assert_eq!(shown.tool.expect("one").as_str(), format!("{long}bash"));
-        let details = format!(r#"{{"command":"a\u200b","diff":"{long}\u{{9b}}"}}"#);
+        let details = format!(r#"{{"command":"a\u200b","diff":"{long}\u009b"}}"#);
         assert_eq!(shown.details.expect("more").as_str(), details);
     }
 
