@@ -141,7 +141,9 @@ pub async fn connect(
     let from = ends.map(|Extension(ends)| ends.peer);
     let host = Host { frames, access, events, clock, stop, from };
     let open = counters.stream_opened();
-    Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
+    // A frame that says that it is large is given room at once, before its message is counted.
+    let upgrade = upgrade.max_message_size(LARGEST_INPUT).max_frame_size(LARGEST_INPUT);
+    Ok(upgrade.on_upgrade(move |socket| async move {
         terminals::talk(socket, host).await;
         drop(open);
     }))

@@ -91,6 +91,18 @@ async fn what_comes_before_the_ticket_or_out_of_turn_ends_the_connection() {
     all.until_open(0).await;
 }
 
+/// Nobody has shown a ticket yet, and the size alone would make room for what never comes.
+#[tokio::test]
+async fn a_frame_that_is_larger_than_any_message_is_refused_by_its_size() {
+    let all = Terminals::new().await;
+    let origin = format!("http://{}", all.world.tcp);
+    let connected = WebTerminal::connect(all.world.tcp, &[("origin", origin.as_str())]).await;
+    let mut terminal = connected.expect("connected");
+    // Binary and masked, of a mebibyte, and nothing of it.
+    terminal.send_raw(&[0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4]).await;
+    assert_eq!(terminal.until_closed().await, None, "it waited for the rest until its time was over");
+}
+
 #[tokio::test]
 async fn a_page_of_another_origin_gets_no_connection() {
     let all = Terminals::new().await;
