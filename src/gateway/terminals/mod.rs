@@ -145,12 +145,13 @@ async fn terminals(
     loop {
         let is_heard = match link.hear(from_client).await {
             Heard::Said(TerminalClientMessage::Attach { columns, rows, window, read_only }) => {
-                let (columns, rows) = size(columns, rows);
+                let read_only = pass.read_only || read_only;
+                let (columns, rows) = size(columns, rows, !read_only);
                 let request = TerminalRequest {
                     columns,
                     rows,
                     window: pass.window.clone().or(window),
-                    read_only: pass.read_only || read_only,
+                    read_only,
                     term: Some(TERM.to_owned()),
                 };
                 match attach(from_client, link, host, pass, request).await {

@@ -202,6 +202,9 @@ async fn a_shared_link_shows_a_terminal_and_passes_nothing_on() {
     looker.say(json!({"type": "resize", "columns": 90, "rows": 30})).await;
     all.until("what was sent after it", |seen| *seen.sizes.lock() == [(90, 30)]).await;
     assert_eq!(*all.seen.typed.lock(), "", "nothing is passed on");
+    // Where nobody else looks, the frame draws for this one: it gets no size in which nothing can be drawn.
+    looker.say(json!({"type": "resize", "columns": 0, "rows": 65535})).await;
+    all.until("a size to draw in", |seen| *seen.sizes.lock() == [(90, 30), (20, 200)]).await;
 
     // Another one, which is over by itself; this one is taken back.
     let other = share(json!({})).await.json();
