@@ -152,7 +152,15 @@ pub async fn connect(
 /// All that the caller may, as long as the caller may.
 fn pass(by: Principal, frame: &Frame, held: Option<Extension<Revocable>>) -> TerminalPass {
     let ended = held.and_then(|Extension(held)| held.held()).unwrap_or_default();
-    TerminalPass { by, frame: frame.id.clone(), window: None, read_only: false, expires_at: None, ended }
+    TerminalPass {
+        by,
+        frame: frame.id.clone(),
+        window: None,
+        read_only: false,
+        expires_at: None,
+        ended,
+        places: None,
+    }
 }
 
 fn view(share: TerminalShare) -> TerminalShareView {

@@ -110,6 +110,7 @@ async fn serve(from_client: &mut SplitStream<WebSocket>, link: &Link, host: &Hos
     let Some(pass) = host.access.enter_terminal(&ticket, host.from).await else {
         return Some(trouble::no_ticket());
     };
+    let Ok(_place) = pass.take_place() else { return Some(trouble::crowded()) };
     let frame = match host.frames.get_by_id(&pass.frame).await {
         Ok(frame) => frame,
         Err(error) => return Some(Reply::from(error).0),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::client::WebTerminal;
+use super::client::{Came, WebTerminal};
 use super::world::Terminals;
 use crate::access::token;
 use crate::api::world::TOKEN;
@@ -222,6 +222,58 @@ async fn a_shared_link_shows_a_terminal_and_passes_nothing_on() {
     assert_eq!(all.world.get(path).await.json(), json!([]));
     let told = WebTerminal::open(all.world.tcp, &other).await.until_closed().await;
     assert_eq!(told.as_deref(), Some("terminal.ticket"));
+}
+
+#[tokio::test]
+async fn only_so_many_look_through_one_link_at_once() {
+    let all = Terminals::new().await;
+    let made = all.world.post("/v1/frames/blog/terminal/shares", Some(json!({}))).await.json();
+    let secret = made["link"].as_str().and_then(|link| link.split_once('=')).expect("a link").1.to_owned();
+    let mut lookers = Vec::new();
+    for _ in 0..32 {
+        let mut looker = WebTerminal::open(all.world.tcp, &secret).await;
+        looker.until_said("authenticated").await;
+        lookers.push(looker);
+    }
+    let told = WebTerminal::open(all.world.tcp, &secret).await.until_closed().await;
+    assert_eq!(told.as_deref(), Some("terminal.crowded"));
+    let refused = all.world.audited("auth.refused").await;
+    assert!(refused.is_empty(), "the secret is right: {refused:?}");
+    // The owner's own terminal is another matter.
+    drop(all.attached().await);
+    lookers.pop();
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let mut next = WebTerminal::open(all.world.tcp, &secret).await;
+        match next.next().await {
+            Came::Said(said) if said["type"] == "authenticated" => break,
+            came => assert!(tokio::time::Instant::now() < end, "no place became free: {came:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn links_of_frames_that_are_gone_take_no_room() {
+    let all = Terminals::new().await;
+    let path = "/v1/frames/blog/terminal/shares";
+    let mut secrets = Vec::new();
+    for _ in 0..64 {
+        let made = all.world.post(path, Some(json!({}))).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        secrets.push(made.json()["link"].as_str().expect("a link").to_owned());
+    }
+    let full = all.world.post(path, Some(json!({}))).await;
+    assert_eq!((full.status, full.code()), (409, "terminal.shares"));
+    let secret = secrets[0].split_once('=').expect("a link").1;
+    let mut looker = WebTerminal::open(all.world.tcp, secret).await;
+    looker.until_said("authenticated").await;
+    all.world.frame("api").await;
+    let gone = all.world.ask("DELETE", "/v1/frames/blog?wait=8", None, &[]).await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    let made = all.world.post("/v1/frames/api/terminal/shares", Some(json!({}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(looker.until_closed().await.as_deref(), Some("terminal.over"));
 }
 
 #[tokio::test]
