@@ -7,9 +7,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Denied};
@@ -18,7 +20,7 @@ use crate::model::ids::FrameId;
 use crate::model::names::FrameName;
 use crate::model::principal::Principal;
 use crate::model::secret::Secret;
-use crate::store::StoreError;
+use crate::store::{StoreError, frames};
 
 /// So long a ticket opens something.
 const TICKET_MS: u64 = 30_000;
@@ -26,6 +28,8 @@ const TICKET_MS: u64 = 30_000;
 const TICKETS: usize = 256;
 /// So many shared links there are at once.
 const SHARES: usize = 64;
+/// So many look through one of them at once: each has a client of its own inside the frame.
+const LOOKERS: usize = 32;
 /// What the secret of a shared link begins with.
 const SHARE_PREFIX: &str = "mimshr_";
 
@@ -44,6 +48,18 @@ pub struct TerminalPass {
     pub expires_at: Option<u64>,
     /// Cancelled when whoever made it may do so no more, or took it back.
     pub ended: CancellationToken,
+    /// The places of all who have this pass, where there are only so many.
+    pub places: Option<Arc<Semaphore>>,
+}
+
+impl TerminalPass {
+    /// Takes a place among those who have the same pass, until it is dropped.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub fn take_place(&self) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        self.places.clone().map(Semaphore::try_acquire_owned).transpose()
+    }
 }
 
 /// A link to look at a terminal.
@@ -110,7 +126,10 @@ impl Access {
     ) -> Result<(TerminalShare, Secret), ShareError> {
         let now = self.inner.clock.now_ms();
         if self.inner.terminals.is_full(now) {
-            return Err(ShareError::TooMany);
+            self.end_shares_of_removed_frames().await?;
+            if self.inner.terminals.is_full(now) {
+                return Err(ShareError::TooMany);
+            }
         }
         let share = TerminalShare {
             id: format!("share-{}", hex::encode(clock::entropy::<6>())),
@@ -120,6 +139,7 @@ impl Access {
                 expires_at: Some(expires_at),
                 // It ends with whoever made it, and alone when it is taken back.
                 ended: pass.ended.child_token(),
+                places: Some(Arc::new(Semaphore::new(LOOKERS))),
                 ..pass
             },
             created_at: now,
@@ -152,6 +172,22 @@ impl Access {
         self.inner.terminals.remove(&share.id);
         share.pass.ended.cancel();
         Ok(share)
+    }
+
+    /// Nobody can take those back: there is no frame of which they are asked for.
+    async fn end_shares_of_removed_frames(&self) -> Result<(), StoreError> {
+        let shared = self.inner.terminals.shared_frames();
+        let removed = self.inner.store.read(move |db| {
+            let mut removed = Vec::new();
+            for id in shared {
+                if frames::find(db, &id)?.is_none() {
+                    removed.push(id);
+                }
+            }
+            Ok(removed)
+        });
+        self.inner.terminals.end_shares_of(&removed.await?);
+        Ok(())
     }
 
     async fn audit_share(
@@ -224,6 +260,20 @@ impl TerminalDoors {
         found
     }
 
+    fn shared_frames(&self) -> Vec<FrameId> {
+        self.shares.lock().values().map(|share| share.pass.frame.clone()).collect()
+    }
+
+    fn end_shares_of(&self, frames: &[FrameId]) {
+        self.shares.lock().retain(|_, share| {
+            let is_over = frames.contains(&share.pass.frame);
+            if is_over {
+                share.pass.ended.cancel();
+            }
+            !is_over
+        });
+    }
+
     fn remove(&self, id: &str) {
         self.shares.lock().retain(|_, share| share.id != id);
     }
@@ -241,6 +291,7 @@ mod tests {
             read_only: false,
             expires_at: None,
             ended: CancellationToken::new(),
+            places: None,
         }
     }
 

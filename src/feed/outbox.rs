@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::counters::Counters;
@@ -151,9 +152,10 @@ impl Outbox {
     }
 }
 
-/// Hands the change to the database at once, so that those after it come after it there, too.
+/// Hands the change to the database at once, so that those after it come after it there, too: also at the end of this
+/// task's turn, when the runtime would let everything else wait for the next one.
 fn begun(mut writing: Writing) -> Result<Option<Writing>, StoreError> {
-    match (&mut writing).now_or_never() {
+    match unconstrained(&mut writing).now_or_never() {
         Some(written) => written.map(|()| None),
         None => Ok(Some(writing)),
     }
@@ -183,4 +185,21 @@ fn write(tx: &mut Tx<'_>, stored: &Stored) -> Result<(), StoreError> {
         frames::touch(tx, frame)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_handed_over_however_long_its_task_has_run() {
+        let mut turns = 0..10_000;
+        while tokio::task::coop::consume_budget().now_or_never().is_some() {
+            assert!(turns.next().is_some(), "the task's turn never ends");
+        }
+        let (changes, mut waiting) = tokio::sync::mpsc::channel(1);
+        let writing = async move { changes.send(()).await.map_err(|_| StoreError::Closed) };
+        let left = begun(writing.boxed()).expect("nothing failed");
+        assert!(left.is_none() && waiting.try_recv().is_ok(), "the next one may go past it");
+    }
 }

@@ -21,6 +21,10 @@ use crate::model::event::Event;
 const MOST_CHANGES: usize = 256;
 /// or is put off for longer: the first one waits for the last.
 const LONGEST_BATCH: Duration = Duration::from_millis(8);
+/// A change that took longer waited for the disk,
+const WAITED: Duration = Duration::from_millis(50);
+/// and so many after it would.
+const WAITS_AFTER_IT: usize = 32;
 /// After so many commits the log is written back into the database, as far as readers allow.
 const CHECKPOINT_EVERY: usize = 200;
 
@@ -68,6 +72,8 @@ pub(super) struct Batches {
     saved: queue::Sender<Vec<Waiting>>,
     checkpoint: queue::SyncSender<()>,
     since_checkpoint: usize,
+    /// So many of the next changes are expected to wait for the disk.
+    waits: usize,
 }
 
 impl Batches {
@@ -80,13 +86,30 @@ impl Batches {
         saved: queue::Sender<Vec<Waiting>>,
         checkpoint: queue::SyncSender<()>,
     ) -> Self {
-        Self { connection, reserve, log, clock, published, saved, checkpoint, since_checkpoint: 0 }
+        Self { connection, reserve, log, clock, published, saved, checkpoint, since_checkpoint: 0, waits: 0 }
     }
 
     /// Nothing more comes: the next gateway goes on without a hole in the ids.
     pub(super) fn end(&mut self) {
         if let Err(error) = self.reserve.give_back(&self.connection) {
             tracing::debug!(%error, "the ids that are left could not be given back: {error}");
+        }
+    }
+
+    /// Whether the next change may have to wait for the disk, as one before it did: a log that is too long is written
+    /// back with every commit, and ids that the disk does not know yet are waited for.
+    pub(super) fn may_wait(&mut self) -> bool {
+        let is_expected = self.waits > 0;
+        self.waits = self.waits.saturating_sub(1);
+        is_expected || self.reserve.is_behind()
+    }
+
+    /// One transaction of one change.
+    pub(super) fn make_one(&mut self, change: Waiting) {
+        let begun = Instant::now();
+        self.make(change, || None);
+        if begun.elapsed() > WAITED {
+            self.waits = WAITS_AFTER_IT;
         }
     }
 

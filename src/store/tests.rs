@@ -406,6 +406,22 @@ async fn what_is_written_here_keeps_its_place_behind_what_waits() {
     close(store);
 }
 
+/// A thread that serves others is kept waiting once, and not by every change after it.
+#[tokio::test]
+async fn what_waits_for_the_disk_is_left_to_the_thread_that_may_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), FIRST).expect("a new database");
+    let here = std::thread::current().id();
+    let is_here = move |_: &mut Tx<'_>| Ok::<_, StoreError>(std::thread::current().id() == here);
+    let slow = store.write_here(move |tx| {
+        std::thread::sleep(Duration::from_millis(200));
+        is_here(tx)
+    });
+    assert!(slow.await.expect("saved"), "nobody was at it");
+    assert!(!store.write_here(is_here).await.expect("saved"), "the next one waits here, too");
+    close(store);
+}
+
 #[tokio::test]
 async fn a_full_disk_undoes_a_shared_commit_as_a_whole_and_says_so_to_everybody() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -113,16 +113,17 @@ impl Writer {
         changes.send(queued).await.map_err(|_| StoreError::Closed)
     }
 
-    /// Makes a change on this thread, unless somebody is at it or waits to be: then it is given back.
+    /// Makes a change on this thread, unless somebody is at it or waits to be, or the disk keeps changes waiting: then it is
+    /// given back.
     pub(super) fn make_here(&self, change: Waiting) -> Result<(), Waiting> {
         let Some(mut batches) = self.batches.as_ref().and_then(|batches| batches.try_lock()) else {
             return Err(change);
         };
         // Asked with the lock held: what was submitted before this has a place until it was made.
-        if self.taken.load(Ordering::SeqCst) > 0 {
+        if self.taken.load(Ordering::SeqCst) > 0 || batches.may_wait() {
             return Err(change);
         }
-        batches.make(change, || None);
+        batches.make_one(change);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Taken, Typed } from "../src/terminal/flow";
-import { TOUCH_KEYS, touched, withCtrl } from "../src/terminal/keys";
+import { TOUCH_KEYS, touched, typed, withCtrl } from "../src/terminal/keys";
 
 const KIB = 1024;
 
@@ -50,4 +50,11 @@ test("Ctrl makes control characters of what has one", () => {
   for (const [text, meant] of [["c", "\u0003"], ["C", "\u0003"], ["[", "\u001b"], [" ", "\u0000"], ["?", "\u007f"], ["1", "1"], ["ß", "ß"], ["", ""], ["cd", "\u0003d"]] as const) {
     assert.equal(withCtrl(text), meant, text);
   }
+});
+
+test("nothing that is pasted ends the paste before its end", () => {
+  const [begins, ends] = ["\u001b[200~", "\u001b[201~"];
+  assert.equal(typed(`${begins}ls${ends}rm -rf ~\r${ends}`), `${begins}ls[201~rm -rf ~\r${ends}`);
+  assert.equal(typed(`${begins}a\u009b201~b${ends}`), `${begins}a201~b${ends}`);
+  for (const text of ["", "a", "\u001b", "\u001b[A", `${begins}ä\r\tb${ends}`]) assert.equal(typed(text), text);
 });

@@ -86,6 +86,7 @@ pub async fn events(
         })?;
         let upgrade = upgrade
             .max_message_size(SOCKET_BUFFER)
+            .max_frame_size(SOCKET_BUFFER)
             .read_buffer_size(SOCKET_BUFFER / 4)
             .write_buffer_size(SOCKET_BUFFER);
         return Ok(upgrade.on_upgrade(move |socket| async move {

@@ -57,7 +57,8 @@ pub async fn terminal(
     let (stream, mut inside) = open(&frames, &frame, query).await?;
     frames.touch(&frame.id).await?;
     let open = counters.stream_opened();
-    Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
+    let upgrade = upgrade.max_message_size(LARGEST_INPUT).max_frame_size(LARGEST_INPUT);
+    Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
             end = relay(socket, stream, filter) => if let (End::OfOutput, Inside::Command(guest)) = (end, &mut inside) {
                 guest.ended();

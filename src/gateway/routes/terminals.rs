@@ -141,7 +141,9 @@ pub async fn connect(
     let from = ends.map(|Extension(ends)| ends.peer);
     let host = Host { frames, access, events, clock, stop, from };
     let open = counters.stream_opened();
-    Ok(upgrade.max_message_size(LARGEST_INPUT).on_upgrade(move |socket| async move {
+    // A frame that says that it is large is given room at once, before its message is counted.
+    let upgrade = upgrade.max_message_size(LARGEST_INPUT).max_frame_size(LARGEST_INPUT);
+    Ok(upgrade.on_upgrade(move |socket| async move {
         terminals::talk(socket, host).await;
         drop(open);
     }))
@@ -150,7 +152,15 @@ pub async fn connect(
 /// All that the caller may, as long as the caller may.
 fn pass(by: Principal, frame: &Frame, held: Option<Extension<Revocable>>) -> TerminalPass {
     let ended = held.and_then(|Extension(held)| held.held()).unwrap_or_default();
-    TerminalPass { by, frame: frame.id.clone(), window: None, read_only: false, expires_at: None, ended }
+    TerminalPass {
+        by,
+        frame: frame.id.clone(),
+        window: None,
+        read_only: false,
+        expires_at: None,
+        ended,
+        places: None,
+    }
 }
 
 fn view(share: TerminalShare) -> TerminalShareView {

@@ -63,8 +63,11 @@ impl Link {
     /// Shows output, when there is room for it.
     pub(super) async fn show(&self, bytes: Bytes) -> bool {
         self.output.room().await;
+        // Counted only when it leaves: whoever waits here may be dropped, and nobody acknowledges what never left.
+        let Ok(place) = self.messages.reserve().await else { return false };
         self.output.sent(bytes.len());
-        self.messages.send(Message::Binary(bytes)).await.is_ok()
+        place.send(Message::Binary(bytes));
+        true
     }
 
     /// Says how much input was taken.
@@ -112,5 +115,26 @@ impl Link {
                 Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn what_never_left_takes_no_room() {
+        let (link, mut waiting) = Link::new();
+        for _ in 0..WAITING {
+            assert!(link.show(Bytes::from_static(b"1")).await);
+        }
+        let given_up = link.show(Bytes::from_static(b"23")).now_or_never();
+        assert!(given_up.is_none(), "there is no place for it");
+        let all = WAITING as u64;
+        assert!(!link.output.acknowledge(all + 1), "what was given up counts as sent");
+        assert!(link.output.acknowledge(all));
+        assert!(waiting.recv().await.is_some());
+        assert!(link.show(Bytes::from_static(b"4")).await && link.output.acknowledge(all + 1));
     }
 }

@@ -110,6 +110,7 @@ async fn serve(from_client: &mut SplitStream<WebSocket>, link: &Link, host: &Hos
     let Some(pass) = host.access.enter_terminal(&ticket, host.from).await else {
         return Some(trouble::no_ticket());
     };
+    let Ok(_place) = pass.take_place() else { return Some(trouble::crowded()) };
     let frame = match host.frames.get_by_id(&pass.frame).await {
         Ok(frame) => frame,
         Err(error) => return Some(Reply::from(error).0),
@@ -145,12 +146,13 @@ async fn terminals(
     loop {
         let is_heard = match link.hear(from_client).await {
             Heard::Said(TerminalClientMessage::Attach { columns, rows, window, read_only }) => {
-                let (columns, rows) = size(columns, rows);
+                let read_only = pass.read_only || read_only;
+                let (columns, rows) = size(columns, rows, !read_only);
                 let request = TerminalRequest {
                     columns,
                     rows,
                     window: pass.window.clone().or(window),
-                    read_only: pass.read_only || read_only,
+                    read_only,
                     term: Some(TERM.to_owned()),
                 };
                 match attach(from_client, link, host, pass, request).await {

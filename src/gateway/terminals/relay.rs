@@ -40,9 +40,13 @@ pub(super) enum End {
     Refused(Problem),
 }
 
-/// A size as a terminal can have it.
-pub(super) fn size(columns: u16, rows: u16) -> (u16, u16) {
-    (columns.clamp(1, LARGEST_SIDE), rows.clamp(1, LARGEST_SIDE))
+/// A size as a terminal can have it. As long as nobody else looks, tmux draws for whoever only looks as well: so they may
+/// not have one in which nothing can be drawn, or one that takes the frame's memory.
+pub(super) fn size(columns: u16, rows: u16, may_type: bool) -> (u16, u16) {
+    match may_type {
+        true => (columns.clamp(1, LARGEST_SIDE), rows.clamp(1, LARGEST_SIDE)),
+        false => (columns.clamp(20, 500), rows.clamp(5, 200)),
+    }
 }
 
 /// Carries until there is nothing more to carry. Whoever may not type is told so, and nothing of theirs goes in.
@@ -59,10 +63,8 @@ pub(super) async fn relay(
         end = type_in(input, typed, link) => end,
         end = obey(from_client, link, keys, control.as_ref(), may_type) => end,
     };
-    // What nobody will read any more is on nobody's way.
-    if let Some(bytes) = link.input.forget()
-        && !link.took(bytes).await
-    {
+    // What nobody will read any more is on nobody's way. Told always: what was taken last may not have been.
+    if !matches!(end, End::Gone) && !link.took(link.input.forget()).await {
         return End::Gone;
     }
     match end {
@@ -139,7 +141,7 @@ async fn obey(
                 }
             }
             Heard::Said(TerminalClientMessage::Resize { columns, rows }) => {
-                let (columns, rows) = size(columns, rows);
+                let (columns, rows) = size(columns, rows, may_type);
                 // A size that the engine cannot set is a picture that does not fit, no more.
                 let _ = tokio::time::timeout(RESIZE_WITHIN, control.resize(columns, rows)).await;
             }

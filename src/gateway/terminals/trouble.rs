@@ -19,6 +19,11 @@ pub(super) fn over() -> Problem {
     )
 }
 
+pub(super) fn crowded() -> Problem {
+    Problem::new(409, "terminal.crowded", "as many look through this shared link as may at once")
+        .hint("try again when somebody has left")
+}
+
 pub(super) fn stopping() -> Problem {
     Problem::new(503, "gateway.stopping", "the gateway stops")
 }

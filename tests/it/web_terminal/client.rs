@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -75,6 +76,11 @@ impl WebTerminal {
     /// Types; whether anybody is there.
     pub async fn type_text(&mut self, text: impl Into<Bytes>) -> bool {
         self.socket.send(Message::Binary(text.into())).await.is_ok()
+    }
+
+    /// Sends bytes past the protocol.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).await.expect("sent");
     }
 
     /// Says that all output so far was taken.

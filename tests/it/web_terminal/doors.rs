@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::client::WebTerminal;
+use super::client::{Came, WebTerminal};
 use super::world::Terminals;
 use crate::access::token;
 use crate::api::world::TOKEN;
@@ -89,6 +89,18 @@ async fn what_comes_before_the_ticket_or_out_of_turn_ends_the_connection() {
     terminal.say(json!({"type": "attach", "columns": 80, "rows": 24})).await;
     assert_eq!(terminal.until_closed().await.as_deref(), Some("request.invalid"));
     all.until_open(0).await;
+}
+
+/// Nobody has shown a ticket yet, and the size alone would make room for what never comes.
+#[tokio::test]
+async fn a_frame_that_is_larger_than_any_message_is_refused_by_its_size() {
+    let all = Terminals::new().await;
+    let origin = format!("http://{}", all.world.tcp);
+    let connected = WebTerminal::connect(all.world.tcp, &[("origin", origin.as_str())]).await;
+    let mut terminal = connected.expect("connected");
+    // Binary and masked, of a mebibyte, and nothing of it.
+    terminal.send_raw(&[0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4]).await;
+    assert_eq!(terminal.until_closed().await, None, "it waited for the rest until its time was over");
 }
 
 #[tokio::test]
@@ -190,6 +202,9 @@ async fn a_shared_link_shows_a_terminal_and_passes_nothing_on() {
     looker.say(json!({"type": "resize", "columns": 90, "rows": 30})).await;
     all.until("what was sent after it", |seen| *seen.sizes.lock() == [(90, 30)]).await;
     assert_eq!(*all.seen.typed.lock(), "", "nothing is passed on");
+    // Where nobody else looks, the frame draws for this one: it gets no size in which nothing can be drawn.
+    looker.say(json!({"type": "resize", "columns": 0, "rows": 65535})).await;
+    all.until("a size to draw in", |seen| *seen.sizes.lock() == [(90, 30), (20, 200)]).await;
 
     // Another one, which is over by itself; this one is taken back.
     let other = share(json!({})).await.json();
@@ -207,6 +222,58 @@ async fn a_shared_link_shows_a_terminal_and_passes_nothing_on() {
     assert_eq!(all.world.get(path).await.json(), json!([]));
     let told = WebTerminal::open(all.world.tcp, &other).await.until_closed().await;
     assert_eq!(told.as_deref(), Some("terminal.ticket"));
+}
+
+#[tokio::test]
+async fn only_so_many_look_through_one_link_at_once() {
+    let all = Terminals::new().await;
+    let made = all.world.post("/v1/frames/blog/terminal/shares", Some(json!({}))).await.json();
+    let secret = made["link"].as_str().and_then(|link| link.split_once('=')).expect("a link").1.to_owned();
+    let mut lookers = Vec::new();
+    for _ in 0..32 {
+        let mut looker = WebTerminal::open(all.world.tcp, &secret).await;
+        looker.until_said("authenticated").await;
+        lookers.push(looker);
+    }
+    let told = WebTerminal::open(all.world.tcp, &secret).await.until_closed().await;
+    assert_eq!(told.as_deref(), Some("terminal.crowded"));
+    let refused = all.world.audited("auth.refused").await;
+    assert!(refused.is_empty(), "the secret is right: {refused:?}");
+    // The owner's own terminal is another matter.
+    drop(all.attached().await);
+    lookers.pop();
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let mut next = WebTerminal::open(all.world.tcp, &secret).await;
+        match next.next().await {
+            Came::Said(said) if said["type"] == "authenticated" => break,
+            came => assert!(tokio::time::Instant::now() < end, "no place became free: {came:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn links_of_frames_that_are_gone_take_no_room() {
+    let all = Terminals::new().await;
+    let path = "/v1/frames/blog/terminal/shares";
+    let mut secrets = Vec::new();
+    for _ in 0..64 {
+        let made = all.world.post(path, Some(json!({}))).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        secrets.push(made.json()["link"].as_str().expect("a link").to_owned());
+    }
+    let full = all.world.post(path, Some(json!({}))).await;
+    assert_eq!((full.status, full.code()), (409, "terminal.shares"));
+    let secret = secrets[0].split_once('=').expect("a link").1;
+    let mut looker = WebTerminal::open(all.world.tcp, secret).await;
+    looker.until_said("authenticated").await;
+    all.world.frame("api").await;
+    let gone = all.world.ask("DELETE", "/v1/frames/blog?wait=8", None, &[]).await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    let made = all.world.post("/v1/frames/api/terminal/shares", Some(json!({}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(looker.until_closed().await.as_deref(), Some("terminal.over"));
 }
 
 #[tokio::test]

@@ -34,3 +34,14 @@ export function withCtrl(text: string): string {
   const code = upper.charCodeAt(0);
   return upper.length === 1 && code >= 0x40 && code <= 0x5f ? String.fromCharCode(code & 0x1f) + text.slice(1) : text;
 }
+
+const PASTE_BEGINS = "\u001b[200~";
+const PASTE_ENDS = "\u001b[201~";
+
+/** A text as xterm.js types it. Of what was pasted nothing may end the paste: what follows would be typed as by hand. */
+export function typed(text: string): string {
+  const isPaste = text.startsWith(PASTE_BEGINS) && text.endsWith(PASTE_ENDS);
+  if (!isPaste) return text;
+  const pasted = text.slice(PASTE_BEGINS.length, -PASTE_ENDS.length);
+  return PASTE_BEGINS + pasted.replaceAll("\u001b", "").replaceAll("\u009b", "") + PASTE_ENDS;
+}

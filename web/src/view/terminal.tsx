@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { Desk } from "../desk";
 import { post, wordsOf } from "../gateway";
-import { TOUCH_KEYS, touched, withCtrl } from "../terminal/keys";
+import { TOUCH_KEYS, touched, typed, withCtrl } from "../terminal/keys";
 import { Line, type LineState } from "../terminal/line";
 import type { Frame } from "../types";
 import { line as oneLine } from "../visible";
@@ -84,7 +84,8 @@ export function TerminalShown(wish: Shown) {
         ctrl.current = false;
         draw();
       }
-      open.current?.line.type(isHeld ? withCtrl(text) : text);
+      if (typeof text !== "string") open.current?.line.type(text);
+      else open.current?.line.type(isHeld ? withCtrl(text) : typed(text));
     };
     load().then(
       (module) => {
