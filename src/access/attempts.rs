@@ -71,7 +71,7 @@ impl Access {
     ) -> Result<Option<(Login, Used)>, AccessError> {
         let login = self.inner.store.read(|db| logins::find(db)).await?;
         let kept: Option<PasswordHash> = login.as_ref().map(|login| login.password.clone());
-        let fits = self.hashed(move || password::fits(password.reveal(), kept.as_ref())).await?;
+        let fits = self.inner.login.hashed(move || password::fits(password.reveal(), kept.as_ref())).await?;
         let Some(login) = login.filter(|_| fits) else { return Ok(None) };
         let used = match &login.second_factor {
             None => Some(Used::PasswordAlone),
