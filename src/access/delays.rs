@@ -166,6 +166,18 @@ mod tests {
     }
 
     #[test]
+    fn a_program_of_this_machine_guesses_no_faster_from_many_addresses() {
+        let delays = Delays::default();
+        let here = |n: u32| IpAddr::from((0x7f00_0001 + n).to_be_bytes());
+        let looked_at = (0..10_000).filter(|n| delays.begin(here(*n), false, NOW).is_ok()).count();
+        assert_eq!(looked_at, FREE as usize);
+        assert_eq!(delays.begin("::1".parse().expect("an address"), false, NOW), Err(1));
+        assert_eq!(delays.state.lock().tries.len(), 1, "memory has an end");
+        delays.forgive(here(7));
+        assert_eq!(delays.begin(here(0), false, NOW), Ok(()));
+    }
+
+    #[test]
     fn codes_are_not_guessed_by_whoever_knows_the_password() {
         let delays = Delays::default();
         for _ in 0..FREE_CODES - 1 {
