@@ -86,13 +86,12 @@ impl Access {
             return Some(Used::RecoveryCode(hash));
         }
         let now = self.inner.clock.now_ms();
-        let step = second_factor::step_of(&factor.secret, &blankless(code), now);
-        // A code that was seen once, over somebody's shoulder say, opens nothing again.
-        let fresh = step.filter(|step| *step > factor.used_step && self.inner.login.delays.takes_codes(now));
-        if fresh.is_none() {
-            self.inner.login.delays.note_wrong_code(now);
-        }
-        fresh.map(Used::Step)
+        let fresh = || {
+            let step = second_factor::step_of(&factor.secret, &blankless(code), now);
+            // A code that was seen once, over somebody's shoulder say, opens nothing again.
+            step.filter(|step| *step > factor.used_step)
+        };
+        self.inner.login.delays.step_if_taken(now, fresh).map(Used::Step)
     }
 
     async fn begin_by_login(
