@@ -87,8 +87,8 @@ impl Delays {
         (state.wrong_codes, state.no_codes_until_ms) = (0, 0);
     }
 
-    /// What `fresh` finds, if codes of the app are taken now; nothing counts as a wrong one. A code that is not looked at
-    /// tells whoever guesses nothing, so it makes the owner's wait no longer.
+    /// What `fresh` finds, if codes of the app are taken now; when it finds none, that was a wrong code. One that is not
+    /// looked at tells whoever guesses nothing, so it makes the owner's wait no longer.
     pub(super) fn step_if_taken(&self, now_ms: u64, fresh: impl FnOnce() -> Option<u64>) -> Option<u64> {
         if !self.takes_codes(now_ms) {
             return None;

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::delays::Delays;
+use super::registry::Ending;
 use super::web::usual;
 use super::{Access, AccessError, password, second_factor};
 use crate::model::ids::TokenId;
@@ -232,18 +233,15 @@ impl Access {
     {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
-        let principal = by.clone();
+        let (principal, registry, now) = (by.clone(), inner.registry.clone(), inner.clock.now_ms());
         let written = inner.store.write_as(move |tx| -> Result<_, AccessError> {
             change(tx)?;
             let ended = store::tokens::revoke_sessions(tx)?;
             detail["sessions_ended"] = ended.len().into();
             tx.audit(&principal, action, "owner", &detail)?;
-            Ok(ended)
+            Ok(Ending::new(registry, ended, now))
         });
-        let ended = written.await?;
-        let now = inner.clock.now_ms();
-        ended.iter().for_each(|id| inner.registry.revoke(id, now));
-        Ok(ended)
+        Ok(written.await?.ids().to_vec())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use mimir::access::certificate;
 use mimir::gateway::About;
 use mimir::gateway::auth::{Authenticator, Ends};
+use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 
 use super::browser::{Browser, ours, world_on};
@@ -378,4 +380,24 @@ async fn sessions_are_listed_and_ended_and_tokens_of_clients_are_none() {
     assert_eq!(one.get(&world, "/v1/frames").await.code(), "auth.revoked");
     assert_eq!(world.ask_with("GET", "/v1/frames", &client, "").await.status, 200);
     assert!(names(world.ask("DELETE", "/v1/web/sessions", None, &[]).await).is_empty(), "none is left");
+}
+
+#[tokio::test]
+async fn what_is_ended_by_somebody_who_hangs_up_ends_all_the_same() {
+    let world = world_on(Vec::new()).await;
+    let browser = Browser::new(&world).await;
+    let client = token(&world, "read", None).await;
+    let (access, owner) = (&world.services.access, Principal::Owner { uid: 1000 });
+    let all = access.list().await.expect("tokens");
+    let clients = all.iter().find(|token| token.began_with.is_none()).expect("the client's");
+    // The change is on its way, and nobody hears what came of it.
+    drop(access.end_sessions(&owner).now_or_never());
+    drop(access.revoke(&owner, clients.id.as_str()).now_or_never());
+    until("the session is over", || async { browser.get(&world, "/v1/frames").await.status == 401 }).await;
+    until("the token is over", || async {
+        world.ask_with("GET", "/v1/frames", &client, "").await.status == 401
+    })
+    .await;
+    let again = world.ask("DELETE", &format!("/v1/tokens/{}", clients.id.as_str()), None, &[]).await;
+    assert_eq!(again.status, 404, "{}", again.text);
 }
