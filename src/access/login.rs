@@ -1,6 +1,6 @@
 //! What the owner says about coming in from a browser: the password, and an app whose codes are asked for besides.
 //!
-//! Whatever changes here ends all sessions of browsers, in the same transaction.
+//! Whatever changes here ends all sessions of browsers, in the same transaction, and links that nobody opened.
 
 use std::sync::Arc;
 
@@ -241,7 +241,10 @@ impl Access {
             tx.audit(&principal, action, "owner", &detail)?;
             Ok(Ending::new(registry, ended, now))
         });
-        Ok(written.await?.ids().to_vec())
+        let ended = written.await?;
+        // A link that nobody opened yet would begin the next one.
+        inner.codes.forget();
+        Ok(ended.ids().to_vec())
     }
 }
 

@@ -16,7 +16,7 @@ use mimir::gateway::auth::{Authenticator, Ends};
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
 
-use super::browser::{Browser, ours, world_on};
+use super::browser::{Browser, code, ours, world_on};
 use super::{token, until};
 use crate::api::world::{Answer, TOKEN, World, whole};
 
@@ -400,4 +400,21 @@ async fn what_is_ended_by_somebody_who_hangs_up_ends_all_the_same() {
     .await;
     let again = world.ask("DELETE", &format!("/v1/tokens/{}", clients.id.as_str()), None, &[]).await;
     assert_eq!(again.status, 404, "{}", again.text);
+}
+
+#[tokio::test]
+async fn a_link_that_nobody_opened_ends_with_the_sessions() {
+    let world = world_on(Vec::new()).await;
+    for (method, path) in [("DELETE", "/v1/web/sessions"), ("PUT", "/v1/web/password")] {
+        let link = code(&world).await;
+        let body = (method == "PUT").then(|| json!({ "password": PASSWORD }));
+        let done = world.ask(method, path, body, &[]).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        let origin = ours(&world);
+        let body = json!({ "code": link }).to_string();
+        let headers = [("origin", origin.as_str())];
+        let late = whole(world.open_with("POST", "/v1/web/sessions", &headers, &body).await).await;
+        assert_eq!((late.status, late.code()), (404, "web.code"), "{method} {path}");
+    }
+    Browser::new(&world).await;
 }
