@@ -26,7 +26,11 @@ const LOGIN: Principal = Principal::service("login");
 /// What is used up when a session begins.
 enum Used {
     PasswordAlone,
-    Step(u64),
+    /// Of the app with that secret.
+    Step {
+        secret: Vec<u8>,
+        step: u64,
+    },
     RecoveryCode(String),
 }
 
@@ -91,7 +95,8 @@ impl Access {
             // A code that was seen once, over somebody's shoulder say, opens nothing again.
             step.filter(|step| *step > factor.used_step)
         };
-        self.inner.login.delays.step_if_taken(now, fresh).map(Used::Step)
+        let step = self.inner.login.delays.step_if_taken(now, fresh)?;
+        Some(Used::Step { secret: factor.secret.clone(), step })
     }
 
     async fn begin_by_login(
@@ -105,7 +110,7 @@ impl Access {
         let use_up = move |tx: &mut Tx<'_>| -> Result<(), AccessError> {
             let done = match &used {
                 Used::PasswordAlone => logins::use_password(tx, set_at),
-                Used::Step(step) => logins::use_step(tx, set_at, *step),
+                Used::Step { secret, step } => logins::use_step(tx, set_at, secret, *step),
                 Used::RecoveryCode(hash) => logins::use_recovery_code(tx, set_at, hash),
             };
             done.map_err(|error| unless_conflict(error, AccessError::WrongLogin))?;

@@ -15,6 +15,7 @@ use mimir::gateway::About;
 use mimir::gateway::auth::{Authenticator, Ends};
 use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
+use mimir::store::{StoreError, logins};
 
 use super::browser::{Browser, code, ours, world_on};
 use super::{token, until};
@@ -103,7 +104,7 @@ async fn a_password_lets_in_and_whoever_has_none_is_told_nothing() {
         let rows = world.audited(action).await;
         assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("lantern")), "{action}: {rows:?}");
     }
-    let kept = world.services.store.read(|db| mimir::store::logins::find(db)).await.expect("rows");
+    let kept = world.services.store.read(|db| logins::find(db)).await.expect("rows");
     let kept = kept.expect("a login").password;
     assert!(kept.memory_kib >= 64 * 1024 && kept.salt.len() >= 16 && kept.hash.len() == 32);
     assert!(world.end().await, "it ends in time");
@@ -417,4 +418,28 @@ async fn a_link_that_nobody_opened_ends_with_the_sessions() {
         assert_eq!((late.status, late.code()), (404, "web.code"), "{method} {path}");
     }
     Browser::new(&world).await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_looked_at_before_there_was_another_app_opens_nothing_after() {
+    let world = world_on(Vec::new()).await;
+    let store = &world.services.store;
+    set_password(&world).await;
+    let mut apps = Vec::new();
+    for _ in 0..2 {
+        set_app(&world).await;
+        let login = store.read(|db| logins::find(db)).await.expect("rows").expect("a login");
+        apps.push((login.set_at, login.second_factor.expect("an app")));
+    }
+    let mut came_in = Vec::new();
+    for (set_at, app) in apps {
+        let step = app.used_step + 10;
+        let used = store.write(move |tx| logins::use_step(tx, set_at, &app.secret, step)).await;
+        came_in.push(match used {
+            Ok(()) => true,
+            Err(StoreError::Conflict { .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
+    }
+    assert_eq!(came_in, [false, true], "the first app is none any more");
 }
