@@ -26,7 +26,11 @@ const LOGIN: Principal = Principal::service("login");
 /// What is used up when a session begins.
 enum Used {
     PasswordAlone,
-    Step(u64),
+    /// Of the app with that secret.
+    Step {
+        secret: Vec<u8>,
+        step: u64,
+    },
     RecoveryCode(String),
 }
 
@@ -71,7 +75,7 @@ impl Access {
     ) -> Result<Option<(Login, Used)>, AccessError> {
         let login = self.inner.store.read(|db| logins::find(db)).await?;
         let kept: Option<PasswordHash> = login.as_ref().map(|login| login.password.clone());
-        let fits = self.hashed(move || password::fits(password.reveal(), kept.as_ref())).await?;
+        let fits = self.inner.login.hashed(move || password::fits(password.reveal(), kept.as_ref())).await?;
         let Some(login) = login.filter(|_| fits) else { return Ok(None) };
         let used = match &login.second_factor {
             None => Some(Used::PasswordAlone),
@@ -86,13 +90,13 @@ impl Access {
             return Some(Used::RecoveryCode(hash));
         }
         let now = self.inner.clock.now_ms();
-        let step = second_factor::step_of(&factor.secret, &blankless(code), now);
-        // A code that was seen once, over somebody's shoulder say, opens nothing again.
-        let fresh = step.filter(|step| *step > factor.used_step && self.inner.login.delays.takes_codes(now));
-        if fresh.is_none() {
-            self.inner.login.delays.note_wrong_code(now);
-        }
-        fresh.map(Used::Step)
+        let fresh = || {
+            let step = second_factor::step_of(&factor.secret, &blankless(code), now);
+            // A code that was seen once, over somebody's shoulder say, opens nothing again.
+            step.filter(|step| *step > factor.used_step)
+        };
+        let step = self.inner.login.delays.step_if_taken(now, fresh)?;
+        Some(Used::Step { secret: factor.secret.clone(), step })
     }
 
     async fn begin_by_login(
@@ -106,7 +110,7 @@ impl Access {
         let use_up = move |tx: &mut Tx<'_>| -> Result<(), AccessError> {
             let done = match &used {
                 Used::PasswordAlone => logins::use_password(tx, set_at),
-                Used::Step(step) => logins::use_step(tx, set_at, *step),
+                Used::Step { secret, step } => logins::use_step(tx, set_at, secret, *step),
                 Used::RecoveryCode(hash) => logins::use_recovery_code(tx, set_at, hash),
             };
             done.map_err(|error| unless_conflict(error, AccessError::WrongLogin))?;

@@ -60,6 +60,11 @@ impl Codes {
         let code = self.open.lock().remove(&super::hash(code))?;
         (code.until > now_ms).then_some(code)
     }
+
+    /// From now on none that was made opens anything.
+    pub(super) fn forget(&self) {
+        self.open.lock().clear();
+    }
 }
 
 #[cfg(test)]

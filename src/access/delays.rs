@@ -87,14 +87,27 @@ impl Delays {
         (state.wrong_codes, state.no_codes_until_ms) = (0, 0);
     }
 
+    /// What `fresh` finds, if codes of the app are taken now; when it finds none, that was a wrong code. One that is not
+    /// looked at tells whoever guesses nothing, so it makes the owner's wait no longer.
+    pub(super) fn step_if_taken(&self, now_ms: u64, fresh: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        if !self.takes_codes(now_ms) {
+            return None;
+        }
+        let step = fresh();
+        if step.is_none() {
+            self.note_wrong_code(now_ms);
+        }
+        step
+    }
+
     /// Whether codes of the app are taken now. Recovery codes always are: nobody guesses those.
-    pub(super) fn takes_codes(&self, now_ms: u64) -> bool {
+    fn takes_codes(&self, now_ms: u64) -> bool {
         let left = self.state.lock().no_codes_until_ms.saturating_sub(now_ms);
         left == 0 || left > LONGEST_CODES_MS
     }
 
     /// Somebody knew the password, and not the code.
-    pub(super) fn note_wrong_code(&self, now_ms: u64) {
+    fn note_wrong_code(&self, now_ms: u64) {
         let mut state = self.state.lock();
         state.wrong_codes = state.wrong_codes.saturating_add(1);
         if let Some(beyond) = state.wrong_codes.checked_sub(FREE_CODES) {
@@ -163,6 +176,32 @@ mod tests {
         assert_eq!(delays.begin(address(20_000), true, NOW), Ok(()), "who was here does not");
         assert_eq!(delays.begin("127.0.0.1".parse().expect("an address"), false, NOW), Ok(()));
         assert_eq!(delays.begin(address(20_001), false, NOW + MINUTE_MS), Ok(()), "a new minute");
+    }
+
+    #[test]
+    fn a_program_of_this_machine_guesses_no_faster_from_many_addresses() {
+        let delays = Delays::default();
+        let here = |n: u32| IpAddr::from((0x7f00_0001 + n).to_be_bytes());
+        let looked_at = (0..10_000).filter(|n| delays.begin(here(*n), false, NOW).is_ok()).count();
+        assert_eq!(looked_at, FREE as usize);
+        assert_eq!(delays.begin("::1".parse().expect("an address"), false, NOW), Err(1));
+        assert_eq!(delays.state.lock().tries.len(), 1, "memory has an end");
+        delays.forgive(here(7));
+        assert_eq!(delays.begin(here(0), false, NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_code_that_is_not_looked_at_makes_no_wait_longer() {
+        let delays = Delays::default();
+        for _ in 0..FREE_CODES {
+            assert_eq!(delays.step_if_taken(NOW, || None), None);
+        }
+        for _ in 0..20 {
+            assert_eq!(delays.step_if_taken(NOW + 59_999, || Some(7)), None, "none is taken now");
+        }
+        assert_eq!(delays.step_if_taken(NOW + 60_000, || Some(7)), Some(7), "the owner's, after its minute");
+        assert_eq!(delays.step_if_taken(NOW + 60_000, || None), None, "one guess");
+        assert!(!delays.takes_codes(NOW + 179_999) && delays.takes_codes(NOW + 180_000), "then two minutes");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// So many are answered in full,
 const ALLOWED: u32 = 10;
@@ -71,10 +71,12 @@ impl Failures {
     }
 }
 
-/// Where somebody is, as far as it is counted: whoever has one address of IPv6 has the 2^64 around it as well.
+/// Where somebody is, as far as it is counted: whoever has one address of IPv6 has the 2^64 around it as well, and
+/// whoever is on this machine has all of 127.0.0.0/8.
 #[must_use]
 pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        here if here.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -115,6 +117,10 @@ mod tests {
         assert_eq!(failures.note(address("2001:db8::1"), 0), Noted::First);
         assert_eq!(failures.note(address("2001:db8::2"), 0), Noted::Within);
         assert_eq!(failures.note(address("2001:db8:0:1::1"), 0), Noted::First);
+        assert_eq!(failures.note(address("127.0.0.1"), 0), Noted::First);
+        for here in ["127.9.8.7", "::1", "::ffff:127.0.0.2"] {
+            assert_eq!(failures.note(address(here), 0), Noted::Within, "{here} is this machine");
+        }
         for n in 0..20_000_u32 {
             failures.note(IpAddr::from(n.to_be_bytes()), 0);
         }

@@ -1,12 +1,15 @@
 //! What the owner says about coming in from a browser: the password, and an app whose codes are asked for besides.
 //!
-//! Whatever changes here ends all sessions of browsers, in the same transaction.
+//! Whatever changes here ends all sessions of browsers, in the same transaction, and links that nobody opened.
+
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::delays::Delays;
+use super::registry::Ending;
 use super::web::usual;
 use super::{Access, AccessError, password, second_factor};
 use crate::model::ids::TokenId;
@@ -24,7 +27,7 @@ pub(super) struct LoginDesk {
     /// How long whoever guesses waits.
     pub(super) delays: Delays,
     /// To compare a password takes 64 MiB: one at a time.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     enrolment: Mutex<Option<Enrolment>>,
     /// Whether there is a password; nobody looked when absent.
     is_set: Mutex<Option<bool>>,
@@ -34,10 +37,27 @@ impl Default for LoginDesk {
     fn default() -> Self {
         Self {
             delays: Delays::default(),
-            hashing: Semaphore::new(1),
+            hashing: Arc::new(Semaphore::new(1)),
             enrolment: Mutex::default(),
             is_set: Mutex::default(),
         }
+    }
+}
+
+impl LoginDesk {
+    /// Does something that takes a while and much memory, one after the other and on a thread of its own. The thread
+    /// keeps the turn: whoever asked may go away meanwhile, and the memory is still taken.
+    pub(super) async fn hashed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AccessError> {
+        // The semaphore is never closed.
+        let turn = self.hashing.clone().acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(|error| AccessError::NotHashed(error.to_string()))
     }
 }
 
@@ -115,7 +135,7 @@ impl Access {
         password::refuse_weak(password.reveal())?;
         let scopes = if scopes.is_empty() { usual(by.scopes) } else { scopes };
         self.check_gift(by, scopes, None, "login.password").await?;
-        let kept = self.hashed(move || password::keep(password.reveal())).await??;
+        let kept = self.inner.login.hashed(move || password::keep(password.reveal())).await??;
         self.change_login(&by.principal, "login.password", json!({ "scopes": scopes }), move |tx| {
             Ok(logins::set(tx, &kept, scopes)?)
         })
@@ -213,29 +233,18 @@ impl Access {
     {
         let inner = &self.inner;
         inner.registry.ensure_loaded(&inner.store).await?;
-        let principal = by.clone();
+        let (principal, registry, now) = (by.clone(), inner.registry.clone(), inner.clock.now_ms());
         let written = inner.store.write_as(move |tx| -> Result<_, AccessError> {
             change(tx)?;
             let ended = store::tokens::revoke_sessions(tx)?;
             detail["sessions_ended"] = ended.len().into();
             tx.audit(&principal, action, "owner", &detail)?;
-            Ok(ended)
+            Ok(Ending::new(registry, ended, now))
         });
         let ended = written.await?;
-        let now = inner.clock.now_ms();
-        ended.iter().for_each(|id| inner.registry.revoke(id, now));
-        Ok(ended)
-    }
-
-    /// Does something that takes a while and much memory, one after the other and on a thread of its own.
-    pub(super) async fn hashed<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, AccessError> {
-        // The semaphore is never closed.
-        let _turn = self.inner.login.hashing.acquire().await;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| AccessError::NotHashed(error.to_string()))
+        // A link that nobody opened yet would begin the next one.
+        inner.codes.forget();
+        Ok(ended.ids().to_vec())
     }
 }
 
@@ -250,4 +259,37 @@ pub(super) fn unless_conflict(error: StoreError, meaning: AccessError) -> Access
 /// A code as it is shown, without the blank that apps show in the middle.
 pub(super) fn blankless(code: &str) -> String {
     code.chars().filter(|letter| !letter.is_whitespace()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// No wait here is longer.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn whoever_goes_away_gives_up_no_turn_before_the_memory_is_free() {
+        let desk = LoginDesk::default();
+        let (begun, has_begun) = oneshot::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let first = desk.hashed(move || {
+            let _ = begun.send(());
+            let _ = may_end.recv_timeout(PATIENCE);
+        });
+        tokio::select! {
+            _ = first => panic!("it was not told to end"),
+            begun = timeout(PATIENCE, has_begun) => begun.expect("in time").expect("it began"),
+        }
+        assert_eq!(desk.hashing.available_permits(), 0, "nobody waits for it, and it still runs");
+        end.send(()).expect("it runs");
+        let second = timeout(PATIENCE, desk.hashed(|| 2)).await.expect("its turn came");
+        assert_eq!(second.expect("done"), 2);
+    }
 }

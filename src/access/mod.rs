@@ -34,7 +34,7 @@ use failures::{Failures, Noted};
 use login::LoginDesk;
 pub use login::{EnrolledApp, LoginState};
 use notes::Notes;
-use registry::Registry;
+use registry::{Ending, Registry};
 use terminals::TerminalDoors;
 pub use terminals::{ShareError, TerminalPass, TerminalShare};
 pub use web::OpenedSession;
@@ -61,7 +61,7 @@ pub struct Access {
 struct Inner {
     store: Store,
     clock: Clock,
-    registry: Registry,
+    registry: Arc<Registry>,
     failures: Failures,
     notes: Notes,
     codes: Codes,
@@ -131,7 +131,7 @@ impl Access {
         let inner = Inner {
             store,
             clock,
-            registry: Registry::default(),
+            registry: Arc::default(),
             failures: Failures::default(),
             notes: Notes::default(),
             codes: Codes::default(),
@@ -306,22 +306,23 @@ impl Access {
     /// [`AccessError::NotFound`] also when it was taken back already.
     pub async fn revoke(&self, by: &Principal, which: &str) -> Result<Token, AccessError> {
         let now = self.inner.clock.now_ms();
-        let mut all = self.list().await?;
-        all.retain(|token| token.revoked_at.is_none());
-        // Of several with one name only the newest can still open anything.
-        let found =
-            all.into_iter().rev().find(|token| token.id.as_str() == which || token.name.as_str() == which);
+        let all = self.list().await?;
+        let is_it = |token: &&Token| token.id.as_str() == which || token.name.as_str() == which;
+        // Of several with one name only the newest can still open anything. One that is over here may have a row that is
+        // not: the last attempt could not be saved.
+        let mut newest_first = all.iter().rev();
+        let open = newest_first.find(|token| token.revoked_at.is_none() && is_it(token));
+        let found = open.or_else(|| all.iter().rev().find(is_it)).cloned();
         let mut token = found.ok_or_else(|| AccessError::NotFound(which.to_owned()))?;
         let (id, name, principal) = (token.id.clone(), token.name.clone(), by.clone());
-        self.inner
-            .store
-            .write(move |tx| {
-                store::tokens::revoke(tx, &id)?;
-                tx.audit(&principal, "token.revoke", name.as_str(), &json!({ "id": id }))
-            })
-            .await
-            .map_err(|error: StoreError| error)?;
-        self.inner.registry.revoke(&token.id, now);
+        let registry = self.inner.registry.clone();
+        let written = self.inner.store.write(move |tx| {
+            store::tokens::revoke(tx, &id)?;
+            tx.audit(&principal, "token.revoke", name.as_str(), &json!({ "id": id }))?;
+            Ok(Ending::new(registry, vec![id], now))
+        });
+        let over = |error| login::unless_conflict(error, AccessError::NotFound(which.to_owned()));
+        drop(written.await.map_err(over)?);
         token.revoked_at = Some(now);
         Ok(token)
     }

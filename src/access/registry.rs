@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -142,6 +143,31 @@ impl Registry {
 
     pub(super) fn take_uses(&self) -> Vec<Used> {
         self.known.lock().values_mut().filter_map(|known| known.unwritten.take()).collect()
+    }
+}
+
+/// Tokens whose rows were just taken back. They end when this is dropped: by whoever asked for it, or, when they are gone,
+/// by the store that finds nobody to answer.
+pub(super) struct Ending {
+    registry: Arc<Registry>,
+    ids: Vec<TokenId>,
+    at: u64,
+}
+
+impl Ending {
+    pub(super) fn new(registry: Arc<Registry>, ids: Vec<TokenId>, now_ms: u64) -> Self {
+        Self { registry, ids, at: now_ms }
+    }
+
+    /// Which those are.
+    pub(super) fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.ids.iter().for_each(|id| self.registry.revoke(id, self.at));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::Deserialize;
@@ -20,6 +20,9 @@ use crate::model::scope::Grant;
 
 /// No body is larger: axum's own limit.
 pub const LARGEST_BODY: usize = 2 << 20;
+
+/// Whoever is not known sends no larger one: it holds a link's code, or a password.
+const LARGEST_OF_STRANGERS: usize = 16 << 10;
 
 /// A JSON body of at most [`LARGEST_BODY`].
 ///
@@ -55,7 +58,7 @@ where
 }
 
 /// Reads a body that begins with that character; serde alone would take a list for the fields of a type in their order.
-async fn read_json<S, T>(request: Request, state: &S, first: u8) -> Result<T, Reply>
+async fn read_json<S, T>(mut request: Request, state: &S, first: u8) -> Result<T, Reply>
 where
     S: Send + Sync,
     T: DeserializeOwned,
@@ -69,8 +72,11 @@ where
             "the body must be JSON: send `content-type: application/json`",
         )));
     }
+    let is_stranger = request.extensions().get::<Grant>().is_none_or(|grant| grant.scopes.is_empty());
+    let largest = if is_stranger { LARGEST_OF_STRANGERS } else { LARGEST_BODY };
+    DefaultBodyLimit::max(largest).apply(&mut request);
     let body = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(LARGEST_BODY),
+        StatusCode::PAYLOAD_TOO_LARGE => refusals::too_large(largest),
         _ => refusals::cut_off(),
     })?;
     let other = if first == b'{' { b'[' } else { b'{' };
@@ -183,5 +189,33 @@ impl Wait {
     pub fn duration(self) -> Option<Duration> {
         let seconds = self.wait.clamp(0.0, 600.0);
         (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::HeaderValue;
+    use serde_json::json;
+
+    /// What somebody is told who sends so many letters.
+    async fn refused(grant: Grant, letters: usize) -> Option<(u16, String)> {
+        let body = json!({ "said": "x".repeat(letters) }).to_string();
+        let mut request = Request::new(Body::from(body));
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.extensions_mut().insert(grant);
+        let read = JsonBody::<Value>::from_request(request, &()).await;
+        read.err().map(|Reply(problem)| (problem.status, problem.title))
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_known_has_nothing_long_to_say() {
+        let owner = || Grant::everything(Principal::Owner { uid: 1000 });
+        let told = |limit: &str| Some((413, format!("the request is larger than {limit}")));
+        assert_eq!(refused(Grant::nothing(), 8 << 10).await, None);
+        assert_eq!(refused(Grant::nothing(), 16 << 10).await, told("16 KiB"));
+        assert_eq!(refused(owner(), 16 << 10).await, None);
+        assert_eq!(refused(owner(), 2 << 20).await, told("2 MiB"));
     }
 }

@@ -14,7 +14,8 @@ const DOCUMENT: &str = "`/v1/openapi.json` describes what it may hold";
 
 /// A body that is larger than it may be.
 pub fn too_large(limit: usize) -> Reply {
-    let title = format!("the request is larger than {} MiB", limit >> 20);
+    let (most, unit) = if limit < 1 << 20 { (limit >> 10, "KiB") } else { (limit >> 20, "MiB") };
+    let title = format!("the request is larger than {most} {unit}");
     Reply(Problem::new(413, "request.too_large", title))
         .hint("put what is long into a file in the workspace, and name the file")
 }

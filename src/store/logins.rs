@@ -147,16 +147,16 @@ pub fn use_password(tx: &Tx<'_>, set_at: u64) -> Result<(), StoreError> {
     now.map(drop).ok_or_else(|| StoreError::Conflict { what: "login".to_owned() })
 }
 
-/// Uses the code of a step of time: it and those before it open nothing any more.
+/// Uses the code of a step of time, of the app with that secret: it and those before it open nothing any more.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when it was used, or the login is another one by now.
-pub fn use_step(tx: &mut Tx<'_>, set_at: u64, step: u64) -> Result<(), StoreError> {
+/// [`StoreError::Conflict`] when it was used, or the login or the app is another one by now.
+pub fn use_step(tx: &mut Tx<'_>, set_at: u64, secret: &[u8], step: u64) -> Result<(), StoreError> {
     tx.change_exactly_one(
         "login",
         "UPDATE login SET totp_step = ?2
-          WHERE id = 1 AND set_at = ?1 AND totp_secret IS NOT NULL AND totp_step < ?2",
-        (to_sql_int(set_at), to_sql_int(step)),
+          WHERE id = 1 AND set_at = ?1 AND totp_secret = ?3 AND totp_step < ?2",
+        (to_sql_int(set_at), to_sql_int(step), secret),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -12,9 +13,11 @@ use serde_json::{Value, json};
 use mimir::access::certificate;
 use mimir::gateway::About;
 use mimir::gateway::auth::{Authenticator, Ends};
+use mimir::model::principal::Principal;
 use mimir::model::secret::Secret;
+use mimir::store::{StoreError, logins};
 
-use super::browser::{Browser, ours, world_on};
+use super::browser::{Browser, code, ours, world_on};
 use super::{token, until};
 use crate::api::world::{Answer, TOKEN, World, whole};
 
@@ -101,7 +104,7 @@ async fn a_password_lets_in_and_whoever_has_none_is_told_nothing() {
         let rows = world.audited(action).await;
         assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("lantern")), "{action}: {rows:?}");
     }
-    let kept = world.services.store.read(|db| mimir::store::logins::find(db)).await.expect("rows");
+    let kept = world.services.store.read(|db| logins::find(db)).await.expect("rows");
     let kept = kept.expect("a login").password;
     assert!(kept.memory_kib >= 64 * 1024 && kept.salt.len() >= 16 && kept.hash.len() == 32);
     assert!(world.end().await, "it ends in time");
@@ -378,4 +381,65 @@ async fn sessions_are_listed_and_ended_and_tokens_of_clients_are_none() {
     assert_eq!(one.get(&world, "/v1/frames").await.code(), "auth.revoked");
     assert_eq!(world.ask_with("GET", "/v1/frames", &client, "").await.status, 200);
     assert!(names(world.ask("DELETE", "/v1/web/sessions", None, &[]).await).is_empty(), "none is left");
+}
+
+#[tokio::test]
+async fn what_is_ended_by_somebody_who_hangs_up_ends_all_the_same() {
+    let world = world_on(Vec::new()).await;
+    let browser = Browser::new(&world).await;
+    let client = token(&world, "read", None).await;
+    let (access, owner) = (&world.services.access, Principal::Owner { uid: 1000 });
+    let all = access.list().await.expect("tokens");
+    let clients = all.iter().find(|token| token.began_with.is_none()).expect("the client's");
+    // The change is on its way, and nobody hears what came of it.
+    drop(access.end_sessions(&owner).now_or_never());
+    drop(access.revoke(&owner, clients.id.as_str()).now_or_never());
+    until("the session is over", || async { browser.get(&world, "/v1/frames").await.status == 401 }).await;
+    until("the token is over", || async {
+        world.ask_with("GET", "/v1/frames", &client, "").await.status == 401
+    })
+    .await;
+    let again = world.ask("DELETE", &format!("/v1/tokens/{}", clients.id.as_str()), None, &[]).await;
+    assert_eq!(again.status, 404, "{}", again.text);
+}
+
+#[tokio::test]
+async fn a_link_that_nobody_opened_ends_with_the_sessions() {
+    let world = world_on(Vec::new()).await;
+    for (method, path) in [("DELETE", "/v1/web/sessions"), ("PUT", "/v1/web/password")] {
+        let link = code(&world).await;
+        let body = (method == "PUT").then(|| json!({ "password": PASSWORD }));
+        let done = world.ask(method, path, body, &[]).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        let origin = ours(&world);
+        let body = json!({ "code": link }).to_string();
+        let headers = [("origin", origin.as_str())];
+        let late = whole(world.open_with("POST", "/v1/web/sessions", &headers, &body).await).await;
+        assert_eq!((late.status, late.code()), (404, "web.code"), "{method} {path}");
+    }
+    Browser::new(&world).await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_looked_at_before_there_was_another_app_opens_nothing_after() {
+    let world = world_on(Vec::new()).await;
+    let store = &world.services.store;
+    set_password(&world).await;
+    let mut apps = Vec::new();
+    for _ in 0..2 {
+        set_app(&world).await;
+        let login = store.read(|db| logins::find(db)).await.expect("rows").expect("a login");
+        apps.push((login.set_at, login.second_factor.expect("an app")));
+    }
+    let mut came_in = Vec::new();
+    for (set_at, app) in apps {
+        let step = app.used_step + 10;
+        let used = store.write(move |tx| logins::use_step(tx, set_at, &app.secret, step)).await;
+        came_in.push(match used {
+            Ok(()) => true,
+            Err(StoreError::Conflict { .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
+    }
+    assert_eq!(came_in, [false, true], "the first app is none any more");
 }
