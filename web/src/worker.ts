@@ -5,7 +5,7 @@ import { SHELL, how, isKept, named } from "./shell";
 interface Surroundings {
   location: { origin: string };
   clients: { claim(): Promise<void> };
-  registration: { navigationPreload?: { enable(): Promise<void> } };
+  registration: { navigationPreload?: { enable(): Promise<void> }; unregister(): Promise<boolean> };
   skipWaiting(): Promise<void>;
   addEventListener(kind: "install" | "activate", act: (event: { waitUntil(done: Promise<unknown>): void }) => void): void;
   addEventListener(kind: "fetch", act: (event: Asked) => void): void;
@@ -29,7 +29,8 @@ async function page(preload: Promise<Response | undefined>): Promise<Response> {
   try {
     const answer = await preload;
     if (answer === undefined) throw new TypeError("nobody asked");
-    if (isKept(answer)) await keep(kept, answer.clone());
+    // A disk that is full is no gateway that is away.
+    if (isKept(answer)) await keep(kept, answer.clone()).catch(() => {});
     return answer;
   } catch (error) {
     const old = await kept.match(PAGE);
@@ -69,8 +70,13 @@ async function fill(): Promise<void> {
   await here.skipWaiting();
 }
 
+/** Where the browser will not ask by itself, the kept page would be there for good: then there is no worker. */
 async function begin(): Promise<void> {
-  await here.registration.navigationPreload?.enable();
+  try {
+    await here.registration.navigationPreload?.enable();
+  } catch {
+    await here.registration.unregister();
+  }
   await here.clients.claim();
 }
 

@@ -23,11 +23,6 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("assets/mask-512-4d5161fa92033c6a.png"),
     },
     File {
-        name: "page-0d99b810544eae6c.js",
-        media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/page-0d99b810544eae6c.js"),
-    },
-    File {
         name: "page-6cad63efb589924d.css",
         media: "text/css; charset=utf-8",
         bytes: include_bytes!("assets/page-6cad63efb589924d.css"),
@@ -36,6 +31,11 @@ pub(super) const FILES: &[File] = &[
         name: "page-879d503687938171.webmanifest",
         media: "application/manifest+json",
         bytes: include_bytes!("assets/page-879d503687938171.webmanifest"),
+    },
+    File {
+        name: "page-c9408832a278f628.js",
+        media: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/page-c9408832a278f628.js"),
     },
     File {
         name: "page-d8ca28c3ee62df4b.svg",
@@ -48,8 +48,8 @@ pub(super) const FILES: &[File] = &[
         bytes: include_bytes!("assets/terminal-17d92c194b5fbea1.js"),
     },
     File {
-        name: "worker-82a4b5b49c6cee71.js",
+        name: "worker-376b8fe37ffab071.js",
         media: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("assets/worker-82a4b5b49c6cee71.js"),
+        bytes: include_bytes!("assets/worker-376b8fe37ffab071.js"),
     },
 ];
