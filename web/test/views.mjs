@@ -120,6 +120,8 @@ export function addViews(play) {
   step("what was said is found, and leads to its conversation", async () => {
     await boss.keyboard.press("f");
     await boss.getByRole("searchbox", { name: "words" }).waitFor();
+    // What is typed before the field has the focus is a key of the page's.
+    await until("it has the focus", () => boss.evaluate(() => document.activeElement?.getAttribute("type") === "search"));
     await boss.keyboard.type("there");
     // What an agent elsewhere said is taken in a moment after it said so.
     await until("it is found", async () => {
